@@ -1,0 +1,1 @@
+"""The ``mrse`` command line."""

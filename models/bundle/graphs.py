@@ -1,0 +1,68 @@
+"""Opens ONNX graphs and runs them, with the provider asserted.
+
+onnxruntime falls back to the CPU without raising even when CUDA alone is asked for, so the providers
+of the opened session are checked, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+class GraphError(RuntimeError):
+    """A graph cannot be opened, or does not run where it was asked to."""
+
+
+class Graph:
+    """One opened ONNX graph. `run` is thread-safe and releases the GIL."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self.session = session
+        self.inputs: tuple[str, ...] = tuple(i.name for i in session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(o.name for o in session.get_outputs())
+
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[np.float32]]:
+        """All outputs by name for inputs by name."""
+        values: Sequence[npt.NDArray[np.float32]] = self.session.run(None, dict(inputs))
+        return dict(zip(self.outputs, values, strict=True))
+
+
+def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
+    """Open a graph on a device.
+
+    Args:
+        path: the ``.onnx`` file.
+        device: ``cpu`` or ``cuda``.
+        threads: intra-op threads; a service runs one a worker and scales by workers.
+
+    Raises:
+        GraphError: no such device here, or the file is no graph.
+    """
+    provider = PROVIDERS.get(device)
+    if provider is None:
+        raise GraphError(f"unknown device {device!r}; choose one of {', '.join(PROVIDERS)}")
+    if provider not in ort.get_available_providers():
+        raise GraphError(
+            f"onnxruntime here has no {provider} (it has {', '.join(ort.get_available_providers())}); "
+            "`mrse doctor` tells what to install"
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # onnxruntime's own tree of exceptions has no common base
+        raise GraphError(f"{path}: {error}") from error
+    actual = session.get_providers()
+    if not actual or actual[0] != provider:
+        raise GraphError(f"{path.name} was to run on {provider} but runs on {', '.join(actual)}")
+    return Graph(session)

@@ -1,0 +1,110 @@
+"""``manifest.json``: what a bundle holds, with the checksum of every file.
+
+The manifest is the contract between training and serving. Its version is derived from its content
+(``<name>-<8 hex digits>``), so two bundles that differ in a byte never share a version, and cache
+keys and indexes that carry the version cannot be mixed up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_NAME = "manifest.json"
+CANONICAL_NAME = "canonical.npz"
+TOKENIZER_NAME = "tokenizer.json"
+
+#: What a graph does; a role points to one file for each precision, and two roles may share a file.
+Role = Literal["query_experts", "item_experts", "query_fusion", "item_fusion", "image_encoder"]
+ROLES: tuple[Role, ...] = ("query_experts", "item_experts", "query_fusion", "item_fusion", "image_encoder")
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TextSpec(_Frozen):
+    """How text becomes ids. All values are *inferred*: the paper gives none of them."""
+
+    max_query_tokens: int = 24
+    max_item_tokens: int = 48
+    max_query_words: int = 16
+    max_item_words: int = 40
+    ngrams_per_word: int = 20
+    ngram_min: int = 3
+    ngram_max: int = 5
+    #: Rows of the hashed n-gram table; row 0 is padding.
+    ngram_buckets: int = 8192
+
+
+class PictureSpec(_Frozen):
+    """How a picture becomes pixels: RGB, letterboxed on white to ``side`` x ``side``, uint8."""
+
+    side: int = 64
+    feature_dim: int = 128
+
+
+class Dimensions(_Frozen):
+    """Sizes that graphs, caches and indexes share."""
+
+    #: Experts in the order of the ``[3, d]`` axis.
+    experts: tuple[str, ...] = ("vbert", "light_bert", "ftatt")
+    #: Width ``d`` of one expert's output.
+    expert_dim: int = 64
+    #: Width of the query and item embeddings.
+    embedding_dim: int = 128
+    #: Behaviours ``K`` kept in a portrait, most recent first.
+    history: int = 20
+
+
+class FileEntry(_Frozen):
+    """One file of the bundle."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int
+
+
+class Manifest(_Frozen):
+    """The whole of ``manifest.json``."""
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.]{0,47}$")
+    version: str
+    dimensions: Dimensions
+    text: TextSpec
+    picture: PictureSpec
+    #: Behaviour types in the order of their ids, which start at 1; 0 is an empty slot.
+    behaviours: tuple[str, ...]
+    files: dict[str, FileEntry]
+    graphs: dict[Role, dict[Precision, str]]
+    #: Figures measured at export, such as ``max_abs_diff_fp32`` and ``min_cosine_int8``.
+    parity: dict[str, float] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    #: Fingerprint of the data that it was trained on.
+    data: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    def content_version(self) -> str:
+        """The version that the content asks for: the name and 8 hex digits over everything else."""
+        canonical = self.model_copy(update={"version": ""}).to_json()
+        return f"{self.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+    def versioned(self) -> Manifest:
+        """The same manifest with the version that its content asks for."""
+        return self.model_copy(update={"version": self.content_version()})
+
+    def to_json(self) -> str:
+        """The one way of writing it: sorted keys, so that equal bundles are equal bytes."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Checksum and size of a file, read in chunks."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    return FileEntry(sha256=digest.hexdigest(), bytes=path.stat().st_size)

@@ -1,0 +1,84 @@
+"""User portraits: a user's last behaviours as the fusion graph reads them.
+
+From the paper: history embeddings carry the user's taste for each modality. *Inferred*: the last K
+behaviours, their type and their age in days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+#: Behaviour types; the id of a type is its place here plus 1, and 0 is an empty slot.
+#: An impression without a click is no behaviour.
+BEHAVIOURS: tuple[str, ...] = ("click", "cart", "order")
+_IDS = {name: place for place, name in enumerate(BEHAVIOURS, start=1)}
+_SECONDS_PER_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """One thing that a user did. ``ts`` is timezone-aware; None counts as now."""
+
+    item_id: str
+    action: str
+    ts: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortraitBatch:
+    """Portraits of a batch, most recent behaviour first.
+
+    ``features`` float32 ``[B, K, 3, d]``; ``behaviour`` int64 ``[B, K]``, 0 = empty slot;
+    ``age_days`` float32 ``[B, K]``, 0 or more.
+    """
+
+    features: npt.NDArray[np.float32]
+    behaviour: npt.NDArray[np.int64]
+    age_days: npt.NDArray[np.float32]
+
+
+def recent(history: Sequence[Behaviour], limit: int) -> list[Behaviour]:
+    """The last ``limit`` behaviours of known type, most recent first; without a time counts as newest."""
+    known = [b for b in history if b.action in _IDS]
+    known.sort(key=lambda b: (b.ts is None, b.ts.timestamp() if b.ts else 0.0), reverse=True)
+    return known[:limit]
+
+
+def build_portraits(
+    histories: Sequence[Sequence[Behaviour]],
+    features: Sequence[npt.NDArray[np.float16] | npt.NDArray[np.float32]],
+    now: Sequence[datetime],
+    *,
+    expert_dim: int,
+    experts: int = 3,
+) -> PortraitBatch:
+    """Portraits from behaviours (as `recent` gives them) and the features of their items.
+
+    Args:
+        histories: for each row its behaviours, at most K, most recent first.
+        features: for each row ``[len(history), 3, d]``, aligned with its behaviours.
+        now: for each row the time of the request; ages are counted from it, and none is below 0.
+        expert_dim: d.
+        experts: 3.
+    """
+    rows = len(histories)
+    depth = max((len(history) for history in histories), default=0) or 1
+    batch = PortraitBatch(
+        np.zeros((rows, depth, experts, expert_dim), dtype=np.float32),
+        np.zeros((rows, depth), dtype=np.int64),
+        np.zeros((rows, depth), dtype=np.float32),
+    )
+    for row, history in enumerate(histories):
+        if not history:
+            continue
+        batch.features[row, : len(history)] = features[row]
+        batch.behaviour[row, : len(history)] = [_IDS[b.action] for b in history]
+        batch.age_days[row, : len(history)] = [
+            max(0.0, (now[row] - b.ts).total_seconds() / _SECONDS_PER_DAY) if b.ts else 0.0 for b in history
+        ]
+    return batch

@@ -1,0 +1,84 @@
+"""What a shop's files hold.
+
+A shop is a folder with ``shop.toml``, an items file, usually an events file, and often pictures::
+
+    name = "acme"
+    [files]                      # all optional; these are the defaults, found by trying each ending
+    items = "items.parquet"      # .parquet, .csv, .jsonl; the last two also with .gz
+    events = "events.parquet"
+    pictures = "pictures"        # the folder that `picture` columns are relative to
+    [attributes]                 # filterable columns of the items file: string, number, bool, list
+    price = "number"
+    in_stock = "bool"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+#: What an attribute's value may be; a list is of strings.
+AttributeValue = str | float | bool | list[str] | None
+
+MAX_ID_CHARACTERS = 128
+#: Between the levels of a category path, as in ``Shoes > Running``.
+CATEGORY_SEPARATOR = " > "
+#: Actions of the events file; an impression without a click is no negative and no behaviour.
+ACTIONS: tuple[str, ...] = ("impression", "click", "cart", "order")
+SPLITS: tuple[str, ...] = ("train", "val", "test")
+#: Columns of the items file that are no attributes.
+ITEM_COLUMNS: tuple[str, ...] = ("id", "title", "category", "description", "picture")
+
+
+class AttributeType(StrEnum):
+    """Type of a declared attribute."""
+
+    STRING = "string"
+    NUMBER = "number"
+    BOOL = "bool"
+    LIST = "list"
+
+
+@dataclass(frozen=True)
+class ShopSchema:
+    """The content of ``shop.toml``; ``items`` and ``events`` are None where they are to be found."""
+
+    name: str
+    attributes: Mapping[str, AttributeType] = field(default_factory=lambda: MappingProxyType({}))
+    items: str | None = None
+    events: str | None = None
+    pictures: str = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row of the items file; ``picture`` is a path below the pictures folder."""
+
+    id: str
+    title: str
+    category: str = ""
+    description: str = ""
+    picture: str | None = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the events file.
+
+    ``ts`` is UTC; ``relevance`` a label from 0 to 1 where somebody judged the pair; ``picture`` a
+    picture that the user searched with (the query may then be empty); ``split`` one of `SPLITS` where
+    the file says which rows are held out (without it the newest events are).
+    """
+
+    ts: datetime
+    item: str
+    action: str
+    query: str = ""
+    user: str | None = None
+    relevance: float | None = None
+    picture: str | None = None
+    split: str | None = None

@@ -1,0 +1,1 @@
+"""Item indexes behind one port, `service.index.port.ItemIndex`."""
