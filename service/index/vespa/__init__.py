@@ -1,0 +1,1 @@
+"""Vespa as the item index: query client, rules, feeding and deployment."""

@@ -1,0 +1,1 @@
+"""Feeding, deploying and checking an embedding version."""
