@@ -1,0 +1,66 @@
+# `make help` lists the targets. Everything lands in .venv and .run; `make clean` removes both.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 8080
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+UV := $(BIN)/uv
+INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
+
+.PHONY: help run test test-vespa run-vespa check format lock bundle docker clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## demo shop, embedded index and service on PORT (8080); sets up all it needs
+	@$(BIN)/mrse demo --dir .run --port $(PORT)
+
+test: $(VENV)/.dev ## all tests; sets up all they need, torch included
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(VENV)/.dev ## formatting, lint, types and import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bundle: $(VENV)/.dev ## train the committed demo bundle again, from the demo shop
+	$(BIN)/mrse shop make .run/bundle/shop --items 4000 --seed 7 --force
+	$(BIN)/mrse train .run/bundle/shop --out .run/bundle/train --preset demo
+	$(BIN)/mrse export .run/bundle/train --out models/demo_bundle --name demo
+
+lock: $(UV) ## compile requirements/*.txt from pyproject.toml
+	set -e; c="$(UV) pip compile pyproject.toml --quiet --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)"; \
+	sh -c "$$c --extra cpu --extra train --extra vespa --extra tracing --extra dev -o requirements/dev.txt"; \
+	sh -c "$$c --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
+	sh -c "$$c --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"
+
+docker: ## build the service's image (needs Docker)
+	docker build -f docker/Dockerfile -t mrse-recall .
+
+clean: ## remove the environment and everything the demo made
+	rm -rf $(VENV) .run
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; choose one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# The runtime's lock is a subset of the developers' lock, so both can share one environment.
+$(VENV)/.run: requirements/cpu.txt pyproject.toml | $(UV)
+	$(INSTALL) -r requirements/cpu.txt
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(INSTALL) -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,42 @@
+"""``mrse embed``: item features and embeddings of a catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import Json, out, print_json, progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(embed)
+
+
+def embed(
+    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder.", exists=True, file_okay=False)],
+    to: Annotated[Path, typer.Option("--out", help="Embeddings folder to write.")],
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the graphs and the picture decoder.")] = 2,
+    json: Json = False,
+) -> None:
+    """Run the item tower over a catalogue. Resumes after a kill; needs no torch.
+
+    Example: `mrse embed shop/ --bundle bundles/demo-1a2b3c4d --out embeddings/`
+    """
+    from models.bundle import Bundle
+    from models.data.shop import Shop
+    from models.embed import embed_shop
+
+    with progress() as report:
+        summary = embed_shop(
+            Shop.open(data), Bundle.load(bundle), to, device=device, threads=threads, progress=report
+        )
+    if json:
+        print_json({"path": str(to), **asdict(summary)})
+    else:
+        out.print(f"{to}: {summary.rows:,} items with bundle {summary.bundle_version}")

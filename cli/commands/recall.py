@@ -1,0 +1,87 @@
+"""``mrse recall``: ask a running service and print a table."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.console import NOT_IN_ORDER, USAGE, Json, fail, out, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(recall)
+
+
+def recall(
+    query: Annotated[str, typer.Argument(help="What the user typed; may be empty with a picture.")] = "",
+    picture: Annotated[
+        Path | None, typer.Option(help="A JPEG or PNG to search with.", exists=True, dir_okay=False)
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="User id.")] = None,
+    click: Annotated[list[str] | None, typer.Option(help="An item the user clicked; repeatable.")] = None,
+    filters: Annotated[str | None, typer.Option(help='JSON, as in \'{"price": {"lte": 80}}\'.')] = None,
+    k: Annotated[int, typer.Option(min=1, help="Items to recall.")] = 10,
+    experiment: Annotated[str | None, typer.Option(help="X-Experiment header, as in towers=treatment.")] = None,
+    timeout_ms: Annotated[int, typer.Option(min=1, help="Deadline of the recall.")] = 1000,
+    url: Annotated[str, typer.Option(help="The service.", envvar="MRSE_URL")] = "http://127.0.0.1:8080",
+    json: Json = False,
+) -> None:
+    """Ask a running service and print what it recalls.
+
+    Example: `mrse recall "red running shoes" --k 20 --filters '{"in_stock": true}'`
+    """
+    import httpx
+
+    body: dict[str, Any] = {"query": query, "k": k, "timeout_ms": timeout_ms}
+    if picture:
+        body["picture"] = base64.b64encode(picture.read_bytes()).decode()
+    if user:
+        body["user_id"] = user
+    if click:
+        body["history"] = [{"item_id": item, "action": "click"} for item in click]
+    if filters:
+        body["filters"] = _parse(filters)
+    headers = {"X-Experiment": experiment} if experiment else {}
+    try:
+        answer = httpx.post(f"{url}/recall", json=body, headers=headers, timeout=timeout_ms / 1000 + 5)
+        content = answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        fail(f"no answer from {url}: {error}. Is the service running? `make run` or `mrse serve` starts it.")
+    if answer.status_code != 200:
+        fail(_problem(content), USAGE if answer.status_code == 422 else NOT_IN_ORDER)
+    print_json(content) if json else _print(content)
+
+
+def _parse(filters: str) -> Any:
+    import json
+
+    try:
+        return json.loads(filters)
+    except json.JSONDecodeError as error:
+        fail(f"--filters is not JSON: {error}", USAGE)
+
+
+def _problem(content: dict[str, Any]) -> str:
+    errors = content.get("errors") or []
+    details = "; ".join(f"{e.get('field')}: {e.get('reason')}" for e in errors)
+    return f"{content.get('status')} {content.get('title')}: {details or content.get('detail')}"
+
+
+def _print(content: dict[str, Any]) -> None:
+    table = Table("#", "item", "score", "sources")
+    for rank, item in enumerate(content["items"], start=1):
+        sources = ", ".join(
+            f"{s['route']} {s['rank']}" + (f" from {s['trigger']}" if s.get("trigger") else "")
+            for s in item["sources"]
+        )
+        table.add_row(str(rank), item["item_id"], f"{item['score']:.3f}", sources)
+    out.print(table)
+    routes = ", ".join(f"{name} {r['status']} ({r['returned']})" for name, r in content["routes"].items())
+    out.print(f"{routes}; {content['took_ms']:.1f} ms; bundle {content['model_version']}")
+    if content["degraded"]:
+        out.print(f"degraded: {', '.join(content['degraded'])}")

@@ -1,0 +1,83 @@
+"""``mrse shop make`` and ``mrse import``: where a shop folder comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import Json, fail, for_stage, out, print_json, progress
+
+
+class Source(StrEnum):
+    """Data sets that can be imported."""
+
+    GROCERY = "grocery"
+    ESCI = "esci"
+    ONLINE_RETAIL = "online-retail"
+    CLOTHING = "clothing"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    shop = typer.Typer(no_args_is_help=True, help="Make a synthetic shop whose truth is known.")
+    shop.command("make")(make)
+    app.add_typer(shop, name="shop")
+    app.command("import")(import_)
+
+
+def make(
+    path: Annotated[Path, typer.Argument(help="Folder to write.")],
+    items: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Items in the catalogue.")] = 4000,
+    users: Annotated[int | None, typer.Option(min=1, help="Users; a quarter of the items if left out.")] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="Events; about ten an item if left out.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    force: Annotated[bool, typer.Option(help="Replace the folder if it is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a synthetic shop: pictures, titles, queries, users with tastes, clicks, and a judge.
+
+    Example: `mrse shop make shop/ --items 4000 --seed 7`
+    """
+    import shutil
+
+    from models.shop import make_shop
+
+    if path.exists() and any(path.iterdir()):
+        if not force:
+            fail(f"{path} is not empty; --force replaces it", 2)
+        shutil.rmtree(path)
+    with progress() as report:
+        make_shop(path, items=items, users=users, events=events, seed=seed, progress=for_stage(report, "shop"))
+    print_json({"path": str(path), "items": items, "seed": seed}) if json else out.print(f"made {path}")
+
+
+def import_(
+    source: Annotated[Source, typer.Argument(help="Which data set the folder holds.")],
+    path: Annotated[Path, typer.Argument(help="The data set's folder.", exists=True, file_okay=False)],
+    to: Annotated[Path, typer.Option("--out", help="Shop folder to write.")],
+    json: Json = False,
+) -> None:
+    """Turn a public data set into a shop folder.
+
+    Example: `mrse import grocery GroceryStoreDataset/ --out grocery-shop/`
+    """
+    from models.data import importers
+
+    run = {
+        Source.GROCERY: importers.import_grocery,
+        Source.ESCI: importers.import_esci,
+        Source.ONLINE_RETAIL: importers.import_online_retail,
+        Source.CLOTHING: importers.import_clothing,
+    }[source]
+    with progress() as report:
+        summary = run(path, to, progress=for_stage(report, "import"))
+    if json:
+        print_json({"path": str(to), **asdict(summary)})
+        return
+    out.print(f"{to}: {summary.items:,} items, {summary.events:,} events, {summary.pictures:,} pictures")
+    for reason, count in summary.skipped.items():
+        out.print(f"  left out {count:,}: {reason}")

@@ -1,0 +1,282 @@
+"""Embeds a shop's catalogue with a bundle: item features and item embeddings, ready to be indexed.
+
+Runs the ONNX graphs, so no torch. Three passes, each of which resumes after a kill:
+
+1. ``items.parquet``: id, category and attributes of every item, in catalogue order;
+2. ``features.npy`` float16 ``[N, 3, d]``: the item experts' outputs;
+3. ``embeddings.npy`` float16 ``[N, 128]``, unit length before rounding: item fusion over the features and
+   the mean features of the items co-clicked with each.
+
+The folder is built beside its final place and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.bundle import Bundle, Graph, ItemText, PictureError, decode_picture, open_graph
+from models.coclick import coclicked
+from models.data.errors import DataError
+from models.data.schema import AttributeType, Item
+from models.data.shop import Shop
+
+Progress = Callable[[str, int, int | None], None]
+F32 = npt.NDArray[np.float32]
+
+_ARROW = {
+    AttributeType.STRING: pa.string(),
+    AttributeType.NUMBER: pa.float64(),
+    AttributeType.BOOL: pa.bool_(),
+    AttributeType.LIST: pa.list_(pa.string()),
+}
+_ROWS = 256
+_ROWS_PER_GROUP = 16_384
+
+
+@dataclass(frozen=True)
+class EmbedSummary:
+    """What was written. ``pictures`` counts the items whose picture was used."""
+
+    bundle_version: str
+    rows: int
+    resumed_from: int
+
+
+def embed_shop(
+    shop: Shop,
+    bundle: Bundle,
+    target: Path,
+    *,
+    device: str = "cpu",
+    threads: int = 2,
+    progress: Progress = lambda stage, done, total: None,
+) -> EmbedSummary:
+    """Write the embeddings folder of a shop.
+
+    Args:
+        shop: the catalogue, and the events that co-clicks are counted from.
+        bundle: the verified bundle.
+        target: the folder to write; replaced when it is there already.
+        device: ``cpu`` or ``cuda``.
+        threads: for the graphs and for decoding pictures.
+        progress: called with the stage, rows done and rows in all.
+
+    Raises:
+        DataError: an item or picture cannot be read; names the file.
+    """
+    work = target.with_name(target.name + ".partial")
+    rows = shop.count_items()
+    identity = {"bundle": bundle.version, "shop": shop.fingerprint(), "rows": rows}
+    _reuse_or_clear(work, identity)
+    _write_items(shop, work, rows, progress)
+    dims = bundle.manifest.dimensions
+    features = _open_array(work / "features.npy", (rows, len(dims.experts), dims.expert_dim))
+    embeddings = _open_array(work / "embeddings.npy", (rows, dims.embedding_dim))
+    resumed = _Done(work, "features").rows
+    _Experts(shop, bundle, device, threads).fill(features, _Done(work, "features"), progress)
+    _fuse(shop, bundle, features, embeddings, _Done(work, "embeddings"), device, threads, progress)
+    _finish(work, target, shop, bundle, rows)
+    return EmbedSummary(bundle.version, rows, resumed)
+
+
+def _reuse_or_clear(work: Path, identity: dict[str, object]) -> None:
+    """Keep a partial folder only if it was begun for the same bundle and shop."""
+    marker = work / "identity.json"
+    if marker.is_file() and json.loads(marker.read_text()) == identity:
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    marker.write_text(json.dumps(identity))
+
+
+class _Done:
+    """How many rows of a pass are on disk, in a file replaced atomically."""
+
+    def __init__(self, work: Path, name: str) -> None:
+        self._file = work / f"{name}.done"
+        self.rows = int(self._file.read_text()) if self._file.is_file() else 0
+
+    def store(self, rows: int) -> None:
+        temporary = self._file.with_suffix(".tmp")
+        temporary.write_text(str(rows))
+        temporary.replace(self._file)
+        self.rows = rows
+
+
+def _open_array(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
+    if path.is_file():
+        existing: npt.NDArray[np.float16] = np.lib.format.open_memmap(path, mode="r+")
+        if existing.shape == shape:
+            return existing
+    created: npt.NDArray[np.float16] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float16, shape=shape
+    )
+    return created
+
+
+def _write_items(shop: Shop, work: Path, rows: int, progress: Progress) -> None:
+    final = work / "items.parquet"
+    if final.is_file():
+        return
+    types = shop.schema.attributes
+    schema = pa.schema(
+        [("id", pa.string()), ("category", pa.string())] + [(n, _ARROW[t]) for n, t in types.items()]
+    )
+    temporary = work / "items.parquet.tmp"
+    done = 0
+    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for batch in _batches(shop.items(), _ROWS_PER_GROUP):
+            columns = [[item.id for item in batch], [item.category for item in batch]]
+            columns += [[item.attributes.get(name) for item in batch] for name in types]
+            arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            done += len(batch)
+            progress("items", done, rows)
+    temporary.replace(final)
+
+
+class _Experts:
+    """Pass 2: text and picture of each item through the item experts."""
+
+    def __init__(self, shop: Shop, bundle: Bundle, device: str, threads: int) -> None:
+        self._shop = shop
+        self._bundle = bundle
+        self._graph = open_graph(bundle.graph("item_experts"), device=device, threads=threads)
+        self._pictures = _PictureFeatures(shop, bundle, device, threads)
+
+    def fill(self, features: npt.NDArray[np.float16], done: _Done, progress: Progress) -> None:
+        total = len(features)
+        with self._pictures:
+            for batch in _batches(islice(self._shop.items(), done.rows, None), _ROWS):
+                start, end = done.rows, done.rows + len(batch)
+                features[start:end] = self._run(batch)
+                done.store(end)
+                progress("features", end, total)
+
+    def _run(self, batch: list[Item]) -> F32:
+        # Rows of like length share a run: padding costs as much as text.
+        order = sorted(range(len(batch)), key=lambda i: len(batch[i].title) + len(batch[i].description))
+        picture = self._pictures.of([item.picture for item in batch])
+        result: F32 | None = None
+        for part in (order[i : i + 64] for i in range(0, len(order), 64)):
+            text = self._bundle.text.items(
+                [ItemText(batch[i].title, batch[i].category, batch[i].description) for i in part]
+            )
+            has = np.array([batch[i].picture is not None for i in part], dtype=np.float32)
+            inputs = {
+                "input_ids": text.input_ids,
+                "ngram_ids": text.ngram_ids,
+                "picture": picture[part],
+                "has_picture": has,
+            }
+            output = self._graph.run(inputs)["experts"]
+            if result is None:
+                result = np.empty((len(batch), *output.shape[1:]), dtype=np.float32)
+            result[part] = output
+        assert result is not None
+        return result
+
+
+class _PictureFeatures:
+    """Features of pictures, each distinct file encoded once while it stays in a bounded cache."""
+
+    _KEPT = 100_000
+
+    def __init__(self, shop: Shop, bundle: Bundle, device: str, threads: int) -> None:
+        self._shop = shop
+        self._spec = bundle.manifest.picture
+        self._graph: Graph = open_graph(bundle.graph("image_encoder"), device=device, threads=threads)
+        self._cache: OrderedDict[str, F32] = OrderedDict()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def of(self, pictures: list[str | None]) -> F32:
+        """float32 ``[len(pictures), P]``; zeros where there is none."""
+        wanted = list(dict.fromkeys(p for p in pictures if p is not None))
+        found = {p: self._cache[p] for p in wanted if p in self._cache}
+        new = [p for p in wanted if p not in found]
+        for part in (new[i : i + 64] for i in range(0, len(new), 64)):
+            pixels = np.stack(list(self._pool.map(self._pixels, part)))
+            for name, feature in zip(part, self._graph.run({"pixels": pixels})["feature"], strict=True):
+                found[name] = self._cache[name] = feature
+        while len(self._cache) > self._KEPT:
+            self._cache.popitem(last=False)
+        none = np.zeros(self._spec.feature_dim, dtype=np.float32)
+        return np.stack([none if p is None else found[p] for p in pictures])
+
+    def _pixels(self, picture: str) -> npt.NDArray[np.uint8]:
+        try:
+            return decode_picture(self._shop.picture(picture), self._spec.side)
+        except PictureError as error:
+            raise DataError(picture, str(error)) from error
+
+
+def _fuse(
+    shop: Shop,
+    bundle: Bundle,
+    features: npt.NDArray[np.float16],
+    embeddings: npt.NDArray[np.float16],
+    done: _Done,
+    device: str,
+    threads: int,
+    progress: Progress,
+) -> None:
+    """Pass 3: item fusion over the features and the mean features of co-clicked items."""
+    total = len(features)
+    if done.rows >= total:
+        return
+    progress("co-clicks", 0, None)
+    neighbours = coclicked(shop, top=int(bundle.manifest.training.get("coclick_top", 10)))
+    graph = open_graph(bundle.graph("item_fusion"), device=device, threads=threads)
+    step = 4096
+    for start in range(done.rows, total, step):
+        end = min(start + step, total)
+        own = features[start:end].astype(np.float32)
+        coclick = neighbours.mean_features(features, start, end)
+        embeddings[start:end] = graph.run({"features": own, "coclick": coclick})["embedding"]
+        done.store(end)
+        progress("embeddings", end, total)
+
+
+def _finish(work: Path, target: Path, shop: Shop, bundle: Bundle, rows: int) -> None:
+    dims = bundle.manifest.dimensions
+    meta = {
+        "format": 1,
+        "bundle_version": bundle.version,
+        "rows": rows,
+        "dim": dims.embedding_dim,
+        "experts": len(dims.experts),
+        "expert_dim": dims.expert_dim,
+        "data": shop.fingerprint(),
+    }
+    attributes = {name: str(kind) for name, kind in shop.schema.attributes.items()}
+    (work / "meta.json").write_text(json.dumps(meta, indent=2))
+    (work / "schema.json").write_text(json.dumps({"attributes": attributes}, indent=2))
+    for leftover in [*work.glob("*.done"), work / "identity.json"]:
+        leftover.unlink()
+    shutil.rmtree(target, ignore_errors=True)
+    work.rename(target)
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    while batch := list(islice(items, size)):
+        yield batch
+
+
