@@ -50,7 +50,8 @@ def fail(message: str, code: int = NOT_IN_ORDER) -> NoReturn:
 class Report(Protocol):
     """Progress of a stage: its name, units done and units in all (None while unknown)."""
 
-    def __call__(self, stage: str, done: int, total: int | None) -> None: ...
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Say how far a stage is."""
 
 
 class _Rate(ProgressColumn):

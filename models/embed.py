@@ -278,5 +278,3 @@ def _finish(work: Path, target: Path, shop: Shop, bundle: Bundle, rows: int) -> 
 def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     while batch := list(islice(items, size)):
         yield batch
-
-

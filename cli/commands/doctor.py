@@ -69,7 +69,9 @@ def _version(distribution: str) -> str | None:
 
 def _python(gpu: bool) -> Iterator[Finding]:
     good = sys.version_info >= (3, 11)
-    yield Finding("Python 3.11+", "ok" if good else "broken", platform.python_version(), "" if good else "upgrade")
+    yield Finding(
+        "Python 3.11+", "ok" if good else "broken", platform.python_version(), "" if good else "upgrade"
+    )
 
 
 def _onnxruntime(gpu: bool) -> Iterator[Finding]:
@@ -90,7 +92,9 @@ def _onnxruntime(gpu: bool) -> Iterator[Finding]:
     providers = onnxruntime.get_available_providers()
     yield Finding("onnxruntime", "ok", f"{'onnxruntime-gpu' if cuda else 'onnxruntime'} {cuda or cpu}")
     if "CUDAExecutionProvider" not in providers:
-        yield Finding("GPU", "broken" if gpu else "optional", "no CUDA provider", "install the gpu extra instead of cpu")
+        yield Finding(
+            "GPU", "broken" if gpu else "optional", "no CUDA provider", "install the gpu extra instead of cpu"
+        )
     else:
         yield _cuda()
 
@@ -105,7 +109,9 @@ def _cuda() -> Finding:
     try:
         open_graph(Bundle.load(bundle).graph("query_fusion"), device="cuda")
     except Exception as error:  # whatever the driver or a library raises is the finding
-        return Finding("GPU", "broken", str(error)[:200], "needs an NVIDIA driver, CUDA and cuDNN (the gpu extra)")
+        return Finding(
+            "GPU", "broken", str(error)[:200], "needs an NVIDIA driver, CUDA and cuDNN (the gpu extra)"
+        )
     return Finding("GPU", "ok", "CUDA provider runs")
 
 
@@ -144,7 +150,12 @@ def _libraries(gpu: bool) -> Iterator[Finding]:
 def _redis(gpu: bool) -> Iterator[Finding]:
     url = os.environ.get("MRSE_REDIS_URL")
     if not url:
-        yield Finding("Redis (shared cache)", "optional", "MRSE_REDIS_URL is not set", "set it, as in redis://cache:6379/0")
+        yield Finding(
+            "Redis (shared cache)",
+            "optional",
+            "MRSE_REDIS_URL is not set",
+            "set it, as in redis://cache:6379/0",
+        )
         return
     import redis
 
@@ -153,7 +164,9 @@ def _redis(gpu: bool) -> Iterator[Finding]:
         yield Finding("Redis (shared cache)", "ok", "answers")
     except (redis.RedisError, ValueError) as error:
         # The error may quote the address, never the password.
-        yield Finding("Redis (shared cache)", "broken", type(error).__name__, "is MRSE_REDIS_URL right, Redis up?")
+        yield Finding(
+            "Redis (shared cache)", "broken", type(error).__name__, "is MRSE_REDIS_URL right, Redis up?"
+        )
 
 
 def _programs(gpu: bool) -> Iterator[Finding]:

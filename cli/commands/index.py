@@ -34,7 +34,12 @@ def build(
         manifest = build_index(embeddings, to, progress=for_stage(report, "index"))
     if json:
         print_json(
-            {"path": str(to), "index_version": manifest.index_version, "rows": manifest.rows, "kind": manifest.kind}
+            {
+                "path": str(to),
+                "index_version": manifest.index_version,
+                "rows": manifest.rows,
+                "kind": manifest.kind,
+            }
         )
     else:
         out.print(f"{to}: {manifest.rows:,} items, version {manifest.index_version}")

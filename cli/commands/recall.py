@@ -26,7 +26,9 @@ def recall(
     click: Annotated[list[str] | None, typer.Option(help="An item the user clicked; repeatable.")] = None,
     filters: Annotated[str | None, typer.Option(help='JSON, as in \'{"price": {"lte": 80}}\'.')] = None,
     k: Annotated[int, typer.Option(min=1, help="Items to recall.")] = 10,
-    experiment: Annotated[str | None, typer.Option(help="X-Experiment header, as in towers=treatment.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="X-Experiment header, as in towers=treatment.")
+    ] = None,
     timeout_ms: Annotated[int, typer.Option(min=1, help="Deadline of the recall.")] = 1000,
     url: Annotated[str, typer.Option(help="The service.", envvar="MRSE_URL")] = "http://127.0.0.1:8080",
     json: Json = False,

@@ -32,7 +32,9 @@ def register(app: typer.Typer) -> None:
 def make(
     path: Annotated[Path, typer.Argument(help="Folder to write.")],
     items: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Items in the catalogue.")] = 4000,
-    users: Annotated[int | None, typer.Option(min=1, help="Users; a quarter of the items if left out.")] = None,
+    users: Annotated[
+        int | None, typer.Option(min=1, help="Users; a quarter of the items if left out.")
+    ] = None,
     events: Annotated[int | None, typer.Option(min=1, help="Events; about ten an item if left out.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
     force: Annotated[bool, typer.Option(help="Replace the folder if it is there.")] = False,
@@ -51,7 +53,9 @@ def make(
             fail(f"{path} is not empty; --force replaces it", 2)
         shutil.rmtree(path)
     with progress() as report:
-        make_shop(path, items=items, users=users, events=events, seed=seed, progress=for_stage(report, "shop"))
+        make_shop(
+            path, items=items, users=users, events=events, seed=seed, progress=for_stage(report, "shop")
+        )
     print_json({"path": str(path), "items": items, "seed": seed}) if json else out.print(f"made {path}")
 
 

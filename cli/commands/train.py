@@ -102,5 +102,7 @@ def evaluate(
         return
     table = Table("queries", "system", "n", *result.columns, title=f"{data.name}, {split} split")
     for row in result.rows:
-        table.add_row(row.kind, row.system, f"{row.queries:,}", *(f"{row.values[c]:.3f}" for c in result.columns))
+        table.add_row(
+            row.kind, row.system, f"{row.queries:,}", *(f"{row.values[c]:.3f}" for c in result.columns)
+        )
     out.print(table)
