@@ -7,18 +7,29 @@ The request's form::
 All fields must hold. A value is equality, a list is any-of, an object is a range (``gt gte lt lte``,
 numbers only) or a ``not`` around a value, a list or a range. On a list attribute equality and any-of ask
 whether the list holds the value; ``category`` is a list of its path's prefixes (``Shoes``,
-``Shoes > Running``). Strings compare without regard to case. An item without the attribute matches no
-equality, any-of or range, and so does match a ``not``.
+``Shoes > Running``). Strings compare as `fold` makes them: without regard to case. An item without the
+attribute matches no equality, any-of or range, and so does match a ``not``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+#: Bounds on one request's filters, so that a request cannot cost more than a search. *Inferred*.
+MAX_FIELDS = 32
+MAX_VALUES = 1000
+#: The attribute that is always there: the prefixes of the category path.
+CATEGORY = "category"
+
+_BOUNDS = ("gt", "gte", "lt", "lte")
+_EXPECTED = {"string": "a string", "number": "a number", "bool": "true or false", "list": "a list of strings"}
 
 
 class FilterError(ValueError):
-    """A filter that cannot be used; ``field`` names the attribute, the message says why."""
+    """A filter that cannot be used; ``field`` is the attribute, the message names it and says why."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -27,7 +38,7 @@ class FilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """The attribute equals one of the values, all of one type: casefolded str, float or bool."""
+    """The attribute equals one of the values, all of one type: `fold`-ed str, float or bool."""
 
     field: str
     values: tuple[str, ...] | tuple[float, ...] | tuple[bool, ...]
@@ -58,6 +69,21 @@ class Filter:
     clauses: tuple[AnyOf | Range | Not, ...]
 
 
+def fold(text: str) -> str:
+    """The form in which strings are compared: Unicode's canonical caseless match, composed."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def category_prefixes(path: str) -> list[str]:
+    """The folded prefixes of a category path: ``Shoes > Running`` is ``shoes``, ``shoes > running``."""
+    prefixes: list[str] = []
+    for level in filter(None, (part.strip() for part in fold(path).split(">"))):
+        prefixes.append(f"{prefixes[-1]} > {level}" if prefixes else level)
+    return prefixes
+
+
 def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Filter | None:
     """Check a request's filters against the attributes of the index.
 
@@ -69,6 +95,110 @@ def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Fi
         None for no filters.
 
     Raises:
-        FilterError: an unknown attribute, a wrong type, an empty list, an unknown operator.
+        FilterError: an unknown attribute, a wrong type, an empty list, an unknown operator, a range
+            without bounds, too many fields or values.
     """
-    raise NotImplementedError  # H-service
+    if len(raw) > MAX_FIELDS:
+        raise FilterError("filters", f"filters has {len(raw)} fields; at most {MAX_FIELDS} are allowed")
+    clauses: list[AnyOf | Range | Not] = []
+    for field, value in sorted(raw.items()):
+        kind = attributes.get(field)
+        if kind is None:
+            known = ", ".join(sorted(attributes)) or "none"
+            raise FilterError(field, f"{_shown(field)} is not an attribute of this index; known are {known}")
+        clauses.append(_condition(field, kind, value))
+    return Filter(tuple(clauses)) if clauses else None
+
+
+def _condition(field: str, kind: str, value: object) -> AnyOf | Range | Not:
+    if isinstance(value, Mapping) and "not" in value:
+        if len(value) > 1:
+            raise FilterError(field, f"{field}: not stands alone, without other operators beside it")
+        return Not(_clause(field, kind, value["not"]))
+    return _clause(field, kind, value)
+
+
+def _clause(field: str, kind: str, value: object) -> AnyOf | Range:
+    if isinstance(value, Mapping):
+        return _range(field, kind, value)
+    if not isinstance(value, list | tuple):
+        return _any_of(field, kind, [value])
+    if not value:
+        raise FilterError(field, f"{field} has an empty list; name at least one value")
+    if len(value) > MAX_VALUES:
+        raise FilterError(field, f"{field} has {len(value)} values; at most {MAX_VALUES} are allowed")
+    return _any_of(field, kind, value)
+
+
+def _any_of(field: str, kind: str, values: Sequence[object]) -> AnyOf:
+    if kind == "number":
+        return AnyOf(field, tuple(sorted({_number(field, value) for value in values})))
+    if kind == "bool":
+        return AnyOf(field, tuple(sorted({_flag(field, value) for value in values})))
+    return AnyOf(field, tuple(sorted({_text(field, kind, value) for value in values})))
+
+
+def _range(field: str, kind: str, bounds: Mapping[object, object]) -> Range:
+    for operator in bounds:
+        if operator == "not":
+            raise FilterError(field, f"{field} has a not within a not")
+        if operator not in _BOUNDS:
+            known = ", ".join((*_BOUNDS, "not"))
+            raise FilterError(field, f"{field} has an unknown operator {_shown(operator)}; known are {known}")
+    if kind != "number":
+        raise FilterError(field, f"{field} is {_EXPECTED[kind]}; a range needs a number")
+    if not bounds:
+        raise FilterError(field, f"{field} has a range without bounds; give one of {', '.join(_BOUNDS)}")
+    return Range(field, **{str(operator): _number(field, bound) for operator, bound in bounds.items()})
+
+
+def _number(field: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong_type(field, "number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise FilterError(field, f"{field} is a number; got one that is not finite")
+    return number + 0.0  # -0.0 becomes 0.0: equal filters print alike
+
+
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong_type(field, "bool", value)
+    return value
+
+
+def _text(field: str, kind: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong_type(field, kind, value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise FilterError(field, f"{field} has a string with half a surrogate pair") from None
+    if field == CATEGORY:
+        return (category_prefixes(value) or [""])[-1]
+    return fold(value)
+
+
+def _wrong_type(field: str, kind: str, value: object) -> FilterError:
+    return FilterError(field, f"{field} is {_EXPECTED[kind]}; got {_type_name(value)}")
+
+
+def _type_name(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an object" if isinstance(value, Mapping) else "a list"
+
+
+def _shown(name: object) -> str:
+    """A name from the request, cut to a length that an error may carry."""
+    text = str(name)
+    return repr(text if len(text) <= 64 else f"{text[:64]}…")
