@@ -1,0 +1,237 @@
+"""Every knob of model and training, frozen, with the presets ``tiny``, ``demo`` and ``paper``.
+
+The paper gives structure but no sizes: all values here are *inferred* unless a docstring says "paper".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
+
+PresetName = Literal["tiny", "demo", "paper"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageConfig(_Frozen):
+    """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training."""
+
+    width: int = 96
+    depth: int = 4
+    heads: int = 4
+    #: Width of a block's hidden layer over its own width.
+    mlp_ratio: float = 2.0
+    #: Channels of the convolutions of the stem; each halves the picture, the last gives ``width``.
+    stem: tuple[int, ...] = (32, 64)
+    dropout: float = 0.0
+    epochs: int = 8
+    #: Pictures in a step; each is seen in two views.
+    batch: int = 128
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    #: Scale of the cosines in the contrastive losses (1 / temperature).
+    scale: float = 12.0
+    #: Weights of: picture-text, view-view (supervised-contrastive by product), product classification.
+    text_weight: float = 1.0
+    view_weight: float = 0.5
+    proxy_weight: float = 1.0
+    #: Products with fewer pictures than this take no part in the classification loss.
+    proxy_min_pictures: int = 3
+    proxy_max_products: int = 20_000
+    label_smoothing: float = 0.1
+    #: How often the text beside a picture is a query that led to its product, not the title.
+    query_share: float = 0.5
+    #: Augmentation: least share of the side that a crop keeps, degrees, and strength of colour jitter.
+    crop: float = 0.6
+    rotate: float = 10.0
+    colour: float = 0.2
+    flip: bool = True
+    #: Share of the area that a random erased box may take at most; 0 turns it off.
+    erase: float = 0.0
+    #: Weight of the mean colour jitter between channels (white balance); 0 keeps hues apart.
+    hue: float = 0.05
+    #: At most this many pictures train the encoder; all of them get features.
+    max_pictures: int = 50_000
+    #: Augmented features kept for each query picture, beside the plain one, so that stages 1 and 2 do
+    #: not learn from features that are cleaner than those of a new photo.
+    feature_views: int = 4
+
+
+class ExpertsConfig(_Frozen):
+    """Sizes of the three experts (paper: Light-Bert has two layers)."""
+
+    hidden: int = 64
+    heads: int = 4
+    layers: int = 2
+    mlp_ratio: float = 2.0
+    dropout: float = 0.1
+    #: Whether Light-Bert and FtAtt are shared by both towers; VBert always is (paper: same structure).
+    share_text_experts: bool = True
+
+
+class FusionConfig(_Frozen):
+    """Sizes of the DSSM fusion and of the gate."""
+
+    hidden: int = 256
+    gate_hidden: int = 32
+    dropout: float = 0.1
+
+
+class LossConfig(_Frozen):
+    """Hybrid loss: alpha * MNSCE + beta * HNST."""
+
+    alpha: float = 1.0
+    beta: float = 0.2
+    scale: float = 20.0
+    margin: float = 0.1
+    #: Hard negatives for each positive.
+    hard_negatives: int = 2
+    #: Ranks that mined hard negatives come from, as 1-based first and last.
+    hard_ranks: tuple[int, int] = (101, 500)
+    #: Labels up to this are low relevance: hard negatives, never positives.
+    low_relevance: float = 0.34
+    #: Share of stage 2 after which HNST joins (softmax first, hard negatives after).
+    hard_after: float = 0.5
+    #: Uniform negatives from the catalogue, over the batch size.
+    uniform_share: float = 0.5
+    #: Correct the in-batch negatives for their popularity (logQ).
+    logq: bool = False
+
+
+class DataConfig(_Frozen):
+    """How events become examples."""
+
+    vocabulary: int = 3000
+    #: Share of the newest events held out for val, and for test, where the file marks no split.
+    held_out: float = 0.05
+    #: Rate of train queries that get a typo.
+    typo_rate: float = 0.15
+    #: Rate of examples whose query is emptied although the user has a history (browse).
+    query_dropout: float = 0.1
+    #: Rate of examples with a query picture whose text is emptied; and whose picture is.
+    picture_only: float = 0.3
+    query_picture_dropout: float = 0.3
+    item_picture_dropout: float = 0.1
+    history_dropout: float = 0.3
+    coclick_dropout: float = 0.2
+    #: Co-clicked items kept for an item.
+    coclick_top: int = 10
+    #: Behaviours on the target item itself within this many days before count as the same visit and are
+    #: cut from its portrait, so that the model does not learn to give back what was just clicked.
+    same_item_days: float = 1.0
+    #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
+    #: for items without events).
+    title_share: float = 0.1
+
+
+class StageConfig(_Frozen):
+    """One training stage."""
+
+    steps: int = 600
+    batch: int = 256
+    rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    clip: float = 1.0
+    #: Rate of the experts in stage 2 over the stage's own; 0 freezes them.
+    expert_rate: float = 0.0
+
+
+class Switches(_Frozen):
+    """Parts turned off for ablations; graphs keep their shapes."""
+
+    vbert: bool = True
+    light_bert: bool = True
+    ftatt: bool = True
+    picture: bool = True
+    history: bool = True
+    gate: bool = True
+    coclick: bool = True
+
+
+class Config(_Frozen):
+    """The whole configuration of a training run; its JSON goes into the bundle's manifest."""
+
+    preset: PresetName = "demo"
+    seed: int = 7
+    #: torch threads; part of the configuration because sums depend on it.
+    threads: int = 2
+    checkpoint_minutes: float = 5.0
+    dimensions: Dimensions = Field(default_factory=Dimensions)
+    text: TextSpec = Field(default_factory=TextSpec)
+    picture: PictureSpec = Field(default_factory=PictureSpec)
+    image: ImageConfig = Field(default_factory=ImageConfig)
+    experts: ExpertsConfig = Field(default_factory=ExpertsConfig)
+    fusion: FusionConfig = Field(default_factory=FusionConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    stage1: StageConfig = Field(default_factory=StageConfig)
+    stage2: StageConfig = Field(default_factory=lambda: StageConfig(steps=800, batch=512, rate=1e-3))
+    switches: Switches = Field(default_factory=Switches)
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Config:
+        """A copy with dotted keys replaced, such as ``{"image.epochs": 40}``; strings are parsed.
+
+        Raises:
+            ValueError: there is no such key, or the value does not fit (pydantic's error is one too).
+        """
+        values = self.model_dump(mode="json")
+        for key, value in overrides.items():
+            at = values
+            *parents, last = key.split(".")
+            for part in parents:
+                at = at.get(part) if isinstance(at, dict) else None  # type: ignore[assignment]
+            if not isinstance(at, dict) or last not in at:
+                raise ValueError(f"unknown config key {key!r}")
+            at[last] = value
+        return Config.model_validate(values)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over everything that the outcome depends on."""
+        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json()
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def preset(name: str) -> Config:
+    """The configuration of a preset: ``tiny`` (seconds), ``demo`` (minutes on 2 cores), ``paper``.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    if name == "demo":
+        return Config()
+    if name == "tiny":
+        return Config(
+            preset="tiny",
+            threads=1,
+            dimensions=Dimensions(expert_dim=16, embedding_dim=32, history=5),
+            text=TextSpec(max_query_tokens=12, max_item_tokens=24, ngram_buckets=512),
+            picture=PictureSpec(side=32, feature_dim=24),
+            image=ImageConfig(width=32, depth=1, heads=2, stem=(16,), epochs=1, batch=32, feature_views=1),
+            experts=ExpertsConfig(hidden=32, heads=2),
+            fusion=FusionConfig(hidden=48, gate_hidden=8),
+            data=DataConfig(vocabulary=400),
+            stage1=StageConfig(steps=20, batch=32),
+            stage2=StageConfig(steps=20, batch=32),
+        )
+    if name == "paper":
+        return Config(
+            preset="paper",
+            dimensions=Dimensions(expert_dim=256, embedding_dim=128, history=50),
+            text=TextSpec(max_query_tokens=32, max_item_tokens=96, ngram_buckets=500_000),
+            picture=PictureSpec(side=224, feature_dim=1024),
+            image=ImageConfig(width=1024, depth=24, heads=16, mlp_ratio=4.0, stem=(64, 128, 256), epochs=30),
+            experts=ExpertsConfig(hidden=768, heads=12, mlp_ratio=4.0),
+            fusion=FusionConfig(hidden=1024, gate_hidden=128),
+            data=DataConfig(vocabulary=30_000),
+            stage1=StageConfig(steps=100_000, batch=2048, rate=2e-4),
+            stage2=StageConfig(steps=100_000, batch=4096, rate=5e-4),
+        )
+    raise ValueError(f"unknown preset {name!r}; choose one of tiny, demo, paper")

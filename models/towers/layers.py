@@ -1,0 +1,76 @@
+"""Layers that several parts share. Written out in plain operations so that they export cleanly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def unit(x: Tensor) -> Tensor:
+    """``x`` at length 1 along the last axis; zeros stay zeros, with a finite gradient."""
+    return x / torch.sqrt(x.square().sum(dim=-1, keepdim=True) + 1e-12)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention: ``[B, L, w]`` with the mask ``[B, L]`` (True = real) -> ``[B, L, w]``."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is no multiple of {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        rows, length, width = x.shape
+        size = width // self.heads
+        qkv: Tensor = self.qkv(x)
+        q, k, v = qkv.view(rows, length, 3, self.heads, size).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = torch.matmul(q, k.transpose(-1, -2)) * size**-0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], -1e9)
+        weights: Tensor = self.drop(torch.softmax(scores, dim=-1))
+        mixed = torch.matmul(weights, v).transpose(1, 2).reshape(rows, length, width)
+        result: Tensor = self.out(mixed)
+        return result
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block, ``[B, L, w]`` -> ``[B, L, w]``."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.before_attention = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.before_mlp = nn.LayerNorm(width)
+        hidden = int(width * mlp_ratio)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + self.drop(self.attention(self.before_attention(x), mask))
+        result: Tensor = x + self.drop(self.mlp(self.before_mlp(x)))
+        return result
+
+
+class TokenEmbedding(nn.Module):
+    """Token plus position: ids int64 ``[B, L]`` -> ``[B, L, w]``; padding rows are masked later."""
+
+    def __init__(self, vocabulary: int, width: int, positions: int) -> None:
+        super().__init__()
+        self.token = nn.Embedding(vocabulary, width)
+        self.position = nn.Parameter(torch.empty(positions, width))
+        nn.init.normal_(self.token.weight, std=0.05)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        tokens: Tensor = self.token(ids)
+        return tokens + self.position[: ids.shape[1]]
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``[B, L, w]`` over the places where ``[B, L]`` is True -> ``[B, w]``; zeros where none is."""
+    weights = mask.to(x.dtype).unsqueeze(-1)
+    return (x * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

@@ -1,0 +1,42 @@
+"""Both towers: experts and fusion of the query side and of the item side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.towers.config import Config
+from models.towers.experts import Experts
+from models.towers.fusion import ItemFusion, QueryFusion
+
+
+class Towers(nn.Module):
+    """Query and item tower. With shared text experts both sides are one `Experts`; VBert always is shared."""
+
+    def __init__(self, config: Config, vocabulary: int) -> None:
+        super().__init__()
+        self.query_experts = Experts(config, vocabulary)
+        self.shared = config.experts.share_text_experts
+        self.item_experts = (
+            self.query_experts if self.shared else Experts(config, vocabulary, self.query_experts.vbert)
+        )
+        self.query_fusion = QueryFusion(config)
+        self.item_fusion = ItemFusion(config)
+        straight = torch.empty_like(self.query_fusion.dssm.straight.weight)
+        nn.init.orthogonal_(straight)
+        for fusion in (self.query_fusion, self.item_fusion):
+            fusion.dssm.straight.weight.data.copy_(straight)
+
+    def expert_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the experts, each once."""
+        both = nn.ModuleList([self.query_experts, self.item_experts])
+        return list(both.parameters())
+
+    def fusion_parameters(self) -> list[nn.Parameter]:
+        """Parameters of portrait, gate and DSSM of both towers."""
+        return [*self.query_fusion.parameters(), *self.item_fusion.parameters()]
+
+
+def expert_scores(queries: Tensor, items: Tensor) -> Tensor:
+    """Cosines by expert: ``[B, 3, d]`` and ``[N, 3, d]`` -> ``[3, B, N]``."""
+    return torch.einsum("bmd,nmd->mbn", queries, items)
