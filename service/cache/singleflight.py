@@ -1,0 +1,59 @@
+"""One computation a key, however many ask for it at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class _Flight(Generic[V]):
+    __slots__ = ("task", "waiters")
+
+    def __init__(self, task: asyncio.Task[V]) -> None:
+        self.task = task
+        self.waiters = 0
+
+
+class SingleFlight(Generic[V]):
+    """Shares running work by key.
+
+    The work runs in a task of its own: a caller that is cancelled (client gone, deadline passed) leaves
+    the others unharmed, and when the last caller has left, the work is cancelled. An exception reaches
+    every caller and is not kept: the next caller starts afresh.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[str, _Flight[V]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    async def run(self, key: str, work: Callable[[], Awaitable[V]]) -> V:
+        """The result of ``work`` for this key, of the call that is running or of a new one."""
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = _Flight(asyncio.ensure_future(_call(work)))
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._forget(key, flight))
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiters -= 1
+            if flight.waiters == 0 and not flight.task.done():
+                # Whoever comes next must not join work that is being torn down.
+                self._forget(key, flight)
+                flight.task.cancel()
+
+    def _forget(self, key: str, flight: _Flight[V]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if flight.task.done() and not flight.task.cancelled():
+            flight.task.exception()  # seen, so that asyncio does not log it when every waiter has left
+
+
+async def _call(work: Callable[[], Awaitable[V]]) -> V:
+    return await work()
