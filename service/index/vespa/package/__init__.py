@@ -1,0 +1,28 @@
+"""The application package that a Vespa engineer would deploy, rendered from ``vespa_app/``.
+
+A folder holds the package and, beside it, what the client must know of each version::
+
+    <folder>/application/    deployed: services.xml, hosts.xml, schemas/, search/query-profiles/
+    <folder>/versions/       not deployed: <document type>.json
+
+A new bundle version is a new document type (blue and green side by side), never a changed field.
+"""
+
+from service.index.vespa.package.layout import Layout, LayoutError
+from service.index.vespa.package.render import add_version, application_folder, drop_version, render
+from service.index.vespa.package.rules import Problem, check_package
+from service.index.vespa.package.versions import Version, VersionError, read_versions
+
+__all__ = [
+    "Layout",
+    "LayoutError",
+    "Problem",
+    "Version",
+    "VersionError",
+    "add_version",
+    "application_folder",
+    "check_package",
+    "drop_version",
+    "read_versions",
+    "render",
+]
