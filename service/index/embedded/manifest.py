@@ -1,0 +1,98 @@
+"""``index.json``: what an index folder holds, with the checksum of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.bundle.manifest import FileEntry, file_entry
+from service.index.port import AttributeKind
+
+MANIFEST_NAME = "index.json"
+VECTORS_NAME = "vectors.faiss"
+IDS_NAME = "ids.arrow"
+ATTRIBUTES_NAME = "attributes.arrow"
+FEATURES_NAME = "features.npy"
+FILE_NAMES = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME)
+
+#: How the vectors are searched.
+IndexKind = Literal["flat_fp16"]
+
+
+class IndexDamaged(ValueError):  # noqa: N818 -- the state of a folder
+    """An index folder that cannot be served; ``file`` says which file, the message what is wrong."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.file = file
+
+
+class IndexManifest(BaseModel):
+    """The whole of ``index.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    engine: Literal["embedded"] = "embedded"
+    kind: IndexKind = "flat_fp16"
+    index_version: str = ""
+    bundle_version: str
+    #: Fingerprint of the catalogue that was embedded.
+    data: str = ""
+    rows: int = Field(ge=1)
+    dim: int = Field(ge=1)
+    experts: int = Field(ge=1)
+    expert_dim: int = Field(ge=1)
+    attributes: dict[str, AttributeKind]
+    files: dict[str, FileEntry]
+
+    def versioned(self) -> IndexManifest:
+        """The same manifest with the version that its content asks for: bundle and 8 hex digits."""
+        digest = hashlib.sha256(self.model_copy(update={"index_version": ""}).to_json().encode()).hexdigest()
+        return self.model_copy(update={"index_version": f"{self.bundle_version}.{digest[:8]}"})
+
+    def to_json(self) -> str:
+        """The one way of writing it: sorted keys, so that equal indexes are equal bytes."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:
+    """Read and check an index folder.
+
+    Args:
+        folder: the index folder.
+        verify: compare every file's sha256, which reads them all (and so warms the page cache);
+            without it presence and size alone.
+
+    Raises:
+        IndexDamaged: a file is missing, unreadable or not the one that was built.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        manifest = IndexManifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise IndexDamaged(path, f"cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise IndexDamaged(path, f"is not an index manifest ({error.errors()[0]['msg']})") from error
+    if manifest.versioned().index_version != manifest.index_version:
+        raise IndexDamaged(path, f"does not add up to its version {manifest.index_version}")
+    for name in FILE_NAMES:
+        _check_file(folder / name, manifest.files.get(name), verify=verify)
+    return manifest
+
+
+def _check_file(path: Path, entry: FileEntry | None, *, verify: bool) -> None:
+    if entry is None:
+        raise IndexDamaged(path, "is not in the manifest")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise IndexDamaged(path, f"cannot be read ({error.strerror})") from error
+    if size != entry.bytes:
+        raise IndexDamaged(path, f"has {size} bytes, the manifest says {entry.bytes}")
+    if verify and file_entry(path) != entry:
+        raise IndexDamaged(path, "has another checksum than the manifest")

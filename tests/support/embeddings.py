@@ -1,0 +1,95 @@
+"""An embeddings folder as ``mrse embed`` writes it, fabricated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ARROW_TYPES = {
+    "string": pa.string(),
+    "number": pa.float64(),
+    "bool": pa.bool_(),
+    "list": pa.list_(pa.string()),
+}
+#: The attributes that `make_embeddings` draws when none are given.
+ATTRIBUTES = {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+BRANDS = ("Acme", "Blauer Bär", "ÉCLAIR", "straße", "Zebra")
+CATEGORIES = ("Shoes", "Shoes > Running", "Shoes > Running > Trail", "Shoes > Boots", "Bags", "")
+TAGS = ("Red", "blue", "new in", "SALE")
+
+
+def unit_vectors(rows: int, dim: int, seed: int = 0) -> np.ndarray:
+    """float32 ``[rows, dim]`` of unit length."""
+    vectors = np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def random_items(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of the items file with ``ATTRIBUTES``, about one value in ten missing."""
+    rng = np.random.default_rng(seed)
+
+    def maybe(value: Any) -> Any:
+        return None if rng.random() < 0.1 else value
+
+    return [
+        {
+            "id": f"item-{row}",
+            "category": str(rng.choice(CATEGORIES)),
+            "brand": maybe(str(rng.choice(BRANDS))),
+            "price": maybe(float(rng.integers(0, 200)) / 2),
+            "in_stock": maybe(bool(rng.random() < 0.7)),
+            "tags": maybe([str(tag) for tag in rng.choice(TAGS, size=rng.integers(0, 4))]),
+        }
+        for row in range(rows)
+    ]
+
+
+def make_embeddings(
+    path: Path,
+    rows: int = 100,
+    dim: int = 128,
+    seed: int = 0,
+    bundle_version: str = "demo-00000000",
+    attributes: Mapping[str, str] = ATTRIBUTES,
+    *,
+    items: Sequence[Mapping[str, Any]] | None = None,
+    vectors: np.ndarray | None = None,
+    experts: int = 3,
+    expert_dim: int = 64,
+) -> Path:
+    """Write an embeddings folder and return it.
+
+    ``items`` (``id``, ``category`` and attributes, None or absent where missing) and ``vectors`` replace
+    the random ones, and then say how many rows there are.
+    """
+    if items is None:
+        items = random_items(rows if vectors is None else len(vectors), seed)
+    if vectors is None:
+        vectors = unit_vectors(len(items), dim, seed)
+    path.mkdir(parents=True)
+    columns = {"id": pa.string(), "category": pa.string()}
+    columns |= {name: ARROW_TYPES[kind] for name, kind in attributes.items()}
+    table = {name: pa.array([item.get(name) for item in items], kind) for name, kind in columns.items()}
+    pq.write_table(pa.table(table), path / "items.parquet")
+    np.save(path / "embeddings.npy", vectors.astype(np.float16))
+    shape = (len(items), experts, expert_dim)
+    features = np.random.default_rng(seed + 1).standard_normal(shape, dtype=np.float32)
+    np.save(path / "features.npy", features.astype(np.float16))
+    meta = {
+        "format": 1,
+        "bundle_version": bundle_version,
+        "rows": len(items),
+        "dim": vectors.shape[1],
+        "experts": experts,
+        "expert_dim": expert_dim,
+        "data": "0123456789abcdef",
+    }
+    (path / "meta.json").write_text(json.dumps(meta))
+    (path / "schema.json").write_text(json.dumps({"attributes": dict(attributes)}))
+    return path
