@@ -124,9 +124,10 @@ class Bundle:
 
 
 def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Cosine along the last axis; shape is that of the inputs without it."""
-    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    result: npt.NDArray[np.float32] = (a * b).sum(axis=-1) / np.maximum(norms, 1e-12)
+    """Cosine along the last axis; shape is that of the inputs without it. Two zero vectors have cosine 1."""
+    left, right = np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1)
+    result: npt.NDArray[np.float32] = (a * b).sum(axis=-1) / np.maximum(left * right, 1e-12)
+    result[(left < 1e-6) & (right < 1e-6)] = 1.0  # an expert that is silent on both sides
     return result
 
 

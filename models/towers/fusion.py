@@ -41,9 +41,9 @@ class Dssm(nn.Module):
 
 
 class QueryFusion(nn.Module):
-    """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> ``[B, e], [B, 3]``.
+    """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> a pair.
 
-    The first output is the unit embedding, the second the gate's weights.
+    The first output is the unit embedding ``[B, e]``, the second the gate's weights ``[B, 3]``.
     """
 
     def __init__(self, config: Config) -> None:

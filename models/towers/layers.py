@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 def unit(x: Tensor) -> Tensor:
     """``x`` at length 1 along the last axis; zeros stay zeros, with a finite gradient."""
-    return x / torch.sqrt(x.square().sum(dim=-1, keepdim=True) + 1e-12)
+    # A clamp and no "+ epsilon": the ONNX optimiser takes a small addend for 0 and drops it.
+    return x / torch.sqrt(x.square().sum(dim=-1, keepdim=True).clamp(min=1e-12))
 
 
 class Attention(nn.Module):

@@ -1,0 +1,98 @@
+"""Co-clicks: for each item the items that the same users clicked, carted or ordered around the same time.
+
+From the paper: items too have a clicked-item history. *Inferred*: what counts as one visit. Only events
+of the train split count, so that held-out clicks do not leak into item embeddings.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle.portrait import BEHAVIOURS
+from models.data.shop import Shop
+from models.holdout import HELD_OUT, Holdout
+
+#: Two behaviours of a user within this many seconds belong to one visit (*inferred*).
+WINDOW_SECONDS = 3600.0
+#: A behaviour is paired with at most this many that follow it (*inferred*).
+FOLLOWING = 5
+#: Pairs counted at a time; bounds the memory of the counting.
+_PAIRS_AT_ONCE = 8_000_000
+
+Int64 = npt.NDArray[np.int64]
+
+
+def coclicked(shop: Shop, *, top: int, held_out: float = HELD_OUT) -> tuple[Int64, Int64]:
+    """The items most often co-clicked with each item, most often first, ties by catalogue order.
+
+    Args:
+        shop: its items and events; events without a user are skipped.
+        top: co-clicked items kept for an item.
+        held_out: as in `models.holdout.Holdout.of`.
+
+    Returns:
+        ``(indptr int64 [N + 1], indices int64)`` over the catalogue's row order, as in CSR.
+
+    Raises:
+        DataError: a row of items or events cannot be read.
+    """
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    holdout = Holdout.of(shop.events(), held_out)
+    users: dict[str, int] = {}
+    columns = array("q"), array("q"), array("d")
+    for event in shop.events():
+        row = rows.get(event.item)
+        if row is None or event.user is None or event.action not in BEHAVIOURS:
+            continue
+        if holdout.split(event) != "train":
+            continue
+        columns[0].append(users.setdefault(event.user, len(users)))
+        columns[1].append(row)
+        columns[2].append(event.ts.timestamp())
+    user, item = (np.frombuffer(c, dtype=np.int64) for c in columns[:2])
+    return count_pairs(user, item, np.frombuffer(columns[2]), len(rows), top)
+
+
+def count_pairs(
+    user: Int64, item: Int64, at: npt.NDArray[np.float64], items: int, top: int
+) -> tuple[Int64, Int64]:
+    """Co-clicks from columns: user id, item row and POSIX seconds of each behaviour, in any order.
+
+    Returns:
+        As `coclicked`.
+    """
+    order = np.lexsort((item, at, user))
+    user, item, at = user[order], item[order], at[order]
+    blocks = max(1, -(-len(item) * 2 * FOLLOWING // _PAIRS_AT_ONCE))
+    counts = np.zeros(items, dtype=np.int64)
+    kept: list[Int64] = []
+    edges = np.linspace(0, items, blocks + 1).astype(np.int64)
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        left, right, seen = _pairs(user, item, at, low, high, items)
+        # By item, then the most often seen, then catalogue order.
+        ranked = np.lexsort((right, -seen, left))
+        left, right = left[ranked], right[ranked]
+        place = np.arange(len(left)) - np.searchsorted(left, left)
+        left, right = left[place < top], right[place < top]
+        counts += np.bincount(left, minlength=items)
+        kept.append(right)
+    indptr = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+    return indptr, np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+
+
+def _pairs(
+    user: Int64, item: Int64, at: npt.NDArray[np.float64], low: int, high: int, items: int
+) -> tuple[Int64, Int64, Int64]:
+    """Distinct pairs ``(left in [low, high), right)`` and how often each was seen."""
+    keys = [np.zeros(0, dtype=np.int64)]
+    for lag in range(1, FOLLOWING + 1):
+        a, b = item[:-lag], item[lag:]
+        near = (user[:-lag] == user[lag:]) & (at[lag:] - at[:-lag] <= WINDOW_SECONDS) & (a != b)
+        for one, other in ((a, b), (b, a)):
+            inside = near & (one >= low) & (one < high)
+            keys.append(one[inside] * items + other[inside])
+    distinct, seen = np.unique(np.concatenate(keys), return_counts=True)
+    return distinct // max(items, 1), distinct % max(items, 1), seen

@@ -1,0 +1,146 @@
+"""torch modules to ONNX files: dynamic axes, no traces of the machine in the bytes, int8 for the experts."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import Tensor, nn
+
+OPSET = 20
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+#: What to quantise, smallest file first; the first that keeps the cosine wins (*inferred*).
+INT8_CHOICES: tuple[tuple[str, ...], ...] = (("MatMul", "Gather"), ("MatMul",))
+
+
+class _Named(nn.Module):
+    """Gives a module's outputs as a tuple, without autograd's helpers."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        result = self.module(*inputs)
+        return result if isinstance(result, tuple) else (result,)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter and the quantiser talk on several channels; none of it is for our users."""
+    names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "torch.fx")
+    loggers = [logging.getLogger(name) for name in (*names, None)]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def write_graph(
+    module: nn.Module,
+    inputs: Arrays,
+    outputs: Sequence[str],
+    dynamic: Mapping[str, Mapping[int, str]],
+    path: Path,
+) -> None:
+    """Export a module.
+
+    Args:
+        module: the torch module; put into eval mode.
+        inputs: example arrays by input name, in the order of ``forward``; every dynamic axis at least 2.
+        outputs: names of the outputs.
+        dynamic: for each input its dynamic axes by name.
+        path: the file to write.
+    """
+    module.eval()
+    dims = {name: torch.export.Dim(name) for axes in dynamic.values() for name in axes.values()}
+    shapes = tuple({axis: dims[name] for axis, name in dynamic[key].items()} for key in inputs)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            _Named(module),
+            tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values()),
+            dynamo=True,
+            dynamic_shapes=(shapes,),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    path.write_bytes(_clean(program.model_proto).SerializeToString(deterministic=True))
+
+
+def quantise(source: Path, target: Path, operators: Sequence[str]) -> None:
+    """Dynamic int8 quantisation of an fp32 graph, per channel."""
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            source, raw, op_types_to_quantize=list(operators), per_channel=True, weight_type=QuantType.QInt8
+        )
+        target.write_bytes(_clean(onnx.load(raw)).SerializeToString(deterministic=True))
+
+
+def run_module(
+    module: nn.Module, inputs: Arrays, outputs: Sequence[str]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What torch says for the same inputs, in eval mode."""
+    module.eval()
+    with torch.no_grad():
+        result = module(*(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values()))
+    values = result if isinstance(result, tuple) else (result,)
+    return {name: value.numpy() for name, value in zip(outputs, values, strict=True)}
+
+
+def first_that(
+    choices: Sequence[Sequence[str]], fits: Callable[[Sequence[str]], float], least: float
+) -> float:
+    """Try choices in turn; the value of the first whose value is at least ``least``.
+
+    Raises:
+        ValueError: none is; the message says how near the best came.
+    """
+    best = -1.0
+    for choice in choices:
+        best = max(best, value := fits(choice))
+        if value >= least:
+            return value
+    raise ValueError(f"no int8 variant keeps a cosine of {least}: the best has {best:.5f}")
+
+
+def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop stack traces, file paths and names of the exporter: equal models must be equal bytes."""
+    model.producer_version = ""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    # Inner shapes name the exporter's symbols; onnxruntime infers them again.
+    del graph.value_info[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+    return model
