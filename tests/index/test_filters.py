@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.index.filters import (
+    MAX_FIELDS,
+    MAX_VALUES,
+    AnyOf,
+    Filter,
+    FilterError,
+    Not,
+    Range,
+    category_prefixes,
+    fold,
+    parse_filter,
+)
+from tests.support.embeddings import ATTRIBUTES, random_items
+from tests.support.reference import accepts, raw_filters
+
+KINDS = {**ATTRIBUTES, "category": "list"}
+ITEMS = random_items(60, seed=3)
+
+
+def _evaluate(accepted: Filter | None, item: dict[str, Any]) -> bool:
+    """The parsed form over one item: what an engine has to make of it."""
+    if accepted is None:
+        return True
+    for clause in accepted.clauses:
+        inner = clause.clause if isinstance(clause, Not) else clause
+        value = item.get(inner.field)
+        if inner.field == "category":
+            value = category_prefixes(value)
+        if isinstance(inner, Range):
+            bounds = [
+                (inner.gt, lambda v, b: v > b),
+                (inner.gte, lambda v, b: v >= b),
+                (inner.lt, lambda v, b: v < b),
+                (inner.lte, lambda v, b: v <= b),
+            ]
+            holds = value is not None and all(test(value, b) for b, test in bounds if b is not None)
+        else:
+            held = value if isinstance(value, list) else [] if value is None else [value]
+            holds = any((fold(v) if isinstance(v, str) else v) in inner.values for v in held)
+        if holds == isinstance(clause, Not):
+            return False
+    return True
+
+
+@given(raw=raw_filters, item=st.sampled_from(ITEMS))
+def test_the_parsed_form_means_what_the_request_says(raw: dict[str, Any], item: dict[str, Any]) -> None:
+    assert _evaluate(parse_filter(raw, KINDS), item) == accepts(raw, item)
+
+
+@given(raw=raw_filters, seed=st.randoms())
+def test_equal_filters_are_equal_keys(raw: dict[str, Any], seed: Any) -> None:
+    def scrambled(value: Any) -> Any:
+        if isinstance(value, list):
+            return seed.sample(value * 2, len(value) * 2)
+        if isinstance(value, dict):
+            return {key: scrambled(value[key]) for key in seed.sample(list(value), len(value))}
+        if isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        return value.swapcase() if isinstance(value, str) and value.isascii() else value
+
+    one, other = parse_filter(raw, KINDS), parse_filter(scrambled(raw), KINDS)
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+def test_the_canonical_form() -> None:
+    raw = {"tags": ["b", "A", "a"], "price": {"lt": 5, "gte": -0.0}, "brand": {"not": "Acme"}}
+    assert parse_filter(raw, KINDS) == Filter(
+        (Not(AnyOf("brand", ("acme",))), Range("price", gte=0.0, lt=5.0), AnyOf("tags", ("a", "b")))
+    )
+    assert parse_filter({}, KINDS) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "field", "message"),
+    [
+        ({"prise": 1}, "prise", "'prise' is not an attribute of this index; known are brand, category"),
+        ({"price": "12"}, "price", "price is a number; got a string"),
+        ({"price": True}, "price", "price is a number; got true or false"),
+        ({"price": None}, "price", "price is a number; got null"),
+        ({"price": [1, [2]]}, "price", "price is a number; got a list"),
+        ({"price": [1, {"gte": 2}]}, "price", "price is a number; got an object"),
+        ({"price": math.nan}, "price", "price is a number; got one that is not finite"),
+        ({"price": {"lte": math.inf}}, "price", "price is a number; got one that is not finite"),
+        ({"price": 10**400}, "price", "price is a number; got one that is not finite"),
+        ({"price": {}}, "price", "price has a range without bounds; give one of gt, gte, lt, lte"),
+        ({"price": {"not": {}}}, "price", "price has a range without bounds"),
+        ({"price": {"lt": None}}, "price", "price is a number; got null"),
+        (
+            {"price": {"less": 3}},
+            "price",
+            "price has an unknown operator 'less'; known are gt, gte, lt, lte, not",
+        ),
+        ({"price": {"not": 3, "lt": 2}}, "price", "price: not stands alone"),
+        ({"price": {"not": {"not": 3}}}, "price", "price has a not within a not"),
+        ({"price": []}, "price", "price has an empty list; name at least one value"),
+        ({"price": {"not": []}}, "price", "price has an empty list"),
+        ({"in_stock": 1}, "in_stock", "in_stock is true or false; got a number"),
+        ({"in_stock": "yes"}, "in_stock", "in_stock is true or false; got a string"),
+        ({"in_stock": {"gte": 0}}, "in_stock", "in_stock is true or false; a range needs a number"),
+        ({"brand": 7}, "brand", "brand is a string; got a number"),
+        ({"brand": {"gte": "a"}}, "brand", "brand is a string; a range needs a number"),
+        ({"brand": "\ud800"}, "brand", "brand has a string with half a surrogate pair"),
+        ({"tags": {"lt": 3}}, "tags", "tags is a list of strings; a range needs a number"),
+        ({"tags": [["a"]]}, "tags", "tags is a list of strings; got a list"),
+        ({"category": 4}, "category", "category is a list of strings; got a number"),
+        ({"price": list(range(MAX_VALUES + 1))}, "price", f"price has 1001 values; at most {MAX_VALUES}"),
+        ({f"f{n}": 1 for n in range(MAX_FIELDS + 1)}, "filters", f"at most {MAX_FIELDS} are allowed"),
+    ],
+)
+def test_an_error_names_the_field_and_what_was_expected(
+    raw: dict[str, Any], field: str, message: str
+) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_filter(raw, KINDS)
+    assert caught.value.field == field
+    assert message in str(caught.value)
+
+
+def test_a_long_name_is_cut_in_the_message() -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_filter({"x" * 10_000: 1}, KINDS)
+    assert len(str(caught.value)) < 200
+
+
+words = st.sampled_from(["", "acme", "É", "gte", "\ud800"])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+operators = st.dictionaries(st.sampled_from(["not", "gt", "gte", "lt", "lte", "eq"]), json_values, max_size=3)
+
+
+@given(st.dictionaries(st.sampled_from([*KINDS, "other"]), json_values | operators))
+def test_whatever_comes_is_parsed_or_refused(raw: dict[str, Any]) -> None:
+    try:
+        parsed = parse_filter(raw, KINDS)
+    except FilterError as error:
+        assert error.field in raw  # noqa: PT017 -- either outcome is right
+    else:
+        assert (parsed is None) == (not raw)
+        hash(parsed)
+
+
+def test_folding_is_unicodes_caseless_match() -> None:
+    assert fold("STRASSE") == fold("straße")
+    assert fold("É") == fold("e\u0301") == "é"
+    assert fold("Acme") == "acme"
+
+
+def test_category_prefixes() -> None:
+    assert category_prefixes("Shoes > Running >Trail") == [
+        "shoes",
+        "shoes > running",
+        "shoes > running > trail",
+    ]
+    assert category_prefixes("") == category_prefixes(" > ") == []
+    accepted = parse_filter({"category": "shoes>RUNNING"}, KINDS)
+    assert accepted == Filter((AnyOf("category", ("shoes > running",)),))
