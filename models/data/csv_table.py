@@ -1,0 +1,134 @@
+"""CSV (RFC 4180 with commas, UTF-8), plain or gzip."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from models.data.errors import Fault
+from models.data.lines import LineError, Lines
+from models.data.tables import BadRow, FileFaults, Layout, Row
+
+
+class _Text:
+    """The lines as the csv module wants them, remembering those of the record in hand.
+
+    A line that is not UTF-8 is decoded with surrogates in place of its bad bytes and sets ``dirty``, so that
+    only such records pay for a look at their cells.
+    """
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.record: list[bytes] = []
+        self.dirty = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        self.record.append(line)
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self.dirty = True
+            return line.decode(errors="surrogateescape")
+
+
+class CsvTable:
+    """Rows of a CSV file with a header line; an empty cell is a missing value."""
+
+    textual = True
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.faults = FileFaults()
+        self._layout = layout
+        self._text = _Text(Lines(path))
+        self._width = 0
+        self._places: list[int | None] = []
+        header = next(self._records(), None)
+        if isinstance(header, BadRow):
+            self.faults.add(header.fault)
+        self._read_header(
+            [] if header is None or isinstance(header, BadRow) else [str(cell) for cell in header[1]]
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """See `Table.rows`; a record of several lines counts as its first."""
+        if not self._width:
+            return
+        width, places = self._width, self._places
+        for record in self._records():
+            if isinstance(record, BadRow):
+                yield record
+                continue
+            line, cells = record
+            if len(cells) != width:
+                place = places[0]
+                key = cells[place] if place is not None and place < len(cells) else None
+                message = f"the row has {len(cells)} cells, expected {width} as in the header"
+                yield BadRow(Fault(line, None, "cell-count", message), key if isinstance(key, str) else None)
+                continue
+            yield line, [None if place is None else cells[place] or None for place in places]
+
+    def count(self) -> None:
+        """Unknown without reading the file."""
+
+    def _read_header(self, names: Sequence[str]) -> None:
+        self._width = len(names)
+        if not names:
+            if not self.faults.new:
+                self.faults.add(Fault(1, None, "no-header", "the file is empty, expected a header line"))
+            self.faults.columns.update(self._layout.names)
+            return
+        for fault in self._layout.missing(names, 1):
+            self.faults.add(fault)
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                self.faults.add(
+                    Fault(1, name, "duplicate-column", "stands twice in the header, expected it once")
+                )
+            elif name not in self._layout.names:
+                self.faults.add(self._layout.unknown(name, 1))
+        self._places = [names.index(name) if name in names else None for name in self._layout.names]
+
+    def _records(self) -> Iterator[tuple[int, Sequence[str | bytes]] | BadRow]:
+        text = self._text
+        # strict, so that a stray quote is an error and not a guess
+        reader = csv.reader(text, strict=True)
+        while True:
+            text.record.clear()
+            text.dirty = False
+            line = text.lines.number + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # An unclosed quote swallows the lines after it: only its own is lost, they are read again.
+                swallowed = text.record[1:]
+                text.lines.put_back(swallowed)
+                hint = "a quote is not closed" if swallowed else str(error)
+                yield BadRow(Fault(line, None, "bad-csv", f"the row is no CSV: {hint}; expected RFC 4180"))
+                continue
+            except LineError as stop:
+                yield BadRow(stop.fault)
+                if stop.fatal:
+                    return
+                reader = csv.reader(text, strict=True)
+                continue
+            if not cells:
+                continue
+            yield line, _bytes_where_bad(cells) if text.dirty else cells
+
+
+def _bytes_where_bad(cells: list[str]) -> list[str | bytes]:
+    result: list[str | bytes] = []
+    for cell in cells:
+        try:
+            cell.encode()
+            result.append(cell)
+        except UnicodeEncodeError:
+            result.append(cell.encode(errors="surrogateescape"))
+    return result

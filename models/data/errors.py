@@ -1,0 +1,54 @@
+"""What can be wrong with a shop's files, as a value (for the checker) and as an exception (for readers)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in one file.
+
+    ``line`` is the first line of the record, counted from 1 (in Parquet the row, counted from 1), and None
+    where the fault is the file's; ``code`` is stable and for machines, ``message`` says what was found and
+    what was expected.
+    """
+
+    line: int | None
+    column: str | None
+    code: str
+    message: str
+
+
+class DataError(ValueError):
+    """A shop's file cannot be used.
+
+    Attributes:
+        file: path of the file.
+        line: first line of the record, from 1 (Parquet: row, from 1), or None.
+        column: name of the column, or None.
+        code: stable name of the kind of fault, the same that `mrse check` reports.
+        message: what was found and what was expected, without the place.
+    """
+
+    def __init__(
+        self,
+        file: PathLike[str] | str,
+        line: int | None,
+        column: str | None,
+        message: str,
+        code: str = "data",
+    ) -> None:
+        self.file = str(file)
+        self.line = line
+        self.column = column
+        self.message = message
+        self.code = code
+        place = self.file if line is None else f"{self.file}:{line}"
+        super().__init__(f"{place}: {message}" if column is None else f"{place}: {column} {message}")
+
+    @classmethod
+    def of(cls, file: PathLike[str] | str, fault: Fault) -> DataError:
+        """The exception for a fault in ``file``."""
+        return cls(file, fault.line, fault.column, fault.message, fault.code)

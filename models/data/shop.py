@@ -1,0 +1,158 @@
+"""`Shop`: a shop's folder, its items and events streamed in file order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from models.data import values
+from models.data.errors import DataError, Fault
+from models.data.formats import find_file, open_table
+from models.data.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
+from models.data.schema import Event, Item, ShopSchema
+from models.data.shop_toml import FILE_NAME, read_shop_toml
+from models.data.tables import BadRow, Layout
+
+T = TypeVar("T")
+_Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
+
+#: File faults that do not stop a reader: a column that nobody declared is left out, `mrse check` tells of it.
+_HARMLESS = frozenset({"unknown-column"})
+_CHUNK = 1 << 20
+
+
+class Shop:
+    """A shop's files, read strictly and in bounded memory.
+
+    Attributes:
+        path: the folder.
+        schema: what ``shop.toml`` declares.
+        items_file: the items file.
+        events_file: the events file, or None.
+    """
+
+    def __init__(self, path: Path, schema: ShopSchema, items_file: Path, events_file: Path | None) -> None:
+        self.path = path
+        self.schema = schema
+        self.items_file = items_file
+        self.events_file = events_file
+
+    @classmethod
+    def open(cls, path: Path) -> Shop:
+        """Read ``shop.toml`` and find the files.
+
+        Raises:
+            DataError: no such folder, an unreadable ``shop.toml``, or no items file.
+        """
+        if not path.is_dir():
+            raise DataError(path, None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+        reading = read_shop_toml(path)
+        for fault in reading.faults:
+            raise DataError.of(path / FILE_NAME, fault)
+        items = find_file(path, "items", reading.schema.items, required=True)
+        events = find_file(path, "events", reading.schema.events, required=False)
+        assert items is not None
+        return cls(path, reading.schema, items, events)
+
+    def items(self) -> Iterator[Item]:
+        """Every item, in file order; ``attributes`` holds every declared one, None where it is missing.
+
+        Raises:
+            DataError: at the first invalid row, with file, line, column and what was expected.
+        """
+        schema = self.schema
+        return _stream(
+            self.items_file, item_layout(schema), lambda textual: ItemParser(schema, textual=textual).parse
+        )
+
+    def events(self) -> Iterator[Event]:
+        """Every event, in file order; nothing where the shop has no events file.
+
+        Raises:
+            DataError: as `items`.
+        """
+        if self.events_file is None:
+            return iter(())
+        return _stream(self.events_file, EVENT_LAYOUT, lambda textual: EventParser(textual=textual).parse)
+
+    def count_items(self) -> int:
+        """Number of rows of the items file; Parquet tells at once, CSV and JSONL are read through."""
+        return _count(self.items_file, item_layout(self.schema))
+
+    def count_events(self) -> int:
+        """Number of rows of the events file; see `count_items`."""
+        return 0 if self.events_file is None else _count(self.events_file, EVENT_LAYOUT)
+
+    def picture(self, relative: str) -> bytes:
+        """The bytes of a picture.
+
+        Args:
+            relative: path below the pictures folder, as in the ``picture`` columns.
+
+        Raises:
+            DataError: no such file, or a path that leaves the folder.
+        """
+        folder = self.path / self.schema.pictures
+        return read_picture(folder, relative)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the bytes of ``shop.toml``, items and events; pictures are not looked at."""
+        digest = hashlib.sha256()
+        for part in (self.path / FILE_NAME, self.items_file, self.events_file):
+            if part is None:
+                continue
+            digest.update(part.stat().st_size.to_bytes(8, "big"))
+            with part.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+        return digest.hexdigest()[:16]
+
+
+def read_picture(folder: Path, relative: str) -> bytes:
+    """The bytes of the file ``relative`` below ``folder``; raises `DataError` as `Shop.picture` does."""
+    path = folder / relative
+    try:
+        values.picture(relative)
+        # a link may lead out of the folder although the path does not
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise values.InvalidValueError(
+                "picture-path", f"is {relative!r}, which leads out of the pictures folder"
+            )
+        return path.read_bytes()
+    except values.InvalidValueError as fault:
+        raise DataError(path, None, "picture", fault.message, fault.code) from None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        message = f"is {values.shown(relative)}, but the pictures folder has no such file"
+        raise DataError(path, None, "picture", message, "missing-picture") from None
+    except OSError as error:
+        message = f"is {values.shown(relative)}, which cannot be read: {error.strerror}"
+        raise DataError(path, None, "picture", message, "missing-picture") from None
+
+
+def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> Iterator[T]:
+    table = open_table(path, layout)
+    _raise_first(path, table.faults.take())
+    parse = parser(table.textual)
+    faults: list[Fault] = []
+    for row in table.rows():
+        if isinstance(row, BadRow):
+            raise DataError.of(path, row.fault)
+        record = parse(row[0], row[1], faults)
+        if faults:
+            raise DataError.of(path, faults[0])
+        yield record
+    _raise_first(path, table.faults.take())
+
+
+def _raise_first(path: Path, faults: list[Fault]) -> None:
+    for fault in faults:
+        if fault.code not in _HARMLESS:
+            raise DataError.of(path, fault)
+
+
+def _count(path: Path, layout: Layout) -> int:
+    table = open_table(path, layout)
+    count = table.count()
+    return sum(1 for _ in table.rows()) if count is None else count
