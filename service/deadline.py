@@ -31,3 +31,7 @@ class Deadline:
     def passed(self) -> bool:
         """Whether nothing is left."""
         return self._clock() >= self._at
+
+    def earlier(self, seconds: float) -> Deadline:
+        """The deadline that lies ``seconds`` before this one."""
+        return Deadline(self._at - seconds, self._clock)

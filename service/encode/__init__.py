@@ -1,0 +1,1 @@
+"""Queries and pictures to vectors, by the bundle's graphs."""

@@ -1,0 +1,49 @@
+"""What can go wrong with a request that was well-formed, told apart by type.
+
+::
+
+    RecallError
+    ├── FieldError        the request names something that cannot be used        422
+    ├── UnknownItem       there is no such item                                  404
+    ├── Unavailable       the service has no answer now                          503
+    │   └── Overloaded    too much is being worked on                            503
+    └── DeadlinePassed    the time ran out before any route answered             504
+"""
+
+from __future__ import annotations
+
+
+class RecallError(Exception):
+    """Base of them all; the message is fit to be shown."""
+
+
+class FieldError(RecallError):
+    """A field of the request cannot be used; ``field`` is its path, such as ``filters.price``."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class UnknownItem(RecallError):  # noqa: N818 -- reads as what it is
+    """The item is not in the index."""
+
+
+class Unavailable(RecallError):  # noqa: N818
+    """No route has an answer, and trying again may help."""
+
+
+class Overloaded(Unavailable):
+    """Too much is being worked on at once."""
+
+
+class DeadlinePassed(RecallError):  # noqa: N818
+    """The time ran out; ``stage`` says where."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"the time ran out during {stage}")
+        self.stage = stage
+
+
+class StartError(Exception):
+    """The service cannot start with these settings; the message says what is wrong with which part."""

@@ -1,0 +1,137 @@
+"""Prometheus metrics on a registry of their own.
+
+Label children are made once and kept: `labels()` costs more than the increment. No label ever carries a
+query, a user or an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+NAMESPACE = "mrse"
+STAGES = ("parse", "cache", "encode", "features", "fusion", "q2i", "i2i", "merge", "write")
+#: Why an answer fell short; whatever an engine reports beyond these is counted as ``other``.
+DEGRADED = (
+    "no_i2i",
+    "fewer_candidates",
+    "no_portrait",
+    "history_unknown",
+    "history_unavailable",
+    "q2i_timeout",
+    "q2i_error",
+    "q2i_coverage",
+    "i2i_timeout",
+    "i2i_error",
+    "i2i_coverage",
+)
+_LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
+_STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+
+
+class Metrics:
+    """All metrics of one worker."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = self._counter("requests", "Requests by route.", ["route", "method", "status"])
+        self._latency = self._histogram(
+            "request_seconds",
+            "Time from the first byte in to the last byte out.",
+            ["route"],
+            buckets=_LATENCY,
+        )
+        self._by_status: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        stage = self._histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
+        self._stages = {name: stage.labels(name) for name in STAGES}
+        cache = self._counter("cache_lookups", "Query experts by the tier that had them.", ["tier"])
+        self._cache = {tier: cache.labels(tier) for tier in ("l1", "redis", "miss")}
+        redis = self._counter("redis_events", "What happened to calls to Redis.", ["event"])
+        self._redis = {e: redis.labels(e) for e in ("timeout", "error", "open", "dropped", "written")}
+        degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
+        self._degraded = {reason: degraded.labels(reason) for reason in (*DEGRADED, "other")}
+        refused = self._counter("refused", "Requests refused before any work.", ["reason"])
+        self._refused = {r: refused.labels(r) for r in ("in_flight", "encoder_queue", "not_ready")}
+        unknown = self._counter("experiment_unknown", "Names in X-Experiment that do not exist.", ["kind"])
+        self._unknown = {kind: unknown.labels(kind) for kind in ("experiment", "variant")}
+        coverage = self._histogram(
+            "index_coverage",
+            "Share of the index that a route looked at.",
+            ["route"],
+            buckets=(0.5, 0.9, 0.99, 0.999, 1.0),
+        )
+        self._coverage = {route: coverage.labels(route) for route in ("q2i", "i2i")}
+        self.cancelled = self._counter("cancelled", "Requests whose client went away.", [])
+        self._bundle = self._gauge("bundle_info", "What is loaded.", ["arm", "bundle", "index"])
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a finished request; ``route`` is its template, never its path."""
+        key = (route, method, status // 100)
+        children = self._by_status.get(key)
+        if children is None:
+            # Method names are the client's to choose; only those that some route has get a label.
+            known = method if method in ("GET", "HEAD", "POST", "OPTIONS") else "other"
+            count = self._requests.labels(route, known, f"{status // 100}xx")
+            children = (count, self._latency.labels(route))
+            if known == method:
+                self._by_status[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def stages(self, seconds: Iterable[tuple[str, float]]) -> None:
+        """Observe the stages of a recall."""
+        for name, value in seconds:
+            self._stages[name].observe(value)
+
+    def cache(self, tier: str) -> None:
+        """Count a lookup of query experts."""
+        self._cache[tier].inc()
+
+    def redis(self, event: str) -> None:
+        """Count what happened to a call to Redis."""
+        self._redis[event].inc()
+
+    def degraded(self, reasons: Iterable[str]) -> None:
+        """Count why an answer fell short."""
+        for reason in reasons:
+            self._degraded.get(reason, self._degraded["other"]).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a request refused before any work."""
+        self._refused[reason].inc()
+
+    def experiment_unknown(self, kind: str) -> None:
+        """Count an unknown ``experiment`` or ``variant``; the name itself is the client's, so no label."""
+        self._unknown[kind].inc()
+
+    def coverage(self, route: str, share: float) -> None:
+        """Observe how much of the index a route looked at."""
+        self._coverage[route].observe(share)
+
+    def bundle(self, arm: str, bundle: str, index: str) -> None:
+        """Note what is loaded."""
+        self._bundle.labels(arm, bundle, index).set(1)
+
+    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """Register a value that is read when metrics are asked for."""
+        self._gauge(name, help_text, []).set_function(read)
+
+    def render(self) -> bytes:
+        """The text exposition."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_text: str, labels: Sequence[str]) -> Counter:
+        return Counter(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, help_text: str, labels: Sequence[str]) -> Gauge:
+        return Gauge(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _histogram(
+        self, name: str, help_text: str, labels: Sequence[str], *, buckets: Sequence[float]
+    ) -> Histogram:
+        return Histogram(
+            name, help_text, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets
+        )

@@ -1,0 +1,111 @@
+"""Sixty items of a small shop, embedded with the tiny bundle."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from models.bundle import Bundle, ItemText, open_graph
+from tests.support.bundle import DIM, D, make_bundle
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 180, 30), "black": (10, 10, 10)}
+KINDS = {
+    "running shoes": "Shoes > Running",
+    "hiking boots": "Shoes > Hiking",
+    "rain jacket": "Clothing > Jackets",
+    "wool hat": "Clothing > Hats",
+    "tea cup": "Kitchen > Cups",
+}
+BRANDS = ("acme", "zenith", "orbit")
+
+
+def items() -> list[dict[str, Any]]:
+    """Every colour of every kind of every brand: ids ``i0`` … ``i59``."""
+    made = []
+    for place, (kind, colour, brand) in enumerate(itertools.product(KINDS, COLOURS, BRANDS)):
+        made.append(
+            {
+                "id": f"i{place}",
+                "title": f"{brand} {colour} {kind}",
+                "category": KINDS[kind],
+                "colour": colour,
+                "brand": brand,
+                "price": 10.0 + place,
+                "in_stock": place % 7 != 0,
+                "tags": [colour, brand],
+            }
+        )
+    return made
+
+
+def picture(colour: str = "red", size: int = 24, kind: str = "PNG") -> bytes:
+    """A picture of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", (size, size), COLOURS[colour]).save(stream, kind)
+    return stream.getvalue()
+
+
+def picture_base64(colour: str = "red", size: int = 24, kind: str = "PNG") -> str:
+    """The same as a request carries it."""
+    return base64.b64encode(picture(colour, size, kind)).decode()
+
+
+def bundle(path: Path, seed: int = 1) -> Bundle:
+    """The tiny bundle over the shop's words."""
+    return make_bundle(path, [f"{item['title']} {item['category']}" for item in items()], seed=seed)
+
+
+def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Ids, embeddings float32 ``[N, dim]`` and features float16 ``[N, 3, d]`` of the shop's items."""
+    shop = items()
+    text = made.text.items([ItemText(item["title"], item["category"]) for item in shop])
+    pixels = np.stack(
+        [np.full((made.manifest.picture.side,) * 2 + (3,), COLOURS[i["colour"]], np.uint8) for i in shop]
+    )
+    pictures = open_graph(made.graph("image_encoder")).run({"pixels": pixels})["feature"]
+    experts = open_graph(made.graph("item_experts")).run(
+        {
+            "input_ids": text.input_ids,
+            "ngram_ids": text.ngram_ids,
+            "picture": pictures,
+            "has_picture": np.ones(len(shop), dtype=np.float32),
+        }
+    )["experts"]
+    vectors = open_graph(made.graph("item_fusion")).run(
+        {"features": experts, "coclick": np.zeros_like(experts)}
+    )["embedding"]
+    return [item["id"] for item in shop], vectors, experts.astype(np.float16)
+
+
+def write_embeddings(made: Bundle, path: Path) -> Path:
+    """The embeddings folder that `mrse embed` would write for the shop."""
+    path.mkdir(parents=True)
+    ids, vectors, features = embed(made)
+    shop = items()
+    np.save(path / "embeddings.npy", vectors.astype(np.float16))
+    np.save(path / "features.npy", features)
+    attributes = {"colour": "string", "brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+    columns = {"id": ids, "category": [item["category"] for item in shop]}
+    columns |= {name: [item[name] for item in shop] for name in attributes}
+    pq.write_table(pa.table(columns), path / "items.parquet")
+    (path / "schema.json").write_text(json.dumps({"attributes": attributes}))
+    meta = {
+        "format": 1,
+        "bundle_version": made.version,
+        "rows": len(ids),
+        "dim": DIM,
+        "experts": 3,
+        "expert_dim": D,
+        "data": "0" * 16,
+    }
+    (path / "meta.json").write_text(json.dumps(meta))
+    return path
