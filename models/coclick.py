@@ -7,6 +7,7 @@ of the train split count, so that held-out clicks do not leak into item embeddin
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +26,42 @@ _PAIRS_AT_ONCE = 8_000_000
 Int64 = npt.NDArray[np.int64]
 
 
-def coclicked(shop: Shop, *, top: int, held_out: float = HELD_OUT) -> tuple[Int64, Int64]:
+@dataclass(frozen=True)
+class CoClicks:
+    """CSR over the catalogue's row order: ``indptr`` int64 ``[N + 1]``, ``indices`` int64."""
+
+    indptr: Int64
+    indices: Int64
+
+    def mean_features(
+        self, features: npt.NDArray[np.float16], start: int, end: int
+    ) -> npt.NDArray[np.float32]:
+        """Mean features of the items co-clicked with rows ``start`` to ``end``; zeros where there are none.
+
+        Args:
+            features: float16 ``[N, 3, d]``, may be memory-mapped.
+            start: first row.
+            end: row after the last.
+
+        Returns:
+            float32 ``[end - start, 3, d]``.
+        """
+        counts = np.diff(self.indptr[start : end + 1])
+        result = np.zeros((end - start, *features.shape[1:]), dtype=np.float32)
+        owners = np.repeat(np.arange(end - start), counts)
+        near = features[self.indices[self.indptr[start] : self.indptr[end]]].astype(np.float32)
+        np.add.at(result, owners, near)
+        result /= np.maximum(counts, 1)[:, None, None]
+        return result
+
+
+def coclicked(shop: Shop, *, top: int, held_out: float = HELD_OUT) -> CoClicks:
     """The items most often co-clicked with each item, most often first, ties by catalogue order.
 
     Args:
         shop: its items and events; events without a user are skipped.
         top: co-clicked items kept for an item.
         held_out: as in `models.holdout.Holdout.of`.
-
-    Returns:
-        ``(indptr int64 [N + 1], indices int64)`` over the catalogue's row order, as in CSR.
 
     Raises:
         DataError: a row of items or events cannot be read.
@@ -56,14 +83,8 @@ def coclicked(shop: Shop, *, top: int, held_out: float = HELD_OUT) -> tuple[Int6
     return count_pairs(user, item, np.frombuffer(columns[2]), len(rows), top)
 
 
-def count_pairs(
-    user: Int64, item: Int64, at: npt.NDArray[np.float64], items: int, top: int
-) -> tuple[Int64, Int64]:
-    """Co-clicks from columns: user id, item row and POSIX seconds of each behaviour, in any order.
-
-    Returns:
-        As `coclicked`.
-    """
+def count_pairs(user: Int64, item: Int64, at: npt.NDArray[np.float64], items: int, top: int) -> CoClicks:
+    """Co-clicks from columns: user id, item row and POSIX seconds of each behaviour, in any order."""
     order = np.lexsort((item, at, user))
     user, item, at = user[order], item[order], at[order]
     blocks = max(1, -(-len(item) * 2 * FOLLOWING // _PAIRS_AT_ONCE))
@@ -80,7 +101,7 @@ def count_pairs(
         counts += np.bincount(left, minlength=items)
         kept.append(right)
     indptr = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    return indptr, np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+    return CoClicks(indptr, np.concatenate(kept))
 
 
 def _pairs(

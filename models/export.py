@@ -101,6 +101,8 @@ def write_bundle(
         (work / TOKENIZER_NAME).write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         np.savez(work / CANONICAL_NAME, allow_pickle=False, **writer.canonical)
         training: dict[str, Any] = config.model_dump(mode="json", exclude={"text", "picture", "dimensions"})
+        # What embedding the catalogue has to do as training did.
+        training |= {"coclick_top": config.data.coclick_top, "held_out": config.data.held_out}
         manifest = Manifest(
             name=name,
             version="",
@@ -230,7 +232,7 @@ class _Writer:
         for role in ("query_experts", "item_experts"):
             if role == "item_experts" and self.towers.shared:
                 continue
-            source = self.work / self.graphs[role]["fp32"]  # type: ignore[index]
+            source = self.work / self.graphs[role]["fp32"]
             target = self.work / f"{role}.int8.onnx"
 
             def cosine(operators: Sequence[str], source: Path = source, target: Path = target) -> float:
@@ -244,7 +246,7 @@ class _Writer:
             except ValueError as error:
                 raise ExportError(f"{role}: {error}") from error
             self.parity["min_cosine_int8"] = min(value, self.parity.get("min_cosine_int8", 1.0))
-            self.graphs[role]["int8"] = target.name  # type: ignore[index]
+            self.graphs[role]["int8"] = target.name
 
 
 def _expert_inputs(batch: TextBatch, pictures: npt.NDArray[np.float32], has: Any) -> Arrays:

@@ -6,14 +6,19 @@ The paper gives structure but no sizes: all values here are *inferred* unless a 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
 
 PresetName = Literal["tiny", "demo", "paper"]
+
+
+class ConfigError(ValueError):
+    """There is no such preset or key, or a value does not fit; the message names it."""
 
 
 class _Frozen(BaseModel):
@@ -180,7 +185,7 @@ class Config(_Frozen):
         """A copy with dotted keys replaced, such as ``{"image.epochs": 40}``; strings are parsed.
 
         Raises:
-            ValueError: there is no such key, or the value does not fit (pydantic's error is one too).
+            ConfigError: there is no such key, or the value does not fit.
         """
         values = self.model_dump(mode="json")
         for key, value in overrides.items():
@@ -189,9 +194,13 @@ class Config(_Frozen):
             for part in parents:
                 at = at.get(part) if isinstance(at, dict) else None  # type: ignore[assignment]
             if not isinstance(at, dict) or last not in at:
-                raise ValueError(f"unknown config key {key!r}")
-            at[last] = value
-        return Config.model_validate(values)
+                raise ConfigError(f"unknown config key {key!r}")
+            at[last] = _parsed(value)
+        try:
+            return Config.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that the outcome depends on."""
@@ -199,11 +208,21 @@ class Config(_Frozen):
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def _parsed(value: Any) -> Any:
+    """A value from the command line: JSON where it is JSON, such as ``[32, 64]``."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
 def preset(name: str) -> Config:
     """The configuration of a preset: ``tiny`` (seconds), ``demo`` (minutes on 2 cores), ``paper``.
 
     Raises:
-        ValueError: there is no such preset.
+        ConfigError: there is no such preset.
     """
     if name == "demo":
         return Config()
@@ -234,4 +253,4 @@ def preset(name: str) -> Config:
             stage1=StageConfig(steps=100_000, batch=2048, rate=2e-4),
             stage2=StageConfig(steps=100_000, batch=4096, rate=5e-4),
         )
-    raise ValueError(f"unknown preset {name!r}; choose one of tiny, demo, paper")
+    raise ConfigError(f"unknown preset {name!r}; choose one of tiny, demo, paper")

@@ -1,0 +1,88 @@
+"""The hybrid loss: MNSCE (many easy negatives) and HNST (few hard ones), weighted by alpha and beta."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mnsce(
+    cosines: Tensor,
+    masked: Tensor,
+    *,
+    scale: float,
+    log_q: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Softmax cross-entropy over mixed negatives: in-batch and a uniform sample of the catalogue.
+
+    Args:
+        cosines: ``[B, B + M]``; row i's positive is in column i, columns from B on are the uniform sample.
+        masked: bool ``[B, B + M]``, True where a column is no negative of the row: another copy of its
+            positive, or another item known to answer the query. The positive itself is never masked.
+        scale: s, multiplies the cosines.
+        log_q: ``[B + M]``, log of the chance that a column was drawn; subtracted (logQ correction).
+        weights: ``[B]``, weight of each row; rows of weight 0 do not count.
+
+    Returns:
+        Scalar mean over rows.
+    """
+    rows = len(cosines)
+    logits = cosines * scale
+    if log_q is not None:
+        logits = logits - log_q
+    own = torch.eye(rows, logits.shape[1], dtype=torch.bool, device=logits.device)
+    logits = logits.masked_fill(masked & ~own, -1e9)
+    losses = F.cross_entropy(logits, torch.arange(rows, device=logits.device), reduction="none")
+    if weights is None:
+        return losses.mean()
+    return (losses * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def hnst(positive: Tensor, hard: Tensor, present: Tensor, *, margin: float) -> Tensor:
+    """Triplet loss with hard negatives: mean of max(0, margin - cos(q, p) + cos(q, n)).
+
+    Args:
+        positive: ``[B]``, cosine of each query to its positive.
+        hard: ``[B, H]``, cosines to its hard negatives.
+        present: bool ``[B, H]``, False where there is no negative.
+        margin: m.
+
+    Returns:
+        Scalar mean over the negatives that are present; 0 where there is none.
+    """
+    losses = F.relu(margin - positive[:, None] + hard) * present
+    return losses.sum() / present.sum().clamp(min=1)
+
+
+def hybrid(easy: Tensor, hard: Tensor, *, alpha: float, beta: float) -> Tensor:
+    """alpha * MNSCE + beta * HNST (paper)."""
+    return alpha * easy + beta * hard
+
+
+def negatives_mask(items: Tensor, columns: Tensor, known: Tensor) -> Tensor:
+    """True where a column is no negative: the row's own item again, or an item known as positive.
+
+    Args:
+        items: int64 ``[B]``, the rows' positive items.
+        columns: int64 ``[B + M]``, the items of the columns.
+        known: bool ``[B, B + M]``.
+    """
+    return known | (items[:, None] == columns[None, :])
+
+
+def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:
+    """Symmetric supervised-contrastive loss between two sets of unit vectors.
+
+    Args:
+        a: ``[B, d]``.
+        b: ``[B, d]``; row i belongs to row i of ``a``.
+        same: bool ``[B, B]``, True where row and column mean the same thing (all of them are positives).
+        scale: multiplies the cosines.
+    """
+    logits = a @ b.T * scale
+    target = same.to(logits.dtype)
+    forth = -(target * F.log_softmax(logits, dim=1)).sum(dim=1) / target.sum(dim=1)
+    back = -(target * F.log_softmax(logits, dim=0)).sum(dim=0) / target.sum(dim=0)
+    return (forth.mean() + back.mean()) / 2
