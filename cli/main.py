@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from cli.console import USAGE, fail
+from cli.console import NOT_IN_ORDER, USAGE, fail
 
 app = typer.Typer(
     name="mrse",
@@ -19,6 +19,22 @@ app = typer.Typer(
 
 #: Modules that register their commands on `app`, in the order of the help page.
 _COMMANDS = ("shop", "check", "train", "embed", "index", "serve", "recall", "demo", "doctor")
+
+#: Errors that say what the user has to mend, and the exit code of each.
+_KNOWN: tuple[tuple[str, str, int], ...] = (
+    ("models.data.errors", "DataError", USAGE),
+    ("models.bundle.loader", "BundleError", USAGE),
+    ("models.bundle.graphs", "GraphError", NOT_IN_ORDER),
+    ("models.towers.config", "ConfigError", USAGE),
+    ("models.export", "ExportError", NOT_IN_ORDER),
+    ("service.settings", "SettingsError", USAGE),
+    ("service.errors", "StartError", USAGE),
+    ("service.index.embedded.manifest", "IndexDamaged", USAGE),
+    ("service.index.embedded.build", "EmbeddingsRefused", USAGE),
+    ("builtins", "FileNotFoundError", USAGE),
+    ("builtins", "PermissionError", USAGE),
+    ("builtins", "NotADirectoryError", USAGE),
+)
 
 
 def build() -> typer.Typer:
@@ -46,11 +62,9 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of the errors that are the user's to mend; None for a bug, which keeps its traceback."""
-    known = {"DataError": USAGE, "BundleError": USAGE, "GraphError": 1, "IndexDamaged": USAGE}
-    known |= {"StartError": USAGE, "SettingsError": USAGE, "ConfigError": USAGE, "ExportError": 1}
-    for kind in type(error).__mro__:
-        if kind.__name__ in known:
-            return known[kind.__name__]
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-        return USAGE
+    for module, name, code in _KNOWN:
+        # Only a module that is loaded can have raised its error, so none is loaded to find out.
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            return code
     return None

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ def _write_items(shop: Shop, work: Path, rows: int, progress: Progress) -> None:
     done = 0
     with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for batch in _batches(shop.items(), _ROWS_PER_GROUP):
-            columns = [[item.id for item in batch], [item.category for item in batch]]
+            columns: list[list[Any]] = [[item.id for item in batch], [item.category for item in batch]]
             columns += [[item.attributes.get(name) for item in batch] for name in types]
             arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
@@ -175,7 +176,7 @@ class _Experts:
                 [ItemText(batch[i].title, batch[i].category, batch[i].description) for i in part]
             )
             has = np.array([batch[i].picture is not None for i in part], dtype=np.float32)
-            inputs = {
+            inputs: dict[str, npt.NDArray[Any]] = {
                 "input_ids": text.input_ids,
                 "ngram_ids": text.ngram_ids,
                 "picture": picture[part],
@@ -225,7 +226,9 @@ class _PictureFeatures:
         try:
             return decode_picture(self._shop.picture(picture), self._spec.side)
         except PictureError as error:
-            raise DataError(picture, str(error)) from error
+            raise DataError(
+                self._shop.path / self._shop.schema.pictures / picture, None, None, str(error)
+            ) from error
 
 
 def _fuse(

@@ -29,10 +29,10 @@ def check(
 
     Example: `mrse check shop/`
     """
-    from models.data.check import check_shop
+    from models.data.check import Problem, check_shop
 
     counts: Counter[str] = Counter()
-    shown = []
+    shown: list[Problem] = []
     with progress() as report:
         for problem in check_shop(data, progress=for_stage(report, "check")):
             counts[problem.code] += 1

@@ -1,0 +1,53 @@
+"""``mrse serve``: the service in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.console import Json, out, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(serve)
+
+
+def serve(
+    bundle: Annotated[Path | None, typer.Option(help="Bundle folder.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; also MRSE_CONFIG.")] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the effective settings, secrets hidden, and leave.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Serve `POST /recall`. Options win over MRSE_* variables, those over the TOML file.
+
+    Exit code 2 when the bundle is damaged or the index belongs to another bundle.
+
+    Example: `mrse serve --bundle bundles/acme-1a2b3c4d --index index/ --port 8080`
+    """
+    from service.settings import effective, load_settings
+
+    chosen: dict[str, dict[str, Any]] = {
+        "bundle": {"path": bundle},
+        "index": {"path": index},
+        "server": {"host": host, "port": port},
+    }
+    overrides = {
+        group: given
+        for group, values in chosen.items()
+        if (given := {key: value for key, value in values.items() if value is not None})
+    }
+    settings = load_settings(config, overrides)
+    if print_config:
+        print_json(effective(settings)) if json else out.print_json(data=effective(settings))
+        return
+    from service.server import run
+
+    run(settings)
