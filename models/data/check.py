@@ -7,6 +7,7 @@ no hash that could collide and so no duplicate that is none. Of the events nothi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -65,12 +66,14 @@ def check_shop(
     if not path.is_dir():
         yield Problem(str(path), None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
         return
-    yield from _Check(path, progress, now or datetime.now(UTC)).problems()
+    with ExitStack() as files:
+        yield from _Check(path, progress, now or datetime.now(UTC), files).problems()
 
 
 class _Check:
-    def __init__(self, path: Path, progress: Progress, now: datetime) -> None:
+    def __init__(self, path: Path, progress: Progress, now: datetime, files: ExitStack) -> None:
         self._path = path
+        self._files = files
         self._progress = progress
         self._latest = now + CLOCK_TOLERANCE
         self._reading: SchemaReading = read_shop_toml(path)
@@ -89,16 +92,19 @@ class _Check:
         for stem, named, required in (("items", schema.items, True), ("events", schema.events, False)):
             try:
                 file = find_file(self._path, stem, named, required=required)
-                layout = item_layout(schema) if stem == "items" else EVENT_LAYOUT
-                tables.append(None if file is None else (self._relative(file), open_table(file, layout)))
+                if file is None:
+                    tables.append(None)
+                    continue
+                table = open_table(file, item_layout(schema) if stem == "items" else EVENT_LAYOUT)
+                self._files.callback(table.close)
+                tables.append((self._relative(file), table))
             except DataError as error:
                 tables.append(None)
                 yield Problem(
                     self._relative(Path(error.file)), error.line, error.column, error.message, error.code
                 )
-        counts = [table[1].count() for table in tables if table]
-        if all(count is not None for count in counts):
-            self._total = sum(count or 0 for count in counts)
+        counts = [table.count() for _, table in filter(None, tables)]
+        self._total = None if None in counts else sum(filter(None, counts))
         items, events = tables
         if items:
             yield from self._items(*items)

@@ -75,6 +75,10 @@ class CsvTable:
     def count(self) -> None:
         """Unknown without reading the file."""
 
+    def close(self) -> None:
+        """See `Table.close`."""
+        self._text.lines.close()
+
     def _read_header(self, names: Sequence[str]) -> None:
         self._width = len(names)
         if not names:
@@ -93,6 +97,12 @@ class CsvTable:
                 self.faults.add(self._layout.unknown(name, 1))
         self._places = [names.index(name) if name in names else None for name in self._layout.names]
 
+    def _key(self, line: bytes) -> str | None:
+        """The first column of the layout, where it stands before the first quote of a broken line."""
+        place = self._places[0] if self._places else None
+        cells = line.split(b'"')[0].split(b",")
+        return cells[place].decode(errors="replace") if place is not None and place < len(cells) - 1 else None
+
     def _records(self) -> Iterator[tuple[int, Sequence[str | bytes]] | BadRow]:
         text = self._text
         # strict, so that a stray quote is an error and not a guess
@@ -110,7 +120,8 @@ class CsvTable:
                 swallowed = text.record[1:]
                 text.lines.put_back(swallowed)
                 hint = "a quote is not closed" if swallowed else str(error)
-                yield BadRow(Fault(line, None, "bad-csv", f"the row is no CSV: {hint}; expected RFC 4180"))
+                fault = Fault(line, None, "bad-csv", f"the row is no CSV: {hint}; expected RFC 4180")
+                yield BadRow(fault, self._key(text.record[0]))
                 continue
             except LineError as stop:
                 yield BadRow(stop.fault)

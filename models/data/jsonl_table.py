@@ -64,6 +64,10 @@ class JsonlTable:
     def count(self) -> None:
         """Unknown without reading the file."""
 
+    def close(self) -> None:
+        """See `Table.close`."""
+        self._lines.close()
+
     def _tell_unknown(self, names: set[str], known: set[str]) -> None:
         for name in sorted(names):
             self.faults.add(self._layout.unknown(name, self._lines.number))

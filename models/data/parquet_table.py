@@ -61,12 +61,15 @@ class ParquetTable:
         except (pa.ArrowException, OSError) as error:
             message = f"cannot be read from row {done + 1} on: {_first_line(error)}"
             yield BadRow(Fault(done + 1, None, "unreadable-file", message))
-        finally:
-            self._file.close()
 
     def count(self) -> int | None:
         """Number of rows, from the file's footer."""
         return None if self._file is None else int(self._file.metadata.num_rows)
+
+    def close(self) -> None:
+        """See `Table.close`."""
+        if self._file is not None:
+            self._file.close()
 
     def _read_schema(self) -> None:
         schema = self._file.schema_arrow

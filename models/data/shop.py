@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -132,18 +133,18 @@ def read_picture(folder: Path, relative: str) -> bytes:
 
 
 def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> Iterator[T]:
-    table = open_table(path, layout)
-    _raise_first(path, table.faults.take())
-    parse = parser(table.textual)
-    faults: list[Fault] = []
-    for row in table.rows():
-        if isinstance(row, BadRow):
-            raise DataError.of(path, row.fault)
-        record = parse(row[0], row[1], faults)
-        if faults:
-            raise DataError.of(path, faults[0])
-        yield record
-    _raise_first(path, table.faults.take())
+    with closing(open_table(path, layout)) as table:
+        _raise_first(path, table.faults.take())
+        parse = parser(table.textual)
+        faults: list[Fault] = []
+        for row in table.rows():
+            if isinstance(row, BadRow):
+                raise DataError.of(path, row.fault)
+            record = parse(row[0], row[1], faults)
+            if faults:
+                raise DataError.of(path, faults[0])
+            yield record
+        _raise_first(path, table.faults.take())
 
 
 def _raise_first(path: Path, faults: list[Fault]) -> None:
@@ -153,6 +154,6 @@ def _raise_first(path: Path, faults: list[Fault]) -> None:
 
 
 def _count(path: Path, layout: Layout) -> int:
-    table = open_table(path, layout)
-    count = table.count()
-    return sum(1 for _ in table.rows()) if count is None else count
+    with closing(open_table(path, layout)) as table:
+        count = table.count()
+        return sum(1 for _ in table.rows()) if count is None else count

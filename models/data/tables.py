@@ -120,3 +120,7 @@ class Table(Protocol):
     def count(self) -> int | None:
         """Number of rows where the file tells it without being read."""
         ...
+
+    def close(self) -> None:
+        """Close the file; more than once does no harm."""
+        ...
