@@ -7,11 +7,11 @@ other. A document type holds one embedding version::
       item_id      string                  attribute, fast-search   the shop's id
       embedding    tensor<bfloat16>(x[D])  attribute, index         unit length before rounding
       feed_ver     long                    attribute                order of our own, for conditions
-      known_bools  array<string>           attribute, fast-search   bool attributes that are not missing
+      known_bools  weightedset<string>     attribute, fast-search   bool attributes that are not missing
       <attribute>  string | double | bool | array<string>           see `field_name`
 
 Vespa's ``bool`` has no missing value (it reads false), while a filter ``{"in_stock": false}`` must not
-match an item that does not say; hence ``known_bools``.
+match an item that does not say; hence ``known_bools`` (a set, so that a partial update can add a name twice).
 """
 
 from __future__ import annotations

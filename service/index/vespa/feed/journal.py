@@ -1,0 +1,100 @@
+"""Where a feed stands, kept so that a killed one goes on: a small JSON file, replaced atomically.
+
+Operations have numbers in the order of their source. The journal keeps the number below which all are
+settled; those above it that were settled too are sent again after a kill, and Vespa answers 412 to them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+
+class JournalMismatch(ValueError):  # noqa: N818 -- a state of the world
+    """The journal belongs to another source, document type or format."""
+
+
+@dataclass
+class Journal:
+    """Progress of one feed of one source.
+
+    Not thread-safe: one event loop settles and saves.
+    """
+
+    path: Path | None
+    #: Names source and target; a journal is only gone on with for the same ones.
+    source: str
+    #: The feed version of the first start: a feed that goes on must not outrank later changes.
+    feed_ver: int
+    #: All operations below are settled.
+    low: int = 0
+    #: Operations that failed for good; tried again when the feed goes on.
+    failed: set[int] = field(default_factory=set)
+    _above: list[int] = field(default_factory=list)
+    _retry: set[int] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, path: Path | None, source: str, feed_ver: int) -> Journal:
+        """A new journal, or the one at ``path`` to go on with; without a path nothing is kept.
+
+        Raises:
+            JournalMismatch: the file belongs to another feed.
+        """
+        if path is None or not path.exists():
+            return cls(path, source, feed_ver)
+        try:
+            kept = orjson.loads(path.read_bytes())
+            if kept["format"] != 1 or kept["source"] != source:
+                raise JournalMismatch(f"{path} is the journal of {kept['source']!r}, not of {source!r}")
+            journal = cls(path, source, int(kept["feed_ver"]), int(kept["low"]))
+            journal._retry = {int(number) for number in kept["failed"]}
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise JournalMismatch(f"{path} is no journal of a feed") from error
+        return journal
+
+    def settled(self, number: int) -> bool:
+        """Whether an operation needs no sending."""
+        return number < self.low and number not in self._retry
+
+    def settle(self, number: int, *, failed: bool = False) -> None:
+        """An operation is done with: stored, superseded, or failed for good."""
+        if failed:
+            self.failed.add(number)
+        if number < self.low:
+            self._retry.discard(number)
+            return
+        heapq.heappush(self._above, number)
+        while self._above and self._above[0] == self.low:
+            heapq.heappop(self._above)
+            self.low += 1
+
+    def snapshot(self) -> bytes:
+        """The checkpoint as of now."""
+        content = {
+            "format": 1,
+            "source": self.source,
+            "feed_ver": self.feed_ver,
+            "low": self.low,
+            "failed": sorted(self.failed | self._retry),
+        }
+        return orjson.dumps(content)
+
+    def write(self, snapshot: bytes) -> None:
+        """Put a checkpoint in the file's place; after this a kill loses nothing below its ``low``."""
+        if self.path is None:
+            return
+        partial = self.path.with_name(self.path.name + ".partial")
+        with partial.open("wb") as file:
+            file.write(snapshot)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+    def finish(self) -> None:
+        """The whole source is stored: the next feed of it is a new one."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

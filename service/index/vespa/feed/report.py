@@ -1,0 +1,53 @@
+"""What came of a feed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How an operation ended."""
+
+    STORED = "stored"
+    #: 412: what is stored is as new or newer. No error.
+    SUPERSEDED = "superseded"
+    #: Vespa refused it, dropped fields, or could not be reached in all the tries.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One operation that failed for good."""
+
+    number: int
+    item_id: str
+    reason: str
+
+
+@dataclass
+class FeedReport:
+    """Counts of one feed; ``skipped`` were settled by an earlier run."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    skipped: int = 0
+    #: Requests sent beyond one an operation, by reason.
+    retries: Counter[str] = field(default_factory=Counter)
+    #: Times that the feed was found blocked (507).
+    pauses: int = 0
+    #: The first failures, at most `MAX_FAILURES_KEPT`.
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Operations that ended, one way or another."""
+        return sum(self.outcomes.values()) + self.skipped
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed."""
+        return not self.outcomes[Outcome.FAILED]
+
+
+MAX_FAILURES_KEPT = 100
