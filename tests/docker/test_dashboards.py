@@ -1,0 +1,53 @@
+"""Alerts and dashboards ask only for metrics and labels that the service has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    for group in yaml.safe_load((ROOT / "docker/alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for file in (ROOT / "docker/grafana/dashboards").glob("*.json"):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel["targets"]:
+                yield panel["title"], target["expr"]
+
+
+def exposed() -> set[str]:
+    """Names of all samples, after one observation of everything that has labels."""
+    metrics = Metrics()
+    metrics.request("/recall", "POST", 200, 0.01)
+    metrics.bundle("control", "b-00000000", "b-00000000.00000000")
+    lines = metrics.render().decode().splitlines()
+    return {re.match(r"[a-zA-Z_:]+", line).group() for line in lines if line and not line.startswith("#")}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("title", "expression"), list(queries()))
+def test_every_metric_asked_for_exists(title: str, expression: str) -> None:
+    asked = set(re.findall(r"\bmrse_[a-z0-9_]+", expression))
+    assert asked, f"{title} asks for no metric of ours"
+    assert asked <= exposed(), f"{title} asks for what is not there"
+
+
+def test_compose_mounts_exist() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    mounts = [v for s in compose["services"].values() for v in s.get("volumes", []) if v.startswith("./")]
+    assert mounts
+    for mount in mounts:
+        assert (ROOT / mount.split(":")[0]).exists(), mount
+    dockerfile = ROOT / compose["services"]["recall"]["build"]["dockerfile"]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile.read_text(), re.MULTILINE)
+    for name in " ".join(copied).split():
+        assert (ROOT / name).exists(), name
