@@ -84,7 +84,7 @@ class Numbers:
         """Which rows equal one of the values, or lie in the range."""
         if isinstance(clause, AnyOf):
             return np.isin(self.numbers, np.array(clause.values, dtype=np.float64))
-        found = ~np.isnan(self.numbers)
+        found = np.ones(len(self.numbers), dtype=np.bool_)
         if clause.gt is not None:
             found &= self.numbers > clause.gt
         if clause.gte is not None:
