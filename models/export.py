@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from models.bundle import BEHAVIOURS, ItemText, Manifest, TextBatch, TextFeatures, open_graph
+from models.bundle import BEHAVIOURS, Manifest, TextBatch, open_graph
 from models.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
@@ -26,6 +25,7 @@ from models.bundle.manifest import (
 )
 from models.export_graphs import INT8_CHOICES, Arrays, first_that, quantise, run_module, write_graph
 from models.towers import Config, ImageEncoder, Towers
+from models.training.run import Samples, load_finished
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
 PARITY = 1e-5
@@ -38,20 +38,6 @@ class ExportError(ValueError):
     """The exported graphs do not compute what torch computes; the message says where and by how much."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Real inputs that parity is measured on.
-
-    ``pictures`` uint8 ``[n, S, S, 3]``; ``histories`` int64 ``[n, K]``: rows of ``items`` that make up
-    example portraits, -1 for an empty slot.
-    """
-
-    queries: Sequence[str]
-    items: Sequence[ItemText]
-    pictures: npt.NDArray[np.uint8]
-    histories: npt.NDArray[np.int64]
-
-
 def export(run: Path, bundles: Path, name: str = "demo") -> Path:
     """Write the bundle of a finished run below ``bundles`` and return its folder.
 
@@ -61,8 +47,6 @@ def export(run: Path, bundles: Path, name: str = "demo") -> Path:
         ExportError: parity or the int8 cosine is not met.
         TrainError: the run is not finished.
     """
-    from models.training.run import load_finished
-
     finished = load_finished(run)
     return write_bundle(
         finished.towers,
@@ -73,7 +57,6 @@ def export(run: Path, bundles: Path, name: str = "demo") -> Path:
         bundles,
         name=name,
         data=finished.data_fingerprint,
-        metrics=finished.metrics,
     )
 
 
@@ -96,7 +79,7 @@ def write_bundle(
     # One thread: torch's own sums then do not depend on the machine's cores.
     torch.set_num_threads(1)
     try:
-        writer = _Writer(work, towers, image_encoder, TextFeatures(tokenizer, config.text), config, samples)
+        writer = _Writer(work, towers, image_encoder, samples)
         writer.write()
         (work / TOKENIZER_NAME).write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         np.savez(work / CANONICAL_NAME, allow_pickle=False, **writer.canonical)
@@ -137,12 +120,10 @@ class _Writer:
         work: Path,
         towers: Towers,
         image_encoder: ImageEncoder,
-        text: TextFeatures,
-        config: Config,
         samples: Samples,
     ) -> None:
         self.work, self.towers, self.image_encoder = work, towers, image_encoder
-        self.text, self.config, self.samples = text, config, samples
+        self.samples = samples
         self.graphs: dict[Role, dict[Precision, str]] = {}
         self.parity: dict[str, float] = {}
         self.canonical: dict[str, Any] = {}
@@ -158,10 +139,8 @@ class _Writer:
             "has_picture": {0: "B"},
         }
         # Every third query carries a picture, every fourth item has none.
-        queries = _expert_inputs(
-            self.text.queries(list(self.samples.queries)), pictures, lambda r: r % 3 == 0
-        )
-        items = _expert_inputs(self.text.items(list(self.samples.items)), pictures, lambda r: r % 4 != 3)
+        queries = _expert_inputs(self.samples.queries, pictures, lambda r: r % 3 == 0)
+        items = _expert_inputs(self.samples.items, pictures, lambda r: r % 4 != 3)
         asked = self._graph("query_experts", self.towers.query_experts, queries, ["experts"], axes)["experts"]
         if self.towers.shared:
             self._measure("item_experts", self.towers.item_experts, items, ["experts"], "query_experts")

@@ -47,7 +47,8 @@ def augment(pictures: Tensor, config: ImageConfig, generator: torch.Generator) -
     rows = len(pictures)
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(rows, *shape, generator=generator) * (high - low) + low
+        drawn = torch.rand(rows, *shape, generator=generator) * (high - low) + low
+        return drawn.to(pictures.device)
 
     # The share of the side that is kept, slightly out of proportion; above 1 shows a white border.
     scale = draw(config.crop, 1.1)
@@ -55,7 +56,7 @@ def augment(pictures: Tensor, config: ImageConfig, generator: torch.Generator) -
     angle = draw(-config.rotate, config.rotate) * (math.pi / 180)
     slack = (1.0 - scale).abs()
     dx, dy = draw(-1, 1) * slack, draw(-1, 1) * slack
-    mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0) if config.flip else torch.ones(rows)
+    mirror = torch.where(draw(0, 1) < 0.5, -1.0, 1.0) if config.flip else torch.ones_like(scale)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     first = torch.stack([cos * stretch * mirror, -sin * stretch, dx], dim=1)
     second = torch.stack([sin * mirror / stretch, cos / stretch, dy], dim=1)
@@ -83,5 +84,5 @@ def _erase(pictures: Tensor, area: float, generator: torch.Generator) -> Tensor:
     line = torch.arange(side, dtype=torch.float32)
     inside_y = (line - centre[:, :1]).abs() < half[:, None]
     inside_x = (line - centre[:, 1:]).abs() < half[:, None]
-    box = (inside_y[:, :, None] & inside_x[:, None, :]).unsqueeze(1)
+    box = (inside_y[:, :, None] & inside_x[:, None, :]).unsqueeze(1).to(pictures.device)
     return pictures.masked_fill(box, 0.0)

@@ -57,10 +57,14 @@ class _Preparation:
         self._picture_of: dict[str, int] = {}
 
     def write(self) -> None:
-        item_picture = array("i")
-        for item in self._items("catalogue"):
-            self.rows[item.id] = len(self.rows)
-            item_picture.append(self._picture(item.picture))
+        item_picture, title_ends = array("i"), array("q", [0])
+        with (self.folder / "titles.bin").open("wb") as titles:
+            for item in self._items("catalogue"):
+                self.rows[item.id] = len(self.rows)
+                item_picture.append(self._picture(item.picture))
+                titles.write(title := item.title.encode())
+                title_ends.append(title_ends[-1] + len(title))
+        np.save(self.folder / "title_ends.npy", np.array(title_ends, dtype=np.int64))
         np.save(self.folder / "item_picture.npy", np.array(item_picture, dtype=np.int32))
         self._write_events()
         (self.folder / "queries.json").write_text(json.dumps(list(self.queries), ensure_ascii=False))

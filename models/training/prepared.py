@@ -64,6 +64,8 @@ class Prepared:
         self.texts = TextStore(folder / "items")
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_NAME))
         self.text = TextFeatures(self.tokenizer, config.text)
+        self._titles = np.memmap(folder / "titles.bin", dtype=np.uint8, mode="r")
+        self._title_ends: Int64 = column("title_ends")  # type: ignore[assignment]
         self._ends: Int64 = column("history_ends")  # type: ignore[assignment]
         self._at: Float64 = column("history_at")  # type: ignore[assignment]
         self._item: Int32 = column("history_item")  # type: ignore[assignment]
@@ -77,6 +79,10 @@ class Prepared:
     def items(self) -> int:
         """Number of items."""
         return len(self.item_picture)
+
+    def title(self, row: int) -> str:
+        """The title of an item."""
+        return bytes(self._titles[self._title_ends[row] : self._title_ends[row + 1]]).decode()
 
     def are_positive(self, query: Int64, items: Int64) -> npt.NDArray[np.bool_]:
         """Whether an item was ever clicked for a query: ``[B]`` and ``[M]`` (or ``[B, M]``) -> ``[B, M]``."""

@@ -1,0 +1,141 @@
+"""What a step of stage 1 or 2 trains on: queries as asked, items, and what is known of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.bundle import TextBatch
+from models.towers.experts import Experts
+from models.training.augment import typo
+from models.training.features import PictureFeatures
+from models.training.prepared import Histories, Prepared
+
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Queries of a batch. ``query`` int64 ``[B]``: row of the distinct queries, 0 where the text was
+    emptied or is no query; ``has_text`` bool ``[B]``; ``picture`` float32 ``[B, P]`` and ``has_picture``
+    float32 ``[B]``."""
+
+    query: Int64
+    text: TextBatch
+    has_text: Bool
+    picture: Float32
+    has_picture: Float32
+
+
+@dataclass(frozen=True)
+class Step:
+    """A batch: what was asked, histories (stage 2), positive items ``[B]`` and uniform ones ``[M]``."""
+
+    asked: Asked
+    items: Int64
+    uniform: Int64
+    histories: Histories | None
+
+
+class Sampler:
+    """Draws batches. ``browse`` says whether rows with a history alone take part (stage 2)."""
+
+    def __init__(self, data: Prepared, pictures: PictureFeatures, *, browse: bool) -> None:
+        self._data, self._pictures, self._browse = data, pictures, browse
+        said = (np.asarray(data.query) > 0) | (np.asarray(data.picture) >= 0)
+        self._with_history = data.has_history() if browse else np.zeros(len(said), dtype=np.bool_)
+        self._rows: Int64 = np.flatnonzero(said | self._with_history)
+
+    def draw(self, batch: int, rng: np.random.Generator) -> Step:
+        """A batch of events with a share of titles that stand in for queries."""
+        data, config = self._data, self._data.config
+        titles = round(batch * config.data.title_share) if len(self._rows) else batch
+        events = (
+            self._rows[rng.integers(len(self._rows), size=batch - titles)] if len(self._rows) else self._rows
+        )
+        # In place of a query, a title: a row of -1.
+        rows = np.concatenate([events, np.full(titles, -1, dtype=np.int64)])
+        named = rng.integers(data.items, size=titles)
+        items = np.concatenate([data.item[events].astype(np.int64), named])
+        histories = None
+        emptied = np.zeros(batch, dtype=np.bool_)
+        if self._browse:
+            known = np.concatenate([self._with_history[events], np.zeros(titles, dtype=np.bool_)])
+            emptied = known & (rng.random(batch) < config.data.query_dropout)
+            histories = self._histories(rows, emptied, rng)
+        asked = self._ask(rows, items, emptied, rng)
+        uniform = rng.integers(data.items, size=round(batch * config.loss.uniform_share))
+        return Step(asked, items, uniform, histories)
+
+    def _histories(self, rows: Int64, emptied: Bool, rng: np.random.Generator) -> Histories:
+        data = self._data
+        said = (data.query[np.maximum(rows, 0)] > 0) | (data.picture[np.maximum(rows, 0)] >= 0)
+        dropped = said & ~emptied & (rng.random(len(rows)) < data.config.data.history_dropout)
+        events = rows >= 0
+        depth = data.config.dimensions.history
+        result = Histories(
+            np.full((len(rows), depth), -1, dtype=np.int64),
+            np.zeros((len(rows), depth), dtype=np.int64),
+            np.zeros((len(rows), depth), dtype=np.float32),
+        )
+        wanted = np.flatnonzero(events & ~dropped)
+        found = data.histories(rows[wanted])
+        result.items[wanted], result.behaviour[wanted] = found.items, found.behaviour
+        result.age_days[wanted] = found.age_days
+        return result
+
+    def _ask(self, rows: Int64, items: Int64, emptied: Bool, rng: np.random.Generator) -> Asked:
+        data, knobs = self._data, self._data.config.data
+        count = len(rows)
+        event = rows >= 0
+        query = (
+            np.where(event, data.query[np.maximum(rows, 0)], 0).astype(np.int64)
+            if len(data.query)
+            else rows * 0
+        )
+        picture = np.where(event, data.picture[np.maximum(rows, 0)], -1) if len(data.query) else rows * 0 - 1
+        both = (query > 0) & (picture >= 0)
+        draws = rng.random((3, count))
+        query = np.where(emptied | (both & (draws[0] < knobs.picture_only)), 0, query)
+        lost = emptied | (both & (query > 0) & (draws[1] < knobs.query_picture_dropout))
+        picture = np.where(lost, -1, picture)
+        texts = []
+        for place in range(count):
+            if not event[place]:
+                texts.append(_some_words(data.title(int(items[place])), rng))
+            elif query[place] and draws[2][place] < knobs.typo_rate:
+                texts.append(typo(data.queries[query[place]], rng))
+            else:
+                texts.append(data.queries[query[place]])
+        has_text = np.array([bool(text) for text in texts])
+        feature = self._pictures.of_queries(picture, rng)
+        return Asked(query, data.text.queries(texts), has_text, feature, (picture >= 0).astype(np.float32))
+
+
+def _some_words(title: str, rng: np.random.Generator) -> str:
+    """One to four words of a title, in order."""
+    parts = title.split()
+    if not parts:
+        return ""
+    count = min(len(parts), int(rng.integers(1, 5)))
+    return " ".join(parts[i] for i in sorted(rng.choice(len(parts), count, replace=False)))
+
+
+def encode_queries(experts: Experts, asked: Asked, device: str) -> Tensor:
+    """``[B, 3, d]`` of what was asked."""
+    return run_experts(experts, asked.text, asked.picture, asked.has_picture, device)
+
+
+def run_experts(
+    experts: Experts, text: TextBatch, picture: Float32, has_picture: Float32, device: str
+) -> Tensor:
+    """``[B, 3, d]`` from arrays."""
+    arrays = (text.input_ids, text.ngram_ids, picture, has_picture)
+    result: Tensor = experts(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
+    return result

@@ -1,0 +1,75 @@
+"""Hard negatives: labelled as of low relevance for a query, or mined from ranks 101 to 500 of the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.training.prepared import Prepared
+
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+#: Mined negatives kept for a query, and queries that are mined for (*inferred*).
+_KEPT, _MOST_QUERIES, _CHUNK = 32, 20_000, 256
+
+
+class HardNegatives:
+    """Draws hard negatives. A label is drawn where the query has one, else a mined one where there is."""
+
+    def __init__(self, data: Prepared) -> None:
+        self._data = data
+        self._mined: npt.NDArray[np.int32] = np.zeros((0, 0), dtype=np.int32)
+
+    def mine(self, path: Path, queries: npt.NDArray[np.float32], items: npt.NDArray[np.float32]) -> None:
+        """Search exactly for the first queries, and keep a sample of the ranks in ``loss.hard_ranks``.
+
+        Args:
+            path: where the outcome is kept; read back where it is there.
+            queries: float32 ``[Q, e]``, unit; by row of the distinct queries.
+            items: float32 ``[N, e]``, unit.
+        """
+        if not path.is_file():
+            first, last = self._data.config.loss.hard_ranks
+            last = min(last, len(items))
+            width = max(0, min(_KEPT, last - first + 1))
+            found = np.full((len(queries), width), -1, dtype=np.int32)
+            rng = np.random.default_rng(self._data.config.seed)
+            catalogue = torch.from_numpy(items)
+            for start in range(0, len(queries) if width else 0, _CHUNK):
+                part = torch.from_numpy(queries[start : start + _CHUNK])
+                ranked = (part @ catalogue.T).topk(last, dim=1).indices.numpy()[:, first - 1 :]
+                drawn = ranked[:, np.sort(rng.choice(ranked.shape[1], width, replace=False))]
+                asked = np.arange(start, start + len(part))
+                found[asked] = np.where(self._data.are_positive(asked, drawn), -1, drawn)
+            temporary = path.with_suffix(".tmp.npy")
+            np.save(temporary, found)
+            temporary.replace(path)
+        self._mined = np.load(path)
+
+    @property
+    def most_queries(self) -> int:
+        """How many of the distinct queries are mined for."""
+        return min(_MOST_QUERIES, len(self._data.queries))
+
+    def draw(self, query: Int64, count: int, rng: np.random.Generator) -> tuple[Int64, Bool]:
+        """``(items int64 [B, H], present bool [B, H])`` for rows of the distinct queries."""
+        items = np.zeros((len(query), count), dtype=np.int64)
+        present = np.zeros((len(query), count), dtype=np.bool_)
+        for place, row in enumerate(query.tolist()):
+            if row == 0:
+                continue
+            low = self._data.low_relevance(row)
+            pool = (
+                low
+                if len(low)
+                else self._mined[row][self._mined[row] >= 0]
+                if row < len(self._mined)
+                else low
+            )
+            if len(pool):
+                items[place] = pool[rng.integers(len(pool), size=count)]
+                present[place] = True
+        return items, present

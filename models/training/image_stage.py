@@ -1,0 +1,175 @@
+"""Stage 0: the image encoder, trained contrastively on the catalogue and then frozen.
+
+*Inferred*, in place of the paper's ViT-L. Three signals, as far as the shop has them: pictures against
+the texts that belong to them (titles, and queries that led to a click), two views of one product against
+each other (another photo of it where there is one), and which product a photo shows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.towers import Config, ImageEncoder
+from models.towers.ftatt import FtAtt
+from models.towers.layers import unit
+from models.training.augment import as_float, augment
+from models.training.loop import Group, Losses, Progress, Schedule, Stage
+from models.training.losses import contrast
+from models.training.prepared import Prepared
+
+Int64 = npt.NDArray[np.int64]
+
+
+class ImageStage(nn.Module):
+    """The encoder with what only its training needs: a text tower and product prototypes."""
+
+    def __init__(self, config: Config, products: int) -> None:
+        super().__init__()
+        dim = config.picture.feature_dim
+        self.encoder = ImageEncoder(config.image, config.picture)
+        self.text = FtAtt(config.text.ngram_buckets, dim, config.experts.dropout)
+        self.head = nn.Linear(dim, dim)
+        self.products = nn.Linear(dim, max(products, 1), bias=False)
+
+
+class Labelled:
+    """Pictures with the item that each one shows: item pictures, and query pictures by their clicks.
+
+    Attributes:
+        picture, item: int64 ``[n]``, distinct pairs.
+    """
+
+    def __init__(self, data: Prepared, limit: int, seed: int) -> None:
+        rows = np.flatnonzero(data.item_picture >= 0)
+        clicked = np.flatnonzero(np.asarray(data.picture) >= 0)
+        pictures = np.concatenate([data.item_picture[rows], data.picture[clicked]]).astype(np.int64)
+        items = np.concatenate([rows, data.item[clicked]]).astype(np.int64)
+        keys = np.unique(items * max(1, len(data.picture_files)) + pictures)
+        if len(keys) > limit:
+            keys = np.sort(np.random.default_rng(seed).choice(keys, limit, replace=False))
+        self.item, self.picture = np.divmod(keys, max(1, len(data.picture_files)))
+        self._starts = np.searchsorted(self.item, self.item, side="left")
+        self._counts = np.searchsorted(self.item, self.item, side="right") - self._starts
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def another(self, rows: Int64, rng: np.random.Generator) -> Int64:
+        """For each row a row of the same item, at random; itself where there is no other."""
+        drawn: Int64 = self._starts[rows] + (rng.random(len(rows)) * self._counts[rows]).astype(np.int64)
+        return drawn
+
+    def products(self, least: int, most: int) -> Int64:
+        """For each item row up to the last its class, or -1: items with ``least`` pictures or more."""
+        counts = np.bincount(self.item)
+        chosen = np.flatnonzero(counts >= least)[:most]
+        classes = np.full(len(counts), -1, dtype=np.int64)
+        classes[chosen] = np.arange(len(chosen))
+        return classes
+
+
+def train_image_encoder(
+    data: Prepared, pixels_of: Int64, pixels: npt.NDArray[np.uint8], labelled: Labelled, folder: Path,
+    progress: Progress, device: str = "cpu",
+) -> ImageEncoder:  # fmt: skip
+    """Train, or load what was trained before.
+
+    Args:
+        data: the prepared run.
+        pixels_of: for each picture id its row of ``pixels``.
+        pixels: uint8 ``[n, S, S, 3]``, memory-mapped.
+        labelled: which pictures show what.
+        folder: for the checkpoint.
+        progress: see `Stage.run`.
+        device: where it trains; the encoder comes back on the CPU.
+    """
+    config = data.config
+    image = config.image
+    classes = labelled.products(image.proxy_min_pictures, image.proxy_max_products)
+    torch.manual_seed(config.seed)
+    module = ImageStage(config, int(classes.max(initial=-1)) + 1).to(device)
+    stage = Stage("image", folder, config.seed, config.checkpoint_minutes, device)
+    if stage.finished or not len(labelled):
+        if stage.finished:
+            stage.load(module)
+        return module.encoder.cpu()
+    batches = _Batches(data, labelled, image.query_share)
+    per_epoch = max(1, len(labelled) // image.batch)
+
+    def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        rows = _epoch_rows(len(labelled), image.batch, step, config.seed)
+        items = labelled.item[rows]
+        both = np.concatenate([labelled.picture[rows], labelled.picture[labelled.another(rows, rng)]])
+        views = augment(as_float(torch.from_numpy(pixels[pixels_of[both]]).to(device)), image, generator)
+        features: Tensor = module.encoder.encode(views)
+        heads = unit(module.head(features))
+        first, second = heads[: len(rows)], heads[len(rows) :]
+        label = torch.from_numpy(items).to(device)
+        same = label[:, None] == label[None, :]
+        texts = unit(module.text(torch.from_numpy(batches.texts(items, rng)).to(device)))
+        text_loss = (
+            contrast(first, texts, same, scale=image.scale) + contrast(second, texts, same, scale=image.scale)
+        ) / 2
+        view_loss = contrast(first, second, same, scale=image.scale)
+        target = torch.from_numpy(np.concatenate([classes[items], classes[items]])).to(device)
+        product_loss = _product_loss(module.products(features), target, image.label_smoothing)
+        loss = image.text_weight * text_loss + image.view_weight * view_loss
+        return {
+            "loss": loss + image.proxy_weight * product_loss,
+            "text": text_loss,
+            "view": view_loss,
+            "product": product_loss,
+        }
+
+    schedule = Schedule(image.epochs * per_epoch, image.rate, image.weight_decay)
+    stage.run(module, [Group(module.parameters())], schedule, losses, progress)
+    return module.encoder.cpu()
+
+
+class _Batches:
+    """Texts for items: a title, or a query that led to a click on it."""
+
+    def __init__(self, data: Prepared, labelled: Labelled, query_share: float) -> None:
+        self._data, self._share = data, query_share
+        asked = np.asarray(data.query) > 0
+        order = np.lexsort((data.query[asked], data.item[asked]))
+        self._query = data.query[asked][order]
+        self._ends = np.searchsorted(data.item[asked][order], np.arange(data.items + 1))
+
+    def texts(self, items: Int64, rng: np.random.Generator) -> Int64:
+        """int64 ``[B, W, G]``: n-grams of one text for each item."""
+        low, high = self._ends[items], self._ends[items + 1]
+        as_query = (rng.random(len(items)) < self._share) & (high > low)
+        places = low + (rng.random(len(items)) * (high - low)).astype(np.int64)
+        titles = self._data.texts.batch(items).ngram_ids
+        chosen = [
+            self._data.queries[self._query[p]] if q else "" for p, q in zip(places, as_query, strict=True)
+        ]
+        queries = self._data.text.queries(chosen).ngram_ids
+        shape = np.maximum(titles.shape, queries.shape)
+        result = np.zeros(shape, dtype=np.int64)
+        own = ~as_query
+        result[own, : titles.shape[1], : titles.shape[2]] = titles[own]
+        result[as_query, : queries.shape[1], : queries.shape[2]] = queries[as_query]
+        return result
+
+
+def _epoch_rows(count: int, batch: int, step: int, seed: int) -> Int64:
+    """Rows of a step: every epoch is its own shuffle, found again from the step's number alone."""
+    per_epoch = max(1, count // batch)
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    return order[place * batch : (place + 1) * batch]
+
+
+def _product_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    known = target >= 0
+    if not bool(known.any()):
+        return logits.sum() * 0.0
+    return F.cross_entropy(logits[known], target[known], label_smoothing=smoothing)

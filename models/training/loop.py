@@ -1,0 +1,164 @@
+"""The training loop of a stage: AdamW, cosine schedule, clipping, checkpoints, exact resume.
+
+Every random draw of a step comes from generators seeded by (seed, stage, step), so a step depends on
+nothing but the weights, the optimiser's state and its own number: resuming gives the same losses.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Progress = Callable[[str, int, int | None], None]
+#: A step's losses by name; the first one is what is minimised.
+Losses = dict[str, Tensor]
+_CURVE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length and rates of a stage."""
+
+    steps: int
+    rate: float
+    weight_decay: float
+    warmup: float = 0.05
+    clip: float = 1.0
+
+    def factor(self, step: int) -> float:
+        """Share of the full rate at a step: linear warm-up, then a cosine down to 0."""
+        warm = max(1, int(self.steps * self.warmup))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that train at ``rate`` times the schedule's rate."""
+
+    parameters: Iterable[nn.Parameter]
+    rate: float = 1.0
+
+
+class Stage:
+    """One stage of a run: its name, folder and how often it is saved."""
+
+    def __init__(self, name: str, folder: Path, seed: int, minutes: float, device: str = "cpu") -> None:
+        self.name, self.folder, self.seed, self.minutes, self.device = name, folder, seed, minutes, device
+        self.checkpoint = folder / f"{name}.pt"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stage has run to its end before."""
+        return self.checkpoint.is_file() and bool(self._load()["finished"])
+
+    def load(self, module: nn.Module) -> None:
+        """Load the weights of the last checkpoint."""
+        module.load_state_dict(self._load()["module"])
+
+    def shape_of(self, weight: str) -> tuple[int, ...]:
+        """Shape of a weight of the last checkpoint."""
+        return tuple(self._load()["module"][weight].shape)
+
+    def run(
+        self,
+        module: nn.Module,
+        groups: list[Group],
+        schedule: Schedule,
+        losses: Callable[[int, np.random.Generator, torch.Generator], Losses],
+        progress: Progress,
+    ) -> None:
+        """Train a module, from the last checkpoint where there is one.
+
+        Args:
+            module: everything whose weights are saved.
+            groups: what is trained.
+            schedule: steps and rates.
+            losses: called with the step's number and generators; gives its losses.
+            progress: called with the stage's name, the steps done and the steps in all.
+        """
+        optimiser = torch.optim.AdamW(
+            [{"params": list(g.parameters), "factor": g.rate} for g in groups],
+            lr=schedule.rate,
+            weight_decay=schedule.weight_decay,
+        )
+        first = 0
+        if self.checkpoint.is_file():
+            saved = self._load()
+            module.load_state_dict(saved["module"])
+            optimiser.load_state_dict(saved["optimiser"])
+            first = int(saved["step"])
+        curve = _Curve(self.folder / f"{self.name}.csv", first)
+        saved_at = time.monotonic()
+        for step in range(first, schedule.steps):
+            module.train()
+            rng, generator = self._generators(step)
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate * schedule.factor(step) * group["factor"]
+            optimiser.zero_grad(set_to_none=True)
+            values = losses(step, rng, generator)
+            next(iter(values.values())).backward()  # type: ignore[no-untyped-call]
+            for group in optimiser.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], schedule.clip)
+            optimiser.step()
+            if step % _CURVE_EVERY == 0 or step + 1 == schedule.steps:
+                curve.write(step, {name: float(value.detach()) for name, value in values.items()})
+            progress(self.name, step + 1, schedule.steps)
+            if time.monotonic() - saved_at >= self.minutes * 60:
+                self._save(module, optimiser, step + 1, finished=False)
+                saved_at = time.monotonic()
+        self._save(module, optimiser, schedule.steps, finished=True)
+        module.eval()
+
+    def _generators(self, step: int) -> tuple[np.random.Generator, torch.Generator]:
+        key = (self.seed, zlib.crc32(self.name.encode()), step)
+        rng = np.random.default_rng(key)
+        # Dropout draws from torch's global generator.
+        torch.manual_seed(int(rng.integers(2**62)))
+        return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+    def _save(
+        self, module: nn.Module, optimiser: torch.optim.Optimizer, step: int, *, finished: bool
+    ) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.checkpoint.with_suffix(".tmp")
+        content = {"module": module.state_dict(), "step": step, "finished": finished}
+        torch.save({**content, "optimiser": None if finished else optimiser.state_dict()}, temporary)
+        temporary.replace(self.checkpoint)
+
+    def _load(self) -> dict[str, Any]:
+        saved: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        return saved
+
+
+class _Curve:
+    """A CSV of losses; rows after the step that is resumed from are dropped."""
+
+    def __init__(self, path: Path, first: int) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if first == 0:
+            path.unlink(missing_ok=True)
+        elif path.is_file():
+            head, *rows = path.read_text().splitlines()
+            kept = [row for row in rows if int(row.split(",")[0]) < first]
+            path.write_text("\n".join([head, *kept]) + "\n")
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        new = not self._path.is_file()
+        with self._path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", *values])
+            writer.writerow([step, *(f"{value:.6g}" for value in values.values())])

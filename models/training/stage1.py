@@ -1,0 +1,73 @@
+"""Stage 1: the experts, each with its own loss, and their mean (paper: the multi-modality experts first)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.towers import Towers
+from models.towers.towers import expert_scores
+from models.training.batches import Sampler, encode_queries, run_experts
+from models.training.features import PictureFeatures
+from models.training.hard import HardNegatives
+from models.training.loop import Group, Losses, Progress, Schedule, Stage
+from models.training.losses import hnst, hybrid, mnsce, negatives_mask
+from models.training.prepared import Prepared
+
+
+def train_experts(
+    towers: Towers, data: Prepared, pictures: PictureFeatures, folder: Path, progress: Progress, device: str
+) -> None:
+    """Train the experts of both towers, or load what was trained before."""
+    config = data.config
+    stage = Stage("stage1", folder, config.seed, config.checkpoint_minutes, device)
+    if stage.finished:
+        stage.load(towers)
+        return
+    sampler, hard = Sampler(data, pictures, browse=False), HardNegatives(data)
+    loss = config.loss
+    batch = config.stage1.batch
+
+    def items(rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+        picture = data.item_picture[rows]
+        picture = np.where(rng.random(len(rows)) < config.data.item_picture_dropout, -1, picture)
+        has = (picture >= 0).astype(np.float32)
+        text = data.texts.batch(rows)
+        return run_experts(towers.item_experts, text, pictures.of_items(picture), has, device)
+
+    def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        drawn = sampler.draw(batch, rng)
+        columns = np.concatenate([drawn.items, drawn.uniform])
+        hard_after = step >= loss.hard_after * config.stage1.steps and loss.beta > 0
+        count = loss.hard_negatives if hard_after else 0
+        negatives, present = hard.draw(drawn.asked.query, count, rng)
+        distinct, places = np.unique(np.concatenate([columns, negatives.ravel()]), return_inverse=True)
+        encoded = items(distinct, rng)
+        queries = encode_queries(towers.query_experts, drawn.asked, device)
+        scores = expert_scores(queries, encoded)
+        cosines = scores[:, :, torch.from_numpy(places[: len(columns)])]
+        known = torch.from_numpy(data.are_positive(drawn.asked.query, columns))
+        masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known).to(device)
+        # Without text the text experts have nothing to say, and nothing to learn.
+        said = torch.from_numpy((drawn.asked.has_text | (drawn.asked.has_picture > 0)).astype(np.float32))
+        text = torch.from_numpy(drawn.asked.has_text.astype(np.float32))
+        weights = [w.to(device) for w in (said, text, text)]
+        each = [mnsce(cosines[m], masked, scale=loss.scale, weights=weights[m]) for m in range(len(cosines))]
+        mean = scores.mean(dim=0)
+        easy = mnsce(cosines.mean(dim=0), masked, scale=loss.scale, weights=weights[0])
+        easy = torch.stack(each).mean() + easy
+        if not count:
+            return {"loss": loss.alpha * easy, "vbert": each[0], "light_bert": each[1], "ftatt": each[2]}
+        rows = torch.arange(batch)
+        positive = mean[rows, torch.from_numpy(places[:batch])]
+        far = mean[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(batch, count))]
+        difficult = hnst(positive, far, torch.from_numpy(present).to(device), margin=loss.margin)
+        total = hybrid(easy, difficult, alpha=loss.alpha, beta=loss.beta)
+        return {"loss": total, "vbert": each[0], "light_bert": each[1], "ftatt": each[2]}
+
+    knobs = config.stage1
+    schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip)
+    stage.run(towers, [Group(towers.expert_parameters())], schedule, losses, progress)

@@ -1,0 +1,202 @@
+"""Stage 2: portrait, gate and DSSM of both towers, over frozen experts (or experts at a lower rate)."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.coclick import CoClicks
+from models.towers import Towers
+from models.training.batches import Sampler, Step, encode_queries, run_experts
+from models.training.features import PictureFeatures
+from models.training.hard import HardNegatives
+from models.training.loop import Group, Losses, Progress, Schedule, Stage
+from models.training.losses import hnst, hybrid, mnsce, negatives_mask
+from models.training.prepared import Histories, Prepared
+
+Int64 = npt.NDArray[np.int64]
+Float16 = npt.NDArray[np.float16]
+_CHUNK = 4096
+
+
+def train_fusion(
+    towers: Towers,
+    data: Prepared,
+    pictures: PictureFeatures,
+    features: Float16,
+    coclicks: CoClicks,
+    folder: Path,
+    progress: Progress,
+    device: str,
+) -> None:
+    """Train the fusion, or load what was trained before; see `_Fusion` for the arrays."""
+    config = data.config
+    stage = Stage("stage2", folder, config.seed, config.checkpoint_minutes, device)
+    if stage.finished:
+        stage.load(towers)
+        return
+    fusion = _Fusion(towers, data, pictures, features, coclicks, folder, device)
+    knobs = config.stage2
+    groups = [Group(towers.fusion_parameters())]
+    if knobs.expert_rate > 0:
+        groups.append(Group(towers.expert_parameters(), knobs.expert_rate))
+    schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip)
+    stage.run(towers, groups, schedule, fusion.losses, progress)
+
+
+class _Fusion:
+    """Losses of stage 2.
+
+    Args:
+        features: float16 ``[2, N, 3, d]``, item features with and without pictures.
+        coclicks: co-clicked items.
+        folder: where mined hard negatives are kept.
+    """
+
+    def __init__(
+        self,
+        towers: Towers,
+        data: Prepared,
+        pictures: PictureFeatures,
+        features: Float16,
+        coclicks: CoClicks,
+        folder: Path,
+        device: str,
+    ) -> None:
+        self.towers, self.data, self.pictures, self.features = towers, data, pictures, features
+        self.folder, self.device, self.config = folder, device, data.config
+        self.frozen = data.config.stage2.expert_rate == 0
+        self.sampler = Sampler(data, pictures, browse=True)
+        self.hard = HardNegatives(data)
+        self.mined = False
+        self.coclick = _coclick_features(coclicks, features[0], folder / "coclick_features.npy")
+        seen = np.bincount(np.asarray(data.item), minlength=data.items) + 1.0
+        self.log_share = np.log(seen / seen.sum()).astype(np.float32)
+
+    def losses(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        """Losses of one step."""
+        loss = self.config.loss
+        batch = self.config.stage2.batch
+        if self.frozen:
+            self.towers.query_experts.eval()
+            self.towers.item_experts.eval()
+        hard_now = loss.beta > 0 and step >= loss.hard_after * self.config.stage2.steps
+        if hard_now and not self.mined:
+            self._mine()
+        drawn = self.sampler.draw(batch, rng)
+        columns = np.concatenate([drawn.items, drawn.uniform])
+        count = loss.hard_negatives if hard_now else 0
+        negatives, present = self.hard.draw(drawn.asked.query, count, rng)
+        distinct, places = np.unique(np.concatenate([columns, negatives.ravel()]), return_inverse=True)
+        items = self._items(distinct, rng)
+        queries = self._queries(drawn)
+        scores = queries @ items.T
+        known = torch.from_numpy(self.data.are_positive(drawn.asked.query, columns))
+        masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known)
+        easy = mnsce(
+            scores[:, torch.from_numpy(places[: len(columns)])],
+            masked.to(self.device),
+            scale=loss.scale,
+            log_q=self._log_q(drawn) if loss.logq else None,
+        )
+        if not count:
+            return {"loss": loss.alpha * easy, "mnsce": easy, "hnst": easy.detach() * 0}
+        rows = torch.arange(batch)
+        positive = scores[rows, torch.from_numpy(places[:batch])]
+        far = scores[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(batch, count))]
+        difficult = hnst(positive, far, torch.from_numpy(present).to(self.device), margin=loss.margin)
+        total = hybrid(easy, difficult, alpha=loss.alpha, beta=loss.beta)
+        return {"loss": total, "mnsce": easy, "hnst": difficult}
+
+    def _queries(self, drawn: Step) -> Tensor:
+        with torch.no_grad() if self.frozen else nullcontext():
+            experts = encode_queries(self.towers.query_experts, drawn.asked, self.device)
+        assert drawn.histories is not None
+        embedding, _ = self.towers.query_fusion(experts, *self._portraits(drawn.histories))
+        result: Tensor = embedding
+        return result
+
+    def _portraits(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
+        # Trimmed to the longest of the batch, as serving does.
+        depth = max(1, int((histories.items >= 0).sum(axis=1).max(initial=0)))
+        items = histories.items[:, :depth]
+        portrait = self.features[0][np.maximum(items, 0)].astype(np.float32)
+        portrait[items < 0] = 0.0
+        arrays = (portrait, histories.behaviour[:, :depth], histories.age_days[:, :depth])
+        first, second, third = (torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in arrays)
+        return first, second, third
+
+    def _items(self, rows: Int64, rng: np.random.Generator) -> Tensor:
+        knobs = self.config.data
+        without = (rng.random(len(rows)) < knobs.item_picture_dropout).astype(np.int64)
+        if self.frozen:
+            features = torch.from_numpy(self.features[without, rows].astype(np.float32)).to(self.device)
+        else:
+            picture = np.where(without == 1, -1, self.data.item_picture[rows])
+            has = (picture >= 0).astype(np.float32)
+            text, feature = self.data.texts.batch(rows), self.pictures.of_items(picture)
+            features = run_experts(self.towers.item_experts, text, feature, has, self.device)
+        coclick = self.coclick[rows].astype(np.float32)
+        coclick[rng.random(len(rows)) < knobs.coclick_dropout] = 0.0
+        result: Tensor = self.towers.item_fusion(features, torch.from_numpy(coclick).to(self.device))
+        return result
+
+    def _log_q(self, drawn: Step) -> Tensor:
+        events = self.log_share[drawn.items]
+        uniform = np.full(len(drawn.uniform), -np.log(self.data.items), dtype=np.float32)
+        return torch.from_numpy(np.concatenate([events, uniform])).to(self.device)
+
+    def _mine(self) -> None:
+        """Rank the catalogue for the queries, without history, with the weights of this step."""
+        self.towers.eval()
+        path = self.folder / "hard.npy"
+        queries: list[npt.NDArray[np.float32]] = []
+        items: list[npt.NDArray[np.float32]] = []
+        if not path.is_file():
+            with torch.no_grad():
+                starts = range(0, self.hard.most_queries, _CHUNK)
+                queries = [self._plain_queries(self.data.queries[s : s + _CHUNK]) for s in starts]
+                for start in range(0, self.data.items, _CHUNK):
+                    part = slice(start, start + _CHUNK)
+                    pair = (self.features[0, part], self.coclick[part])
+                    tensors = (torch.from_numpy(a.astype(np.float32)).to(self.device) for a in pair)
+                    items.append(self.towers.item_fusion(*tensors).cpu().numpy())
+        none = np.zeros((0, self.config.dimensions.embedding_dim), dtype=np.float32)
+        self.hard.mine(
+            path, np.concatenate([*queries, none])[: self.hard.most_queries], np.concatenate([*items, none])
+        )
+        self.mined = True
+        self.towers.train()
+        if self.frozen:
+            self.towers.query_experts.eval()
+            self.towers.item_experts.eval()
+
+    def _plain_queries(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        text = self.data.text.queries(texts)
+        picture = np.zeros((len(texts), self.config.picture.feature_dim), dtype=np.float32)
+        has = np.zeros(len(texts), dtype=np.float32)
+        experts = run_experts(self.towers.query_experts, text, picture, has, self.device)
+        empty = torch.zeros(len(texts), 1, *experts.shape[1:], device=self.device)
+        behaviour = torch.zeros(len(texts), 1, dtype=torch.int64, device=self.device)
+        embedding, _ = self.towers.query_fusion(experts, empty, behaviour, behaviour.to(torch.float32))
+        result: npt.NDArray[np.float32] = embedding.cpu().numpy()
+        return result
+
+
+def _coclick_features(coclicks: CoClicks, features: Float16, path: Path) -> Float16:
+    """Mean features of co-clicked items, float16 ``[N, 3, d]``, memory-mapped."""
+    if not path.is_file():
+        temporary = path.with_suffix(".tmp")
+        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=features.shape)
+        for start in range(0, len(features), _CHUNK):
+            end = min(start + _CHUNK, len(features))
+            target[start:end] = coclicks.mean_features(features, start, end)
+        target.flush()
+        temporary.replace(path)
+    result: Float16 = np.load(path, mmap_mode="r")
+    return result
