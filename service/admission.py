@@ -15,7 +15,8 @@ class Pressure:
     """What a request must do without."""
 
     no_i2i: bool = False
-    fewer_candidates: bool = False
+    #: Share of k that is still looked for.
+    k_share: float = 1.0
     no_portrait: bool = False
 
 
@@ -58,9 +59,9 @@ class Admission:
         self._limit = limits.in_flight
         self._refused = refused
         self._levels = (
-            (limits.shed_portrait_at, Pressure(True, True, True)),
-            (limits.shed_candidates_at, Pressure(True, True, False)),
-            (limits.shed_i2i_at, Pressure(True, False, False)),
+            (limits.shed_portrait_at, Pressure(True, limits.shed_k, True)),
+            (limits.shed_candidates_at, Pressure(True, limits.shed_k, False)),
+            (limits.shed_i2i_at, Pressure(True, 1.0, False)),
         )
         self.in_flight = 0
 

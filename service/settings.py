@@ -61,7 +61,8 @@ class IndexSettings(_Group):
 
     engine: Literal["embedded", "vespa"] = "embedded"
     path: Path | None = None
-    threads: int = Field(default=1, ge=1)
+    #: Searches that run at once; two, so that Q2I and I2I run side by side.
+    threads: int = Field(default=2, ge=1)
     #: Base address of Vespa's query and document API, such as ``http://vespa:8080``.
     url: str | None = None
 

@@ -1,0 +1,68 @@
+"""Results as the plain values that orjson writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.recall.explain import explain
+from service.recall.merge import Merged
+from service.recall.outcome import Candidate, RouteOutcome
+from service.recall.pipeline import RecallResult
+from service.runtime import Prepared
+
+
+def recall_answer(prepared: Prepared, result: RecallResult, request_id: str, took_s: float) -> dict[str, Any]:
+    """The body of ``POST /recall``; described by `service.api.schemas.RecallAnswer`."""
+    answer: dict[str, Any] = {
+        "request_id": request_id,
+        "model_version": prepared.lane.bundle_version,
+        "index_version": prepared.lane.index.version,
+        "variant": prepared.assignment.variants,
+        "items": [_item(item) for item in result.items],
+        "routes": {name: route_answer(outcome) for name, outcome in result.routes.items()},
+        "partial": result.partial,
+        "degraded": result.degraded,
+        "took_ms": round(took_s * 1000, 3),
+    }
+    if prepared.request.explain:
+        answer["explain"] = explain(result)
+    return answer
+
+
+def similar_items(outcome: RouteOutcome) -> list[dict[str, Any]]:
+    """The items of ``GET /items/{item_id}/similar``."""
+    return [
+        {"item_id": c.item_id, "score": c.score, "sources": [_source("i2i", c)]} for c in outcome.candidates
+    ]
+
+
+def route_answer(outcome: RouteOutcome) -> dict[str, Any]:
+    """How a route fared."""
+    answer: dict[str, Any] = {
+        "status": outcome.status,
+        "returned": outcome.returned,
+        "coverage": outcome.coverage,
+        "took_ms": round(outcome.took_ms, 3),
+    }
+    if outcome.reason is not None:
+        answer["reason"] = outcome.reason
+    return answer
+
+
+def _item(item: Merged) -> dict[str, Any]:
+    return {
+        "item_id": item.item_id,
+        "score": round(item.score, 6),
+        "sources": [_source(route, candidate) for route, candidate in item.sources],
+    }
+
+
+def _source(route: str, candidate: Candidate) -> dict[str, Any]:
+    if candidate.trigger is None:
+        return {"route": route, "rank": candidate.rank, "score": candidate.score}
+    return {
+        "route": route,
+        "trigger": candidate.trigger,
+        "rank": candidate.rank,
+        "score": candidate.score,
+    }

@@ -1,0 +1,127 @@
+"""``POST /recall`` and ``POST /recall/batch``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from service.admission import Pressure
+from service.api.answers import recall_answer
+from service.api.documentation import BATCH_DOCS, RECALL_DOCS
+from service.api.problems import invalid, problem_of, request_id_of
+from service.api.requests import ClientGone, read_json, ready_runtime, unless_gone
+from service.api.schemas import BatchRequest, RecallRequest
+from service.encode.batcher import EncoderBusy
+from service.errors import FieldError, RecallError
+from service.middleware import NOTES
+from service.runtime import Prepared, Runtime
+
+router = APIRouter()
+APPLIED = "X-Experiment-Applied"
+#: Seen by nobody but the access log: the client has gone.
+GONE = 499
+
+
+@router.post("/recall", **RECALL_DOCS)
+async def post_recall(request: Request) -> Response:
+    """Items for a query, a picture, a history, or any of them together."""
+    runtime = ready_runtime(request)
+    try:
+        body = await read_json(request, runtime.settings.limits.body_timeout_s)
+        received = runtime.clock()
+        with runtime.admission.enter() as ticket:
+            prepared = _prepare(runtime, request, body)
+            answer = await unless_gone(
+                request, _answer(runtime, request, prepared, ticket.pressure, received)
+            )
+    except ClientGone:
+        runtime.metrics.cancelled.inc()
+        return Response(status_code=GONE)
+    headers = {APPLIED: prepared.assignment.header()}
+    return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
+
+
+@router.post("/recall/batch", **BATCH_DOCS)
+async def post_batch(request: Request) -> Response:
+    """Several requests at once.
+
+    A request that is malformed refuses the batch and is named, such as ``requests.3.query``; what goes
+    wrong while they are answered is told for each, with the status that it would have had alone.
+    """
+    runtime = ready_runtime(request)
+    try:
+        body = await read_json(request, runtime.settings.limits.body_timeout_s)
+        received = runtime.clock()
+        with runtime.admission.enter() as ticket:
+            entries = _prepare_batch(runtime, request, body)
+            ticket.widen(len(entries))
+            work = _answer_batch(runtime, request, entries, ticket.pressure, received)
+            results = await unless_gone(request, work)
+    except ClientGone:
+        runtime.metrics.cancelled.inc()
+        return Response(status_code=GONE)
+    took_ms = round((runtime.clock() - received) * 1000, 3)
+    answer = {"request_id": request_id_of(request), "results": results, "took_ms": took_ms}
+    return Response(orjson.dumps(answer), media_type="application/json")
+
+
+def _prepare(runtime: Runtime, request: Request, body: bytes) -> Prepared:
+    try:
+        parsed = RecallRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from error
+    request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
+    return runtime.prepare(parsed, request_id_of(request) or "", request.headers.get("x-experiment"))
+
+
+def _prepare_batch(runtime: Runtime, request: Request, body: bytes) -> list[Prepared]:
+    try:
+        parsed = BatchRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from error
+    limit = runtime.settings.limits.batch
+    if len(parsed.requests) > limit:
+        raise FieldError("requests", f"{len(parsed.requests)} requests are over {limit}")
+    experiment = request.headers.get("x-experiment")
+    prepared = []
+    for place, entry in enumerate(parsed.requests):
+        try:
+            prepared.append(runtime.prepare(entry, _entry_id(request, place), experiment))
+        except FieldError as error:
+            raise FieldError(f"requests.{place}.{error.field}", str(error)) from error
+    return prepared
+
+
+async def _answer(
+    runtime: Runtime, request: Request, prepared: Prepared, pressure: Pressure, received: float
+) -> dict[str, Any]:
+    deadline = runtime.deadline(prepared.request.timeout_ms, received)
+    result = await runtime.answer(prepared, pressure, deadline)
+    return recall_answer(prepared, result, request_id_of(request) or "", runtime.clock() - received)
+
+
+async def _answer_batch(
+    runtime: Runtime, request: Request, entries: list[Prepared], pressure: Pressure, received: float
+) -> list[dict[str, Any]]:
+    async def one(place: int, prepared: Prepared) -> dict[str, Any]:
+        request_id = _entry_id(request, place)
+        deadline = runtime.deadline(prepared.request.timeout_ms, received)
+        try:
+            result = await runtime.answer(prepared, pressure, deadline)
+        except (RecallError, EncoderBusy) as error:
+            problem = problem_of(error)
+            return {"status": problem.status, "problem": problem.body(request_id)}
+        answer = recall_answer(prepared, result, request_id, runtime.clock() - received)
+        return {"status": 200, "answer": answer}
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(place, prepared)) for place, prepared in enumerate(entries)]
+    return [task.result() for task in tasks]
+
+
+def _entry_id(request: Request, place: int) -> str:
+    return f"{request_id_of(request)}.{place}"

@@ -1,0 +1,85 @@
+"""The composition root: settings in, an application out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from service.api import documentation, health, playground, problems, recall, similar
+from service.errors import StartError
+from service.middleware import BodyLimit, Observe
+from service.runtime import Loader, Runtime
+from service.settings import Settings
+from service.stack import load_stacks
+
+log = logging.getLogger("mrse.service")
+
+#: FastAPI's own OpenTelemetry layer is off, whatever providers the process has: it costs every request.
+_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+OnFatal = Callable[[StartError], None]
+
+
+def create_app(
+    settings: Settings, *, loader: Loader = load_stacks, on_fatal: OnFatal | None = None
+) -> FastAPI:
+    """Build the application. Bundle and index load in the background once it is started.
+
+    Args:
+        settings: see `service.settings`.
+        loader: loads the stacks; runs on a thread.
+        on_fatal: told why the service cannot start; the caller ends the process. Until then it is alive
+            and not ready.
+
+    Raises:
+        StartError: experiments that do not go together.
+    """
+    runtime = Runtime(settings, loader)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(runtime, on_fatal), name="load")
+        try:
+            yield
+        finally:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+            await runtime.close()
+
+    app = FastAPI(
+        title="MRSE Recall",
+        version=health.service_version(),
+        description="Multi-modality recall for shopping search: items for a query, a picture, a history.",
+        lifespan=lifespan,
+        telemetry=_TELEMETRY,
+        docs_url=None,  # both pages load their scripts from elsewhere; the playground is at /
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.runtime = runtime
+    problems.install(app, settings.limits.retry_after_s)
+    documentation.install(app)
+    for module in (recall, similar, health, playground):
+        app.include_router(module.router)
+    app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
+    app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
+    return app
+
+
+async def _load(runtime: Runtime, on_fatal: OnFatal | None) -> None:
+    try:
+        await runtime.load()
+    except StartError as error:
+        runtime.progress = f"cannot start: {error}"
+        log.error("cannot start: %s", error)
+        if on_fatal is not None:
+            on_fatal(error)
+    except Exception as error:
+        runtime.progress = "cannot start: an unexpected error, see the log"
+        log.exception("cannot start")
+        if on_fatal is not None:
+            on_fatal(StartError(f"unexpected error while loading: {error!r}"))

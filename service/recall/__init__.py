@@ -1,0 +1,1 @@
+"""Query to items: two routes side by side, merged."""

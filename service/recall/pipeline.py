@@ -1,0 +1,251 @@
+"""One request: cache, encode, fuse with the portrait, both routes, merge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from models.bundle import Behaviour, PictureError, PortraitBatch, build_portraits
+from models.bundle.portrait import recent
+from models.bundle.text import normalise
+from service.admission import Pressure
+from service.cache.codec import F16
+from service.cache.keys import query_key
+from service.cache.tiers import EmbeddingCache, Tier
+from service.deadline import Deadline
+from service.encode.encoder import Fused, QueryEncoder
+from service.encode.picture import QueryPicture
+from service.errors import DeadlinePassed, FieldError, Unavailable
+from service.index.filters import Filter
+from service.index.port import IndexUnavailable, ItemFeatures, ItemIndex
+from service.recall.merge import Merged, merge
+from service.recall.outcome import RouteOutcome
+from service.recall.routes import RouteRequest, Triggering, run_routes
+from service.settings import Recall
+
+_SHED_I2I = RouteOutcome("shed", reason="under pressure")
+_I2I_OFF = RouteOutcome("skipped", reason="turned off")
+_NOTHING = RouteOutcome("skipped", reason="nothing to search by")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What answers the requests of one arm of ``towers``."""
+
+    bundle_version: str
+    expert_dim: int
+    experts: Sequence[str]
+    #: Behaviours kept in a portrait.
+    history: int
+    encoder: QueryEncoder
+    cache: EmbeddingCache
+    index: ItemIndex
+    features: ItemFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class RecallQuery:
+    """One checked request."""
+
+    query: str
+    history: Sequence[Behaviour]
+    k: int
+    filters: Filter | None
+    picture: QueryPicture | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """The user's history as the fusion reads it, and the items of it that were known or not."""
+
+    batch: PortraitBatch
+    used: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How an answer came about, for ``explain``."""
+
+    lane: Lane
+    query: RecallQuery
+    options: Recall
+    tier: Tier
+    fused: Fused
+    portrait: Portrait
+    triggering: Triggering
+
+
+@dataclass(slots=True)
+class RecallResult:
+    """Everything that an answer tells."""
+
+    items: Sequence[Merged]
+    routes: Mapping[str, RouteOutcome]
+    degraded: Sequence[str]
+    stages: list[tuple[str, float]]
+    trace: Trace
+
+    @property
+    def partial(self) -> bool:
+        """Whether a route gave less than it should have."""
+        return any(outcome.short for outcome in self.routes.values())
+
+
+class _Stages:
+    """Seconds of each stage."""
+
+    __slots__ = ("_last", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds: list[tuple[str, float]] = []
+        self._last = time.perf_counter()
+
+    def mark(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds.append((name, now - self._last))
+        self._last = now
+
+
+async def recall(
+    lane: Lane,
+    query: RecallQuery,
+    options: Recall,
+    pressure: Pressure,
+    deadline: Deadline,
+    *,
+    now: Callable[[], datetime],
+    reserve_s: float = 0.0,
+) -> RecallResult:
+    """Items for a query, a picture, a history, or any of them together.
+
+    Args:
+        lane: bundle and index.
+        query: the checked request.
+        options: how to recall and merge.
+        pressure: what to do without.
+        deadline: covers everything.
+        now: the time of day, for the ages of behaviours.
+        reserve_s: kept back from the routes for what follows them.
+
+    Raises:
+        DeadlinePassed: before any route answered.
+        Unavailable: no route has an answer.
+        EncoderBusy: the encoder's queue is full.
+        FieldError: the picture is damaged.
+    """
+    stages = _Stages()
+    degraded: list[str] = []
+    history = [] if pressure.no_portrait else recent(query.history, lane.history)
+    if pressure.no_portrait and query.history:
+        degraded.append("no_portrait")
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            experts, tier = await _experts(lane, query, deadline)
+            stages.mark("cache" if tier == "l1" else "encode")
+            portrait = await _portrait(lane, history, now, deadline)
+            stages.mark("features")
+    except TimeoutError as error:
+        raise DeadlinePassed("encoding") from error
+    if portrait.degraded:
+        degraded.append(portrait.degraded)
+    fused = lane.encoder.fuse(experts, portrait.batch)
+    stages.mark("fusion")
+    k = max(1, int(query.k * pressure.k_share))
+    if k < query.k:
+        degraded.append("fewer_candidates")
+    if pressure.no_i2i and options.i2i_enabled:
+        degraded.append("no_i2i")
+    browse = query.picture is None and not normalise(query.query)
+    if browse and not portrait.used:
+        # An empty query without a history that we know: its embedding would point nowhere.
+        outcomes: dict[str, RouteOutcome] = {"q2i": _NOTHING, "i2i": _NOTHING}
+        triggering = Triggering()
+    else:
+        request = RouteRequest(
+            fused.embedding,
+            k,
+            query.filters,
+            history,
+            now(),
+            deadline.earlier(reserve_s),
+            options,
+            browse,
+        )
+        i2i = _I2I_OFF if not options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
+        outcomes, triggering = await run_routes(lane.index, request, i2i=i2i)
+    _raise_if_unanswered(outcomes)
+    stages.seconds += [(name, o.took_ms / 1000) for name, o in outcomes.items() if o.status == "ok"]
+    started = time.perf_counter()
+    items = merge(
+        {name: outcome.candidates for name, outcome in outcomes.items()},
+        k,
+        shares={"q2i": options.q2i_share, "i2i": options.i2i_share},
+        method=options.merge,
+        rrf_k=options.rrf_k,
+    )
+    stages.seconds.append(("merge", time.perf_counter() - started))
+    degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
+    trace = Trace(lane, query, options, tier, fused, portrait, triggering)
+    return RecallResult(items, outcomes, degraded, stages.seconds, trace)
+
+
+async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[F16, Tier]:
+    digest = query.picture.digest if query.picture else b""
+    key = query_key(lane.bundle_version, query.query, digest)
+    try:
+        return await lane.cache.get(key, lambda: lane.encoder.experts(query.query, query.picture), deadline)
+    except PictureError as error:
+        raise FieldError("picture", str(error)) from error
+
+
+async def _portrait(
+    lane: Lane, history: list[Behaviour], now: Callable[[], datetime], deadline: Deadline
+) -> Portrait:
+    if not history:
+        return Portrait(_stack(lane, [], np.zeros((0, len(lane.experts), lane.expert_dim), np.float16), now))
+    ids = list(dict.fromkeys(behaviour.item_id for behaviour in history))
+    degraded: str | None = None
+    try:
+        known, features = await lane.features.features(ids, deadline)
+    except IndexUnavailable:
+        known, features = [], np.zeros((0, len(lane.experts), lane.expert_dim), np.float16)
+        degraded = "history_unavailable"
+    rows = {item_id: row for row, item_id in enumerate(known)}
+    used = [behaviour for behaviour in history if behaviour.item_id in rows]
+    aligned = features[[rows[behaviour.item_id] for behaviour in used]]
+    if not used and degraded is None:
+        degraded = "history_unknown"
+    unknown = [item_id for item_id in ids if item_id not in rows]
+    return Portrait(_stack(lane, used, aligned, now), [b.item_id for b in used], unknown, degraded)
+
+
+def _stack(
+    lane: Lane, history: Sequence[Behaviour], features: F16, now: Callable[[], datetime]
+) -> PortraitBatch:
+    return build_portraits(
+        [history], [features], [now()], expert_dim=lane.expert_dim, experts=len(lane.experts)
+    )
+
+
+def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:
+    statuses = {outcome.status for outcome in outcomes.values()}
+    if "ok" in statuses:
+        return
+    if "timeout" in statuses:
+        raise DeadlinePassed("search")
+    if "error" in statuses:
+        reasons = sorted({o.reason or "error" for o in outcomes.values() if o.status == "error"})
+        raise Unavailable(f"the index gave no answer: {', '.join(reasons)}")
+
+
+def _reason(name: str, outcome: RouteOutcome) -> str | None:
+    if outcome.status in ("timeout", "error"):
+        return f"{name}_{outcome.status}"
+    return f"{name}_coverage" if outcome.short else None

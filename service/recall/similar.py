@@ -1,0 +1,41 @@
+"""I2I alone: the nearest items of one item."""
+
+from __future__ import annotations
+
+import time
+
+from service.deadline import Deadline
+from service.errors import DeadlinePassed, Unavailable, UnknownItem
+from service.index.filters import Filter
+from service.index.port import IndexUnavailable, ItemIndex
+from service.recall.outcome import Candidate, RouteOutcome
+from service.recall.routes import rounded
+
+
+async def similar(
+    index: ItemIndex, item_id: str, k: int, filters: Filter | None, deadline: Deadline
+) -> RouteOutcome:
+    """The ``k`` nearest items of an item, without itself.
+
+    Raises:
+        UnknownItem: the item is not in the index.
+        DeadlinePassed: there was no time.
+        Unavailable: the index has no answer.
+    """
+    started = time.perf_counter()
+    try:
+        stored = await index.vectors([item_id], deadline)
+        if not stored.ids:
+            raise UnknownItem(f"there is no item {item_id!r}")
+        found = (await index.search(stored.vectors, k + 1, filters, deadline))[0]
+    except IndexUnavailable as error:
+        if error.reason in ("timeout", "deadline"):
+            raise DeadlinePassed("search") from error
+        raise Unavailable(f"the index gave no answer: {error.reason}") from error
+    others = [pair for pair in zip(found.ids, rounded(found.scores), strict=True) if pair[0] != item_id][:k]
+    candidates = [
+        Candidate(other, rank, score, score, item_id) for rank, (other, score) in enumerate(others, start=1)
+    ]
+    reason = ", ".join(found.degraded) or None
+    took = (time.perf_counter() - started) * 1000
+    return RouteOutcome("ok", candidates, found.coverage, took, reason)

@@ -1,0 +1,79 @@
+"""Triggers of I2I: the items whose neighbours are looked up.
+
+The user's recent items that are close enough to the query; where there is none, the head of Q2I.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+
+from models.bundle.portrait import Behaviour
+from service.index.port import F32, StoredVectors
+from service.recall.outcome import Candidate
+from service.settings import Recall
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An item whose neighbours are looked up, its unit vector ``[dim]`` and its cosine to the query."""
+
+    item_id: str
+    score: float
+    vector: F32
+    origin: Literal["history", "head"]
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A history item and whether it became a trigger, for ``explain``."""
+
+    item_id: str
+    used: bool
+    reason: str
+    score: float | None = None
+
+
+def recent_items(history: Sequence[Behaviour], options: Recall, now: datetime) -> list[str]:
+    """Ids of the behaviours young enough to trigger, most recent first, each once."""
+    oldest = now - timedelta(days=options.trigger_max_age_days)
+    return list(dict.fromkeys(b.item_id for b in history if b.ts is None or b.ts >= oldest))
+
+
+def history_triggers(
+    recent: Sequence[str], stored: StoredVectors, query: F32 | None, options: Recall
+) -> tuple[list[Trigger], list[Considered]]:
+    """Triggers among a user's recent items, closest to the query first.
+
+    Args:
+        recent: as `recent_items` gives them.
+        stored: vectors of those that are in the index, in that order.
+        query: the query's embedding ``[dim]``; None when browsing, where every recent item serves.
+        options: floor and number.
+    """
+    missing = set(recent) - set(stored.ids)
+    considered = [Considered(item_id, False, "not in the index") for item_id in recent if item_id in missing]
+    if not stored.ids:
+        return [], considered
+    scores = [1.0] * len(stored.ids) if query is None else (stored.vectors @ query).tolist()
+    order = range(len(scores)) if query is None else np.argsort(-np.asarray(scores), kind="stable").tolist()
+    triggers: list[Trigger] = []
+    for row in order:
+        item_id, score = stored.ids[row], scores[row]
+        if query is not None and score < options.trigger_floor:
+            considered.append(Considered(item_id, False, "too far from the query", score))
+        elif len(triggers) >= options.triggers:
+            considered.append(Considered(item_id, False, "enough others are closer", score))
+        else:
+            triggers.append(Trigger(item_id, score, stored.vectors[row], "history"))
+            considered.append(Considered(item_id, True, "recent and close to the query", score))
+    return triggers, considered
+
+
+def head_items(head: Sequence[Candidate], options: Recall) -> dict[str, float]:
+    """Items at the head of Q2I that serve as triggers, with their cosine to the query."""
+    return {c.item_id: c.score for c in head[: options.head_triggers] if c.score >= options.trigger_floor}

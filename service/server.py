@@ -1,0 +1,88 @@
+"""Runs the application under uvicorn."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from service import logs
+from service.app import create_app
+from service.errors import StartError
+from service.experiments import ExperimentBook
+from service.settings import Settings
+from service.stack import load_stacks
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM, then let running requests finish.
+
+    Raises:
+        StartError: the port is taken, or bundle and index cannot be served.
+    """
+    logs.configure(settings.server.log_level)
+    if settings.server.workers > 1:
+        _run_many(settings)
+    else:
+        _run_one(settings)
+
+
+def _run_one(settings: Settings) -> None:
+    failures: list[StartError] = []
+
+    def fatal(error: StartError) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal)))
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return  # uvicorn raises the signal again once it has drained
+    except SystemExit as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        raise StartError(f"cannot listen on {where}; see the log line above") from error
+    if failures:
+        raise failures[0]
+
+
+def _run_many(settings: Settings) -> None:
+    # Checked once here: a worker that cannot start would only be started again and again.
+    arms = ExperimentBook(settings.experiments, settings.recall).arms
+    for stack in load_stacks(settings, arms, lambda step: None).values():
+        stack.encoder.close()
+    config = _config(settings, partial(_worker, settings), factory=True)
+    try:
+        sockets = [config.bind_socket()]
+    except SystemExit as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        raise StartError(f"cannot listen on {where}; see the log line above") from error
+    Multiprocess(config, sockets=sockets).run()
+
+
+def _worker(settings: Settings) -> FastAPI:
+    logs.configure(settings.server.log_level)
+    return create_app(settings)
+
+
+def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
+    server = settings.server
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an application, or with `factory` what makes one
+        factory=factory,
+        host=server.host,
+        port=server.port,
+        workers=server.workers,
+        backlog=server.backlog,
+        timeout_keep_alive=server.keep_alive_s,
+        timeout_graceful_shutdown=server.drain_s,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )

@@ -1,0 +1,116 @@
+"""A stack: one bundle, its query encoder and its index. One for each arm of the ``towers`` experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import Bundle, BundleError
+from models.bundle.graphs import GraphError
+from models.bundle.manifest import Precision, Role
+from service.encode.encoder import OnnxQueryEncoder
+from service.errors import StartError
+from service.index.port import ItemFeatures, ItemIndex
+from service.settings import IndexSettings, Settings, Variant
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What answers the requests of an arm. ``features`` is None where the index does not hold them."""
+
+    bundle: Bundle
+    encoder: OnnxQueryEncoder
+    precisions: Mapping[Role, Precision]
+    index: ItemIndex
+    features: ItemFeatures | None
+
+    async def close(self) -> None:
+        """End threads, release files and connections."""
+        self.encoder.close()
+        await self.index.close()
+
+
+def load_stacks(settings: Settings, arms: Mapping[str, Variant], progress: Progress) -> dict[str, Stack]:
+    """Load and check what each arm of ``towers`` needs; arms of one bundle and index share a stack.
+
+    Args:
+        settings: bundle, index and encoder groups.
+        arms: the arms of ``towers``.
+        progress: told what is being loaded.
+
+    Raises:
+        StartError: a bundle or index is missing, damaged, or they do not belong together.
+    """
+    shared: dict[tuple[Path | None, Path | None], Stack] = {}
+    stacks: dict[str, Stack] = {}
+    for arm, variant in arms.items():
+        paths = (variant.bundle or settings.bundle.path, variant.index or settings.index.path)
+        if paths not in shared:
+            shared[paths] = load_stack(settings, *paths, progress=progress)
+        stacks[arm] = shared[paths]
+    return stacks
+
+
+def load_stack(
+    settings: Settings, bundle_path: Path | None, index_path: Path | None, *, progress: Progress
+) -> Stack:
+    """Load and check one bundle and one index.
+
+    Raises:
+        StartError: see `load_stacks`.
+    """
+    bundle = load_bundle(bundle_path, progress)
+    progress(f"opening the index {index_path or settings.index.url}")
+    index, features = open_index(settings.index, index_path)
+    if index.bundle_version != bundle.version:
+        raise StartError(
+            f"index {index_path or settings.index.url} was built with bundle {index.bundle_version}, "
+            f"but the bundle {bundle.path} is {bundle.version}; build the index again with this bundle"
+        )
+    progress(f"checking the graphs of bundle {bundle.version}")
+    try:
+        encoder, precisions = OnnxQueryEncoder.open(bundle, settings.bundle, settings.encoder)
+    except (BundleError, GraphError) as error:
+        raise StartError(str(error)) from error
+    except Exception as error:  # onnxruntime's and numpy's errors on a graph or archive that is no such thing
+        raise StartError(f"bundle {bundle.path}: {error}") from error
+    return Stack(bundle, encoder, precisions, index, features)
+
+
+def load_bundle(path: Path | None, progress: Progress) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises:
+        StartError: there is none, or it is damaged.
+    """
+    if path is None:
+        raise StartError("no bundle: set MRSE_BUNDLE_PATH, or path under [bundle] in the configuration file")
+    progress(f"verifying the bundle {path}")
+    try:
+        return Bundle.load(path)
+    except BundleError as error:
+        raise StartError(str(error)) from error
+    except Exception as error:  # such as a tokenizer that the library cannot read
+        raise StartError(f"bundle {path}: {error}") from error
+
+
+def open_index(settings: IndexSettings, path: Path | None) -> tuple[ItemIndex, ItemFeatures | None]:
+    """Open the index of the configured engine.
+
+    Raises:
+        StartError: there is none, or it is damaged.
+    """
+    if settings.engine == "vespa":
+        raise StartError("index.engine: vespa is not built in yet; use embedded")
+    if path is None:
+        raise StartError("no index: set MRSE_INDEX_PATH, or path under [index] in the configuration file")
+    from service.index.embedded import EmbeddedIndex  # faiss is not loaded for another engine
+
+    try:
+        index = EmbeddedIndex.open(path, threads=settings.threads)
+    except (ValueError, OSError) as error:
+        raise StartError(f"index {path}: {error}") from error
+    return index, index
