@@ -83,7 +83,8 @@ class Endpoints:
         """The next endpoint in turn that may be asked; the one that just failed comes last."""
         count = len(self._urls)
         start = self._next
-        self._next = (start + 1) % count
+        if failed is None:
+            self._next = (start + 1) % count
         turns = [(start + i) % count for i in range(count)]
         if failed is not None:
             turns = [turn for turn in turns if turn != failed] + [failed]
