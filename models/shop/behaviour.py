@@ -17,7 +17,7 @@ from models.shop import lexicon
 from models.shop.attributes import CATEGORY, RELEVANT, UNASKED, Codes, Floats, Rows, grade
 from models.shop.catalogue import Catalogue
 from models.shop.pools import Pools, build_pools
-from models.shop.queries import PICTURE_KIND, QueryPool
+from models.shop.queries import QueryPool
 from models.shop.users import LEANS, Users, affinity, likes_category
 
 #: Items on the list that a user sees.
@@ -227,8 +227,3 @@ def session_times(count: int, seconds: int, chunk: int, rng: np.random.Generator
     sizes = np.diff(np.linspace(0, count, chunks + 1).astype(np.int64))
     for low, high, size in zip(edges[:-1], edges[1:], sizes, strict=True):
         yield np.sort(rng.integers(int(low), max(int(high), int(low) + 1), size=int(size)))
-
-
-def is_picture_query(queries: QueryPool, query: Rows) -> npt.NDArray[np.bool_]:
-    """Whether queries (rows of the pool) come with a picture."""
-    return np.asarray(queries.kind[queries.intent[query]] == PICTURE_KIND)

@@ -21,7 +21,7 @@ from models.shop.silhouettes import Point, silhouettes
 
 #: Pictures that look-alike items share.
 VARIANTS = 4
-#: Variant numbers from here on are photos that users search with: more jitter, busier backgrounds.
+#: Variant numbers from here on are photos that users search with: more jitter, darker backgrounds.
 QUERY_VARIANT = 1000
 SIDES = (64, 72, 80, 96)
 #: Drawn at this multiple, then averaged down.
@@ -35,9 +35,9 @@ _RGB = (
 )  # fmt: skip
 #: Colours whose pattern is drawn dark, since white would not show: yellow, turquoise, pink, white.
 _DARK_PATTERN = frozenset({2, 4, 7, 10})
-_BACKGROUNDS = ((232, 232, 228), (222, 230, 236), (238, 228, 214), (226, 236, 224), (214, 214, 220))
-_QUERY_BACKGROUNDS = ((196, 178, 150), (170, 186, 176), (176, 176, 190), (204, 190, 190), (206, 206, 196))
 _INK = (24, 24, 30)
+#: Pictures whose product stands on something.
+_FLOOR_SHARE, _FLOOR_SHARE_OF_PHOTOS = 0.3, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,19 @@ def draw_picture(look: Look, variant: int, seed: int) -> bytes:
     """The JPEG of a look, 64 to 96 pixels square; the same bytes for the same arguments."""
     rng = np.random.default_rng([seed, look.category, look.colour, look.pattern, look.logo, variant])
     photo = variant >= QUERY_VARIANT
-    u = rng.random(12)
+    u = rng.random(15)
     side = SIDES[int(u[0] * len(SIDES))]
     edge = side * _OVERSAMPLE
     place = _Placement.draw(u, edge, photo)
-    ground = (_QUERY_BACKGROUNDS if photo else _BACKGROUNDS)[int(u[6] * 5)]
-    light = 0.94 + 0.12 * float(u[7]) if not photo else 0.85 + 0.25 * float(u[7])
+    ground = _ground(u[6:9], photo)
+    light = (0.88 + 0.22 * float(u[9])) if photo else (0.94 + 0.12 * float(u[9]))
     colour = _scaled(_RGB[look.colour], light)
 
     image = Image.new("RGB", (edge, edge), ground)
-    if photo:
-        shade = _scaled(ground, 0.88)
-        ImageDraw.Draw(image).polygon(
-            [(0, edge * (0.6 + 0.3 * u[8])), (edge, edge * (0.6 + 0.3 * u[9])), (edge, edge), (0, edge)],
-            fill=shade,
-        )
+    if u[12] < (_FLOOR_SHARE_OF_PHOTOS if photo else _FLOOR_SHARE):
+        left, right = edge * (0.55 + 0.35 * u[13]), edge * (0.55 + 0.35 * u[14])
+        floor = [(0, left), (edge, right), (edge, edge), (0, edge)]
+        ImageDraw.Draw(image).polygon(floor, fill=_scaled(ground, 0.9))
     clean = image.copy()
     cloth = _cloth(look, colour, u, edge)
     dark = _scaled(colour, 0.55) if look.colour != 9 else (70, 70, 78)
@@ -103,8 +101,8 @@ class _Placement:
 
     @classmethod
     def draw(cls, u: npt.NDArray[np.float64], edge: int, photo: bool) -> _Placement:
-        tilt = math.radians((18 if photo else 7) * (2 * u[1] - 1))
-        scale = edge * ((0.70 if photo else 0.82) + 0.14 * u[2])
+        tilt = math.radians((14 if photo else 8) * (2 * u[1] - 1))
+        scale = edge * ((0.72 if photo else 0.80) + 0.16 * u[2])
         shift = edge * (0.06 if photo else 0.03)
         mirror = -1 if u[5] < 0.5 else 1
         cos, sin = math.cos(tilt) * scale, math.sin(tilt) * scale
@@ -120,6 +118,14 @@ class _Placement:
 
     def points(self, points: tuple[Point, ...]) -> list[Point]:
         return [self.point(x, y) for x, y in points]
+
+
+def _ground(u: npt.NDArray[np.float64], photo: bool) -> tuple[int, int, int]:
+    """A light, greyish background; darker and more tinted ones for photos, though the ranges overlap."""
+    grey = (190 if photo else 205) + (42 if photo else 40) * float(u[0])
+    tint = 14 if photo else 10
+    warm, green = (tint * (2 * float(v) - 1) for v in u[1:3])
+    return round(grey + warm), round(grey + green), round(grey - warm)
 
 
 def _scaled(rgb: tuple[int, int, int], factor: float) -> tuple[int, int, int]:

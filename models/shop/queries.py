@@ -77,7 +77,7 @@ class QueryPool:
 
     ``texts[q]`` with ``pictures[q]`` (a path or None) identifies a query; ``intent`` int32 ``[q]`` points
     into ``intents`` int16 ``[8, i]``; ``kind`` int8 ``[i]`` into `KIND_NAMES`; ``weight`` float64 ``[q]``
-    is the expected share of traffic. ``photographed`` holds, for intents of pictures, the item's row.
+    is the expected share of traffic. Intents of pictures come last.
     """
 
     texts: list[str]
