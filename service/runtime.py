@@ -1,4 +1,4 @@
-"""What a running worker holds: settings, stacks once they are loaded, and the checks that requests share."""
+"""What a running worker holds: settings, counters, and, once they are loaded, the stacks that answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from models.bundle import Behaviour, PictureError
-from models.bundle.text import normalise
 from service.admission import Admission, Pressure
-from service.api.schemas import HistoryEntry, RecallRequest
 from service.cache.breaker import Breaker
 from service.cache.codec import F16, FeatureCodec
 from service.cache.features import CachedFeatures
@@ -20,29 +16,16 @@ from service.cache.l1 import LruCache
 from service.cache.redis import RedisCache, SharedCache
 from service.cache.tiers import TieredCache
 from service.deadline import Clock, Deadline
-from service.encode.picture import QueryPicture, parse_picture
-from service.errors import DeadlinePassed, FieldError, StartError
-from service.experiments import Assignment, ExperimentBook
-from service.index.filters import Filter, FilterError, parse_filter
+from service.experiments import ExperimentBook
 from service.metrics import Metrics
 from service.recall.pipeline import Lane, RecallQuery, RecallResult, recall
-from service.settings import Settings, Variant
+from service.settings import Recall, Settings, Variant
 from service.stack import Progress, Stack, load_stacks
 
 log = logging.getLogger("mrse.service")
 
 #: Loads what the arms of ``towers`` need, off the event loop.
 Loader = Callable[[Settings, Mapping[str, Variant], Progress], Mapping[str, Stack]]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request whose fields have been checked against the index that will answer it."""
-
-    request: RecallRequest
-    assignment: Assignment
-    lane: Lane
-    filters: Filter | None
 
 
 class Runtime:
@@ -99,56 +82,19 @@ class Runtime:
         for stack in {id(stack): stack for stack in self.stacks.values()}.values():
             await stack.close()
 
-    def prepare(self, request: RecallRequest, request_id: str, experiment: str | None) -> Prepared:
-        """Check what can be checked without work.
-
-        Raises:
-            FieldError: nothing to search by, k above the limit, or a filter that the index cannot answer.
-        """
-        if not request.history and request.picture is None and not normalise(request.query):
-            raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
-        self.check_k(request.k)
-        assignment = self.experiments.assign(request.user_id or request_id, experiment)
-        lane = self.lanes[assignment.towers]
-        return Prepared(request, assignment, lane, self.filters(lane, request.filters))
-
-    def check_k(self, k: int) -> None:
-        """Raises `FieldError` for a k above the limit."""
-        if k > self.settings.limits.max_k:
-            raise FieldError("k", f"Input should be less than or equal to {self.settings.limits.max_k}")
-
-    @staticmethod
-    def filters(lane: Lane, raw: Mapping[str, object]) -> Filter | None:
-        """The filters for a lane's index.
-
-        Raises:
-            FieldError: they do not fit its attributes.
-        """
-        try:
-            return parse_filter(raw, lane.index.attributes) if raw else None
-        except FilterError as error:
-            field = "filters" if error.field == "filters" else f"filters.{error.field}"
-            raise FieldError(field, str(error)) from error
-
     def deadline(self, timeout_ms: int | None, received: float) -> Deadline:
         """The deadline of a request whose last byte came at ``received`` on the clock."""
         milliseconds = timeout_ms or self.settings.deadline.default_ms
         return Deadline(received + milliseconds / 1000, self.clock)
 
-    async def answer(self, prepared: Prepared, pressure: Pressure, deadline: Deadline) -> RecallResult:
-        """Recall for a checked request; raises as `service.recall.pipeline.recall` does."""
-        request = prepared.request
-        query = RecallQuery(
-            request.query,
-            [_behaviour(entry) for entry in request.history],
-            request.k,
-            prepared.filters,
-            await self._picture(request.picture, deadline),
-        )
+    async def recall(
+        self, lane: Lane, query: RecallQuery, options: Recall, pressure: Pressure, deadline: Deadline
+    ) -> RecallResult:
+        """Recall and count; raises as `service.recall.pipeline.recall` does."""
         result = await recall(
-            prepared.lane,
+            lane,
             query,
-            prepared.assignment.recall,
+            options,
             pressure,
             deadline,
             now=lambda: datetime.now(UTC),
@@ -160,20 +106,6 @@ class Runtime:
             if outcome.status == "ok":
                 self.metrics.coverage(name, outcome.coverage)
         return result
-
-    async def _picture(self, text: str | None, deadline: Deadline) -> QueryPicture | None:
-        if text is None:
-            return None
-        limits = self.settings.limits
-        try:
-            async with asyncio.timeout(deadline.remaining()):
-                return await asyncio.to_thread(
-                    parse_picture, text, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
-                )
-        except PictureError as error:
-            raise FieldError("picture", str(error)) from error
-        except TimeoutError as error:
-            raise DeadlinePassed("reading the picture") from error
 
     def _lane(self, stack: Stack, l1: LruCache[F16]) -> Lane:
         dimensions = stack.bundle.manifest.dimensions
@@ -197,10 +129,3 @@ class Runtime:
     def _queued(self) -> float:
         encoders = {id(stack.encoder): stack.encoder for stack in self.stacks.values()}
         return sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders.values())
-
-
-def _behaviour(entry: HistoryEntry) -> Behaviour:
-    return Behaviour(entry.item_id, entry.action, entry.ts)
-
-
-__all__ = ["Loader", "Prepared", "Runtime", "StartError"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.api.prepare import Prepared
 from service.recall.explain import explain
 from service.recall.merge import Merged
 from service.recall.outcome import Candidate, RouteOutcome
 from service.recall.pipeline import RecallResult
-from service.runtime import Prepared
 
 
 def recall_answer(prepared: Prepared, result: RecallResult, request_id: str, took_s: float) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from service.admission import Pressure
 from service.api.answers import recall_answer
 from service.api.documentation import BATCH_DOCS, RECALL_DOCS
+from service.api.prepare import Prepared, prepare
 from service.api.problems import invalid, problem_of, request_id_of
 from service.api.requests import ClientGone, read_json, ready_runtime, unless_gone
 from service.api.schemas import BatchRequest, RecallRequest
 from service.encode.batcher import EncoderBusy
 from service.errors import FieldError, RecallError
 from service.middleware import NOTES
-from service.runtime import Prepared, Runtime
+from service.runtime import Runtime
 
 router = APIRouter()
 APPLIED = "X-Experiment-Applied"
@@ -33,10 +34,11 @@ async def post_recall(request: Request) -> Response:
     try:
         body = await read_json(request, runtime.settings.limits.body_timeout_s)
         received = runtime.clock()
+        request_id = request_id_of(request) or ""
         with runtime.admission.enter() as ticket:
             prepared = _prepare(runtime, request, body)
             answer = await unless_gone(
-                request, _answer(runtime, request, prepared, ticket.pressure, received)
+                request, _answer(runtime, request_id, prepared, ticket.pressure, received)
             )
     except ClientGone:
         runtime.metrics.cancelled.inc()
@@ -75,7 +77,7 @@ def _prepare(runtime: Runtime, request: Request, body: bytes) -> Prepared:
     except ValidationError as error:
         raise invalid(error) from error
     request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
-    return runtime.prepare(parsed, request_id_of(request) or "", request.headers.get("x-experiment"))
+    return prepare(runtime, parsed, request_id_of(request) or "", request.headers.get("x-experiment"))
 
 
 def _prepare_batch(runtime: Runtime, request: Request, body: bytes) -> list[Prepared]:
@@ -90,18 +92,19 @@ def _prepare_batch(runtime: Runtime, request: Request, body: bytes) -> list[Prep
     prepared = []
     for place, entry in enumerate(parsed.requests):
         try:
-            prepared.append(runtime.prepare(entry, _entry_id(request, place), experiment))
+            prepared.append(prepare(runtime, entry, _entry_id(request, place), experiment))
         except FieldError as error:
             raise FieldError(f"requests.{place}.{error.field}", str(error)) from error
     return prepared
 
 
 async def _answer(
-    runtime: Runtime, request: Request, prepared: Prepared, pressure: Pressure, received: float
+    runtime: Runtime, request_id: str, prepared: Prepared, pressure: Pressure, received: float
 ) -> dict[str, Any]:
     deadline = runtime.deadline(prepared.request.timeout_ms, received)
-    result = await runtime.answer(prepared, pressure, deadline)
-    return recall_answer(prepared, result, request_id_of(request) or "", runtime.clock() - received)
+    query = await prepared.query(runtime.settings.limits, deadline)
+    result = await runtime.recall(prepared.lane, query, prepared.assignment.recall, pressure, deadline)
+    return recall_answer(prepared, result, request_id, runtime.clock() - received)
 
 
 async def _answer_batch(
@@ -109,13 +112,11 @@ async def _answer_batch(
 ) -> list[dict[str, Any]]:
     async def one(place: int, prepared: Prepared) -> dict[str, Any]:
         request_id = _entry_id(request, place)
-        deadline = runtime.deadline(prepared.request.timeout_ms, received)
         try:
-            result = await runtime.answer(prepared, pressure, deadline)
+            answer = await _answer(runtime, request_id, prepared, pressure, received)
         except (RecallError, EncoderBusy) as error:
             problem = problem_of(error)
             return {"status": problem.status, "problem": problem.body(request_id)}
-        answer = recall_answer(prepared, result, request_id, runtime.clock() - received)
         return {"status": 200, "answer": answer}
 
     async with asyncio.TaskGroup() as group:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from service.api.answers import route_answer, similar_items
 from service.api.documentation import SIMILAR_DOCS
+from service.api.prepare import check_filters, check_k
 from service.api.problems import invalid, invalid_field, request_id_of
 from service.api.recall import APPLIED, GONE
 from service.api.requests import ClientGone, ready_runtime, unless_gone
@@ -30,12 +31,12 @@ async def get_similar(request: Request) -> Response:
     if not 1 <= len(item_id) <= _MAX_ITEM_ID:
         raise invalid_field("item_id", f"must have 1 to {_MAX_ITEM_ID} characters")
     wanted = _parse(request)
-    runtime.check_k(wanted.k)
+    check_k(wanted.k, runtime.settings.limits)
     with runtime.admission.enter():
         request_id = request_id_of(request) or ""
         assignment = runtime.experiments.assign(request_id, request.headers.get("x-experiment"))
         lane = runtime.lanes[assignment.towers]
-        filters = runtime.filters(lane, wanted.filters)
+        filters = check_filters(lane, wanted.filters)
         deadline = runtime.deadline(wanted.timeout_ms, received)
         try:
             outcome = await unless_gone(request, similar(lane.index, item_id, wanted.k, filters, deadline))

@@ -58,6 +58,11 @@ class RecallQuery:
     filters: Filter | None
     picture: QueryPicture | None = None
 
+    @property
+    def browse(self) -> bool:
+        """Whether there is no query of words or picture, only a history."""
+        return self.picture is None and not normalise(self.query)
+
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
@@ -112,6 +117,11 @@ class _Stages:
         self.seconds.append((name, now - self._last))
         self._last = now
 
+    def skip(self, measured: Sequence[tuple[str, float]]) -> None:
+        """Take over what was measured elsewhere, and go on from now."""
+        self.seconds += measured
+        self._last = time.perf_counter()
+
 
 async def recall(
     lane: Lane,
@@ -141,48 +151,27 @@ async def recall(
         FieldError: the picture is damaged.
     """
     stages = _Stages()
-    degraded: list[str] = []
-    history = [] if pressure.no_portrait else recent(query.history, lane.history)
-    if pressure.no_portrait and query.history:
-        degraded.append("no_portrait")
+    degraded = _shed(query, options, pressure)
+    history = [] if "no_portrait" in degraded else recent(query.history, lane.history)
     try:
         async with asyncio.timeout(deadline.remaining()):
             experts, tier = await _experts(lane, query, deadline)
             stages.mark("cache" if tier == "l1" else "encode")
-            portrait = await _portrait(lane, history, now, deadline)
+            portrait = await _portrait(lane, history, now(), deadline)
             stages.mark("features")
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
-    if portrait.degraded:
-        degraded.append(portrait.degraded)
     fused = lane.encoder.fuse(experts, portrait.batch)
     stages.mark("fusion")
     k = max(1, int(query.k * pressure.k_share))
-    if k < query.k:
-        degraded.append("fewer_candidates")
-    if pressure.no_i2i and options.i2i_enabled:
-        degraded.append("no_i2i")
-    browse = query.picture is None and not normalise(query.query)
-    if browse and not portrait.used:
-        # An empty query without a history that we know: its embedding would point nowhere.
-        outcomes: dict[str, RouteOutcome] = {"q2i": _NOTHING, "i2i": _NOTHING}
-        triggering = Triggering()
-    else:
-        request = RouteRequest(
-            fused.embedding,
-            k,
-            query.filters,
-            history,
-            now(),
-            deadline.earlier(reserve_s),
-            options,
-            browse,
-        )
-        i2i = _I2I_OFF if not options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
-        outcomes, triggering = await run_routes(lane.index, request, i2i=i2i)
+    request = RouteRequest(
+        fused.embedding, k, query.filters, history, now(), deadline.earlier(reserve_s), options, query.browse
+    )
+    outcomes, triggering = await _routes(lane, request, pressure, portrait)
     _raise_if_unanswered(outcomes)
-    stages.seconds += [(name, o.took_ms / 1000) for name, o in outcomes.items() if o.status == "ok"]
-    started = time.perf_counter()
+    stages.skip(
+        [(name, outcome.took_ms / 1000) for name, outcome in outcomes.items() if outcome.status == "ok"]
+    )
     items = merge(
         {name: outcome.candidates for name, outcome in outcomes.items()},
         k,
@@ -190,10 +179,33 @@ async def recall(
         method=options.merge,
         rrf_k=options.rrf_k,
     )
-    stages.seconds.append(("merge", time.perf_counter() - started))
+    stages.mark("merge")
+    degraded += [portrait.degraded] if portrait.degraded else []
     degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
     trace = Trace(lane, query, options, tier, fused, portrait, triggering)
     return RecallResult(items, outcomes, degraded, stages.seconds, trace)
+
+
+def _shed(query: RecallQuery, options: Recall, pressure: Pressure) -> list[str]:
+    """What this request does without."""
+    shed = []
+    if pressure.no_i2i and options.i2i_enabled:
+        shed.append("no_i2i")
+    if int(query.k * pressure.k_share) < query.k:
+        shed.append("fewer_candidates")
+    if pressure.no_portrait and query.history and not query.browse:  # a browse has nothing but its history
+        shed.append("no_portrait")
+    return shed
+
+
+async def _routes(
+    lane: Lane, request: RouteRequest, pressure: Pressure, portrait: Portrait
+) -> tuple[dict[str, RouteOutcome], Triggering]:
+    if request.browse and not portrait.used:
+        # An empty query and no history that we know: the embedding would point nowhere.
+        return {"q2i": _NOTHING, "i2i": _NOTHING}, Triggering()
+    i2i = _I2I_OFF if not request.options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
+    return await run_routes(lane.index, request, i2i=i2i)
 
 
 async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[F16, Tier]:
@@ -205,33 +217,23 @@ async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[
         raise FieldError("picture", str(error)) from error
 
 
-async def _portrait(
-    lane: Lane, history: list[Behaviour], now: Callable[[], datetime], deadline: Deadline
-) -> Portrait:
-    if not history:
-        return Portrait(_stack(lane, [], np.zeros((0, len(lane.experts), lane.expert_dim), np.float16), now))
+async def _portrait(lane: Lane, history: list[Behaviour], now: datetime, deadline: Deadline) -> Portrait:
     ids = list(dict.fromkeys(behaviour.item_id for behaviour in history))
+    known: list[str] = []
+    features: F16 = np.zeros((0, len(lane.experts), lane.expert_dim), np.float16)
     degraded: str | None = None
-    try:
-        known, features = await lane.features.features(ids, deadline)
-    except IndexUnavailable:
-        known, features = [], np.zeros((0, len(lane.experts), lane.expert_dim), np.float16)
-        degraded = "history_unavailable"
+    if ids:
+        try:
+            known, features = await lane.features.features(ids, deadline)
+            degraded = None if known else "history_unknown"
+        except IndexUnavailable:
+            degraded = "history_unavailable"
     rows = {item_id: row for row, item_id in enumerate(known)}
     used = [behaviour for behaviour in history if behaviour.item_id in rows]
     aligned = features[[rows[behaviour.item_id] for behaviour in used]]
-    if not used and degraded is None:
-        degraded = "history_unknown"
+    batch = build_portraits([used], [aligned], [now], expert_dim=lane.expert_dim, experts=len(lane.experts))
     unknown = [item_id for item_id in ids if item_id not in rows]
-    return Portrait(_stack(lane, used, aligned, now), [b.item_id for b in used], unknown, degraded)
-
-
-def _stack(
-    lane: Lane, history: Sequence[Behaviour], features: F16, now: Callable[[], datetime]
-) -> PortraitBatch:
-    return build_portraits(
-        [history], [features], [now()], expert_dim=lane.expert_dim, experts=len(lane.experts)
-    )
+    return Portrait(batch, [behaviour.item_id for behaviour in used], unknown, degraded)
 
 
 def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:

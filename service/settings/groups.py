@@ -1,0 +1,164 @@
+"""The groups of settings: every knob, its default and what it does. All frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+#: Names of experiments and variants travel in headers and metric labels.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+MergeMethod = Literal["score", "rrf"]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(_Group):
+    """Where the service listens and how it logs."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+    workers: int = Field(default=1, ge=1, le=256)
+    backlog: int = Field(default=2048, ge=1)
+    keep_alive_s: int = Field(default=75, ge=1)
+    #: How long running requests may finish after SIGTERM.
+    drain_s: int = Field(default=15, ge=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: bool = True
+
+
+class BundleSettings(_Group):
+    """The model. ``precision`` ``auto`` is int8 where the bundle has it and the device is a CPU."""
+
+    path: Path | None = None
+    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(default=1, ge=1)
+
+
+class IndexSettings(_Group):
+    """The item index."""
+
+    engine: Literal["embedded", "vespa"] = "embedded"
+    path: Path | None = None
+    #: Searches that run at once; two, so that Q2I and I2I run side by side.
+    threads: int = Field(default=2, ge=1)
+    #: Base address of Vespa's query and document API, such as ``http://vespa:8080``.
+    url: str | None = None
+
+
+class Encoder(_Group):
+    """The micro-batching query encoder."""
+
+    max_batch: int = Field(default=32, ge=1)
+    #: Jobs that may wait; above it a request is refused with 503.
+    queue: int = Field(default=256, ge=1)
+    #: Pictures that may wait for decoding.
+    picture_queue: int = Field(default=16, ge=1)
+
+
+class Cache(_Group):
+    """The in-process cache of query experts."""
+
+    entries: int = Field(default=50_000, ge=0)
+    ttl_s: float = Field(default=3600.0, gt=0)
+
+
+class RedisSettings(_Group):
+    """The shared cache; used when ``url`` is set."""
+
+    url: SecretStr | None = None
+    #: Longest wait for Redis in one request; Redis away is a slower answer, never an error.
+    timeout_ms: float = Field(default=20.0, gt=0)
+    connect_timeout_ms: float = Field(default=200.0, gt=0)
+    ttl_s: float = Field(default=86_400.0, gt=0)
+    #: Values that may wait to be written; more are dropped and counted.
+    write_queue: int = Field(default=4096, ge=1)
+    #: Failures in a row that open the breaker, and how long it stays open.
+    breaker_failures: int = Field(default=3, ge=1)
+    breaker_open_s: float = Field(default=2.0, gt=0)
+
+
+class Recall(_Group):
+    """How items are recalled and merged. All values are *inferred*: the paper gives none of them."""
+
+    #: Share of the answer's places that each route is sure of when it has that many items.
+    q2i_share: Share = 0.8
+    i2i_share: Share = 0.2
+    #: Candidates that I2I returns, as a share of k.
+    i2i_candidates: Share = 0.3
+    i2i_enabled: bool = True
+    #: Triggers used at most, and neighbours looked up for each.
+    triggers: int = Field(default=5, ge=1, le=20)
+    neighbours: int = Field(default=30, ge=1, le=500)
+    #: Least cosine between a history item and the query for it to be a trigger.
+    trigger_floor: float = Field(default=0.3, ge=-1, le=1)
+    #: Older behaviours (days) are no triggers.
+    trigger_max_age_days: float = Field(default=30.0, gt=0)
+    #: Items from the head of Q2I that serve as triggers when history gives none.
+    head_triggers: int = Field(default=2, ge=0, le=20)
+    #: Least cosine between a neighbour and the query.
+    relevance_floor: float = Field(default=0.2, ge=-1, le=1)
+    merge: MergeMethod = "score"
+    #: Constant of reciprocal-rank fusion.
+    rrf_k: int = Field(default=60, ge=1)
+    #: Factor on I2I's path score cos(q, trigger) x cos(trigger, item) under ``merge = "score"``.
+    i2i_calibration: float = Field(default=0.9, ge=0, le=2)
+
+    @model_validator(mode="after")
+    def _shares(self) -> Recall:
+        if self.q2i_share + self.i2i_share > 1.0 + 1e-9:
+            raise ValueError("q2i_share and i2i_share together are above 1")
+        return self
+
+
+class Variant(_Group):
+    """One arm of an experiment. Only arms of ``towers`` name another bundle and index."""
+
+    weight: float = Field(default=1.0, ge=0)
+    bundle: Path | None = None
+    index: Path | None = None
+    #: Keys of the ``recall`` group that this arm changes.
+    recall: dict[str, Any] = Field(default_factory=dict)
+
+
+class Limits(_Group):
+    """What one request, and all of them together, may ask for."""
+
+    max_k: int = Field(default=1000, ge=1, le=10_000)
+    body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    #: How long a client may take to send its body.
+    body_timeout_s: float = Field(default=10.0, gt=0)
+    picture_bytes: int = Field(default=2 * 1024 * 1024, ge=1)
+    picture_pixels: int = Field(default=20_000_000, ge=1)
+    batch: int = Field(default=64, ge=1, le=1024)
+    #: Requests (entries of a batch count one each) worked on at once; above it 503.
+    in_flight: int = Field(default=256, ge=1)
+    #: Shares of ``in_flight`` above which work shrinks: no I2I, fewer candidates, no portrait.
+    shed_i2i_at: Share = 0.5
+    shed_candidates_at: Share = 0.7
+    shed_portrait_at: Share = 0.85
+    #: Share of k that is still asked for under pressure.
+    shed_k: Share = 0.5
+    retry_after_s: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _order(self) -> Limits:
+        if not self.shed_i2i_at <= self.shed_candidates_at <= self.shed_portrait_at:
+            raise ValueError("shed_i2i_at, shed_candidates_at and shed_portrait_at must not descend")
+        return self
+
+
+class DeadlineSettings(_Group):
+    """Time for one request, counted from its last byte."""
+
+    default_ms: int = Field(default=250, ge=1, le=10_000)
+    #: Kept back from the routes for merging and writing the answer.
+    reserve_ms: float = Field(default=2.0, ge=0)
+
+
+Experiments = dict[Name, dict[Name, Variant]]

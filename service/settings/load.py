@@ -1,0 +1,105 @@
+"""Reads the settings from a file and the environment, and shows them with secrets hidden."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from service.masking import mask_url
+from service.settings.tree import Settings
+
+CONFIG_VARIABLE = "MRSE_CONFIG"
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used; the message names the key and where it came from."""
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        config: the TOML file; without it ``MRSE_CONFIG``, and without that no file.
+        overrides: nested groups from the command line, such as ``{"server": {"port": 9000}}``.
+
+    Raises:
+        SettingsError: no such file, not TOML, an unknown key, a wrong value.
+    """
+    file = config or (Path(env) if (env := os.environ.get(CONFIG_VARIABLE)) else None)
+    values = {} if file is None else _read_toml(file)
+
+    class Source(PydanticBaseSettingsSource):
+        """The TOML file, weaker than the environment."""
+
+        def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+            return values.get(field_name), field_name, True
+
+        def __call__(self) -> dict[str, Any]:
+            return values
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, Source(settings_cls)
+
+    try:
+        loaded = Loaded(**dict(overrides or {}))
+    except ValidationError as error:
+        raise SettingsError(_explain(error, values, file)) from error
+    except ValueError as error:  # pydantic-settings: a variable that should be JSON is not
+        raise SettingsError(f"environment: {error}") from error
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, secrets hidden, for ``mrse serve --print-config``."""
+    shown = settings.model_dump(mode="json")
+    url = settings.redis.url
+    shown["redis"]["url"] = None if url is None else mask_url(url.get_secret_value())
+    if settings.index.url:
+        shown["index"]["url"] = mask_url(settings.index.url)
+    return shown
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not TOML: {error}") from error
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | None) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        unknown = problem["type"] == "extra_forbidden"
+        reason = "there is no such key" if unknown else problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{_origin(problem['loc'], values, file)}{key}{': ' if key else ''}{reason}")
+    return "\n".join(lines)
+
+
+def _origin(path: tuple[int | str, ...], values: Any, file: Path | None) -> str:
+    """Where a value came from, as far as it can be told: the environment wins over the file."""
+    variable = "MRSE_" + "_".join(str(part) for part in path[:2]).upper()
+    if variable in os.environ:
+        return f"{variable}: "
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return ""
+        values = values[part]
+    return f"{file}: " if path and file is not None else ""

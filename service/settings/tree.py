@@ -1,0 +1,75 @@
+"""All groups together, checked against each other."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.settings.groups import (
+    BundleSettings,
+    Cache,
+    DeadlineSettings,
+    Encoder,
+    Experiments,
+    IndexSettings,
+    Limits,
+    Recall,
+    RedisSettings,
+    Server,
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; frozen."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="MRSE_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+    )
+
+    server: Server = Server()
+    bundle: BundleSettings = BundleSettings()
+    index: IndexSettings = IndexSettings()
+    encoder: Encoder = Encoder()
+    cache: Cache = Cache()
+    redis: RedisSettings = RedisSettings()
+    recall: Recall = Recall()
+    experiments: Experiments = Field(default_factory=dict)
+    limits: Limits = Limits()
+    deadline: DeadlineSettings = DeadlineSettings()
+
+    @model_validator(mode="after")
+    def _experiments(self) -> Settings:
+        for name, variants in self.experiments.items():
+            if not variants or sum(v.weight for v in variants.values()) <= 0:
+                raise ValueError(f"experiments.{name}: no variant has a weight")
+            for arm, variant in variants.items():
+                if name != "towers" and (variant.bundle or variant.index):
+                    raise ValueError(
+                        f"experiments.{name}.{arm}: only arms of `towers` name a bundle or index"
+                    )
+                if (variant.bundle is None) != (variant.index is None):
+                    raise ValueError(f"experiments.{name}.{arm}: bundle and index go together")
+                try:  # a bad arm must fail now, not in the first request that draws it
+                    Recall.model_validate(self.recall.model_dump() | variant.recall)
+                except ValidationError as error:
+                    first = error.errors(include_url=False)[0]
+                    key = ".".join(["experiments", name, arm, "recall", *map(str, first["loc"])])
+                    raise ValueError(f"{key}: {first['msg']}") from error
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line and the environment; `load_settings` adds the file."""
+        return init_settings, env_settings
