@@ -2,9 +2,9 @@
 
 The data set has photos but no searches, so these are derived from names, categories, brands and
 descriptions, by rules and stable hashes alone: the same products always give the same queries. Where two
-rules make the same query, the more telling rule says which products answer it (the order of `_RULES`). Nobody
-typed these: figures measured on them tell whether the model has learnt its catalogue, not how shoppers search.
-*Inferred*.
+rules make the same query, the more telling rule says which products answer it (the order of `_RULES`).
+Nobody typed these: figures measured on them tell whether the model has learnt its catalogue, not how shoppers
+search. *Inferred*.
 """
 
 from __future__ import annotations
