@@ -78,14 +78,20 @@ class Judge:
 class Peer:
     """A running container; use `start_peer`."""
 
-    def __init__(self, process: LineProcess, port: int) -> None:
+    def __init__(self, process: LineProcess, port: int, config_port: int) -> None:
         self._process = process
         self.port = port
+        self.config_port = config_port
 
     @property
     def url(self) -> str:
         """Base of ``/search/`` and ``/document/v1/``."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def config_url(self) -> str:
+        """Base of the endpoints that a config server has for deploying, with Vespa's validation behind."""
+        return f"http://127.0.0.1:{self.config_port}"
 
     def fault(self, place: str, kind: str, amount: float = 1.0, message: str = "planted") -> None:
         """Let something go wrong until `clear`.
@@ -149,7 +155,7 @@ def start_peer(application: Path, *, nodes: int = 1, groups: int = 1, port: int 
     except BaseException:
         process.close()
         raise
-    return Peer(process, ready["port"])
+    return Peer(process, ready["port"], ready["configPort"])
 
 
 def _verdict(answer: Mapping[str, Any]) -> Verdict:

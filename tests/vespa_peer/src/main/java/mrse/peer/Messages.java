@@ -1,7 +1,12 @@
 package mrse.peer;
 
+import java.util.regex.Pattern;
+
 /** One line out of an exception and its causes. */
 final class Messages {
+
+    /** Vespa's errors echo whole tensors. */
+    private static final Pattern LONG_HEX = Pattern.compile("[0-9a-fA-F]{64,}");
 
     private Messages() {}
 
@@ -14,6 +19,6 @@ final class Messages {
                 text.append(text.isEmpty() ? "" : ": ").append(part);
             }
         }
-        return text.toString().replace('\n', ' ');
+        return LONG_HEX.matcher(text.toString().replace('\n', ' ')).replaceAll("…");
     }
 }

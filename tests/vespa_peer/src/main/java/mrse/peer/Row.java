@@ -8,6 +8,7 @@ import com.yahoo.document.datatypes.BoolFieldValue;
 import com.yahoo.document.datatypes.FieldValue;
 import com.yahoo.document.datatypes.NumericFieldValue;
 import com.yahoo.document.datatypes.TensorFieldValue;
+import com.yahoo.document.datatypes.WeightedSet;
 import com.yahoo.io.GrowableByteBuffer;
 import com.yahoo.tensor.IndexedTensor;
 import com.yahoo.tensor.Tensor;
@@ -74,6 +75,9 @@ final class Row {
                 elements.add(plain(element));
             }
             return elements;
+        }
+        if (value instanceof WeightedSet<?> set) {
+            return set.keySet().stream().map(Row::plain).toList();
         }
         if (value instanceof BoolFieldValue flag) {
             return flag.getBoolean();

@@ -33,7 +33,8 @@ final class Server {
     private final int groups;
     private final int nodesPerGroup;
     private Application application;
-    private VespaModel model;
+    /** The package as it was given, not as it runs here: changes are judged against it. */
+    private VespaModel declared;
 
     private Server(Path scratch, int port, int groups, int nodesPerGroup) {
         this.scratch = scratch;
@@ -47,7 +48,9 @@ final class Server {
         Server server = new Server(scratch, Loopback.port(Integer.parseInt(options.getOrDefault("port", "0"))),
             Integer.parseInt(options.getOrDefault("groups", "1")), Integer.parseInt(options.getOrDefault("nodes", "1")));
         try (JDisc container = server.start(Path.of(options.get("package")))) {
-            out.println(Judge.JSON.createObjectNode().put("ready", true).put("port", server.port));
+            ConfigServer configServer = new ConfigServer(server::deploy, scratch);
+            out.println(Judge.JSON.createObjectNode().put("ready", true).put("port", server.port)
+                .put("configPort", configServer.port()));
             out.flush();
             for (String line = in.readLine(); line != null; line = in.readLine()) {
                 out.println(server.answer(line));
@@ -65,8 +68,9 @@ final class Server {
             ports.put(key, nodes.get(key).port());
         }
         PeerConfig.nodes(ports);
+        declared = Models.validate(source.toFile(), null).model();
         application = Application.of(source, scratch, port, groups, nodesPerGroup);
-        model = Models.validate(application.path.toFile(), null).model();
+        VespaModel model = Models.validate(application.path.toFile(), null).model();
         Schemas.INSTANCE.learn(model);
         System.setProperty("vespa.local", "true");
         JDisc container = JDisc.fromPath(application.path, Networking.enable, model.configModelRepo());
@@ -82,7 +86,11 @@ final class Server {
             switch (request.path("op").asText()) {
                 case "fault" -> fault(request);
                 case "clear" -> clear();
-                case "deploy" -> deploy(Path.of(request.path("path").asText()), answer);
+                case "deploy" -> {
+                    Models.Verdict verdict = deploy(Path.of(request.path("path").asText()));
+                    answer.set("warnings", Judge.JSON.valueToTree(verdict.warnings()));
+                    answer.set("actions", Judge.JSON.valueToTree(verdict.actions()));
+                }
                 case "count" -> Store.INSTANCE.types().forEach(type -> answer.put(type, Store.INSTANCE.rows(type).length));
                 default -> throw new IllegalArgumentException("unknown op in " + line);
             }
@@ -111,17 +119,18 @@ final class Server {
         }
     }
 
-    /** Validates the change as Vespa's config server does and reconfigures the running container. */
-    private void deploy(Path source, ObjectNode answer) throws Exception {
+    /** Validates package and change as Vespa's config server does and reconfigures the running container. */
+    private synchronized Models.Verdict deploy(Path source) throws Exception {
+        Models.Verdict verdict = Models.validate(source.toFile(), declared);
         Application next = Application.of(source, scratch, port, groups, nodesPerGroup);
-        Models.Verdict verdict = Models.validate(next.path.toFile(), model);
-        Schemas.INSTANCE.learn(verdict.model());
-        PeerConfig.deploy(next.path, verdict.model());
+        VespaModel model = Models.validate(next.path.toFile(), null).model();
+        Schemas.INSTANCE.learn(model);
+        PeerConfig.deploy(next.path, model);
         List<String> dropped = application.documentTypes.stream().filter(type -> !next.documentTypes.contains(type)).toList();
         new Readiness(port).await(next.documentTypes, dropped);
         dropped.forEach(Store.INSTANCE::drop);
         application = next;
-        model = verdict.model();
-        answer.set("actions", Judge.JSON.valueToTree(verdict.actions()));
+        declared = verdict.model();
+        return verdict;
     }
 }
