@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
@@ -16,7 +17,7 @@ from service.index.filters import Filter
 from service.index.port import F32, AttributeKind, IndexStats, IndexUnavailable, Neighbours, StoredVectors
 from service.index.vespa import answer, names, rules
 from service.index.vespa.endpoints import Endpoints
-from service.index.vespa.errors import DeadlinePassed, RequestRefused, VersionMismatch
+from service.index.vespa.errors import DeadlinePassed, NoCoverage, RequestRefused, VersionMismatch
 from service.index.vespa.query import Body, QueryBuilder
 from service.index.vespa.settings import VespaSettings
 from service.index.vespa.text import is_text
@@ -148,7 +149,8 @@ class VespaIndex:
         """Make sure that the deployed schema is the one of this bundle; called when the service starts.
 
         A search is sent with a tensor of our width: an unknown document type, a missing rank profile, a
-        tensor of another size and a missing attribute are all refused by Vespa itself.
+        tensor of another size and a missing attribute are all refused by Vespa itself. A version with no
+        documents yet passes.
 
         Raises:
             VersionMismatch: the document type is not deployed, or has another shape.
@@ -158,8 +160,10 @@ class VespaIndex:
         probe = np.zeros(self._settings.dimension, dtype=np.float32)
         probe[0] = 1.0
         try:
-            await self._search_one(probe, 1, None, limit)
-            await self._ask(self._builder.attribute_probe(self._budget(limit)), limit)
+            with contextlib.suppress(NoCoverage):
+                await self._search_one(probe, 1, None, limit)
+            with contextlib.suppress(NoCoverage):
+                await self._ask(self._builder.attribute_probe(self._budget(limit)), limit)
         except RequestRefused as error:
             raise VersionMismatch(
                 f"bundle {self._settings.bundle_version} needs the document type "

@@ -88,7 +88,7 @@ class QueryBuilder:
             **self._base,
             "yql": f"select {fields} from sources * where {condition}",
             "hits": len(ids),
-            "timeout": self._timeout(budget),
+            "timeout": _milliseconds(budget),
             "ranking.profile": "unranked",
             "presentation.summary": names.SUMMARY_VECTORS,
             "presentation.format.tensors": "hex-value",
@@ -115,13 +115,13 @@ class QueryBuilder:
             **self._base,
             "yql": f"select {names.ITEM_ID} from sources * where {where}",
             "hits": hits,
-            "timeout": self._timeout(budget),
+            "timeout": _milliseconds(budget),
             "ranking.profile": profile,
             "presentation.summary": names.SUMMARY_IDS,
         }
         share = self._query.ann_budget_share
         if share is not None and profile in (names.PROFILE_Q2I, names.PROFILE_I2I):
-            body["ranking.matching.anntimebudget"] = f"{max(1, int(budget * share * 1000))}ms"
+            body["ranking.matching.anntimebudget"] = _milliseconds(budget * share)
         return body
 
     def _nearest_neighbour(self, tensor: str, hits: int, label: str | None, approximate: bool) -> str:
@@ -139,14 +139,14 @@ class QueryBuilder:
         # In parentheses, or annotations are refused where the operator is not the first of an `and`.
         return f"({{{written}}}nearestNeighbor({names.EMBEDDING}, {tensor}))"
 
-    @staticmethod
-    def _timeout(budget: float) -> str:
-        # With its unit: Vespa reads a bare number as seconds.
-        return f"{max(1, int(budget * 1000))}ms"
-
     def _checked(self, body: Body) -> Body:
         rules.request(body, self._dimension, self._query.max_hits)
         return body
+
+
+def _milliseconds(seconds: float) -> str:
+    """A time with its unit: Vespa reads a bare number as seconds."""
+    return f"{max(1, int(seconds * 1000 + 1e-6))}ms"
 
 
 def _key(name: str) -> str:
