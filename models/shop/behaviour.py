@@ -222,7 +222,7 @@ class Simulator:
 
 def session_times(count: int, seconds: int, chunk: int, rng: np.random.Generator) -> Iterator[Rows]:
     """``count`` times over ``seconds``, in order, in chunks; even over the whole span."""
-    chunks = max(1, -(-count // chunk))
+    chunks = -(-count // chunk)
     edges = np.linspace(0, seconds, chunks + 1)
     sizes = np.diff(np.linspace(0, count, chunks + 1).astype(np.int64))
     for low, high, size in zip(edges[:-1], edges[1:], sizes, strict=True):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.data.schema import ACTIONS, AttributeType, AttributeValue, Event, Item, ShopSchema
 from models.data.writer import ShopWriter
 from models.shop import lexicon, truth
-from models.shop.attributes import BRAND, CATEGORY, COLOUR, LOGO, PATTERN, Rows
+from models.shop.attributes import BRAND, CATEGORY, COLOUR, LOGO, PATTERN
 from models.shop.behaviour import Actions, Sessions, Simulator, session_times
 from models.shop.catalogue import Catalogue, draw_catalogue, item_id
 from models.shop.pictures import QUERY_VARIANT, Look, draw_picture
@@ -21,6 +24,7 @@ from models.shop.titles import write_texts
 from models.shop.users import draw_users, user_id
 
 Progress = Callable[[int, int | None], None]
+Column = npt.NDArray[Any]
 
 #: The log ends here, whenever the shop is made: the same seed gives the same bytes.
 END = datetime(2026, 11, 1, tzinfo=UTC)
@@ -96,13 +100,20 @@ def make_shop(
         count = _sessions_for(simulator, events, np.random.default_rng([seed, 8]))
         searches = np.zeros(len(queries.texts), dtype=np.int64)
         done = items
+        later: list[Column] = []
         for seconds in session_times(count, _SPAN, _CHUNK, parts[6]):
             sessions = simulator.sessions(seconds, parts[7])
-            actions = simulator.act(sessions, parts[7])
+            log = _log(sessions, simulator.act(sessions, parts[7]), later)
             searches += np.bincount(sessions.query[sessions.query >= 0], minlength=len(searches))
-            _write_events(writer, sessions, actions, queries)
-            done += len(actions.item)
+            # An order may come minutes after its search: what the next sessions could precede waits.
+            ready = int(np.searchsorted(log[0], seconds[-1], side="right"))
+            later = [column[ready:] for column in log]
+            _write_events(writer, [column[:ready] for column in log], queries)
+            done += ready
             _report(progress, done, max(total, done))
+        if later:
+            _write_events(writer, later, queries)
+            done += len(later[0])
         truth.write_items(path, catalogue)
         truth.write_users(path, people)
         truth.write_queries(path, queries, searches)
@@ -177,12 +188,24 @@ def _sessions_for(simulator: Simulator, events: int, rng: np.random.Generator) -
     return max(1, round(events * _PILOT / max(rows, 1)))
 
 
-def _write_events(writer: ShopWriter, sessions: Sessions, actions: Actions, queries: QueryPool) -> None:
-    query: Rows = sessions.query[actions.session]
-    for seconds, item, action, asked, user, relevance in zip(
-        actions.seconds.tolist(), actions.item.tolist(), actions.action.tolist(), query.tolist(),
-        sessions.user[actions.session].tolist(), actions.relevance.tolist(), strict=True,
-    ):  # fmt: skip
+def _log(sessions: Sessions, actions: Actions, earlier: list[Column]) -> list[Column]:
+    """Columns seconds, item, action, query, user and relevance, by time; with rows that waited."""
+    columns: list[Column] = [
+        actions.seconds,
+        actions.item,
+        actions.action,
+        sessions.query[actions.session],
+        sessions.user[actions.session],
+        actions.relevance,
+    ]
+    if earlier:
+        columns = [np.concatenate(pair) for pair in zip(earlier, columns, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return [column[order] for column in columns]
+
+
+def _write_events(writer: ShopWriter, log: list[Column], queries: QueryPool) -> None:
+    for seconds, item, action, asked, user, relevance in zip(*(c.tolist() for c in log), strict=True):
         writer.add_event(
             Event(
                 ts=datetime.fromtimestamp(_START + seconds, UTC),
@@ -190,7 +213,7 @@ def _write_events(writer: ShopWriter, sessions: Sessions, actions: Actions, quer
                 action=ACTIONS[action],
                 query=queries.texts[asked] if asked >= 0 else "",
                 user=user_id(user) if user >= 0 else None,
-                relevance=None if relevance != relevance else round(relevance, 4),
+                relevance=None if isnan(relevance) else round(relevance, 4),
                 picture=queries.pictures[asked] if asked >= 0 else None,
                 split="train" if seconds < VAL_FROM else "val" if seconds < TEST_FROM else "test",
             )

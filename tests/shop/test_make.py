@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from models.data.check import check_shop
-from models.shop import make_shop
+from models.shop import make, make_shop
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,6 +101,14 @@ def test_times_and_splits(shop: Any) -> None:
     assert last["val"] < first["test"]
     share = sum(e["split"] == "train" for e in shop.events) / len(shop.events)
     assert 0.75 < share < 0.85
+
+
+def test_the_log_is_by_time_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_CHUNK", 50)
+    make_shop(tmp_path, items=200)
+    times = pq.read_table(tmp_path / "events.parquet")["ts"].to_pylist()
+    assert len(times) > 1500
+    assert times == sorted(times)
 
 
 def test_pictures_are_small_jpegs_and_shared_by_look_alikes(shop: Any) -> None:
