@@ -29,15 +29,15 @@ class ImageConfig(_Frozen):
     """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training."""
 
     width: int = 96
-    depth: int = 4
+    depth: int = 2
     heads: int = 4
     #: Width of a block's hidden layer over its own width.
     mlp_ratio: float = 2.0
     #: Channels of the convolutions of the stem; each halves the picture, the last gives ``width``.
     stem: tuple[int, ...] = (32, 64)
     dropout: float = 0.0
-    epochs: int = 8
-    #: Pictures in a step; each is seen in two views.
+    epochs: int = 16
+    #: Pictures in a step; each is seen in two views where ``view_weight`` is above 0.
     batch: int = 128
     rate: float = 1e-3
     weight_decay: float = 0.05
@@ -45,7 +45,7 @@ class ImageConfig(_Frozen):
     scale: float = 12.0
     #: Weights of: picture-text, view-view (supervised-contrastive by product), product classification.
     text_weight: float = 1.0
-    view_weight: float = 0.5
+    view_weight: float = 0.0
     proxy_weight: float = 1.0
     #: Products with fewer pictures than this take no part in the classification loss.
     proxy_min_pictures: int = 3
@@ -167,7 +167,7 @@ class Config(_Frozen):
     preset: PresetName = "demo"
     seed: int = 7
     #: torch threads; part of the configuration because sums depend on it.
-    threads: int = 2
+    threads: int = 1
     checkpoint_minutes: float = 5.0
     dimensions: Dimensions = Field(default_factory=Dimensions)
     text: TextSpec = Field(default_factory=TextSpec)
@@ -229,7 +229,6 @@ def preset(name: str) -> Config:
     if name == "tiny":
         return Config(
             preset="tiny",
-            threads=1,
             dimensions=Dimensions(expert_dim=16, embedding_dim=32, history=5),
             text=TextSpec(max_query_tokens=12, max_item_tokens=24, ngram_buckets=512),
             picture=PictureSpec(side=32, feature_dim=24),

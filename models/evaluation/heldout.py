@@ -1,0 +1,90 @@
+"""Held-out requests of a shop: what was asked, by whom, with which history, and what was clicked then."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from models.bundle import BEHAVIOURS, Behaviour
+from models.bundle.portrait import recent
+from models.bundle.text import normalise
+from models.data.schema import Event
+from models.data.shop import Shop
+from models.holdout import Holdout
+
+Kind = Literal["text", "photo", "text+photo", "browse"]
+KINDS: tuple[Kind, ...] = ("text", "photo", "text+photo", "browse")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One held-out search and the item that was clicked, carted or ordered after it."""
+
+    kind: Kind
+    event: Event
+    history: tuple[Behaviour, ...]
+
+
+def read_requests(
+    shop: Shop, split: str, *, depth: int, held_out: float, same_item_days: float
+) -> list[Request]:
+    """Held-out requests in file order, each (user, query, picture, item) once.
+
+    Args:
+        shop: the shop.
+        split: ``val`` or ``test``.
+        depth: K, behaviours kept of a history.
+        held_out: as training held out, see `Holdout.of`.
+        same_item_days: behaviours on the clicked item this shortly before are of the same visit and cut,
+            as in training; otherwise a cart would be predicted from the click a minute before.
+
+    Raises:
+        DataError: an event cannot be read.
+    """
+    holdout = Holdout.of(shop.events(), held_out)
+    wanted: list[Event] = []
+    seen: set[tuple[str | None, str, str | None, str]] = set()
+    for event in shop.events():
+        if event.action not in BEHAVIOURS or holdout.split(event) != split:
+            continue
+        key = (event.user, normalise(event.query), event.picture, event.item)
+        if key not in seen:
+            seen.add(key)
+            wanted.append(event)
+    behaviours = _behaviours(shop, {event.user for event in wanted if event.user is not None})
+    requests = []
+    for event in wanted:
+        history = tuple(_before(event, behaviours.get(event.user or "", []), depth, same_item_days))
+        kind = _kind(event)
+        if kind != "browse" or history:
+            requests.append(Request(kind, event, history))
+    return requests
+
+
+def _kind(event: Event) -> Kind:
+    if normalise(event.query):
+        return "text" if event.picture is None else "text+photo"
+    return "browse" if event.picture is None else "photo"
+
+
+def _behaviours(shop: Shop, users: set[str]) -> dict[str, list[Behaviour]]:
+    found: dict[str, list[Behaviour]] = defaultdict(list)
+    if users:
+        for event in shop.events():
+            if event.user in users and event.action in BEHAVIOURS:
+                found[event.user].append(Behaviour(event.item, event.action, event.ts))
+    return found
+
+
+def _before(event: Event, done: list[Behaviour], depth: int, same_item_days: float) -> list[Behaviour]:
+    visit = timedelta(days=same_item_days)
+    return recent(
+        [
+            b
+            for b in done
+            if b.ts is not None and b.ts < event.ts and (b.item_id != event.item or event.ts - b.ts > visit)
+        ],
+        depth,
+    )
