@@ -113,6 +113,8 @@ def timestamp(raw: object) -> datetime:
             value = raw
         else:
             raise ValueError
+        if value.tzinfo is UTC:
+            return value
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InvalidValueError(

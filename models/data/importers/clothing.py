@@ -58,7 +58,7 @@ def import_clothing(source: Path, target: Path, progress: Progress = no_progress
             if done % STEP == 0:
                 progress(done, None)
         progress(writer.items, writer.items)
-        return ImportSummary(writer.items, writer.events, writer.pictures, skipped)
+        return ImportSummary(writer.items, writer.events, writer.pictures, dict(skipped))
 
 
 def _from_table(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -100,7 +100,7 @@ def import_esci(
                 writer.add_event(_event(label, writer.events))
             _tell(progress, writer)
         progress(writer.items + writer.events, writer.items + writer.events)
-        return ImportSummary(writer.items, writer.events, 0, skipped)
+        return ImportSummary(writer.items, writer.events, 0, dict(skipped))
 
 
 def _event(label: _Label, number: int) -> Event:

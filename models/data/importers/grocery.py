@@ -133,7 +133,7 @@ def _write(
                     Event(ts, product, "click", query.text, relevance=relevance, split=query.split)
                 )
         progress(total, total)
-        return ImportSummary(writer.items, writer.events, writer.pictures, skipped)
+        return ImportSummary(writer.items, writer.events, writer.pictures, dict(skipped))
 
 
 def _cut_products(path: Path) -> list[_Entry]:

@@ -87,7 +87,7 @@ def import_online_retail(source: Path, target: Path, progress: Progress = no_pro
             if done % STEP == 0:
                 progress(done, total)
         progress(total, total)
-        return ImportSummary(writer.items, writer.events, 0, skipped)
+        return ImportSummary(writer.items, writer.events, 0, dict(skipped))
 
 
 def _last_invoices(purchases: Iterator[_Purchase]) -> tuple[dict[str, tuple[datetime, str]], int]:

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import zipfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ class ImportSummary:
     items: int
     events: int
     pictures: int
-    skipped: Mapping[str, int] = field(default_factory=Counter)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def made_up_time(number: int) -> datetime:
