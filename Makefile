@@ -4,6 +4,7 @@
 MAKEFLAGS += --no-print-directory
 
 PORT ?= 8080
+DIR ?= .run
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## demo shop, embedded index and service on PORT (8080); sets up all it needs
-	@$(BIN)/mrse demo --dir .run --port $(PORT)
+	@$(BIN)/mrse demo --dir $(DIR) --port $(PORT)
 
 test: $(VENV)/.dev ## all tests; sets up all they need, torch included
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
