@@ -10,7 +10,7 @@ A new bundle version is a new document type (blue and green side by side), never
 
 from service.index.vespa.package.layout import Layout, LayoutError
 from service.index.vespa.package.render import add_version, application_folder, drop_version, render
-from service.index.vespa.package.rules import Problem, check_package
+from service.index.vespa.package.rules import Problem, check_change, check_package
 from service.index.vespa.package.versions import Version, VersionError, read_versions
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "VersionError",
     "add_version",
     "application_folder",
+    "check_change",
     "check_package",
     "drop_version",
     "read_versions",

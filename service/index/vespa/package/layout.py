@@ -59,7 +59,9 @@ class Layout:
             if not hosts:
                 raise LayoutError(f"{role}: no hosts, at least one was expected")
         if len(config) % 2 == 0:
-            raise LayoutError(f"config: {len(config)} hosts, an odd number was expected (a majority must survive)")
+            raise LayoutError(
+                f"config: {len(config)} hosts, an odd number was expected (a majority must survive)"
+            )
         if len({len(group) for group in groups}) > 1:
             raise LayoutError(f"groups: sizes {[len(group) for group in groups]}, equal ones were expected")
         content = [host for group in groups for host in group]

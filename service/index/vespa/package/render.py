@@ -45,8 +45,14 @@ def application_folder(folder: Path) -> Path:
     return folder / APPLICATION
 
 
-def render(folder: Path, versions: list[Version], layout: Layout, *, dropped: tuple[str, ...] = (),
-           today: datetime.date | None = None) -> Path:
+def render(
+    folder: Path,
+    versions: list[Version],
+    layout: Layout,
+    *,
+    dropped: tuple[str, ...] = (),
+    today: datetime.date | None = None,
+) -> Path:
     """Write the package and the version files; what else was in the package goes.
 
     Args:
@@ -128,7 +134,9 @@ def _services(versions: list[Version], layout: Layout) -> str:
             nodes.append(f'        <node hostalias="content{key}" distribution-key="{key}"/>')
             key += 1
         lines = "\n".join(nodes)
-        groups.append(f'      <group name="group{number}" distribution-key="{number}">\n{lines}\n      </group>')
+        groups.append(
+            f'      <group name="group{number}" distribution-key="{number}">\n{lines}\n      </group>'
+        )
     return read_template("services-production.xml").substitute(
         documents=documents,
         port=layout.port,

@@ -41,7 +41,9 @@ class Version:
         if unknown:
             raise VersionError(f"{self.bundle_version}: attribute types {sorted(unknown)} are not known")
         if self.attributes.get(CATEGORY, "list") != "list":
-            raise VersionError(f"{self.bundle_version}: category is a list of prefixes, found {self.attributes[CATEGORY]}")
+            raise VersionError(
+                f"{self.bundle_version}: category is a list of prefixes, found {self.attributes[CATEGORY]}"
+            )
         if self.dimension < 1:
             raise VersionError(f"{self.bundle_version}: dimension {self.dimension}, at least 1 was expected")
         attributes: dict[str, AttributeKind] = {CATEGORY: "list", **self.attributes}
@@ -79,7 +81,9 @@ class Version:
         except (KeyError, TypeError, ValueError) as error:
             raise VersionError(f"no version file: {error}") from error
         if raw.get("document_type") != version.document_type:
-            raise VersionError(f"document_type is {raw.get('document_type')!r}, {version.document_type!r} was expected")
+            raise VersionError(
+                f"document_type is {raw.get('document_type')!r}, {version.document_type!r} was expected"
+            )
         return version
 
 
