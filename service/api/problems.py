@@ -83,15 +83,15 @@ def invalid(error: ValidationError, prefix: str = "") -> ProblemError:
     if found[0]["type"] == "json_invalid":
         return ProblemError(400, "malformed-json", _printable(found[0]["msg"]))
     errors = [
-        {"field": _field([prefix, *problem["loc"]]), "message": _printable(problem["msg"])}
+        {"field": _field([prefix, *problem["loc"]]), "reason": _printable(problem["msg"])}
         for problem in found[:_MAX_ERRORS]
     ]
     return ProblemError(422, "invalid-request", _first(errors), errors=errors)
 
 
-def invalid_field(field: str, message: str) -> ProblemError:
+def invalid_field(field: str, reason: str) -> ProblemError:
     """The problem of one field that cannot be used."""
-    errors = [{"field": _field([field]), "message": message}]
+    errors = [{"field": _field([field]), "reason": reason}]
     return ProblemError(422, "invalid-request", _first(errors), errors=errors)
 
 
@@ -144,7 +144,7 @@ def _field(path: Sequence[int | str]) -> str:
 
 
 def _first(errors: Sequence[Mapping[str, str]]) -> str:
-    return f"{errors[0]['field']}: {errors[0]['message']}"
+    return f"{errors[0]['field']}: {errors[0]['reason']}"
 
 
 def _printable(text: str) -> str:

@@ -137,7 +137,7 @@ class FieldProblem(BaseModel):
     """One field that cannot be used."""
 
     field: str
-    message: str
+    reason: str
 
 
 class BatchEntry(BaseModel):

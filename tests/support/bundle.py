@@ -118,7 +118,9 @@ def _model(graph: Any) -> onnx.ModelProto:
 def _masked_mean(g: _Graph, ids: str, table: str, axes: list[int], output: str) -> str:
     """Mean of the table's rows over the ids that are not 0."""
     rows = g.add("Gather", [table, ids], f"{output}_rows")
-    mask = g.add("Cast", [g.add("Greater", [ids, "zero"], f"{output}_gt")], f"{output}_m", to=TensorProto.FLOAT)
+    mask = g.add(
+        "Cast", [g.add("Greater", [ids, "zero"], f"{output}_gt")], f"{output}_m", to=TensorProto.FLOAT
+    )
     mask = g.add("Unsqueeze", [mask, "last"], f"{output}_mask")
     axis = g.const(f"{output}_axes", axes, np.int64)
     masked = g.add("Mul", [rows, mask], f"{output}_masked")
@@ -178,7 +180,9 @@ def _query_fusion(shared: np.ndarray[Any, Any]) -> Any:
     known = g.add("Cast", [g.add("Greater", ["behaviour", "zero"], "b_gt")], "known", to=TensorProto.FLOAT)
     age = g.add("Add", [g.add("Div", ["age_days", "month"], "months"), "one"], "age")
     weight = g.add("Unsqueeze", [g.add("Div", [known, age], "w_flat"), "tail"], "w")
-    total = g.add("ReduceSum", [g.add("Mul", ["portrait", "w"], "weighted"), "history_axis"], "total", keepdims=0)
+    total = g.add(
+        "ReduceSum", [g.add("Mul", ["portrait", "w"], "weighted"), "history_axis"], "total", keepdims=0
+    )
     mass = g.add("ReduceSum", [weight, "history_axis"], "mass", keepdims=0)
     mean = g.add("Div", [total, g.add("Add", [mass, "one"], "mass_1")], "mean")
     mixed = g.add("Add", ["experts", g.add("Mul", [mean, "some"], "taste")], "mixed")

@@ -93,7 +93,13 @@ def write_embeddings(made: Bundle, path: Path) -> Path:
     shop = items()
     np.save(path / "embeddings.npy", vectors.astype(np.float16))
     np.save(path / "features.npy", features)
-    attributes = {"colour": "string", "brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+    attributes = {
+        "colour": "string",
+        "brand": "string",
+        "price": "number",
+        "in_stock": "bool",
+        "tags": "list",
+    }
     columns = {"id": ids, "category": [item["category"] for item in shop]}
     columns |= {name: [item[name] for item in shop] for name in attributes}
     pq.write_table(pa.table(columns), path / "items.parquet")

@@ -1,0 +1,108 @@
+"""The service under a real uvicorn, or in process, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from models.bundle import Bundle
+from service.app import create_app
+from service.encode.encoder import OnnxQueryEncoder
+from service.runtime import Loader, Runtime
+from service.settings import BundleSettings, Encoder, Settings, load_settings
+from service.stack import Stack, load_stacks
+from tests.support import shop
+from tests.support.index import MemoryIndex
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service."""
+
+    url: str
+    app: FastAPI
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.app.state.runtime
+
+
+def make_settings(bundle: Path | None, index: Path | None, **groups: Mapping[str, Any]) -> Settings:
+    """Settings for tests: a generous default deadline, since the machine may be busy."""
+    base: dict[str, dict[str, Any]] = {
+        "bundle": {"path": bundle},
+        "index": {"path": index},
+        "deadline": {"default_ms": 10_000},
+        "server": {"access_log": False},
+    }
+    for name, group in groups.items():
+        base[name] = base.get(name, {}) | dict(group)
+    return load_settings(None, base)
+
+
+@contextmanager
+def serving(settings: Settings, loader: Loader = load_stacks, *, ready: bool = True) -> Iterator[Server]:
+    """Serve on a free port of 127.0.0.1, in a thread, until the block is left."""
+    app = create_app(settings, loader=loader)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        wait_for(lambda: server.started)
+        running = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+        if ready:
+            wait_for(lambda: running.runtime.ready)
+        try:
+            yield running
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@asynccontextmanager
+async def in_process(app: FastAPI, *, ready: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the app without a server; errors that the app lets through are raised."""
+    async with app.router.lifespan_context(app):
+        if ready:
+            while not app.state.runtime.ready:  # noqa: ASYNC110 -- tests only, the app has no need of an event
+                await asyncio.sleep(0.002)
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+
+def stub_loader(bundle: Bundle, index: MemoryIndex) -> Loader:
+    """Loads the real encoder of a bundle beside an index in memory, for every arm."""
+
+    def load(settings: Settings, arms: Mapping[str, Any], progress: Any) -> dict[str, Stack]:
+        encoder, precisions = OnnxQueryEncoder.open(bundle, BundleSettings(), Encoder())
+        stack = Stack(bundle, encoder, precisions, index, index)
+        return dict.fromkeys(arms, stack)
+
+    return load
+
+
+def memory_index(bundle: Bundle) -> MemoryIndex:
+    """The shop's items in memory."""
+    return MemoryIndex(bundle.version, *shop.embed(bundle))
+
+
+def wait_for(condition: Any, seconds: float = 60.0) -> None:
+    """Poll until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
