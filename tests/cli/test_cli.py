@@ -1,0 +1,137 @@
+"""The command line: help with examples, exit codes, output for machines, progress without a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.console import progress
+from cli.main import build
+
+ROOT = Path(__file__).parents[2]
+
+
+def mrse(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"} | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+
+    def walk(group: typer.Typer, path: tuple[str, ...]) -> None:
+        for command in group.registered_commands:
+            assert command.callback is not None
+            found.append((*path, command.name or command.callback.__name__.rstrip("_").replace("_", "-")))
+        for inner in group.registered_groups:
+            assert inner.typer_instance is not None
+            walk(inner.typer_instance, (*path, str(inner.name)))
+
+    walk(build(), ())
+    return found
+
+
+def test_the_commands_are_those_of_the_readme() -> None:
+    wanted = "shop make,import,check,train,export,embed,index build,serve,recall,doctor,evaluate,demo"
+    assert {tuple(name.split()) for name in wanted.split(",")} <= set(commands())
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_help_has_an_example(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(build(), [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert shown.exit_code == 0, shown.output
+    assert f"mrse {' '.join(path)}" in shown.output.split("Example:")[1]
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = "import sys; from cli.main import build; build(); print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "faiss", "onnxruntime", "pyarrow", "fastapi", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], 2, "No such command"),
+        (["shop", "make", "x", "--items", "3"], 2, "items"),
+        (["check", "nowhere"], 2, "nowhere"),
+        (["embed", ".", "--bundle", ".", "--out", "x"], 2, "shop.toml"),
+        (["serve", "--bundle", "nowhere", "--index", "nowhere"], 2, "nowhere"),
+        (["serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (["recall", "shoes", "--url", "http://127.0.0.1:9"], 1, "Is the service running?"),
+        (["recall", "shoes", "--filters", "{"], 2, "not JSON"),
+        (["train", ".", "--out", "x", "--set", "nonsense"], 2, "name=value"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+    done = mrse(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_check_exit_codes_and_json(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text('name = "s"\n')
+    items = tmp_path / "items.csv"
+    items.write_text("id,title\na,cup\n")
+    good = mrse("check", str(tmp_path), "--json")
+    assert (good.returncode, json.loads(good.stdout)["problems"]) == (0, 0)
+    items.write_text("id,title\na,cup\na,mug\n")
+    bad = mrse("check", str(tmp_path), "--json")
+    assert bad.returncode == 1
+    first = json.loads(bad.stdout)["first"][0]
+    assert (first["file"], first["line"], first["column"]) == ("items.csv", 3, "id")
+    text = mrse("check", str(tmp_path))
+    assert "items.csv:3:id" in text.stdout
+
+
+def test_print_config_hides_secrets() -> None:
+    done = mrse(
+        "serve", "--print-config", "--json", "--port", "9", MRSE_REDIS_URL="redis://:hush@cache:6379/0"
+    )
+    settings = json.loads(done.stdout)
+    assert settings["server"]["port"] == 9
+    assert "cache:6379" in settings["redis"]["url"]
+    assert "hush" not in done.stdout + done.stderr
+
+
+def test_doctor_finds_both_onnxruntimes(tmp_path: Path) -> None:
+    """The two packages overwrite each other; a second one's metadata is all that can be seen of it."""
+    for name in ("onnxruntime", "onnxruntime_gpu"):
+        folder = tmp_path / f"{name}-9.9.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 9.9\n"
+        )
+    done = mrse("doctor", "--json", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    finding = next(f for f in json.loads(done.stdout)["findings"] if f["what"] == "onnxruntime")
+    assert done.returncode == 1
+    assert finding["state"] == "broken"
+    assert "one extra" in finding["remedy"]
+
+
+def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as report:
+        for done in range(0, 1001, 10):
+            report("rows", done, 1000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "rows: 0/1,000"
+    assert lines[-1].startswith("rows: 1,000/1,000")
+    assert len(lines) < 5
