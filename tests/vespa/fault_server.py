@@ -102,6 +102,8 @@ class FaultServer:
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     url: str = ""
+    #: Off for servers of very many requests.
+    keep_requests: bool = True
     #: Set when the first request is there.
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
@@ -132,7 +134,8 @@ class FaultServer:
                 while not writer.is_closing():
                     request = await read_request(reader)
                     act = self.script[min(len(self.requests), len(self.script) - 1)]
-                    self.requests.append(request)
+                    if self.keep_requests:
+                        self.requests.append(request)
                     self.arrived.set()
                     await act(request, writer)
         finally:

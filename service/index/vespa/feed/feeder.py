@@ -157,7 +157,8 @@ class _Run:
         self._random = random.Random()
         self._pause = settings.pause_blocked
         self._blocked_for = 0.0
-        self._unblocking: asyncio.Task[None] | None = None
+        #: Counts pauses, so that an answer can be told to be from before one.
+        self._era = 0
         self._group: asyncio.TaskGroup | None = None
 
     async def dispatch(self, operations: Iterable[Numbered], group: asyncio.TaskGroup) -> None:
@@ -217,6 +218,7 @@ class _Run:
         tries = 0
         while True:
             await self._window.acquire()
+            era = self._era
             deadline = Deadline.after(self._settings.request_timeout, self._clock)
             try:
                 reply = await self._endpoints.send(request.method, request.path, request.body, deadline)
@@ -237,7 +239,7 @@ class _Run:
             tries += 0 if limit is None and reason != "status 429" else 1
             waited = self._clock() - started
             if reason == "status 507":
-                self._block()
+                self._block(era)
                 continue
             if limit is not None and tries >= limit:
                 return Outcome.FAILED, f"after {tries} tries: {detail}"
@@ -277,16 +279,20 @@ class _Run:
         longest = min(self._settings.backoff_max, self._settings.backoff * 2.0 ** min(tries - 1, 30))
         return longest * self._random.uniform(0.5, 1.0)
 
-    def _block(self) -> None:
-        """The feed is blocked: pause everything, and let one request through after a while."""
-        if self._unblocking is not None and not self._unblocking.done():
+    def _block(self, era: int) -> None:
+        """The feed is blocked: pause everything, and let one request through after a while.
+
+        Many requests under way find the same; those sent before the last pause say nothing new.
+        """
+        if era != self._era:
             return
+        self._era += 1
         if self._blocked_for > self._settings.patience_blocked:
             raise FeedStopped(f"the feed stayed blocked for {self._blocked_for:.0f} s", self.report)
         self.report.pauses += 1
         self._window.pause()
         assert self._group is not None
-        self._unblocking = self._group.create_task(self._unblock(self._pause))
+        self._group.create_task(self._unblock(self._pause))
 
     async def _unblock(self, pause: float) -> None:
         await self._sleep(pause)

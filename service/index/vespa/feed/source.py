@@ -91,7 +91,7 @@ class EmbeddingsSource:
         file = self.folder / "embeddings.npy"
         try:
             vectors: npt.NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise SourceRefused(file, f"cannot be read: {error}") from error
         if vectors.dtype != np.float16 or vectors.ndim != 2:
             raise SourceRefused(file, f"holds {vectors.dtype} of {vectors.ndim} dimensions, not float16 of 2")
