@@ -100,7 +100,7 @@ def train_image_encoder(
     if stage.finished or not len(labelled):
         if stage.finished:
             stage.load(module)
-        return module.encoder.cpu()
+        return _on_cpu(module)
     batches = _Batches(data, labelled, image.query_share)
     per_epoch = max(1, len(labelled) // image.batch)
 
@@ -132,7 +132,12 @@ def train_image_encoder(
 
     schedule = Schedule(image.epochs * per_epoch, image.rate, image.weight_decay)
     stage.run(module, [Group(module.parameters())], schedule, losses, progress)
-    return module.encoder.cpu()
+    return _on_cpu(module)
+
+
+def _on_cpu(module: ImageStage) -> ImageEncoder:
+    encoder: ImageEncoder = module.encoder.cpu()
+    return encoder
 
 
 class _Batches:
