@@ -54,6 +54,12 @@ class Bundle:
             BundleError: a file is missing or differs, or the manifest is not valid.
         """
         manifest = _read_manifest(path)
+        # Before the files: a checksum that was changed in the manifest must not blame the file.
+        if manifest.version != (expected := manifest.content_version()):
+            raise BundleError(
+                f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
+                f"its content is {expected}"
+            )
         for name, entry in manifest.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file():
@@ -64,11 +70,6 @@ class Bundle:
                     f"bundle {path}: {name} is damaged: sha256 {actual.sha256[:12]}… ({actual.bytes} bytes), "
                     f"the manifest says {entry.sha256[:12]}… ({entry.bytes} bytes)"
                 )
-        if manifest.version != (expected := manifest.content_version()):
-            raise BundleError(
-                f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
-                f"its content is {expected}"
-            )
         listed = {name for files in manifest.graphs.values() for name in files.values()}
         unlisted = sorted((listed | {TOKENIZER_NAME, CANONICAL_NAME}) - set(manifest.files))
         if unlisted:

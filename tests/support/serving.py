@@ -38,7 +38,7 @@ class Server:
         return self.app.state.runtime
 
 
-def make_settings(bundle: Path | None, index: Path | None, **groups: Mapping[str, Any]) -> Settings:
+def make_settings(bundle: Path | None, index: Path | None, /, **groups: Mapping[str, Any]) -> Settings:
     """Settings for tests: a generous default deadline, since the machine may be busy."""
     base: dict[str, dict[str, Any]] = {
         "bundle": {"path": bundle},
