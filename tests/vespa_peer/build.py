@@ -18,7 +18,11 @@ _CLASS_PATH = TARGET / "classpath.txt"
 
 
 class BuildError(RuntimeError):
-    """Maven failed; the message ends with what it said."""
+    """Our Java does not compile; the message ends with what Maven said."""
+
+
+class ArtifactsMissingError(RuntimeError):
+    """The artifacts are neither here nor to be had; the message is one line."""
 
 
 @cache
@@ -38,7 +42,8 @@ def class_path() -> str:
     """Class path of the built peer; builds it first where sources changed.
 
     Raises:
-        BuildError: Maven failed, for example because it reached no registry.
+        BuildError: our Java does not compile.
+        ArtifactsMissingError: Maven found the artifacts neither in its local repository nor in a registry.
     """
     TARGET.mkdir(exist_ok=True)
     with (TARGET / "lock").open("w") as lock:
@@ -65,11 +70,16 @@ def _jars_are_there() -> bool:
 def _build() -> None:
     shutil.rmtree(TARGET / "classes", ignore_errors=True)
     command = ["nice", "mvn", "-q", "-B", "compile"]
+    output = ""
     # Without the network first: a local repository that has all answers in seconds.
     for arguments in (["-o"], []):
         result = subprocess.run(
             [*command, *arguments], cwd=HERE, capture_output=True, text=True, check=False, timeout=900
         )
+        output = result.stdout + result.stderr
         if result.returncode == 0:
             return
-    raise BuildError("mvn compile failed:\n" + "\n".join((result.stdout + result.stderr).splitlines()[-15:]))
+        if "COMPILATION ERROR" in output:
+            raise BuildError("mvn compile failed:\n" + "\n".join(output.splitlines()[-15:]))
+    reason = next((line for line in output.splitlines() if "ERROR" in line), "no message")
+    raise ArtifactsMissingError(f"Vespa peer: Maven cannot get Vespa's artifacts ({reason.strip()[:200]})")

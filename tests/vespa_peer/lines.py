@@ -32,6 +32,7 @@ class LineProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
+            cwd=log.parent,  # Vespa writes access logs below its working directory
             start_new_session=True,  # a Ctrl-C of the tests' is ours to handle, not Java's
         )
         self._lines: queue.Queue[bytes] = queue.Queue()
@@ -84,7 +85,9 @@ class LineProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def _read(self) -> None:

@@ -1,0 +1,51 @@
+"""Fixtures around Vespa's own code; every test that uses one is skipped, in one line, where it cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.index.vespa.package import Layout, Version, render
+from tests.vespa_peer.build import ArtifactsMissingError, class_path, missing
+from tests.vespa_peer.peer import Judge, Peer, start_peer
+
+#: A version with an attribute of each type.
+VERSION = Version(
+    "demo-1a2b3c4d", 128, {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+)
+
+
+def require_peer() -> None:
+    """Skip the test unless the peer can run here."""
+    reason = missing()
+    if reason is None:
+        try:
+            class_path()
+        except ArtifactsMissingError as error:
+            reason = str(error)
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def vespa_judge() -> Iterator[Judge]:
+    """Vespa's model, query builder and document reader."""
+    require_peer()
+    with Judge() as judge:
+        yield judge
+
+
+@pytest.fixture(scope="session")
+def vespa_application(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of `VERSION` for one node."""
+    return render(tmp_path_factory.mktemp("vespa"), [VERSION], Layout.dev())
+
+
+@pytest.fixture(scope="module")
+def vespa_peer(vespa_application: Path) -> Iterator[Peer]:
+    """A container over two content nodes, empty at first; faults are for each test to clear."""
+    require_peer()
+    with start_peer(vespa_application, nodes=2) as peer:
+        yield peer
