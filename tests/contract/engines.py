@@ -17,6 +17,7 @@ import numpy as np
 from service.index.embedded import EmbeddedIndex
 from service.index.embedded.build import build_index
 from service.index.port import ItemIndex
+from tests.contract.vespa_engine import Vespa
 from tests.support.embeddings import make_embeddings
 
 
@@ -85,4 +86,4 @@ class _EmbeddedStarter:
         return EmbeddedIndex.open(self._folder / f"index{self._started}", threads=2)
 
 
-ENGINES: tuple[Engine, ...] = (Embedded(),)
+ENGINES: tuple[Engine, ...] = (Embedded(), Vespa())

@@ -41,7 +41,7 @@ def builder(**query: Any) -> QueryBuilder:
 def test_a_search_for_one_vector() -> None:
     body = builder().nearest(E0, 200, None, 0.1)
     assert body == {
-        "yql": "select item_id from sources * where ({totalTargetHits:200}nearestNeighbor(embedding, q))",
+        "yql": "select item_id from sources * where ({targetHits:200}nearestNeighbor(embedding, q))",
         "hits": 200,
         "timeout": "100ms",
         "model.restrict": TYPE,
@@ -55,21 +55,20 @@ def test_a_search_for_one_vector() -> None:
 
 def test_older_and_other_clusters() -> None:
     body = builder(
-        total_target_hits=False,
+        total_target_hits=True,
         target_hits_factor=1.5,
         explore_additional_hits=50,
         ann_budget_share=None,
         soft_timeout=False,
         query_profile="mrse",
     ).nearest(E0, 10, None, 0.1)
-    assert '({targetHits:15, "hnsw.exploreAdditionalHits":50}nearestNeighbor' in str(body["yql"])
-    assert "totalTargetHits" not in str(body["yql"])
+    assert '({totalTargetHits:15, "hnsw.exploreAdditionalHits":50}nearestNeighbor' in str(body["yql"])
     assert body["queryProfile"] == "mrse"
     assert not {"ranking.matching.anntimebudget", "ranking.softtimeout.enable"} & body.keys()
 
 
 def test_exact_searches() -> None:
-    assert "{totalTargetHits:5, approximate:false}" in str(
+    assert "{targetHits:5, approximate:false}" in str(
         builder().nearest(E0, 5, None, 1, approximate=False)["yql"]
     )
     body = builder().exact(E0, 5, Filter((AnyOf("brand", ("acme",)),)), 1)
@@ -81,8 +80,8 @@ def test_labelled_operators() -> None:
     body = builder().nearest_of_each(np.eye(2, 8, dtype=np.float32), 10, Filter((Range("price", lt=9.0),)), 1)
     assert body["yql"] == (
         "select item_id from sources * where "
-        '(({label:"t0", totalTargetHits:10}nearestNeighbor(embedding, t0)) or '
-        '({label:"t1", totalTargetHits:10}nearestNeighbor(embedding, t1))) and price < 9.0'
+        '(({label:"t0", targetHits:10}nearestNeighbor(embedding, t0)) or '
+        '({label:"t1", targetHits:10}nearestNeighbor(embedding, t1))) and price < 9.0'
     )
     assert (body["hits"], body["ranking.profile"]) == (20, "i2i")
     assert {"input.query(t0)", "input.query(t1)"} <= body.keys()
@@ -114,6 +113,9 @@ CLAUSES: dict[str, tuple[Any, str]] = {
         {"price": {"gt": 1, "gte": 3, "lt": 9, "lte": 9}},
         '({bounds:"rightOpen"}range(price, 3.0, 9.0))',
     ),
+    "empty": ({"price": {"gt": 2, "lt": 1}}, "(price > 2.0 and price < 1.0)"),
+    "a point": ({"price": {"gte": 1, "lte": 1}}, "(price >= 1.0 and price <= 1.0)"),
+    "no point": ({"price": {"gt": 1, "lt": 1}}, "(price > 1.0 and price < 1.0)"),
     "true": ({"in_stock": True}, "in_stock = true"),
     "false": ({"in_stock": False}, '(in_stock = false and known_bools contains "in_stock")'),
     "all": ({"brand": "a", "in_stock": True}, 'brand contains "a" and in_stock = true'),

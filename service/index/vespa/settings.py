@@ -62,10 +62,13 @@ class BreakerSettings:
 class QuerySettings:
     """How a request is asked."""
 
-    #: Candidates over all nodes per asked hit. Above 1 a better recall at a higher price.
+    #: Candidates of the graph search per asked hit. Above 1 a better recall at a higher price.
     target_hits_factor: float = 1.0
-    #: Send ``totalTargetHits`` (Vespa 8.639+); else ``targetHits``, which is per content node.
-    total_target_hits: bool = True
+    #: Off: each content node brings its own ``k`` nearest (``targetHits``), so that none is lost however
+    #: items are spread. On: the nodes share ``k`` between them (``totalTargetHits``, Vespa 8.639+, at least
+    #: 100 a node), which is cheaper on many nodes; a node with more than its share of the nearest then
+    #: loses some, so raise the factor.
+    total_target_hits: bool = False
     #: Links explored beyond the target hits, per search of the graph (``hnsw.exploreAdditionalHits``).
     explore_additional_hits: int = 0
     #: Most hits of one query: what the package's query profile allows (Vespa's own default is 400).

@@ -104,11 +104,13 @@ def _range(field: str, bounds: Range) -> str:
     high, high_open = _tighter(bounds.lt, bounds.lte, upper=True)
     if low is None and high is None:
         raise RuleBroken(f"a range over {bounds.field!r} without bounds")
+    above = "" if low is None else f"{field} {'>' if low_open else '>='} {number_literal(low)}"
+    below = "" if high is None else f"{field} {'<' if high_open else '<='} {number_literal(high)}"
     if low is None or high is None:
-        if high is not None:
-            return f"{field} {'<' if high_open else '<='} {number_literal(high)}"
-        assert low is not None
-        return f"{field} {'>' if low_open else '>='} {number_literal(low)}"
+        return above or below
+    if low >= high:
+        # Vespa swaps bounds that are the wrong way round, and takes an open interval of one point as closed.
+        return f"({above} and {below})"
     # One interval, not two half-open ones: Vespa would walk a large part of the dictionary for each.
     interval = f"range({field}, {number_literal(low)}, {number_literal(high)})"
     sides = {(True, True): "open", (True, False): "leftOpen", (False, True): "rightOpen"}
