@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from service.cache.breaker import Breaker
 from service.deadline import Deadline
@@ -26,7 +27,7 @@ log = logging.getLogger("mrse.cache")
 
 _WRITE_BATCH = 64
 #: Errors that mean that Redis cannot be used now; anything else is a bug and is raised.
-_AWAY = (RedisError, OSError, asyncio.TimeoutError)
+_AWAY = (RedisError, OSError, TimeoutError)
 
 
 class SharedCache(Protocol):
@@ -161,7 +162,7 @@ class RedisCache:
         except _AWAY as error:
             was_open = self._breaker.open
             self._breaker.failure()
-            self._count("timeout" if isinstance(error, TimeoutError) else "error")
+            self._count("timeout" if isinstance(error, TimeoutError | RedisTimeout) else "error")
             if self._breaker.open and not was_open:
                 log.warning("redis is away, going on without it", extra={"error": type(error).__name__})
             return None
