@@ -77,7 +77,10 @@ PACKAGE = [
     ),
     Planted("a field type that is none", "vespa", "doubel", _replace(SCHEMA, "type double", "type doubel")),
     Planted(
-        "a metric that is none", "vespa", "DistanceMetric", _replace(SCHEMA, "prenormalized-angular\n", "angulr\n")
+        "a metric that is none",
+        "vespa",
+        "DistanceMetric",
+        _replace(SCHEMA, "prenormalized-angular\n", "angulr\n"),
     ),
     Planted(
         "a metric that is another",

@@ -1,0 +1,146 @@
+"""Packages that the generator writes, before Vespa's own validators."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from service.index.vespa import names
+from service.index.vespa.package import (
+    Layout,
+    LayoutError,
+    Version,
+    VersionError,
+    add_version,
+    application_folder,
+    check_change,
+    check_package,
+    drop_version,
+    read_versions,
+    render,
+)
+from tests.support.vespa_peer import VERSION
+from tests.vespa_peer.peer import Judge, Verdict
+
+SECOND = Version("demo-deadbeef", 64, {"price": "number"})
+PRODUCTION = Layout.production(
+    config=("c1", "c2", "c3"),
+    query=("q1", "q2"),
+    feed=("f1",),
+    groups=(("a1", "a2", "a3"), ("b1", "b2", "b3")),
+)
+LAYOUTS = pytest.mark.parametrize("layout", [Layout.dev(), PRODUCTION], ids=["dev", "production"])
+
+
+def today() -> datetime:
+    return datetime.now(UTC)
+
+
+def assert_clean(verdict: Verdict, application: Path) -> None:
+    assert verdict.ok, verdict.error
+    assert [each for each in verdict.warnings if "Unable to lookup IP address" not in each] == []
+    assert check_package(application) == []
+
+
+@LAYOUTS
+def test_a_package_validates(layout: Layout, vespa_judge: Judge, tmp_path: Path) -> None:
+    application = render(tmp_path, [VERSION], layout)
+    assert_clean(vespa_judge.package(application), application)
+
+
+@LAYOUTS
+def test_versions_come_and_go_without_restart_or_refeed(
+    layout: Layout, vespa_judge: Judge, tmp_path: Path
+) -> None:
+    one = render(tmp_path / "one", [VERSION], layout)
+    render(tmp_path / "two", [VERSION], layout)
+    two = add_version(tmp_path / "two", SECOND, layout)
+    verdict = vespa_judge.package(two, previous=one)
+    assert_clean(verdict, two)
+    assert verdict.actions == ()
+    assert check_change(one, two) == []
+
+    render(tmp_path / "three", [VERSION, SECOND], layout)
+    three = drop_version(tmp_path / "three", VERSION.document_type, layout, today().date())
+    verdict = vespa_judge.package(three, previous=two)
+    assert_clean(verdict, three)
+    assert verdict.actions == ()
+    assert check_change(two, three) == []
+    assert read_versions(tmp_path / "three") == [SECOND]
+
+    # The override is gone with the next change: what it allowed must not stay allowed.
+    four = add_version(tmp_path / "three", VERSION, layout)
+    assert not (four / "validation-overrides.xml").exists()
+    assert_clean(vespa_judge.package(four, previous=two), four)
+
+
+def test_attributes_of_any_name_validate(vespa_judge: Judge, tmp_path: Path) -> None:
+    attributes = [
+        "price",
+        "Price",
+        "in-stock",
+        "größe",
+        "id",
+        "rank",
+        "item_id",
+        "attr_x",
+        "2nd",
+        "a b",
+        "select",
+    ]
+    version = Version("odd.names-00000000", 8, dict.fromkeys(attributes, "number"))
+    application = render(tmp_path, [version], Layout.dev())
+    assert_clean(vespa_judge.package(application), application)
+    assert len({names.field_name(each).lower() for each in attributes}) == len(attributes)
+    for attribute in version.attributes:
+        field = names.field_name(attribute)
+        condition = f"{field} contains 'a'" if attribute == "category" else f"{field} > 1.0"
+        answer = vespa_judge.query(
+            application,
+            {"yql": f"select * from sources * where {condition}", "model.restrict": version.document_type},
+        )
+        assert answer["ok"], answer
+        assert answer["tree"][1] == field
+
+
+def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
+    application = render(tmp_path, [VERSION, SECOND], PRODUCTION)
+    before = {path: path.read_bytes() for path in application.rglob("*") if path.is_file()}
+    assert add_version(tmp_path, VERSION, PRODUCTION) == application_folder(tmp_path)
+    assert {path: path.read_bytes() for path in application.rglob("*") if path.is_file()} == before
+
+
+def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
+    render(tmp_path, [VERSION], Layout.dev())
+    with pytest.raises(VersionError, match="make a new version"):
+        add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout.dev())
+    with pytest.raises(VersionError, match="the only version"):
+        drop_version(tmp_path, VERSION.document_type, Layout.dev(), today().date())
+    with pytest.raises(VersionError, match="no document type"):
+        drop_version(tmp_path, "item_nope", Layout.dev(), today().date())
+    (tmp_path / "versions" / "item_broken.json").write_text("{}")
+    with pytest.raises(VersionError, match="item_broken"):
+        read_versions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"config": ["a", "b"]}, "odd number"),
+        ({"query": []}, "no hosts"),
+        ({"groups": [["a"], ["b", "c"]]}, "sizes"),
+        ({"groups": [["a", "b"], ["a", "c"]]}, "twice"),
+        ({"feed": "f1"}, "list of host names"),
+        ({"nodes": ["a"]}, "unknown key 'nodes'"),
+    ],
+)
+def test_layouts_are_checked(roles: dict[str, object], words: str, tmp_path: Path) -> None:
+    good = {"config": ["c1"], "query": ["q1"], "feed": ["f1"], "groups": [["a1"], ["b1"]]}
+    path = tmp_path / "nodes.toml"
+    path.write_text("\n".join(f"{name} = {value!r}" for name, value in good.items()))
+    assert not Layout.read(path).is_dev
+    path.write_text("\n".join(f"{name} = {value!r}" for name, value in {**good, **roles}.items()))
+    with pytest.raises(LayoutError, match=words):
+        Layout.read(path)
