@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 HIDDEN = "***"
 
@@ -19,5 +19,5 @@ def mask_url(url: str) -> str:
     if not parts.scheme:
         return HIDDEN
     login = f"{user}:{HIDDEN}@" if has_password else f"{user}@" if user else ""
-    query = HIDDEN if parts.query else ""
-    return urlunsplit((parts.scheme, f"{login}{host}", parts.path, query, ""))
+    query = f"?{HIDDEN}" if parts.query else ""
+    return f"{parts.scheme}://{login}{host}{parts.path}{query}"

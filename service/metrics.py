@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 NAMESPACE = "mrse"
-STAGES = ("parse", "cache", "encode", "features", "fusion", "q2i", "i2i", "merge", "write")
+STAGES = ("parse", "cache", "encode", "features", "fusion", "q2i", "i2i", "merge", "answer")
 #: Why an answer fell short; whatever an engine reports beyond these is counted as ``other``.
 DEGRADED = (
     "no_i2i",
@@ -80,6 +80,10 @@ class Metrics:
                 self._by_status[key] = children
         children[0].inc()
         children[1].observe(seconds)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Observe one stage."""
+        self._stages[name].observe(seconds)
 
     def stages(self, seconds: Iterable[tuple[str, float]]) -> None:
         """Observe the stages of a recall."""

@@ -64,7 +64,8 @@ def load_stack(
     """
     bundle = load_bundle(bundle_path, progress)
     progress(f"opening the index {index_path or settings.index.url}")
-    index, features = open_index(settings.index, index_path)
+    # Two searches a request: admission is the one bound on load, the index's own queue only backs it up.
+    index, features = open_index(settings.index, index_path, queue=2 * settings.limits.in_flight)
     if index.bundle_version != bundle.version:
         raise StartError(
             f"index {index_path or settings.index.url} was built with bundle {index.bundle_version}, "
@@ -97,8 +98,10 @@ def load_bundle(path: Path | None, progress: Progress) -> Bundle:
         raise StartError(f"bundle {path}: {error}") from error
 
 
-def open_index(settings: IndexSettings, path: Path | None) -> tuple[ItemIndex, ItemFeatures | None]:
-    """Open the index of the configured engine.
+def open_index(
+    settings: IndexSettings, path: Path | None, *, queue: int
+) -> tuple[ItemIndex, ItemFeatures | None]:
+    """Open the index of the configured engine; ``queue`` searches may wait for a thread.
 
     Raises:
         StartError: there is none, or it is damaged.
@@ -110,7 +113,7 @@ def open_index(settings: IndexSettings, path: Path | None) -> tuple[ItemIndex, I
     from service.index.embedded import EmbeddedIndex  # faiss is not loaded for another engine
 
     try:
-        index = EmbeddedIndex.open(path, threads=settings.threads)
+        index = EmbeddedIndex.open(path, threads=settings.threads, queue=queue)
     except (ValueError, OSError) as error:
         raise StartError(f"index {path}: {error}") from error
     return index, index

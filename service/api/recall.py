@@ -37,14 +37,13 @@ async def post_recall(request: Request) -> Response:
         request_id = request_id_of(request) or ""
         with runtime.admission.enter() as ticket:
             prepared = _prepare(runtime, request, body)
-            answer = await unless_gone(
-                request, _answer(runtime, request_id, prepared, ticket.pressure, received)
-            )
+            runtime.metrics.stage("parse", runtime.clock() - received)
+            work = _answer(runtime, request_id, prepared, ticket.pressure, received)
+            answer = await unless_gone(request, work)
     except ClientGone:
         runtime.metrics.cancelled.inc()
         return Response(status_code=GONE)
-    headers = {APPLIED: prepared.assignment.header()}
-    return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
+    return _json(answer, {APPLIED: prepared.assignment.header()})
 
 
 @router.post("/recall/batch", **BATCH_DOCS)
@@ -68,7 +67,7 @@ async def post_batch(request: Request) -> Response:
         return Response(status_code=GONE)
     took_ms = round((runtime.clock() - received) * 1000, 3)
     answer = {"request_id": request_id_of(request), "results": results, "took_ms": took_ms}
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return _json(answer)
 
 
 def _prepare(runtime: Runtime, request: Request, body: bytes) -> Prepared:
@@ -104,16 +103,23 @@ async def _answer(
     deadline = runtime.deadline(prepared.request.timeout_ms, received)
     query = await prepared.query(runtime.settings.limits, deadline)
     result = await runtime.recall(prepared.lane, query, prepared.assignment.recall, pressure, deadline)
-    return recall_answer(prepared, result, request_id, runtime.clock() - received)
+    recalled = runtime.clock()
+    answer = recall_answer(prepared, result, request_id, recalled - received)
+    runtime.metrics.stage("answer", runtime.clock() - recalled)
+    return answer
 
 
 async def _answer_batch(
     runtime: Runtime, request: Request, entries: list[Prepared], pressure: Pressure, received: float
 ) -> list[dict[str, Any]]:
+    # All at once would crowd out single requests; fewer would not fill the encoder's batches.
+    places = asyncio.Semaphore(runtime.settings.limits.batch_parallel)
+
     async def one(place: int, prepared: Prepared) -> dict[str, Any]:
         request_id = _entry_id(request, place)
         try:
-            answer = await _answer(runtime, request_id, prepared, pressure, received)
+            async with places:
+                answer = await _answer(runtime, request_id, prepared, pressure, received)
         except (RecallError, EncoderBusy) as error:
             problem = problem_of(error)
             return {"status": problem.status, "problem": problem.body(request_id)}
@@ -122,6 +128,10 @@ async def _answer_batch(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(place, prepared)) for place, prepared in enumerate(entries)]
     return [task.result() for task in tasks]
+
+
+def _json(answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
 
 
 def _entry_id(request: Request, place: int) -> str:

@@ -136,6 +136,8 @@ class Limits(_Group):
     picture_bytes: int = Field(default=2 * 1024 * 1024, ge=1)
     picture_pixels: int = Field(default=20_000_000, ge=1)
     batch: int = Field(default=64, ge=1, le=1024)
+    #: Entries of one batch that are worked on at once.
+    batch_parallel: int = Field(default=16, ge=1)
     #: Requests (entries of a batch count one each) worked on at once; above it 503.
     in_flight: int = Field(default=256, ge=1)
     #: Shares of ``in_flight`` above which work shrinks: no I2I, fewer candidates, no portrait.
