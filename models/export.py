@@ -206,26 +206,23 @@ class _Writer:
         return {"experts": asked, "portrait": portrait, "behaviour": behaviour, "age_days": age}
 
     def _int8(self, queries: Arrays, portraits: Arrays) -> None:
+        """The query side alone: items are embedded offline, where fp32 costs nothing."""
         fusion = open_graph(self.work / self.graphs["query_fusion"]["fp32"])
         want = fusion.run(portraits)["embedding"]
-        for role in ("query_experts", "item_experts"):
-            if role == "item_experts" and self.towers.shared:
-                continue
-            source = self.work / self.graphs[role]["fp32"]
-            target = self.work / f"{role}.int8.onnx"
+        source = self.work / self.graphs["query_experts"]["fp32"]
+        target = self.work / "query_experts.int8.onnx"
 
-            def cosine(operators: Sequence[str], source: Path = source, target: Path = target) -> float:
-                quantise(source, target, operators)
-                experts = open_graph(target).run(queries)["experts"]
-                got = fusion.run({**portraits, "experts": experts})["embedding"]
-                return float((got * want).sum(axis=-1).min())
+        def cosine(operators: Sequence[str]) -> float:
+            quantise(source, target, operators)
+            experts = open_graph(target).run(queries)["experts"]
+            got = fusion.run({**portraits, "experts": experts})["embedding"]
+            return float((got * want).sum(axis=-1).min())
 
-            try:
-                value = first_that(INT8_CHOICES, cosine, INT8_COSINE)
-            except ValueError as error:
-                raise ExportError(f"{role}: {error}") from error
-            self.parity["min_cosine_int8"] = min(value, self.parity.get("min_cosine_int8", 1.0))
-            self.graphs[role]["int8"] = target.name
+        try:
+            self.parity["min_cosine_int8"] = first_that(INT8_CHOICES, cosine, INT8_COSINE)
+        except ValueError as error:
+            raise ExportError(f"query_experts: {error}") from error
+        self.graphs["query_experts"]["int8"] = target.name
 
 
 def _expert_inputs(batch: TextBatch, pictures: npt.NDArray[np.float32], has: Any) -> Arrays:

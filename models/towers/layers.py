@@ -1,9 +1,10 @@
-"""Layers that several parts share. Written out in plain operations so that they export cleanly."""
+"""Layers that several parts share."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def unit(x: Tensor) -> Tensor:
@@ -15,25 +16,22 @@ def unit(x: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Multi-head self-attention: ``[B, L, w]`` with the mask ``[B, L]`` (True = real) -> ``[B, L, w]``."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is no multiple of {heads} heads")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         rows, length, width = x.shape
         size = width // self.heads
         qkv: Tensor = self.qkv(x)
         q, k, v = qkv.view(rows, length, 3, self.heads, size).permute(2, 0, 3, 1, 4).unbind(0)
-        scores = torch.matmul(q, k.transpose(-1, -2)) * size**-0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, None, None, :], -1e9)
-        weights: Tensor = self.drop(torch.softmax(scores, dim=-1))
-        mixed = torch.matmul(weights, v).transpose(1, 2).reshape(rows, length, width)
+        allowed = None if mask is None else mask[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        mixed = mixed.transpose(1, 2).reshape(rows, length, width)
         result: Tensor = self.out(mixed)
         return result
 
@@ -44,7 +42,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
         self.before_attention = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, dropout)
+        self.attention = Attention(width, heads)
         self.before_mlp = nn.LayerNorm(width)
         hidden = int(width * mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))

@@ -18,6 +18,8 @@ from models.training.prepared import Histories, Prepared
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
+#: Rows of like length that run together.
+_ALIKE = 96
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Step:
     items: Int64
     uniform: Int64
     histories: Histories | None
+
+    @property
+    def says(self) -> Bool:
+        """``[B]``, False for rows that say nothing: a browse whose whole history was of its own visit."""
+        said: Bool = self.asked.has_text | (self.asked.has_picture > 0)
+        return said if self.histories is None else said | self.histories.behaviour.any(axis=1)
 
 
 class Sampler:
@@ -69,13 +77,16 @@ class Sampler:
             known = np.concatenate([self._with_history[events], np.zeros(titles, dtype=np.bool_)])
             emptied = known & (rng.random(batch) < config.data.query_dropout)
             histories = self._histories(rows, emptied, rng)
+            emptied &= histories.behaviour.any(axis=1)
         asked = self._ask(rows, items, emptied, rng)
         uniform = rng.integers(data.items, size=round(batch * config.loss.uniform_share))
         return Step(asked, items, uniform, histories)
 
     def _histories(self, rows: Int64, emptied: Bool, rng: np.random.Generator) -> Histories:
         data = self._data
-        said = (data.query[np.maximum(rows, 0)] > 0) | (data.picture[np.maximum(rows, 0)] >= 0)
+        said = np.zeros(len(rows), dtype=np.bool_)
+        if len(data.query):
+            said = (data.query[np.maximum(rows, 0)] > 0) | (data.picture[np.maximum(rows, 0)] >= 0)
         dropped = said & ~emptied & (rng.random(len(rows)) < data.config.data.history_dropout)
         events = rows >= 0
         depth = data.config.dimensions.history
@@ -135,7 +146,13 @@ def encode_queries(experts: Experts, asked: Asked, device: str) -> Tensor:
 def run_experts(
     experts: Experts, text: TextBatch, picture: Float32, has_picture: Float32, device: str
 ) -> Tensor:
-    """``[B, 3, d]`` from arrays."""
-    arrays = (text.input_ids, text.ngram_ids, picture, has_picture)
-    result: Tensor = experts(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
-    return result
+    """``[B, 3, d]`` from arrays. Rows of like length go together, for padding costs as much as text."""
+    lengths = (text.input_ids > 0).sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    parts = []
+    for part in np.array_split(order, max(1, len(order) // _ALIKE)):
+        words = max(1, int((text.ngram_ids[part, :, 0] > 0).sum(axis=1).max(initial=0)))
+        ids, ngrams = text.input_ids[part, : int(lengths[part].max())], text.ngram_ids[part, :words]
+        arrays = (ids, ngrams, picture[part], has_picture[part])
+        parts.append(experts(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)))
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]

@@ -52,7 +52,7 @@ def train_experts(
         known = torch.from_numpy(data.are_positive(drawn.asked.query, columns))
         masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known).to(device)
         # Without text the text experts have nothing to say, and nothing to learn.
-        said = torch.from_numpy((drawn.asked.has_text | (drawn.asked.has_picture > 0)).astype(np.float32))
+        said = torch.from_numpy(drawn.says.astype(np.float32))
         text = torch.from_numpy(drawn.asked.has_text.astype(np.float32))
         weights = [w.to(device) for w in (said, text, text)]
         each = [mnsce(cosines[m], masked, scale=loss.scale, weights=weights[m]) for m in range(len(cosines))]

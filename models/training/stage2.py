@@ -103,6 +103,7 @@ class _Fusion:
             masked.to(self.device),
             scale=loss.scale,
             log_q=self._log_q(drawn) if loss.logq else None,
+            weights=torch.from_numpy(drawn.says.astype(np.float32)).to(self.device),
         )
         if not count:
             return {"loss": loss.alpha * easy, "mnsce": easy, "hnst": easy.detach() * 0}

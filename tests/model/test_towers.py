@@ -174,7 +174,7 @@ def test_image_encoder_reads_bytes() -> None:
 
 def test_attention_refuses_heads_that_do_not_divide() -> None:
     with pytest.raises(ValueError, match="no multiple"):
-        Attention(10, 3, 0.0)
+        Attention(10, 3)
 
 
 def test_masked_mean() -> None:
