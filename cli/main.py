@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 #: Modules that register their commands on `app`, in the order of the help page.
-_COMMANDS = ("shop", "check", "train", "embed", "index", "serve", "recall", "demo", "doctor")
+_COMMANDS = ("shop", "check", "train", "embed", "index", "serve", "recall", "vespa", "demo", "doctor")
 
 #: Errors that say what the user has to mend, and the exit code of each.
 _KNOWN: tuple[tuple[str, str, int], ...] = (
@@ -31,6 +31,12 @@ _KNOWN: tuple[tuple[str, str, int], ...] = (
     ("service.errors", "StartError", USAGE),
     ("service.index.embedded.manifest", "IndexDamaged", USAGE),
     ("service.index.embedded.build", "EmbeddingsRefused", USAGE),
+    ("service.index.vespa.feed.source", "SourceRefused", USAGE),
+    ("service.index.vespa.feed.journal", "JournalMismatch", USAGE),
+    ("service.index.vespa.package.versions", "VersionError", USAGE),
+    ("service.index.vespa.package.layout", "LayoutError", USAGE),
+    ("service.index.vespa.errors", "VersionMismatch", NOT_IN_ORDER),
+    ("service.index.port", "IndexUnavailable", NOT_IN_ORDER),
     ("builtins", "FileNotFoundError", USAGE),
     ("builtins", "PermissionError", USAGE),
     ("builtins", "NotADirectoryError", USAGE),
