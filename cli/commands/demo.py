@@ -120,7 +120,7 @@ def _say_hello(address: str, shop: Path) -> None:
     command = f"curl -s {address}/recall -H 'Content-Type: application/json' -d '{json.dumps(request)}'"
     out.print(command, highlight=False, soft_wrap=True, markup=False)
     out.print(
-        f"\nPlayground: {address}/   API: {address}/docs   Metrics: {address}/metrics\n", highlight=False
+        f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n", highlight=False
     )
     err.print("Ctrl-C stops it.", highlight=False)
 
