@@ -60,30 +60,37 @@ class Transport(Protocol):
 
 
 class AiohttpTransport:
-    """The transport over a pool of keep-alive connections; open within a running loop."""
+    """The transport over a pool of keep-alive connections; opened by the first request, in its loop."""
 
     def __init__(self, settings: VespaSettings, *, resolver: AbstractResolver | None = None) -> None:
-        connection = settings.connection
-        self._connector = aiohttp.TCPConnector(
-            limit=0,
-            limit_per_host=connection.limit,
-            keepalive_timeout=connection.keepalive,
-            ttl_dns_cache=max(1, int(connection.dns_ttl)),
-            resolver=resolver,
-            ssl=tls_context(settings.tls) if _any_https(settings) else True,
-        )
+        self._settings = settings
+        self._resolver = resolver
+        # Made here: a certificate that cannot be read must stop the start, not the first request.
+        self._tls = tls_context(settings.tls) if _any_https(settings) else None
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def _open(self) -> aiohttp.ClientSession:
+        connection = self._settings.connection
         headers = {"Content-Type": "application/json"}
         headers["Accept-Encoding"] = "gzip" if connection.compression else "identity"
-        if settings.token is not None:
-            headers["Authorization"] = f"Bearer {settings.token}"
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
+        if self._settings.token is not None:
+            headers["Authorization"] = f"Bearer {self._settings.token}"
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                limit_per_host=connection.limit,
+                keepalive_timeout=connection.keepalive,
+                ttl_dns_cache=max(1, int(connection.dns_ttl)),
+                resolver=self._resolver,
+                ssl=True if self._tls is None else self._tls,
+            ),
             headers=headers,
             # The deadline is held by `send`, over connecting, sending and reading together.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connection.connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
-            # A redirect or a proxy from the environment would carry the query, or the token, elsewhere.
+            # A proxy from the environment would carry the query, or the token, elsewhere.
             trust_env=False,
         )
 
@@ -96,8 +103,10 @@ class AiohttpTransport:
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """See `Transport.send`."""
-        if self._session.closed:
+        if self._closed:
             raise Closed
+        if self._session is None:
+            self._session = self._open()
         try:
             async with (
                 asyncio.timeout(budget),
@@ -111,7 +120,9 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
 
     async def __aenter__(self) -> AiohttpTransport:
         return self
