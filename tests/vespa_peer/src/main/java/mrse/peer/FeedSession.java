@@ -196,12 +196,11 @@ final class FeedSession implements AsyncSession {
         if (!condition.isPresent()) {
             return true;
         }
-        if (row == null) {
-            return create;
-        }
         try {
             DocumentSelector selector = new DocumentSelector(condition.getSelection());
-            return selector.accepts(new DocumentPut(row.document)) == com.yahoo.document.select.Result.TRUE;
+            return row == null
+                ? create
+                : selector.accepts(new DocumentPut(row.document)) == com.yahoo.document.select.Result.TRUE;
         } catch (ParseException error) {
             throw new IllegalArgumentException(error);
         }
