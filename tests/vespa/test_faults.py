@@ -70,6 +70,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "200, hits, no document looked at": Fault([answer(200, root(HITS, coverage=NOTHING))], errors.NoCoverage),
     "200, no coverage": Fault([answer(200, root(HITS, coverage=None))], errors.BadAnswer, "bad_answer"),
+    "200 with nothing, of a document type that is not there": Fault(
+        [answer(200, root(coverage=None))], errors.NotDeployed, "not_deployed"
+    ),
     "200, errors and no hits": Fault([refused(200, 8)], errors.AnswerWithErrors, "errors", codes=(8,)),
     "200, errors beside hits": Fault(
         [refused(200, 8, coverage=COVERAGE, hits=HITS)], errors.AnswerWithErrors, "errors", codes=(8,)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +118,7 @@ async def test_a_node_that_is_down(vespa_peer: Peer, settings: VespaSettings) ->
 
 
 async def test_every_node_down(vespa_peer: Peer, settings: VespaSettings) -> None:
-    with planted(vespa_peer, "nodes", "down"):
+    with planted(vespa_peer, "node0", "down"), planted(vespa_peer, "node1", "down"):
         found = await outcome(settings)
     assert isinstance(found, errors.BackendDown | errors.AnswerWithErrors | errors.NoCoverage)
 
@@ -268,6 +268,7 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
             name: unit_ids(EmbeddingsSource.open(folder), QUERIES[0]) for name, folder in folders.items()
         }
         serving, answers, stop = [blue], 0, False
+        served = asyncio.Condition()
 
         async def load(indexes: dict[str, VespaIndex]) -> None:
             nonlocal answers
@@ -276,7 +277,15 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
                 (found,) = await indexes[version].search(QUERIES[:1], 5, None, Deadline.after(5))
                 assert found.ids == expected[version]
                 assert found.coverage == 1.0
-                answers += 1
+                async with served:
+                    answers += 1
+                    served.notify_all()
+
+        async def some_more() -> None:
+            """Wait until nothing from before is under way."""
+            goal = answers + 20
+            async with served:
+                await served.wait_for(lambda: answers >= goal)
 
         async with (
             VespaIndex(settings_of(blue)) as old,
@@ -295,22 +304,17 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
             report = await verify(new, EmbeddingsSource.open(folders[green.bundle_version]), few)
             assert report.holds, report.checks
             serving[0] = green
-            before = answers
-            while answers < before + 20:  # none of the old is under way any more
-                await asyncio.sleep(0.01)
-            drop_version(tmp_path / "package", blue.document_type, date.today())
+            await some_more()
+            drop_version(tmp_path / "package", blue.document_type, datetime.now(UTC).date())
             await deploy(settings_of(green), application, Deadline.after(60))
-            before = answers
-            while answers < before + 20:
-                await asyncio.sleep(0.01)
+            await some_more()
             with pytest.raises(errors.VersionMismatch):
                 await old.check()
             stop = True
             await asyncio.gather(*running)
-        (application / "validation-overrides.xml").unlink(missing_ok=True)
+        other = render(tmp_path / "other", [blue], Layout.dev())  # drops the second, without an override
         with pytest.raises(DeployRefused):
-            render(tmp_path / "other", [blue], Layout.dev())
-            await deploy(settings_of(green), tmp_path / "other" / "application", Deadline.after(60))
+            await deploy(settings_of(green), other, Deadline.after(60))
     assert answers > 40
 
 

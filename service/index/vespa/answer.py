@@ -22,6 +22,7 @@ from service.index.vespa.errors import (
     BadAnswer,
     NoCoverage,
     NotAuthorised,
+    NotDeployed,
     Overloaded,
     Refused,
     RequestRefused,
@@ -67,6 +68,8 @@ def parse(status: int, body: bytes, *, hits_beside_errors: bool = False) -> Answ
     """
     try:
         root = orjson.loads(body)["root"]
+        if not isinstance(root, dict):
+            raise TypeError("root is no object")
         errors = root.get("errors") or []
         codes = tuple(int(error.get("code", 0)) for error in errors)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -172,7 +175,9 @@ def cosines(closeness: np.ndarray[Any, np.dtype[np.float64]]) -> F32:
     return np.asarray(np.minimum(2.0 - 1.0 / closeness, 1.0), dtype=np.float32)
 
 
-def _usable(root: Mapping[str, Any], codes: tuple[int, ...]) -> Answer:
+def _usable(root: dict[str, Any], codes: tuple[int, ...]) -> Answer:
+    if "coverage" not in root and not codes and not root.get("children"):
+        raise NotDeployed(200, (), "no coverage and no hits")
     try:
         coverage = root["coverage"]
         documents = int(coverage["documents"])

@@ -17,7 +17,13 @@ from service.index.filters import Filter
 from service.index.port import F32, AttributeKind, IndexStats, IndexUnavailable, Neighbours, StoredVectors
 from service.index.vespa import answer, names, rules
 from service.index.vespa.endpoints import Endpoints
-from service.index.vespa.errors import DeadlinePassed, NoCoverage, RequestRefused, VersionMismatch
+from service.index.vespa.errors import (
+    DeadlinePassed,
+    NoCoverage,
+    NotDeployed,
+    RequestRefused,
+    VersionMismatch,
+)
 from service.index.vespa.query import Body, QueryBuilder
 from service.index.vespa.settings import VespaSettings
 from service.index.vespa.text import is_text
@@ -148,9 +154,9 @@ class VespaIndex:
     async def check(self, deadline: Deadline | None = None) -> None:
         """Make sure that the deployed schema is the one of this bundle; called when the service starts.
 
-        A search is sent with a tensor of our width: an unknown document type, a missing rank profile, a
-        tensor of another size and a missing attribute are all refused by Vespa itself. A version with no
-        documents yet passes.
+        A search is sent with a tensor of our width: a missing rank profile, a tensor of another size and a
+        missing attribute are refused by Vespa itself, and an unknown document type is answered with
+        nothing at all. A version with no documents yet passes.
 
         Raises:
             VersionMismatch: the document type is not deployed, or has another shape.
@@ -164,7 +170,7 @@ class VespaIndex:
                 await self._search_one(probe, 1, None, limit)
             with contextlib.suppress(NoCoverage):
                 await self._ask(self._builder.attribute_probe(self._budget(limit)), limit)
-        except RequestRefused as error:
+        except (RequestRefused, NotDeployed) as error:
             raise VersionMismatch(
                 f"bundle {self._settings.bundle_version} needs the document type "
                 f"{self._settings.document_type} with width {self._settings.dimension} and attributes "

@@ -21,7 +21,8 @@
         ├── Overloaded             [overloaded]    429, 503 with no error code
         ├── BackendDown            [backend]       503 (codes 0, 10) and any other 5xx
         ├── AnswerWithErrors       [errors]        200 with `root.errors`, with hits beside them or not
-        └── NoCoverage             [no_coverage]   200, but no document was looked at
+        ├── NoCoverage             [no_coverage]   200, but no document was looked at
+        └── NotDeployed            [not_deployed]  200 without coverage and hits: no such document type
 
     VersionMismatch (ValueError)   the deployed schema is not the bundle's; the service must not start
     RuleBroken (ValueError)        a request or document that Vespa would take and misread; never sent
@@ -167,6 +168,12 @@ class NoCoverage(Refused):
     """Status 200, and no document was looked at, whatever the coverage says."""
 
     code = "no_coverage"
+
+
+class NotDeployed(Refused):
+    """Status 200 with nothing in it: Vespa asks nobody when it does not know the document type."""
+
+    code = "not_deployed"
 
 
 class VersionMismatch(ValueError):
