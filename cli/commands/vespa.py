@@ -254,7 +254,7 @@ def drop(
         fail(
             f"{package} has no version {version!r}; it has {', '.join(v.document_type for v in known)}", USAGE
         )
-    application = drop_version(package, named[0], _layout(layout), datetime.datetime.now(datetime.UTC).date())
+    application = drop_version(package, named[0], datetime.datetime.now(datetime.UTC).date(), _layout(layout))
     _refuse_problems(application)
     left = _versions(package)[0]
     settings = _settings(left, config_server, ca, certificate, key, token, config_servers=config_server)
@@ -262,10 +262,11 @@ def drop(
     print_json({"dropped": named[0], **asdict(deployment)}) if json else out.print(f"dropped {named[0]}")
 
 
-def _layout(file: Path | None) -> Layout:
+def _layout(file: Path | None) -> Layout | None:
+    """The layout of a file; None leaves the package's own, or the development layout for a new one."""
     from service.index.vespa.package import Layout
 
-    return Layout.dev() if file is None else Layout.read(file)
+    return None if file is None else Layout.read(file)
 
 
 def _versions(package: Path) -> list[Version]:

@@ -21,7 +21,7 @@ import sys
 import threading
 from pathlib import Path
 
-from service.index.vespa.package import Layout, Version, add_version, application_folder
+from service.index.vespa.package import Version, add_version, application_folder
 from tests.vespa_peer.build import ArtifactsMissingError, missing
 from tests.vespa_peer.peer import Peer, start_peer
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 2
     if options.embeddings is not None:
-        application = add_version(options.package, read_version(options.embeddings), Layout.dev())
+        application = add_version(options.package, read_version(options.embeddings))
     elif (options.package / "services.xml").is_file():
         application = options.package
     else:

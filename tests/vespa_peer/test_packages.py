@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from service.index.vespa import names
 from service.index.vespa.package import (
     Layout,
     LayoutError,
+    Tls,
     Version,
     VersionError,
     add_version,
@@ -18,6 +20,7 @@ from service.index.vespa.package import (
     check_change,
     check_package,
     drop_version,
+    read_layout,
     read_versions,
     render,
 )
@@ -31,7 +34,8 @@ PRODUCTION = Layout.production(
     feed=("f1",),
     groups=(("a1", "a2", "a3"), ("b1", "b2", "b3")),
 )
-LAYOUTS = pytest.mark.parametrize("layout", [Layout.dev(), PRODUCTION], ids=["dev", "production"])
+TLS = replace(PRODUCTION, tls=Tls("/etc/vespa/key.pem", "/etc/vespa/cert.pem", "/etc/vespa/ca.pem"))
+LAYOUTS = pytest.mark.parametrize("layout", [Layout.dev(), PRODUCTION, TLS], ids=["dev", "production", "tls"])
 
 
 def today() -> datetime:
@@ -56,22 +60,23 @@ def test_versions_come_and_go_without_restart_or_refeed(
 ) -> None:
     one = render(tmp_path / "one", [VERSION], layout)
     render(tmp_path / "two", [VERSION], layout)
-    two = add_version(tmp_path / "two", SECOND, layout)
+    two = add_version(tmp_path / "two", SECOND)
     verdict = vespa_judge.package(two, previous=one)
     assert_clean(verdict, two)
     assert verdict.actions == ()
     assert check_change(one, two) == []
 
     render(tmp_path / "three", [VERSION, SECOND], layout)
-    three = drop_version(tmp_path / "three", VERSION.document_type, layout, today().date())
+    three = drop_version(tmp_path / "three", VERSION.document_type, today().date())
     verdict = vespa_judge.package(three, previous=two)
     assert_clean(verdict, three)
     assert verdict.actions == ()
     assert check_change(two, three) == []
     assert read_versions(tmp_path / "three") == [SECOND]
+    assert read_layout(tmp_path / "three") == layout
 
     # The override is gone with the next change: what it allowed must not stay allowed.
-    four = add_version(tmp_path / "three", VERSION, layout)
+    four = add_version(tmp_path / "three", VERSION)
     assert not (four / "validation-overrides.xml").exists()
     assert_clean(vespa_judge.package(four, previous=two), four)
 
@@ -117,9 +122,9 @@ def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
     with pytest.raises(VersionError, match="make a new version"):
         add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout.dev())
     with pytest.raises(VersionError, match="the only version"):
-        drop_version(tmp_path, VERSION.document_type, Layout.dev(), today().date())
+        drop_version(tmp_path, VERSION.document_type, today().date())
     with pytest.raises(VersionError, match="no document type"):
-        drop_version(tmp_path, "item_nope", Layout.dev(), today().date())
+        drop_version(tmp_path, "item_nope", today().date())
     (tmp_path / "versions" / "item_broken.json").write_text("{}")
     with pytest.raises(VersionError, match="item_broken"):
         read_versions(tmp_path)
@@ -134,6 +139,7 @@ def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
         ({"groups": [["a", "b"], ["a", "c"]]}, "twice"),
         ({"feed": "f1"}, "list of host names"),
         ({"nodes": ["a"]}, "unknown key 'nodes'"),
+        ({"tls": "on"}, "needs key"),
     ],
 )
 def test_layouts_are_checked(roles: dict[str, object], words: str, tmp_path: Path) -> None:

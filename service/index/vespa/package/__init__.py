@@ -4,12 +4,19 @@ A folder holds the package and, beside it, what the client must know of each ver
 
     <folder>/application/    deployed: services.xml, hosts.xml, schemas/, search/query-profiles/
     <folder>/versions/       not deployed: <document type>.json
+    <folder>/layout.toml     not deployed: the hosts that it was rendered for
 
 A new bundle version is a new document type (blue and green side by side), never a changed field.
 """
 
-from service.index.vespa.package.layout import Layout, LayoutError
-from service.index.vespa.package.render import add_version, application_folder, drop_version, render
+from service.index.vespa.package.layout import Layout, LayoutError, Tls
+from service.index.vespa.package.render import (
+    add_version,
+    application_folder,
+    drop_version,
+    read_layout,
+    render,
+)
 from service.index.vespa.package.rules import Problem, check_change, check_package
 from service.index.vespa.package.versions import Version, VersionError, read_versions
 
@@ -17,6 +24,7 @@ __all__ = [
     "Layout",
     "LayoutError",
     "Problem",
+    "Tls",
     "Version",
     "VersionError",
     "add_version",
@@ -24,6 +32,7 @@ __all__ = [
     "check_change",
     "check_package",
     "drop_version",
+    "read_layout",
     "read_versions",
     "render",
 ]

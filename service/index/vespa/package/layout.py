@@ -1,19 +1,24 @@
 """Which hosts do what: one node for development, or a production cluster.
 
-A production layout is a TOML file::
+A layout is a TOML file; one that names no hosts is the development layout::
 
     config = ["c1.example", "c2.example", "c3.example"]   # three, or one: an odd number
     query  = ["q1.example", "q2.example"]
     feed   = ["f1.example"]
     groups = [["a1.example", "a2.example"], ["b1.example", "b2.example"]]
     port   = 8080                                         # optional
+    [tls]                                                 # optional: clients must show a certificate
+    key = "/etc/vespa/key.pem"                            # paths on the container hosts
+    certificate = "/etc/vespa/certificate.pem"
+    ca = "/etc/vespa/ca.pem"
 """
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 DEFAULT_PORT = 8080
@@ -21,6 +26,15 @@ DEFAULT_PORT = 8080
 
 class LayoutError(ValueError):
     """A layout that cannot be rendered; the message says what was found and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files on the container hosts; clients must show a certificate that ``ca`` signed."""
+
+    key: str
+    certificate: str
+    ca: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,8 @@ class Layout:
     groups: tuple[tuple[str, ...], ...] = ()
     #: Of the HTTP servers for queries and feed.
     port: int = DEFAULT_PORT
+    #: Of the same servers; None for plain HTTP, which is for networks that nobody else is on.
+    tls: Tls | None = None
 
     @classmethod
     def dev(cls, port: int = DEFAULT_PORT) -> Layout:
@@ -49,6 +65,7 @@ class Layout:
         feed: tuple[str, ...],
         groups: tuple[tuple[str, ...], ...],
         port: int = DEFAULT_PORT,
+        tls: Tls | None = None,
     ) -> Layout:
         """A cluster.
 
@@ -67,11 +84,11 @@ class Layout:
         content = [host for group in groups for host in group]
         if len(set(content)) < len(content):
             raise LayoutError("groups: a host stands twice, each once was expected")
-        return cls(config=config, query=query, feed=feed, groups=groups, port=port)
+        return cls(config=config, query=query, feed=feed, groups=groups, port=port, tls=tls)
 
     @classmethod
     def read(cls, path: Path) -> Layout:
-        """A production layout from a TOML file, see the module.
+        """A layout from a TOML file, see the module.
 
         Raises:
             LayoutError: not TOML, an unknown or missing key, a wrong type, or as `production`.
@@ -80,10 +97,12 @@ class Layout:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise LayoutError(f"{path}: {error}") from error
-        unknown = raw.keys() - {"config", "query", "feed", "groups", "port"}
+        unknown = raw.keys() - {"config", "query", "feed", "groups", "port", "tls"}
         if unknown:
             raise LayoutError(f"{path}: unknown key {sorted(unknown)[0]!r}")
         port = raw.get("port", DEFAULT_PORT)
+        if not raw.keys() & {"config", "query", "feed", "groups", "tls"} and isinstance(port, int):
+            return cls.dev(port)
         groups = raw.get("groups", [])
         if not isinstance(port, int) or not isinstance(groups, list):
             raise LayoutError(f"{path}: port must be a whole number and groups a list of lists of hosts")
@@ -93,12 +112,24 @@ class Layout:
             feed=_hosts(path, "feed", raw.get("feed")),
             groups=tuple(_hosts(path, "groups", group) for group in groups),
             port=port,
+            tls=_tls(path, raw.get("tls")),
         )
 
     @property
     def is_dev(self) -> bool:
         """Whether everything stands on one node."""
         return not self.groups
+
+    def to_toml(self) -> str:
+        """The file that `read` reads."""
+        lines = [f"port = {self.port}"]
+        if not self.is_dev:
+            # A list of strings is written in JSON as in TOML.
+            roles = ("config", "query", "feed", "groups")
+            lines += [f"{role} = {json.dumps(getattr(self, role))}" for role in roles]
+        if self.tls is not None:
+            lines += ["[tls]", *(f"{file} = {json.dumps(path)}" for file, path in asdict(self.tls).items())]
+        return "\n".join(lines) + "\n"
 
     def aliases(self) -> Iterator[tuple[str, list[str]]]:
         """Hosts in a stable order, each with the aliases that services.xml knows it by."""
@@ -121,3 +152,13 @@ def _hosts(path: Path, role: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(host, str) and host for host in value):
         raise LayoutError(f"{path}: {role} must be a list of host names, found {value!r}")
     return tuple(value)
+
+
+def _tls(path: Path, value: object) -> Tls | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or value.keys() != {"key", "certificate", "ca"}:
+        raise LayoutError(f"{path}: [tls] needs key, certificate and ca, found {value!r}")
+    if not all(isinstance(file, str) and file.startswith("/") for file in value.values()):
+        raise LayoutError(f"{path}: [tls] names files by their absolute paths on the hosts")
+    return Tls(**value)

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from service.index.port import AttributeKind
 from service.index.vespa import names
-from service.index.vespa.package.layout import Layout
+from service.index.vespa.package.layout import Layout, Tls
 from service.index.vespa.package.templates import read_template, templates
 from service.index.vespa.package.versions import (
     Version,
@@ -22,6 +22,8 @@ from service.index.vespa.package.versions import (
 )
 
 APPLICATION: Final = "application"
+#: Kept beside the package, so that a version is never added or dropped with other hosts by accident.
+LAYOUT: Final = "layout.toml"
 
 #: Options of a field beside its type. Strings come casefolded from feed and query alike, so they are
 #: compared as they are; a hash dictionary serves equality in less memory than a B-tree and needs ``cased``.
@@ -82,27 +84,53 @@ def render(
         if today is None:
             raise ValueError("today is needed to date the overrides of dropped types")
         (target / "validation-overrides.xml").write_text(_overrides(today), encoding="utf-8")
+    (folder / LAYOUT).write_text(layout.to_toml(), encoding="utf-8")
     write_versions(folder, versions)
     return target
 
 
-def add_version(folder: Path, version: Version, layout: Layout) -> Path:
+def add_version(folder: Path, version: Version, layout: Layout | None = None) -> Path:
     """Render the package with one more version beside those that are there.
+
+    Args:
+        folder: see the package's docstring; may be new.
+        version: what to add; adding it again changes nothing.
+        layout: hosts; those that the package has where none is given.
 
     Raises:
         VersionError: the same document type with other content, or a damaged version file.
+        LayoutError: the layout that the package has cannot be read.
     """
-    return render(folder, with_version(read_versions(folder), version), layout)
+    return render(folder, with_version(read_versions(folder), version), layout or read_layout(folder))
 
 
-def drop_version(folder: Path, document_type: str, layout: Layout, today: datetime.date) -> Path:
+def drop_version(
+    folder: Path, document_type: str, today: datetime.date, layout: Layout | None = None
+) -> Path:
     """Render the package without a version, with the override that lets Vespa drop its documents.
+
+    Args:
+        folder: see the package's docstring.
+        document_type: what to drop.
+        today: the override holds for a week from then.
+        layout: hosts; those that the package has where none is given.
 
     Raises:
         VersionError: it is not there, or it is the last one.
+        LayoutError: the layout that the package has cannot be read.
     """
     left = without_version(read_versions(folder), document_type)
-    return render(folder, left, layout, dropped=(document_type,), today=today)
+    return render(folder, left, layout or read_layout(folder), dropped=(document_type,), today=today)
+
+
+def read_layout(folder: Path) -> Layout:
+    """The layout that a package was rendered with; development where it is new.
+
+    Raises:
+        LayoutError: a damaged file.
+    """
+    path = folder / LAYOUT
+    return Layout.read(path) if path.exists() else Layout.dev()
 
 
 def _schema(version: Version) -> str:
@@ -140,6 +168,7 @@ def _services(versions: list[Version], layout: Layout) -> str:
     return read_template("services-production.xml").substitute(
         documents=documents,
         port=layout.port,
+        ssl=_ssl(layout.tls),
         configservers=_numbered("configserver", "config", len(layout.config)),
         controllers=_numbered("cluster-controller", "config", len(layout.config)),
         query=_numbered("node", "query", len(layout.query)),
@@ -148,6 +177,15 @@ def _services(versions: list[Version], layout: Layout) -> str:
         partitions="1|" * (len(layout.groups) - 1) + "*",
         groups="\n".join(groups),
     )
+
+
+def _ssl(tls: Tls | None) -> str:
+    if tls is None:
+        return ""
+    files = {"private-key-file": tls.key, "certificate-file": tls.certificate, "ca-certificates-file": tls.ca}
+    lines = [f"          <{name}>{escape(path)}</{name}>" for name, path in files.items()]
+    lines.append("          <client-authentication>need</client-authentication>")
+    return "\n        <ssl>\n" + "\n".join(lines) + "\n        </ssl>"
 
 
 def _numbered(element: str, role: str, count: int) -> str:
