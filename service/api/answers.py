@@ -6,8 +6,7 @@ from typing import Any
 
 from service.api.prepare import Prepared
 from service.recall.explain import explain
-from service.recall.merge import Merged
-from service.recall.outcome import Candidate, RouteOutcome
+from service.recall.outcome import Item, RouteOutcome
 from service.recall.pipeline import RecallResult
 
 
@@ -18,7 +17,7 @@ def recall_answer(prepared: Prepared, result: RecallResult, request_id: str, too
         "model_version": prepared.lane.bundle_version,
         "index_version": prepared.lane.index.version,
         "variant": prepared.assignment.variants,
-        "items": [_item(item) for item in result.items],
+        "items": result.items,
         "routes": {name: route_answer(outcome) for name, outcome in result.routes.items()},
         "partial": result.partial,
         "degraded": result.degraded,
@@ -29,10 +28,11 @@ def recall_answer(prepared: Prepared, result: RecallResult, request_id: str, too
     return answer
 
 
-def similar_items(outcome: RouteOutcome) -> list[dict[str, Any]]:
+def similar_items(outcome: RouteOutcome) -> list[Item]:
     """The items of ``GET /items/{item_id}/similar``."""
     return [
-        {"item_id": c.item_id, "score": c.score, "sources": [_source("i2i", c)]} for c in outcome.candidates
+        {"item_id": item_id, "score": value, "sources": [source]}
+        for item_id, value, source in outcome.candidates
     ]
 
 
@@ -47,22 +47,3 @@ def route_answer(outcome: RouteOutcome) -> dict[str, Any]:
     if outcome.reason is not None:
         answer["reason"] = outcome.reason
     return answer
-
-
-def _item(item: Merged) -> dict[str, Any]:
-    return {
-        "item_id": item.item_id,
-        "score": round(item.score, 6),
-        "sources": [_source(route, candidate) for route, candidate in item.sources],
-    }
-
-
-def _source(route: str, candidate: Candidate) -> dict[str, Any]:
-    if candidate.trigger is None:
-        return {"route": route, "rank": candidate.rank, "score": candidate.score}
-    return {
-        "route": route,
-        "trigger": candidate.trigger,
-        "rank": candidate.rank,
-        "score": candidate.score,
-    }

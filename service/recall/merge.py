@@ -7,20 +7,14 @@ that several routes are merged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
-from service.recall.outcome import Candidate
+from service.recall.outcome import Candidate, Item
 from service.settings import MergeMethod
 
-
-@dataclass(slots=True)
-class Merged:
-    """An item of the answer; ``sources`` pairs each route with how it found the item."""
-
-    item_id: str
-    score: float
-    sources: list[tuple[str, Candidate]] = field(default_factory=list)
+_ID = itemgetter("item_id")
+_SCORE = itemgetter("score")
 
 
 def merge(
@@ -30,7 +24,7 @@ def merge(
     shares: Mapping[str, float],
     method: MergeMethod,
     rrf_k: int,
-) -> list[Merged]:
+) -> list[Item]:
     """At most ``k`` items, best first; equal scores in the order of their ids.
 
     Args:
@@ -40,48 +34,62 @@ def merge(
         method: how an item's sources become its score.
         rrf_k: constant of ``rrf``.
     """
-    items: dict[str, Merged] = {}
-    order: dict[str, list[Merged]] = {}
-    for route, candidates in routes.items():
-        seen: dict[str, Merged] = {}
-        for candidate in candidates:
-            item_id = candidate.item_id
-            item = items.get(item_id)
-            if item is None:
-                item = items[item_id] = Merged(item_id, 0.0 if method == "rrf" else candidate.value)
-            item.sources.append((route, candidate))
-            if item_id not in seen:
-                seen[item_id] = item
-                if method == "rrf":
-                    item.score += 1.0 / (rrf_k + len(seen))
-            if method == "score" and candidate.value > item.score:
-                item.score = candidate.value
-        order[route] = list(seen.values())
-    ranked = sorted(items.values(), key=_best_first)
+    items: dict[str, Item] = {}
+    order = {name: _gather(items, candidates) for name, candidates in routes.items()}
+    if method == "rrf":
+        _reciprocal_ranks(order, rrf_k)
+    ranked = _best_first(items.values())
     if len(ranked) <= k:
         return ranked
     chosen = _quotas(order, k, shares)
     for item in ranked:
         if len(chosen) >= k:
             break
-        chosen.setdefault(item.item_id, item)
-    return sorted(chosen.values(), key=_best_first)
+        chosen.setdefault(item["item_id"], item)
+    return _best_first(chosen.values())
 
 
-def _quotas(order: Mapping[str, list[Merged]], k: int, shares: Mapping[str, float]) -> dict[str, Merged]:
+def _gather(items: dict[str, Item], candidates: Sequence[Candidate]) -> list[Item]:
+    """Add a route's candidates to the items, at their best value; the route's own items in its order."""
+    order: dict[str, Item] = {}
+    for item_id, value, source in candidates:
+        item = items.get(item_id)
+        if item is None:
+            order[item_id] = items[item_id] = {"item_id": item_id, "score": value, "sources": [source]}
+            continue
+        item["sources"].append(source)
+        if value > item["score"]:
+            item["score"] = value
+        order.setdefault(item_id, item)
+    return list(order.values())
+
+
+def _reciprocal_ranks(order: Mapping[str, list[Item]], rrf_k: int) -> None:
+    scores: dict[str, float] = {}
+    for items in order.values():
+        for rank, item in enumerate(items, start=1):
+            scores[item["item_id"]] = scores.get(item["item_id"], 0.0) + 1.0 / (rrf_k + rank)
+    for items in order.values():
+        for item in items:
+            item["score"] = round(scores[item["item_id"]], 6)
+
+
+def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]) -> dict[str, Item]:
     """The items that fill every route's quota; an item that several routes found counts for each."""
-    chosen: dict[str, Merged] = {}
-    for route, ranked in order.items():
+    chosen: dict[str, Item] = {}
+    for route, items in order.items():
         quota = int(shares.get(route, 0.0) * k + 1e-9)
-        held = sum(1 for item in ranked if item.item_id in chosen)
-        for item in ranked:
-            if held >= quota or len(chosen) >= k:
+        missing = min(quota - sum(item["item_id"] in chosen for item in items), k - len(chosen))
+        for item in items:
+            if missing <= 0:
                 break
-            if item.item_id not in chosen:
-                chosen[item.item_id] = item
-                held += 1
+            if item["item_id"] not in chosen:
+                chosen[item["item_id"]] = item
+                missing -= 1
     return chosen
 
 
-def _best_first(item: Merged) -> tuple[float, str]:
-    return -item.score, item.item_id
+def _best_first(items: Iterable[Item]) -> list[Item]:
+    ranked = sorted(items, key=_ID)
+    ranked.sort(key=_SCORE, reverse=True)  # stable, also in reverse: equal scores stay in the order of ids
+    return ranked

@@ -23,8 +23,8 @@ from service.encode.picture import QueryPicture
 from service.errors import DeadlinePassed, FieldError, Unavailable
 from service.index.filters import Filter
 from service.index.port import IndexUnavailable, ItemFeatures, ItemIndex
-from service.recall.merge import Merged, merge
-from service.recall.outcome import RouteOutcome
+from service.recall.merge import merge
+from service.recall.outcome import Item, RouteOutcome
 from service.recall.routes import RouteRequest, Triggering, run_routes
 from service.settings import Recall
 
@@ -91,7 +91,7 @@ class Trace:
 class RecallResult:
     """Everything that an answer tells."""
 
-    items: Sequence[Merged]
+    items: Sequence[Item]
     routes: Mapping[str, RouteOutcome]
     degraded: Sequence[str]
     stages: list[tuple[str, float]]

@@ -19,7 +19,7 @@ from models.bundle.portrait import Behaviour
 from service.deadline import Deadline
 from service.index.filters import Filter
 from service.index.port import F32, IndexUnavailable, ItemIndex, Neighbours
-from service.recall.outcome import Candidate, RouteOutcome, RouteStatus
+from service.recall.outcome import Candidate, RouteOutcome, RouteStatus, Source
 from service.recall.triggers import Considered, Trigger, head_items, history_triggers, recent_items
 from service.settings import Recall
 
@@ -99,10 +99,11 @@ async def _q2i(index: ItemIndex, request: RouteRequest) -> RouteOutcome:
     found = await index.search(request.embedding[None], request.k, request.filters, request.deadline)
     scores = rounded(found[0].scores)
     candidates = [
-        Candidate(item_id, rank, score, score)
+        Candidate(item_id, score, {"route": "q2i", "rank": rank, "score": score})
         for rank, (item_id, score) in enumerate(zip(found[0].ids, scores, strict=True), start=1)
     ]
-    return RouteOutcome("ok", candidates, found[0].coverage, _ms(started), _shortfall(found))
+    coverage, reason = found[0].coverage, _shortfall(found)
+    return RouteOutcome("ok", candidates, len(candidates), coverage, _ms(started), reason)
 
 
 async def _i2i(
@@ -117,16 +118,9 @@ async def _i2i(
     vectors = np.stack([trigger.vector for trigger in triggers])
     found = await index.search(vectors, options.neighbours + 1, request.filters, request.deadline)
     coverage = min(near.coverage for near in found)
-    paths = [
-        (trigger, item_id, score)
-        for trigger, near in zip(triggers, found, strict=True)
-        for item_id, score in zip(near.ids, rounded(near.scores), strict=True)
-        if item_id != trigger.item_id
-    ]
-    relevance = await _relevance(index, request, [item_id for _, item_id, _ in paths])
-    limit = int(np.ceil(options.i2i_candidates * request.k))
-    candidates = _keep(paths, relevance, request, limit)
-    return RouteOutcome("ok", candidates, coverage, _ms(started), _shortfall(found))
+    relevance = await _relevance(index, request, found)
+    candidates, returned = _keep(triggers, found, relevance, request)
+    return RouteOutcome("ok", candidates, returned, coverage, _ms(started), _shortfall(found))
 
 
 async def _triggers(
@@ -149,40 +143,47 @@ async def _triggers(
     return triggering.triggers
 
 
-async def _relevance(index: ItemIndex, request: RouteRequest, ids: Sequence[str]) -> dict[str, float]:
-    """Cosine of each item to the query."""
+async def _relevance(
+    index: ItemIndex, request: RouteRequest, found: Sequence[Neighbours]
+) -> dict[str, float]:
+    """Cosine of each neighbour to the query."""
+    ids = list(dict.fromkeys(item_id for near in found for item_id in near.ids))
     if not ids:
         return {}
-    stored = await index.vectors(list(dict.fromkeys(ids)), request.deadline)
+    stored = await index.vectors(ids, request.deadline)
     return dict(zip(stored.ids, rounded(stored.vectors @ request.embedding), strict=True))
 
 
 def _keep(
-    paths: Sequence[tuple[Trigger, str, float]],
+    triggers: Sequence[Trigger],
+    found: Sequence[Neighbours],
     relevance: dict[str, float],
     request: RouteRequest,
-    limit: int,
-) -> list[Candidate]:
-    """The neighbours that pass the relevance floor, best first, of at most ``limit`` distinct items."""
-    floor = -1.0 if request.browse else request.options.relevance_floor
-    calibration = request.options.i2i_calibration
+) -> tuple[list[Candidate], int]:
+    """The neighbours that pass the relevance floor, best first, and of how many distinct items they are."""
+    options = request.options
+    floor = -1.0 if request.browse else options.relevance_floor
     candidates = []
-    rank, current = 0, ""
-    for trigger, item_id, score in paths:
-        rank = rank + 1 if trigger.item_id == current else 1
-        current = trigger.item_id
-        close = relevance.get(item_id)
-        if close is not None and close >= floor:
-            # An item is as good as its own closeness to the query, or as the path that led to it.
-            value = max(close, calibration * max(trigger.score, 0.0) * score)
-            candidates.append(Candidate(item_id, rank, score, value, trigger.item_id))
-    candidates.sort(key=lambda c: (-c.value, c.item_id))
-    kept: set[str] = set()
-    for candidate in candidates:
-        if len(kept) >= limit:
-            break
-        kept.add(candidate.item_id)
-    return [candidate for candidate in candidates if candidate.item_id in kept]
+    for trigger, near in zip(triggers, found, strict=True):
+        # An item is as good as its own closeness to the query, or as the path that led to it.
+        paths = rounded(near.scores * (options.i2i_calibration * max(trigger.score, 0.0)))
+        rank = 0
+        for item_id, score, path in zip(near.ids, rounded(near.scores), paths, strict=True):
+            if item_id == trigger.item_id:
+                continue
+            rank += 1
+            close = relevance.get(item_id, -2.0)
+            if close >= floor:
+                source: Source = {"route": "i2i", "trigger": trigger.item_id, "rank": rank, "score": score}
+                candidates.append(Candidate(item_id, max(close, path), source))
+    candidates.sort(key=_best_first)
+    limit = int(np.ceil(options.i2i_candidates * request.k))
+    kept = set(list(dict.fromkeys(candidate.item_id for candidate in candidates))[:limit])
+    return [candidate for candidate in candidates if candidate.item_id in kept], len(kept)
+
+
+def _best_first(candidate: Candidate) -> tuple[float, str, int]:
+    return -candidate.value, candidate.item_id, candidate.source["rank"]
 
 
 def rounded(scores: F32) -> list[float]:

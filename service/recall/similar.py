@@ -34,8 +34,9 @@ async def similar(
         raise Unavailable(f"the index gave no answer: {error.reason}") from error
     others = [pair for pair in zip(found.ids, rounded(found.scores), strict=True) if pair[0] != item_id][:k]
     candidates = [
-        Candidate(other, rank, score, score, item_id) for rank, (other, score) in enumerate(others, start=1)
+        Candidate(other, score, {"route": "i2i", "trigger": item_id, "rank": rank, "score": score})
+        for rank, (other, score) in enumerate(others, start=1)
     ]
     reason = ", ".join(found.degraded) or None
     took = (time.perf_counter() - started) * 1000
-    return RouteOutcome("ok", candidates, found.coverage, took, reason)
+    return RouteOutcome("ok", candidates, len(candidates), found.coverage, took, reason)

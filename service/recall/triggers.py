@@ -76,4 +76,4 @@ def history_triggers(
 
 def head_items(head: Sequence[Candidate], options: Recall) -> dict[str, float]:
     """Items at the head of Q2I that serve as triggers, with their cosine to the query."""
-    return {c.item_id: c.score for c in head[: options.head_triggers] if c.score >= options.trigger_floor}
+    return {c.item_id: c.value for c in head[: options.head_triggers] if c.value >= options.trigger_floor}

@@ -56,6 +56,9 @@ def test_an_unknown_history_gives_no_triggers() -> None:
 
 
 def test_the_head_of_q2i_triggers_when_close_enough() -> None:
-    head = [Candidate(f"i{n}", n, 0.9 - n / 5, 0.0) for n in range(1, 5)]
+    head = [
+        Candidate(f"i{n}", 0.9 - n / 5, {"route": "q2i", "rank": n, "score": 0.9 - n / 5})
+        for n in range(1, 5)
+    ]
     assert list(head_items(head, Recall(head_triggers=3, trigger_floor=0.4))) == ["i1", "i2"]
     assert head_items(head, Recall(head_triggers=0)) == {}
