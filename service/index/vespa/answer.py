@@ -106,8 +106,9 @@ def neighbours(answer: Answer) -> Neighbours:
     Raises:
         BadAnswer: a hit without its fields, or a closeness that cannot be.
     """
+    key = names.ITEM_ID
     try:
-        ids = [hit["fields"][names.ITEM_ID] for hit in answer.hits]
+        ids = [hit["fields"][key] for hit in answer.hits]
         closeness = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise BadAnswer("a hit without its fields") from error

@@ -94,7 +94,9 @@ class VespaIndex:
         count = len(vectors)
         if k <= 0 or count == 0:
             return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in range(count)]
-        if 2 <= count <= names.MAX_LABELS and k * count <= self._settings.query.max_hits:
+        if count == 1:
+            return [await self._search_one(vectors[0], k, filters, deadline)]
+        if count <= names.MAX_LABELS and k * count <= self._settings.query.max_hits:
             return await self._search_labelled(vectors, k, filters, deadline)
         return await _all([self._search_one(row, k, filters, deadline) for row in vectors])
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from service.index.vespa.errors import (
     BadAnswer,
@@ -111,7 +112,7 @@ class AiohttpTransport:
             async with (
                 asyncio.timeout(budget),
                 self._session.request(
-                    method, url, data=body, headers=headers, allow_redirects=False
+                    method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 return Reply(response.status, await response.read(), response.headers)

@@ -1,0 +1,91 @@
+"""What every benchmark hands in: claims with their goals, all runs, and the machine they ran on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One measured claim. ``goal`` says in words what was to be reached, as ``>= 2`` or ``<= 10 ms``."""
+
+    name: str
+    value: float
+    goal: str
+    holds: bool
+
+    @classmethod
+    def at_least(cls, name: str, value: float, goal: float, unit: str = "") -> Claim:
+        """A claim that holds from ``goal`` up."""
+        return cls(name, round(float(value), 4), f">= {goal:g}{unit and ' ' + unit}", value >= goal)
+
+    @classmethod
+    def at_most(cls, name: str, value: float, goal: float, unit: str = "") -> Claim:
+        """A claim that holds from ``goal`` down."""
+        return cls(name, round(float(value), 4), f"<= {goal:g}{unit and ' ' + unit}", value <= goal)
+
+
+def arguments(description: str, extend: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> argparse.Namespace:
+    """The command line that all benchmarks share: ``--quick``, ``--json FILE`` and what ``extend`` adds."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs; shows that it works")
+    parser.add_argument("--json", type=Path, help="write claims, runs and machine to this file")
+    for name, options in extend:
+        parser.add_argument(name, **options)
+    return parser.parse_args()
+
+
+def machine() -> dict[str, Any]:
+    """Facts about the machine that the figures depend on."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu": _cpu_model(),
+        "cores": usable,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        #: How busy the machine was with other work: above `cores` the figures are too low.
+        "load_1m": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def finish(
+    claims: Sequence[Claim],
+    runs: Mapping[str, Any] | Sequence[Any],
+    target: Path | None,
+    *,
+    setting: Literal["quick", "full"] = "full",
+) -> int:
+    """Print the claims as a table, write the report, and return the exit status: 0 when all claims hold."""
+    width = max((len(claim.name) for claim in claims), default=0)
+    for claim in claims:
+        verdict = "ok" if claim.holds else "MISSED"
+        print(f"{claim.name:<{width}}  {claim.value:>12g}  {claim.goal:<12}  {verdict}")
+    if target is not None:
+        report = {
+            "claims": [asdict(claim) for claim in claims],
+            "runs": runs,
+            "machine": machine(),
+            "setting": setting,
+        }
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"written to {target}", file=sys.stderr)
+    return 0 if all(claim.holds for claim in claims) else 1
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
