@@ -47,7 +47,7 @@ async def get_version(request: Request) -> Response:
         stacks[arm] = {
             "bundle": stack.bundle.version,
             "index": index,
-            "precisions": dict(stack.precisions),
+            "precisions": {str(role): precision for role, precision in stack.precisions.items()},
             "providers": stack.encoder.providers,
         }
     answer = {
