@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -102,8 +104,6 @@ async def test_an_encoder_that_is_too_slow_is_504_and_its_work_is_dropped(start:
         batches.append(len(jobs))
         hold.wait(30)
         return real(jobs)
-
-    import threading
 
     hold = threading.Event()
     encoder.texts._work = slow
@@ -254,11 +254,25 @@ def test_a_client_that_leaves_cancels_its_work(demo: Demo) -> None:
             assert "mrse_cancelled_total 1.0" in client.get("/metrics").text
 
 
+def test_a_body_that_dribbles_in_is_408_and_one_that_breaks_off_harms_nobody(demo: Demo) -> None:
+    index = memory_index(demo.bundle)
+    settings = make_settings(None, None, limits={"body_timeout_s": 0.1})
+    head = b"POST /recall HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    with serving(settings, stub_loader(demo.bundle, index)) as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(address) as slow:
+            slow.sendall(head + b'{"query": ')
+            assert slow.recv(65_536).startswith(b"HTTP/1.1 408")
+        with socket.create_connection(address) as broken:
+            broken.sendall(head + b'{"query": ')
+        with httpx.Client(base_url=server.url) as client:
+            assert client.post("/recall", json={"query": "shoes"}).status_code == 200
+        assert server.runtime.admission.in_flight == 0
+
+
 def test_a_server_that_stops_lets_running_requests_finish(demo: Demo) -> None:
     index = memory_index(demo.bundle)
     index.delay_s = 0.5
-    import threading
-
     answers: list[int] = []
     with serving(make_settings(None, None), stub_loader(demo.bundle, index)) as server:
 
