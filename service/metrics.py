@@ -49,6 +49,8 @@ class Metrics:
         self._stages = {name: stage.labels(name) for name in STAGES}
         cache = self._counter("cache_lookups", "Query experts by the tier that had them.", ["tier"])
         self._cache = {tier: cache.labels(tier) for tier in ("l1", "redis", "miss")}
+        portraits = self._counter("portrait_lookups", "Stored portraits looked for.", ["found"])
+        self._portraits = {True: portraits.labels("yes"), False: portraits.labels("no")}
         redis = self._counter("redis_events", "What happened to calls to Redis.", ["event"])
         self._redis = {e: redis.labels(e) for e in ("timeout", "error", "open", "dropped", "written")}
         degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
@@ -93,6 +95,10 @@ class Metrics:
     def cache(self, tier: str) -> None:
         """Count a lookup of query experts."""
         self._cache[tier].inc()
+
+    def portrait(self, found: bool) -> None:
+        """Count a lookup of a stored portrait."""
+        self._portraits[found].inc()
 
     def redis(self, event: str) -> None:
         """Count what happened to a call to Redis."""

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from service.admission import Admission, Pressure
 from service.cache.breaker import Breaker
-from service.cache.codec import F16, FeatureCodec
+from service.cache.codec import F16, FeatureCodec, PortraitCodec
 from service.cache.features import CachedFeatures
 from service.cache.l1 import LruCache
+from service.cache.portraits import StoredPortraits
 from service.cache.redis import RedisCache, SharedCache
 from service.cache.tiers import TieredCache
 from service.deadline import Clock, Deadline
@@ -120,7 +121,15 @@ class Runtime:
             TieredCache(codec, l1, self._shared, self.metrics.cache),
             stack.index,
             features,
+            self._portraits(stack),
         )
+
+    def _portraits(self, stack: Stack) -> StoredPortraits | None:
+        if self._shared is None:
+            return None
+        dimensions = stack.bundle.manifest.dimensions
+        codec = PortraitCodec(len(dimensions.experts), dimensions.expert_dim)
+        return StoredPortraits(stack.bundle.version, codec, self._shared, self.metrics.portrait)
 
     def _note_progress(self, step: str) -> None:
         self.progress = step

@@ -38,7 +38,7 @@ class Prepared:
         request = self.request
         picture = None if request.picture is None else await _picture(request.picture, limits, deadline)
         history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
-        return RecallQuery(request.query, history, request.k, self.filters, picture)
+        return RecallQuery(request.query, history, request.k, self.filters, picture, request.user_id)
 
 
 def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None) -> Prepared:
@@ -47,7 +47,8 @@ def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experimen
     Raises:
         FieldError: nothing to search by, k above the limit, or a filter that the index cannot answer.
     """
-    if not request.history and request.picture is None and not normalise(request.query):
+    stored = request.user_id is not None and runtime.settings.redis.url is not None
+    if not (request.history or stored or request.picture is not None or normalise(request.query)):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     check_k(request.k, runtime.settings.limits)
     assignment = runtime.experiments.assign(request.user_id or request_id, experiment)

@@ -37,7 +37,9 @@ class RecallRequest(_Strict):
 
     query: str = Field(default="", max_length=512, description="May be empty with a history or a picture.")
     user_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        default=None, description="Keeps a user in the same variant of each experiment."
+        default=None,
+        description="Keeps a user in the same variant of each experiment. Without a history, the one that "
+        "`mrse produce` stored for the user is used.",
     )
     history: list[HistoryEntry] = Field(default=[], max_length=200, description="In any order.")
     k: int = Field(default=200, ge=1, le=MAX_K, description="Items wanted.")

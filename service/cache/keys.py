@@ -33,6 +33,11 @@ def item_key(bundle_version: str, item_id: str) -> str:
     return f"{PREFIX}:{bundle_version}:i:{item_id}"
 
 
+def user_key(bundle_version: str, user_id: str) -> str:
+    """Key of a user's `service.cache.codec.StoredPortrait`."""
+    return f"{PREFIX}:{bundle_version}:u:{user_id}"
+
+
 def picture_digest(data: bytes) -> bytes:
     """Digest of a picture's file."""
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()

@@ -16,7 +16,11 @@ def explain(result: RecallResult) -> dict[str, Any]:
         "query": normalise(trace.query.query),
         "cache": trace.tier,
         "gate": dict(zip(trace.lane.experts, [round(weight, 4) for weight in gate], strict=True)),
-        "portrait": {"used": list(trace.portrait.used), "unknown": list(trace.portrait.unknown)},
+        "portrait": {
+            "used": list(trace.portrait.used),
+            "unknown": list(trace.portrait.unknown),
+            "stored": trace.portrait.stored,
+        },
         "triggers": [
             {"item_id": trigger.item_id, "origin": trigger.origin, "score": round(trigger.score, 4)}
             for trigger in trace.triggering.triggers

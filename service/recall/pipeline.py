@@ -8,23 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
-from models.bundle import Behaviour, PictureError, PortraitBatch, build_portraits
+from models.bundle import Behaviour, PictureError
 from models.bundle.portrait import recent
 from models.bundle.text import normalise
 from service.admission import Pressure
-from service.cache.codec import F16
+from service.cache.codec import F16, StoredPortrait
 from service.cache.keys import query_key
+from service.cache.portraits import StoredPortraits
 from service.cache.tiers import EmbeddingCache, Tier
 from service.deadline import Deadline
 from service.encode.encoder import Fused, QueryEncoder
 from service.encode.picture import QueryPicture
 from service.errors import DeadlinePassed, FieldError, Unavailable
 from service.index.filters import Filter
-from service.index.port import IndexUnavailable, ItemFeatures, ItemIndex
+from service.index.port import ItemFeatures, ItemIndex
 from service.recall.merge import merge
 from service.recall.outcome import Item, RouteOutcome
+from service.recall.portrait import Portrait, portrait_of, stored_portrait
 from service.recall.routes import RouteRequest, Triggering, run_routes
 from service.settings import Recall
 
@@ -46,6 +46,13 @@ class Lane:
     cache: EmbeddingCache
     index: ItemIndex
     features: ItemFeatures
+    #: Portraits stored ahead of the requests; None without a shared cache.
+    portraits: StoredPortraits | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(3, d)`` of one item's features."""
+        return len(self.experts), self.expert_dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +64,17 @@ class RecallQuery:
     k: int
     filters: Filter | None
     picture: QueryPicture | None = None
+    user_id: str | None = None
+
+    @property
+    def by_user_alone(self) -> bool:
+        """Whether the history is to be the one that is stored for the user."""
+        return self.user_id is not None and not self.history
 
     @property
     def browse(self) -> bool:
         """Whether there is no query of words or picture, only a history."""
         return self.picture is None and not normalise(self.query)
-
-
-@dataclass(frozen=True, slots=True)
-class Portrait:
-    """The user's history as the fusion reads it, and the items of it that were known or not."""
-
-    batch: PortraitBatch
-    used: Sequence[str] = ()
-    unknown: Sequence[str] = ()
-    degraded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +154,36 @@ async def recall(
         FieldError: the picture is damaged.
     """
     stages = _Stages()
-    degraded = _shed(query, options, pressure)
+    degraded = _shed(lane, query, options, pressure)
     history = [] if "no_portrait" in degraded else recent(query.history, lane.history)
+    # Begun in the same turn as the read of the experts, so that one MGET fetches both.
+    reading = _reading(lane, query, degraded, deadline)
     try:
         async with asyncio.timeout(deadline.remaining()):
             experts, tier = await _experts(lane, query, deadline)
             stages.mark("cache" if tier == "l1" else "encode")
-            portrait = await _portrait(lane, history, now(), deadline)
+            if reading is None:
+                portrait = await portrait_of(history, lane.features, now(), deadline, lane.shape)
+            else:
+                portrait = stored_portrait(await reading, lane.history, now(), lane.shape)
             stages.mark("features")
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
+    finally:
+        if reading is not None:
+            reading.cancel()  # does nothing to one that is done
     fused = lane.encoder.fuse(experts, portrait.batch)
     stages.mark("fusion")
     k = max(1, int(query.k * pressure.k_share))
     request = RouteRequest(
-        fused.embedding, k, query.filters, history, now(), deadline.earlier(reserve_s), options, query.browse
+        fused.embedding,
+        k,
+        query.filters,
+        portrait.history,
+        now(),
+        deadline.earlier(reserve_s),
+        options,
+        query.browse,
     )
     outcomes, triggering = await _routes(lane, request, pressure, portrait)
     _raise_if_unanswered(outcomes)
@@ -186,14 +204,15 @@ async def recall(
     return RecallResult(items, outcomes, degraded, stages.seconds, trace)
 
 
-def _shed(query: RecallQuery, options: Recall, pressure: Pressure) -> list[str]:
+def _shed(lane: Lane, query: RecallQuery, options: Recall, pressure: Pressure) -> list[str]:
     """What this request does without."""
     shed = []
     if pressure.no_i2i and options.i2i_enabled:
         shed.append("no_i2i")
     if int(query.k * pressure.k_share) < query.k:
         shed.append("fewer_candidates")
-    if pressure.no_portrait and query.history and not query.browse:  # a browse has nothing but its history
+    personal = query.history or (lane.portraits is not None and query.by_user_alone)
+    if pressure.no_portrait and personal and not query.browse:  # a browse has nothing but its history
         shed.append("no_portrait")
     return shed
 
@@ -217,23 +236,13 @@ async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[
         raise FieldError("picture", str(error)) from error
 
 
-async def _portrait(lane: Lane, history: list[Behaviour], now: datetime, deadline: Deadline) -> Portrait:
-    ids = list(dict.fromkeys(behaviour.item_id for behaviour in history))
-    known: list[str] = []
-    features: F16 = np.zeros((0, len(lane.experts), lane.expert_dim), np.float16)
-    degraded: str | None = None
-    if ids:
-        try:
-            known, features = await lane.features.features(ids, deadline)
-            degraded = None if known else "history_unknown"
-        except IndexUnavailable:
-            degraded = "history_unavailable"
-    rows = {item_id: row for row, item_id in enumerate(known)}
-    used = [behaviour for behaviour in history if behaviour.item_id in rows]
-    aligned = features[[rows[behaviour.item_id] for behaviour in used]]
-    batch = build_portraits([used], [aligned], [now], expert_dim=lane.expert_dim, experts=len(lane.experts))
-    unknown = [item_id for item_id in ids if item_id not in rows]
-    return Portrait(batch, [behaviour.item_id for behaviour in used], unknown, degraded)
+def _reading(
+    lane: Lane, query: RecallQuery, shed: Sequence[str], deadline: Deadline
+) -> asyncio.Task[StoredPortrait | None] | None:
+    """The read of the user's stored portrait, begun; None where there is none to read."""
+    if lane.portraits is None or not query.by_user_alone or query.user_id is None or "no_portrait" in shed:
+        return None
+    return asyncio.create_task(lane.portraits.of(query.user_id, deadline))
 
 
 def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:

@@ -52,7 +52,7 @@ def test_both_routes_answer_and_keep_their_sources(client: httpx.Client) -> None
     both = [item for item in answer.items if {s.route for s in item.sources} == {"q2i", "i2i"}]
     assert both, "an item that both routes found keeps both sources"
     assert answer.explain is not None
-    assert answer.explain["portrait"] == {"used": ["i12"], "unknown": []}
+    assert answer.explain["portrait"] == {"used": ["i12"], "unknown": [], "stored": False}
 
 
 def test_without_history_the_head_of_q2i_triggers(client: httpx.Client) -> None:
