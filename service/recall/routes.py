@@ -118,7 +118,9 @@ async def _i2i(
     vectors = np.stack([trigger.vector for trigger in triggers])
     found = await index.search(vectors, options.neighbours + 1, request.filters, request.deadline)
     coverage = min(near.coverage for near in found)
-    relevance = await _relevance(index, request, found)
+    # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
+    scored = {c.item_id: c.value for c in q2i.result().candidates} if triggers[0].origin == "head" else {}
+    relevance = await _relevance(index, request, found, scored)
     candidates, returned = _keep(triggers, found, relevance, request)
     return RouteOutcome("ok", candidates, returned, coverage, _ms(started), _shortfall(found))
 
@@ -144,14 +146,14 @@ async def _triggers(
 
 
 async def _relevance(
-    index: ItemIndex, request: RouteRequest, found: Sequence[Neighbours]
+    index: ItemIndex, request: RouteRequest, found: Sequence[Neighbours], scored: dict[str, float]
 ) -> dict[str, float]:
-    """Cosine of each neighbour to the query."""
-    ids = list(dict.fromkeys(item_id for near in found for item_id in near.ids))
+    """Cosine of each neighbour to the query, of those in ``scored`` as it stands there."""
+    ids = list(dict.fromkeys(item_id for near in found for item_id in near.ids if item_id not in scored))
     if not ids:
-        return {}
+        return scored
     stored = await index.vectors(ids, request.deadline)
-    return dict(zip(stored.ids, rounded(stored.vectors @ request.embedding), strict=True))
+    return scored | dict(zip(stored.ids, rounded(stored.vectors @ request.embedding), strict=True))
 
 
 def _keep(
