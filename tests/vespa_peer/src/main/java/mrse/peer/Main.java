@@ -19,13 +19,19 @@ public final class Main {
         PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
         System.setOut(System.err);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        switch (arguments.length == 0 ? "" : arguments[0]) {
-            case "judge" -> new Judge().serve(in, out);
-            case "serve" -> Server.run(options(arguments), in, out);
-            default -> throw new IllegalArgumentException("usage: judge | serve package=DIR [nodes=1] [groups=1] [port=0]");
+        int status = 0;
+        try {
+            switch (arguments.length == 0 ? "" : arguments[0]) {
+                case "judge" -> new Judge().serve(in, out);
+                case "serve" -> Server.run(options(arguments), in, out);
+                default -> throw new IllegalArgumentException("usage: judge | serve package=DIR [nodes=1] [groups=1] [port=0]");
+            }
+        } catch (Exception | Error error) {
+            error.printStackTrace();
+            status = 1;
         }
         out.flush();
-        System.exit(0); // Vespa leaves threads behind that are no daemons.
+        System.exit(status); // Vespa leaves threads behind that are no daemons.
     }
 
     private static Map<String, String> options(String[] arguments) {
