@@ -298,9 +298,10 @@ def test_a_journal_keeps_what_is_settled(tmp_path: Path) -> None:
     journal = Journal.open(path, "source", 7)
     for number in (0, 1, 3, 4):
         journal.settle(number, failed=number == 1)
-    journal.write(journal.snapshot())
+    journal.save()
     again = Journal.open(path, "source", 8)
     assert (again.low, again.feed_ver) == (2, 7)
+    assert again.count_settled() == 1
     assert [again.settled(number) for number in range(5)] == [True, False, False, False, False]
     again.settle(1)
     again.settle(2)
@@ -377,7 +378,7 @@ def test_a_file_of_changes(tmp_path: Path) -> None:
         {"id": "a", "atributes": {}},
         [1],
     ]
-    path.write_text("\n".join(map(json.dumps, lines)) + "\nnot json\n\n")
+    path.write_text("\n\n".join(map(json.dumps, lines)) + "\nnot json\n\n")
     found = list(ChangesSource(path).operations(settings(), 9, lambda number: number == 0))
     kinds = [(number, op.kind if isinstance(op, Operation) else "rejected") for number, op in found]
     assert kinds == [(1, "put"), (2, "remove"), *((number, "rejected") for number in (3, 4, 5, 6))]

@@ -72,8 +72,14 @@ class Journal:
             heapq.heappop(self._above)
             self.low += 1
 
-    def snapshot(self) -> bytes:
-        """The checkpoint as of now."""
+    def count_settled(self) -> int:
+        """Operations that earlier runs have settled."""
+        return self.low - len(self._retry)
+
+    def save(self) -> None:
+        """Put a checkpoint in the file's place; after this a kill loses nothing below ``low``."""
+        if self.path is None:
+            return
         content = {
             "format": 1,
             "source": self.source,
@@ -81,15 +87,9 @@ class Journal:
             "low": self.low,
             "failed": sorted(self.failed | self._retry),
         }
-        return orjson.dumps(content)
-
-    def write(self, snapshot: bytes) -> None:
-        """Put a checkpoint in the file's place; after this a kill loses nothing below its ``low``."""
-        if self.path is None:
-            return
         partial = self.path.with_name(self.path.name + ".partial")
         with partial.open("wb") as file:
-            file.write(snapshot)
+            file.write(orjson.dumps(content))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.path)

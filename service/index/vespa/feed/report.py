@@ -51,3 +51,12 @@ class FeedReport:
 
 
 MAX_FAILURES_KEPT = 100
+
+
+class FeedStopped(Exception):  # noqa: N818 -- a decision, not a mistake
+    """The feed gave up; ``report`` says how far it came, the journal where to go on."""
+
+    def __init__(self, reason: str, report: FeedReport) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.report = report

@@ -164,7 +164,7 @@ class EmbeddingsSource:
 
 @dataclass(frozen=True, slots=True)
 class ChangesSource:
-    """A file of changes, one JSON object a line, numbered by line::
+    """A file of changes, one JSON object a line, numbered without empty lines::
 
         {"id": "a1", "feed_ver": 17, "attributes": {"price": 9.5, "in_stock": false}}
         {"id": "a2", "feed_ver": 18, "remove": true}
@@ -189,13 +189,14 @@ class ChangesSource:
         """Operations in the order of the file; a line that cannot be used is rejected."""
         operations = Operations(settings)
         with self.path.open("rb") as file:
-            for number, line in enumerate(file):
-                if not line.strip() or settled(number):
+            lines = ((place, line) for place, line in enumerate(file, 1) if line.strip())
+            for number, (place, line) in enumerate(lines):
+                if settled(number):
                     continue
                 try:
                     yield number, _change(operations, orjson.loads(line), feed_ver)
                 except (RuleBroken, ValueError, KeyError, TypeError, AttributeError) as error:
-                    yield number, Rejected(f"line {number + 1}", f"{type(error).__name__}: {error}")
+                    yield number, Rejected(f"line {place}", f"{type(error).__name__}: {error}")
 
 
 def _change(operations: Operations, change: Mapping[str, Any], feed_ver: int) -> Operation:
