@@ -18,7 +18,19 @@ app = typer.Typer(
 )
 
 #: Modules that register their commands on `app`, in the order of the help page.
-_COMMANDS = ("shop", "check", "train", "embed", "index", "serve", "recall", "vespa", "demo", "doctor")
+_COMMANDS = (
+    "shop",
+    "check",
+    "train",
+    "embed",
+    "index",
+    "produce",
+    "serve",
+    "recall",
+    "vespa",
+    "demo",
+    "doctor",
+)
 
 #: Errors that say what the user has to mend, and the exit code of each.
 _KNOWN: tuple[tuple[str, str, int], ...] = (
@@ -37,6 +49,8 @@ _KNOWN: tuple[tuple[str, str, int], ...] = (
     ("service.index.vespa.package.layout", "LayoutError", USAGE),
     ("service.index.vespa.errors", "VersionMismatch", NOT_IN_ORDER),
     ("service.index.port", "IndexUnavailable", NOT_IN_ORDER),
+    ("service.produce.errors", "ProduceError", NOT_IN_ORDER),
+    ("service.produce.errors", "FeaturesRefused", USAGE),
     ("builtins", "FileNotFoundError", USAGE),
     ("builtins", "PermissionError", USAGE),
     ("builtins", "NotADirectoryError", USAGE),

@@ -67,7 +67,7 @@ def parse(entry: Entry, now: datetime) -> tuple[str, Behaviour] | None:
     if action in _NO_BEHAVIOUR:
         return None
     if action not in BEHAVIOURS:
-        raise Malformed("action", f"action is {action!r}, expected one of {', '.join(BEHAVIOURS)}")
+        raise Malformed("action", f"action is {action[:64]!r}, expected one of {', '.join(BEHAVIOURS)}")
     return user, Behaviour(item, action, _time(fields, entry_id, now))
 
 

@@ -1,0 +1,258 @@
+"""``mrse produce``: fill Redis ahead of the requests, and keep it filled.
+
+Keys carry the bundle version. To warm a new bundle, run the same commands with it while the old one
+serves; when traffic moves, its values are there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
+
+import typer
+
+from cli.console import Json, Report, err, for_stage, out, print_json, progress
+
+if TYPE_CHECKING:
+    from models.bundle.manifest import Precision
+    from models.data.shop import Shop
+    from service.produce.fill import Filled, Job
+    from service.produce.histories import LogRow
+
+T = TypeVar("T")
+_DAY_S = 86_400.0
+
+Shopfolder = Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)]
+BundleFolder = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", exists=True, file_okay=False)]
+RedisUrl = Annotated[
+    str, typer.Option("--redis", envvar="MRSE_REDIS_URL", help="As redis://host:6379/0.", show_default=False)
+]
+TtlDays = Annotated[
+    float, typer.Option(min=0.01, help="Days that a value lives, give or take a tenth; run again before.")
+]
+Batch = Annotated[
+    int, typer.Option(min=64, help="Most rows encoded and not yet written: what a kill can cost.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    produce = typer.Typer(no_args_is_help=True, help="Fill Redis with query experts, portraits and features.")
+    for command in (queries, portraits, items, follow):
+        produce.command()(command)
+    app.add_typer(produce, name="produce")
+
+
+def queries(
+    source: Annotated[
+        Path, typer.Argument(help="Shop folder, or a text file with a query on each line.", exists=True)
+    ],
+    bundle: BundleFolder,
+    redis: RedisUrl,
+    top: Annotated[int, typer.Option(min=1, help="How many of the most frequent queries.")] = 100_000,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8, where the bundle has it.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Graph runs side by side.")] = 2,
+    batch: Batch = 1024,
+    ttl_days: TtlDays = 7.0,
+    json: Json = False,
+) -> None:
+    """Encode the queries that are asked most. Killed and started again, it goes on where it stopped.
+
+    Example: `mrse produce queries shop/ --bundle bundles/demo-1a2b3c4d --redis redis://localhost:6379/0`
+    """
+    from models.bundle import Bundle
+    from service.produce.queries import QueryJob, head_queries
+
+    loaded = Bundle.load(bundle)
+    with progress() as report:
+        heads = head_queries(_log_queries(source, report), top)
+        job = QueryJob(loaded, heads, precision=_precision(precision), device=device, threads=threads)
+        _show(_fill(job, redis, ttl_days, batch, report), json)
+
+
+def portraits(
+    shop: Shopfolder,
+    bundle: BundleFolder,
+    features: Annotated[
+        Path,
+        typer.Option(help="Folder of `mrse embed` or of `mrse index build`.", exists=True, file_okay=False),
+    ],
+    redis: RedisUrl,
+    batch: Batch = 1024,
+    ttl_days: TtlDays = 30.0,
+    json: Json = False,
+) -> None:
+    """Store the last behaviours of every user in the log, merged with what is stored already.
+
+    A portrait takes about `history * 400` bytes with a demo bundle; see that Redis has the memory.
+
+    Example: `mrse produce portraits shop/ --bundle bundles/demo-1a2b3c4d --features embeddings/`
+    """
+    from models.bundle import Bundle
+    from models.data.shop import Shop
+    from service.produce.features import open_features
+    from service.produce.histories import Histories
+    from service.produce.portraits import PortraitJob
+
+    loaded = Bundle.load(bundle)
+    dimensions = loaded.manifest.dimensions
+    with progress() as report:
+        log = Histories.collect(_log_rows(Shop.open(shop), report), dimensions.history)
+        job = PortraitJob(log, open_features(features, log.item_ids), loaded.version, dimensions)
+        _show(_fill(job, redis, ttl_days, batch, report), json)
+
+
+def items(
+    embeddings: Annotated[
+        Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
+    ],
+    redis: RedisUrl,
+    batch: Batch = 1024,
+    ttl_days: TtlDays = 30.0,
+    json: Json = False,
+) -> None:
+    """Store the features of every item, for Vespa (which does not hold them) and for `mrse produce follow`.
+
+    Example: `mrse produce items embeddings/ --redis redis://localhost:6379/0`
+    """
+    from service.produce.features import read_embeddings
+    from service.produce.items import ItemJob
+
+    with progress() as report:
+        _show(_fill(ItemJob(read_embeddings(embeddings)), redis, ttl_days, batch, report), json)
+
+
+def follow(
+    bundle: BundleFolder,
+    redis: RedisUrl,
+    stream: Annotated[str, typer.Option(help="Redis Stream of user behaviours.")],
+    stream_redis: Annotated[
+        str | None,
+        typer.Option(help="Redis of the stream, where it is another: one that must not evict keys."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Consumer group; by default one for each bundle.", show_default=False)
+    ] = None,
+    consumer: Annotated[
+        str | None, typer.Option(help="Name among the group; by default host and process id.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Entries taken at once.")] = 256,
+    claim_idle_s: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which another's unfinished entries are taken over.")
+    ] = 5.0,
+    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Serve /metrics here.")] = None,
+    ttl_days: TtlDays = 30.0,
+) -> None:
+    """Refresh portraits as users act, until stopped. Start as many as needed, on any machine.
+
+    Entries have the fields user, item, action (click, cart or order) and ts (ISO 8601; without it, the time
+    of arrival). Malformed ones go to `NAME:dead` with the reason. Features come from `mrse produce items`.
+
+    Example: `mrse produce follow --bundle bundles/demo-1a2b3c4d --stream behaviours --metrics-port 9108`
+    """
+    from models.bundle import Bundle
+    from service.cache.codec import FeatureCodec
+    from service.logs import configure
+    from service.produce.follow import Follower, FollowOptions
+    from service.produce.metrics import FollowMetrics
+    from service.produce.refresh import Refresher, stored_features
+    from service.produce.store import Store, connect, explained
+    from service.produce.stream import BehaviourStream
+
+    configure("info")
+    loaded = Bundle.load(bundle)
+    dimensions = loaded.manifest.dimensions
+    codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
+    metrics = FollowMetrics()
+    cache = connect(redis)
+    source = connect(stream_redis) if stream_redis else cache
+    me = consumer or f"{socket.gethostname()}-{os.getpid()}"
+    refresher = Refresher(
+        Store(cache, ttl_days * _DAY_S),
+        loaded.version,
+        dimensions,
+        stored_features(cache, loaded.version, codec),
+        metrics.unknown_items.inc,
+    )
+    follower = Follower(
+        BehaviourStream(source, stream, group or f"mrse-{loaded.version}", me),
+        refresher,
+        metrics,
+        FollowOptions(count=count, claim_idle_s=claim_idle_s),
+    )
+    close = metrics.serve(metrics_port) if metrics_port else None
+    err.print(f"following {stream} for bundle {loaded.version}; stop with Ctrl-C", highlight=False)
+    try:
+        with explained(stream_redis or redis):
+            follower.run(_stopped())
+    finally:
+        if close:
+            close()
+
+
+def _log_queries(source: Path, report: Report) -> Iterator[str]:
+    from models.data.shop import Shop
+
+    if source.is_dir():
+        yield from (event.query for event in _counted(Shop.open(source).events(), report) if event.query)
+        return
+    with source.open(encoding="utf-8", errors="replace") as lines:
+        yield from (line.strip() for line in _counted(lines, report))
+
+
+def _log_rows(shop: Shop, report: Report) -> Iterator[LogRow]:
+    for event in _counted(shop.events(), report):
+        if event.user is not None:
+            yield event.user, event.item, event.action, event.ts
+
+
+def _counted(rows: Iterator[T], report: Report) -> Iterator[T]:
+    done = 0
+    for done, row in enumerate(rows, start=1):
+        if done % 10_000 == 0:
+            report("log", done, None)
+        yield row
+    report("log", done, done)
+
+
+def _fill(job: Job, redis: str, ttl_days: float, batch: int, report: Report) -> Filled:
+    from service.produce.fill import fill
+    from service.produce.store import Store, connect, explained
+
+    with explained(redis), connect(redis) as client:
+        return fill(job, Store(client, ttl_days * _DAY_S), batch=batch, progress=for_stage(report, job.name))
+
+
+def _precision(name: str) -> Precision:
+    if name in ("fp32", "fp16", "int8"):
+        return cast("Precision", name)
+    raise typer.BadParameter(f"{name!r} is none of fp32, fp16, int8", param_hint="--precision")
+
+
+def _stopped() -> threading.Event:
+    """Set by Ctrl-C and by SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _show(filled: Filled, json: bool) -> None:
+    if json:
+        print_json(asdict(filled))
+        return
+    resumed = f", after {filled.resumed_from:,} of an earlier run" if filled.resumed_from else ""
+    skipped = f", {filled.skipped:,} without a value" if filled.skipped else ""
+    out.print(
+        f"{filled.job}: {filled.written:,} written{skipped}{resumed} "
+        f"for bundle {filled.bundle_version} in {filled.seconds:.1f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
