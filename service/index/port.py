@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -100,3 +100,74 @@ class ItemFeatures(Protocol):
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
         """The ids that are known, in the order asked, and their features ``[n, 3, d]``."""
+
+
+class ChangeRefused(ValueError):  # noqa: N818 -- a verdict on what was asked for
+    """A change that the index cannot take; nothing of the call was done. The message names the item."""
+
+    def __init__(self, item_id: str, reason: str) -> None:
+        super().__init__(f"item {item_id!r}: {reason}")
+        self.item_id = item_id
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPut:
+    """An item as it shall be. ``vector`` float32 ``[dim]`` of unit length, made by the index's bundle.
+
+    ``features`` float16 ``[3, d]`` are what a user's history uses of it; zeros where there are none.
+    Attributes that are absent or None are missing.
+    """
+
+    id: str
+    vector: F32
+    features: F16 | None = None
+    category: str = ""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUpdate:
+    """Attributes of an item that shall change, None to make one missing; the others stay."""
+
+    id: str
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """How many items were written, and the ids that there was nothing to do for."""
+
+    written: int
+    unknown: tuple[str, ...] = ()
+
+
+class WritableIndex(ItemIndex, Protocol):
+    """An index that changes while it is searched.
+
+    When a call returns its changes are durable, and every search that begins later sees them. One that
+    fails with ``timeout`` may have been done or not; all changes may be repeated without harm.
+    """
+
+    async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
+        """Add items, or replace those that have the same ids.
+
+        Raises:
+            ChangeRefused: an item does not fit the index.
+            IndexUnavailable: as `search`.
+        """
+
+    async def update(self, updates: Sequence[ItemUpdate], deadline: Deadline) -> WriteResult:
+        """Change attributes of items; ids that are not in the index are left out and told.
+
+        Raises:
+            ChangeRefused: an attribute does not exist or has another type.
+            IndexUnavailable: as `search`.
+        """
+
+    async def remove(self, ids: Sequence[str], deadline: Deadline) -> WriteResult:
+        """Delete items; ids that are not in the index are told.
+
+        Raises:
+            IndexUnavailable: as `search`.
+        """

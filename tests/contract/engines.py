@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from service.deadline import Deadline
 from service.index.embedded import EmbeddedIndex
 from service.index.embedded.build import build_index
-from service.index.port import ItemIndex
+from service.index.embedded.probe import EXACT
+from service.index.embedded.segment import Planning
+from service.index.port import ItemIndex, ItemPut, ItemUpdate
 from tests.contract.vespa_engine import Vespa
 from tests.support.embeddings import make_embeddings
 
@@ -57,33 +60,70 @@ class Engine(Protocol):
         """
 
 
+@dataclass(frozen=True)
 class Embedded:
     """Builds an index folder, opens it in this process."""
 
-    name = "embedded"
-    tolerance = 1e-3
+    name: str = "embedded"
+    tolerance: float = 1e-3
+    #: Cluster whatever few rows there are, and probe whatever few match; every list, since the suite
+    #: asks for exact answers.
+    lists: bool = False
+    #: Make the catalogue of changes to another.
+    changed: bool = False
 
     @contextmanager
     def up(self, folder: Path) -> Any:
-        yield _EmbeddedStarter(folder)
+        yield _EmbeddedStarter(folder, self)
 
 
 class _EmbeddedStarter:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: Embedded) -> None:
         self._folder = folder
+        self._engine = engine
         self._started = 0
 
     async def start(self, catalogue: Catalogue) -> ItemIndex:
         self._started += 1
+        items, vectors = catalogue.items, catalogue.vectors
+        if self._engine.changed:
+            items = [*items[:200], {"id": "gone", "category": "Shoes"}]
+            vectors = np.concatenate([vectors[100:300], vectors[:1]])
         embeddings = make_embeddings(
             self._folder / f"embeddings{self._started}",
-            items=catalogue.items,
-            vectors=catalogue.vectors,
+            items=items,
+            vectors=vectors,
             attributes=catalogue.attributes,
             bundle_version=catalogue.bundle_version,
         )
-        build_index(embeddings, self._folder / f"index{self._started}")
-        return EmbeddedIndex.open(self._folder / f"index{self._started}", threads=2)
+        folder = self._folder / f"index{self._started}"
+        lists = self._engine.lists
+        build_index(embeddings, folder, cluster_rows=1 if lists else 1000)
+        planning = Planning(exact_rows=0, guard=EXACT) if lists else Planning()
+        index = EmbeddedIndex.open(folder, threads=2, planning=planning)
+        if self._engine.changed:
+            await _change(index, catalogue)
+        return index
 
 
-ENGINES: tuple[Engine, ...] = (Embedded(), Vespa())
+async def _change(index: EmbeddedIndex, catalogue: Catalogue) -> None:
+    """Every item put with its own vector, some of them with attributes that an update mends."""
+    deadline = Deadline.after(60)
+    puts = []
+    for row, item in enumerate(catalogue.items):
+        attributes = {name: item.get(name) for name in catalogue.attributes}
+        puts.append(ItemPut(item["id"], catalogue.vectors[row], None, item["category"], attributes))
+    wrong = [replace(put, category="Bags", attributes={"price": 7}) for put in puts[::3]]
+    await index.upsert([*puts, ItemPut("gone too", catalogue.vectors[0])], deadline)
+    await index.upsert(wrong, deadline)
+    await index.update([ItemUpdate(put.id, put.attributes, put.category) for put in puts[::3]], deadline)
+    await index.remove(["gone", "gone too"], deadline)
+
+
+ENGINES: tuple[Engine, ...] = (
+    Embedded(),
+    Embedded("embedded-lists", lists=True),
+    Embedded("embedded-changed", changed=True),
+    Embedded("embedded-lists-changed", lists=True, changed=True),
+    Vespa(),
+)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.deadline import Deadline
 from service.index.embedded import EmbeddedIndex, IndexDamaged
 from service.index.embedded.build import EmbeddingsRefused, build_index
 from service.index.embedded.manifest import FILE_NAMES, MANIFEST_NAME, read_manifest
@@ -23,7 +24,7 @@ def embeddings(tmp_path: Path) -> Path:
 def test_the_same_embeddings_give_the_same_bytes(tmp_path: Path, embeddings: Path) -> None:
     one, other = (build_index(embeddings, tmp_path / name) for name in ("one", "other"))
     assert one == other
-    for name in (*FILE_NAMES, MANIFEST_NAME):
+    for name in (*(f"{one.folder}/{name}" for name in FILE_NAMES), MANIFEST_NAME):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
     prefix, _, digits = one.index_version.rpartition(".")
     assert prefix == one.bundle_version == "demo-00000000"
@@ -51,8 +52,7 @@ def test_progress_and_manifest(tmp_path: Path, embeddings: Path) -> None:
 
 @pytest.mark.parametrize("name", FILE_NAMES)
 def test_a_flipped_byte_is_found(tmp_path: Path, embeddings: Path, name: str) -> None:
-    build_index(embeddings, tmp_path / "index")
-    path = tmp_path / "index" / name
+    path = tmp_path / "index" / build_index(embeddings, tmp_path / "index").folder / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -64,8 +64,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path, embeddings: Path, name: str) ->
 @pytest.mark.parametrize("name", FILE_NAMES)
 @pytest.mark.parametrize("verify", [True, False])
 def test_a_short_or_absent_file_is_found(tmp_path: Path, embeddings: Path, name: str, verify: bool) -> None:
-    build_index(embeddings, tmp_path / "index")
-    path = tmp_path / "index" / name
+    path = tmp_path / "index" / build_index(embeddings, tmp_path / "index").folder / name
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(IndexDamaged, match=f"{name}: has .* bytes, the manifest says"):
         EmbeddedIndex.open(tmp_path / "index", verify=verify)
@@ -78,8 +77,7 @@ def test_a_short_or_absent_file_is_found(tmp_path: Path, embeddings: Path, name:
 def test_garbage_of_the_right_size_is_found_without_checksums(
     tmp_path: Path, embeddings: Path, name: str
 ) -> None:
-    build_index(embeddings, tmp_path / "index")
-    path = tmp_path / "index" / name
+    path = tmp_path / "index" / build_index(embeddings, tmp_path / "index").folder / name
     path.write_bytes(b"\xff" * path.stat().st_size)
     with pytest.raises(IndexDamaged, match=name):
         EmbeddedIndex.open(tmp_path / "index", verify=False)
@@ -188,16 +186,19 @@ def test_a_folder_that_is_no_index_is_left_alone(tmp_path: Path, embeddings: Pat
     build_index(embeddings, tmp_path / "empty")
 
 
-async def test_an_open_index_outlives_its_replacement(tmp_path: Path, embeddings: Path) -> None:
-    from service.deadline import Deadline
-
+@pytest.mark.parametrize(("bundle", "moves"), [("demo-00000000", True), ("other-11111111", False)])
+async def test_an_open_index_moves_to_its_replacement_if_the_bundle_is_the_same(
+    tmp_path: Path, embeddings: Path, bundle: str, moves: bool
+) -> None:
     build_index(embeddings, tmp_path / "index")
     index = EmbeddedIndex.open(tmp_path / "index")
     query = unit_vectors(1, 16, seed=4)
     before = await index.search(query, 5, None, Deadline.after(60))
-    build_index(make_embeddings(tmp_path / "more", rows=60, dim=16, seed=8, expert_dim=8), tmp_path / "index")
+    more = make_embeddings(tmp_path / "more", rows=60, dim=16, seed=8, expert_dim=8, bundle_version=bundle)
+    build_index(more, tmp_path / "index")
     after = await index.search(query, 5, None, Deadline.after(60))
-    assert after[0].ids == before[0].ids
+    assert (after[0].ids != before[0].ids) == moves
+    assert (await index.stats()).items == (60 if moves else 50)
     await index.close()
 
 

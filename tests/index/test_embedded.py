@@ -19,14 +19,15 @@ from service.index.embedded import EmbeddedIndex, ids, selection
 from service.index.embedded.build import build_index
 from service.index.embedded.ids import IdTable, write_ids
 from service.index.embedded.segment import nearest
-from service.index.embedded.selection import Selection, Selections
-from service.index.embedded.vectors import FlatVectors, write_vectors
+from service.index.embedded.selection import Selection, Selections, Selector
+from service.index.embedded.vectors import Vectors, write_vectors
 from service.index.embedded.workers import Workers
 from service.index.filters import parse_filter
 from service.index.port import IndexUnavailable
 from tests.support.embeddings import make_embeddings, unit_vectors
 
 ROWS = 200
+FLAT = Selector(np.array([0, 300]))
 
 
 def _deadline() -> Deadline:
@@ -48,12 +49,13 @@ def index(folder: Path) -> Iterator[EmbeddedIndex]:
 
 
 @pytest.fixture(scope="module")
-def tied(tmp_path_factory: pytest.TempPathFactory) -> FlatVectors:
+def tied(tmp_path_factory: pytest.TempPathFactory) -> Vectors:
     """300 rows that hold 20 different vectors in a random order."""
     path = tmp_path_factory.mktemp("tied") / "vectors.faiss"
     order = np.random.default_rng(0).integers(0, 20, 300)
-    write_vectors(path, 32, [unit_vectors(20, 32)[order]])
-    return FlatVectors.open(path)
+    starts = np.array([0, 300])
+    write_vectors(path, 32, starts, [unit_vectors(20, 32)[order].astype(np.float16)])
+    return Vectors.open(path, 32, starts)
 
 
 @given(
@@ -61,11 +63,11 @@ def tied(tmp_path_factory: pytest.TempPathFactory) -> FlatVectors:
     query=st.integers(0, 5),
     share=st.sampled_from([0.01, 0.04, 0.3, 0.9, 1.0]),
 )
-def test_equal_scores_come_by_row(tied: FlatVectors, k: int, query: int, share: float) -> None:
+def test_equal_scores_come_by_row(tied: Vectors, k: int, query: int, share: float) -> None:
     vector = unit_vectors(6, 32, seed=5)[query]
     mask = np.random.default_rng(k).random(300) < share
     mask[7] = True
-    rows, scores = nearest(tied, vector, k, Selection.of(mask))
+    rows, scores = nearest(tied, vector, k, FLAT.of(mask))
     # One search for everything gives every row's score to the bit; ties are broken here, by row.
     every, every_score = tied.search(vector, 300)
     score_of = dict(zip(every.tolist(), every_score.tolist(), strict=True))
@@ -74,11 +76,11 @@ def test_equal_scores_come_by_row(tied: FlatVectors, k: int, query: int, share: 
     assert scores.tolist() == [score_of[row] for row in expected]
 
 
-def test_the_planner_changes_no_result(tied: FlatVectors, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_planner_changes_no_result(tied: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.random.default_rng(1).random(300) < 0.3
-    walked = Selection.of(mask)
-    monkeypatch.setattr(selection, "SUBSET_SHARE", 1.0)
-    copied = Selection.of(mask)
+    walked = FLAT.of(mask)
+    monkeypatch.setattr(selection, "FLAT_SHARE", 1.0)
+    copied = FLAT.of(mask)
     assert walked.bits is not None
     assert copied.rows is not None
     for k in (1, 10, 300):
@@ -91,12 +93,13 @@ def test_the_planner_changes_no_result(tied: FlatVectors, monkeypatch: pytest.Mo
 
 
 def test_selections() -> None:
-    assert Selection.of(np.ones(100, np.bool_)) == Selection(100)
-    assert Selection.of(np.zeros(100, np.bool_)).count == 0
-    few = Selection.of(np.arange(100) < 3)
+    selector = Selector(np.array([0, 100]))
+    assert selector.of(np.ones(100, np.bool_)) == Selection(100)
+    assert selector.of(np.zeros(100, np.bool_)).count == 0
+    few = selector.of(np.arange(100) < 3)
     assert few.rows is not None
     assert few.rows.tolist() == [0, 1, 2]
-    many = Selection.of(np.arange(100) < 50)
+    many = selector.of(np.arange(100) < 50)
     assert many.bits is not None
     assert (many.rows, many.count, len(many.bits)) == (None, 50, 13)
 
@@ -116,7 +119,7 @@ class _Masks:
 
 def test_selections_are_kept_within_a_bound() -> None:
     masks = _Masks()
-    kept = Selections(masks, limit_bytes=3 * 11_000)  # type: ignore[arg-type]
+    kept = Selections(masks, Selector(np.array([0, masks.rows])), limit_bytes=3 * 11_000)  # type: ignore[arg-type]
     filters = [parse_filter({"n": number}, {"n": "number"}) for number in range(4)]
     for number in (0, 0, 1, 2, 0, 3, 0):  # 1 is the least recently used when 3 comes
         assert kept.get(filters[number]).count == masks.rows // 2

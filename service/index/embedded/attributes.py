@@ -142,6 +142,10 @@ class Attributes:
                 raise ValueError(f"it is no attributes file ({error})") from error
         return cls(rows, columns)
 
+    def column(self, name: str) -> Column:
+        """One attribute's column."""
+        return self._columns[name]
+
     def mask(self, accepted: Filter) -> Mask:
         """Which rows a filter accepts: bool ``[rows]``."""
         mask: Mask | None = None

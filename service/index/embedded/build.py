@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
-from models.bundle.manifest import file_entry
-from service.index.embedded.attributes import Column, write_attributes
+from service.index.embedded.attributes import Column
+from service.index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
+from service.index.embedded.clusters import Progress, RowsOf
 from service.index.embedded.columns import attribute_column, category_column
-from service.index.embedded.ids import write_ids
-from service.index.embedded.manifest import (
-    ATTRIBUTES_NAME,
-    FEATURES_NAME,
-    FILE_NAMES,
-    IDS_NAME,
-    MANIFEST_NAME,
-    VECTORS_NAME,
-    IndexManifest,
-)
-from service.index.embedded.vectors import write_vectors
+from service.index.embedded.ids import DuplicateId
+from service.index.embedded.manifest import MANIFEST_NAME, IndexManifest
+from service.index.embedded.store import install, working_folder, write_lock
+from service.index.embedded.vectors import I64, LENGTH_TOLERANCE
 from service.index.filters import CATEGORY
-from service.index.port import F32, AttributeKind
+from service.index.port import F16, AttributeKind
 
-Progress = Callable[[int, int | None], None]
 M = TypeVar("M", bound=BaseModel)
-
-_CHUNK = 16_384
-#: How far a vector's length may be from 1; fp16 alone accounts for 0.001.
-_LENGTH_TOLERANCE = 0.01
 
 
 class EmbeddingsRefused(ValueError):  # noqa: N818 -- the state of a folder
@@ -65,16 +51,25 @@ class _Schema(BaseModel):
     attributes: dict[str, AttributeKind]
 
 
-def build_index(embeddings: Path, target: Path, progress: Progress | None = None) -> IndexManifest:
+def build_index(
+    embeddings: Path,
+    target: Path,
+    progress: Progress = lambda done, total: None,
+    *,
+    cluster_rows: int = CLUSTER_ROWS,
+) -> IndexManifest:
     """Build an index folder; readers see the old one or the new one, never half of one.
 
-    The same embeddings give the same bytes and so the same version.
+    The same embeddings give the same bytes and so the same version. Rows stand in the order of the
+    embeddings, or list by list where they are clustered.
 
     Args:
         embeddings: a folder with ``meta.json``, ``schema.json``, ``embeddings.npy``, ``features.npy``
             and ``items.parquet``.
-        target: the index folder; an index that is there is replaced (who has it open keeps it).
-        progress: called with the vectors done and all vectors.
+        target: the index folder; an index that is there is replaced with all changes made to it. Who
+            has it open moves to the new one, if its bundle and attributes are the same, else keeps it.
+        progress: called with the vectors done and all vectors, of every pass.
+        cluster_rows: from this many rows on vectors are clustered, and a search probes lists.
 
     Raises:
         EmbeddingsRefused: a file is missing, or its content is not what the others say.
@@ -86,29 +81,29 @@ def build_index(embeddings: Path, target: Path, progress: Progress | None = None
         _read_json(embeddings / "meta.json", _Meta),
         _read_json(embeddings / "schema.json", _Schema),
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = target.with_name(f".{target.name}.{os.getpid()}.new")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
-        _write_items(embeddings / "items.parquet", work, meta, schema)
-        _copy_features(embeddings / "features.npy", work / FEATURES_NAME, meta)
-        write_vectors(work / VECTORS_NAME, meta.dim, _vectors(embeddings / "embeddings.npy", meta, progress))
-        manifest = IndexManifest(
+    items = embeddings / "items.parquet"
+    with _open_items(items, meta) as table:
+        source = BaseSource(
             bundle_version=meta.bundle_version,
             data=meta.data,
             rows=meta.rows,
             dim=meta.dim,
             experts=meta.experts,
             expert_dim=meta.expert_dim,
-            attributes={**schema.attributes, CATEGORY: "list"},
-            files={name: file_entry(work / name) for name in FILE_NAMES},
-        ).versioned()
-        (work / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-        _replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return manifest
+            sequence=0,
+            ids=_ids(items, table),
+            attributes=_attributes(embeddings / "schema.json", schema),
+            column=_columns(items, table, schema),
+            vectors=_vectors(embeddings / "embeddings.npy", meta),
+            features=_features(embeddings / "features.npy", meta),
+        )
+        with working_folder(target) as work:
+            try:
+                manifest = write_base(source, work, cluster_rows=cluster_rows, progress=progress)
+            except DuplicateId as error:
+                raise EmbeddingsRefused(items, str(error)) from error
+            with write_lock(target):
+                return install(target, work, manifest, after_log=True)
 
 
 def _read_json(path: Path, model: type[M]) -> M:
@@ -121,65 +116,84 @@ def _read_json(path: Path, model: type[M]) -> M:
         raise EmbeddingsRefused(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _write_items(path: Path, work: Path, meta: _Meta, schema: _Schema) -> None:
-    """Write ids and attributes, one column in memory at a time."""
+def _open_items(path: Path, meta: _Meta) -> pq.ParquetFile:
     try:
         items = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise EmbeddingsRefused(path, f"cannot be read as Parquet ({error})") from error
-    with items:
-        if items.metadata.num_rows != meta.rows:
-            raise EmbeddingsRefused(path, f"has {items.metadata.num_rows} rows, meta.json says {meta.rows}")
+    if items.metadata.num_rows != meta.rows:
+        rows = items.metadata.num_rows
+        items.close()
+        raise EmbeddingsRefused(path, f"has {rows} rows, meta.json says {meta.rows}")
+    return items
 
-        def column(name: str) -> Any:
-            if name not in items.schema_arrow.names:
-                raise EmbeddingsRefused(path, f"has no column {name!r}")
-            return items.read(columns=[name]).column(0).combine_chunks()
 
-        def columns() -> Iterator[tuple[str, AttributeKind, Column]]:
-            yield CATEGORY, "list", category_column(column(CATEGORY).cast(pa.large_string()))
-            for name, kind in sorted(schema.attributes.items()):
-                try:
-                    yield name, kind, attribute_column(kind, column(name))
-                except ValueError as error:
-                    raise EmbeddingsRefused(path, f"column {name!r} {error}") from error
+def _read_column(path: Path, items: pq.ParquetFile, name: str) -> Any:
+    if name not in items.schema_arrow.names:
+        raise EmbeddingsRefused(path, f"has no column {name!r}")
+    return items.read(columns=[name]).column(0).combine_chunks()
 
-        if reserved := {"id", CATEGORY} & schema.attributes.keys():
-            raise EmbeddingsRefused(path.with_name("schema.json"), f"{reserved} cannot be attributes")
-        ids = column("id").cast(pa.large_string())
-        if ids.null_count:
-            raise EmbeddingsRefused(path, f"has {ids.null_count} rows without an id")
+
+def _ids(path: Path, items: pq.ParquetFile) -> Any:
+    ids = _read_column(path, items, "id").cast(pa.large_string())
+    if ids.null_count:
+        raise EmbeddingsRefused(path, f"has {ids.null_count} rows without an id")
+    return ids
+
+
+def _attributes(path: Path, schema: _Schema) -> dict[str, AttributeKind]:
+    if reserved := {"id", CATEGORY} & schema.attributes.keys():
+        raise EmbeddingsRefused(path, f"{reserved} cannot be attributes")
+    return {**schema.attributes, CATEGORY: "list"}
+
+
+def _columns(path: Path, items: pq.ParquetFile, schema: _Schema) -> Callable[[str, I64 | None], Column]:
+    """Reads one column at a time, when it is asked for."""
+
+    def column(name: str, order: I64 | None) -> Column:
+        values = _read_column(path, items, name)
+        if order is not None:
+            values = values.take(pa.array(order))
+        if name == CATEGORY:
+            return category_column(values.cast(pa.large_string()))
         try:
-            write_ids(work / IDS_NAME, ids)
+            return attribute_column(schema.attributes[name], values)
         except ValueError as error:
-            raise EmbeddingsRefused(path, str(error)) from error
-        write_attributes(work / ATTRIBUTES_NAME, columns())
+            raise EmbeddingsRefused(path, f"column {name!r} {error}") from error
+
+    return column
 
 
-def _copy_features(source: Path, target: Path, meta: _Meta) -> None:
-    features = _open_array(source, (meta.rows, meta.experts, meta.expert_dim))
-    for start in range(0, meta.rows, _CHUNK):
-        _check_finite(source, features[start : start + _CHUNK], start)
-    shutil.copyfile(source, target)
-
-
-def _vectors(path: Path, meta: _Meta, progress: Progress | None) -> Iterator[F32]:
-    """The embeddings in chunks, checked to be finite and of unit length."""
+def _vectors(path: Path, meta: _Meta) -> RowsOf:
+    """The embeddings of some rows, checked to be finite and of unit length."""
     embeddings = _open_array(path, (meta.rows, meta.dim))
-    for start in range(0, meta.rows, _CHUNK):
-        chunk = embeddings[start : start + _CHUNK].astype(np.float32)
-        _check_finite(path, chunk, start)
-        lengths = np.linalg.norm(chunk, axis=1)
-        wrong = np.flatnonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE)
+
+    def vectors(rows: I64) -> F16:
+        chunk = embeddings[rows]
+        _check_finite(path, chunk, rows)
+        lengths = np.linalg.norm(chunk.astype(np.float32), axis=1)
+        wrong = np.flatnonzero(np.abs(lengths - 1) > LENGTH_TOLERANCE)
         if len(wrong):
-            row = int(wrong[0])
-            raise EmbeddingsRefused(path, f"row {start + row} has length {lengths[row]:.3f}, expected 1")
-        yield chunk
-        if progress:
-            progress(start + len(chunk), meta.rows)
+            place = int(wrong[0])
+            reason = f"row {int(rows[place])} has length {lengths[place]:.3f}, expected 1"
+            raise EmbeddingsRefused(path, reason)
+        return chunk
+
+    return vectors
 
 
-def _open_array(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
+def _features(path: Path, meta: _Meta) -> RowsOf:
+    features = _open_array(path, (meta.rows, meta.experts, meta.expert_dim))
+
+    def rows_of(rows: I64) -> F16:
+        chunk = features[rows]
+        _check_finite(path, chunk, rows)
+        return chunk
+
+    return rows_of
+
+
+def _open_array(path: Path, shape: tuple[int, ...]) -> F16:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -189,18 +203,8 @@ def _open_array(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
     return np.asarray(array)
 
 
-def _check_finite(path: Path, chunk: npt.NDArray[Any], start: int) -> None:
+def _check_finite(path: Path, chunk: F16, rows: I64) -> None:
     finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
     if not finite.all():
-        raise EmbeddingsRefused(path, f"row {start + int(np.argmin(finite))} has values that are not finite")
-
-
-def _replace(work: Path, target: Path) -> None:
-    """Put the new folder where the old one is; a folder can only be renamed onto an empty one."""
-    if not target.exists():
-        work.rename(target)
-        return
-    old = work.with_suffix(".old")
-    target.rename(old)
-    work.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+        row = int(rows[int(np.argmin(finite))])
+        raise EmbeddingsRefused(path, f"row {row} has values that are not finite")

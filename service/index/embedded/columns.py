@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.index.embedded.attributes import Column, Flags, Numbers, Postings
+from service.index.embedded.vectors import I64
 from service.index.filters import category_prefixes, fold
 from service.index.port import AttributeKind
 
@@ -46,6 +47,28 @@ def attribute_column(kind: AttributeKind, values: Any) -> Column:
         raise ValueError(f"has type {values.type}, expected {kind}") from error
     rows = pc.list_parent_indices(listed).to_numpy(zero_copy_only=False)
     return _postings(len(values), pc.list_flatten(listed), rows, _folded)
+
+
+def column_values(column: Column, rows: I64) -> Any:
+    """What some rows hold, as pyarrow values: lists of folded strings, numbers or bools, null where missing.
+
+    One pass over the column, so many rows cost about what one does.
+    """
+    if isinstance(column, Numbers):
+        return pa.array(column.numbers[rows], from_pandas=True)
+    if isinstance(column, Flags):
+        flags = column.flags[rows]
+        return pa.array(flags == 1, mask=flags < 0)
+    if not isinstance(column, Postings):
+        raise TypeError(f"no values are kept by a {type(column).__name__}")
+    place = np.full(column.total, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    held = place[column.rows]
+    terms = np.repeat(np.arange(len(column.values)), np.diff(column.offsets))[held >= 0]
+    held = held[held >= 0]
+    order = np.argsort(held, kind="stable")
+    offsets = np.searchsorted(held[order], np.arange(len(rows) + 1))
+    return pa.LargeListArray.from_arrays(pa.array(offsets), column.values.take(pa.array(terms[order])))
 
 
 def _folded(text: str) -> Sequence[str]:

@@ -16,6 +16,10 @@ from service.index.embedded.vectors import I64
 _HASH_BYTES = 8
 
 
+class DuplicateId(ValueError):  # noqa: N818 -- the state of a table
+    """An id occurs twice."""
+
+
 def write_ids(path: Path, ids: Any) -> None:
     """Write a table of ids.
 
@@ -24,7 +28,7 @@ def write_ids(path: Path, ids: Any) -> None:
         ids: pyarrow string array without nulls, in row order.
 
     Raises:
-        ValueError: an id occurs twice.
+        DuplicateId: an id occurs twice.
     """
     hashes = _hashes(ids.to_pylist())
     rows = np.argsort(hashes, kind="stable").astype(np.int32)
@@ -37,7 +41,7 @@ def write_ids(path: Path, ids: Any) -> None:
     equal = np.flatnonzero(hashes[rows][1:] == hashes[rows][:-1])
     for one, other in zip(rows[equal].tolist(), rows[equal + 1].tolist(), strict=True):
         if table.id(one) == table.id(other):
-            raise ValueError(f"id {table.id(one)!r} is in row {one} and in row {other}")
+            raise DuplicateId(f"id {table.id(one)!r} is in row {one} and in row {other}")
 
 
 class IdTable:
@@ -47,6 +51,8 @@ class IdTable:
         ids = batch.column("id")
         _, offsets, text = ids.buffers()
         self.rows = len(ids)
+        #: All ids as pyarrow strings, in row order.
+        self.array = ids
         self._offsets: I64 = np.frombuffer(offsets, dtype=np.int64)[: self.rows + 1]
         self._text = memoryview(text)
         self._hashes: npt.NDArray[np.uint64] = batch.column("hash").to_numpy()

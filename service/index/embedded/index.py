@@ -9,10 +9,14 @@ from types import MappingProxyType
 import numpy as np
 
 from service.deadline import Deadline
-from service.index.embedded.manifest import IndexManifest, read_manifest
-from service.index.embedded.segment import Segment
+from service.index.embedded.changes import Checker, Plan
+from service.index.embedded.live import LiveIndex
+from service.index.embedded.manifest import IndexManifest
+from service.index.embedded.rebuild import run_rebuild
+from service.index.embedded.segment import AS_CALIBRATED, Planning
 from service.index.embedded.vectors import limit_threads
-from service.index.embedded.workers import Checkpoint, Workers
+from service.index.embedded.workers import Workers
+from service.index.embedded.writer import Writer
 from service.index.filters import Filter
 from service.index.port import (
     F16,
@@ -20,26 +24,39 @@ from service.index.port import (
     AttributeKind,
     IndexStats,
     IndexUnavailable,
+    ItemPut,
+    ItemUpdate,
     Neighbours,
     StoredVectors,
+    WriteResult,
 )
 
 #: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
-#: at 9 ms for a search of 1M rows more waiting than this is past any sensible deadline.
+#: at 9 ms for an exact search of 1M rows more waiting than this is past any sensible deadline.
 QUEUE = 64
 
 
 class EmbeddedIndex:
-    """An `ItemIndex` and `ItemFeatures` over one index folder."""
+    """An `ItemIndex`, `WritableIndex` and `ItemFeatures` over one index folder."""
 
-    def __init__(self, manifest: IndexManifest, base: Segment, workers: Workers) -> None:
-        self.manifest = manifest
-        self._base: Segment | None = base
+    def __init__(self, live: LiveIndex, workers: Workers) -> None:
+        self._live: LiveIndex | None = live
         self._workers = workers
-        self._attributes: Mapping[str, AttributeKind] = MappingProxyType(manifest.attributes)
+        self._writer = Writer(live)
+        self._checker = Checker(live.manifest)
+        self._attributes: Mapping[str, AttributeKind] = MappingProxyType(live.manifest.attributes)
+        self._manifest = live.manifest
 
     @classmethod
-    def open(cls, path: Path, *, threads: int = 1, verify: bool = True, queue: int = QUEUE) -> EmbeddedIndex:
+    def open(
+        cls,
+        path: Path,
+        *,
+        threads: int = 1,
+        verify: bool = True,
+        queue: int = QUEUE,
+        planning: Planning = AS_CALIBRATED,
+    ) -> EmbeddedIndex:
         """Map an index folder.
 
         Args:
@@ -47,22 +64,31 @@ class EmbeddedIndex:
             threads: searches that run at once.
             verify: compare checksums, which reads every file once; without it sizes alone.
             queue: searches that may wait for a thread.
+            planning: when searches are exact.
 
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
         """
-        manifest = read_manifest(path, verify=verify)
-        return cls(manifest, Segment.open(path, manifest), Workers(threads, queue, limit_threads))
+        live = LiveIndex.open(path, verify=verify, planning=planning)
+        return cls(live, Workers(threads, queue, limit_threads))
+
+    @property
+    def manifest(self) -> IndexManifest:
+        """Of the base that is searched."""
+        return self._manifest if self._live is None else self._live.manifest
 
     @property
     def version(self) -> str:
-        """Version of the index's content."""
-        return self.manifest.index_version
+        """Version of the base, and how many changes were made since."""
+        if self._live is None:
+            return self._manifest.index_version
+        changes = self._live.sequence - self._live.manifest.sequence
+        return self.manifest.index_version + (f"+{changes}" if changes else "")
 
     @property
     def bundle_version(self) -> str:
         """Version of the bundle whose item tower made the vectors."""
-        return self.manifest.bundle_version
+        return self._manifest.bundle_version
 
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:
@@ -72,28 +98,22 @@ class EmbeddedIndex:
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
     ) -> list[Neighbours]:
-        """The ``k`` nearest items of each row of ``vectors`` ``[B, dim]``, exact; equal scores by row.
+        """The ``k`` nearest items of each row of ``vectors`` ``[B, dim]``.
+
+        Exact in a flat index and with filters that accept few items, equal scores then in a fixed order;
+        else with the recall that the index was calibrated to.
 
         Raises:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
             ValueError: ``k`` below 1, vectors of another width or not finite.
         """
-        base = self._segment()
+        live, dim = self._open_index(), self._manifest.dim
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != base.dim or not np.isfinite(queries).all():
-            raise ValueError(f"expected finite vectors [B, {base.dim}]; got shape {queries.shape}")
-
-        def job(checkpoint: Checkpoint) -> list[Neighbours]:
-            selection = base.select(filters)
-            found = []
-            for query in queries:
-                checkpoint()
-                found.append(Neighbours(*base.search(query, k, selection)))
-            return found
-
-        return await self._workers.run(job, deadline)
+        if queries.ndim != 2 or queries.shape[1] != dim or not np.isfinite(queries).all():
+            raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
+        return await self._workers.run(lambda step: live.search(queries, k, filters, step), deadline)
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         """The stored embeddings; unknown ids are left out.
@@ -101,7 +121,8 @@ class EmbeddedIndex:
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
-        return StoredVectors(*self._reachable(deadline).vectors(ids))
+        live = await self._looked_up(deadline)
+        return StoredVectors(*live.vectors(ids))
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
         """The ids that are known, in the order asked, and their features ``[n, 3, d]``.
@@ -109,25 +130,67 @@ class EmbeddedIndex:
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
-        return self._reachable(deadline).features(ids)
+        live = await self._looked_up(deadline)
+        return live.features(ids)
+
+    async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
+        """Add items, or replace those with the same ids; see `WritableIndex`."""
+        puts = [self._checker.put(item) for item in items]
+        return await self._write(lambda lookup: lookup.put(puts), deadline)
+
+    async def update(self, updates: Sequence[ItemUpdate], deadline: Deadline) -> WriteResult:
+        """Change some attributes of items; see `WritableIndex`."""
+        for each in updates:
+            self._checker.update(each)
+        return await self._write(lambda lookup: lookup.updated(updates), deadline)
+
+    async def remove(self, ids: Sequence[str], deadline: Deadline) -> WriteResult:
+        """Delete items; see `WritableIndex`."""
+        return await self._write(lambda lookup: lookup.removed(ids), deadline)
+
+    async def rebuild(self) -> IndexManifest:
+        """Write a new base that has all changes in it, in a process of low priority, and move to it.
+
+        Searches and changes go on meanwhile, in every process.
+
+        Raises:
+            RebuildRunning: a rebuild is under way.
+        """
+        live = self._open_index()
+        await run_rebuild(live.root)
+        await self._workers.run(lambda step: live.current(), Deadline.after(60))
+        return live.manifest
 
     async def stats(self) -> IndexStats:
         """Counts, as of now."""
-        return IndexStats(engine=self.manifest.engine, items=self._segment().rows, kind=self.manifest.kind)
+        live = self._open_index()
+        return IndexStats(engine=self._manifest.engine, items=live.items, kind=live.manifest.kind)
 
     async def close(self) -> None:
         """Stop the threads and let go of the files."""
-        self._base = None
+        self._live = None
+        await self._writer.close()
         await self._workers.close()
 
-    def _reachable(self, deadline: Deadline) -> Segment:
-        """For lookups, which stay on the event loop: microseconds for a history, below a thread's hop."""
-        base = self._segment()
+    async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
+        self._open_index()
         if deadline.passed:
             raise IndexUnavailable("timeout")
-        return base
+        return await self._writer.write(plan, deadline)
 
-    def _segment(self) -> Segment:
-        if self._base is None:
+    async def _looked_up(self, deadline: Deadline) -> LiveIndex:
+        """For lookups, which stay on the event loop: microseconds for a history, below a thread's hop.
+
+        Changes that are to be taken in first may be many, so that is a thread's work.
+        """
+        live = self._open_index()
+        if deadline.passed:
+            raise IndexUnavailable("timeout")
+        if live.behind:
+            await self._workers.run(lambda step: live.current(), deadline)
+        return live
+
+    def _open_index(self) -> LiveIndex:
+        if self._live is None:
             raise IndexUnavailable("closed")
-        return self._base
+        return self._live

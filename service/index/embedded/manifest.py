@@ -1,4 +1,8 @@
-"""``index.json``: what an index folder holds, with the checksum of every file."""
+"""``index.json``: what an index folder holds, with the checksum of every file.
+
+The files themselves lie in a folder beside it that is named after the version, so that replacing
+``index.json`` swaps them all at once.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,16 @@ from models.bundle.manifest import FileEntry, file_entry
 from service.index.port import AttributeKind
 
 MANIFEST_NAME = "index.json"
-VECTORS_NAME = "vectors.faiss"
+VECTORS_NAME = "vectors.f16"
 IDS_NAME = "ids.arrow"
 ATTRIBUTES_NAME = "attributes.arrow"
 FEATURES_NAME = "features.npy"
 FILE_NAMES = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME)
+#: Beside them, where the vectors are clustered.
+LISTS_NAME = "lists.npz"
 
-#: How the vectors are searched.
-IndexKind = Literal["flat_fp16"]
+#: How the vectors are searched: all of them, or the lists that may hold results.
+IndexKind = Literal["flat_fp16", "ivf_fp16"]
 
 
 class IndexDamaged(ValueError):  # noqa: N818 -- the state of a folder
@@ -29,6 +35,20 @@ class IndexDamaged(ValueError):  # noqa: N818 -- the state of a folder
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
         self.file = file
+
+
+class Probing(BaseModel):
+    """How the lists are searched, and what recall that was measured to give; kept in ``index.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lists: int
+    #: See `probe.Guard`; calibrated when the index is built.
+    spread: float
+    miss: float
+    #: Mean recall of the k best against exact search, by kind of filter.
+    k: int
+    recall: dict[str, float]
 
 
 class IndexManifest(BaseModel):
@@ -43,12 +63,26 @@ class IndexManifest(BaseModel):
     bundle_version: str
     #: Fingerprint of the catalogue that was embedded.
     data: str = ""
+    #: The last change that the files include; later ones are in the log.
+    sequence: int = Field(default=0, ge=0)
     rows: int = Field(ge=1)
     dim: int = Field(ge=1)
     experts: int = Field(ge=1)
     expert_dim: int = Field(ge=1)
     attributes: dict[str, AttributeKind]
+    #: Of an ``ivf_fp16`` index.
+    probing: Probing | None = None
     files: dict[str, FileEntry]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds the files."""
+        return f"base-{self.index_version.rpartition('.')[2]}"
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The files that make up the base."""
+        return FILE_NAMES if self.probing is None else (*FILE_NAMES, LISTS_NAME)
 
     def versioned(self) -> IndexManifest:
         """The same manifest with the version that its content asks for: bundle and 8 hex digits."""
@@ -78,10 +112,12 @@ def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:
         raise IndexDamaged(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise IndexDamaged(path, f"is not an index manifest ({error.errors()[0]['msg']})") from error
+    if (manifest.kind == "ivf_fp16") != (manifest.probing is not None):
+        raise IndexDamaged(path, f"is of kind {manifest.kind}, which its probing does not fit")
     if manifest.versioned().index_version != manifest.index_version:
         raise IndexDamaged(path, f"does not add up to its version {manifest.index_version}")
-    for name in FILE_NAMES:
-        _check_file(folder / name, manifest.files.get(name), verify=verify)
+    for name in manifest.file_names:
+        _check_file(folder / manifest.folder / name, manifest.files.get(name), verify=verify)
     return manifest
 
 

@@ -2,102 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from service.index.embedded.attributes import Attributes
+from service.index.embedded.attributes import Attributes, Mask
 from service.index.embedded.ids import IdTable
+from service.index.embedded.lists import Lists, one_list
 from service.index.embedded.manifest import (
     ATTRIBUTES_NAME,
     FEATURES_NAME,
     IDS_NAME,
+    LISTS_NAME,
     VECTORS_NAME,
     IndexDamaged,
     IndexManifest,
 )
-from service.index.embedded.selection import Selection, Selections
-from service.index.embedded.vectors import I64, FlatVectors
-from service.index.filters import Filter
+from service.index.embedded.probe import EXACT, Guard, probe
+from service.index.embedded.selection import Selection, Selections, Selector
+from service.index.embedded.vectors import I64, U8, Vectors
 from service.index.port import F16, F32
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """How a segment chooses between exact search and probing."""
+
+    #: Matches of a filter up to which no lists are probed; None is `selection.EXACT_ROWS`.
+    exact_rows: int | None = None
+    #: When a probe has seen enough; None is what was calibrated. `probe.EXACT` makes every search exact.
+    guard: Guard | None = None
+
+
+#: Few matches exactly, the rest by the calibrated guard.
+AS_CALIBRATED = Planning()
+
+
+class Dead:
+    """Rows of a segment that are no longer found: deleted, or superseded by a later segment."""
+
+    def __init__(self, rows: int) -> None:
+        self._alive: Mask = np.ones(rows, dtype=np.bool_)
+        self.count = 0
+        #: Bit ``i`` says whether row ``i`` is alive.
+        self.bits: U8 = np.packbits(self._alive, bitorder="little")
+
+    def add(self, row: int) -> None:
+        """Mark a row; readers see it from their next look on."""
+        if self._alive[row]:
+            self._alive[row] = False
+            self.bits[row >> 3] &= ~(1 << (row & 7)) & 0xFF
+            self.count += 1
+
+    def alive(self, rows: I64) -> Mask:
+        """Which of some rows are alive."""
+        return self._alive[rows]
+
+    @property
+    def mask(self) -> Mask:
+        """Which rows are alive: bool ``[rows]``, not to be written to."""
+        return self._alive
+
+
 class Segment:
     """Vectors, ids, attributes and features that share row numbers. All of it may be used by any thread."""
 
-    def __init__(self, ids: IdTable, vectors: FlatVectors, attributes: Attributes, features: F16) -> None:
-        self._ids = ids
-        self._vectors = vectors
-        self._selections = Selections(attributes)
-        self._features = features
+    def __init__(
+        self,
+        ids: IdTable,
+        lists: Lists,
+        vectors: Vectors,
+        attributes: Attributes,
+        features: F16,
+        guard: Guard = EXACT,
+        planning: Planning = AS_CALIBRATED,
+    ) -> None:
+        self.ids = ids
+        self.lists = lists
+        self.vectors = vectors
+        self.attributes = attributes
+        self.features = features
+        self.guard = planning.guard or guard
+        self.selections = Selections(attributes, Selector(lists.starts, planning.exact_rows))
         self.rows = ids.rows
         self.dim = vectors.dim
 
     @classmethod
-    def open(cls, folder: Path, manifest: IndexManifest) -> Segment:
-        """Map the files of an index folder.
+    def open(cls, folder: Path, manifest: IndexManifest, planning: Planning = AS_CALIBRATED) -> Segment:
+        """Map the files of a base.
 
         Raises:
             IndexDamaged: a file does not hold what the manifest says.
         """
+        rows, dim = manifest.rows, manifest.dim
         ids = _open(folder / IDS_NAME, IdTable.open)
-        vectors = _open(folder / VECTORS_NAME, FlatVectors.open)
-        attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, manifest.rows))
+        if ids.rows != rows:
+            raise IndexDamaged(folder / IDS_NAME, f"has {ids.rows} ids, expected {rows}")
+        lists, guard = one_list(rows, dim), EXACT
+        if manifest.probing is not None:
+            lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
+            guard = Guard(manifest.probing.spread, manifest.probing.miss)
+        vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, lists.starts))
+        attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
         features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
-        if ids.rows != manifest.rows:
-            raise IndexDamaged(folder / IDS_NAME, f"has {ids.rows} ids, expected {manifest.rows}")
-        if (vectors.rows, vectors.dim) != (manifest.rows, manifest.dim):
-            found, expected = (vectors.rows, vectors.dim), (manifest.rows, manifest.dim)
-            raise IndexDamaged(folder / VECTORS_NAME, f"has shape {found}, expected {expected}")
-        shape = (manifest.rows, manifest.experts, manifest.expert_dim)
+        shape = (rows, manifest.experts, manifest.expert_dim)
         if features.shape != shape or features.dtype != np.float16:
             found_features = f"{features.dtype} {features.shape}"
             raise IndexDamaged(folder / FEATURES_NAME, f"has {found_features}, expected float16 {shape}")
-        return cls(ids, vectors, attributes, features)
+        return cls(ids, lists, vectors, attributes, features, guard, planning)
 
-    def select(self, accepted: Filter | None) -> Selection:
-        """The rows that a filter accepts."""
-        return self._selections.get(accepted)
+    def search(self, query: F32, k: int, selection: Selection, dead: Dead | None = None) -> tuple[I64, F32]:
+        """Rows and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first.
 
-    def search(self, query: F32, k: int, selection: Selection) -> tuple[list[str], F32]:
-        """Ids and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first."""
-        rows, scores = nearest(self._vectors, query, k, selection)
-        return self._ids.ids(rows), scores
+        Exact where the selection asks for no probing, else as the segment's guard allows.
+        """
+        wanted = min(k, selection.count)
+        if wanted == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        if dead is not None and dead.count == 0:
+            dead = None
+        if selection.matches is None:
+            return nearest(self.vectors, query, k, selection, dead)
+        bits = _bits(selection, dead)
 
-    def vectors(self, ids: Sequence[str]) -> tuple[list[str], F32]:
-        """Known ids and their vectors, float32 ``[n, dim]``."""
-        known, rows = self._ids.find(ids)
-        return known, self._vectors.decode(rows)
+        def look(chosen: I64) -> tuple[I64, F32]:
+            if selection.rows is None:
+                return self.vectors.search(query, wanted, bits, chosen)
+            rows = selection.of_lists(np.sort(chosen))
+            return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
 
-    def features(self, ids: Sequence[str]) -> tuple[list[str], F16]:
-        """Known ids and their features, float16 ``[n, experts, expert_dim]``."""
-        known, rows = self._ids.find(ids)
-        return known, np.asarray(self._features[rows])
+        return probe(self.lists, self.guard, query, wanted, selection.matches, look)
 
 
-def nearest(vectors: FlatVectors, query: F32, k: int, selection: Selection) -> tuple[I64, F32]:
+def nearest(
+    vectors: Vectors, query: F32, k: int, selection: Selection, dead: Dead | None = None
+) -> tuple[I64, F32]:
     """The ``k`` best selected rows, best first and equal scores by row; exact whatever the selection.
 
     faiss leaves open which of several rows with the ``k``-th score it returns. One row more than asked
     shows whether that happened; then the search widens until the tie is complete.
     """
-    wanted = min(k, selection.count)
-    if wanted == 0:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-    searched = vectors if selection.rows is None else vectors.subset(selection.rows)
-    asked = min(wanted + 1, selection.count)
-    while True:
-        rows, scores = searched.search(query, asked, selection.bits)
-        if asked == selection.count or scores[-1] < scores[wanted - 1]:
-            break
-        asked = min(4 * asked, selection.count)
-    order = np.lexsort((rows, -scores))[:wanted]
-    rows, scores = rows[order], scores[order]
-    return (rows if selection.rows is None else selection.rows[rows]), scores
+    count, bits, rows = selection.count, _bits(selection, dead), selection.rows
+    if rows is not None and dead is not None:
+        rows = rows[dead.alive(rows.astype(np.int64))]
+        count = len(rows)
+    asked = min(k + 1, count)
+    while asked:
+        if rows is None:
+            found, scores = vectors.search(query, asked, bits)
+        else:
+            found, scores = vectors.search_rows(query, asked, rows)
+        if len(found) < asked or asked == count or scores[-1] < scores[k - 1]:
+            order = np.lexsort((found, -scores))[:k]
+            return found[order], scores[order]
+        asked = min(4 * asked, count)
+    return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+
+
+def _bits(selection: Selection, dead: Dead | None) -> U8 | None:
+    if dead is None or selection.rows is not None:
+        return selection.bits
+    return dead.bits.copy() if selection.bits is None else selection.bits & dead.bits
 
 
 def _open(path: Path, opener: Callable[[Path], T]) -> T:

@@ -7,49 +7,88 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from service.index.embedded.attributes import Attributes, Mask
 from service.index.embedded.vectors import I64, U8
 from service.index.filters import Filter
+from service.index.port import F32
 
-#: Up to this share of the rows, and this many of them, matches are copied out and searched on their
-#: own; above, the whole segment is walked past a bitmap. *Inferred*: where the two cost the same at
-#: 100k and at 1M rows of 128 fp16 values on x86; the bound keeps a search's working memory to 25 MB.
-SUBSET_SHARE = 1 / 20
-SUBSET_ROWS = 100_000
+#: Up to this share of the rows, matches are kept as row numbers and copied out to be scored; above, all
+#: rows are walked past a bitmap. *Inferred*: where the two cost the same at 100k and 1M rows of 128 fp16
+#: values on x86; scattered matches make the walk mispredict a branch for each.
+FLAT_SHARE = 1 / 8
+LISTS_SHARE = 0.6
+#: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
+#: what a probe costs. *Inferred*, measured as above.
+EXACT_ROWS = 5_000
 #: What the selections of past filters may take in memory, in bytes.
 CACHE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The rows that may be found: ``rows`` where they are few, else ``bits``; neither means all."""
+    """The rows that may be found: int32 ``rows`` in order, or ``bits``; neither means all.
+
+    Where lists are to be probed, ``matches`` float32 ``[lists]`` says how many rows of each may be found;
+    without it the search is exact.
+    """
 
     count: int
-    rows: I64 | None = None
+    rows: npt.NDArray[np.int32] | None = None
     bits: U8 | None = None
+    matches: F32 | None = None
+    #: Where the rows of each list begin in ``rows``: int64 ``[lists + 1]``.
+    offsets: I64 | None = None
 
-    @classmethod
-    def of(cls, mask: Mask) -> Selection:
-        """From bool ``[rows]``."""
-        count = int(np.count_nonzero(mask))
-        if count == len(mask):
-            return cls(count)
-        if count <= min(SUBSET_ROWS, len(mask) * SUBSET_SHARE):
-            return cls(count, rows=np.flatnonzero(mask))
-        return cls(count, bits=np.packbits(mask, bitorder="little"))
+    def of_lists(self, lists: I64) -> I64:
+        """The rows of some lists, in order; for selections with ``offsets``."""
+        rows, offsets = self.rows, self.offsets
+        if rows is None or offsets is None:
+            raise TypeError("this selection keeps no rows by list")
+        ends = offsets[lists + 1].tolist()
+        slices = [rows[start:end] for start, end in zip(offsets[lists].tolist(), ends, strict=True)]
+        return np.concatenate(slices).astype(np.int64) if slices else np.empty(0, np.int64)
 
     @property
     def nbytes(self) -> int:
         """Memory of its arrays."""
-        return sum(array.nbytes for array in (self.rows, self.bits) if array is not None)
+        arrays = (self.rows, self.bits, self.matches, self.offsets)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class Selector:
+    """Makes selections from masks for lists that begin at ``starts``."""
+
+    def __init__(self, starts: I64, exact_rows: int | None = None) -> None:
+        self._firsts = starts[:-1]
+        self._flat = len(self._firsts) == 1
+        self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
+        sizes = None if self._flat else np.diff(starts).astype(np.float32)
+        #: All rows.
+        self.all = Selection(int(starts[-1]), matches=sizes)
+
+    def of(self, mask: Mask) -> Selection:
+        """From bool ``[rows]``."""
+        count = int(np.count_nonzero(mask))
+        if count == len(mask):
+            return self.all
+        share = FLAT_SHARE if self._flat else LISTS_SHARE
+        rows = np.flatnonzero(mask).astype(np.int32) if count <= share * len(mask) else None
+        bits = None if rows is not None else np.packbits(mask, bitorder="little")
+        if self._flat or (rows is not None and count <= self._exact_rows):
+            return Selection(count, rows, bits)
+        matches = np.add.reduceat(mask, self._firsts, dtype=np.float32)
+        offsets = None if rows is None else np.append(0, np.cumsum(matches, dtype=np.int64))
+        return Selection(count, rows, bits, matches, offsets)
 
 
 class Selections:
     """Selections of one segment's filters, the least recently used forgotten; for any thread."""
 
-    def __init__(self, attributes: Attributes, limit_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, attributes: Attributes, selector: Selector, limit_bytes: int = CACHE_BYTES) -> None:
         self._attributes = attributes
+        self._selector = selector
         self._limit = limit_bytes
         self._held: OrderedDict[Filter, Selection] = OrderedDict()
         self._bytes = 0
@@ -58,13 +97,13 @@ class Selections:
     def get(self, accepted: Filter | None) -> Selection:
         """The rows that a filter accepts, all of them for None."""
         if accepted is None:
-            return Selection(self._attributes.rows)
+            return self._selector.all
         with self._lock:
             selection = self._held.get(accepted)
             if selection is not None:
                 self._held.move_to_end(accepted)
                 return selection
-        selection = Selection.of(self._attributes.mask(accepted))
+        selection = self._selector.of(self._attributes.mask(accepted))
         self._keep(accepted, selection)
         return selection
 

@@ -1,23 +1,33 @@
-"""fp16 vectors in faiss, exact inner product. The only module that knows faiss.
+"""fp16 vectors in inverted lists, exact inner products. The only module that knows faiss when serving.
 
-faiss's scalar quantizer keeps plain IEEE halves and scores them against a float32 query, so the file
-is half the size of float32 and nothing is lost against the fp16 embeddings that went in.
+Rows are numbered list by list, so that a list is a range of rows and all codes are one array:
+``codes [rows, dim] float16``, then each list's row numbers (int64, padded), which faiss wants beside it.
+faiss maps the file and reads from the page cache, shared by every process that serves the index.
+faiss scores plain IEEE halves against a float32 query, so nothing is lost against the fp16 embeddings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import lcm
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from service.index.port import F32
+from service.index.port import F16, F32
 
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+
+#: Rows that are copied out and scored at a time: 128 fp16 values each make 1 MB, which stays in cache.
+BLOCK = 4096
+#: How far a vector's length may be from 1; fp16 alone accounts for 0.001.
+LENGTH_TOLERANCE = 0.01
+_HALF = 2
+_ROW_NUMBER = 8
 
 
 def limit_threads() -> None:
@@ -25,71 +35,148 @@ def limit_threads() -> None:
     faiss.omp_set_num_threads(1)
 
 
-def write_vectors(path: Path, dim: int, chunks: Iterable[F32]) -> int:
-    """Write a vectors file from chunks ``[n, dim]``; returns the rows written."""
-    index = _empty(dim)
-    for chunk in chunks:
-        index.add(np.ascontiguousarray(chunk, dtype=np.float32))
-    faiss.write_index(index, str(path))
-    return int(index.ntotal)
+def write_vectors(path: Path, dim: int, starts: I64, chunks: Iterable[F16]) -> None:
+    """Write a vectors file.
+
+    Args:
+        path: the file.
+        dim: width of a vector.
+        starts: ``[lists + 1]``: list ``l`` is the rows ``starts[l]`` to ``starts[l + 1]``.
+        chunks: float16 ``[n, dim]``, all rows in order.
+    """
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, dtype=np.float16).tobytes())
+        for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            _pad(file, dim)
+            file.write(np.arange(start, end, dtype=np.int64).tobytes())
+        _pad(file, dim)
 
 
-class FlatVectors:
-    """Vectors ``[rows, dim]`` that are searched one by one."""
+def _pad(file: BinaryIO, dim: int) -> None:
+    file.write(bytes(-file.tell() % _align(dim)))
 
-    def __init__(self, index: Any) -> None:
+
+def _align(dim: int) -> int:
+    """Row numbers begin where faiss looks for them: a whole number of codes after the list's codes."""
+    return lcm(dim * _HALF, _ROW_NUMBER)
+
+
+def _layout(dim: int, starts: I64) -> tuple[npt.NDArray[np.uint64], int]:
+    """What faiss has to know of each list (size, capacity, offset in bytes), and the file's size."""
+    align, code = _align(dim), dim * _HALF
+    sizes = np.diff(starts)
+    blocks = -(-sizes * _ROW_NUMBER // align) * align
+    first = -(-int(starts[-1]) * code // align) * align
+    numbers = first + np.cumsum(blocks) - blocks
+    offsets = starts[:-1] * code
+    # faiss reads a list's row numbers at offset + capacity x code size: the "capacity" points there.
+    table = np.stack([sizes, (numbers - offsets) // code, offsets], axis=1).astype(np.uint64)
+    return np.ascontiguousarray(table), first + int(blocks.sum())
+
+
+class Vectors:
+    """Vectors ``[rows, dim]`` in lists, searched whole or list by list. For any thread."""
+
+    def __init__(self, codes: F16, starts: I64, index: Any, lists: Any) -> None:
+        self.codes = codes
+        self.starts = starts
+        self.rows, self.dim = codes.shape
         self._index = index
-        self.rows = int(index.ntotal)
-        self.dim = int(index.d)
-        codes = faiss.rev_swig_ptr(index.codes.data(), self.rows * index.code_size)
-        self._codes: U8 = codes.reshape(self.rows, index.code_size)
+        self._lists = lists  # the index holds a bare pointer to it
+        self._all = np.arange(len(starts) - 1, dtype=np.int64)
 
     @classmethod
-    def open(cls, path: Path) -> FlatVectors:
+    def open(cls, path: Path, dim: int, starts: I64) -> Vectors:
         """Map a vectors file; pages are read when touched and shared between processes.
 
         Raises:
-            ValueError: the file holds something else.
+            ValueError: the file is not laid out as the lists ask for.
         """
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            raise ValueError(f"faiss cannot read it: {error}") from error
-        expected = faiss.ScalarQuantizer.QT_fp16
-        if not isinstance(index, faiss.IndexScalarQuantizer) or index.sq.qtype != expected:
-            raise ValueError("it is no flat fp16 index")
-        return cls(index)
+        table, size = _layout(dim, starts)
+        if path.stat().st_size != size:
+            raise ValueError(f"has {path.stat().st_size} bytes, its lists ask for {size}")
+        rows = int(starts[-1])
+        codes = np.memmap(path, dtype=np.float16, mode="r", shape=(rows, dim))
+        # faiss's stubs know neither its vectors' methods nor what the Python wrappers hide.
+        lists: Any = faiss.OnDiskInvertedLists()
+        lists.nlist, lists.code_size = len(table), dim * _HALF
+        lists.lists.resize(len(table))
+        faiss.memcpy(lists.lists.data(), faiss.swig_ptr(table), table.nbytes)
+        lists.filename, lists.totsize, lists.read_only = str(path), size, True
+        lists.prefetch_nthread = 0  # else faiss starts threads in every search
+        lists.do_mmap()
+        last = len(table) - 1
+        ends = lists.get_single_id(0, 0), lists.get_single_id(last, int(table[last, 0]) - 1)
+        if ends != (0, rows - 1):
+            raise ValueError(f"its row numbers go from {ends[0]} to {ends[1]}, expected 0 to {rows - 1}")
+        index: Any = faiss.IndexIVFScalarQuantizer(
+            faiss.IndexFlatIP(dim),
+            dim,
+            len(table),
+            faiss.ScalarQuantizer.QT_fp16,
+            faiss.METRIC_INNER_PRODUCT,
+            False,
+        )
+        index.replace_invlists(lists, False)
+        index.is_trained, index.ntotal = True, rows
+        return cls(np.asarray(codes), starts, index, lists)
 
-    def search(self, query: F32, k: int, bits: U8 | None = None) -> tuple[I64, F32]:
+    def search(self, query: F32, k: int, bits: U8 | None = None, lists: I64 | None = None) -> tuple[I64, F32]:
         """The ``k`` best rows of ``query`` ``[dim]`` and their inner products, best first.
 
         Args:
             query: float32 ``[dim]``.
-            k: at most the number of rows that may be found.
+            k: at least 1.
             bits: bit ``i`` (little-endian within a byte) says whether row ``i`` may be found.
+            lists: the lists that are searched; None is all of them, and so exact.
 
         Returns:
             Fewer than ``k`` where fewer rows may be found. The order of equal scores is undefined.
         """
-        params = None
+        probed = self._all if lists is None else np.ascontiguousarray(lists, dtype=np.int64)
+        if len(probed) == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        params = faiss.SearchParametersIVF(nprobe=len(probed))  # type: ignore[call-arg]
         if bits is not None:
             # faiss types the C++ constructors, not the Python ones that wrap them.
             selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
-            params = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, rows = self._index.search(query.reshape(1, -1), k, params=params)
-        found = rows[0] >= 0
-        return rows[0][found], scores[0][found]
+            params = faiss.SearchParametersIVF(nprobe=len(probed), sel=selector)  # type: ignore[call-arg]
+        query = np.ascontiguousarray(query, dtype=np.float32)
+        scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
+        unused = np.zeros(len(probed), dtype=np.float32)
+        arrays = (faiss.swig_ptr(each) for each in (probed, unused, scores, rows))
+        # The Python wrapper of search_preassigned takes no parameters, the C++ one does.
+        self._index.search_preassigned_c(1, faiss.swig_ptr(query), k, *arrays, False, params)
+        found = rows >= 0
+        return rows[found], scores[found]
 
-    def subset(self, rows: I64) -> FlatVectors:
-        """A copy of some rows, renumbered from 0: scores the same to the bit."""
-        index = _empty(self.dim)
-        index.add_sa_codes(self._codes[rows])
-        return FlatVectors(index)
+    def search_rows(self, query: F32, k: int, rows: npt.NDArray[np.integer[Any]]) -> tuple[I64, F32]:
+        """As `search`, over some rows alone, in blocks; scores are the same to the bit."""
+        best_rows, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            places, scores = score_codes(self.codes[block], query, min(k, len(block)))
+            best_rows, best = (
+                np.concatenate([best_rows, block[places].astype(np.int64)]),
+                np.concatenate([best, scores]),
+            )
+            if len(best) > 4 * k:
+                kept = np.argpartition(best, -k)[-k:]
+                best_rows, best = best_rows[kept], best[kept]
+        order = np.argsort(-best, kind="stable")[:k]
+        return best_rows[order], best[order]
 
     def decode(self, rows: I64) -> F32:
         """The vectors of some rows: float32 ``[len(rows), dim]``."""
-        return self._codes[rows].view(np.float16).astype(np.float32)
+        return self.codes[rows].astype(np.float32)
 
 
-def _empty(dim: int) -> Any:
-    return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+def score_codes(codes: F16, query: F32, k: int) -> tuple[I64, F32]:
+    """The ``k`` best of ``codes`` ``[n, dim]`` and their inner products, best first; exact."""
+    index = faiss.IndexScalarQuantizer(
+        codes.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    index.add_sa_codes(np.ascontiguousarray(codes).view(np.uint8))
+    scores, places = index.search(query.reshape(1, -1), k)
+    return places[0], scores[0]
