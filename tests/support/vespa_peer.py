@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,21 @@ VERSION = Version(
 )
 
 
-def require_peer() -> None:
-    """Skip the test unless the peer can run here."""
+@cache
+def unavailable() -> str | None:
+    """Why the peer cannot run here, in one line; None where it can. Builds it."""
     reason = missing()
     if reason is None:
         try:
             class_path()
         except ArtifactsMissingError as error:
             reason = str(error)
+    return reason
+
+
+def require_peer() -> None:
+    """Skip the test unless the peer can run here."""
+    reason = unavailable()
     if reason is not None:
         pytest.skip(reason)
 

@@ -1,6 +1,6 @@
 """Planted faults: what goes wrong, who must catch it, and a word of what is said.
 
-``vespa``: Vespa's own code refuses it. ``ours``: Vespa takes it, as `VESPA_TAKES` asserts, and a rule of
+``vespa``: Vespa's own code refuses it. ``ours``: Vespa takes it, as the tests assert, and a rule of
 ours refuses it. ``tree``: Vespa takes it and no single request is wrong, but the parsed query is not the
 one that was meant.
 """

@@ -11,12 +11,9 @@ import pytest
 from service.index.vespa import names
 from service.index.vespa.package import (
     Layout,
-    LayoutError,
     Tls,
     Version,
-    VersionError,
     add_version,
-    application_folder,
     check_change,
     check_package,
     drop_version,
@@ -108,45 +105,3 @@ def test_attributes_of_any_name_validate(vespa_judge: Judge, tmp_path: Path) -> 
         )
         assert answer["ok"], answer
         assert answer["tree"][1] == field
-
-
-def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
-    application = render(tmp_path, [VERSION, SECOND], PRODUCTION)
-    before = {path: path.read_bytes() for path in application.rglob("*") if path.is_file()}
-    assert add_version(tmp_path, VERSION, PRODUCTION) == application_folder(tmp_path)
-    assert {path: path.read_bytes() for path in application.rglob("*") if path.is_file()} == before
-
-
-def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
-    render(tmp_path, [VERSION], Layout.dev())
-    with pytest.raises(VersionError, match="make a new version"):
-        add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout.dev())
-    with pytest.raises(VersionError, match="the only version"):
-        drop_version(tmp_path, VERSION.document_type, today().date())
-    with pytest.raises(VersionError, match="no document type"):
-        drop_version(tmp_path, "item_nope", today().date())
-    (tmp_path / "versions" / "item_broken.json").write_text("{}")
-    with pytest.raises(VersionError, match="item_broken"):
-        read_versions(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("roles", "words"),
-    [
-        ({"config": ["a", "b"]}, "odd number"),
-        ({"query": []}, "no hosts"),
-        ({"groups": [["a"], ["b", "c"]]}, "sizes"),
-        ({"groups": [["a", "b"], ["a", "c"]]}, "twice"),
-        ({"feed": "f1"}, "list of host names"),
-        ({"nodes": ["a"]}, "unknown key 'nodes'"),
-        ({"tls": "on"}, "needs key"),
-    ],
-)
-def test_layouts_are_checked(roles: dict[str, object], words: str, tmp_path: Path) -> None:
-    good = {"config": ["c1"], "query": ["q1"], "feed": ["f1"], "groups": [["a1"], ["b1"]]}
-    path = tmp_path / "nodes.toml"
-    path.write_text("\n".join(f"{name} = {value!r}" for name, value in good.items()))
-    assert not Layout.read(path).is_dev
-    path.write_text("\n".join(f"{name} = {value!r}" for name, value in {**good, **roles}.items()))
-    with pytest.raises(LayoutError, match=words):
-        Layout.read(path)

@@ -1,6 +1,7 @@
 package mrse.peer;
 
 import com.yahoo.document.DocumentId;
+import com.yahoo.document.GlobalId;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -15,7 +16,7 @@ final class Store {
     private record Snapshot(long change, Row[] rows) {}
 
     private static final class Type {
-        final Map<String, Row> rows = new ConcurrentHashMap<>();
+        final Map<GlobalId, Row> rows = new ConcurrentHashMap<>();
         final AtomicLong changes = new AtomicLong();
         volatile Snapshot snapshot = new Snapshot(-1, new Row[0]);
     }
@@ -24,18 +25,24 @@ final class Store {
 
     Row get(DocumentId id) {
         Type type = types.get(id.getDocType());
-        return type == null ? null : type.rows.get(id.toString());
+        return type == null ? null : type.rows.get(new GlobalId(id.getGlobalId()));
+    }
+
+    /** A document by the id that search results carry, or null. */
+    Row get(String documentType, GlobalId gid) {
+        Type type = types.get(documentType);
+        return type == null ? null : type.rows.get(gid);
     }
 
     void put(Row row) {
         Type type = types.computeIfAbsent(row.type(), name -> new Type());
-        type.rows.put(row.document.getId().toString(), row);
+        type.rows.put(row.gid, row);
         type.changes.incrementAndGet();
     }
 
     boolean remove(DocumentId id) {
         Type type = types.get(id.getDocType());
-        if (type == null || type.rows.remove(id.toString()) == null) {
+        if (type == null || type.rows.remove(new GlobalId(id.getGlobalId())) == null) {
             return false;
         }
         type.changes.incrementAndGet();

@@ -10,9 +10,7 @@ import com.yahoo.slime.Slime;
 import com.yahoo.tensor.Tensor;
 import com.yahoo.tensor.serialization.TypedBinaryFormat;
 import com.yahoo.vespa.config.search.SummaryConfig;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 
 /** Document summaries, in Vespa's slime. */
 final class Summaries {
@@ -20,10 +18,6 @@ final class Summaries {
     private Summaries() {}
 
     static DocsumReply reply(DocsumRequest request, boolean empty) {
-        Map<GlobalId, Row> known = new HashMap<>();
-        for (Row row : Store.INSTANCE.rows(request.getDocumentType())) {
-            known.put(row.gid, row);
-        }
         String summary = request.getSummaryClass().isEmpty() ? "default" : request.getSummaryClass();
         List<SummaryConfig.Classes.Fields> fields = Schemas.INSTANCE.get(request.getDocumentType()).summaries().get(summary);
         Slime slime = new Slime();
@@ -32,7 +26,7 @@ final class Summaries {
             Cursor list = root.setArray("docsums");
             for (ByteString gid : request.getGlobalIdsList()) {
                 Cursor entry = list.addObject();
-                Row row = known.get(new GlobalId(gid.toByteArray()));
+                Row row = Store.INSTANCE.get(request.getDocumentType(), new GlobalId(gid.toByteArray()));
                 if (row != null) {
                     write(row, fields, entry.setObject("docsum"));
                 }
