@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from service.api import documentation, health, playground, problems, recall, sim
 from service.errors import StartError
 from service.middleware import BodyLimit, Observe
 from service.runtime import Loader, Runtime
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.stack import load_stacks
 
 log = logging.getLogger("mrse.service")
@@ -22,10 +23,15 @@ log = logging.getLogger("mrse.service")
 #: FastAPI's own OpenTelemetry layer is off, whatever providers the process has: it costs every request.
 _TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 OnFatal = Callable[[StartError], None]
+ReadSettings = Callable[[], Settings]
 
 
 def create_app(
-    settings: Settings, *, loader: Loader = load_stacks, on_fatal: OnFatal | None = None
+    settings: Settings,
+    *,
+    loader: Loader = load_stacks,
+    on_fatal: OnFatal | None = None,
+    read_again: ReadSettings | None = None,
 ) -> FastAPI:
     """Build the application. Bundle and index load in the background once it is started.
 
@@ -34,6 +40,7 @@ def create_app(
         loader: loads the stacks; runs on a thread.
         on_fatal: told why the service cannot start; the caller ends the process. Until then it is alive
             and not ready.
+        read_again: reads the settings once more, on SIGHUP; the experiments of it are taken at once.
 
     Raises:
         StartError: experiments that do not go together.
@@ -42,12 +49,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(_load(runtime, on_fatal), name="load")
+        tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
+        if read_again is not None:
+            _reload_on_hangup(runtime, read_again, tasks)
         try:
             yield
         finally:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await runtime.close()
 
     app = FastAPI(
@@ -83,3 +93,20 @@ async def _load(runtime: Runtime, on_fatal: OnFatal | None) -> None:
         log.exception("cannot start")
         if on_fatal is not None:
             on_fatal(StartError(f"unexpected error while loading: {error!r}"))
+
+
+def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asyncio.Task[None]]) -> None:
+    async def reload() -> None:
+        try:
+            await runtime.reload(await asyncio.to_thread(read_again))
+        except (StartError, SettingsError) as error:
+            log.error("not reloaded, everything stays as it was: %s", error)
+        except Exception:
+            log.exception("not reloaded, everything stays as it was")
+
+    def hangup() -> None:
+        task = asyncio.create_task(reload(), name="reload")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)

@@ -121,9 +121,12 @@ class Metrics:
         """Observe how much of the index a route looked at."""
         self._coverage[route].observe(share)
 
-    def bundle(self, arm: str, bundle: str, index: str) -> None:
-        """Note what is loaded."""
-        self._bundle.labels(arm, bundle, index).set(1)
+    def bundle(self, arm: str, bundle: str, index: str, *, loaded: bool = True) -> None:
+        """Note what is loaded, or that it no longer is."""
+        if loaded:
+            self._bundle.labels(arm, bundle, index).set(1)
+        else:
+            self._bundle.remove(arm, bundle, index)
 
     def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Register a value that is read when metrics are asked for."""

@@ -17,13 +17,20 @@ from service.cache.portraits import StoredPortraits
 from service.cache.redis import RedisCache, SharedCache
 from service.cache.tiers import TieredCache
 from service.deadline import Clock, Deadline
+from service.errors import StartError
 from service.experiments import ExperimentBook
+from service.index.port import IndexUnavailable
 from service.metrics import Metrics
 from service.recall.pipeline import Lane, RecallQuery, RecallResult, recall
 from service.settings import Recall, Settings, Variant
-from service.stack import Progress, Stack, load_stacks
+from service.stack import Progress, Stack, load_stacks, stack_key
 
 log = logging.getLogger("mrse.service")
+
+#: Between two questions to an index that does not answer yet.
+_ASK_AGAIN_S = 1.0
+#: No request outlives its deadline, of at most 10 s, by much.
+_LONGEST_REQUEST_S = 15.0
 
 #: Loads what the arms of ``towers`` need, off the event loop.
 Loader = Callable[[Settings, Mapping[str, Variant], Progress], Mapping[str, Stack]]
@@ -48,6 +55,11 @@ class Runtime:
         self.clock = clock
         self._loader = loader
         self._shared: SharedCache | None = None
+        self._reloading = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        cache = settings.cache
+        self._l1: LruCache[F16] = LruCache(cache.entries, cache.ttl_s, clock)
+        self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(self._l1))
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
         self.metrics.gauge("ready", "Whether bundle and index are loaded.", lambda: self.ready)
@@ -59,29 +71,101 @@ class Runtime:
             StartError: they cannot be served.
         """
         started = time.perf_counter()
-        self.stacks = await asyncio.to_thread(
-            self._loader, self.settings, self.experiments.arms, self._note_progress
-        )
+        stacks = await self._load_stacks(self.settings, self.experiments.arms)
         if self.settings.redis.url is not None:
             knobs = self.settings.redis
             breaker = Breaker(knobs.breaker_failures, knobs.breaker_open_s, self.clock)
             self._shared = RedisCache(knobs, breaker, self.metrics.redis)
-        l1: LruCache[F16] = LruCache(self.settings.cache.entries, self.settings.cache.ttl_s, self.clock)
-        self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(l1))
-        self.lanes = {arm: self._lane(stack, l1) for arm, stack in self.stacks.items()}
-        for arm, stack in self.stacks.items():
-            self.metrics.bundle(arm, stack.bundle.version, stack.index.version)
+        self._serve(self.experiments, stacks)
         self.ready = True
         self.progress = "ready"
         log.info("ready", extra={"took_s": round(time.perf_counter() - started, 3)})
 
+    async def reload(self, settings: Settings) -> None:
+        """Take the experiments and recall options of other settings, without dropping a request.
+
+        Bundles and indexes that are new are loaded and checked first; then all changes at once; those that
+        no arm names any more are closed when the last request that may use them is over. All other settings
+        keep their values until a restart.
+
+        Raises:
+            StartError: the new experiments cannot be served; everything stays as it was.
+        """
+        if not self.ready:
+            raise StartError("not ready yet; reload when it is")
+        async with self._reloading:
+            wanted = self.settings.model_copy(
+                update={"experiments": settings.experiments, "recall": settings.recall}
+            )
+            book = ExperimentBook(wanted.experiments, wanted.recall, self.metrics.experiment_unknown)
+            stacks = await self._load_stacks(wanted, book.arms)
+            before = set(map(id, self.stacks.values())) - set(map(id, stacks.values()))
+            retired = [stack for stack in _distinct(self.stacks) if id(stack) in before]
+            self.settings = wanted
+            self._serve(book, stacks)
+            self.progress = "ready"
+        log.info("reloaded", extra={"experiments": book.describe(), "retired": len(retired)})
+        if retired:
+            task = asyncio.create_task(_close_later(retired), name="retire")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
     async def close(self) -> None:
         """Release what was loaded."""
         self.ready = False
+        for task in list(self._retiring):
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         if self._shared is not None:
             await self._shared.close()
-        for stack in {id(stack): stack for stack in self.stacks.values()}.values():
+        for stack in _distinct(self.stacks):
             await stack.close()
+
+    async def _load_stacks(self, settings: Settings, arms: Mapping[str, Variant]) -> dict[str, Stack]:
+        """A stack for each arm: those that serve already, and new ones, checked."""
+        have = {
+            stack_key(self.settings, variant): self.stacks[arm]
+            for arm, variant in self.experiments.arms.items()
+            if arm in self.stacks
+        }
+        new = {arm: v for arm, v in arms.items() if stack_key(settings, v) not in have}
+        loaded = await asyncio.to_thread(self._loader, settings, new, self._note_progress) if new else {}
+        try:
+            for stack in _distinct(loaded):
+                await self._until_it_answers(stack)
+        except BaseException:
+            for stack in _distinct(loaded):
+                await stack.close()
+            raise
+        return {
+            arm: loaded[arm] if arm in loaded else have[stack_key(settings, v)] for arm, v in arms.items()
+        }
+
+    async def _until_it_answers(self, stack: Stack) -> None:
+        """Wait for the server behind an index; one that is not there yet is no reason to end."""
+        if stack.check is None:
+            return
+        while True:
+            self._note_progress(f"asking {stack.index.version} whether it is there")
+            try:
+                await stack.check()
+            except IndexUnavailable as error:
+                self._note_progress(f"waiting for the index: {error.reason}")
+                await asyncio.sleep(_ASK_AGAIN_S)
+            except ValueError as error:  # it is another bundle's, or of another shape
+                raise StartError(str(error)) from error
+            else:
+                return
+
+    def _serve(self, book: ExperimentBook, stacks: Mapping[str, Stack]) -> None:
+        """Change over, in one step of the event loop."""
+        for arm, stack in self.stacks.items():
+            self.metrics.bundle(arm, stack.bundle.version, stack.index.version, loaded=False)
+        self.experiments = book
+        self.stacks = stacks
+        self.lanes = {arm: self._lane(stack) for arm, stack in stacks.items()}
+        for arm, stack in stacks.items():
+            self.metrics.bundle(arm, stack.bundle.version, stack.index.version)
 
     def deadline(self, timeout_ms: int | None, received: float) -> Deadline:
         """The deadline of a request whose last byte came at ``received`` on the clock."""
@@ -108,7 +192,7 @@ class Runtime:
                 self.metrics.coverage(name, outcome.coverage)
         return result
 
-    def _lane(self, stack: Stack, l1: LruCache[F16]) -> Lane:
+    def _lane(self, stack: Stack) -> Lane:
         dimensions = stack.bundle.manifest.dimensions
         codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
         features = stack.features or CachedFeatures(stack.bundle.version, codec, self._shared)
@@ -118,7 +202,7 @@ class Runtime:
             dimensions.experts,
             dimensions.history,
             stack.encoder,
-            TieredCache(codec, l1, self._shared, self.metrics.cache),
+            TieredCache(codec, self._l1, self._shared, self.metrics.cache),
             stack.index,
             features,
             self._portraits(stack),
@@ -136,5 +220,19 @@ class Runtime:
         log.info(step)
 
     def _queued(self) -> float:
-        encoders = {id(stack.encoder): stack.encoder for stack in self.stacks.values()}
-        return sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders.values())
+        encoders = [stack.encoder for stack in _distinct(self.stacks)]
+        return sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
+
+
+def _distinct(stacks: Mapping[str, Stack]) -> list[Stack]:
+    """Each stack once, though arms may share it."""
+    return list({id(stack): stack for stack in stacks.values()}.values())
+
+
+async def _close_later(stacks: list[Stack]) -> None:
+    """Close stacks once no request can still use them."""
+    try:
+        await asyncio.sleep(_LONGEST_REQUEST_S)
+    finally:
+        for stack in stacks:
+            await stack.close()

@@ -9,34 +9,39 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from service import logs
-from service.app import create_app
+from service.app import ReadSettings, create_app
 from service.errors import StartError
 from service.experiments import ExperimentBook
 from service.settings import Settings
 from service.stack import load_stacks
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then let running requests finish.
+
+    Args:
+        settings: see `service.settings`.
+        read_again: reads the settings once more. On SIGHUP one worker takes the experiments of it without
+            dropping a request; several workers are replaced one after another, with all settings.
 
     Raises:
         StartError: the port is taken, or bundle and index cannot be served.
     """
     logs.configure(settings.server.log_level)
     if settings.server.workers > 1:
-        _run_many(settings)
+        _run_many(settings, read_again)
     else:
-        _run_one(settings)
+        _run_one(settings, read_again)
 
 
-def _run_one(settings: Settings) -> None:
+def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
     failures: list[StartError] = []
 
     def fatal(error: StartError) -> None:
         failures.append(error)
         server.should_exit = True
 
-    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal)))
+    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal, read_again=read_again)))
     try:
         server.run()
     except KeyboardInterrupt:
@@ -48,12 +53,12 @@ def _run_one(settings: Settings) -> None:
         raise failures[0]
 
 
-def _run_many(settings: Settings) -> None:
+def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
     # Checked once here: a worker that cannot start would only be started again and again.
     arms = ExperimentBook(settings.experiments, settings.recall).arms
     for stack in load_stacks(settings, arms, lambda step: None).values():
         stack.encoder.close()
-    config = _config(settings, partial(_worker, settings), factory=True)
+    config = _config(settings, partial(_worker, settings, read_again), factory=True)
     try:
         sockets = [config.bind_socket()]
     except SystemExit as error:
@@ -62,7 +67,8 @@ def _run_many(settings: Settings) -> None:
     Multiprocess(config, sockets=sockets).run()
 
 
-def _worker(settings: Settings) -> FastAPI:
+def _worker(settings: Settings, read_again: ReadSettings | None) -> FastAPI:
+    settings = settings if read_again is None else read_again()
     logs.configure(settings.server.log_level)
     return create_app(settings)
 

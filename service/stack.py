@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,12 @@ from models.bundle.manifest import Precision, Role
 from service.encode.encoder import OnnxQueryEncoder
 from service.errors import StartError
 from service.index.port import ItemFeatures, ItemIndex
-from service.settings import IndexSettings, Settings, Variant
+from service.settings import Settings, Variant
 
 Progress = Callable[[str], None]
+Check = Callable[[], Awaitable[None]]
+#: Paths of bundle and index.
+StackKey = tuple[Path | None, Path | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,18 @@ class Stack:
     precisions: Mapping[Role, Precision]
     index: ItemIndex
     features: ItemFeatures | None
+    #: For an index behind a server: asks, in the event loop, whether it is there and is this bundle's.
+    check: Check | None = None
 
     async def close(self) -> None:
         """End threads, release files and connections."""
         self.encoder.close()
         await self.index.close()
+
+
+def stack_key(settings: Settings, variant: Variant) -> StackKey:
+    """The bundle and the index that an arm is served with."""
+    return variant.bundle or settings.bundle.path, variant.index or settings.index.path
 
 
 def load_stacks(settings: Settings, arms: Mapping[str, Variant], progress: Progress) -> dict[str, Stack]:
@@ -44,10 +54,10 @@ def load_stacks(settings: Settings, arms: Mapping[str, Variant], progress: Progr
     Raises:
         StartError: a bundle or index is missing, damaged, or they do not belong together.
     """
-    shared: dict[tuple[Path | None, Path | None], Stack] = {}
+    shared: dict[StackKey, Stack] = {}
     stacks: dict[str, Stack] = {}
     for arm, variant in arms.items():
-        paths = (variant.bundle or settings.bundle.path, variant.index or settings.index.path)
+        paths = stack_key(settings, variant)
         if paths not in shared:
             shared[paths] = load_stack(settings, *paths, progress=progress)
         stacks[arm] = shared[paths]
@@ -63,12 +73,12 @@ def load_stack(
         StartError: see `load_stacks`.
     """
     bundle = load_bundle(bundle_path, progress)
-    progress(f"opening the index {index_path or settings.index.url}")
+    progress(f"opening the index {index_path}")
     # Two searches a request: admission is the one bound on load, the index's own queue only backs it up.
-    index, features = open_index(settings.index, index_path, queue=2 * settings.limits.in_flight)
+    index, features, check = open_index(settings, index_path, queue=2 * settings.limits.in_flight)
     if index.bundle_version != bundle.version:
         raise StartError(
-            f"index {index_path or settings.index.url} was built with bundle {index.bundle_version}, "
+            f"index {index_path} was built with bundle {index.bundle_version}, "
             f"but the bundle {bundle.path} is {bundle.version}; build the index again with this bundle"
         )
     progress(f"checking the graphs of bundle {bundle.version}")
@@ -78,7 +88,7 @@ def load_stack(
         raise StartError(str(error)) from error
     except Exception as error:  # onnxruntime's and numpy's errors on a graph or archive that is no such thing
         raise StartError(f"bundle {bundle.path}: {error}") from error
-    return Stack(bundle, encoder, precisions, index, features)
+    return Stack(bundle, encoder, precisions, index, features, check)
 
 
 def load_bundle(path: Path | None, progress: Progress) -> Bundle:
@@ -99,21 +109,28 @@ def load_bundle(path: Path | None, progress: Progress) -> Bundle:
 
 
 def open_index(
-    settings: IndexSettings, path: Path | None, *, queue: int
-) -> tuple[ItemIndex, ItemFeatures | None]:
+    settings: Settings, path: Path | None, *, queue: int
+) -> tuple[ItemIndex, ItemFeatures | None, Check | None]:
     """Open the index of the configured engine; ``queue`` searches may wait for a thread.
+
+    Returns:
+        the index, what holds item features if the index does, and what is still to be asked of a server.
 
     Raises:
         StartError: there is none, or it is damaged.
     """
-    if settings.engine == "vespa":
-        raise StartError("index.engine: vespa is not built in yet; use embedded")
     if path is None:
         raise StartError("no index: set MRSE_INDEX_PATH, or path under [index] in the configuration file")
-    from service.index.embedded import EmbeddedIndex  # faiss is not loaded for another engine
+    # Each engine loads its own libraries only.
+    if settings.index.engine == "vespa":
+        from service.index.vespa.open import open_vespa
+
+        vespa = open_vespa(settings.vespa, path)
+        return vespa, None, vespa.check
+    from service.index.embedded import EmbeddedIndex
 
     try:
-        index = EmbeddedIndex.open(path, threads=settings.threads, queue=queue)
+        index = EmbeddedIndex.open(path, threads=settings.index.threads, queue=queue)
     except (ValueError, OSError) as error:
         raise StartError(f"index {path}: {error}") from error
-    return index, index
+    return index, index, None

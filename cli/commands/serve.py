@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,10 +45,11 @@ def serve(
         for group, values in chosen.items()
         if (given := {key: value for key, value in values.items() if value is not None})
     }
-    settings = load_settings(config, overrides)
+    read = partial(load_settings, config, overrides)
+    settings = read()
     if print_config:
         print_json(effective(settings)) if json else out.print_json(data=effective(settings))
         return
     from service.server import run
 
-    run(settings)
+    run(settings, read)

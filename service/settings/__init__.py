@@ -18,6 +18,7 @@ from service.settings.groups import (
     RedisSettings,
     Server,
     Variant,
+    Vespa,
 )
 from service.settings.load import CONFIG_VARIABLE, SettingsError, effective, load_settings
 from service.settings.tree import Settings
@@ -38,6 +39,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Variant",
+    "Vespa",
     "effective",
     "load_settings",
 ]

@@ -44,11 +44,28 @@ class IndexSettings(_Group):
     """The item index."""
 
     engine: Literal["embedded", "vespa"] = "embedded"
+    #: The index folder; for ``vespa`` the version's file that ``mrse vespa add-version`` wrote, such as
+    #: ``vespa-package/versions/item_demo_1a2b3c4d.json``.
     path: Path | None = None
     #: Searches that run at once; two, so that Q2I and I2I run side by side.
     threads: int = Field(default=2, ge=1)
-    #: Base address of Vespa's query and document API, such as ``http://vespa:8080``.
+
+
+class Vespa(_Group):
+    """Where Vespa is, for ``index.engine = "vespa"``."""
+
+    #: Base addresses of query containers, with commas between: ``http://vespa-1:8080,http://vespa-2:8080``.
     url: str | None = None
+    #: Bearer token; sent over https only.
+    token: SecretStr | None = None
+    #: Certificates to trust, and our own certificate and key for mutual TLS; PEM.
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    #: Connections to each container.
+    connections: int = Field(default=64, ge=1)
+    #: Candidates of the graph search per asked hit.
+    target_hits_factor: float = Field(default=1.0, ge=1)
 
 
 class Encoder(_Group):

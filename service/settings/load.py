@@ -69,8 +69,6 @@ def effective(settings: Settings) -> dict[str, Any]:
     shown = settings.model_dump(mode="json")
     url = settings.redis.url
     shown["redis"]["url"] = None if url is None else mask_url(url.get_secret_value())
-    if settings.index.url:
-        shown["index"]["url"] = mask_url(settings.index.url)
     return shown
 
 

@@ -16,6 +16,7 @@ from service.settings.groups import (
     Recall,
     RedisSettings,
     Server,
+    Vespa,
 )
 
 
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     server: Server = Server()
     bundle: BundleSettings = BundleSettings()
     index: IndexSettings = IndexSettings()
+    vespa: Vespa = Vespa()
     encoder: Encoder = Encoder()
     cache: Cache = Cache()
     redis: RedisSettings = RedisSettings()

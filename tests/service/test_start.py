@@ -115,7 +115,8 @@ def test_an_index_of_another_bundle_is_refused_and_both_are_named(demo: Demo) ->
 
 def test_a_damaged_index_is_refused(demo: Demo, tmp_path: Path) -> None:
     damaged = shutil.copytree(demo.index, tmp_path / "index")
-    victim = max(damaged.iterdir(), key=lambda file: file.stat().st_size)
+    files = [file for file in damaged.rglob("*") if file.is_file()]
+    victim = max(files, key=lambda file: file.stat().st_size)
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)

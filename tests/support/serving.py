@@ -59,7 +59,16 @@ def serving(settings: Settings, loader: Loader = load_stacks, *, ready: bool = T
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+
+        def run() -> None:
+            # The loop is kept for tests that do what a signal would do.
+            async def keep_loop_and_serve() -> None:
+                app.state.loop = asyncio.get_running_loop()
+                await server.serve(sockets=[listener])
+
+            asyncio.run(keep_loop_and_serve())
+
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
         wait_for(lambda: server.started)
         running = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", app)

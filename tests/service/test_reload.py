@@ -1,0 +1,164 @@
+"""Traffic moves between bundles by weight while the service runs: nothing fails, no answer mixes versions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.errors import StartError
+from service.settings.weights import set_weights
+from tests.service.conftest import Demo
+from tests.support.serving import Server, make_settings, serving, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def arms(demo: Demo, control: float, treatment: float) -> dict[str, Any]:
+    return {
+        "towers": {
+            "control": {"weight": control},
+            "treatment": {"weight": treatment, "bundle": demo.other_bundle.path, "index": demo.other_index},
+        }
+    }
+
+
+def reload(server: Server, demo: Demo, experiments: dict[str, Any]) -> None:
+    """What SIGHUP does, in the service's own loop."""
+    import asyncio
+
+    settings = make_settings(demo.bundle.path, demo.index, experiments=experiments)
+    loop = server.app.state.loop
+    asyncio.run_coroutine_threadsafe(server.runtime.reload(settings), loop).result(60)
+
+
+@contextmanager
+def load(url: str) -> Iterator[list[tuple[int, str, str]]]:
+    """Four clients that ask until the block ends; (status, model version, index version) of every answer."""
+    answers: list[tuple[int, str, str]] = []
+    stop = threading.Event()
+
+    def ask(number: int) -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            asked = 0
+            while not stop.is_set():
+                asked += 1
+                body = {"query": "red shoes", "user_id": f"u{number}-{asked}", "k": 5}
+                answer = client.post("/recall", json=body)
+                content = answer.json()
+                answers.append(
+                    (answer.status_code, content.get("model_version", ""), content.get("index_version", ""))
+                )
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def wait_for_more(answers: list[tuple[int, str, str]], count: int) -> list[tuple[int, str, str]]:
+    """The next ``count`` answers."""
+    seen = len(answers)
+    wait_for(lambda: len(answers) >= seen + count)
+    return answers[seen:]
+
+
+def test_a_rollout_under_load(demo: Demo) -> None:
+    with serving(make_settings(demo.bundle.path, demo.index)) as server, load(server.url) as answers:
+        old, new = demo.bundle.version, demo.other_bundle.version
+        assert {version for _, version, _ in wait_for_more(answers, 40)} == {old}
+        reload(server, demo, arms(demo, 1, 1))
+        wait_for_more(answers, 8)
+        assert {version for _, version, _ in wait_for_more(answers, 100)} == {old, new}
+        reload(server, demo, arms(demo, 0, 1))
+        wait_for_more(answers, 8)
+        assert {version for _, version, _ in wait_for_more(answers, 40)} == {new}
+    assert {status for status, _, _ in answers} == {200}
+    for _, version, index in answers:
+        assert index.startswith(version), "an answer mixes bundle and index"
+
+
+def test_what_cannot_be_served_changes_nothing(demo: Demo) -> None:
+    with serving(make_settings(demo.bundle.path, demo.index)) as server:
+        broken = arms(demo, 1, 1)
+        broken["towers"]["treatment"]["index"] = demo.index  # the other bundle's
+        with pytest.raises(StartError, match="built with bundle"):
+            reload(server, demo, broken)
+        version = httpx.get(f"{server.url}/version").json()
+        assert list(version["towers"]) == ["control"]
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_arms_that_stay_are_not_loaded_again(demo: Demo) -> None:
+    with serving(make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))) as server:
+        before = dict(server.runtime.stacks)
+        reload(server, demo, arms(demo, 9, 1))
+        assert dict(server.runtime.stacks) == before
+        assert server.runtime.experiments.describe()["towers"] == {"control": 9.0, "treatment": 1.0}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_switching_weights_in_the_file_and_hanging_up(demo: Demo, tmp_path: Path, workers: int) -> None:
+    config = tmp_path / "mrse.toml"
+    port = _free_port()
+    config.write_text(
+        f'''[server]  # ours
+port = {port}
+workers = {workers}
+[bundle]
+path = "{demo.bundle.path}"
+[index]
+path = "{demo.index}"
+[experiments.towers.control]
+weight = 1.0  # the old one
+[experiments.towers.treatment]
+weight = 0.0
+bundle = "{demo.other_bundle.path}"
+index = "{demo.other_index}"
+'''
+    )
+    command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--config", str(config)]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    try:
+        ask = {"query": "red shoes", "k": 3}
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _version(url, ask) == demo.bundle.version)
+        set_weights(config, "towers", {"control": 0, "treatment": 1})
+        assert "# the old one" in config.read_text()
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: all(_version(url, ask) == demo.other_bundle.version for _ in range(8)))
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _version(url: str, ask: dict[str, Any]) -> str | None:
+    try:
+        version = httpx.post(f"{url}/recall", json=ask, timeout=10).json().get("model_version")
+        return None if version is None else str(version)
+    except httpx.HTTPError:
+        time.sleep(0.1)
+        return None
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
