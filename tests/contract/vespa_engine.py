@@ -1,6 +1,6 @@
 """Vespa in the contract suite: its own container as peer, or a real cluster.
 
-Where ``MRSE_VESPA_URL`` is set the suite runs against that cluster. With ``MRSE_VESPA_CONFIG_URL`` the
+Where ``MRSE_VESPA_URL`` is set the suite runs against that cluster. With ``VESPA_CONFIG_URL`` the
 catalogue's package is deployed there first, in place of whatever is deployed; without it, it has to be
 there already.
 """
@@ -70,7 +70,7 @@ class VespaStarter:
         url = os.environ.get("MRSE_VESPA_URL")
         if url is None:
             url = self._running.enter_context(start_peer(application, nodes=2)).url
-        config = os.environ.get("MRSE_VESPA_CONFIG_URL")
+        config = os.environ.get("VESPA_CONFIG_URL")
         settings = VespaSettings(
             (url,),
             catalogue.bundle_version,

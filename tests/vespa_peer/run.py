@@ -7,7 +7,7 @@ nothing measured here says anything about Vespa's speed or about its recall.
     python -m tests.vespa_peer.run --package FOLDER --embeddings EMBEDDINGS --port 8090 -- COMMAND …
 
 With ``--embeddings`` (what `mrse embed` wrote) the package is given that version first. COMMAND runs beside
-the peer, with its addresses in ``MRSE_VESPA_URL`` and ``MRSE_VESPA_CONFIG_URL``; the peer ends with it.
+the peer, with its addresses in ``MRSE_VESPA_URL`` and ``VESPA_CONFIG_URL``; the peer ends with it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _beside(peer: Peer, command: list[str]) -> int:
     if not command:
         stop.wait()
         return 0
-    environment = {**os.environ, "MRSE_VESPA_URL": peer.url, "MRSE_VESPA_CONFIG_URL": peer.config_url}
+    environment = {**os.environ, "MRSE_VESPA_URL": peer.url, "VESPA_CONFIG_URL": peer.config_url}
     with subprocess.Popen(command, env=environment) as child:
         while child.poll() is None:
             if stop.wait(0.2):
