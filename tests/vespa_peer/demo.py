@@ -44,9 +44,7 @@ def main() -> int:
     ask = f"curl -s http://127.0.0.1:{options.port}/recall -H 'Content-Type: application/json' -d "
     hint = shlex.quote(ask + shlex.quote('{"query": "red running shoes", "k": 10}'))
     script = f"{mrse} {feed} && echo {hint} && MRSE_INDEX_ENGINE=vespa exec {mrse} {serve}"
-    return run.main(
-        ["--package", str(package), "--embeddings", str(embeddings), "--", "sh", "-c", script]
-    )
+    return run.main(["--package", str(package), "--embeddings", str(embeddings), "--", "sh", "-c", script])
 
 
 if __name__ == "__main__":
