@@ -10,7 +10,7 @@ from service.index.embedded.attributes import Mask
 from service.index.embedded.lists import Lists
 from service.index.embedded.manifest import Probing
 from service.index.embedded.probe import Guard, probe
-from service.index.embedded.selection import Selection, Selector
+from service.index.embedded.selection import EXACT_ROWS, Selection, Selector
 from service.index.embedded.vectors import I64, Vectors
 from service.index.port import F32
 
@@ -19,7 +19,7 @@ from service.index.port import F32
 GOAL = 0.97
 K = 200
 #: Queries for each kind of filter, and how far they are from an item, as a share of its length. *Inferred*.
-QUERIES = 48
+QUERIES = 36
 NOISES = (0.2, 0.5, 1.0)
 #: Tried in order, the first that reaches the goal is taken.
 SPREADS = (1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
@@ -33,6 +33,8 @@ def calibrate(vectors: Vectors, lists: Lists) -> Probing:
     Filters accept random shares of the rows, and rows of neighbouring lists, with which most queries are
     at odds. Where no guard reaches the goal, the last is taken: a search then sees nearly all matches.
     """
+    if vectors.rows <= EXACT_ROWS:  # every search is exact
+        return Probing(lists=len(lists), spread=SPREADS[-1], miss=MISS, k=0, recall={})
     rng = np.random.default_rng(_SEED)
     k = min(K, max(1, vectors.rows // 100))
     selector = Selector(lists.starts, exact_rows=0)
@@ -41,17 +43,17 @@ def calibrate(vectors: Vectors, lists: Lists) -> Probing:
         for name, mask in _masks(lists, rng)
     ]
     truths = [[_kth(vectors, query, k, selection) for query in queries] for _, selection, queries in cases]
-    recall: dict[str, float] = {}
-    spread = SPREADS[-1]
     for spread in SPREADS:
-        guard = Guard(spread, MISS)
+        recall: dict[str, float] = {}
         for (name, selection, queries), kths in zip(cases, truths, strict=True):
             found = [
-                _recall(vectors, lists, guard, query, k, selection, kth)
+                _recall(vectors, lists, Guard(spread, MISS), query, k, selection, kth)
                 for query, kth in zip(queries, kths, strict=True)
             ]
             recall[name] = round(float(np.mean(found)), 4)
-        if min(recall.values()) >= GOAL:
+            if recall[name] < GOAL and spread != SPREADS[-1]:
+                break
+        else:
             break
     return Probing(lists=len(lists), spread=spread, miss=MISS, k=k, recall=recall)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from service.index.embedded.attributes import Mask
 from service.index.embedded.delta import Delta, search_snapshot
-from service.index.embedded.log import Change, LogReader, Put, append, encode
+from service.index.embedded.log import Change, LogDamaged, LogReader, Put, append, encode
 from service.index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
 from service.index.embedded.segment import AS_CALIBRATED, Dead, Planning, Segment
 from service.index.embedded.selection import Selection
@@ -60,7 +60,10 @@ class State:
                     raise
                 continue
             state = cls(root, manifest, base)
-            state.apply(state.log.read())
+            try:
+                state.apply(state.log.read())
+            except LogDamaged as error:
+                raise IndexDamaged(state.log.path, str(error)) from error
             return state
         raise AssertionError("the last attempt returns or raises")
 

@@ -46,6 +46,10 @@ class Remove:
 Change = Put | Remove
 
 
+class LogDamaged(ValueError):  # noqa: N818 -- the state of a file
+    """A log that is wrong before its end: what was acknowledged cannot be told."""
+
+
 def encode(sequence: int, change: Change) -> bytes:
     """One record."""
     if isinstance(change, Remove):
@@ -78,7 +82,11 @@ class LogReader:
             return False
 
     def read(self) -> list[tuple[int, Change]]:
-        """The whole records since the last call, with their sequence numbers."""
+        """The whole records since the last call, with their sequence numbers.
+
+        Raises:
+            LogDamaged: a record fails its checksum and others follow.
+        """
         if not self.grown() or self._descriptor is None:
             return []
         size = os.fstat(self._descriptor).st_size
@@ -88,6 +96,7 @@ class LogReader:
         for payload, end in _payloads(content):
             changes.append(self._decode(payload))
             used = end
+        _check_rest(content[used:], self.offset + used)
         self.offset += used
         return changes
 
@@ -110,6 +119,14 @@ class LogReader:
         halves = np.frombuffer(rest[_LENGTH.size + length :], dtype=np.float16)
         vector, features = halves[: self._dim], halves[self._dim :].reshape(self._features)
         return sequence, Put(head["id"], vector, features, head["attributes"])
+
+
+def _check_rest(rest: bytes, at: int) -> None:
+    """What follows the last whole record is one that was not finished, unless it goes on behind it."""
+    if len(rest) >= _HEAD.size:
+        length, _ = _HEAD.unpack_from(rest)
+        if _HEAD.size + length < len(rest) and length >= _BODY.size:
+            raise LogDamaged(f"has a damaged record at byte {at}")
 
 
 def append(path: Path, at: int, records: Sequence[bytes]) -> int:
