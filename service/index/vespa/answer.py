@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ REQUEST_CODES = frozenset({3, 4, 17})
 NODE_CODES = frozenset({8, TIMEOUT_CODE})
 #: A stored vector's length may be 0.4% over 1 after rounding; only the exact profile lets it show.
 _LARGEST_CLOSENESS = 1.02
+# For every hit of every answer: in C these take half of a comprehension's time.
+_FIELDS, _ITEM_ID, _RELEVANCE = itemgetter("fields"), itemgetter(names.ITEM_ID), itemgetter("relevance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,9 @@ def neighbours(answer: Answer) -> Neighbours:
     Raises:
         BadAnswer: a hit without its fields, or a closeness that cannot be.
     """
-    key = names.ITEM_ID
     try:
-        ids = [hit["fields"][key] for hit in answer.hits]
-        closeness = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float64)
+        ids = list(map(_ITEM_ID, map(_FIELDS, answer.hits)))
+        closeness = np.array(list(map(_RELEVANCE, answer.hits)), dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise BadAnswer("a hit without its fields") from error
     return Neighbours(ids, cosines(closeness), answer.coverage, answer.degraded)
@@ -127,7 +129,7 @@ def neighbours_of_each(answer: Answer, count: int, k: int, asked: int) -> list[N
     """
     keys = [f"closeness(label,{label})" for label in names.LABELS[:count]]
     try:
-        ids = [hit["fields"][names.ITEM_ID] for hit in answer.hits]
+        ids = list(map(_ITEM_ID, map(_FIELDS, answer.hits)))
         features = [hit["fields"]["matchfeatures"] for hit in answer.hits]
         table = np.array([[f[key] for key in keys] for f in features], dtype=np.float64).reshape(-1, count)
     except (KeyError, TypeError, ValueError) as error:

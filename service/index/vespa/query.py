@@ -7,6 +7,7 @@ its time-out. Tensors are hex, filter values literals that cannot end early (see
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from service.index.filters import Filter
 from service.index.port import F32, AttributeKind
@@ -33,6 +34,8 @@ class QueryBuilder:
         self._query = settings.query
         self._dimension = settings.dimension
         self._attributes: Mapping[str, AttributeKind] = settings.attributes
+        # The same few operators over and over: written and checked once.
+        self._operator = lru_cache(maxsize=1024)(self._nearest_neighbour)
         self._base: Body = {"model.restrict": settings.document_type}
         if settings.query.query_profile is not None:
             self._base["queryProfile"] = settings.query.query_profile
@@ -47,7 +50,7 @@ class QueryBuilder:
         Raises:
             RuleBroken: see `rules`.
         """
-        operator = self._nearest_neighbour(names.QUERY_TENSOR, hits, None, approximate)
+        operator = self._operator(names.QUERY_TENSOR, hits, None, approximate)
         body = self._body(operator, filters, names.PROFILE_Q2I, hits, budget)
         body[f"input.query({names.QUERY_TENSOR})"] = float_hex(vector)
         return self._checked(body)
@@ -59,7 +62,7 @@ class QueryBuilder:
             RuleBroken: see `rules`.
         """
         labels = names.LABELS[: len(vectors)]
-        operators = " or ".join(self._nearest_neighbour(label, hits, label, True) for label in labels)
+        operators = " or ".join(self._operator(label, hits, label, True) for label in labels)
         body = self._body(f"({operators})", filters, names.PROFILE_I2I, hits * len(labels), budget)
         for label, vector in zip(labels, vectors, strict=True):
             body[f"input.query({label})"] = float_hex(vector)

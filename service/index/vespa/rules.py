@@ -88,14 +88,12 @@ def request(body: Mapping[str, object], dimension: int, max_hits: int) -> None:
         RuleBroken: it does not.
     """
     for name, value in body.items():
-        tensor = _TENSOR.fullmatch(name)
-        if tensor is not None:
-            query_tensor(value, dimension)
-            continue
         form = PARAMETERS.get(name)
         if form is None:
-            raise RuleBroken(f"unknown request parameter {name!r}: Vespa would ignore it")
-        if type(value) not in (str, int) or form.fullmatch(str(value)) is None:
+            if _TENSOR.fullmatch(name) is None:
+                raise RuleBroken(f"unknown request parameter {name!r}: Vespa would ignore it")
+            query_tensor(value, dimension)
+        elif type(value) not in (str, int) or form.fullmatch(str(value)) is None:
             raise RuleBroken(f"request parameter {name!r} has an odd value")
     hits = body.get("hits", 0)
     if not isinstance(hits, int) or hits > max_hits:

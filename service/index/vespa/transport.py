@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Protocol
 
@@ -112,7 +113,7 @@ class AiohttpTransport:
             async with (
                 asyncio.timeout(budget),
                 self._session.request(
-                    method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                    method, _url(url), data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 return Reply(response.status, await response.read(), response.headers)
@@ -132,6 +133,12 @@ class AiohttpTransport:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+@lru_cache(maxsize=64)
+def _url(url: str) -> URL:
+    """Parsed once: queries go to the same few. Encoded already, and to stay as it is."""
+    return URL(url, encoded=True)
 
 
 def _any_https(settings: VespaSettings) -> bool:
