@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,9 @@ from cli.console import Report, err, for_stage, out, progress
 from cli.demo_files import demo_bundle
 
 _READY_WITHIN_S = 60.0
+_SEED = 7
+#: The request to try, kept so that later starts need not read the shop.
+_HELLO = "hello.json"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +40,7 @@ def demo(
     """
     bundle = demo_bundle()
     with progress() as report:
-        shop, index = prepare(directory, bundle, items, report)
+        _, index = prepare(directory, bundle, items, report)
     from service.server import run
     from service.settings import load_settings
 
@@ -47,7 +51,7 @@ def demo(
     }
     settings = load_settings(None, overrides)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    _when_ready(address, lambda: _say_hello(address, shop))
+    _when_ready(address, lambda: _say_hello(address, (directory / _HELLO).read_text()))
     run(settings)
 
 
@@ -60,14 +64,7 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
     Returns:
         the shop's and the index's folder.
     """
-    from models.bundle import Bundle
-    from models.data.shop import Shop
-    from models.embed import embed_shop
-    from models.shop import make_shop
-    from service.index.embedded.build import build_index
-
     shop, embeddings, index = (directory / name for name in ("shop", "embeddings", "index"))
-    version = bundle.name
 
     def step(target: Path, made_from: dict[str, Any], make: Callable[[], object]) -> None:
         stamp = directory / f"{target.name}.json"
@@ -80,16 +77,31 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
         make()
         stamp.write_text(wanted)
 
+    # Imported by the step that runs: the second start makes nothing and should not wait for it.
+    def draw() -> None:
+        from models.shop import make_shop
+
+        make_shop(shop, items=items, seed=_SEED, progress=for_stage(report, "shop"))
+        (directory / _HELLO).write_text(json.dumps(_hello_request(shop)))
+
+    def embed() -> None:
+        from models.bundle import Bundle
+        from models.data.shop import Shop
+        from models.embed import embed_shop
+
+        embed_shop(Shop.open(shop), Bundle.load(bundle), embeddings, progress=report)
+
+    def build() -> None:
+        from service.index.embedded.build import build_index
+
+        build_index(embeddings, index, progress=for_stage(report, "index"))
+
     directory.mkdir(parents=True, exist_ok=True)
-    source: dict[str, Any] = {"items": items, "seed": 7}
-    step(shop, source, lambda: make_shop(shop, **source, progress=for_stage(report, "shop")))
-    source = {**source, "bundle": version}
-    step(
-        embeddings,
-        source,
-        lambda: embed_shop(Shop.open(shop), Bundle.load(bundle), embeddings, progress=report),
-    )
-    step(index, source, lambda: build_index(embeddings, index, progress=for_stage(report, "index")))
+    source: dict[str, Any] = {"items": items, "seed": _SEED}
+    step(shop, source, draw)
+    source = {**source, "bundle": bundle.name}
+    step(embeddings, source, embed)
+    step(index, source, build)
     return shop, index
 
 
@@ -98,38 +110,37 @@ def _when_ready(address: str, then: Callable[[], None]) -> None:
 
     def watch() -> None:
         import time
-
-        import httpx
+        import urllib.request
 
         end = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < end:
             try:
-                if httpx.get(f"{address}/readyz", timeout=1.0).status_code == 200:
-                    then()
-                    return
-            except httpx.HTTPError:
-                pass
-            time.sleep(0.1)
+                with urllib.request.urlopen(f"{address}/readyz", timeout=1.0):
+                    break
+            except OSError:  # not listening yet, or 503
+                time.sleep(0.1)
+        else:
+            return
+        then()
 
     threading.Thread(target=watch, name="when-ready", daemon=True).start()
 
 
-def _say_hello(address: str, shop: Path) -> None:
-    request = {"query": "red running shoes", "history": _some_history(shop), "k": 10, "timeout_ms": 500}
+def _say_hello(address: str, request: str) -> None:
     out.print("\nReady. Try:\n", highlight=False)
-    command = f"curl -s {address}/recall -H 'Content-Type: application/json' -d '{json.dumps(request)}'"
+    command = f"curl -s {address}/recall -H 'Content-Type: application/json' -d '{request}'"
     out.print(command, highlight=False, soft_wrap=True, markup=False)
     out.print(
-        f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n", highlight=False
+        f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n",
+        highlight=False,
     )
     err.print("Ctrl-C stops it.", highlight=False)
 
 
-def _some_history(shop: Path) -> list[dict[str, str]]:
-    """One item that somebody clicked for a query about shoes, so that I2I has a trigger."""
+def _hello_request(shop: Path) -> dict[str, Any]:
+    """A query with one item that somebody clicked for it, so that I2I has a trigger."""
     from models.data.shop import Shop
 
-    for event in Shop.open(shop).events():
-        if event.action == "click" and "shoes" in event.query:
-            return [{"item_id": event.item, "action": "click"}]
-    return []
+    clicks = (e for e in Shop.open(shop).events() if e.action == "click" and "shoes" in e.query)
+    history = [{"item_id": event.item, "action": "click"} for event in islice(clicks, 1)]
+    return {"query": "red running shoes", "history": history, "k": 10, "timeout_ms": 500}

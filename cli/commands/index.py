@@ -1,19 +1,31 @@
-"""``mrse index build``: the embedded index of an embeddings folder."""
+"""``mrse index``: builds the embedded index and changes it, beside the servers that have it open."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import Json, for_stage, out, print_json, progress
+from cli.console import USAGE, Json, fail, for_stage, out, print_json, progress
+
+if TYPE_CHECKING:
+    from service.index.embedded import IndexManifest
+    from service.index.port import WriteResult
+
+#: Ids that are named when they are not in the index.
+_NAMED = 10
+
+Index = Annotated[Path, typer.Argument(help="Index folder.", exists=True, file_okay=False)]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    index = typer.Typer(no_args_is_help=True, help="Build the embedded index.")
-    index.command("build")(build)
+    index = typer.Typer(no_args_is_help=True, help="Build the embedded index, and change it while it serves.")
+    for command in (build, upsert, update, remove, rebuild):
+        index.command(command.__name__)(command)
     app.add_typer(index, name="index")
 
 
@@ -22,24 +34,131 @@ def build(
         Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
     ],
     to: Annotated[Path, typer.Option("--out", help="Index folder to write.")],
+    cluster_rows: Annotated[
+        int | None,
+        typer.Option(help="Items from which on the search is by lists, not exact; 200,000 if not given."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Build the embedded index: exact search in fp16, with exact filters.
+    """Build the embedded index; exact in fp16, from 200,000 items on by lists of measured recall.
 
     Example: `mrse index build embeddings/ --out index/`
     """
+    from service.index.embedded.base import CLUSTER_ROWS
     from service.index.embedded.build import build_index
 
+    rows = CLUSTER_ROWS if cluster_rows is None else cluster_rows
     with progress() as report:
-        manifest = build_index(embeddings, to, progress=for_stage(report, "index"))
+        manifest = build_index(embeddings, to, for_stage(report, "index"), cluster_rows=rows)
+    _tell_index(to, manifest, json)
+
+
+def upsert(
+    index: Index,
+    embeddings: Annotated[
+        Path,
+        typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False),
+    ],
+    json: Json = False,
+) -> None:
+    """Add the items of an embeddings folder, or replace those with the same ids. Seen by the next query.
+
+    Example: `mrse index upsert index/ new-embeddings/`
+    """
+    from service.index.embedded.apply import upsert_embeddings
+
+    with progress() as report:
+        result = _run(upsert_embeddings(index, embeddings, for_stage(report, "upsert")))
+    _tell(index, result, json)
+
+
+def update(
+    index: Index,
+    changes: Annotated[
+        Path, typer.Argument(help="JSON Lines: an `id` and the attributes to change.", dir_okay=False)
+    ],
+    json: Json = False,
+) -> None:
+    """Change attributes of items; null takes one away, the others stay. Seen by the next query.
+
+    Example: `echo '{"id": "42", "price": 9.5}' > changes.jsonl; mrse index update index/ changes.jsonl`
+    """
+    from service.index.embedded.apply import update_from
+
+    with progress() as report:
+        result = _run(update_from(index, changes, for_stage(report, "update")))
+    _tell(index, result, json)
+
+
+def remove(
+    index: Index,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of items.")] = None,
+    listed: Annotated[
+        Path | None, typer.Option("--from", help="File with an id in each line.", dir_okay=False, exists=True)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Delete items. Seen by the next query.
+
+    Example: `mrse index remove index/ 42 43`
+    """
+    from service.index.embedded.apply import remove_ids
+
+    gone = list(ids or [])
+    if listed is not None:
+        gone += [line for line in listed.read_text(encoding="utf-8").splitlines() if line]
+    if not gone:
+        fail("name the ids to delete, or a file with --from", USAGE)
+    with progress() as report:
+        result = _run(remove_ids(index, gone, for_stage(report, "remove")))
+    _tell(index, result, json)
+
+
+def rebuild(index: Index, json: Json = False) -> None:
+    """Write the changes made so far into the index itself; servers move to it without a pause.
+
+    Example: `mrse index rebuild index/`
+    """
+    from service.index.embedded.rebuild import rebuild_index
+
+    with progress() as report:
+        manifest = rebuild_index(index, for_stage(report, "index"))
+    _tell_index(index, manifest, json)
+
+
+def _run(writing: Coroutine[Any, Any, WriteResult]) -> WriteResult:
+    from service.index.embedded.apply import ChangesRefused
+    from service.index.port import ChangeRefused
+
+    try:
+        return asyncio.run(writing)
+    except (ChangeRefused, ChangesRefused) as error:
+        fail(str(error), USAGE)
+
+
+def _tell(index: Path, result: WriteResult, json: bool) -> None:
+    if json:
+        print_json({"path": str(index), "written": result.written, "unknown": list(result.unknown)})
+        return
+    out.print(f"{index}: {result.written:,} items written")
+    if result.unknown:
+        named = ", ".join(result.unknown[:_NAMED]) + (" …" if len(result.unknown) > _NAMED else "")
+        out.print(f"{len(result.unknown):,} are not in the index: {named}", markup=False)
+
+
+def _tell_index(index: Path, manifest: IndexManifest, json: bool) -> None:
+    probing = manifest.probing
+    recall = min(probing.recall.values()) if probing is not None and probing.recall else None
     if json:
         print_json(
             {
-                "path": str(to),
+                "path": str(index),
                 "index_version": manifest.index_version,
                 "rows": manifest.rows,
                 "kind": manifest.kind,
+                "recall": None if probing is None else probing.recall,
             }
         )
-    else:
-        out.print(f"{to}: {manifest.rows:,} items, version {manifest.index_version}")
+        return
+    text = f"{index}: {manifest.rows:,} items, version {manifest.index_version}, {manifest.kind}"
+    out.print(text if recall is None else f"{text}, measured recall at least {recall:.3f}")
