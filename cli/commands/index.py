@@ -119,10 +119,17 @@ def rebuild(index: Index, json: Json = False) -> None:
 
     Example: `mrse index rebuild index/`
     """
+    from service.index.embedded.manifest import IndexDamaged
     from service.index.embedded.rebuild import rebuild_index
+    from service.index.embedded.store import RebuildRunning
 
-    with progress() as report:
-        manifest = rebuild_index(index, for_stage(report, "index"))
+    try:
+        with progress() as report:
+            manifest = rebuild_index(index, for_stage(report, "index"))
+    except IndexDamaged:
+        raise
+    except (RebuildRunning, ValueError) as error:
+        fail(str(error))
     _tell_index(index, manifest, json)
 
 

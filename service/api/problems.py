@@ -30,6 +30,8 @@ _TITLES = {
     "not-ready": "The service is not ready",
     "deadline": "The time ran out",
     "request-timeout": "The body did not arrive in time",
+    "unauthorized": "A token is needed here",
+    "not-writable": "The index is not changed here",
     "internal": "Something went wrong here",
 }
 _MAX_ERRORS = 20

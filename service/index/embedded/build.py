@@ -33,7 +33,7 @@ class EmbeddingsRefused(ValueError):  # noqa: N818 -- the state of a folder
         self.file = file
 
 
-class _Meta(BaseModel):
+class EmbeddingsMeta(BaseModel):
     """``meta.json`` of an embeddings folder."""
 
     format: Literal[1]
@@ -78,7 +78,7 @@ def build_index(
     if target.exists() and not (target / MANIFEST_NAME).is_file() and any(target.iterdir()):
         raise FileExistsError(f"{target} is there and is no index folder")
     meta, schema = (
-        _read_json(embeddings / "meta.json", _Meta),
+        _read_json(embeddings / "meta.json", EmbeddingsMeta),
         _read_json(embeddings / "schema.json", _Schema),
     )
     items = embeddings / "items.parquet"
@@ -106,6 +106,17 @@ def build_index(
                 return install(target, work, manifest, after_log=True)
 
 
+def open_embeddings(folder: Path) -> tuple[EmbeddingsMeta, RowsOf, RowsOf]:
+    """What an embeddings folder says of itself, its vectors and its features, checked as they are read.
+
+    Raises:
+        EmbeddingsRefused: a file is missing, or its content is not what the others say.
+    """
+    meta = _read_json(folder / "meta.json", EmbeddingsMeta)
+    _open_items(folder / "items.parquet", meta).close()
+    return meta, _vectors(folder / "embeddings.npy", meta), _features(folder / "features.npy", meta)
+
+
 def _read_json(path: Path, model: type[M]) -> M:
     try:
         return model.model_validate_json(path.read_bytes())
@@ -116,7 +127,7 @@ def _read_json(path: Path, model: type[M]) -> M:
         raise EmbeddingsRefused(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _open_items(path: Path, meta: _Meta) -> pq.ParquetFile:
+def _open_items(path: Path, meta: EmbeddingsMeta) -> pq.ParquetFile:
     try:
         items = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -164,7 +175,7 @@ def _columns(path: Path, items: pq.ParquetFile, schema: _Schema) -> Callable[[st
     return column
 
 
-def _vectors(path: Path, meta: _Meta) -> RowsOf:
+def _vectors(path: Path, meta: EmbeddingsMeta) -> RowsOf:
     """The embeddings of some rows, checked to be finite and of unit length."""
     embeddings = _open_array(path, (meta.rows, meta.dim))
 
@@ -182,7 +193,7 @@ def _vectors(path: Path, meta: _Meta) -> RowsOf:
     return vectors
 
 
-def _features(path: Path, meta: _Meta) -> RowsOf:
+def _features(path: Path, meta: EmbeddingsMeta) -> RowsOf:
     features = _open_array(path, (meta.rows, meta.experts, meta.expert_dim))
 
     def rows_of(rows: I64) -> F16:
