@@ -22,7 +22,7 @@ K = 200
 QUERIES = 36
 NOISES = (0.2, 0.5, 1.0)
 #: Tried in order, the first that reaches the goal is taken.
-SPREADS = (1.0, 1.4, 2.0, 2.8, 4.0, 8.0)
+SPREADS = (1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 4.0, 8.0)
 MISS = 0.03
 _SEED = 2
 
@@ -91,7 +91,7 @@ def _recall(
     vectors: Vectors, lists: Lists, guard: Guard, query: F32, k: int, selection: Selection, kth: float
 ) -> float:
     def look(chosen: I64) -> tuple[I64, F32]:
-        if selection.rows is None:
+        if selection.dense(chosen, lists.sizes):
             return vectors.search(query, k, selection.bits, chosen)
         return vectors.search_rows(query, k, selection.of_lists(chosen))
 

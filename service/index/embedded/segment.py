@@ -84,6 +84,7 @@ class Segment:
     ) -> None:
         self.ids = ids
         self.lists = lists
+        self.sizes = lists.sizes
         self.vectors = vectors
         self.attributes = attributes
         self.features = features
@@ -131,7 +132,7 @@ class Segment:
         bits = _bits(selection, dead)
 
         def look(chosen: I64) -> tuple[I64, F32]:
-            if selection.rows is None:
+            if selection.dense(chosen, self.sizes):
                 return self.vectors.search(query, wanted, bits, chosen)
             rows = selection.of_lists(np.sort(chosen))
             return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
@@ -147,7 +148,8 @@ def nearest(
     faiss leaves open which of several rows with the ``k``-th score it returns. One row more than asked
     shows whether that happened; then the search widens until the tie is complete.
     """
-    count, bits, rows = selection.count, _bits(selection, dead), selection.rows
+    count, rows = selection.count, selection.rows
+    bits = None if rows is not None else _bits(selection, dead)
     if rows is not None and dead is not None:
         rows = rows[dead.alive(rows.astype(np.int64))]
         count = len(rows)
@@ -165,7 +167,7 @@ def nearest(
 
 
 def _bits(selection: Selection, dead: Dead | None) -> U8 | None:
-    if dead is None or selection.rows is not None:
+    if dead is None:
         return selection.bits
     return dead.bits.copy() if selection.bits is None else selection.bits & dead.bits
 

@@ -14,24 +14,26 @@ from service.index.embedded.vectors import I64, U8
 from service.index.filters import Filter
 from service.index.port import F32
 
-#: Up to this share of the rows, matches are kept as row numbers and copied out to be scored; above, all
-#: rows are walked past a bitmap. *Inferred*: where the two cost the same at 100k and 1M rows of 128 fp16
-#: values on x86; scattered matches make the walk mispredict a branch for each.
+#: Up to this share of the rows of a flat index, matches are copied out to be scored; above, all rows are
+#: walked past a bitmap. *Inferred*: where the two cost the same at 100k and 1M rows of 128 fp16 values on
+#: x86; scattered matches make the walk mispredict a branch for each. Of probed lists likewise, where the
+#: share is that among the rows of the lists; matches are kept as row numbers up to a share of all rows.
 FLAT_SHARE = 1 / 8
-LISTS_SHARE = 0.6
+DENSE = 0.2
+LISTS_SHARE = 0.3
 #: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
 #: what a probe costs. *Inferred*, measured as above.
-EXACT_ROWS = 5_000
+EXACT_ROWS = 10_000
 #: What the selections of past filters may take in memory, in bytes.
 CACHE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The rows that may be found: int32 ``rows`` in order, or ``bits``; neither means all.
+    """The rows that may be found: int32 ``rows`` in order, or ``bits``, or both; neither means all.
 
-    Where lists are to be probed, ``matches`` float32 ``[lists]`` says how many rows of each may be found;
-    without it the search is exact.
+    Where lists are to be probed, ``matches`` float32 ``[lists]`` says how many rows of each may be found,
+    and there are ``bits`` unless all are; without it the search is exact.
     """
 
     count: int
@@ -40,6 +42,12 @@ class Selection:
     matches: F32 | None = None
     #: Where the rows of each list begin in ``rows``: int64 ``[lists + 1]``.
     offsets: I64 | None = None
+
+    def dense(self, lists: I64, sizes: F32) -> bool:
+        """Whether so many rows of some lists may be found that walking them all is the faster way."""
+        if self.rows is None or self.matches is None:
+            return True
+        return bool(self.matches[lists].sum() > DENSE * sizes[lists].sum())
 
     def of_lists(self, lists: I64) -> I64:
         """The rows of some lists, in order; for selections with ``offsets``."""
@@ -75,8 +83,9 @@ class Selector:
             return self.all
         share = FLAT_SHARE if self._flat else LISTS_SHARE
         rows = np.flatnonzero(mask).astype(np.int32) if count <= share * len(mask) else None
-        bits = None if rows is not None else np.packbits(mask, bitorder="little")
-        if self._flat or (rows is not None and count <= self._exact_rows):
+        exact = self._flat or (rows is not None and count <= self._exact_rows)
+        bits = None if exact and rows is not None else np.packbits(mask, bitorder="little")
+        if exact:
             return Selection(count, rows, bits)
         matches = np.add.reduceat(mask, self._firsts, dtype=np.float32)
         offsets = None if rows is None else np.append(0, np.cumsum(matches, dtype=np.int64))
