@@ -6,10 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import pytest
 from service.errors import StartError
 from service.settings.weights import set_weights
 from tests.service.conftest import Demo
+from tests.support.load import load, wait_for_more
 from tests.support.serving import Server, make_settings, serving, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -40,42 +38,6 @@ def reload(server: Server, demo: Demo, experiments: dict[str, Any]) -> None:
     settings = make_settings(demo.bundle.path, demo.index, experiments=experiments)
     loop = server.app.state.loop
     asyncio.run_coroutine_threadsafe(server.runtime.reload(settings), loop).result(60)
-
-
-@contextmanager
-def load(url: str) -> Iterator[list[tuple[int, str, str]]]:
-    """Four clients that ask until the block ends; (status, model version, index version) of every answer."""
-    answers: list[tuple[int, str, str]] = []
-    stop = threading.Event()
-
-    def ask(number: int) -> None:
-        with httpx.Client(base_url=url, timeout=30) as client:
-            asked = 0
-            while not stop.is_set():
-                asked += 1
-                body = {"query": "red shoes", "user_id": f"u{number}-{asked}", "k": 5}
-                answer = client.post("/recall", json=body)
-                content = answer.json()
-                answers.append(
-                    (answer.status_code, content.get("model_version", ""), content.get("index_version", ""))
-                )
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
-def wait_for_more(answers: list[tuple[int, str, str]], count: int) -> list[tuple[int, str, str]]:
-    """The next ``count`` answers."""
-    seen = len(answers)
-    wait_for(lambda: len(answers) >= seen + count)
-    return answers[seen:]
 
 
 def test_a_rollout_under_load(demo: Demo) -> None:
