@@ -44,8 +44,8 @@ class Job(Protocol):
     def encode(self, start: int, end: int) -> Entries:
         """Keys and values of the rows from ``start`` up to ``end``; called on several threads."""
 
-    def reconcile(self, stored: bytes, value: bytes) -> bytes | None:
-        """The value to keep where another is there already; None to leave that one."""
+    def reconcile(self, stored: bytes, value: bytes) -> bytes:
+        """The value to keep where another is there already."""
 
     #: Whether what is stored matters; without it, a value replaces what is there unread.
     reconciles: bool
@@ -117,16 +117,13 @@ def fill(
 
 
 def _write(job: Job, store: Store, journal: Journal, entries: Entries, done: int) -> None:
-    def mark(pipe: object) -> None:
-        journal.mark(pipe, done)
-
-    def change(stored: Sequence[bytes | None]) -> list[bytes | None]:
+    def change(stored: Sequence[bytes | None]) -> list[bytes]:
         return [
             new if old is None else job.reconcile(old, new)
             for old, new in zip(stored, entries.values, strict=True)
         ]
 
-    if job.reconciles:
-        store.update(entries.keys, change, mark)
+    if job.reconciles and entries.keys:
+        store.update(entries.keys, change, journal.mark(done))
     else:
-        store.put(entries.keys, entries.values, mark)
+        store.put(entries.keys, entries.values, journal.mark(done))

@@ -1,6 +1,6 @@
 """How far a job has come, kept in Redis beside what it writes.
 
-In Redis and not in a file, because then mark and values are written in one transaction: after a kill at
+In Redis and not in a file, because then mark and values are written in one piece: after a kill at
 any moment the mark says exactly what is there, on whatever machine the job is started again; and a Redis
 that lost its values has lost the mark too, so nothing is taken for done that is not.
 """
@@ -14,7 +14,7 @@ from typing import cast
 from redis import Redis
 
 from service.cache.keys import PREFIX
-from service.produce.store import JITTER, Pipeline
+from service.produce.store import JITTER, Mark
 
 
 class Journal:
@@ -51,11 +51,9 @@ class Journal:
         self._void_at_ms = int(stored[b"void_at_ms"])
         return min(int(stored[b"done"]), self._total)
 
-    def mark(self, pipe: Pipeline, done: int) -> None:
-        """Add to a transaction that so many rows are done; a finished job leaves no mark."""
+    def mark(self, done: int) -> Mark:
+        """What says that so many rows are done; a finished job leaves no mark."""
         if done >= self._total:
-            pipe.delete(self.key)
-            return
-        mark = {"source": self._source, "done": done, "void_at_ms": self._void_at_ms}
-        pipe.hset(self.key, mapping=mark)
-        pipe.pexpireat(self.key, self._void_at_ms)
+            return Mark(self.key)
+        fields: dict[str, str | int] = {"source": self._source, "done": done, "void_at_ms": self._void_at_ms}
+        return Mark(self.key, fields, self._void_at_ms)

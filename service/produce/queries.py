@@ -95,7 +95,7 @@ class QueryJob:
     def encode(self, start: int, end: int) -> Entries:
         """See `Job.encode`; a query whose experts are not finite has no value."""
         queries = self._queries[start:end]
-        text = self._text.queries(queries)
+        text = self.text(start, end)
         with self._runs:
             experts = self.run(text)
         with np.errstate(over="ignore"):
@@ -108,6 +108,10 @@ class QueryJob:
         ]
         values = [self._codec.encode(value) for value, ok in zip(rounded, fine.tolist(), strict=True) if ok]
         return Entries(keys, values, len(queries) - len(keys))
+
+    def text(self, start: int, end: int) -> TextBatch:
+        """Ids of the queries from ``start`` up to ``end``."""
+        return self._text.queries(self._queries[start:end])
 
     def run(self, text: TextBatch) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         """Experts float32 ``[B, 3, d]`` of queries without pictures."""

@@ -61,7 +61,7 @@ class Refresher:
     def add(self, behaviours: Mapping[str, Sequence[Behaviour]]) -> None:
         """Add each user's behaviours to the user's portrait; adding the same again changes nothing."""
 
-        def change(stored: Sequence[bytes | None]) -> list[bytes | None]:
+        def change(stored: Sequence[bytes | None]) -> list[bytes]:
             before = [self._codec.decode(value) for value in stored]
             features = self._features(behaviours.values(), before)
             return [
@@ -70,7 +70,7 @@ class Refresher:
             ]
 
         keys = [user_key(self._bundle_version, user) for user in behaviours]
-        self._store.update(keys, change, lambda pipe: None)
+        self._store.update(keys, change)
 
     def _features(
         self, new: Iterable[Sequence[Behaviour]], before: Sequence[StoredPortrait | None]

@@ -124,9 +124,7 @@ def test_another_source_starts_from_the_beginning(client: Redis) -> None:
 
 def test_a_mark_is_void_before_the_values_expire(client: Redis) -> None:
     early = Journal("v", "plain", "numbers", 1000, 100.0, now=lambda: 1000.0)
-    pipe = client.pipeline()
-    early.mark(pipe, 600)
-    pipe.execute()
+    Store(client, 100).put([], [], early.mark(600))
     assert Journal("v", "plain", "numbers", 1000, 100.0).resume(client) == 0, "written in 1970"
     with pytest.raises(RuntimeError):
         fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
@@ -154,6 +152,17 @@ def test_redis_that_dies_midway_is_an_error_that_hides_the_password(redis: Redis
         fill(Plain(1000), Store(impatient, 100), batch=100, progress=kill)
     assert "hush" not in str(caught.value)
     assert isinstance(caught.value.__cause__, RedisError)
+
+
+def test_redis_that_is_full_gets_no_mark_for_what_it_did_not_take(client: Redis) -> None:
+    with pytest.raises(RuntimeError):
+        fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
+    client.config_set("maxmemory", 1)
+    with pytest.raises(RedisError, match="OOM"):
+        fill(Plain(1000), Store(client, 100), batch=100)
+    client.config_set("maxmemory", 0)
+    assert fill(Plain(1000), Store(client, 100)).resumed_from == 600
+    assert client.dbsize() == 1000
 
 
 @pytest.mark.slow
