@@ -1,0 +1,152 @@
+"""``mrse vespa feed``, ``verify`` and ``switch``: filling a version, measuring it, moving traffic to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.console import NOT_IN_ORDER, USAGE, Json, err, fail, for_stage, out, print_json, progress
+from cli.vespa_options import (
+    Ca,
+    Certificate,
+    Embeddings,
+    Endpoint,
+    Key,
+    Package,
+    Token,
+    client_settings,
+    version_of,
+)
+
+if TYPE_CHECKING:
+    from service.index.vespa.settings import VespaSettings
+
+
+def feed(
+    embeddings: Embeddings,
+    package: Package,
+    endpoint: Endpoint,
+    changes: Annotated[
+        Path | None, typer.Option(help="JSONL of changes to feed instead of all items.", exists=True)
+    ] = None,
+    journal: Annotated[Path | None, typer.Option(help="Where progress is kept, to resume from.")] = None,
+    ca: Ca = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
+
+    Example: `mrse vespa feed embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
+    """
+    from service.index.vespa.feed.source import ChangesSource, EmbeddingsSource
+
+    everything = EmbeddingsSource.open(embeddings)
+    source = everything if changes is None else ChangesSource(changes)
+    settings = client_settings(version_of(package, everything), endpoint, ca, certificate, key, token)
+    kept = journal or embeddings.with_name(
+        f"{embeddings.name}.{'feed' if changes is None else changes.stem}.journal"
+    )
+    total = everything.rows if changes is None else None
+    with progress() as report:
+        fed = asyncio.run(_feed(settings, source, kept, total, for_stage(report, "feed")))
+    counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
+    if json:
+        failures = [asdict(failure) for failure in fed.failures]
+        print_json({**counts, "skipped": fed.skipped, "retries": fed.retries, "failures": failures})
+    else:
+        out.print(", ".join(f"{name} {count:,}" for name, count in counts.items()) or "nothing to feed")
+        for failure in fed.failures:
+            err.print(f"{failure.item_id}: {failure.reason}", highlight=False)
+    raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
+
+
+async def _feed(settings: VespaSettings, source: Any, kept: Path, total: int | None, report: Any) -> Any:
+    from service.index.vespa.feed.feeder import Feeder, FeedStopped
+    from service.index.vespa.feed.journal import Journal
+    from service.index.vespa.feed.source import new_feed_version
+
+    journal = Journal.open(kept, f"{settings.document_type}:{source.fingerprint}", new_feed_version())
+    async with Feeder(settings) as feeder:
+        operations = source.operations(settings, journal.feed_ver, journal.settled)
+        try:
+            return await feeder.feed(operations, journal, total=total, progress=report)
+        except FeedStopped as stopped:
+            fail(f"{stopped.reason}; run the same command again to go on from {kept}")
+
+
+def verify(
+    embeddings: Embeddings,
+    package: Package,
+    endpoint: Endpoint,
+    least_recall: Annotated[
+        float, typer.Option(min=0, max=1, help="Of the graph against exact search.")
+    ] = 0.95,
+    queries: Annotated[int, typer.Option(min=1, help="Queries to measure with.")] = 200,
+    ca: Ca = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Compare what is fed with the folder: counts, sampled vectors, recall against exact search, latency.
+
+    Example: `mrse vespa verify embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
+    """
+    from service.index.vespa.client import VespaIndex
+    from service.index.vespa.feed.source import EmbeddingsSource
+    from service.index.vespa.feed.verify import VerifyReport, VerifySettings
+    from service.index.vespa.feed.verify import verify as measure
+
+    source = EmbeddingsSource.open(embeddings)
+    settings = client_settings(version_of(package, source), endpoint, ca, certificate, key, token)
+
+    async def run() -> VerifyReport:
+        async with VespaIndex(settings) as index:
+            await index.check()
+            return await measure(index, source, VerifySettings(queries=queries, least_recall=least_recall))
+
+    report = asyncio.run(run())
+    if json:
+        print_json({**asdict(report), "holds": report.holds})
+    else:
+        table = Table("check", "found", "expected", "")
+        for check in report.checks:
+            table.add_row(check.name, check.found, check.expected, "ok" if check.holds else "NOT OK")
+        out.print(table)
+        out.print(f"latency p50 {report.latency_p50:.1f} ms, p99 {report.latency_p99:.1f} ms")
+    raise typer.Exit(0 if report.holds else NOT_IN_ORDER)
+
+
+def switch(
+    arms: Annotated[list[str], typer.Argument(help="Weights, as control=50 treatment=50.")],
+    config: Annotated[Path, typer.Option(help="The service's TOML file.", exists=True, dir_okay=False)],
+    pid: Annotated[int | None, typer.Option(help="Tell this running service to read it again.")] = None,
+    json: Json = False,
+) -> None:
+    """Set the weights of the `towers` experiment in a configuration file, and tell a service to read it.
+
+    Example: `mrse vespa switch control=90 treatment=10 --config mrse.toml --pid 4711`
+    """
+    import os
+    import signal
+
+    from service.settings.weights import set_weights
+
+    weights: dict[str, float] = {}
+    for arm in arms:
+        name, _, weight = arm.partition("=")
+        try:
+            weights[name] = float(weight)
+        except ValueError:
+            fail(f"weights are given as name=number, not {arm!r}", USAGE)
+    set_weights(config, "towers", weights)
+    if pid is not None:
+        os.kill(pid, signal.SIGHUP)
+    print_json({"config": str(config), "weights": weights}) if json else out.print(f"{config}: {weights}")
