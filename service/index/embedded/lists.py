@@ -45,7 +45,8 @@ class Lists:
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                lists = cls(arrays["starts"], arrays["means"], arrays["spreads"])
+                means = np.ascontiguousarray(arrays["means"], dtype=np.float32)
+                lists = cls(arrays["starts"], means, arrays["spreads"])
         except Exception as error:  # numpy and zipfile raise what they like on garbage
             raise ValueError(f"it is no lists file ({error})") from error
         starts = lists.starts

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.index.embedded.lists import Lists
-from service.index.embedded.vectors import I64
+from service.index.embedded.vectors import I64, inner_products
 from service.index.port import F32
 
 #: Gives the best k rows of some lists, and their inner products.
@@ -27,6 +27,8 @@ Look = Callable[[I64], tuple[I64, F32]]
 #: was looked at: the estimate sharpens from round to round, so that rushing searches lists in vain.
 FIRST_MATCHES = 12
 GROWTH = 4
+#: Lists that are sorted before all are.
+_HEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,11 @@ def probe(lists: Lists, guard: Guard, query: F32, k: int, matches: F32, look: Lo
         look: searches lists.
     """
     left = matches.copy()
-    means = lists.means @ query
+    means = inner_products(query, lists.means)
     scales = guard.spread * lists.spreads
     rows, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     allowed = float(FIRST_MATCHES * k)
-    chosen = _up_to(np.argsort(np.where(left > 0, -means, np.inf)), left, allowed)
+    chosen = _nearest(means, left, allowed)
     while len(chosen):
         allowed = GROWTH * max(allowed, float(left[chosen].sum()))
         left[chosen] = 0
@@ -69,17 +71,29 @@ def probe(lists: Lists, guard: Guard, query: F32, k: int, matches: F32, look: Lo
             kept = np.argpartition(-scores, k - 1)[:k]
             rows, scores = rows[kept], scores[kept]
         if len(scores) < k:
-            chosen = _up_to(np.argsort(np.where(left > 0, -means, np.inf)), left, allowed)
+            chosen = _nearest(means, left, allowed)
             continue
         hits = left * _tail((scores.min() - means) / scales)
         surplus = float(hits.sum()) - guard.miss * k
         if surplus <= 0:
             break
-        order = np.argsort(-hits)
+        # Most lists hold next to nothing, and sorting those would cost more than all the rest.
+        likely = np.flatnonzero(hits > guard.miss * k / (10 * len(hits)))
+        order = likely[np.argsort(-hits[likely])]
         enough = int(np.searchsorted(np.cumsum(hits[order]), surplus)) + 1
         chosen = _up_to(order[:enough], left, allowed)
     order = np.lexsort((rows, -scores))
     return rows[order], scores[order]
+
+
+def _nearest(means: F32, left: F32, allowed: float) -> I64:
+    """The lists with the best means that hold matches, until they hold as many as allowed."""
+    distances = np.where(left > 0, -means, np.inf)
+    if len(distances) > _HEAD:
+        head = np.argpartition(distances, _HEAD)[:_HEAD]
+        if left[head].sum() >= allowed:
+            return _up_to(head[np.argsort(distances[head])], left, allowed)
+    return _up_to(np.argsort(distances), left, allowed)
 
 
 def _up_to(order: I64, left: F32, allowed: float) -> I64:

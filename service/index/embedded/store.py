@@ -95,6 +95,7 @@ def install(root: Path, work: Path, manifest: IndexManifest, *, after_log: bool 
             return current
     base = root / manifest.folder
     shutil.rmtree(base, ignore_errors=True)
+    (work / LOG_NAME).touch()
     sync_folder(work)
     work.rename(base)
     temporary = root / f".{MANIFEST_NAME}.new"

@@ -172,6 +172,15 @@ class Vectors:
         return self.codes[rows].astype(np.float32)
 
 
+def inner_products(query: F32, vectors: F32) -> F32:
+    """``vectors @ query`` for C-contiguous ``[n, dim]``, on this thread: BLAS would start others."""
+    products = np.empty(len(vectors), dtype=np.float32)
+    query = np.ascontiguousarray(query, dtype=np.float32)
+    arrays = (faiss.swig_ptr(each) for each in (products, query, vectors))
+    faiss.fvec_inner_products_ny(*arrays, vectors.shape[1], len(vectors))
+    return products
+
+
 def score_codes(codes: F16, query: F32, k: int) -> tuple[I64, F32]:
     """The ``k`` best of ``codes`` ``[n, dim]`` and their inner products, best first; exact."""
     index = faiss.IndexScalarQuantizer(
