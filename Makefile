@@ -45,11 +45,12 @@ bundle: $(VENV)/.dev ## train the committed demo bundle again, from the demo sho
 	$(BIN)/mrse export .run/bundle/train --out models/demo_bundle --name demo
 
 lock: $(UV) ## compile requirements/*.txt from pyproject.toml
-	set -e; c="$(UV) pip compile pyproject.toml --quiet --generate-hashes --universal --python-version 3.11 \
+	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)"; \
-	sh -c "$$c --extra cpu --extra train --extra vespa --extra tracing --extra dev -o requirements/dev.txt"; \
-	sh -c "$$c --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
-	sh -c "$$c --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"
+	sh -c "$$c pyproject.toml --extra cpu --extra train --extra vespa --extra tracing --extra dev -o requirements/dev.txt"; \
+	sh -c "$$c pyproject.toml --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
+	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
+	sh -c "$$c --group bench -o requirements/bench.txt"
 
 docker: ## build the service's image (needs Docker)
 	docker build -f docker/Dockerfile -t mrse-recall .

@@ -177,7 +177,7 @@ def inner_products(query: F32, vectors: F32) -> F32:
     products = np.empty(len(vectors), dtype=np.float32)
     query = np.ascontiguousarray(query, dtype=np.float32)
     arrays = (faiss.swig_ptr(each) for each in (products, query, vectors))
-    faiss.fvec_inner_products_ny(*arrays, vectors.shape[1], len(vectors))
+    faiss.fvec_inner_products_ny(*arrays, vectors.shape[1], len(vectors))  # type: ignore[attr-defined]
     return products
 
 
