@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from cli.console import Json, Report, err, for_stage, out, print_json, progress
+from cli.console import USAGE, Json, Report, err, fail, for_stage, out, print_json, progress
 
 if TYPE_CHECKING:
     from models.bundle.manifest import Precision
@@ -59,7 +59,7 @@ def queries(
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8, where the bundle has it.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Graph runs side by side.")] = 2,
-    batch: Batch = 1024,
+    batch: Batch = 4096,
     ttl_days: TtlDays = 7.0,
     json: Json = False,
 ) -> None:
@@ -85,7 +85,7 @@ def portraits(
         typer.Option(help="Folder of `mrse embed` or of `mrse index build`.", exists=True, file_okay=False),
     ],
     redis: RedisUrl,
-    batch: Batch = 1024,
+    batch: Batch = 4096,
     ttl_days: TtlDays = 30.0,
     json: Json = False,
 ) -> None:
@@ -114,7 +114,7 @@ def items(
         Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
     ],
     redis: RedisUrl,
-    batch: Batch = 1024,
+    batch: Batch = 4096,
     ttl_days: TtlDays = 30.0,
     json: Json = False,
 ) -> None:
@@ -187,7 +187,10 @@ def follow(
         metrics,
         FollowOptions(count=count, claim_idle_s=claim_idle_s),
     )
-    close = metrics.serve(metrics_port) if metrics_port else None
+    try:
+        close = metrics.serve(metrics_port) if metrics_port else None
+    except OSError as error:
+        fail(f"--metrics-port {metrics_port}: {error}", USAGE)
     err.print(f"following {stream} for bundle {loaded.version}; stop with Ctrl-C", highlight=False)
     try:
         with explained(stream_redis or redis):

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.produce.journal import Journal
-from service.produce.store import Store
+from service.produce.store import Change, Store
 
 Progress = Callable[[int, int | None], None]
 #: Most rows that are encoded and not yet in Redis, so the most that a kill costs. *Inferred*.
-BATCH = 1024
+BATCH = 4096
+#: Values in one write. Redis does nothing else meanwhile, about a millisecond, and it serves requests too.
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def fill(
     journal = Journal(job.bundle_version, job.name, job.source, len(job), store.ttl_s)
     resumed = done = journal.resume(store.redis)
     written = skipped = 0
-    step = max(1, batch // (2 * job.workers))
+    step = slice_rows(batch, job.workers)
     starts = iter(range(resumed, len(job), step))
     progress(done, len(job))
     pool = ThreadPoolExecutor(job.workers, thread_name_prefix="produce")
@@ -116,14 +118,27 @@ def fill(
     )
 
 
+def slice_rows(batch: int, workers: int) -> int:
+    """Rows encoded in one go: so many that as many slices as `fill` has under way are a batch."""
+    return max(1, batch // (2 * workers))
+
+
 def _write(job: Job, store: Store, journal: Journal, entries: Entries, done: int) -> None:
+    """All values, then the mark: a kill in between means that they are written again."""
+    for start in range(0, max(1, len(entries.keys)), _AT_ONCE):
+        keys = entries.keys[start : start + _AT_ONCE]
+        values = entries.values[start : start + _AT_ONCE]
+        mark = journal.mark(done) if start + _AT_ONCE >= len(entries.keys) else None
+        if job.reconciles and keys:
+            store.update(keys, _reconciling(job, values), mark)
+        else:
+            store.put(keys, values, mark)
+
+
+def _reconciling(job: Job, values: Sequence[bytes]) -> Change:
     def change(stored: Sequence[bytes | None]) -> list[bytes]:
         return [
-            new if old is None else job.reconcile(old, new)
-            for old, new in zip(stored, entries.values, strict=True)
+            new if old is None else job.reconcile(old, new) for old, new in zip(stored, values, strict=True)
         ]
 
-    if job.reconciles and entries.keys:
-        store.update(entries.keys, change, journal.mark(done))
-    else:
-        store.put(entries.keys, entries.values, journal.mark(done))
+    return change

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -94,6 +95,12 @@ def test_what_is_wrong_is_said_in_a_line(made: Made, other: Made, files: Path, r
         in mrse(*("queries", str(files), *bundle, "--redis", url, "--precision", "fp8"), code=2).stderr
     )
     assert "--redis" in mrse("items", str(made.embeddings), code=2).stderr
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        following = ("follow", *bundle, "--redis", url, "--stream", "s", "--metrics-port", port)
+        assert "--metrics-port" in mrse(*following, code=2).stderr
     redis.kill()
     away = mrse("queries", str(files), *bundle, "--redis", url, code=1)
     assert "start the command again" in away.stderr.replace("\n", " ")
