@@ -26,8 +26,9 @@ def test_any_size_becomes_a_square(width: int, height: int, kind: str) -> None:
     assert pixels.shape == (32, 32, 3)
     assert pixels.dtype == np.uint8
     coloured = (np.abs(pixels.astype(int) - (200, 30, 30)) < 12).all(axis=2)
-    assert coloured.any(axis=0).sum() == max(1, round(width * 32 / max(width, height)))
-    assert coloured.any(axis=1).sum() == max(1, round(height * 32 / max(width, height)))
+    # JPEG is decoded at an eighth, a quarter or half its size, which rounds once more.
+    for axis, side in ((0, width), (1, height)):
+        assert abs(coloured.any(axis=axis).sum() - max(1, side * 32 / max(width, height))) <= 1
     if width >= 2 * height:
         assert (pixels[0] == 255).all(), "what is left over is white"
 
