@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.api.columnar import columns
 from service.api.prepare import Prepared
 from service.recall.explain import explain
 from service.recall.outcome import Item, RouteOutcome
 from service.recall.pipeline import RecallResult
 
 
-def recall_answer(prepared: Prepared, result: RecallResult, request_id: str, took_s: float) -> dict[str, Any]:
-    """The body of ``POST /recall``; described by `service.api.schemas.RecallAnswer`."""
+def recall_answer(
+    prepared: Prepared, result: RecallResult, request_id: str, took_s: float, *, columnar: bool
+) -> dict[str, Any]:
+    """The body of ``POST /recall``; described by `service.api.schemas.RecallAnswer` and `ColumnarAnswer`."""
     answer: dict[str, Any] = {
         "request_id": request_id,
         "model_version": prepared.lane.bundle_version,
         "index_version": prepared.lane.index.version,
         "variant": prepared.assignment.variants,
-        "items": result.items,
+        "items": columns(result.items) if columnar else result.items,
         "routes": {name: route_answer(outcome) for name, outcome in result.routes.items()},
         "partial": result.partial,
         "degraded": result.degraded,

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.api import columnar
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import (
     BATCH_EXAMPLES,
@@ -16,6 +17,9 @@ from service.api.schemas import (
     REQUEST_EXAMPLES,
     BatchAnswer,
     BatchRequest,
+    ColumnarAnswer,
+    ColumnarBatchAnswer,
+    ColumnarSimilarAnswer,
     Problem,
     RecallAnswer,
     RecallRequest,
@@ -28,6 +32,9 @@ _COMPONENTS: tuple[type[BaseModel], ...] = (
     RecallAnswer,
     BatchAnswer,
     SimilarAnswer,
+    ColumnarAnswer,
+    ColumnarBatchAnswer,
+    ColumnarSimilarAnswer,
     Problem,
 )
 
@@ -40,8 +47,10 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": _ref(Problem)}}}
 
 
-def _answer(model: type[BaseModel], description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": _ref(model)}}}
+def _answer(model: type[BaseModel], columns: type[BaseModel], description: str) -> dict[str, Any]:
+    forms = {columnar.DEFAULT_TYPE: model, columnar.MEDIA_TYPE: columns}
+    content = {media_type: {"schema": _ref(form)} for media_type, form in forms.items()}
+    return {"description": description, "content": content}
 
 
 def _body(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
@@ -86,20 +95,20 @@ _HEADERS = [
 RECALL_DOCS: dict[str, Any] = {
     "summary": "Recall items",
     "tags": ["recall"],
-    "responses": {200: _answer(RecallAnswer, "The items, best first.")} | _BODY_PROBLEMS,
+    "responses": {200: _answer(RecallAnswer, ColumnarAnswer, "The items, best first.")} | _BODY_PROBLEMS,
     "openapi_extra": {"requestBody": _body(RecallRequest, REQUEST_EXAMPLES), "parameters": _HEADERS},
 }
 BATCH_DOCS: dict[str, Any] = {
     "summary": "Recall items for several requests",
     "tags": ["recall"],
-    "responses": {200: _answer(BatchAnswer, "The answers, in order.")} | _BODY_PROBLEMS,
+    "responses": {200: _answer(BatchAnswer, ColumnarBatchAnswer, "The answers, in order.")} | _BODY_PROBLEMS,
     "openapi_extra": {"requestBody": _body(BatchRequest, BATCH_EXAMPLES), "parameters": _HEADERS},
 }
 SIMILAR_DOCS: dict[str, Any] = {
     "summary": "Recall items like an item",
     "tags": ["recall"],
     "responses": {
-        200: _answer(SimilarAnswer, "The nearest items, best first."),
+        200: _answer(SimilarAnswer, ColumnarSimilarAnswer, "The nearest items, best first."),
         404: _problem("The index has no such item."),
     }
     | _PROBLEMS,

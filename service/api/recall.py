@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from service.admission import Pressure
 from service.api.answers import recall_answer
+from service.api.columnar import DEFAULT_TYPE, MEDIA_TYPE, wants_columns
 from service.api.documentation import BATCH_DOCS, RECALL_DOCS
 from service.api.prepare import Prepared, prepare
 from service.api.problems import invalid, problem_of, request_id_of
@@ -38,12 +39,13 @@ async def post_recall(request: Request) -> Response:
         with runtime.admission.enter() as ticket:
             prepared = _prepare(runtime, request, body)
             runtime.metrics.stage("parse", runtime.clock() - received)
-            work = _answer(runtime, request_id, prepared, ticket.pressure, received)
+            columnar = wants_columns(request)
+            work = _answer(runtime, request_id, prepared, ticket.pressure, received, columnar)
             answer = await unless_gone(request, work)
     except ClientGone:
         runtime.metrics.cancelled.inc()
         return Response(status_code=GONE)
-    return _json(answer, {APPLIED: prepared.assignment.header()})
+    return answered(answer, columnar, {APPLIED: prepared.assignment.header()})
 
 
 @router.post("/recall/batch", **BATCH_DOCS)
@@ -60,14 +62,15 @@ async def post_batch(request: Request) -> Response:
         with runtime.admission.enter() as ticket:
             entries = _prepare_batch(runtime, request, body)
             ticket.widen(len(entries))
-            work = _answer_batch(runtime, request, entries, ticket.pressure, received)
+            columnar = wants_columns(request)
+            work = _answer_batch(runtime, request, entries, ticket.pressure, received, columnar)
             results = await unless_gone(request, work)
     except ClientGone:
         runtime.metrics.cancelled.inc()
         return Response(status_code=GONE)
     took_ms = round((runtime.clock() - received) * 1000, 3)
     answer = {"request_id": request_id_of(request), "results": results, "took_ms": took_ms}
-    return _json(answer)
+    return answered(answer, columnar)
 
 
 def _prepare(runtime: Runtime, request: Request, body: bytes) -> Prepared:
@@ -98,19 +101,29 @@ def _prepare_batch(runtime: Runtime, request: Request, body: bytes) -> list[Prep
 
 
 async def _answer(
-    runtime: Runtime, request_id: str, prepared: Prepared, pressure: Pressure, received: float
+    runtime: Runtime,
+    request_id: str,
+    prepared: Prepared,
+    pressure: Pressure,
+    received: float,
+    columnar: bool,
 ) -> dict[str, Any]:
     deadline = runtime.deadline(prepared.request.timeout_ms, received)
     query = await prepared.query(runtime.settings.limits, deadline)
     result = await runtime.recall(prepared.lane, query, prepared.assignment.recall, pressure, deadline)
     recalled = runtime.clock()
-    answer = recall_answer(prepared, result, request_id, recalled - received)
+    answer = recall_answer(prepared, result, request_id, recalled - received, columnar=columnar)
     runtime.metrics.stage("answer", runtime.clock() - recalled)
     return answer
 
 
 async def _answer_batch(
-    runtime: Runtime, request: Request, entries: list[Prepared], pressure: Pressure, received: float
+    runtime: Runtime,
+    request: Request,
+    entries: list[Prepared],
+    pressure: Pressure,
+    received: float,
+    columnar: bool,
 ) -> list[dict[str, Any]]:
     # All at once would crowd out single requests; fewer would not fill the encoder's batches.
     places = asyncio.Semaphore(runtime.settings.limits.batch_parallel)
@@ -119,7 +132,7 @@ async def _answer_batch(
         request_id = _entry_id(request, place)
         try:
             async with places:
-                answer = await _answer(runtime, request_id, prepared, pressure, received)
+                answer = await _answer(runtime, request_id, prepared, pressure, received, columnar)
         except (RecallError, EncoderBusy) as error:
             problem = problem_of(error)
             return {"status": problem.status, "problem": problem.body(request_id)}
@@ -130,8 +143,10 @@ async def _answer_batch(
     return [task.result() for task in tasks]
 
 
-def _json(answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
+def answered(answer: dict[str, Any], columnar: bool, headers: dict[str, str] | None = None) -> Response:
+    """The answer in the form that the client chose; caches must keep the two forms apart."""
+    media_type = MEDIA_TYPE if columnar else DEFAULT_TYPE
+    return Response(orjson.dumps(answer), headers={"Vary": "Accept"} | (headers or {}), media_type=media_type)
 
 
 def _entry_id(request: Request, place: int) -> str:

@@ -90,6 +90,24 @@ class Item(_Strict):
     sources: list[Source]
 
 
+class SourceColumns(_Strict):
+    """All sources of all items as columns, in the order of the items; a row is one source."""
+
+    item: list[int] = Field(description="Place of the source's item in `item_id`, from 0.")
+    route: list[Literal["q2i", "i2i"]]
+    trigger: list[str | None] = Field(description="null for q2i.")
+    rank: list[int]
+    score: list[float]
+
+
+class ItemColumns(_Strict):
+    """The items of an answer as columns, best first; the fields are those of `Item` and `Source`."""
+
+    item_id: list[str]
+    score: list[float]
+    sources: SourceColumns
+
+
 class Route(_Strict):
     """How one route fared."""
 
@@ -100,14 +118,11 @@ class Route(_Strict):
     reason: str | None = Field(default=None, description="Why the route fell short.")
 
 
-class RecallAnswer(_Strict):
-    """The items for a request, and how they came about."""
-
+class _Answer(_Strict):
     request_id: str
     model_version: str
     index_version: str
     variant: dict[str, str] = Field(description="Experiment to the variant that answered.")
-    items: list[Item]
     routes: dict[Literal["q2i", "i2i"], Route]
     partial: bool = Field(description="Whether a route gave less than it should have.")
     degraded: list[str] = Field(description="What was left out and why, as short codes.")
@@ -115,8 +130,26 @@ class RecallAnswer(_Strict):
     explain: dict[str, Any] | None = None
 
 
+class RecallAnswer(_Answer):
+    """The items for a request, and how they came about."""
+
+    items: list[Item]
+
+
+class ColumnarAnswer(_Answer):
+    """A `RecallAnswer` with its items as columns."""
+
+    items: ItemColumns
+
+
 class SimilarAnswer(RecallAnswer):
     """The nearest items of an item."""
+
+    item_id: str
+
+
+class ColumnarSimilarAnswer(ColumnarAnswer):
+    """A `SimilarAnswer` with its items as columns."""
 
     item_id: str
 
@@ -158,6 +191,18 @@ class BatchAnswer(_Strict):
     request_id: str
     results: list[BatchEntry]
     took_ms: float
+
+
+class ColumnarBatchEntry(BatchEntry):
+    """A `BatchEntry` with its items as columns."""
+
+    answer: ColumnarAnswer | None = None  # type: ignore[assignment]  # a sibling of what stands there
+
+
+class ColumnarBatchAnswer(BatchAnswer):
+    """A `BatchAnswer` with its items as columns."""
+
+    results: list[ColumnarBatchEntry]  # type: ignore[assignment]
 
 
 REQUEST_EXAMPLES: dict[str, dict[str, Any]] = {

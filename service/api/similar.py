@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from service.api.answers import route_answer, similar_items
+from service.api.columnar import columns, wants_columns
 from service.api.documentation import SIMILAR_DOCS
 from service.api.prepare import check_filters, check_k
 from service.api.problems import invalid, invalid_field, request_id_of
-from service.api.recall import APPLIED, GONE
+from service.api.recall import APPLIED, GONE, answered
 from service.api.requests import ClientGone, ready_runtime, unless_gone
 from service.api.schemas import SimilarQuery
 from service.recall.similar import similar
@@ -43,20 +44,21 @@ async def get_similar(request: Request) -> Response:
         except ClientGone:
             runtime.metrics.cancelled.inc()
             return Response(status_code=GONE)
+    columnar = wants_columns(request)
+    items = similar_items(outcome)
     answer: dict[str, Any] = {
         "request_id": request_id,
         "item_id": item_id,
         "model_version": lane.bundle_version,
         "index_version": lane.index.version,
         "variant": assignment.variants,
-        "items": similar_items(outcome),
+        "items": columns(items) if columnar else items,
         "routes": {"i2i": route_answer(outcome)},
         "partial": outcome.short,
         "degraded": ["i2i_coverage"] if outcome.short else [],
         "took_ms": round((runtime.clock() - received) * 1000, 3),
     }
-    headers = {APPLIED: assignment.header()}
-    return Response(orjson.dumps(answer), headers=headers, media_type="application/json")
+    return answered(answer, columnar, {APPLIED: assignment.header()})
 
 
 def _parse(request: Request) -> SimilarQuery:
