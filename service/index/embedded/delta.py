@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from service.index.embedded.attributes import Mask
 from service.index.embedded.log import Put
-from service.index.embedded.vectors import I64, score_codes
+from service.index.embedded.vectors import I64, inner_products
 from service.index.filters import CATEGORY, AnyOf, Filter, Not, Range, category_prefixes, fold
 from service.index.port import F16, F32, AttributeKind
 
@@ -105,7 +105,8 @@ class Delta:
     def __init__(self, dim: int, features: tuple[int, int], attributes: Mapping[str, AttributeKind]) -> None:
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
-        self._vectors = _Array((dim,), np.float16)
+        # float32 of what are halves, so that a query is scored against them as they lie.
+        self._vectors = _Array((dim,), np.float32)
         self._features = _Array(features, np.float16)
         self._alive = _Array((), np.bool_)
         self._values: list[Mapping[str, Any]] = []
@@ -157,7 +158,7 @@ class Delta:
 
     def change(self, row: int) -> Put:
         """A row as it was put."""
-        vector, features = self._vectors.rows[row], self._features.rows[row]
+        vector, features = self._vectors.rows[row].astype(np.float16), self._features.rows[row]
         return Put(self._ids[row], vector, features, self._values[row])
 
     def living(self) -> list[Put]:
@@ -166,13 +167,13 @@ class Delta:
 
     def vectors(self, rows: Sequence[int]) -> F32:
         """float32 ``[len(rows), dim]``."""
-        return self._vectors.rows[list(rows)].astype(np.float32)
+        return np.asarray(self._vectors.rows[list(rows)])
 
     def features(self, rows: Sequence[int]) -> F16:
         """float16 ``[len(rows), experts, expert_dim]``."""
         return np.asarray(self._features.rows[list(rows)])
 
-    def snapshot(self, accepted: Filter | None) -> tuple[I64, F16]:
+    def snapshot(self, accepted: Filter | None) -> tuple[I64, F32]:
         """The living rows that a filter accepts, and the vectors of all rows, as of now."""
         mask: Mask = self._alive.rows.copy()
         for clause in () if accepted is None else accepted.clauses:
@@ -182,11 +183,15 @@ class Delta:
         return np.flatnonzero(mask), self._vectors.rows
 
 
-def search_snapshot(snapshot: tuple[I64, F16], query: F32, k: int) -> tuple[I64, F32]:
+def search_snapshot(snapshot: tuple[I64, F32], query: F32, k: int) -> tuple[I64, F32]:
     """The ``k`` best rows of a snapshot, exact, best first and equal scores by row."""
     rows, vectors = snapshot
     if len(rows) == 0:
         return rows, np.empty(0, dtype=np.float32)
-    places, scores = score_codes(vectors[rows], query, len(rows) if len(rows) <= 4 * k else 2 * k)
-    order = np.lexsort((rows[places], -scores))[:k]
-    return rows[places][order], scores[order]
+    # All rows in one sweep, for copying out those that may be found costs more than scoring the others.
+    scores = inner_products(query, vectors)[rows]
+    if len(rows) > k:
+        kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+        rows, scores = rows[kept], scores[kept]
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]
