@@ -29,22 +29,24 @@ class ImageConfig(_Frozen):
     """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training."""
 
     width: int = 96
-    depth: int = 2
+    depth: int = 1
     heads: int = 4
     #: Width of a block's hidden layer over its own width.
     mlp_ratio: float = 2.0
     #: Channels of the convolutions of the stem; each halves the picture, the last gives ``width``.
-    stem: tuple[int, ...] = (32, 64)
+    stem: tuple[int, ...] = (24, 48)
     dropout: float = 0.0
-    epochs: int = 16
+    epochs: int = 12
     #: Pictures in a step; each is seen in two views where ``view_weight`` is above 0.
-    batch: int = 128
-    rate: float = 1e-3
+    batch: int = 64
+    rate: float = 3e-3
     weight_decay: float = 0.05
     #: Scale of the cosines in the contrastive losses (1 / temperature).
     scale: float = 12.0
-    #: Weights of: picture-text, view-view (supervised-contrastive by product), product classification.
-    text_weight: float = 1.0
+    #: Weights of: picture-text, words of the queries that led to the product, view-view
+    #: (supervised-contrastive by product), product classification.
+    text_weight: float = 0.3
+    word_weight: float = 1.0
     view_weight: float = 0.0
     proxy_weight: float = 1.0
     #: Products with fewer pictures than this take no part in the classification loss.
@@ -52,10 +54,10 @@ class ImageConfig(_Frozen):
     proxy_max_products: int = 20_000
     label_smoothing: float = 0.1
     #: How often the text beside a picture is a query that led to its product, not the title.
-    query_share: float = 0.5
+    query_share: float = 0.8
     #: Augmentation: least share of the side that a crop keeps, degrees, and strength of colour jitter.
-    crop: float = 0.6
-    rotate: float = 10.0
+    crop: float = 0.8
+    rotate: float = 5.0
     colour: float = 0.2
     flip: bool = True
     #: Share of the area that a random erased box may take at most; 0 turns it off.
@@ -139,7 +141,7 @@ class DataConfig(_Frozen):
 class StageConfig(_Frozen):
     """One training stage."""
 
-    steps: int = 600
+    steps: int = 500
     batch: int = 256
     rate: float = 2e-3
     weight_decay: float = 0.01
@@ -178,7 +180,7 @@ class Config(_Frozen):
     loss: LossConfig = Field(default_factory=LossConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     stage1: StageConfig = Field(default_factory=StageConfig)
-    stage2: StageConfig = Field(default_factory=lambda: StageConfig(steps=800, batch=512, rate=1e-3))
+    stage2: StageConfig = Field(default_factory=lambda: StageConfig(steps=400, batch=384, rate=1e-3))
     switches: Switches = Field(default_factory=Switches)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Config:

@@ -1,8 +1,9 @@
 """Stage 0: the image encoder, trained contrastively on the catalogue and then frozen.
 
-*Inferred*, in place of the paper's ViT-L. Three signals, as far as the shop has them: pictures against
-the texts that belong to them (titles, and queries that led to a click), two views of one product against
-each other (another photo of it where there is one), and which product a photo shows.
+*Inferred*, in place of the paper's ViT-L. Four signals, as far as the shop has them: pictures against
+the texts that belong to them (titles, and queries that led to a click), the words of those queries, two
+views of one product against each other (another photo of it where there is one), and which product a photo
+shows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.bundle.text import SPECIAL_TOKENS
 from models.towers import Config, ImageEncoder
 from models.towers.ftatt import FtAtt
 from models.towers.layers import unit
@@ -29,12 +31,15 @@ Int64 = npt.NDArray[np.int64]
 class ImageStage(nn.Module):
     """The encoder with what only its training needs: a text tower and product prototypes."""
 
-    def __init__(self, config: Config, products: int) -> None:
+    def __init__(self, config: Config, products: int, vocabulary: int) -> None:
         super().__init__()
         dim = config.picture.feature_dim
         self.encoder = ImageEncoder(config.image, config.picture)
         self.text = FtAtt(config.text.ngram_buckets, dim, config.experts.dropout)
         self.head = nn.Linear(dim, dim)
+        self.words = nn.Linear(dim, vocabulary)
+        # Words are rare: without this the first steps go into learning that.
+        nn.init.constant_(self.words.bias, -5.0)
         self.products = nn.Linear(dim, max(products, 1), bias=False)
 
 
@@ -93,7 +98,7 @@ def train_image_encoder(
     image = config.image
     classes = labelled.products(image.proxy_min_pictures, image.proxy_max_products)
     torch.manual_seed(config.seed)
-    module = ImageStage(config, int(classes.max(initial=-1)) + 1).to(
+    module = ImageStage(config, int(classes.max(initial=-1)) + 1, data.tokenizer.get_vocab_size()).to(
         device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
     stage = Stage("image", folder, config.seed, config.checkpoint_minutes, device)
@@ -101,7 +106,7 @@ def train_image_encoder(
         if stage.finished:
             stage.load(module)
         return _on_cpu(module)
-    batches = _Batches(data, labelled, image.query_share)
+    batches = _Batches(data, labelled.item)
     per_epoch = max(1, len(labelled) // image.batch)
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
@@ -116,16 +121,21 @@ def train_image_encoder(
         features: Tensor = module.encoder.encode(views.contiguous(memory_format=torch.channels_last))
         heads = torch.split(unit(module.head(features)), len(rows))
         label = torch.from_numpy(items).to(device)
-        same = label[:, None] == label[None, :]
-        texts = unit(module.text(torch.from_numpy(batches.texts(items, rng)).to(device)))
+        ngrams, means = (torch.from_numpy(a).to(device) for a in batches.texts(items, rng))
+        same = (label[:, None] == label[None, :]) | (means[:, None] == means[None, :])
+        texts = unit(module.text(ngrams))
         text_loss = torch.stack([contrast(head, texts, same, scale=image.scale) for head in heads]).mean()
+        named = torch.from_numpy(batches.words(items)).to(device).tile(len(heads), 1)
+        word_loss = _word_loss(module.words(features), named)
         target = torch.from_numpy(np.tile(classes[items], len(heads))).to(device)
         product_loss = _product_loss(module.products(features), target, image.label_smoothing)
         view_loss = contrast(heads[0], heads[1], same, scale=image.scale) if two else text_loss.detach() * 0
-        loss = image.text_weight * text_loss + image.view_weight * view_loss
+        loss = image.text_weight * text_loss + image.word_weight * word_loss
+        loss = loss + image.view_weight * view_loss + image.proxy_weight * product_loss
         return {
-            "loss": loss + image.proxy_weight * product_loss,
+            "loss": loss,
             "text": text_loss,
+            "words": word_loss,
             "view": view_loss,
             "product": product_loss,
         }
@@ -141,31 +151,56 @@ def _on_cpu(module: ImageStage) -> ImageEncoder:
 
 
 class _Batches:
-    """Texts for items: a title, or a query that led to a click on it."""
+    """Texts for items: their titles, and the queries that led to a click on them."""
 
-    def __init__(self, data: Prepared, labelled: Labelled, query_share: float) -> None:
-        self._data, self._share = data, query_share
-        asked = np.asarray(data.query) > 0
-        order = np.lexsort((data.query[asked], data.item[asked]))
-        self._query = data.query[asked][order]
-        self._ends = np.searchsorted(data.item[asked][order], np.arange(data.items + 1))
+    def __init__(self, data: Prepared, shown: Int64) -> None:
+        self._data = data
+        wanted = np.zeros(data.items, dtype=np.bool_)
+        wanted[shown] = True
+        asked = (np.asarray(data.query) > 0) & wanted[data.item]
+        pairs = np.unique(np.stack([data.item[asked], data.query[asked]]), axis=1)
+        self._query: Int64 = pairs[1].astype(np.int64)
+        self._ends: Int64 = np.searchsorted(pairs[0], np.arange(data.items + 1))
+        tokens = data.text.queries(data.queries).input_ids
+        tokens[tokens < len(SPECIAL_TOKENS)] = 0
+        self._tokens = tokens
 
-    def texts(self, items: Int64, rng: np.random.Generator) -> Int64:
-        """int64 ``[B, W, G]``: n-grams of one text for each item."""
-        low, high = self._ends[items], self._ends[items + 1]
-        as_query = (rng.random(len(items)) < self._share) & (high > low)
-        places = low + (rng.random(len(items)) * (high - low)).astype(np.int64)
+    def texts(self, items: Int64, rng: np.random.Generator) -> tuple[Int64, Int64]:
+        """One text for each item, its title or one of its queries.
+
+        Returns:
+            Its n-grams int64 ``[B, W, G]``, and ``[B]``, which is the same for the same query.
+        """
+        chosen = self._queries(items, rng)
+        as_query = (rng.random(len(items)) < self._data.config.image.query_share) & (chosen > 0)
         titles = self._data.texts.batch(items).ngram_ids
-        chosen = [
-            self._data.queries[self._query[p]] if q else "" for p, q in zip(places, as_query, strict=True)
-        ]
-        queries = self._data.text.queries(chosen).ngram_ids
-        shape = np.maximum(titles.shape, queries.shape)
-        result = np.zeros(shape, dtype=np.int64)
+        queries = self._data.text.queries([self._data.queries[q] for q in chosen]).ngram_ids
+        result = np.zeros(np.maximum(titles.shape, queries.shape), dtype=np.int64)
         own = ~as_query
         result[own, : titles.shape[1], : titles.shape[2]] = titles[own]
         result[as_query, : queries.shape[1], : queries.shape[2]] = queries[as_query]
+        return result, np.where(as_query, chosen, -1 - items)
+
+    def words(self, items: Int64) -> npt.NDArray[np.float32]:
+        """float32 ``[B, V]``: 1 for each token of the queries that led to an item, or else of its title."""
+        result = np.zeros((len(items), self._data.tokenizer.get_vocab_size()), dtype=np.float32)
+        low, high = self._ends[items], self._ends[items + 1]
+        for place, (start, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            result[place, self._tokens[self._query[start:stop]].ravel()] = 1.0
+        unasked = np.flatnonzero(low == high)
+        titles = self._data.texts.batch(items[unasked]).input_ids
+        result[unasked[:, None], titles] = 1.0
+        result[:, : len(SPECIAL_TOKENS)] = 0.0
         return result
+
+    def _queries(self, items: Int64, rng: np.random.Generator) -> Int64:
+        """For each item the row of a query that led to it, 0 where none did."""
+        low, high = self._ends[items], self._ends[items + 1]
+        places = low + (rng.random(len(items)) * (high - low)).astype(np.int64)
+        if not len(self._query):
+            return np.zeros(len(items), dtype=np.int64)
+        chosen = self._query[np.minimum(places, len(self._query) - 1)]
+        return np.where(high > low, chosen, 0).astype(np.int64)
 
 
 def _epoch_rows(count: int, batch: int, step: int, seed: int) -> Int64:
@@ -174,6 +209,12 @@ def _epoch_rows(count: int, batch: int, step: int, seed: int) -> Int64:
     epoch, place = divmod(step, per_epoch)
     order = np.random.default_rng((seed, epoch)).permutation(count)
     return order[place * batch : (place + 1) * batch]
+
+
+def _word_loss(logits: Tensor, named: Tensor) -> Tensor:
+    """Each word by itself, so that a category that is told already leaves the rest to be learnt."""
+    total = F.binary_cross_entropy_with_logits(logits, named, reduction="sum")
+    return total / named.sum().clamp(min=1.0)
 
 
 def _product_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:

@@ -149,7 +149,7 @@ def load_finished(run: Path) -> Finished:
     encoder = ImageEncoder(config.image, config.picture)
     if stage0.checkpoint.is_file():
         products = int(stage0.shape_of("products.weight")[0])
-        module = ImageStage(config, products)
+        module = ImageStage(config, products, data.tokenizer.get_vocab_size())
         stage0.load(module)
         encoder = module.encoder
     fingerprint = json.loads((run / _SUMMARY).read_text())["data"]
