@@ -25,6 +25,7 @@ NOISES = (0.2, 0.5, 1.0)
 SPREADS = (1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 4.0, 8.0)
 MISS = 0.03
 _SEED = 2
+_ALL = "all"
 
 
 def calibrate(vectors: Vectors, lists: Lists) -> Probing:
@@ -34,7 +35,8 @@ def calibrate(vectors: Vectors, lists: Lists) -> Probing:
     at odds. Where no guard reaches the goal, the last is taken: a search then sees nearly all matches.
     """
     if vectors.rows <= EXACT_ROWS:  # every search is exact
-        return Probing(lists=len(lists), spread=SPREADS[-1], miss=MISS, k=0, recall={})
+        surest = SPREADS[-1]
+        return Probing(lists=len(lists), spread=surest, filtered_spread=surest, miss=MISS, k=0, recall={})
     rng = np.random.default_rng(_SEED)
     k = min(K, max(1, vectors.rows // 100))
     selector = Selector(lists.starts, exact_rows=0)
@@ -43,24 +45,37 @@ def calibrate(vectors: Vectors, lists: Lists) -> Probing:
         for name, mask in _masks(lists, rng)
     ]
     truths = [[_kth(vectors, query, k, selection) for query in queries] for _, selection, queries in cases]
-    for spread in SPREADS:
-        recall: dict[str, float] = {}
-        for (name, selection, queries), kths in zip(cases, truths, strict=True):
-            found = [
-                _recall(vectors, lists, Guard(spread, MISS), query, k, selection, kth)
-                for query, kth in zip(queries, kths, strict=True)
-            ]
-            recall[name] = round(float(np.mean(found)), 4)
-            if recall[name] < GOAL and spread != SPREADS[-1]:
+    spreads: dict[bool, float] = {}
+    recall: dict[str, float] = {}
+    for filtered in (False, True):
+        chosen = [
+            (case, kths) for case, kths in zip(cases, truths, strict=True) if (case[0] != _ALL) == filtered
+        ]
+        for spread in SPREADS:
+            spreads[filtered] = spread
+            for (name, selection, queries), kths in chosen:
+                found = [
+                    _recall(vectors, lists, Guard(spread, MISS), query, k, selection, kth)
+                    for query, kth in zip(queries, kths, strict=True)
+                ]
+                recall[name] = round(float(np.mean(found)), 4)
+                if recall[name] < GOAL and spread != SPREADS[-1]:
+                    break
+            else:
                 break
-        else:
-            break
-    return Probing(lists=len(lists), spread=spread, miss=MISS, k=k, recall=recall)
+    return Probing(
+        lists=len(lists),
+        spread=spreads[False],
+        filtered_spread=spreads[True],
+        miss=MISS,
+        k=k,
+        recall=recall,
+    )
 
 
 def _masks(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Mask | None]]:
     rows = int(lists.starts[-1])
-    yield "all", None
+    yield _ALL, None
     for share in (0.02, 0.1, 0.5):
         yield f"random {share:.0%}", rng.random(rows) < share
     number = np.repeat(np.arange(len(lists)), np.diff(lists.starts))

@@ -45,6 +45,8 @@ class Probing(BaseModel):
     lists: int
     #: See `probe.Guard`; calibrated when the index is built.
     spread: float
+    #: The same for searches with a filter.
+    filtered_spread: float
     miss: float
     #: Mean recall of the k best against exact search, by kind of filter.
     k: int

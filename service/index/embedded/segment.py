@@ -79,7 +79,7 @@ class Segment:
         vectors: Vectors,
         attributes: Attributes,
         features: F16,
-        guard: Guard = EXACT,
+        guards: tuple[Guard, Guard] = (EXACT, EXACT),
         planning: Planning = AS_CALIBRATED,
     ) -> None:
         self.ids = ids
@@ -88,7 +88,8 @@ class Segment:
         self.vectors = vectors
         self.attributes = attributes
         self.features = features
-        self.guard = planning.guard or guard
+        #: Of searches without and with a filter.
+        self.guards = guards if planning.guard is None else (planning.guard, planning.guard)
         self.selections = Selections(attributes, Selector(lists.starts, planning.exact_rows))
         self.rows = ids.rows
         self.dim = vectors.dim
@@ -104,10 +105,11 @@ class Segment:
         ids = _open(folder / IDS_NAME, IdTable.open)
         if ids.rows != rows:
             raise IndexDamaged(folder / IDS_NAME, f"has {ids.rows} ids, expected {rows}")
-        lists, guard = one_list(rows, dim), EXACT
+        lists, guards = one_list(rows, dim), (EXACT, EXACT)
         if manifest.probing is not None:
             lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
-            guard = Guard(manifest.probing.spread, manifest.probing.miss)
+            probing = manifest.probing
+            guards = Guard(probing.spread, probing.miss), Guard(probing.filtered_spread, probing.miss)
         vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, lists.starts))
         attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
         features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
@@ -115,7 +117,7 @@ class Segment:
         if features.shape != shape or features.dtype != np.float16:
             found_features = f"{features.dtype} {features.shape}"
             raise IndexDamaged(folder / FEATURES_NAME, f"has {found_features}, expected float16 {shape}")
-        return cls(ids, lists, vectors, attributes, features, guard, planning)
+        return cls(ids, lists, vectors, attributes, features, guards, planning)
 
     def search(self, query: F32, k: int, selection: Selection, dead: Dead | None = None) -> tuple[I64, F32]:
         """Rows and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first.
@@ -137,7 +139,8 @@ class Segment:
             rows = selection.of_lists(np.sort(chosen))
             return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
 
-        return probe(self.lists, self.guard, query, wanted, selection.matches, look)
+        guard = self.guards[selection.count < self.rows]
+        return probe(self.lists, guard, query, wanted, selection.matches, look)
 
 
 def nearest(
