@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from service.api import documentation, health, playground, problems, recall, similar
 from service.errors import StartError
+from service.metrics import NOTE_EVERY_S, Metrics
 from service.middleware import BodyLimit, Observe
 from service.runtime import Loader, Runtime
 from service.settings import Settings, SettingsError
@@ -32,6 +33,7 @@ def create_app(
     loader: Loader = load_stacks,
     on_fatal: OnFatal | None = None,
     read_again: ReadSettings | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Build the application. Bundle and index load in the background once it is started.
 
@@ -41,17 +43,20 @@ def create_app(
         on_fatal: told why the service cannot start; the caller ends the process. Until then it is alive
             and not ready.
         read_again: reads the settings once more, on SIGHUP; the experiments of it are taken at once.
+        metrics: where to count, for a worker that shares its metrics with others.
 
     Raises:
         StartError: experiments that do not go together.
     """
-    runtime = Runtime(settings, loader)
+    runtime = Runtime(settings, loader, metrics=metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
         if read_again is not None:
             _reload_on_hangup(runtime, read_again, tasks)
+        if runtime.metrics.shared is not None:
+            tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
             yield
         finally:
@@ -93,6 +98,12 @@ async def _load(runtime: Runtime, on_fatal: OnFatal | None) -> None:
         log.exception("cannot start")
         if on_fatal is not None:
             on_fatal(StartError(f"unexpected error while loading: {error!r}"))
+
+
+async def _note(metrics: Metrics) -> None:
+    while True:
+        metrics.note()
+        await asyncio.sleep(NOTE_EVERY_S)
 
 
 def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asyncio.Task[None]]) -> None:

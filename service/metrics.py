@@ -2,17 +2,32 @@
 
 Label children are made once and kept: `labels()` costs more than the increment. No label ever carries a
 query, a user or an item.
+
+Several workers count into files of one folder, which prometheus-client maps into memory, and whichever of
+them is asked answers for all: counters and histograms are sums, also over workers that have ended; gauges
+are of the workers that live, as each last noted them.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 NAMESPACE = "mrse"
+#: prometheus-client reads it when it is imported: set it before a worker starts.
+SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+#: Seconds between two notes of the gauges, where workers share their metrics.
+NOTE_EVERY_S = 1.0
+#: What the gauges of the living workers become: their sum, or their least.
+Across = Literal["livesum", "livemin"]
 STAGES = ("parse", "cache", "encode", "features", "fusion", "q2i", "i2i", "merge", "answer")
 #: Why an answer fell short; whatever an engine reports beyond these is counted as ``other``.
 DEGRADED = (
@@ -33,10 +48,19 @@ _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05
 
 
 class Metrics:
-    """All metrics of one worker."""
+    """All metrics of one worker.
 
-    def __init__(self) -> None:
+    Args:
+        shared: folder of the metrics of all workers; ``SHARED_VARIABLE`` must have named it when this
+            process started.
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
+        if shared is not None and not getattr(values.ValueClass, "_multiprocess", False):
+            raise RuntimeError(f"{SHARED_VARIABLE} must be set before prometheus_client is imported")
+        self.shared = shared
         self.registry = CollectorRegistry()
+        self._reads: list[tuple[Gauge, Callable[[], float]]] = []
         self._requests = self._counter("requests", "Requests by route.", ["route", "method", "status"])
         self._latency = self._histogram(
             "request_seconds",
@@ -67,7 +91,7 @@ class Metrics:
         )
         self._coverage = {route: coverage.labels(route) for route in ("q2i", "i2i")}
         self.cancelled = self._counter("cancelled", "Requests whose client went away.", [])
-        self._bundle = self._gauge("bundle_info", "What is loaded.", ["arm", "bundle", "index"])
+        self._bundle = self._gauge("bundle_info", "What is loaded.", ["arm", "bundle", "index"], "livemax")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a finished request; ``route`` is its template, never its path."""
@@ -123,24 +147,44 @@ class Metrics:
 
     def bundle(self, arm: str, bundle: str, index: str, *, loaded: bool = True) -> None:
         """Note what is loaded, or that it no longer is."""
-        if loaded:
-            self._bundle.labels(arm, bundle, index).set(1)
+        if loaded or self.shared is not None:  # a label in a shared file cannot be removed
+            self._bundle.labels(arm, bundle, index).set(int(loaded))
         else:
             self._bundle.remove(arm, bundle, index)
 
-    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """Register a value that is read when metrics are asked for."""
-        self._gauge(name, help_text, []).set_function(read)
+    def gauge(self, name: str, help_text: str, read: Callable[[], float], across: Across = "livesum") -> None:
+        """Register a value that is read when metrics are asked for, and by `note`."""
+        self._reads.append((self._gauge(name, help_text, [], across), read))
+
+    def note(self) -> None:
+        """Read the gauges, so that another worker that is asked knows them."""
+        for gauge, read in self._reads:
+            gauge.set(read())
 
     def render(self) -> bytes:
-        """The text exposition."""
-        return generate_latest(self.registry)
+        """The text exposition: of this worker, or of all that share."""
+        self.note()
+        if self.shared is None:
+            return generate_latest(self.registry)
+        _forget_dead(self.shared)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(self.shared))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
     def _counter(self, name: str, help_text: str, labels: Sequence[str]) -> Counter:
         return Counter(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
 
-    def _gauge(self, name: str, help_text: str, labels: Sequence[str]) -> Gauge:
-        return Gauge(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
+    def _gauge(
+        self, name: str, help_text: str, labels: Sequence[str], across: Across | Literal["livemax"]
+    ) -> Gauge:
+        return Gauge(
+            name,
+            help_text,
+            labels,
+            namespace=NAMESPACE,
+            registry=self.registry,
+            multiprocess_mode=across,
+        )
 
     def _histogram(
         self, name: str, help_text: str, labels: Sequence[str], *, buckets: Sequence[float]
@@ -148,3 +192,15 @@ class Metrics:
         return Histogram(
             name, help_text, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets
         )
+
+
+def _forget_dead(folder: Path) -> None:
+    """Remove the gauges of workers that have ended, however they did."""
+    for file in folder.glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another worker was faster
+                file.unlink()
+        except PermissionError:
+            pass  # it lives

@@ -40,10 +40,14 @@ class Runtime:
     """One worker's parts. Everything but the stacks is there from the start."""
 
     def __init__(
-        self, settings: Settings, loader: Loader = load_stacks, clock: Clock = time.monotonic
+        self,
+        settings: Settings,
+        loader: Loader = load_stacks,
+        clock: Clock = time.monotonic,
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.admission = Admission(settings.limits, lambda: self.metrics.refused("in_flight"))
         self.experiments = ExperimentBook(
             settings.experiments, settings.recall, self.metrics.experiment_unknown
@@ -62,7 +66,7 @@ class Runtime:
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(self._l1))
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
-        self.metrics.gauge("ready", "Whether bundle and index are loaded.", lambda: self.ready)
+        self.metrics.gauge("ready", "Whether bundle and index are loaded.", lambda: self.ready, "livemin")
 
     async def load(self) -> None:
         """Load bundle and index, then be ready.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -12,6 +15,7 @@ from service import logs
 from service.app import ReadSettings, create_app
 from service.errors import StartError
 from service.experiments import ExperimentBook
+from service.metrics import SHARED_VARIABLE, Metrics
 from service.settings import Settings
 from service.stack import load_stacks
 
@@ -58,19 +62,25 @@ def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
     arms = ExperimentBook(settings.experiments, settings.recall).arms
     for stack in load_stacks(settings, arms, lambda step: None).values():
         stack.encoder.close()
-    config = _config(settings, partial(_worker, settings, read_again), factory=True)
-    try:
-        sockets = [config.bind_socket()]
-    except SystemExit as error:
-        where = f"{settings.server.host}:{settings.server.port}"
-        raise StartError(f"cannot listen on {where}; see the log line above") from error
-    Multiprocess(config, sockets=sockets).run()
+    with tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder:
+        worker = partial(_worker, settings, read_again, Path(folder))
+        config = _config(settings, worker, factory=True)
+        try:
+            sockets = [config.bind_socket()]
+        except SystemExit as error:
+            where = f"{settings.server.host}:{settings.server.port}"
+            raise StartError(f"cannot listen on {where}; see the log line above") from error
+        os.environ[SHARED_VARIABLE] = folder  # the workers inherit it
+        try:
+            Multiprocess(config, sockets=sockets).run()
+        finally:
+            del os.environ[SHARED_VARIABLE]
 
 
-def _worker(settings: Settings, read_again: ReadSettings | None) -> FastAPI:
+def _worker(settings: Settings, read_again: ReadSettings | None, shared: Path) -> FastAPI:
     settings = settings if read_again is None else read_again()
     logs.configure(settings.server.log_level)
-    return create_app(settings)
+    return create_app(settings, metrics=Metrics(shared))
 
 
 def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
@@ -84,6 +94,8 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
         backlog=server.backlog,
         timeout_keep_alive=server.keep_alive_s,
         timeout_graceful_shutdown=server.drain_s,
+        # It counts from the start of the process: on a busy machine loading the libraries alone takes seconds.
+        timeout_worker_healthcheck=60,
         http="httptools",
         loop="uvloop",
         ws="none",

@@ -21,6 +21,9 @@ def serve(
     index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes; they share the index.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; also MRSE_CONFIG.")] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the effective settings, secrets hidden, and leave.")
@@ -38,7 +41,7 @@ def serve(
     chosen: dict[str, dict[str, Any]] = {
         "bundle": {"path": bundle},
         "index": {"path": index},
-        "server": {"host": host, "port": port},
+        "server": {"host": host, "port": port, "workers": workers},
     }
     overrides = {
         group: given

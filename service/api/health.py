@@ -61,7 +61,7 @@ async def get_version(request: Request) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", tags=["operation"])
 async def get_metrics(request: Request) -> Response:
-    """The text exposition of this worker's metrics."""
+    """The text exposition of this worker's metrics; with several workers, of all of them together."""
     return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 

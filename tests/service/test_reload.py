@@ -17,7 +17,7 @@ from service.errors import StartError
 from service.settings.weights import set_weights
 from tests.service.conftest import Demo
 from tests.support.load import load, wait_for_more
-from tests.support.serving import Server, make_settings, serving, wait_for
+from tests.support.serving import Server, free_port, make_settings, serving, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def test_arms_that_stay_are_not_loaded_again(demo: Demo) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_switching_weights_in_the_file_and_hanging_up(demo: Demo, tmp_path: Path, workers: int) -> None:
     config = tmp_path / "mrse.toml"
-    port = _free_port()
+    port = free_port()
     config.write_text(
         f'''[server]  # ours
 port = {port}
@@ -116,11 +116,3 @@ def _version(url: str, ask: dict[str, Any]) -> str | None:
     except httpx.HTTPError:
         time.sleep(0.1)
         return None
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
