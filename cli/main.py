@@ -22,6 +22,7 @@ _COMMANDS = (
     "shop",
     "check",
     "train",
+    "evaluate",
     "embed",
     "index",
     "produce",

@@ -1,4 +1,4 @@
-"""``mrse train``, ``mrse export`` and ``mrse evaluate``: from a shop to a bundle and its figures."""
+"""``mrse train`` and ``mrse export``: from a shop to a bundle."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cli.console import Json, fail, out, print_json, progress
 
@@ -15,7 +14,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(train)
     app.command()(export)
-    app.command()(evaluate)
 
 
 def _need_torch() -> None:
@@ -81,28 +79,3 @@ def export(
     out.print(f"{path}")
     for figure, value in manifest.parity.items():
         out.print(f"  {figure}: {value:.3g}" if value < 0.1 else f"  {figure}: {value:.6f}")
-
-
-def evaluate(
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
-    bundle: Annotated[Path, typer.Option(help="Bundle folder.", exists=True, file_okay=False)],
-    split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "val",
-    json: Json = False,
-) -> None:
-    """Measure a bundle on held-out events, by kind of query, beside BM25 for text.
-
-    Example: `mrse evaluate shop/ --bundle bundles/acme-1a2b3c4d --split val`
-    """
-    from models.evaluation import evaluate as measure
-
-    with progress() as report:
-        result = measure(bundle, data, split=split, progress=report)
-    if json:
-        print_json(result.as_dict())
-        return
-    table = Table("queries", "system", "n", *result.columns, title=f"{data.name}, {split} split")
-    for row in result.rows:
-        table.add_row(
-            row.kind, row.system, f"{row.queries:,}", *(f"{row.values[c]:.3f}" for c in result.columns)
-        )
-    out.print(table)

@@ -17,6 +17,7 @@ from models.evaluation.heldout import Request
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[np.generic]]
 _ROWS = 64
 
 
@@ -26,15 +27,21 @@ class Searcher:
     def __init__(
         self, bundle: Bundle, shop: Shop, embeddings: Path, *, precision: Precision = "fp32", threads: int = 2
     ) -> None:
-        self._bundle, self._shop = bundle, shop
+        self._bundle, self._shop, self._embeddings, self._threads = bundle, shop, embeddings, threads
         self._experts = open_graph(bundle.graph("query_experts", precision), threads=threads)
         self._fusion = open_graph(bundle.graph("query_fusion"), threads=threads)
         self._encoder = open_graph(bundle.graph("image_encoder"), threads=threads)
         self._features: npt.NDArray[np.float16] = np.load(embeddings / "features.npy", mmap_mode="r")
-        self._items = np.load(embeddings / "embeddings.npy", mmap_mode="r").astype(np.float32)
+        self._items: Float32 = np.load(embeddings / "embeddings.npy", mmap_mode="r").astype(np.float32)
         self.ids: list[str] = pq.read_table(embeddings / "items.parquet", columns=["id"])["id"].to_pylist()
         self.rows = {name: row for row, name in enumerate(self.ids)}
         self._pictures: dict[str, Float32] = {}
+
+    def as_precision(self, precision: Precision) -> Searcher:
+        """The same with the query experts in another precision."""
+        return Searcher(
+            self._bundle, self._shop, self._embeddings, precision=precision, threads=self._threads
+        )
 
     def embed(self, requests: Sequence[Request], *, history: bool = True) -> Float32:
         """Query embeddings ``[n, e]``, with the users' histories or without."""
@@ -44,22 +51,39 @@ class Searcher:
         width = self._bundle.manifest.dimensions.embedding_dim
         return np.concatenate([*parts, np.zeros((0, width), dtype=np.float32)])
 
-    def top(self, queries: Float32, k: int) -> Int64:
-        """Item rows of the best k for each query, exact, best first: ``[n, k]``."""
-        k = min(k, len(self._items))
+    @property
+    def items(self) -> Float32:
+        """Item embeddings ``[N, e]``."""
+        return self._items
+
+    def top(self, queries: Float32, k: int, items: Float32 | None = None) -> Int64:
+        """Item rows of the best k for each query, exact, best first: ``[n, k]``.
+
+        ``items`` ``[N, e]`` stands in for the catalogue's own embeddings.
+        """
+        items = self._items if items is None else items
+        k = min(k, len(items))
         result = np.empty((len(queries), k), dtype=np.int64)
         for start in range(0, len(queries), _ROWS):
-            scores = queries[start : start + _ROWS] @ self._items.T
+            scores = queries[start : start + _ROWS] @ items.T
             best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
             order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
             result[start : start + _ROWS] = np.take_along_axis(best, order, axis=1)
         return result
 
     def _embed(self, requests: Sequence[Request], history: bool) -> Float32:
+        return self.fuse(self.fusion_inputs(requests, history=history))["embedding"]
+
+    def fuse(self, inputs: Arrays) -> dict[str, Float32]:
+        """The query fusion's outputs, ``embedding`` ``[n, e]`` and ``gate`` ``[n, 3]``."""
+        return self._fusion.run(inputs)
+
+    def fusion_inputs(self, requests: Sequence[Request], *, history: bool = True) -> Arrays:
+        """What the query fusion reads for some requests: experts and portraits."""
         text = self._bundle.text.queries([r.event.query for r in requests])
         picture = np.stack([self._picture(r.event.picture) for r in requests])
         has = np.array([r.event.picture is not None for r in requests], dtype=np.float32)
-        inputs: dict[str, npt.NDArray[np.generic]] = {
+        inputs: Arrays = {
             "input_ids": text.input_ids,
             "ngram_ids": text.ngram_ids,
             "picture": picture,
@@ -75,13 +99,12 @@ class Searcher:
             expert_dim=experts.shape[2],
             experts=experts.shape[1],
         )
-        fused: dict[str, npt.NDArray[np.generic]] = {
+        return {
             "experts": experts,
             "portrait": portraits.features,
             "behaviour": portraits.behaviour,
             "age_days": portraits.age_days,
         }
-        return self._fusion.run(fused)["embedding"]
 
     def _picture(self, relative: str | None) -> Float32:
         spec = self._bundle.manifest.picture

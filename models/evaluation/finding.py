@@ -1,0 +1,30 @@
+"""What a look at a bundle found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["fine", "watch", "broken", "unknown"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One signature: its verdict, the figures behind it, a line that says so, and what to try (or "")."""
+
+    signature: str
+    verdict: Verdict
+    says: str
+    remedy: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``; NaN becomes null."""
+        figures = {name: None if value != value else value for name, value in self.figures.items()}
+        return {**asdict(self), "figures": figures}
+
+
+def worst(*verdicts: Verdict) -> Verdict:
+    """The gravest; ``unknown`` only where nothing else is said."""
+    order: tuple[Verdict, ...] = ("unknown", "fine", "watch", "broken")
+    return max(verdicts, key=order.index, default="unknown")

@@ -1,0 +1,101 @@
+"""How relevant items are to a query: by a synthetic shop's judge, or by the labels of a shop's events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle.text import normalise
+from models.data.shop import Shop
+
+if TYPE_CHECKING:
+    from models.shop import Judge
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+#: Least grade that counts as relevant (*inferred*): a judge gives as much only where everything matches.
+RELEVANT = 0.5
+
+
+class Grades(Protocol):
+    """Grades of the whole catalogue for a query."""
+
+    #: Where the grades come from, for the report: ``judge`` or ``labels``.
+    source: str
+
+    def of(self, query: str, picture: str | None) -> Float32 | None:
+        """Float32 ``[N]`` over the catalogue's rows, 0 to 1; None where nothing is known of the query."""
+
+
+class JudgeGrades:
+    """By the ground truth of a synthetic shop.
+
+    Args:
+        judge: the shop's judge.
+        ids: the catalogue; it may be a part of what the judge knows.
+    """
+
+    source = "judge"
+
+    def __init__(self, judge: Judge, ids: Sequence[str]) -> None:
+        self.judge = judge
+        self._rows: Int64 = judge.rows(ids)
+
+    def of(self, query: str, picture: str | None) -> Float32 | None:
+        """See `Grades`."""
+        from models.shop.judge import UnknownQueryError
+
+        if picture is None and not normalise(query):
+            return None
+        try:
+            return np.asarray(self.judge.all_relevances(query, picture)[self._rows], dtype=np.float32)
+        except UnknownQueryError:
+            return None
+
+
+class LabelGrades:
+    """By the labels of the events; an item without a label counts as 0."""
+
+    source = "labels"
+
+    def __init__(self, shop: Shop, rows: dict[str, int]) -> None:
+        self._items = len(rows)
+        self._labels: dict[tuple[str, str | None], dict[int, float]] = defaultdict(dict)
+        for event in shop.events():
+            if event.relevance is not None and event.item in rows:
+                labels = self._labels[normalise(event.query), event.picture]
+                row = rows[event.item]
+                labels[row] = max(event.relevance, labels.get(row, 0.0))
+
+    def __bool__(self) -> bool:
+        return bool(self._labels)
+
+    def of(self, query: str, picture: str | None) -> Float32 | None:
+        """See `Grades`; None where the query has no label, or none above 0."""
+        labels = self._labels.get((normalise(query), picture))
+        if not labels or max(labels.values()) <= 0:
+            return None
+        result = np.zeros(self._items, dtype=np.float32)
+        result[list(labels)] = list(labels.values())
+        return result
+
+
+def open_grades(shop: Shop, path: Path, rows: dict[str, int]) -> Grades | None:
+    """The judge where the shop is a synthetic one, else its labels, else None.
+
+    Args:
+        shop: the shop.
+        path: its folder.
+        rows: row of each item id.
+    """
+    if (path / "truth.parquet").is_file():
+        from models.shop import Judge
+
+        return JudgeGrades(Judge.open(path), list(rows))
+    labels = LabelGrades(shop, rows)
+    return labels if labels else None

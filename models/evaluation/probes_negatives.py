@@ -1,0 +1,92 @@
+"""Looks at hard negatives: how many of them are relevant after all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.bundle import BEHAVIOURS
+from models.bundle.text import normalise
+from models.evaluation.finding import Finding, Verdict
+from models.evaluation.grades import RELEVANT
+from models.evaluation.heldout import Request
+from models.evaluation.probes import Patient
+from models.holdout import Holdout
+
+#: Shares of hard negatives that are relevant after all (*inferred*).
+_FALSE, _FALSE_BROKEN = 0.1, 0.3
+_PAIRS, _QUERIES = 1500, 300
+
+
+def false_negatives(patient: Patient) -> list[Finding]:
+    """How many hard negatives are relevant after all: labelled ones, and those mined by rank."""
+    loss = patient.bundle.manifest.training.get("loss", {})
+    low = float(loss.get("low_relevance", 0.34))
+    labelled, clicked = _low_pairs(patient, low)
+    figures: dict[str, float] = {"labelled pairs": float(len(labelled))}
+    if labelled:
+        figures["clicked as well"] = len([p for p in labelled if p in clicked]) / len(labelled)
+    judged = patient.grades is not None and patient.grades.source == "judge"
+    if judged:
+        figures |= _judged_low(patient, labelled) | _judged_mined(patient, loss.get("hard_ranks", (101, 500)))
+    rates = {n: v for n, v in figures.items() if n != "labelled pairs"}
+    if not rates:
+        return [
+            Finding("false hard negatives", "unknown", "no labels of low relevance and no judge", "", figures)
+        ]
+    name, rate = max(rates.items(), key=lambda pair: pair[1])
+    by = "by the judge" if judged else "by clicks alone (no judge), so this is a lower bound"
+    says = f"at worst {rate:.1%} ({name}), {by}"
+    verdict: Verdict = "broken" if rate > _FALSE_BROKEN else "watch" if rate > _FALSE else "fine"
+    remedy = ""
+    if verdict != "fine":
+        remedy = "loss.low_relevance down" if "mined" not in name else "loss.hard_ranks further down the list"
+        remedy += "; loss.beta down; fewer loss.hard_negatives"
+    return [Finding("false hard negatives", verdict, says, remedy, figures)]
+
+
+def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
+    """Train pairs (query, item) labelled as of low relevance, and those that were clicked."""
+    holdout = Holdout.of(patient.shop.events(), float(patient.bundle.manifest.training["held_out"]))
+    labelled: dict[tuple[str, str], None] = {}
+    clicked: set[tuple[str, str]] = set()
+    for event in patient.shop.events():
+        pair = (normalise(event.query), event.item)
+        if not pair[0] or pair[1] not in patient.searcher.rows or holdout.split(event) != "train":
+            continue
+        if event.relevance is not None and event.relevance <= low:
+            labelled[pair] = None
+        elif event.action in BEHAVIOURS:
+            clicked.add(pair)
+    return list(labelled), clicked
+
+
+def _judged_low(patient: Patient, labelled: list[tuple[str, str]]) -> dict[str, float]:
+    # As in training, a pair that was clicked as well is no negative, but its label is wrong all the same.
+    rows = patient.searcher.rows
+    drawn = labelled[:: max(1, len(labelled) // _PAIRS)]
+    wrong = [
+        bool(known[rows[item]] >= RELEVANT)
+        for query, item in drawn
+        if patient.grades is not None and (known := patient.grades.of(query, None)) is not None
+    ]
+    return {"labelled but relevant": float(np.mean(wrong))} if wrong else {}
+
+
+def _judged_mined(patient: Patient, ranks: Sequence[int]) -> dict[str, float]:
+    first, last = ranks
+    distinct: dict[str, Request] = {}
+    for request in patient.asked.requests:
+        if request.kind == "text":
+            distinct.setdefault(normalise(request.event.query), request)
+    some = list(distinct.values())[:_QUERIES]
+    if not some or len(patient.searcher.ids) < first:
+        return {}
+    top = patient.searcher.top(patient.searcher.embed(some, history=False), last)[:, first - 1 :]
+    wrong = []
+    for request, rows in zip(some, top, strict=True):
+        known = patient.grades.of(request.event.query, None) if patient.grades is not None else None
+        if known is not None:
+            wrong.append(float((known[rows] >= RELEVANT).mean()))
+    return {f"mined at ranks {first}-{last} but relevant": float(np.mean(wrong))} if wrong else {}

@@ -1,0 +1,128 @@
+"""Looks at what serving runs beside what training saw, and at how training went."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Bundle, BundleError, open_graph
+from models.bundle.loader import cosine
+from models.bundle.manifest import ROLES
+from models.evaluation.finding import Finding, Verdict
+from models.evaluation.metrics import ranks_of
+from models.evaluation.probes import Patient
+from models.evaluation.statistics import by_request, difference
+
+#: Bounds, *inferred*: least cosine of int8 to fp32, and least share of the top 100 that both have.
+_COSINE, _SHARED = 0.99, 0.9
+_SAMPLE, _K = 500, 100
+#: A loss that falls by more than this share over the last fifth of a stage has not come to rest.
+_FALLING = 0.03
+
+
+def parity(patient: Patient) -> list[Finding]:
+    """The graphs against what torch gave at export, and int8 against fp32 on the shop's own requests.
+
+    This very path is free of torch: the canonical outputs stand for it.
+    """
+    bundle = patient.bundle
+    figures = dict(bundle.manifest.parity)
+    wrong = []
+    for role in ROLES:
+        for precision in bundle.manifest.graphs[role]:
+            try:
+                bundle.check_canonical(role, open_graph(bundle.graph(role, precision)), precision)
+            except BundleError as error:
+                wrong.append(str(error))
+    findings = [
+        Finding("parity with torch", "broken", "; ".join(wrong), "export again on this machine", figures)
+        if wrong
+        else Finding(
+            "parity with torch",
+            "fine",
+            "every graph gives the outputs that torch gave at export",
+            "",
+            figures,
+        )
+    ]
+    if "int8" in bundle.manifest.graphs["query_experts"]:
+        findings.append(_int8(patient))
+    else:
+        findings.append(Finding("parity of int8", "unknown", "the bundle has no int8 graph"))
+    return findings
+
+
+def _int8(patient: Patient) -> Finding:
+    asked = patient.asked
+    places = np.unique(
+        np.linspace(0, len(asked.requests) - 1, min(_SAMPLE, len(asked.requests))).astype(np.int64)
+    )
+    some = [asked.requests[p] for p in places.tolist()]
+    small = patient.searcher.as_precision("int8")
+    queries = [s.embed(some) for s in (patient.searcher, small)]
+    tops = [patient.searcher.top(q, _K) for q in queries]
+    hits = [
+        by_request(
+            (ranks_of(top, asked.wanted[places]) > 0).astype(np.float64), asked.query[places], asked.queries
+        )
+        for top in tops
+    ]
+    lost = difference(*hits, resamples=500)
+    both = [len(np.intersect1d(a, b)) / len(a) for a, b in zip(*tops, strict=True)]
+    figures = {
+        "least cosine": float(cosine(queries[0], queries[1]).min()),
+        "top 100 in common": float(np.mean(both)),
+        f"Recall@{_K} lost": lost.value,
+    }
+    fine = figures["least cosine"] >= _COSINE and figures["top 100 in common"] >= _SHARED and lost.low <= 0
+    says = f"int8 keeps {figures['top 100 in common']:.1%} of the top 100, Recall@{_K} {-lost.value:+.4f}"
+    remedy = "" if fine else "serve fp32 (encoder precision in the settings); quantise less at export"
+    return Finding("parity of int8", "fine" if fine else "watch", says, remedy, figures)
+
+
+def convergence(run: Path | None, bundle: Bundle) -> list[Finding]:
+    """Whether the losses of a run came to rest; the paper reads slow convergence as a wrong beta/alpha."""
+    loss = bundle.manifest.training.get("loss", {})
+    ratio = float(loss.get("beta", 0.0)) / max(float(loss.get("alpha", 1.0)), 1e-9)
+    if run is None:
+        says = "give the training run (--run) to look at its curves"
+        return [Finding("convergence", "unknown", says, "", {"beta/alpha": ratio})]
+    seed = json.loads((run / "config.json").read_text()).get("config", {}).get("seed")
+    found = []
+    for stage, measure in (("stage1", "loss"), ("stage2", "mnsce")):
+        file = run / f"{stage}.csv"
+        if not file.is_file():
+            found.append(Finding(f"convergence of {stage}", "unknown", f"{file.name} is not there"))
+            continue
+        with file.open(newline="") as stream:
+            values = np.array([float(row[measure]) for row in csv.DictReader(stream)])
+        found.append(_stage(stage, measure, values, ratio))
+    if seed != bundle.manifest.training.get("seed"):
+        found.append(Finding("convergence", "watch", "the run is of another seed than the bundle"))
+    return found
+
+
+def _stage(stage: str, measure: str, values: npt.NDArray[np.float64], ratio: float) -> Finding:
+    name = f"convergence of {stage}"
+    fifth = len(values) // 5
+    if fifth < 2:
+        return Finding(name, "unknown", f"only {len(values)} points of the curve", "", {"beta/alpha": ratio})
+    before, last = float(values[-2 * fifth : -fifth].mean()), float(values[-fifth:].mean())
+    fall = (before - last) / abs(before) if before else 0.0
+    figures = {"beta/alpha": ratio, "first": float(values[0]), "last": last, "fall over the last fifth": fall}
+    verdict: Verdict = "fine"
+    says, remedy = f"{measure} came to rest at {last:.3g}", ""
+    if not np.isfinite(values).all():
+        verdict, says = "broken", f"{measure} is not finite"
+        remedy = f"{stage}.rate down; {stage}.clip down"
+    elif last > before * (1 + _FALLING):
+        verdict, says = "watch", f"{measure} rose by {-fall:.1%} at the end"
+        remedy = "loss.beta down (beta/alpha); loss.hard_after later; loss.margin down"
+    elif fall > _FALLING:
+        verdict, says = "watch", f"{measure} still falls, by {fall:.1%} over the last fifth"
+        remedy = f"{stage}.steps up; {stage}.rate up; loss.beta/loss.alpha down"
+    return Finding(name, verdict, says, remedy, figures)

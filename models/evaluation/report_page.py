@@ -1,0 +1,156 @@
+"""The evaluation as one HTML page: tables by slice, intervals drawn, and pictures of hits and misses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.data.errors import DataError
+from models.data.schema import Item
+from models.data.shop import Shop
+from models.evaluation.full_report import Comparison, Evaluated
+from models.evaluation.heldout import Request
+from models.evaluation.html import Bar, cell, intervals, page, table, text, thumbnail
+from models.evaluation.measure import MEASURES
+from models.evaluation.metrics import ranks_of
+
+_GAINS = {
+    "judge": "Relevance is graded by the synthetic shop's judge.",
+    "labels": "Relevance is graded by the labels of the shop's events; items without a label count as 0.",
+    "clicks": "The shop has no relevance labels: Rele@K is not known, and nDCG@10 counts clicked items.",
+}
+#: Examples of hits and of misses, and answers shown of each.
+_EXAMPLES, _SHOWN = 8, 6
+
+
+def write_page(evaluated: Evaluated, shop: Shop) -> str:
+    """The HTML of the report; it needs nothing beside it."""
+    title = f"{evaluated.bundle} on {evaluated.shop}, {evaluated.split} split"
+    return page(
+        title, [*_summary(evaluated), *_slices(evaluated), *_gaps(evaluated), *_examples(evaluated, shop)]
+    )
+
+
+def _summary(e: Evaluated) -> Iterator[str]:
+    requests, queries = len(e.asked.requests), e.asked.queries
+    yield (
+        f"<p>{requests:,} held-out requests, {queries:,} distinct queries, {len(e.ids):,} items. "
+        f"{_GAINS[e.asked.gains]} Behind each figure is its 95% interval, by bootstrap over queries.</p>"
+    )
+    first = next(iter(e.masks))
+    rows = [
+        [text(system), *(cell(e.figures[first, system, m]) for m in MEASURES)]
+        for system in e.systems
+        if (first, system, "MRR") in e.figures
+    ]
+    yield f"<h2>All that ask for something</h2>{table(['system', *MEASURES], rows)}"
+
+
+def _slices(e: Evaluated) -> Iterator[str]:
+    ours = e.systems[0]
+    measures = ["Recall@100"] + (["Rele@10_p"] if e.asked.gains != "clicks" else [])
+    for measure in measures:
+        bars = [
+            Bar(f"{name} ({e.sizes[name][0]:,})", e.figures[name, ours, measure])
+            for name in e.masks
+            if (name, ours, measure) in e.figures
+        ]
+        yield f"<h2>{measure} by slice</h2>{intervals(bars)}"
+    for system in e.systems:
+        rows = [
+            [
+                text(name),
+                f"{e.sizes[name][0]:,}",
+                f"{e.sizes[name][1]:,}",
+                *(cell(e.figures[name, system, m]) for m in MEASURES),
+            ]
+            for name in e.masks
+            if (name, system, "MRR") in e.figures
+        ]
+        yield f"<h2>{text(system)} by slice</h2>{table(['slice', 'requests', 'queries', *MEASURES], rows)}"
+
+
+def _gaps(e: Evaluated) -> Iterator[str]:
+    for other in e.systems[1:]:
+        found = [c for c in e.comparisons if c.against == other]
+        shown = [c for c in found if c.measure == "Recall@100"]
+        if not shown:
+            continue
+        yield f"<h2>{text(e.systems[0])} less {text(other)}</h2>"
+        yield intervals([Bar(c.slice, c.gap) for c in shown], zero=True)
+        yield '<p class="note">Drawn: Recall@100. p: paired permutation test by query, two-sided.</p>'
+        yield table(["slice", "measure", "difference", "p"], [_gap_row(c) for c in found])
+
+
+def _gap_row(c: Comparison) -> list[str]:
+    return [text(c.slice), text(c.measure), cell(c.gap), f"{c.p:.4f}"]
+
+
+@dataclass(frozen=True)
+class _Example:
+    request: Request
+    rows: list[int]
+    rank: int
+    wanted: int
+
+
+def _examples(e: Evaluated, shop: Shop) -> Iterator[str]:
+    top = e.answers[0].top
+    ranks = ranks_of(top, e.asked.wanted)
+    asks = np.array([r.kind != "browse" for r in e.asked.requests])
+    rng = np.random.default_rng(0)
+    groups = {
+        "Hits: the clicked item among the first answers": asks & (ranks > 0) & (ranks <= _SHOWN),
+        "Misses: the clicked item not in the first hundred": asks & ((ranks == 0) | (ranks > 100)),
+    }
+    chosen: dict[str, list[_Example]] = {}
+    for name, mask in groups.items():
+        places = np.flatnonzero(mask)
+        drawn = np.sort(rng.choice(places, min(_EXAMPLES, len(places)), replace=False))
+        chosen[name] = [
+            _Example(
+                e.asked.requests[p],
+                [int(row) for row in top[p, :_SHOWN] if row >= 0],
+                int(ranks[p]),
+                int(e.asked.wanted[p]),
+            )
+            for p in drawn.tolist()
+        ]
+    wanted = {row for group in chosen.values() for x in group for row in (*x.rows, x.wanted)}
+    items = {row: item for row, item in enumerate(shop.items()) if row in wanted}
+    for name, group in chosen.items():
+        yield f"<h2>{text(name)}</h2>"
+        if not group:
+            yield '<p class="note">None.</p>'
+        for example in group:
+            yield _example(example, items, shop)
+
+
+def _example(x: _Example, items: dict[int, Item], shop: Shop) -> str:
+    event = x.request.event
+    asked = f"“{text(event.query)}”" if event.query else "a photo"
+    photo = ""
+    if event.picture is not None:
+        photo = f'<span class="answer">{_picture(shop, event.picture)}asked with</span>'
+    place = f"clicked item at rank {x.rank}" if x.rank else "clicked item not among the answers"
+    head = f'<p class="query">{asked} · {len(x.request.history)} behaviours before · {place}</p>'
+    answers = "".join(_answer(items[row], shop, right=row == x.wanted) for row in x.rows)
+    missed = "" if x.wanted in x.rows else f" … {_answer(items[x.wanted], shop, right=True)}"
+    return f"{head}<div>{photo}{answers}{missed}</div>"
+
+
+def _answer(item: Item, shop: Shop, *, right: bool) -> str:
+    kind = "answer right" if right else "answer"
+    return f'<span class="{kind}">{_picture(shop, item.picture)}{text(item.title[:60])}</span>'
+
+
+def _picture(shop: Shop, relative: str | None) -> str:
+    data = None
+    if relative is not None:
+        try:
+            data = thumbnail(shop.picture(relative))
+        except DataError:
+            data = None
+    return f'<img src="{data}" alt="">' if data else '<span class="none"></span>'

@@ -1,0 +1,197 @@
+"""Intervals and tests of figures that are means over requests, with the query as the unit.
+
+Requests for one query are no independent draws: the same words are asked again and again. So a figure is
+kept as two sums for each query, and the bootstrap and the permutation test draw queries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+#: Replicates that are held in memory at a time.
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the bounds of its interval; NaN where there is nothing to measure."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For JSON: NaN becomes null."""
+        values = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if value != value else value for name, value in values.items()}
+
+
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A figure as ``sum(above) / sum(below)``, by query: both float64 ``[q]``."""
+
+    above: Float64
+    below: Float64
+
+    @property
+    def value(self) -> float:
+        """The figure; NaN where nothing was asked."""
+        total = float(self.below.sum())
+        return float(self.above.sum()) / total if total > 0 else float("nan")
+
+
+def by_request(values: Float64, query: Int64, queries: int) -> Sums:
+    """Every request counts once.
+
+    Args:
+        values: ``[n]``, a value for each request; NaN takes no part.
+        query: ``[n]``, the query of each, 0 to ``queries`` - 1.
+        queries: number of queries.
+    """
+    known = ~np.isnan(values)
+    above = np.bincount(query[known], values[known], minlength=queries)
+    return Sums(above.astype(np.float64), np.bincount(query[known], minlength=queries).astype(np.float64))
+
+
+def by_query(values: Float64, query: Int64, queries: int) -> Sums:
+    """Every query counts once, with the mean over its requests; arguments as for `by_request`."""
+    sums = by_request(values, query, queries)
+    asked = sums.below > 0
+    return Sums(np.where(asked, sums.above / np.where(asked, sums.below, 1.0), 0.0), asked.astype(np.float64))
+
+
+def bootstrap(sums: Sums, *, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Interval:
+    """Percentile bootstrap over queries.
+
+    Args:
+        sums: the figure.
+        resamples: replicates.
+        seed: the same seed gives the same interval.
+        level: share of the replicates that lie inside.
+    """
+    asked = np.flatnonzero(sums.below > 0)
+    if not len(asked):
+        return UNKNOWN
+    drawn = replicate(
+        np.stack([sums.above[asked], sums.below[asked]], axis=1), resamples=resamples, seed=seed
+    )
+    return _percentiles(sums.value, drawn[:, 0] / drawn[:, 1], level)
+
+
+def replicate(columns: Float64, *, resamples: int, seed: int) -> Float64:
+    """Sums of columns over queries that are drawn with replacement: ``[q, c]`` -> ``[resamples, c]``."""
+    queries = len(columns)
+    rng = np.random.default_rng(seed)
+    result = np.empty((resamples, columns.shape[1]))
+    for start in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - start)
+        result[start : start + count] = weights(queries, count, rng) @ columns
+    return result
+
+
+def weights(units: int, count: int, rng: np.random.Generator) -> Float64:
+    """How often each unit is drawn in each of ``count`` replicates: ``[count, units]``, rows sum to units."""
+    return rng.multinomial(units, np.full(units, 1 / units), size=count).astype(np.float64)
+
+
+def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Ours minus theirs over the same queries, with its 95% bootstrap interval, paired by query."""
+    asked = np.flatnonzero((ours.below > 0) & (theirs.below > 0))
+    if not len(asked):
+        return UNKNOWN
+    columns = np.stack([a[asked] for s in (ours, theirs) for a in (s.above, s.below)], axis=1)
+    drawn = replicate(columns, resamples=resamples, seed=seed)
+    total = columns.sum(axis=0)
+    value = float(total[0] / total[1] - total[2] / total[3])
+    return _percentiles(value, drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3], 0.95)
+
+
+def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> float:
+    """Two-sided p of a paired permutation test: for each query the two systems may change places.
+
+    Both must have answered the same requests, so that ``below`` is the same. The p counts the outcome that
+    was seen among the permutations, so it is never 0.
+
+    Raises:
+        ValueError: the requests differ.
+    """
+    if not np.array_equal(ours.below, theirs.below):
+        raise ValueError("a paired test needs both systems to have answered the same requests")
+    gaps = ours.above - theirs.above
+    gaps = gaps[gaps != 0]
+    if not len(gaps):
+        return 1.0
+    rng = np.random.default_rng(seed)
+    seen = abs(float(gaps.sum()))
+    # A permutation that gives the same sum in another order of adding is as extreme.
+    least = seen - 1e-9 * float(np.abs(gaps).sum())
+    extreme = 0
+    for start in range(0, resamples, _CHUNK):
+        signs = rng.integers(0, 2, (min(_CHUNK, resamples - start), len(gaps))) * 2.0 - 1.0
+        extreme += int((np.abs(signs @ gaps) >= least).sum())
+    return (1 + extreme) / (1 + resamples)
+
+
+def seeds_difference(
+    ours: list[Sums], theirs: list[Sums], *, relative: bool = False, resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """Ours minus theirs over several training seeds, or that over theirs; seeds and queries are both drawn.
+
+    Args:
+        ours: the figure of each of our seeds, over the same queries.
+        theirs: of each of theirs.
+        relative: over theirs, so that 0.1 is ten per cent more.
+        resamples: replicates.
+        seed: of the draws.
+    """
+    every = [*ours, *theirs]
+    if not ours or not theirs:
+        return UNKNOWN
+    asked = np.flatnonzero(np.all([s.below > 0 for s in every], axis=0))
+    if not len(asked):
+        return UNKNOWN
+    tables = [
+        (np.stack([s.above[asked] for s in side]), np.stack([s.below[asked] for s in side]))
+        for side in (ours, theirs)
+    ]
+    rng = np.random.default_rng(seed)
+    replicates = []
+    for start in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - start)
+        queries = weights(len(asked), count, rng)
+        sides = []
+        for above, below in tables:
+            seeds = weights(len(above), count, rng)
+            sides.append(_ratio(queries, seeds, above, below))
+        replicates.append(_gap(sides[0], sides[1], relative))
+    flat = np.ones((1, len(asked)))
+    points = [_ratio(flat, np.ones((1, len(above))), above, below) for above, below in tables]
+    value = float(_gap(points[0], points[1], relative)[0])
+    return _percentiles(value, np.concatenate(replicates), 0.95)
+
+
+def _ratio(queries: Float64, seeds: Float64, above: Float64, below: Float64) -> Float64:
+    result: Float64 = ((seeds @ above) * queries).sum(axis=1) / ((seeds @ below) * queries).sum(axis=1)
+    return result
+
+
+def _gap(ours: Float64, theirs: Float64, relative: bool) -> Float64:
+    gap = ours - theirs
+    if not relative:
+        return gap
+    return np.where(theirs > 0, gap / np.where(theirs > 0, theirs, 1.0), np.nan)
+
+
+def _percentiles(value: float, replicates: Float64, level: float) -> Interval:
+    if np.isnan(replicates).all():
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
