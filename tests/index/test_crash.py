@@ -180,3 +180,16 @@ async def test_changes_and_searches_go_on_while_it_is_rebuilt(folder: Path) -> N
     assert searched > 0
     await index.close()
     await reader.close()
+
+
+async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path) -> None:
+    index = EmbeddedIndex.open(folder, rebuild_after=3)
+    await index.remove(["item-1", "item-2"], deadline())
+    assert index.manifest.rows == 50
+    await index.remove(["item-3"], deadline())
+    async with asyncio.timeout(60):
+        while index.manifest.rows == 50:
+            await asyncio.sleep(0.01)
+            await index.stats()
+    assert index.manifest.rows == 47
+    await index.close()

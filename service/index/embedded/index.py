@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,8 +14,9 @@ from service.deadline import Deadline
 from service.index.embedded.changes import Checker, Plan
 from service.index.embedded.live import LiveIndex
 from service.index.embedded.manifest import IndexManifest
-from service.index.embedded.rebuild import run_rebuild
+from service.index.embedded.rebuild import RebuildFailed, run_rebuild
 from service.index.embedded.segment import AS_CALIBRATED, Planning
+from service.index.embedded.store import RebuildRunning
 from service.index.embedded.vectors import limit_threads
 from service.index.embedded.workers import Workers
 from service.index.embedded.writer import Writer
@@ -31,6 +34,8 @@ from service.index.port import (
     WriteResult,
 )
 
+log = logging.getLogger("mrse.index")
+
 #: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
 #: at 9 ms for an exact search of 1M rows more waiting than this is past any sensible deadline.
 QUEUE = 64
@@ -39,7 +44,9 @@ QUEUE = 64
 class EmbeddedIndex:
     """An `ItemIndex`, `WritableIndex` and `ItemFeatures` over one index folder."""
 
-    def __init__(self, live: LiveIndex, workers: Workers) -> None:
+    def __init__(self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None) -> None:
+        self._rebuild_after = rebuild_after
+        self._rebuilding: asyncio.Task[None] | None = None
         self._live: LiveIndex | None = live
         self._workers = workers
         self._writer = Writer(live)
@@ -56,6 +63,7 @@ class EmbeddedIndex:
         verify: bool = True,
         queue: int = QUEUE,
         planning: Planning = AS_CALIBRATED,
+        rebuild_after: int | None = None,
     ) -> EmbeddedIndex:
         """Map an index folder.
 
@@ -65,12 +73,14 @@ class EmbeddedIndex:
             verify: compare checksums, which reads every file once; without it sizes alone.
             queue: searches that may wait for a thread.
             planning: when searches are exact.
+            rebuild_after: changes since the base was written from which on a write starts a `rebuild` in
+                the background; None leaves that to others. A search scores every changed item.
 
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
         """
         live = LiveIndex.open(path, verify=verify, planning=planning)
-        return cls(live, Workers(threads, queue, limit_threads))
+        return cls(live, Workers(threads, queue, limit_threads), rebuild_after)
 
     @property
     def manifest(self) -> IndexManifest:
@@ -169,6 +179,9 @@ class EmbeddedIndex:
     async def close(self) -> None:
         """Stop the threads and let go of the files."""
         self._live = None
+        if self._rebuilding is not None:
+            self._rebuilding.cancel()
+            await asyncio.gather(self._rebuilding, return_exceptions=True)
         await self._writer.close()
         await self._workers.close()
 
@@ -176,7 +189,24 @@ class EmbeddedIndex:
         self._open_index()
         if deadline.passed:
             raise IndexUnavailable("timeout")
-        return await self._writer.write(plan, deadline)
+        result = await self._writer.write(plan, deadline)
+        self._rebuild_if_due()
+        return result
+
+    def _rebuild_if_due(self) -> None:
+        live, running = self._open_index(), self._rebuilding
+        changes = live.sequence - live.manifest.sequence
+        due = self._rebuild_after is not None and changes >= self._rebuild_after
+        if due and (running is None or running.done()):
+            self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
+
+    async def _rebuild_quietly(self) -> None:
+        try:
+            await self.rebuild()
+        except RebuildRunning:
+            pass  # by another worker
+        except (RebuildFailed, IndexUnavailable) as error:
+            log.error("the index could not be rebuilt, it goes on as it is: %s", error)
 
     async def _looked_up(self, deadline: Deadline) -> LiveIndex:
         """For lookups, which stay on the event loop: microseconds for a history, below a thread's hop.
