@@ -94,7 +94,7 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
         backlog=server.backlog,
         timeout_keep_alive=server.keep_alive_s,
         timeout_graceful_shutdown=server.drain_s,
-        # It counts from the start of the process: on a busy machine loading the libraries alone takes seconds.
+        # From the start of the process: on a busy machine loading the libraries alone takes seconds.
         timeout_worker_healthcheck=60,
         http="httptools",
         loop="uvloop",
