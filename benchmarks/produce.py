@@ -53,10 +53,15 @@ STREAM = "behaviours"
 
 
 def make_queries(bundle: Bundle, count: int) -> list[str]:
-    """Distinct queries of one to six words of the bundle's vocabulary, short ones more often."""
+    """Distinct queries of one to six words, short ones more often.
+
+    The words are those of the bundle's vocabulary, and made-up ones where it has few.
+    """
     vocabulary = bundle.text._tokenizer.get_vocab()  # a benchmark may look inside
     words = sorted(word for word in vocabulary if word.isalpha() and len(word) > 2)
     rng = random.Random(7)
+    while len(words) < 1000:
+        words.append("".join(rng.choice("bdfklmnprst") + rng.choice("aeiou") for _ in range(3)))
     queries: dict[str, None] = {}
     while len(queries) < count:
         length = rng.choices((1, 2, 3, 4, 5, 6), (1, 4, 6, 4, 2, 1))[0]
