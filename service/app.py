@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service import tracing
 from service.api import documentation, health, playground, problems, recall, similar
 from service.errors import StartError
 from service.metrics import NOTE_EVERY_S, Metrics
@@ -48,7 +49,9 @@ def create_app(
     Raises:
         StartError: experiments that do not go together.
     """
-    runtime = Runtime(settings, loader, metrics=metrics)
+    provider = tracing.open_provider(settings.tracing)
+    on_stages = None if provider is None else tracing.note_stages
+    runtime = Runtime(settings, loader, metrics=metrics, on_stages=on_stages)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,6 +67,8 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await runtime.close()
+            if provider is not None:
+                await asyncio.to_thread(provider.shutdown)  # exports what is left
 
     app = FastAPI(
         title="MRSE Recall",
@@ -81,6 +86,8 @@ def create_app(
     for module in (recall, similar, health, playground):
         app.include_router(module.router)
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
+    if provider is not None:
+        app.add_middleware(tracing.Trace, provider=provider)
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
     return app
 

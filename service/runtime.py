@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from service.admission import Admission, Pressure
@@ -32,6 +32,8 @@ _ASK_AGAIN_S = 1.0
 #: No request outlives its deadline, of at most 10 s, by much.
 _LONGEST_REQUEST_S = 15.0
 
+#: Told the seconds of each stage of a recall, while its request is being answered.
+OnStages = Callable[[Iterable[tuple[str, float]]], None]
 #: Loads what the arms of ``towers`` need, off the event loop.
 Loader = Callable[[Settings, Mapping[str, Variant], Progress], Mapping[str, Stack]]
 
@@ -45,6 +47,7 @@ class Runtime:
         loader: Loader = load_stacks,
         clock: Clock = time.monotonic,
         metrics: Metrics | None = None,
+        on_stages: OnStages | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
@@ -58,6 +61,7 @@ class Runtime:
         self.ready = False
         self.clock = clock
         self._loader = loader
+        self._on_stages = on_stages
         self._shared: SharedCache | None = None
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -190,6 +194,8 @@ class Runtime:
             reserve_s=self.settings.deadline.reserve_ms / 1000,
         )
         self.metrics.stages(result.stages)
+        if self._on_stages is not None:
+            self._on_stages(result.stages)
         self.metrics.degraded(result.degraded)
         for name, outcome in result.routes.items():
             if outcome.status == "ok":

@@ -77,14 +77,14 @@ class TextFeatures:
         """Ids of raw queries; an empty query gives ``[CLS]`` alone and no words."""
         normal = [normalise(query) for query in queries]
         limit = self.spec.max_query_tokens
-        encoded = self._tokenizer.encode_batch(normal, add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch_fast(normal, add_special_tokens=False)
         ids = [[CLS, *e.ids[: limit - 1]] for e in encoded]
         return self._batch(ids, [words(text)[: self.spec.max_query_words] for text in normal])
 
     def items(self, items: Sequence[ItemText]) -> TextBatch:
         """Ids of item texts: title, category and description, each closed by ``[SEP]``."""
         parts = [normalise(part) for item in items for part in item]
-        encoded = self._tokenizer.encode_batch(parts, add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
         limit = self.spec.max_item_tokens
         ids: list[list[int]] = []
         item_words: list[list[str]] = []

@@ -17,6 +17,7 @@ from service.settings.groups import (
     Recall,
     RedisSettings,
     Server,
+    Tracing,
     Variant,
     Vespa,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Server",
     "Settings",
     "SettingsError",
+    "Tracing",
     "Variant",
     "Vespa",
     "effective",

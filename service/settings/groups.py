@@ -100,6 +100,16 @@ class RedisSettings(_Group):
     breaker_open_s: float = Field(default=2.0, gt=0)
 
 
+class Tracing(_Group):
+    """OpenTelemetry traces; needs the ``tracing`` extra."""
+
+    #: OTLP over HTTP, such as ``http://collector:4318/v1/traces``; without it nothing is traced.
+    endpoint: str | None = None
+    #: Share of the requests without a sampled parent that are traced.
+    sample: Share = 0.01
+    timeout_s: float = Field(default=5.0, gt=0)
+
+
 class Recall(_Group):
     """How items are recalled and merged. All values are *inferred*: the paper gives none of them."""
 

@@ -16,6 +16,7 @@ from service.settings.groups import (
     Recall,
     RedisSettings,
     Server,
+    Tracing,
     Vespa,
 )
 
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     experiments: Experiments = Field(default_factory=dict)
     limits: Limits = Limits()
     deadline: DeadlineSettings = DeadlineSettings()
+    tracing: Tracing = Tracing()
 
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
