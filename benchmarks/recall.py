@@ -1,0 +1,251 @@
+"""The whole of ``POST /recall`` against load: ours, its bare parts, and a typical assembly, in one run.
+
+``python -m benchmarks.recall [--quick] [--peers PYTHON] --json FILE``
+
+Requests arrive by a Poisson process at a rate that climbs until a server has lost its footing; a request's
+time counts from its arrival. *hit* asks queries that were asked before, *miss* never asks one twice,
+*mixed* is four hits to a miss; k is 200. The servers take turns at each rate, so that other work on the
+machine falls on all alike. *capacity* is the highest rate at which 99 of 100 answers came within 25 ms and
+none was missing; *goodput* counts the answers within it.
+
+- *bare* is ``recall_bare``: the same encoder, index and JSON, nothing else.
+- *typical* is ``recall_typical``: FastAPI with response_model, onnxruntime a request, JSON vectors in Redis,
+  chromadb. ``--peers`` is the Python of an environment with ``requirements/bench.txt``. It does Q2I alone
+  and so less than ours; filling chromadb is most of the first run's time.
+
+One process each, its default settings; the generator shares the machine's cores with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks import load
+from benchmarks.produce import make_queries
+from benchmarks.recall_data import make_index
+from benchmarks.report import Claim, arguments, finish
+from benchmarks.servers import ROOT, free_port, server
+from cli.demo_files import demo_bundle
+from models.bundle import Bundle
+from service.api.columnar import MEDIA_TYPE
+from tests.support.redis import redis_server
+
+K, LIMIT_MS, HITS = 200, 25.0, 200
+MIXES = {"hit": 1.0, "miss": 0.0, "mixed": 0.8}
+
+
+class Bodies:
+    """Requests; a query that is to miss is never given twice to a server."""
+
+    def __init__(self, bundle: Bundle, count: int) -> None:
+        queries = make_queries(bundle, count)
+        self._hits, rest = queries[:HITS], queries[HITS:]
+        self._misses = {name: iter(rest) for name in ("ours", "bare", "typical")}
+        self._rng = random.Random(13)
+
+    def hits(self) -> list[bytes]:
+        """Each of them once."""
+        return [_body(query) for query in self._hits]
+
+    def mixed(self, name: str, count: int, share: float) -> list[bytes]:
+        """So many for a server, of which a share was asked before."""
+        misses = self._misses[name]
+        hits = itertools.cycle(self._rng.sample(self._hits, len(self._hits)))
+        return [_body(next(hits if self._rng.random() < share else misses)) for _ in range(count)]
+
+
+def _body(query: str) -> bytes:
+    return orjson.dumps({"query": query, "k": K})
+
+
+def rates(start: float, factor: float) -> Iterator[float]:
+    """A ladder."""
+    rate = start
+    while rate < 20_000:
+        yield rate
+        rate *= factor
+
+
+def sweep(ports: dict[str, int], bodies: Bodies, share: float, folder: Path, quick: bool) -> dict[str, Any]:
+    """Every server up the ladder until it has twice been far from the limit."""
+    steps: dict[str, list[dict[str, Any]]] = {name: [] for name in ports}
+    lost = dict.fromkeys(ports, 0)
+    seconds, factor = (1.5, 1.7) if quick else (6.0, 1.25)
+    for rate in rates(20, factor):
+        for name, port in ports.items():
+            if lost[name] >= 2:
+                continue
+            asked = bodies.mixed(name, int(rate * seconds * 1.3) + 50, share)
+            found = load.run(
+                port, "/recall", asked, folder, connections=64, seconds=seconds, rate=rate, limit_ms=LIMIT_MS
+            )
+            found["rate"] = round(rate, 1)
+            found["holds"] = (
+                found["p99_ms"] < LIMIT_MS and found["unanswered"] == 0 and found["answered"] == found["sent"]
+            )
+            steps[name].append(found)
+            far = found["p99_ms"] > 4 * LIMIT_MS or found["goodput_per_s"] < 0.8 * found["per_s"]
+            lost[name] = lost[name] + 1 if far else 0
+        if min(lost.values()) >= 2:
+            break
+    capacity = {
+        name: max((s["rate"] for s in each if s["holds"]), default=0.0) for name, each in steps.items()
+    }
+    return {"steps": steps, "capacity_per_s": capacity}
+
+
+def alone(ports: dict[str, int], bodies: Bodies, folder: Path, seconds: float) -> dict[str, Any]:
+    """Hits one at a time, and as fast as they go eight at a time."""
+    found = {}
+    for name, port in ports.items():
+        found[name] = {
+            str(count): load.run(port, "/recall", bodies.hits(), folder, connections=count, seconds=seconds)
+            for count in (1, 8)
+        }
+    found["ours"]["8 columnar"] = load.run(
+        ports["ours"],
+        "/recall",
+        bodies.hits(),
+        folder,
+        connections=8,
+        seconds=seconds,
+        headers={"Accept": MEDIA_TYPE},
+    )
+    return found
+
+
+def claims_of(runs: dict[str, Any]) -> list[Claim]:
+    """What the issue asks for, as far as it was measured."""
+    claims = []
+    for mix in MIXES:
+        capacity = runs["sweeps"][mix]["capacity_per_s"]
+        if capacity["bare"]:
+            ratio = capacity["ours"] / capacity["bare"]
+            claims.append(Claim.at_least(f"{mix}: capacity against the bare parts", ratio, 0.8, "x"))
+        if capacity.get("typical"):
+            ratio = capacity["ours"] / capacity["typical"]
+            claims.append(Claim.at_least(f"{mix}: capacity against the typical assembly", ratio, 5, "x"))
+    p50 = runs["alone"]["ours"]["1"]["p50_ms"]
+    claims.append(Claim.at_most("hit p50, one at a time", p50, 1.0, "ms"))
+    return claims
+
+
+def table(runs: dict[str, Any]) -> None:
+    """Capacity and latency, a line for each server."""
+    print(f"{'capacity/s':<10}" + "".join(f"{mix:>10}" for mix in MIXES) + f"{'hit p50 ms':>12}{'p99':>8}")
+    for name in runs["alone"]:
+        cells = "".join(f"{runs['sweeps'][mix]['capacity_per_s'][name]:>10.0f}" for mix in MIXES)
+        one = runs["alone"][name]["1"]
+        print(f"{name:<10}{cells}{one['p50_ms']:>12.2f}{one['p99_ms']:>8.2f}")
+
+
+def plot(runs: dict[str, Any], target: Path) -> None:
+    """Latency and goodput against the rate, a column for each mix."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, grid = pyplot.subplots(2, len(MIXES), figsize=(13, 7), layout="constrained", sharex=True)
+    for column, mix in enumerate(MIXES):
+        for number, (name, steps) in enumerate(runs["sweeps"][mix]["steps"].items()):
+            x = [step["rate"] for step in steps]
+            for key, style in (("p50_ms", ":"), ("p99_ms", "-"), ("p999_ms", "--")):
+                label = f"{name} {key.removesuffix('_ms')}"
+                grid[0][column].plot(x, [s[key] for s in steps], style, color=f"C{number}", label=label)
+            grid[1][column].plot(x, [s["goodput_per_s"] for s in steps], "o-", color=f"C{number}", label=name)
+        grid[0][column].axhline(LIMIT_MS, color="grey", linewidth=0.8)
+        grid[0][column].set(title=mix, xscale="log", yscale="log", ylim=(0.3, 5000))
+        grid[1][column].set(xlabel="arrivals/s", xscale="log", yscale="log")
+    grid[0][0].set_ylabel("ms from arrival")
+    grid[1][0].set_ylabel(f"answers/s within {LIMIT_MS:g} ms")
+    grid[0][-1].legend(fontsize=7)
+    grid[1][-1].legend(fontsize=7)
+    figure.suptitle(f"POST /recall, k={K}, {runs['rows']:,} items")
+    figure.savefig(target, dpi=120)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    options = arguments(
+        "The whole path against load",
+        [
+            ("--peers", {"type": Path, "help": "Python of an environment with requirements/bench.txt"}),
+            ("--bundle", {"type": Path, "help": "bundle folder; by default the shipped one"}),
+            ("--rows", {"type": int, "help": "items; 1,000,000, or 20,000 with --quick"}),
+            (
+                "--mixes",
+                {"nargs": "*", "choices": list(MIXES), "default": list(MIXES), "help": "these alone"},
+            ),
+            ("--data", {"type": Path, "default": Path(".run/bench-recall"), "help": "where data is kept"}),
+        ],
+    )
+    bundle = Bundle.load((options.bundle or demo_bundle()).resolve())
+    rows = options.rows or (20_000 if options.quick else 1_000_000)
+    data = (options.data / f"{rows}-{bundle.version}").resolve()
+    index = make_index(bundle, data, rows)
+    bodies = Bodies(bundle, 60_000 if options.quick else 600_000)
+    serve = [sys.executable, "-c", "from cli.main import main; main()", "serve"]
+    for mix in [mix for mix in MIXES if mix not in options.mixes]:
+        MIXES.pop(mix)
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        folder = Path(temporary)
+        ports = {name: free_port() for name in ("ours", "bare")}
+        commands = {
+            "ours": [
+                *serve,
+                "--bundle",
+                str(bundle.path),
+                "--index",
+                str(index),
+                "--port",
+                str(ports["ours"]),
+            ],
+            "bare": [
+                sys.executable,
+                "-m",
+                "benchmarks.recall_bare",
+                str(bundle.path),
+                str(index),
+                str(ports["bare"]),
+            ],
+        }
+        if options.peers:
+            redis = stack.enter_context(redis_server(folder))
+            ports["typical"] = free_port()
+            script = str(ROOT / "benchmarks" / "recall_typical.py")
+            parts = [str(options.peers), script, str(bundle.path), str(data / "embeddings")]
+            parts += [str(data / "chroma"), redis.url]
+            subprocess.run([*parts, "0"], check=True, env={"PYTHONPATH": str(ROOT)})
+            commands["typical"] = [*parts, str(ports["typical"])]
+        for name, command in commands.items():
+            ready = _body("is it ready")
+            log = folder / f"{name}.log"
+            stack.enter_context(server(command, ports[name], "/recall", log, body=ready))
+            load.run(ports[name], "/recall", bodies.hits(), folder, connections=4, seconds=2.0)
+        runs: dict[str, Any] = {"bundle": bundle.version, "rows": rows, "k": K, "limit_ms": LIMIT_MS}
+        runs["alone"] = alone(ports, bodies, folder, 2.0 if options.quick else 8.0)
+        runs["sweeps"] = {
+            mix: sweep(ports, bodies, share, folder, options.quick) for mix, share in MIXES.items()
+        }
+    if "typical" not in ports:
+        print("not measured: the typical assembly (give --peers)")
+    table(runs)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        plot(runs, options.json.with_suffix(".png"))
+    return finish(claims_of(runs), runs, options.json, setting="quick" if options.quick else "full")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""A catalogue for the recall benchmark: texts embedded with the bundle, and items spread around them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.produce import make_queries
+from models.bundle import Bundle, ItemText, open_graph
+from service.index.embedded.build import build_index
+from service.index.embedded.manifest import MANIFEST_NAME
+
+#: Texts that are embedded; the other items lie around them, so that queries have real neighbours.
+TEXTS, SPREAD = 10_000, 0.35
+
+
+def make_index(bundle: Bundle, folder: Path, rows: int) -> Path:
+    """The index of that many items, made unless it is there; ids are ``item-0000000`` and so on."""
+    index = folder / "index"
+    if (index / MANIFEST_NAME).exists():
+        return index
+    embeddings = folder / "embeddings"
+    embeddings.mkdir(parents=True, exist_ok=True)
+    vectors, features = _embed(bundle, make_queries(bundle, min(TEXTS, rows)))
+    dimensions = bundle.manifest.dimensions
+    shape = (len(dimensions.experts), dimensions.expert_dim)
+    rng = np.random.default_rng(11)
+    out = _array(embeddings / "embeddings.npy", (rows, dimensions.embedding_dim))
+    kept = _array(embeddings / "features.npy", (rows, *shape))
+    for start in range(0, rows, 65_536):
+        chosen = rng.integers(0, len(vectors), min(65_536, rows - start))
+        noise = rng.standard_normal((len(chosen), vectors.shape[1]), dtype=np.float32)
+        near = vectors[chosen] + noise * np.float32(SPREAD / vectors.shape[1] ** 0.5)
+        out[start : start + len(chosen)] = near / np.linalg.norm(near, axis=1, keepdims=True)
+        kept[start : start + len(chosen)] = features[chosen]
+    out.flush()
+    kept.flush()
+    columns = {
+        "id": pa.array([f"item-{row:07d}" for row in range(rows)]),
+        "category": pa.array([""] * rows),
+        "price": pa.array(rng.random(rows)),
+    }
+    pq.write_table(pa.table(columns), embeddings / "items.parquet")
+    meta = {"format": 1, "bundle_version": bundle.version, "rows": rows, "dim": vectors.shape[1]}
+    meta |= {"experts": shape[0], "expert_dim": shape[1], "data": "benchmark"}
+    (embeddings / "meta.json").write_text(json.dumps(meta))
+    (embeddings / "schema.json").write_text(json.dumps({"attributes": {"price": "number"}}))
+    build_index(embeddings, index)
+    return index
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+
+
+def _embed(bundle: Bundle, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings ``[n, dim]`` and features ``[n, 3, d]`` of items that have these titles and no picture."""
+    experts, fusion = (open_graph(bundle.graph(role)) for role in ("item_experts", "item_fusion"))
+    vectors, features = [], []
+    for start in range(0, len(texts), 256):
+        text = bundle.text.items([ItemText(title) for title in texts[start : start + 256]])
+        rows = len(text.input_ids)
+        found = experts.run(
+            {
+                "input_ids": text.input_ids,
+                "ngram_ids": text.ngram_ids,
+                "picture": np.zeros((rows, bundle.manifest.picture.feature_dim), np.float32),
+                "has_picture": np.zeros(rows, np.float32),
+            }
+        )["experts"]
+        features.append(found)
+        vectors.append(fusion.run({"features": found, "coclick": np.zeros_like(found)})["embedding"])
+    return np.concatenate(vectors), np.concatenate(features)

@@ -1,0 +1,86 @@
+"""Starts a server for a benchmark in a process group of its own, waits for its answer, and ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class ServerFailed(RuntimeError):  # noqa: N818 -- what it did
+    """A server ended or never answered; the message has the end of what it wrote."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def server(
+    command: Sequence[str],
+    port: int,
+    path: str,
+    log: Path,
+    *,
+    body: bytes | None = None,
+    patience_s: float = 60,
+) -> Iterator[int]:
+    """Run a server until the block is left.
+
+    Args:
+        command: starts it.
+        port: where it will listen.
+        path: answers 200 once it is ready.
+        log: what it writes goes there.
+        body: sent to ``path`` with POST; None for GET.
+        patience_s: how long it may take.
+
+    Yields:
+        its process id.
+
+    Raises:
+        ServerFailed: see there.
+    """
+    environment: Mapping[str, str] = os.environ | {"PYTHONPATH": str(ROOT), "BENTOML_DO_NOT_TRACK": "True"}
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            command, env=environment, cwd=log.parent, stdout=written, stderr=written, start_new_session=True
+        )
+        try:
+            _wait(process, port, path, body, time.monotonic() + patience_s, log)
+            yield process.pid
+        finally:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
+
+
+def _wait(
+    process: subprocess.Popen[bytes], port: int, path: str, body: bytes | None, until: float, log: Path
+) -> None:
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.2)
+    raise ServerFailed(f"{log.name}: {log.read_text(errors='replace')[-2000:]}")
