@@ -146,7 +146,11 @@ def lancedb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Sett
     table = lancedb.connect(str(work)).create_table("items", pa.Table.from_batches(list(batches())))
     partitions = max(1, len(data.vectors) // 4096)
     table.create_index(
-        metric="dot", vector_column_name="vector", index_type="IVF_PQ", num_partitions=partitions
+        metric="dot",
+        vector_column_name="vector",
+        index_type="IVF_PQ",
+        num_partitions=partitions,
+        num_sub_vectors=dim // 4,
     )
     for field in data.attributes:
         table.create_scalar_index(field)
