@@ -7,13 +7,17 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from service import tracing
-from service.api import documentation, health, playground, problems, recall, similar
+from service.api import admin, documentation, health, playground, problems, recall, similar
+from service.api.problems import ProblemError
+from service.api.requests import not_ready
 from service.errors import StartError
+from service.index.port import ItemIndex
 from service.metrics import NOTE_EVERY_S, Metrics
 from service.middleware import BodyLimit, Observe
 from service.runtime import Loader, Runtime
@@ -85,6 +89,8 @@ def create_app(
     documentation.install(app)
     for module in (recall, similar, health, playground):
         app.include_router(module.router)
+    if settings.server.admin_token is not None:
+        app.include_router(admin.router(settings.server.admin_token, partial(_index_to_change, runtime)))
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
     if provider is not None:
         app.add_middleware(tracing.Trace, provider=provider)
@@ -128,3 +134,13 @@ def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asy
         task.add_done_callback(tasks.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
+
+
+def _index_to_change(runtime: Runtime, request: Request) -> tuple[ItemIndex, tuple[int, int]]:
+    """The index of the arm that ``?towers=`` names, or of the only one."""
+    if not runtime.ready:
+        raise not_ready(runtime)
+    arm = request.query_params.get("towers", next(iter(runtime.stacks)))
+    if arm not in runtime.stacks:
+        raise ProblemError(404, "not-found", f"towers has no arm {arm!r}; it has {', '.join(runtime.stacks)}")
+    return runtime.stacks[arm].index, runtime.lanes[arm].shape

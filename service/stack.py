@@ -130,7 +130,12 @@ def open_index(
     from service.index.embedded import EmbeddedIndex
 
     try:
-        index = EmbeddedIndex.open(path, threads=settings.index.threads, queue=queue)
+        index = EmbeddedIndex.open(
+            path,
+            threads=settings.index.threads,
+            queue=queue,
+            rebuild_after=settings.index.rebuild_after,
+        )
     except (ValueError, OSError) as error:
         raise StartError(f"index {path}: {error}") from error
     return index, index, None

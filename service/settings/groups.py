@@ -29,6 +29,8 @@ class Server(_Group):
     drain_s: int = Field(default=15, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = True
+    #: Opens the admin API (changes to the embedded index) to callers that show it; closed without one.
+    admin_token: SecretStr | None = None
 
 
 class BundleSettings(_Group):
@@ -49,6 +51,8 @@ class IndexSettings(_Group):
     path: Path | None = None
     #: Searches that run at once; two, so that Q2I and I2I run side by side.
     threads: int = Field(default=2, ge=1)
+    #: Live changes after which the embedded index is rebuilt in the background.
+    rebuild_after: int = Field(default=20_000, ge=1)
 
 
 class Vespa(_Group):
