@@ -16,14 +16,16 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Leave with a line that says what to install where torch is missing."""
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
         fail("training needs torch: install the train extra (`pip install 'mrse-recall[cpu,train]'`)", 1)
 
 
-def _overrides(pairs: list[str]) -> dict[str, str]:
+def overrides(pairs: list[str]) -> dict[str, str]:
+    """``name=value`` pairs of ``--set``."""
     parsed = dict(pair.partition("=")[::2] for pair in pairs)
     if bad := [pair for pair in pairs if "=" not in pair]:
         fail(f"--set takes name=value, not {bad[0]!r}", 2)
@@ -45,11 +47,11 @@ def train(
 
     Example: `mrse train shop/ --out run/ --preset demo --set image.epochs=40`
     """
-    _need_torch()
+    need_torch()
     from models.towers.config import preset as load_preset
     from models.training import train as run
 
-    config = load_preset(preset).with_overrides(_overrides(settings or []))
+    config = load_preset(preset).with_overrides(overrides(settings or []))
     with progress() as report:
         summary = run(data, to, config, progress=report, resume=not fresh, device=device)
     print_json(summary.as_dict()) if json else out.print(f"{to}: {summary}")
@@ -67,7 +69,7 @@ def export(
 
     Example: `mrse export run/ --out bundles/ --name acme`
     """
-    _need_torch()
+    need_torch()
     from models.bundle import Bundle
     from models.export import export as write
 

@@ -74,6 +74,8 @@ class ImageConfig(_Frozen):
 class ExpertsConfig(_Frozen):
     """Sizes of the three experts (paper: Light-Bert has two layers)."""
 
+    #: ``single`` puts one transformer of as many parameters in their place, for `mrse ablate`.
+    kind: Literal["lmoe", "single"] = "lmoe"
     hidden: int = 64
     heads: int = 4
     layers: int = 2
@@ -206,7 +208,9 @@ class Config(_Frozen):
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that the outcome depends on."""
-        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json()
+        # Runs that began before there was a choice of experts are to be resumed all the same.
+        usual = {"experts": {"kind"}} if self.experts.kind == "lmoe" else None
+        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json(exclude=usual)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models.towers.config import Config
 from models.towers.experts import Experts
 from models.towers.fusion import ItemFusion, QueryFusion
+from models.towers.single import SingleTransformer
 
 
 class Towers(nn.Module):
@@ -15,8 +16,9 @@ class Towers(nn.Module):
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
-        self.query_experts = Experts(config, vocabulary)
-        self.shared = config.experts.share_text_experts
+        single = config.experts.kind == "single"
+        self.query_experts = SingleTransformer(config, vocabulary) if single else Experts(config, vocabulary)
+        self.shared = config.experts.share_text_experts or single
         self.item_experts = (
             self.query_experts if self.shared else Experts(config, vocabulary, self.query_experts.vbert)
         )

@@ -26,6 +26,7 @@ from models.training.loop import Stage
 from models.training.pictures import write_features, write_pixels
 from models.training.prepare import prepare
 from models.training.prepared import Prepared
+from models.training.reuse import reuse
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion
 
@@ -92,6 +93,7 @@ def train(
     *,
     resume: bool = True,
     device: str = "cpu",
+    donor: Path | None = None,
 ) -> TrainSummary:
     """Train the towers on a shop.
 
@@ -102,6 +104,8 @@ def train(
         progress: called with the stage's name, the units done and in all (None while unknown).
         resume: go on where an interrupted run stopped; False begins anew.
         device: ``cpu`` or ``cuda``.
+        donor: a finished run over the same shop whose data and picture stage would come out the same (see
+            `models.training.reuse.alike`); they are linked instead of made again.
 
     Raises:
         DataError: the shop cannot be read.
@@ -111,6 +115,8 @@ def train(
     shop = Shop.open(shop_path)
     fingerprint = shop.fingerprint()
     _claim(out, config, fingerprint, resume)
+    if donor is not None:
+        reuse(donor, out)
     with _threads(config.threads):
         data_folder = out / "data"
         prepare(shop, data_folder, config, progress)

@@ -1,0 +1,162 @@
+"""The matrix: the full model, and every cell that differs from it in one thing.
+
+The paper asks for three experiments (LMoE against one transformer, without history, one loss instead of
+both), three checks (each part off, another shop, alpha/beta and hard-negative thresholds swept) and leaves
+open the history's depth, the hard-to-easy ratio, and growth of catalogue and dimension. Another shop is this
+command over it. The points of the sweeps are *inferred*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.towers.config import Config
+
+#: The cell that every other one is measured against.
+FULL = "full"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration of the matrix.
+
+    ``overrides`` are dotted config keys; ``part`` is the share of the catalogue that it trains on and is
+    measured on; ``x`` is its place in a sweep.
+    """
+
+    name: str
+    group: str
+    overrides: dict[str, Any] = field(default_factory=dict)
+    part: float = 1.0
+    x: float | None = None
+
+    def config(self, base: Config, seed: int) -> Config:
+        """The configuration of one of its runs.
+
+        Raises:
+            ConfigError: an override does not fit.
+        """
+        return base.with_overrides({**self.overrides, "seed": seed})
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A value that is varied around the full model's own."""
+
+    group: str
+    key: str
+    label: str
+    values: Callable[[float], Sequence[float]]
+
+
+def _factors(*factors: float) -> Callable[[float], Sequence[float]]:
+    return lambda usual: [max(1, round(usual * factor)) for factor in factors]
+
+
+def _these(*values: float) -> Callable[[float], Sequence[float]]:
+    return lambda usual: values
+
+
+SWEEPS: tuple[Sweep, ...] = (
+    Sweep("beta", "loss.beta", "beta (alpha is 1)", _these(0.05, 0.1, 0.2, 0.5, 1.0, 2.0)),
+    Sweep("hard", "loss.hard_negatives", "hard negatives a positive", _these(1, 2, 4, 8)),
+    Sweep("easy", "loss.uniform_share", "uniform negatives over the batch", _these(0.0, 0.5, 1.0, 2.0)),
+    Sweep("threshold", "loss.low_relevance", "label that is still a hard negative", _these(0.1, 0.34, 0.45)),
+    Sweep("history depth", "dimensions.history", "behaviours of a portrait", _factors(0.25, 0.5, 1.0, 2.5)),
+    Sweep("dimension", "dimensions.embedding_dim", "dimensions of the embedding", _factors(0.25, 0.5, 1, 2)),
+)
+#: Shares of the catalogue.
+GROWTH: tuple[float, ...] = (0.25, 0.5)
+GROUPS: tuple[str, ...] = (FULL, "parts", "experts", "loss", *(s.group for s in SWEEPS), "ranks", "growth")
+
+_PARTS: dict[str, dict[str, Any]] = {
+    "text only": {"switches.picture": False, "switches.history": False, "switches.coclick": False},
+    "no history": {"switches.history": False},
+    "no picture": {"switches.picture": False},
+    "no vbert": {"switches.vbert": False},
+    "no light_bert": {"switches.light_bert": False},
+    "no ftatt": {"switches.ftatt": False},
+    "no gate": {"switches.gate": False},
+    "no co-clicks": {"switches.coclick": False},
+}
+_LOSSES: dict[str, dict[str, Any]] = {
+    "mnsce only": {"loss.beta": 0.0},
+    # Without MNSCE nothing would train until HNST joins.
+    "hnst only": {"loss.alpha": 0.0, "loss.beta": 1.0, "loss.hard_after": 0.0},
+}
+#: Ranks that hard negatives are mined from, beside the usual 101 to 500.
+_RANKS: tuple[tuple[int, int], ...] = ((11, 100), (501, 1000))
+
+
+def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
+    """The cells of the groups, or of all; the full model always comes first.
+
+    Args:
+        base: the full model's configuration.
+        groups: of `GROUPS`.
+
+    Raises:
+        ValueError: there is no such group.
+    """
+    if unknown := sorted(set(groups or ()) - set(GROUPS)):
+        raise ValueError(f"no group {unknown[0]!r} in the matrix; choose of {', '.join(GROUPS)}")
+    wanted = set(groups or GROUPS)
+    found = [Cell(FULL, FULL)]
+    found += [Cell(name, "parts", change) for name, change in _PARTS.items()]
+    found.append(Cell("single transformer", "experts", {"experts.kind": "single"}))
+    found += [Cell(name, "loss", change) for name, change in _LOSSES.items()]
+    for sweep in SWEEPS:
+        usual = value_of(base, sweep.key)
+        for value in dict.fromkeys(sweep.values(usual)):
+            if value != usual:
+                found.append(Cell(f"{sweep.group} {value:g}", sweep.group, {sweep.key: value}, x=value))
+    for first, last in _RANKS:
+        found.append(Cell(f"ranks {first}-{last}", "ranks", {"loss.hard_ranks": [first, last]}))
+    found += [Cell(f"growth {part:.0%}", "growth", part=part, x=part) for part in GROWTH]
+    return [cell for cell in found if cell.group in wanted or cell.name == FULL]
+
+
+def value_of(config: Config, key: str) -> float:
+    """A number of the configuration by its dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A direction of the paper: the full model against a cell, on a slice, by a measure.
+
+    It holds where the interval of the difference lies above ``more`` (of the other's figure where
+    ``relative``), or, with ``no_loss``, where it does not lie wholly below 0.
+    """
+
+    says: str
+    cell: str
+    slice: str
+    measure: str
+    relative: bool = False
+    more: float = 0.0
+    no_loss: bool = False
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim("all parts over text only, by 18.9% or more", "text only", "all", "Rele@100_p", True, 0.189),
+    Claim("by 40% or more on what only pictures show", "text only", "picture only", "Rele@100_p", True, 0.4),
+    Claim("LMoE over one transformer of equal size", "single transformer", "all", "Recall@500"),
+    Claim("LMoE over one transformer, relevance", "single transformer", "all", "Rele@100_p"),
+    Claim("both losses over MNSCE alone", "mnsce only", "all", "Recall@100"),
+    Claim("both losses over MNSCE alone, relevance", "mnsce only", "all", "Rele@100_p"),
+    Claim("both losses over HNST alone", "hnst only", "all", "Recall@100"),
+    Claim("history over none, users with a taste", "no history", "taste", "Recall@100"),
+    Claim("history over none, relevance by traffic", "no history", "all", "Rele@100_p_w"),
+    Claim("no loss by history for users without one", "no history", "cold users", "Recall@100", no_loss=True),
+    Claim("VBert earns its place", "no vbert", "all", "Recall@100"),
+    Claim("Light-Bert earns its place", "no light_bert", "all", "Recall@100"),
+    Claim("FtAtt earns its place", "no ftatt", "all", "Recall@100"),
+    Claim("the gate earns its place", "no gate", "all", "Recall@100"),
+    Claim("co-clicks earn their place", "no co-clicks", "all", "Recall@100"),
+)  # fmt: skip

@@ -1,0 +1,148 @@
+"""What the matrix says: figures of each cell, its difference to the full model, and which claims hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from models.ablation.matrix import CLAIMS, FULL, Cell, Claim
+from models.ablation.runs import Outcome
+from models.evaluation.statistics import UNKNOWN, Interval, Sums, seeds_difference
+
+#: Measures of the table.
+SHOWN: tuple[str, ...] = (
+    "Recall@100", "Recall@500", "Rele@10_p", "Rele@100_p", "Rele@100_p_w", "nDCG@10", "MRR",
+)  # fmt: skip
+Held = Literal["holds", "not shown", "reversed", "unknown"]
+
+
+@dataclass(frozen=True)
+class CellSummary:
+    """A cell over its seeds: figures by (slice, measure) with intervals over seeds and queries, and those of
+    the full model less it; the latter only where both were asked the same."""
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    seconds: float
+    parameters: int
+    failed: tuple[str, ...]
+    values: dict[tuple[str, str], Interval]
+    gaps: dict[tuple[str, str], Interval]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "cell": self.cell.name,
+            "group": self.cell.group,
+            "x": self.cell.x,
+            "seeds": list(self.seeds),
+            "seconds": None if np.isnan(self.seconds) else self.seconds,
+            "parameters": self.parameters,
+            "failed": list(self.failed),
+            "values": {"|".join(key): value.as_dict() for key, value in self.values.items()},
+            "full_less_it": {"|".join(key): value.as_dict() for key, value in self.gaps.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A claim, the difference that was measured and whether it holds."""
+
+    claim: Claim
+    gap: Interval
+    held: Held
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self.claim), **self.gap.as_dict(), "held": self.held}
+
+
+def summarise(
+    cells: Sequence[Cell], outcomes: dict[str, list[Outcome]], *, resamples: int = 1000
+) -> list[CellSummary]:
+    """Figures of every cell that has a finished run.
+
+    Args:
+        cells: the matrix.
+        outcomes: finished runs by the cell's name.
+        resamples: bootstrap replicates.
+    """
+    full = outcomes.get(FULL, [])
+    found = []
+    for cell in cells:
+        runs = outcomes.get(cell.name, [])
+        if not runs:
+            continue
+        good = [run for run in runs if not run.failed]
+        keys = [(s, m) for s, m in (good[0].sums if good else {}) if m in SHOWN]
+        values = {key: _value(_sums(good, key), resamples) for key in keys}
+        gaps = {}
+        if cell.name != FULL and cell.part == 1:
+            gaps = {key: gap(full, good, key, resamples=resamples) for key in keys}
+        seconds = [run.seconds for run in good if not np.isnan(run.seconds)]
+        found.append(
+            CellSummary(
+                cell,
+                tuple(run.seed for run in runs),
+                float(np.mean(seconds)) if seconds else float("nan"),
+                good[0].parameters if good else 0,
+                tuple(f"seed {run.seed}: {run.failed}" for run in runs if run.failed),
+                values,
+                gaps,
+            )
+        )
+    return found
+
+
+def check(outcomes: dict[str, list[Outcome]], *, resamples: int = 1000) -> list[Checked]:
+    """Every claim, as far as its cells have run."""
+    checked = []
+    for claim in CLAIMS:
+        full, other = outcomes.get(FULL, []), outcomes.get(claim.cell, [])
+        key = (claim.slice, claim.measure)
+        found = gap(full, other, key, relative=claim.relative, resamples=resamples)
+        checked.append(Checked(claim, found, verdict(claim, found)))
+    return checked
+
+
+def verdict(claim: Claim, found: Interval) -> Held:
+    """Whether an interval bears a claim out; "not shown" where it leaves it open."""
+    if np.isnan(found.low):
+        return "unknown"
+    if claim.no_loss:
+        return "reversed" if found.high < 0 else "holds"
+    # A relative claim is of the size of the gain; that there is one at all the interval has to show.
+    if found.low > 0 and found.value >= claim.more:
+        return "holds"
+    return "reversed" if found.high < 0 else "not shown"
+
+
+def gap(
+    ours: Sequence[Outcome],
+    theirs: Sequence[Outcome],
+    key: tuple[str, str],
+    *,
+    relative: bool = False,
+    resamples: int = 1000,
+) -> Interval:
+    """Ours less theirs, seeds and queries drawn; unknown where they were not asked the same."""
+    sides = [_sums(ours, key), _sums(theirs, key)]
+    lengths = {len(s.below) for side in sides for s in side}
+    if not all(sides) or len(lengths) != 1:
+        return UNKNOWN
+    return seeds_difference(sides[0], sides[1], relative=relative, resamples=resamples)
+
+
+def _sums(runs: Sequence[Outcome], key: tuple[str, str]) -> list[Sums]:
+    return [run.sums[key] for run in runs if key in run.sums]
+
+
+def _value(sums: list[Sums], resamples: int) -> Interval:
+    """A figure is its difference to nothing."""
+    if not sums:
+        return UNKNOWN
+    nothing = Sums(np.zeros_like(sums[0].above), np.ones_like(sums[0].below))
+    return seeds_difference(sums, [nothing], resamples=resamples)

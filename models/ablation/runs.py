@@ -1,0 +1,180 @@
+"""One run of the matrix: trained, exported, measured, and read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.ablation.matrix import Cell
+from models.evaluation.full_report import Evaluated, evaluate_full
+from models.evaluation.measure import MEASURES
+from models.evaluation.statistics import Sums
+from models.towers import Config
+
+Progress = Callable[[str, int, int | None], None]
+_RESULT, _SUMS = "result.json", "sums.npz"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run gave.
+
+    ``seconds`` are those of stages 1 and 2 on this machine, NaN where they were interrupted; ``parameters``
+    those of experts and fusion of both towers; ``failed`` says why it has no figures, or is empty.
+    """
+
+    cell: str
+    seed: int
+    seconds: float
+    parameters: int
+    failed: str
+    sums: dict[tuple[str, str], Sums]
+
+
+def folder_of(out: Path, cell: Cell, seed: int) -> Path:
+    """The folder of a run of a cell."""
+    return out / "cells" / re.sub(r"[^a-z0-9.]+", "-", cell.name.lower()).strip("-") / f"seed-{seed}"
+
+
+def finished(folder: Path, config: Config, data: str, split: str) -> bool:
+    """Whether a run has come to its end, with this configuration over this data."""
+    file = folder / _RESULT
+    if not file.is_file():
+        return False
+    stored = json.loads(file.read_text())
+    return bool(stored["identity"] == _identity(config, data, split))
+
+
+def perform(
+    folder: Path,
+    cell: Cell,
+    config: Config,
+    shop: Path,
+    *,
+    data: str,
+    split: str,
+    donor: Path | None,
+    device: str,
+    progress: Progress,
+) -> None:
+    """Train, export and measure one run; resumes what was begun.
+
+    Args:
+        folder: the run's own.
+        cell: what it is.
+        config: its configuration.
+        shop: the shop that it trains on and is measured on.
+        data: the shop's fingerprint.
+        split: ``val`` or ``test``; nothing is chosen by it.
+        donor: a finished run whose data and picture stage are the same, if any.
+        device: ``cpu`` or ``cuda``.
+        progress: called with the stage, done and total.
+
+    Raises:
+        DataError, TrainError: see `models.training.train`.
+    """
+    # Heavy, and not needed to read outcomes.
+    from models.export import ExportError, export
+    from models.towers.single import parameters
+    from models.training import train
+    from models.training.run import load_finished
+
+    folder.mkdir(parents=True, exist_ok=True)
+    run = folder / "run"
+    clock = _Clock(progress, begun=(run / "stage1.pt").is_file())
+    train(shop, run, config, clock, device=device, donor=donor)
+    result: dict[str, Any] = {
+        "identity": _identity(config, data, split),
+        "cell": cell.name,
+        "seed": config.seed,
+        "seconds": clock.seconds,
+        "parameters": parameters(load_finished(run).towers),
+        "failed": "",
+    }
+    try:
+        bundle = export(run, folder / "bundles", "cell")
+    except ExportError as error:
+        result["failed"] = str(error)
+    else:
+        found = evaluate_full(bundle, shop, split=split, bm25=False, resamples=100, progress=progress)
+        _write_sums(folder / _SUMS, found)
+    temporary = folder / f"{_RESULT}.tmp"
+    temporary.write_text(json.dumps(result, indent=2))
+    temporary.replace(folder / _RESULT)
+
+
+def read(folder: Path) -> Outcome:
+    """A finished run's outcome."""
+    stored = json.loads((folder / _RESULT).read_text())
+    sums: dict[tuple[str, str], Sums] = {}
+    if not stored["failed"]:
+        with np.load(folder / _SUMS) as arrays:
+            for key in arrays.files:
+                slice_name, measure = key.split("|")
+                above, below = arrays[key]
+                sums[slice_name, measure] = Sums(above, below)
+    seconds = stored["seconds"]
+    return Outcome(
+        stored["cell"],
+        stored["seed"],
+        float("nan") if seconds is None else seconds,
+        stored["parameters"],
+        stored["failed"],
+        sums,
+    )
+
+
+def curve(folder: Path, stage: str, column: str) -> list[tuple[float, float]]:
+    """Points (step, loss) of a run's curve; empty where there is none."""
+    file = folder / "run" / f"{stage}.csv"
+    if not file.is_file():
+        return []
+    head, *rows = (line.split(",") for line in file.read_text().splitlines())
+    if column not in head:
+        return []
+    place = head.index(column)
+    return [(float(row[0]), float(row[place])) for row in rows]
+
+
+def _identity(config: Config, data: str, split: str) -> dict[str, str]:
+    return {"config": config.fingerprint(), "data": data, "split": split}
+
+
+def _write_sums(path: Path, found: Evaluated) -> None:
+    """The bundle's own answers by slice and measure, so that cells can be compared query by query."""
+    ours = found.answers[0]
+    arrays: dict[str, npt.NDArray[np.float64]] = {}
+    for name, mask in found.masks.items():
+        for measure in MEASURES:
+            sums = ours.sums(measure, found.asked, mask)
+            arrays[f"{name}|{measure}"] = np.stack([sums.above, sums.below])
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+class _Clock:
+    """Passes progress on and takes the time of stages 1 and 2, which is what cells differ in."""
+
+    def __init__(self, progress: Progress, *, begun: bool) -> None:
+        self._progress, self._begun = progress, begun
+        self._first = self._last = 0.0
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        if stage in ("stage1", "stage2"):
+            now = time.monotonic()
+            self._first, self._last = self._first or now, now
+        self._progress(stage, done, total)
+
+    @property
+    def seconds(self) -> float | None:
+        """None where a part was done before."""
+        return None if self._begun or not self._first else self._last - self._first
