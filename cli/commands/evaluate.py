@@ -115,7 +115,7 @@ def _table(result: Evaluated, *, every: bool) -> None:
                 "" if f.value != f.value else f"{f.value:.3f} [dim]±{(f.high - f.low) / 2:.3f}[/dim]"
                 for f in found
             ]
-            table.add_row(name, system, f"{result.sizes[name][0]:,}", *cells)
+            table.add_row(name, system, f"{result.answered(name, system):,}", *cells)
     out.print(table)
 
 

@@ -70,14 +70,19 @@ class Evaluated:
         """Names of the systems."""
         return tuple(a.system for a in self.answers)
 
+    def answered(self, name: str, system: str) -> int:
+        """Requests of a slice that a system could take: BM25 takes no photos, for one."""
+        answers = self.answers[self.systems.index(system)]
+        return int((~np.isnan(answers.values["rr"][self.masks[name]])).sum())
+
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``; NaN becomes null."""
         rows = [
             {
                 "slice": name,
                 "system": system,
-                "requests": self.sizes[name][0],
-                "queries": self.sizes[name][1],
+                "requests": self.answered(name, system),
+                "queries_of_slice": self.sizes[name][1],
                 **{m: self.figures[name, system, m].as_dict() for m in MEASURES},
             }
             for name in self.masks

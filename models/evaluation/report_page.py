@@ -62,14 +62,13 @@ def _slices(e: Evaluated) -> Iterator[str]:
         rows = [
             [
                 text(name),
-                f"{e.sizes[name][0]:,}",
-                f"{e.sizes[name][1]:,}",
+                f"{e.answered(name, system):,}",
                 *(cell(e.figures[name, system, m]) for m in MEASURES),
             ]
             for name in e.masks
             if (name, system, "MRR") in e.figures
         ]
-        yield f"<h2>{text(system)} by slice</h2>{table(['slice', 'requests', 'queries', *MEASURES], rows)}"
+        yield f"<h2>{text(system)} by slice</h2>{table(['slice', 'requests', *MEASURES], rows)}"
 
 
 def _gaps(e: Evaluated) -> Iterator[str]:

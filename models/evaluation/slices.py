@@ -43,7 +43,8 @@ def slice_requests(
         result |= _bands(requests, counts)
     result["cold users"] = result[ALL] & np.array([not r.history for r in requests], dtype=np.bool_)
     result["warm users"] = result[ALL] & ~result["cold users"]
-    result["cold items"] = np.array([r.event.item not in seen for r in requests], dtype=np.bool_)
+    new = np.array([r.event.item not in seen for r in requests], dtype=np.bool_)
+    result["cold items"] = result[ALL] & new
     return {name: mask for name, mask in result.items() if mask.any()}
 
 

@@ -111,3 +111,10 @@ def test_drawings_of_nothing_and_of_one_point() -> None:
     assert "nan" not in curves({"a": [(1, Interval(0.5, float("nan"), float("nan")))]}, "x", "y")
     assert "nan" not in intervals([_bar("a"), _bar("b")], zero=True)
     assert thumbnail(b"no picture") is None
+
+
+def test_a_figure_is_of_the_requests_that_a_system_could_take(evaluated: Evaluated) -> None:
+    photos = sum(r.event.picture is not None and r.kind != "browse" for r in evaluated.asked.requests)
+    assert evaluated.answered("all", evaluated.bundle) == evaluated.masks["all"].sum()
+    assert evaluated.answered("all", "bm25") == evaluated.masks["all"].sum() - photos
+    assert all(evaluated.masks["all"][evaluated.masks["cold items"]])
