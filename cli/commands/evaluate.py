@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from models.evaluation.full_report import Evaluated
 
 #: Columns of the table by slice; the report and ``--json`` have all.
-_SHOWN = ("Recall@10", "Recall@100", "Recall@500", "Rele@10_p", "Rele@10_p_w", "nDCG@10", "MRR")
+_SHOWN = ("Recall@10", "Recall@100", "Recall@500", "Rele@10_p", "Rele@10_p_w", "nDCG@10", "MRR", "Taste@10")
 #: Measures that two systems are compared by in the terminal.
-_COMPARED = ("Recall@100", "Rele@10_p", "nDCG@10")
+_COMPARED = ("Recall@100", "Rele@10_p", "nDCG@10", "Taste@10")
 
 
 def register(app: typer.Typer) -> None:

@@ -152,6 +152,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("both losses over MNSCE alone, relevance", "mnsce only", "all", "Rele@100_p"),
     Claim("both losses over HNST alone", "hnst only", "all", "Recall@100"),
     Claim("history over none, users with a taste", "no history", "taste", "Recall@100"),
+    Claim("history over none, what suits users with a taste", "no history", "taste", "Taste@10"),
     Claim("history over none, relevance by traffic", "no history", "all", "Rele@100_p_w"),
     Claim("no loss by history for users without one", "no history", "cold users", "Recall@100", no_loss=True),
     Claim("VBert earns its place", "no vbert", "all", "Recall@100"),

@@ -14,7 +14,7 @@ from models.evaluation.statistics import UNKNOWN, Interval, Sums, seeds_differen
 
 #: Measures of the table.
 SHOWN: tuple[str, ...] = (
-    "Recall@100", "Recall@500", "Rele@10_p", "Rele@100_p", "Rele@100_p_w", "nDCG@10", "MRR",
+    "Recall@100", "Recall@500", "Rele@10_p", "Rele@100_p", "Rele@100_p_w", "nDCG@10", "MRR", "Taste@10",
 )  # fmt: skip
 Held = Literal["holds", "not shown", "reversed", "unknown"]
 

@@ -44,6 +44,7 @@ class JudgeGrades:
 
     def __init__(self, judge: Judge, ids: Sequence[str]) -> None:
         self.judge = judge
+        self._ids = ids
         self._rows: Int64 = judge.rows(ids)
 
     def of(self, query: str, picture: str | None) -> Float32 | None:
@@ -56,6 +57,16 @@ class JudgeGrades:
             return np.asarray(self.judge.all_relevances(query, picture)[self._rows], dtype=np.float32)
         except UnknownQueryError:
             return None
+
+    def suits(self, user: str, query: str, picture: str | None, rows: Int64) -> float:
+        """Mean grade of some items for one user, whose taste counts; NaN where nothing is known."""
+        from models.shop.judge import UnknownQueryError
+
+        ids = [self._ids[row] for row in rows if row >= 0]
+        try:
+            return float(self.judge.taste_relevances(user, query, ids, picture).mean()) if ids else 0.0
+        except (KeyError, UnknownQueryError):
+            return float("nan")
 
 
 class LabelGrades:

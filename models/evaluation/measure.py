@@ -9,6 +9,7 @@ Definitions, *inferred* where the paper only names a measure:
   in the split, which is every request counting once.
 - nDCG@10: gains are the judge's or the labels' grades; where a shop has neither, the items clicked for the
   query in the split; every query counts once.
+- Taste@10, ours: mean grade of the top 10 by a judge that knows the user's taste; every request counts once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle.text import normalise
-from models.evaluation.grades import RELEVANT, Grades
+from models.evaluation.grades import RELEVANT, Grades, JudgeGrades
 from models.evaluation.heldout import Request
 from models.evaluation.metrics import ndcg_at, ranks_of
 from models.evaluation.statistics import Interval, Sums, bootstrap, by_query, by_request
@@ -44,6 +45,7 @@ MEASURES: dict[str, tuple[str, _Unit]] = {
     **{f"Rele@{k}_p_w": (f"relevant{k}", by_request) for k in RELEVANCE_AT},
     "nDCG@10": ("ndcg", by_query),
     "MRR": ("rr", by_request),
+    "Taste@10": ("taste", by_request),
 }
 
 
@@ -113,6 +115,7 @@ def score(system: str, asked: Asked, top: Int64, grades: Grades | None, *, answe
     }
     values["rr"] = np.where(ranks > 0, 1.0 / np.maximum(ranks, 1), 0.0)
     values |= _graded(asked, top, grades) if grades is not None else _clicked(asked, top)
+    values["taste"] = _suited(asked, top, grades)
     return Answers(system, top, {n: np.where(answered, v, np.nan) for n, v in values.items()})
 
 
@@ -132,6 +135,17 @@ def _graded(asked: Asked, top: Int64, grades: Grades) -> dict[str, Float64]:
         most = np.partition(known, -min(_NDCG_AT, len(known)))[-_NDCG_AT:]
         values["ndcg"][places] = ndcg_at(got, np.tile(most, (len(places), 1)), _NDCG_AT)
     return values
+
+
+def _suited(asked: Asked, top: Int64, grades: Grades | None) -> Float64:
+    result = np.full(len(top), np.nan)
+    if isinstance(grades, JudgeGrades):
+        for place, request in enumerate(asked.requests):
+            event = request.event
+            if event.user is not None and request.kind != "browse":
+                rows = top[place, :_NDCG_AT]
+                result[place] = grades.suits(event.user, event.query, event.picture, rows)
+    return result
 
 
 def _clicked(asked: Asked, top: Int64) -> dict[str, Float64]:

@@ -118,3 +118,10 @@ def test_a_figure_is_of_the_requests_that_a_system_could_take(evaluated: Evaluat
     assert evaluated.answered("all", evaluated.bundle) == evaluated.masks["all"].sum()
     assert evaluated.answered("all", "bm25") == evaluated.masks["all"].sum() - photos
     assert all(evaluated.masks["all"][evaluated.masks["cold items"]])
+
+
+def test_tasteless_users_find_suiting_what_is_relevant(evaluated: Evaluated) -> None:
+    """A grade is at least the relevance's share of it, and taste takes off at most 0.6 of it."""
+    asks, tastes = (evaluated.figures[name, evaluated.bundle, "Taste@10"] for name in ("no taste", "taste"))
+    assert 0 < tastes.value < 1
+    assert asks.value >= evaluated.figures["no taste", evaluated.bundle, "Rele@10_p_w"].value
