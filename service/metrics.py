@@ -22,8 +22,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 NAMESPACE = "mrse"
-#: prometheus-client reads it when it is imported: set it before a worker starts.
-SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
 #: What the gauges of the living workers become: their sum, or their least.
@@ -51,13 +49,13 @@ class Metrics:
     """All metrics of one worker.
 
     Args:
-        shared: folder of the metrics of all workers; ``SHARED_VARIABLE`` must have named it when this
-            process started.
+        shared: folder of the metrics of all workers; ``PROMETHEUS_MULTIPROC_DIR`` must have named it when
+            this process started.
     """
 
     def __init__(self, shared: Path | None = None) -> None:
         if shared is not None and not getattr(values.ValueClass, "_multiprocess", False):
-            raise RuntimeError(f"{SHARED_VARIABLE} must be set before prometheus_client is imported")
+            raise RuntimeError("PROMETHEUS_MULTIPROC_DIR must be set before prometheus_client is imported")
         self.shared = shared
         self.registry = CollectorRegistry()
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []

@@ -1,23 +1,33 @@
-"""Runs the application under uvicorn."""
+"""Runs the application under uvicorn.
+
+The application is imported where it runs: the parent of several workers only watches over them, and stays
+small by never loading what they load.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from service import logs
-from service.app import ReadSettings, create_app
 from service.errors import StartError
-from service.experiments import ExperimentBook
-from service.metrics import SHARED_VARIABLE, Metrics
 from service.settings import Settings
-from service.stack import load_stacks
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+ReadSettings = Callable[[], Settings]
+#: Where workers count together; prometheus-client reads it when it is imported, so before a worker starts.
+SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
@@ -39,6 +49,8 @@ def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
 
 
 def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
+    from service.app import create_app
+
     failures: list[StartError] = []
 
     def fatal(error: StartError) -> None:
@@ -58,10 +70,12 @@ def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
 
 
 def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
-    # Checked once here: a worker that cannot start would only be started again and again.
-    arms = ExperimentBook(settings.experiments, settings.recall).arms
-    for stack in load_stacks(settings, arms, lambda step: None).values():
-        stack.encoder.close()
+    # Checked once: a worker that cannot start would only be started again and again. In a process of its own,
+    # so that this one, which only watches over the workers, never holds bundle, index or their libraries.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        reason = pool.submit(_reason_not_to_start, settings).result()
+    if reason is not None:
+        raise StartError(reason)
     with tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder:
         worker = partial(_worker, settings, read_again, Path(folder))
         config = _config(settings, worker, factory=True)
@@ -77,8 +91,24 @@ def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
             del os.environ[SHARED_VARIABLE]
 
 
+def _reason_not_to_start(settings: Settings) -> str | None:
+    from service.experiments import ExperimentBook
+    from service.stack import load_stacks
+
+    try:
+        arms = ExperimentBook(settings.experiments, settings.recall).arms
+        for stack in load_stacks(settings, arms, lambda step: None).values():
+            stack.encoder.close()
+    except StartError as error:
+        return str(error)
+    return None
+
+
 def _worker(settings: Settings, read_again: ReadSettings | None, shared: Path) -> FastAPI:
     settings = settings if read_again is None else read_again()
+    from service.app import create_app
+    from service.metrics import Metrics
+
     logs.configure(settings.server.log_level)
     return create_app(settings, metrics=Metrics(shared))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics import SHARED_VARIABLE
+from service.server import SHARED_VARIABLE
 from tests.service.conftest import Demo
 from tests.support.serving import free_port, wait_for
 
