@@ -25,7 +25,7 @@ from benchmarks import load
 from benchmarks.encoder_servers import SERVERS, Tower
 from benchmarks.produce import make_queries
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import ServerFailed, free_port, server
+from benchmarks.servers import ServerFailed, cpu_seconds, free_port, server
 from cli.demo_files import demo_bundle
 from models.bundle import Bundle
 
@@ -77,14 +77,15 @@ def measure(
     script = str(Path(__file__).with_name("encoder_servers.py"))
     command = [str(python), script, name, str(bundle.path.resolve()), str(graph.resolve()), str(port)]
     results = {}
-    with server(command, port, path, folder / f"{name}.log", body=body_of(name, "ready?")):
+    with server(command, port, path, folder / f"{name}.log", body=body_of(name, "ready?")) as group:
         bodies = [body_of(name, query) for query in queries]
         load.run(port, path, bodies, folder, connections=32, seconds=min(1.0, seconds))  # warm
         for place, concurrency in enumerate(CONCURRENCIES):
             share = bodies[place * len(bodies) // 3 : (place + 1) * len(bodies) // 3]
-            results[concurrency] = load.run(
-                port, path, share, folder, connections=concurrency, seconds=seconds
-            )
+            before = cpu_seconds(group)
+            run = load.run(port, path, share, folder, connections=concurrency, seconds=seconds)
+            run["cpu_ms"] = (cpu_seconds(group) - before) * 1000 / max(1, run["answered"])
+            results[concurrency] = run
     return results
 
 
@@ -93,7 +94,7 @@ def summary(rounds: list[dict[int, dict[str, Any]]]) -> dict[str, Any]:
     return {
         str(concurrency): {
             key: statistics.median(each[concurrency][key] for each in rounds)
-            for key in ("per_s", "p50_ms", "p99_ms")
+            for key in ("per_s", "p50_ms", "p99_ms", "cpu_ms")
         }
         | {"failed": sum(each[concurrency]["sent"] - each[concurrency]["answered"] for each in rounds)}
         for concurrency in CONCURRENCIES
@@ -175,9 +176,9 @@ def main() -> int:
                     found[name].append(round_)
     results = {name: summary(each) for name, each in found.items() if each and name not in left_out}
     runs |= {"servers": results, "rounds": found, "left_out": left_out}
-    print(f"{'queries/s (p99 ms)':<12}" + "".join(f"{c:>22}" for c in CONCURRENCIES))
+    print(f"{'queries/s (CPU ms)':<18}" + "".join(f"{c:>22}" for c in CONCURRENCIES))
     for name, run in results.items():
-        cells = (f"{run[str(c)]['per_s']:.0f} ({run[str(c)]['p99_ms']:.1f})" for c in CONCURRENCIES)
+        cells = (f"{run[str(c)]['per_s']:.0f} ({run[str(c)]['cpu_ms']:.2f})" for c in CONCURRENCIES)
         print(f"{name:<18}" + "".join(f"{cell:>22}" for cell in cells))
     for name, reason in left_out.items():
         print(f"not measured: {name}: {reason.strip().splitlines()[-1]}")
