@@ -1,4 +1,4 @@
-"""Starts a server for a benchmark in a process group of its own, waits for its answer, and ends it."""
+"""Starts a server for a benchmark in a session of its own, waits for its answer, and ends it."""
 
 from __future__ import annotations
 
@@ -63,8 +63,10 @@ def server(
             yield process.pid
         finally:
             for number in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
+                # Its children too, some of which make groups of their own.
+                for pid in processes(process.pid) or [process.pid]:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(10)
 
@@ -86,14 +88,14 @@ def _wait(
     raise ServerFailed(f"{log.name}: {log.read_text(errors='replace')[-2000:]}")
 
 
-def processes(group: int) -> list[int]:
-    """Ids of the living processes of a server's group; Linux only, elsewhere none."""
-    return [pid for pid, fields in _stats() if int(fields[2]) == group]
+def processes(session: int) -> list[int]:
+    """Ids of the living processes of a server; Linux only, elsewhere none."""
+    return [pid for pid, fields in _stats() if int(fields[3]) == session and fields[0] != "Z"]
 
 
-def cpu_seconds(group: int) -> float:
+def cpu_seconds(session: int) -> float:
     """Processor time that a server's processes have used; what a busy machine blurs least."""
-    ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in _stats() if int(fields[2]) == group)
+    ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in _stats() if int(fields[3]) == session)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
