@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import Report, err, for_stage, out, progress
+from cli.console import Report, err, fail, for_stage, out, progress
 from cli.demo_files import demo_bundle
 
 _READY_WITHIN_S = 60.0
@@ -38,6 +38,7 @@ def demo(
 
     Example: `mrse demo --port 9000`
     """
+    _refuse_taken(host, port)
     bundle = demo_bundle()
     with progress() as report:
         _, index = prepare(directory, bundle, items, report)
@@ -103,6 +104,18 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
     step(embeddings, source, embed)
     step(index, source, build)
     return shop, index
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Fail before any work where something listens already: its answers would pass for ours."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fail(f"port {port} cannot be used: {error.strerror}; try another, as in `make run PORT=9000`")
 
 
 def _when_ready(address: str, then: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,8 @@ def evaluate(
     """
     if split not in ("val", "test"):
         fail(f"--split takes val or test, not {split!r}", 2)
+    if find_spec("bm25s") is None:
+        fail("BM25 is measured too, by bm25s: install the train extra (`make .venv/.dev` in a checkout)")
     if slices or against is not None or report is not None:
         _full(data, bundle, split, slices, against, report, embeddings, resamples, json)
         return

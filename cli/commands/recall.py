@@ -53,7 +53,10 @@ def recall(
         answer = httpx.post(f"{url}/recall", json=body, headers=headers, timeout=timeout_ms / 1000 + 5)
         content = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        fail(f"no answer from {url}: {error}. Is the service running? `make run` or `mrse serve` starts it.")
+        fail(
+            f"no answer from {url}: {str(error).rstrip('.')}. Is the service running? `make run` or "
+            "`mrse serve` starts it; --url (or MRSE_URL) says where it is, as http://127.0.0.1:8080."
+        )
     if answer.status_code != 200:
         fail(_problem(content), USAGE if answer.status_code == 422 else NOT_IN_ORDER)
     print_json(content) if json else _print(content)

@@ -21,7 +21,7 @@ def need_torch() -> None:
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
-        fail("training needs torch: install the train extra (`pip install 'mrse-recall[cpu,train]'`)", 1)
+        fail("training needs torch: install the train extra (`make .venv/.dev` in a checkout)", 1)
 
 
 def overrides(pairs: list[str]) -> dict[str, str]:

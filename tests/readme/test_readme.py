@@ -69,8 +69,9 @@ def running(command: str, cwd: Path, port: int) -> Iterator[Path]:
             time.sleep(0.2)
         yield log
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=60)
         log.unlink()
 
 
