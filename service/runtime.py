@@ -29,6 +29,8 @@ log = logging.getLogger("mrse.service")
 
 #: Between two questions to an index that does not answer yet.
 _ASK_AGAIN_S = 1.0
+#: A reload waits this long for a server; the start waits for as long as it takes, and is not ready.
+_PATIENCE_S = 60.0
 #: No request outlives its deadline, of at most 10 s, by much.
 _LONGEST_REQUEST_S = 15.0
 
@@ -89,12 +91,16 @@ class Runtime:
         self.progress = "ready"
         log.info("ready", extra={"took_s": round(time.perf_counter() - started, 3)})
 
-    async def reload(self, settings: Settings) -> None:
+    async def reload(self, settings: Settings, patience_s: float = _PATIENCE_S) -> None:
         """Take the experiments and recall options of other settings, without dropping a request.
 
         Bundles and indexes that are new are loaded and checked first; then all changes at once; those that
         no arm names any more are closed when the last request that may use them is over. All other settings
         keep their values until a restart.
+
+        Args:
+            settings: the settings, read again.
+            patience_s: seconds that the server behind a new index may take to answer.
 
         Raises:
             StartError: the new experiments cannot be served; everything stays as it was.
@@ -106,12 +112,16 @@ class Runtime:
                 update={"experiments": settings.experiments, "recall": settings.recall}
             )
             book = ExperimentBook(wanted.experiments, wanted.recall, self.metrics.experiment_unknown)
-            stacks = await self._load_stacks(wanted, book.arms)
+            try:
+                stacks = await self._load_stacks(wanted, book.arms, patience_s)
+            except TimeoutError as error:
+                raise StartError(f"gave up after {patience_s:g} s: {self.progress}") from error
+            finally:
+                self.progress = "ready"  # what serves goes on serving
             before = set(map(id, self.stacks.values())) - set(map(id, stacks.values()))
             retired = [stack for stack in _distinct(self.stacks) if id(stack) in before]
             self.settings = wanted
             self._serve(book, stacks)
-            self.progress = "ready"
         log.info("reloaded", extra={"experiments": book.describe(), "retired": len(retired)})
         if retired:
             task = asyncio.create_task(_close_later(retired), name="retire")
@@ -129,7 +139,9 @@ class Runtime:
         for stack in _distinct(self.stacks):
             await stack.close()
 
-    async def _load_stacks(self, settings: Settings, arms: Mapping[str, Variant]) -> dict[str, Stack]:
+    async def _load_stacks(
+        self, settings: Settings, arms: Mapping[str, Variant], patience_s: float | None = None
+    ) -> dict[str, Stack]:
         """A stack for each arm: those that serve already, and new ones, checked."""
         have = {
             stack_key(self.settings, variant): self.stacks[arm]
@@ -139,8 +151,9 @@ class Runtime:
         new = {arm: v for arm, v in arms.items() if stack_key(settings, v) not in have}
         loaded = await asyncio.to_thread(self._loader, settings, new, self._note_progress) if new else {}
         try:
-            for stack in _distinct(loaded):
-                await self._until_it_answers(stack)
+            async with asyncio.timeout(patience_s):
+                for stack in _distinct(loaded):
+                    await self._until_it_answers(stack)
         except BaseException:
             for stack in _distinct(loaded):
                 await stack.close()

@@ -110,7 +110,7 @@ def _refuse_taken(host: str, port: int) -> None:
     """Fail before any work where something listens already: its answers would pass for ours."""
     import socket
 
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

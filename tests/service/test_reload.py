@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,10 @@ import httpx
 import pytest
 
 from service.errors import StartError
+from service.index.port import IndexUnavailable
+from service.settings import Settings, Variant
 from service.settings.weights import set_weights
+from service.stack import Progress, Stack, load_stacks
 from tests.service.conftest import Demo
 from tests.support.load import load, wait_for_more
 from tests.support.serving import Server, free_port, make_settings, serving, wait_for
@@ -33,8 +39,6 @@ def arms(demo: Demo, control: float, treatment: float) -> dict[str, Any]:
 
 def reload(server: Server, demo: Demo, experiments: dict[str, Any]) -> None:
     """What SIGHUP does, in the service's own loop."""
-    import asyncio
-
     settings = make_settings(demo.bundle.path, demo.index, experiments=experiments)
     loop = server.app.state.loop
     asyncio.run_coroutine_threadsafe(server.runtime.reload(settings), loop).result(60)
@@ -63,6 +67,25 @@ def test_what_cannot_be_served_changes_nothing(demo: Demo) -> None:
             reload(server, demo, broken)
         version = httpx.get(f"{server.url}/version").json()
         assert list(version["towers"]) == ["control"]
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_a_server_that_never_answers_ends_the_reload_and_changes_nothing(demo: Demo) -> None:
+    async def away() -> None:
+        raise IndexUnavailable("connection")
+
+    def loader(settings: Settings, arms: Mapping[str, Variant], progress: Progress) -> dict[str, Stack]:
+        stacks = load_stacks(settings, arms, progress)
+        return {arm: replace(s, check=away if arm == "treatment" else None) for arm, s in stacks.items()}
+
+    with serving(make_settings(demo.bundle.path, demo.index), loader) as server:
+        settings = make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))
+        waiting = asyncio.run_coroutine_threadsafe(
+            server.runtime.reload(settings, patience_s=0.2), server.app.state.loop
+        )
+        with pytest.raises(StartError, match=r"gave up after 0\.2 s: waiting for the index: connection"):
+            waiting.result(60)
+        assert list(httpx.get(f"{server.url}/version").json()["towers"]) == ["control"]
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
