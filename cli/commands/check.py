@@ -25,11 +25,12 @@ def check(
 ) -> None:
     """Check a shop's files and report every problem: file, line, column, what was expected.
 
-    Exit code 0 when there is none, 1 when there are some.
+    Exit code 1 when there are some. A column that is not declared is said and does no harm.
 
     Example: `mrse check shop/`
     """
     from models.data.check import Problem, check_shop
+    from models.data.shop import HARMLESS
 
     counts: Counter[str] = Counter()
     shown: list[Problem] = []
@@ -38,14 +39,20 @@ def check(
             counts[problem.code] += 1
             if len(shown) < limit:
                 shown.append(problem)
-    total = sum(counts.values())
+    total, notes = sum(counts.values()), sum(counts[code] for code in HARMLESS)
+    harm = total - notes
     if json:
-        print_json({"problems": total, "by_code": counts, "first": [asdict(p) for p in shown]})
+        print_json(
+            {"problems": total, "harmless": notes, "by_code": counts, "first": [asdict(p) for p in shown]}
+        )
     else:
         for problem in shown:
             where = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
             out.print(Text(where, style="bold") + Text(f" {problem.message}"), soft_wrap=True)
         if total > len(shown):
             err.print(f"… and {total - len(shown):,} more")
-        err.print(f"{total:,} problems" if total else "no problems")
-    raise typer.Exit(NOT_IN_ORDER if total else 0)
+        err.print(
+            f"{harm:,} problems" if harm else "no problems",
+            "" if not notes else f"({notes:,} columns not read)",
+        )
+    raise typer.Exit(NOT_IN_ORDER if harm else 0)

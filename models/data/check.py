@@ -19,7 +19,7 @@ from models.data.formats import find_file, open_table
 from models.data.progress import STEP, Progress, no_progress
 from models.data.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
 from models.data.schema import Event, Item
-from models.data.shop import read_picture
+from models.data.shop import HARMLESS, read_picture
 from models.data.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
 from models.data.tables import BadRow, Table
 from models.data.values import shown
@@ -48,6 +48,11 @@ class Problem:
     column: str | None
     message: str
     code: str
+
+    @property
+    def harmless(self) -> bool:
+        """Whether everything works all the same: a column that nobody declared is only not read."""
+        return self.code in HARMLESS
 
 
 def check_shop(

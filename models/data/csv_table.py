@@ -10,6 +10,9 @@ from models.data.errors import Fault
 from models.data.lines import LineError, Lines
 from models.data.tables import BadRow, FileFaults, Layout, Row
 
+#: What others put between cells: a header of one cell with one of them in it comes from there.
+_OTHER_DELIMITERS = (";", "\t", "|")
+
 
 class _Text:
     """The lines as the csv module wants them, remembering those of the record in hand.
@@ -85,6 +88,13 @@ class CsvTable:
             if not self.faults.new:
                 self.faults.add(Fault(1, None, "no-header", "the file is empty, expected a header line"))
             self.faults.columns.update(self._layout.names)
+            return
+        if len(names) == 1 and (other := next((d for d in _OTHER_DELIMITERS if d in names[0]), None)):
+            # one fault that names the cause, not one for each column that seems to be missing
+            message = f"the header's cells stand apart by {other!r}, expected commas"
+            self.faults.add(Fault(1, None, "delimiter", message))
+            self.faults.columns.update(self._layout.names)
+            self._places = [None] * len(self._layout.names)
             return
         for fault in self._layout.missing(names, 1):
             self.faults.add(fault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,8 +20,8 @@ from models.data.tables import BadRow, Layout
 T = TypeVar("T")
 _Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
 
-#: File faults that do not stop a reader: a column that nobody declared is left out, `mrse check` tells of it.
-_HARMLESS = frozenset({"unknown-column"})
+#: Codes of file faults that stop no reader: a column that nobody declared is left out, `mrse check` tells.
+HARMLESS = frozenset({"unknown-column"})
 _CHUNK = 1 << 20
 
 
@@ -99,7 +100,11 @@ class Shop:
         return read_picture(folder, relative)
 
     def fingerprint(self) -> str:
-        """16 hex digits over the bytes of ``shop.toml``, items and events; pictures are not looked at."""
+        """16 hex digits over the bytes of ``shop.toml``, items and events, and the pictures' names and sizes.
+
+        Pictures are not read: a million of them would take minutes, and one that is drawn anew has another
+        size in all but the rarest case.
+        """
         digest = hashlib.sha256()
         for part in (self.path / FILE_NAME, self.items_file, self.events_file):
             if part is None:
@@ -108,7 +113,22 @@ class Shop:
             with part.open("rb") as file:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
+        pictures = self.path / self.schema.pictures
+        for name, size in sorted(_files(pictures, "")):
+            digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()[:16]
+
+
+def _files(folder: Path, below: str) -> Iterator[tuple[str, int]]:
+    """Every file below a folder with its size in bytes; nothing where there is no folder."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path), f"{below}{entry.name}/")
+            else:
+                yield f"{below}{entry.name}", entry.stat(follow_symlinks=False).st_size
 
 
 def read_picture(folder: Path, relative: str) -> bytes:
@@ -149,7 +169,7 @@ def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> 
 
 def _raise_first(path: Path, faults: list[Fault]) -> None:
     for fault in faults:
-        if fault.code not in _HARMLESS:
+        if fault.code not in HARMLESS:
             raise DataError.of(path, fault)
 
 

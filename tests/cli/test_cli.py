@@ -93,6 +93,10 @@ def test_check_exit_codes_and_json(tmp_path: Path) -> None:
     items.write_text("id,title\na,cup\n")
     good = mrse("check", str(tmp_path), "--json")
     assert (good.returncode, json.loads(good.stdout)["problems"]) == (0, 0)
+    items.write_text("id,title,sku\na,cup,7\n")
+    noted = mrse("check", str(tmp_path))
+    assert noted.returncode == 0
+    assert "sku" in noted.stdout
     items.write_text("id,title\na,cup\na,mug\n")
     bad = mrse("check", str(tmp_path), "--json")
     assert bad.returncode == 1

@@ -384,6 +384,16 @@ def test_which_file(tmp_path: Path) -> None:
     assert found(tmp_path) == {("log.txt", None, None, "unknown-format")}
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_another_delimiter_is_one_problem(tmp_path: Path, delimiter: str) -> None:
+    (tmp_path / "shop.toml").write_text(TOML)
+    rows = [ITEM_COLUMNS, ("i1", "cup", "", "", "", "3", "true", "", "acme")]
+    (tmp_path / "items.csv").write_text("".join(delimiter.join(row) + "\n" for row in rows))
+    assert found(tmp_path) == {("items.csv", 1, None, "delimiter")}
+    with pytest.raises(DataError, match="expected commas"):
+        list(Shop.open(tmp_path).items())
+
+
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_no_items(tmp_path: Path, ending: str) -> None:
     start_shop(tmp_path)

@@ -135,7 +135,12 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_bytes(b"ts,item,action,query\n")
     second = Shop.open(tmp_path).fingerprint()
     shop_of(tmp_path, b"id,title\ni1,u\n")
-    assert len({first, second, Shop.open(tmp_path).fingerprint()}) == 3
+    third = Shop.open(tmp_path).fingerprint()
+    (tmp_path / "pictures" / "a").mkdir(parents=True)
+    (tmp_path / "pictures" / "a" / "1.jpg").write_bytes(b"123")
+    fourth = Shop.open(tmp_path).fingerprint()
+    (tmp_path / "pictures" / "a" / "1.jpg").write_bytes(b"1234")
+    assert len({first, second, third, fourth, Shop.open(tmp_path).fingerprint()}) == 5
 
 
 def test_reading_may_stop_early(tmp_path: Path) -> None:
