@@ -87,9 +87,9 @@ def _onnxruntime(gpu: bool) -> Iterator[Finding]:
     if not cpu and not cuda:
         yield Finding("onnxruntime", "broken", "none", "install the cpu or the gpu extra")
         return
-    import onnxruntime
+    from models.bundle.graphs import available_providers
 
-    providers = onnxruntime.get_available_providers()
+    providers = available_providers()
     yield Finding("onnxruntime", "ok", f"{'onnxruntime-gpu' if cuda else 'onnxruntime'} {cuda or cpu}")
     if "CUDAExecutionProvider" not in providers:
         yield Finding(

@@ -35,6 +35,11 @@ class Graph:
         return dict(zip(self.outputs, values, strict=True))
 
 
+def available_providers() -> Sequence[str]:
+    """What the installed onnxruntime can run on, such as ``CPUExecutionProvider``."""
+    return list(ort.get_available_providers())
+
+
 def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
     """Open a graph on a device.
 
@@ -49,9 +54,9 @@ def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
     provider = PROVIDERS.get(device)
     if provider is None:
         raise GraphError(f"unknown device {device!r}; choose one of {', '.join(PROVIDERS)}")
-    if provider not in ort.get_available_providers():
+    if provider not in available_providers():
         raise GraphError(
-            f"onnxruntime here has no {provider} (it has {', '.join(ort.get_available_providers())}); "
+            f"onnxruntime here has no {provider} (it has {', '.join(available_providers())}); "
             "`mrse doctor` tells what to install"
         )
     options = ort.SessionOptions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.server import SHARED_VARIABLE
@@ -22,19 +24,50 @@ RECALL = {"route": "/recall", "method": "POST", "status": "2xx"}
 
 
 @contextmanager
-def serve(demo: Demo, workers: int) -> Iterator[str]:
+def serving(demo: Demo, workers: int, cwd: Path | None = None) -> Iterator[tuple[str, int]]:
+    """Address, and process id of the parent, which leads a session. As a script, so without the folder."""
     port = free_port()
-    command = [sys.executable, "-c", "from cli.main import main; main()", "serve"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; del sys.path[0]; from cli.main import main; main()",
+        "serve",
+    ]
     command += ["--bundle", str(demo.bundle.path), "--index", str(demo.index)]
     command += ["--port", str(port), "--workers", str(workers)]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=cwd,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: _metric(url, "mrse_ready") == 1)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def serve(demo: Demo, workers: int) -> Iterator[str]:
+    with serving(demo, workers) as (url, _):
+        yield url
+
+
+def _forks(session: int) -> set[int]:
+    """Ids of a session's processes that were forked by one of it that is not its leader: the workers."""
+    parents: dict[int, int] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, _, owner = file.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(owner) == session and state != "Z":
+            parents[int(file.parent.name)] = int(parent)
+    return {pid for pid, parent in parents.items() if parent in parents and parent != session}
 
 
 def _metrics(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -76,6 +109,31 @@ def test_two_workers_count_together(demo: Demo) -> None:
         index = httpx.get(f"{url}/version").json()["towers"]["control"]["index"]["version"]
         labels = {"arm": "control", "bundle": demo.bundle.version, "index": index}
         assert _metric(url, "mrse_bundle_info", **labels) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_a_worker_that_is_killed_or_replaced_comes_back_as_a_fork(demo: Demo, tmp_path: Path) -> None:
+    # What workers import is imported where they are forked from, and never from the working directory.
+    (tmp_path / "uvloop.py").write_text("raise SystemExit('imported from the working directory')")
+    with serving(demo, 2, cwd=tmp_path) as (url, parent):
+
+        def replaced(gone: set[int]) -> bool:
+            """Two workers, none of them one that has gone, and they answer."""
+            now = _forks(parent)
+            return len(now) == 2 and not now & gone and _metric(url, "mrse_ready") == 1
+
+        wait_for(lambda: replaced(set()))
+        killed = min(_forks(parent))
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: replaced({killed}))
+        before = _forks(parent)
+        os.kill(parent, signal.SIGHUP)
+        wait_for(lambda: replaced(before))
+        assert (
+            httpx.post(f"{url}/recall", json={"query": "shoes", "timeout_ms": 10_000}, timeout=30).status_code
+            == 200
+        )
+    wait_for(lambda: not _forks(parent))
 
 
 _WORKER = """
