@@ -42,6 +42,7 @@ _KNOWN: tuple[tuple[str, str, int], ...] = (
     ("models.towers.config", "ConfigError", USAGE),
     ("models.export", "ExportError", NOT_IN_ORDER),
     ("models.training.run", "TrainError", USAGE),
+    ("models.training.ranks", "DeviceError", USAGE),
     ("service.settings", "SettingsError", USAGE),
     ("service.errors", "StartError", USAGE),
     ("service.index.embedded.manifest", "IndexDamaged", USAGE),

@@ -39,21 +39,29 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a config value, as in image.epochs=40.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or cuda:1; under torchrun cuda is one each.")
+    ] = "cpu",
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of resuming.")] = False,
     json: Json = False,
 ) -> None:
     """Train the towers in two stages. Resumes after a kill; needs the train extra.
 
+    With several GPUs: `torchrun --nproc-per-node 8 -m cli.main train shop/ --out run/ --device cuda`; a
+    configured batch is then each process's share.
+
     Example: `mrse train shop/ --out run/ --preset demo --set image.epochs=40`
     """
     need_torch()
     from models.towers.config import preset as load_preset
+    from models.training import ranks
     from models.training import train as run
 
     config = load_preset(preset).with_overrides(overrides(settings or []))
-    with progress() as report:
-        summary = run(data, to, config, progress=report, resume=not fresh, device=device)
+    with ranks.joined(device) as own, progress() as report:
+        summary = run(data, to, config, progress=report, resume=not fresh, device=own)
+        if not ranks.leads():
+            return
     print_json(summary.as_dict()) if json else out.print(f"{to}: {summary}")
 
 

@@ -14,6 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
 
+#: Values that came after the first runs. At their defaults they do not count in a configuration's
+#: fingerprint, so that runs begun before them go on.
+_LATER = (
+    "bf16",
+    "experts.kind",
+)
+
 PresetName = Literal["tiny", "demo", "paper"]
 
 
@@ -173,6 +180,8 @@ class Config(_Frozen):
     #: torch threads; part of the configuration because sums depend on it.
     threads: int = 1
     checkpoint_minutes: float = 5.0
+    #: bfloat16 inside of the towers where a GPU trains; cosines and losses stay float32.
+    bf16: bool = True
     dimensions: Dimensions = Field(default_factory=Dimensions)
     text: TextSpec = Field(default_factory=TextSpec)
     picture: PictureSpec = Field(default_factory=PictureSpec)
@@ -208,9 +217,16 @@ class Config(_Frozen):
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that the outcome depends on."""
-        # Runs that began before there was a choice of experts are to be resumed all the same.
-        usual = {"experts": {"kind"}} if self.experts.kind == "lmoe" else None
-        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json(exclude=usual)
+        later: dict[str, Any] = {}
+        for key in _LATER:
+            *parents, last = key.split(".")
+            owner: Any = self
+            place = later
+            for name in parents:
+                owner, place = getattr(owner, name), place.setdefault(name, {})
+            if getattr(owner, last) == type(owner).model_fields[last].get_default(call_default_factory=True):
+                place[last] = True
+        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json(exclude=later)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

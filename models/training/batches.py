@@ -14,6 +14,7 @@ from models.towers.experts import Experts
 from models.training.augment import typo
 from models.training.features import PictureFeatures
 from models.training.prepared import Histories, Prepared
+from models.training.ranks import Rows
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -33,6 +34,11 @@ class Asked:
     has_text: Bool
     picture: Float32
     has_picture: Float32
+
+    def part(self, rows: Rows) -> Asked:
+        """Some of the rows."""
+        text = TextBatch(self.text.input_ids[rows], self.text.ngram_ids[rows])
+        return Asked(self.query[rows], text, self.has_text[rows], self.picture[rows], self.has_picture[rows])
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def train_image_encoder(
     module = ImageStage(config, int(classes.max(initial=-1)) + 1, data.tokenizer.get_vocab_size()).to(
         device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
-    stage = Stage("image", folder, config.seed, config.checkpoint_minutes, device)
+    stage = Stage("image", folder, config.seed, config.checkpoint_minutes, device, bf16=config.bf16)
     if stage.finished or not len(labelled):
         if stage.finished:
             stage.load(module)

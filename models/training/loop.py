@@ -1,7 +1,8 @@
 """The training loop of a stage: AdamW, cosine schedule, clipping, checkpoints, exact resume.
 
 Every random draw of a step comes from generators seeded by (seed, stage, step), so a step depends on
-nothing but the weights, the optimiser's state and its own number: resuming gives the same losses.
+nothing but the weights, the optimiser's state and its own number: resuming gives the same losses. Of
+several processes (`models.training.ranks`) rank 0 alone writes files and tells of progress.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from models.training import ranks
+from models.training.precision import mixed
 
 Progress = Callable[[str, int, int | None], None]
 #: A step's losses by name; the first one is what is minimised.
@@ -54,8 +58,11 @@ class Group:
 class Stage:
     """One stage of a run: its name, folder and how often it is saved."""
 
-    def __init__(self, name: str, folder: Path, seed: int, minutes: float, device: str = "cpu") -> None:
+    def __init__(
+        self, name: str, folder: Path, seed: int, minutes: float, device: str = "cpu", *, bf16: bool = True
+    ) -> None:
         self.name, self.folder, self.seed, self.minutes, self.device = name, folder, seed, minutes, device
+        self.bf16 = bf16
         self.checkpoint = folder / f"{name}.pt"
 
     @property
@@ -99,7 +106,9 @@ class Stage:
             module.load_state_dict(saved["module"])
             optimiser.load_state_dict(saved["optimiser"])
             first = int(saved["step"])
-        curve = _Curve(self.folder / f"{self.name}.csv", first)
+        curve = _Curve(self.folder / f"{self.name}.csv", first) if ranks.leads() else None
+        trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        step_losses = ranks.together(module, trained, losses)
         saved_at = time.monotonic()
         for step in range(first, schedule.steps):
             module.train()
@@ -107,12 +116,13 @@ class Stage:
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate * schedule.factor(step) * group["factor"]
             optimiser.zero_grad(set_to_none=True)
-            values = losses(step, rng, generator)
-            next(iter(values.values())).backward()  # type: ignore[no-untyped-call]
+            with mixed(self.device, bf16=self.bf16):
+                values = step_losses(step, rng, generator)
+            (next(iter(values.values())) * ranks.count()).backward()  # type: ignore[no-untyped-call]
             for group in optimiser.param_groups:
                 nn.utils.clip_grad_norm_(group["params"], schedule.clip)
             optimiser.step()
-            if step % _CURVE_EVERY == 0 or step + 1 == schedule.steps:
+            if curve and (step % _CURVE_EVERY == 0 or step + 1 == schedule.steps):
                 curve.write(step, {name: float(value.detach()) for name, value in values.items()})
             progress(self.name, step + 1, schedule.steps)
             if time.monotonic() - saved_at >= self.minutes * 60:
@@ -125,12 +135,14 @@ class Stage:
         key = (self.seed, zlib.crc32(self.name.encode()), step)
         rng = np.random.default_rng(key)
         # Dropout draws from torch's global generator.
-        torch.manual_seed(int(rng.integers(2**62)))
+        torch.manual_seed(ranks.spread_seed(int(rng.integers(2**62))))
         return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
     def _save(
         self, module: nn.Module, optimiser: torch.optim.Optimizer, step: int, *, finished: bool
     ) -> None:
+        if not ranks.leads():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.checkpoint.with_suffix(".tmp")
         content = {"module": module.state_dict(), "step": step, "finished": finished}

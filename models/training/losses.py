@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.training.precision import cosines
+
 
 def mnsce(
     cosines: Tensor,
@@ -81,7 +83,7 @@ def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:
         same: bool ``[B, B]``, True where row and column mean the same thing (all of them are positives).
         scale: multiplies the cosines.
     """
-    logits = a @ b.T * scale
+    logits = cosines(a, b) * scale
     target = same.to(logits.dtype)
     forth = -(target * F.log_softmax(logits, dim=1)).sum(dim=1) / target.sum(dim=1)
     back = -(target * F.log_softmax(logits, dim=0)).sum(dim=0) / target.sum(dim=0)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from models.bundle import TextFeatures
 from models.bundle.manifest import TOKENIZER_NAME
 from models.towers.config import Config
+from models.training.ranks import Rows
 from models.training.text_store import TextStore
 
 Int32 = npt.NDArray[np.int32]
@@ -32,6 +33,10 @@ class Histories:
     items: Int64
     behaviour: Int64
     age_days: Float32
+
+    def part(self, rows: Rows) -> Histories:
+        """Some of the rows."""
+        return Histories(self.items[rows], self.behaviour[rows], self.age_days[rows])
 
 
 class Prepared:

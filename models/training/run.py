@@ -20,6 +20,7 @@ from models.bundle import TextBatch
 from models.coclick import CoClicks, coclicked
 from models.data.shop import Shop
 from models.towers import Config, ImageEncoder, Towers
+from models.training import ranks
 from models.training.features import PictureFeatures, write_item_features
 from models.training.image_stage import ImageStage, Labelled, train_image_encoder
 from models.training.loop import Stage
@@ -97,6 +98,9 @@ def train(
 ) -> TrainSummary:
     """Train the towers on a shop.
 
+    Within `models.training.ranks.joined` every process calls this: batches are as many times as large, and
+    rank 0 alone writes and tells of progress.
+
     Args:
         shop_path: the shop's folder.
         out: the run folder; begun anew where it is empty.
@@ -114,29 +118,41 @@ def train(
     began = time.monotonic()
     shop = Shop.open(shop_path)
     fingerprint = shop.fingerprint()
-    _claim(out, config, fingerprint, resume)
-    if donor is not None:
-        reuse(donor, out)
+    if not ranks.leads():
+        progress, resume = _silent, True
+    with ranks.leader_first():
+        _claim(out, config, fingerprint, resume)
+        if donor is not None:
+            reuse(donor, out)
     with _threads(config.threads):
         data_folder = out / "data"
-        prepare(shop, data_folder, config, progress)
+        with ranks.leader_first():
+            prepare(shop, data_folder, config, progress)
         data = Prepared(data_folder, config)
         if not len(data.queries) or not data.items:
             raise TrainError(f"{shop_path}: there are no items to train on")
-        pictures = _train_pictures(shop, data, out, progress, device)
+        # By rank 0 alone: batch norm over a share of the batch would learn something else.
+        with ranks.alone():
+            pictures = _train_pictures(shop, data, out, progress, device)
         torch.manual_seed(config.seed)
         towers = Towers(config, data.tokenizer.get_vocab_size()).to(device)
         train_experts(towers, data, pictures, out, progress, device)
-        features = write_item_features(
-            towers.item_experts, data, pictures, out / "item_features.npy", progress
-        )
-        coclicks = _coclicks(shop, config, out / "coclicks.npz")
+        with ranks.leader_first():
+            features = write_item_features(
+                towers.item_experts, data, pictures, out / "item_features.npy", progress
+            )
+            coclicks = _coclicks(shop, config, out / "coclicks.npz")
         train_fusion(towers, data, pictures, features, coclicks, out, progress, device)
     summary = TrainSummary(
         data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
     )
-    (out / _SUMMARY).write_text(json.dumps({**summary.as_dict(), "data": fingerprint}))
+    if ranks.leads():
+        (out / _SUMMARY).write_text(json.dumps({**summary.as_dict(), "data": fingerprint}))
     return summary
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """Progress of the ranks that do not lead."""
 
 
 def load_finished(run: Path) -> Finished:
@@ -222,6 +238,11 @@ def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:
             raise TrainError(
                 f"{out} holds a run of another {other}; choose another folder, or begin anew (--fresh)"
             )
+        if (before := stored.get("processes", 1)) != ranks.count():
+            raise TrainError(
+                f"{out} holds a run of {before} processes, whose batches are of another size than those of "
+                f"{ranks.count()}; resume it with as many, or begin anew (--fresh)"
+            )
         return
     if out.is_dir() and any(out.iterdir()):
         raise TrainError(f"{out} is not empty and holds no run")
@@ -230,6 +251,7 @@ def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:
         "fingerprint": config.fingerprint(),
         "data": fingerprint,
         "config": config.model_dump(mode="json"),
+        "processes": ranks.count(),
     }
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2))

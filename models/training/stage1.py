@@ -10,11 +10,13 @@ from torch import Tensor
 
 from models.towers import Towers
 from models.towers.towers import expert_scores
-from models.training.batches import Sampler, encode_queries, run_experts
+from models.training import ranks
+from models.training.batches import Asked, Sampler, encode_queries, run_experts
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
 from models.training.loop import Group, Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
+from models.training.precision import full
 from models.training.prepared import Prepared
 
 
@@ -23,20 +25,25 @@ def train_experts(
 ) -> None:
     """Train the experts of both towers, or load what was trained before."""
     config = data.config
-    stage = Stage("stage1", folder, config.seed, config.checkpoint_minutes, device)
+    stage = Stage("stage1", folder, config.seed, config.checkpoint_minutes, device, bf16=config.bf16)
     if stage.finished:
         stage.load(towers)
         return
     sampler, hard = Sampler(data, pictures, browse=False), HardNegatives(data)
     loss = config.loss
-    batch = config.stage1.batch
+    batch = config.stage1.batch * ranks.count()
 
     def items(rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         picture = data.item_picture[rows]
         picture = np.where(rng.random(len(rows)) < config.data.item_picture_dropout, -1, picture)
         has = (picture >= 0).astype(np.float32)
-        text = data.texts.batch(rows)
-        return run_experts(towers.item_experts, text, pictures.of_items(picture), has, device)
+        own = ranks.share(len(rows))
+        text, feature = data.texts.batch(rows[own]), pictures.of_items(picture[own])
+        return ranks.gather(run_experts(towers.item_experts, text, feature, has[own], device), len(rows))
+
+    def queries_of(asked: Asked) -> Tensor:
+        own = asked.part(ranks.share(batch))
+        return ranks.gather(encode_queries(towers.query_experts, own, device), batch)
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
         drawn = sampler.draw(batch, rng)
@@ -46,8 +53,9 @@ def train_experts(
         negatives, present = hard.draw(drawn.asked.query, count, rng)
         distinct, places = np.unique(np.concatenate([columns, negatives.ravel()]), return_inverse=True)
         encoded = items(distinct, rng)
-        queries = encode_queries(towers.query_experts, drawn.asked, device)
-        scores = expert_scores(queries, encoded)
+        queries = queries_of(drawn.asked)
+        with full(device):
+            scores = expert_scores(queries.float(), encoded.float())
         cosines = scores[:, :, torch.from_numpy(places[: len(columns)])]
         known = torch.from_numpy(data.are_positive(drawn.asked.query, columns))
         masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known).to(device)

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from models.coclick import CoClicks
 from models.towers import Towers
+from models.training import ranks
 from models.training.batches import Sampler, Step, encode_queries, run_experts
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
 from models.training.loop import Group, Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
+from models.training.precision import cosines, full
 from models.training.prepared import Histories, Prepared
 
 Int64 = npt.NDArray[np.int64]
@@ -36,7 +38,7 @@ def train_fusion(
 ) -> None:
     """Train the fusion, or load what was trained before; see `_Fusion` for the arrays."""
     config = data.config
-    stage = Stage("stage2", folder, config.seed, config.checkpoint_minutes, device)
+    stage = Stage("stage2", folder, config.seed, config.checkpoint_minutes, device, bf16=config.bf16)
     if stage.finished:
         stage.load(towers)
         return
@@ -81,13 +83,14 @@ class _Fusion:
     def losses(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
         """Losses of one step."""
         loss = self.config.loss
-        batch = self.config.stage2.batch
+        batch = self.config.stage2.batch * ranks.count()
         if self.frozen:
             self.towers.query_experts.eval()
             self.towers.item_experts.eval()
         hard_now = loss.beta > 0 and step >= loss.hard_after * self.config.stage2.steps
         if hard_now and not self.mined:
-            self._mine()
+            with ranks.leader_first(), full(self.device):
+                self._mine()
         drawn = self.sampler.draw(batch, rng)
         columns = np.concatenate([drawn.items, drawn.uniform])
         count = loss.hard_negatives if hard_now else 0
@@ -95,7 +98,7 @@ class _Fusion:
         distinct, places = np.unique(np.concatenate([columns, negatives.ravel()]), return_inverse=True)
         items = self._items(distinct, rng)
         queries = self._queries(drawn)
-        scores = queries @ items.T
+        scores = cosines(queries, items)
         known = torch.from_numpy(self.data.are_positive(drawn.asked.query, columns))
         masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known)
         easy = mnsce(
@@ -115,12 +118,12 @@ class _Fusion:
         return {"loss": total, "mnsce": easy, "hnst": difficult}
 
     def _queries(self, drawn: Step) -> Tensor:
+        own = ranks.share(len(drawn.items))
         with torch.no_grad() if self.frozen else nullcontext():
-            experts = encode_queries(self.towers.query_experts, drawn.asked, self.device)
+            experts = encode_queries(self.towers.query_experts, drawn.asked.part(own), self.device)
         assert drawn.histories is not None
-        embedding, _ = self.towers.query_fusion(experts, *self._portraits(drawn.histories))
-        result: Tensor = embedding
-        return result
+        embedding, _ = self.towers.query_fusion(experts, *self._portraits(drawn.histories.part(own)))
+        return ranks.gather(embedding, len(drawn.items))
 
     def _portraits(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
         # Trimmed to the longest of the batch, as serving does.
@@ -134,7 +137,10 @@ class _Fusion:
 
     def _items(self, rows: Int64, rng: np.random.Generator) -> Tensor:
         knobs = self.config.data
-        without = (rng.random(len(rows)) < knobs.item_picture_dropout).astype(np.int64)
+        count, own = len(rows), ranks.share(len(rows))
+        without = (rng.random(count) < knobs.item_picture_dropout).astype(np.int64)[own]
+        no_coclick = (rng.random(count) < knobs.coclick_dropout)[own]
+        rows = rows[own]
         if self.frozen:
             features = torch.from_numpy(self.features[without, rows].astype(np.float32)).to(self.device)
         else:
@@ -143,9 +149,9 @@ class _Fusion:
             text, feature = self.data.texts.batch(rows), self.pictures.of_items(picture)
             features = run_experts(self.towers.item_experts, text, feature, has, self.device)
         coclick = self.coclick[rows].astype(np.float32)
-        coclick[rng.random(len(rows)) < knobs.coclick_dropout] = 0.0
-        result: Tensor = self.towers.item_fusion(features, torch.from_numpy(coclick).to(self.device))
-        return result
+        coclick[no_coclick] = 0.0
+        embedding = self.towers.item_fusion(features, torch.from_numpy(coclick).to(self.device))
+        return ranks.gather(embedding, count)
 
     def _log_q(self, drawn: Step) -> Tensor:
         events = self.log_share[drawn.items]

@@ -1,0 +1,205 @@
+"""Several processes that train one model (torchrun): who each is, its share of a batch, and gathering.
+
+Every rank draws the same batch from the same seeds, encodes its share of the rows and gathers the others'
+embeddings, so that each sees all in-batch, uniform and hard negatives and computes the whole loss: W ranks
+with a batch of B learn what one process with a batch of W·B learns. Alone, everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.autograd.function import FunctionCtx
+from torch.nn.parallel import DistributedDataParallel
+
+#: Rows of a batch: all of them, or the numbers of a rank's own.
+Rows = slice | npt.NDArray[np.int64]
+#: Others wait this long for what rank 0 does alone, such as preparing a log.
+_PATIENCE = timedelta(days=2)
+#: Whether this process is inside `alone`.
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+T = TypeVar("T")
+
+
+class DeviceError(ValueError):
+    """The device that was asked for is not there, or the processes do not find together."""
+
+
+def usable(device: str) -> str:
+    """The device, if torch can use it.
+
+    Raises:
+        DeviceError: it is no device that torch knows, or this machine has none such.
+    """
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise DeviceError(f"device {device!r}: torch knows no such device; use cpu or cuda") from error
+    if kind.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device {device!r}: only cpu and cuda are supported")
+    if kind.type == "cuda":
+        if not torch.cuda.is_available():
+            built = "" if torch.version.cuda else "; this torch is built without CUDA"
+            raise DeviceError(f"device {device!r}: no CUDA device is usable here{built}")
+        if (kind.index or 0) >= torch.cuda.device_count():
+            raise DeviceError(f"device {device!r}: there are only {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+@contextmanager
+def joined(device: str) -> Iterator[str]:
+    """Join the processes that torchrun started, if it did; gives the device of this one.
+
+    The environment (WORLD_SIZE, LOCAL_RANK and what torch reads to meet the others) is read here and
+    nowhere else. Processes on CPUs talk over gloo, those on GPUs over nccl, one GPU each.
+
+    Args:
+        device: ``cpu``, ``cuda``, or with one process ``cuda:1`` and so on.
+
+    Raises:
+        DeviceError: see `usable`.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield usable(device)
+        return
+    if not dist.is_available():
+        raise DeviceError("this torch is built without torch.distributed, which several processes need")
+    on_gpu = torch.device(usable(device)).type == "cuda"
+    own = usable(f"cuda:{int(os.environ['LOCAL_RANK'])}") if on_gpu else device
+    if on_gpu:
+        torch.cuda.set_device(own)
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    try:
+        yield own
+    finally:
+        dist.destroy_process_group()
+
+
+def count() -> int:
+    """How many processes train."""
+    return dist.get_world_size() if _many() else 1
+
+
+def leads() -> bool:
+    """Whether this is rank 0: the one that writes files and tells of progress."""
+    return not _many() or dist.get_rank() == 0
+
+
+@contextmanager
+def leader_first() -> Iterator[None]:
+    """Rank 0 does the block first, and when it is through the others: they find the files made."""
+    many, first = _many(), leads()
+    if many and not first:
+        dist.barrier()
+    yield
+    if many and first:
+        dist.barrier()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """As `leader_first`, but inside of it every rank is as one process: nothing is shared or gathered."""
+    with leader_first():
+        token = _ALONE.set(True)
+        try:
+            yield
+        finally:
+            _ALONE.reset(token)
+
+
+def agreed(value: T) -> T:
+    """Rank 0's value on every rank."""
+    if not _many():
+        return value
+    box: list[Any] = [value]
+    dist.broadcast_object_list(box)
+    result: T = box[0]
+    return result
+
+
+def share(rows: int) -> Rows:
+    """This rank's rows of a batch; as many on each rank, the last row again where they do not suffice."""
+    if not _many():
+        return slice(None)
+    each = -(-rows // dist.get_world_size())
+    return (np.arange(each) + each * dist.get_rank()).clip(max=rows - 1)
+
+
+def gather(own: Tensor, rows: int) -> Tensor:
+    """All ranks' `share` of a batch put together, ``[rows, …]``; gradients flow into the own rows."""
+    if not _many():
+        return own
+    whole: Tensor = _Gather.apply(own)
+    return whole[:rows]
+
+
+def spread_seed(seed: int) -> int:
+    """A seed of its own for each rank, for dropout over its share; rank 0 keeps the one given."""
+    return seed if leads() else (seed + 7_919 * dist.get_rank()) % 2**62
+
+
+class Together(nn.Module):
+    """A step's losses as the forward pass of a module, so that DistributedDataParallel sums its gradients.
+
+    Args:
+        module: what trains.
+        trained: the parameters whose gradients are summed over ranks.
+        losses: the step; gives losses by name, of which the first is minimised.
+    """
+
+    def __init__(
+        self, module: nn.Module, trained: list[nn.Parameter], losses: Callable[..., dict[str, Tensor]]
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self._losses = losses
+        chosen = {id(parameter) for parameter in trained}
+        for parameter in module.parameters():
+            parameter.requires_grad_(id(parameter) in chosen)
+
+    def forward(self, *step: Any) -> dict[str, Tensor]:
+        """The step's losses."""
+        return self._losses(*step)
+
+
+def together(
+    module: nn.Module, trained: list[nn.Parameter], losses: Callable[..., dict[str, Tensor]]
+) -> Callable[..., dict[str, Tensor]]:
+    """``losses``, of which W times the first gives the gradient of all W ranks in ``backward``.
+
+    Every rank computes the whole loss, but only its own rows lead back to its weights: the gradient is the
+    sum over ranks, and DistributedDataParallel gives the mean.
+    """
+    if not _many():
+        return losses
+    parallel: Callable[..., dict[str, Tensor]] = DistributedDataParallel(
+        Together(module, trained, losses), find_unused_parameters=True
+    )
+    return parallel
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, own: Tensor) -> Tensor:
+        parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, own.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        # All ranks compute the same loss, so the own slice is all there is to know.
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def _many() -> bool:
+    return dist.is_available() and dist.is_initialized() and not _ALONE.get()
