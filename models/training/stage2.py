@@ -42,7 +42,8 @@ def train_fusion(
     if stage.finished:
         stage.load(towers)
         return
-    fusion = _Fusion(towers, data, pictures, features, coclicks, folder, device)
+    with ranks.leader_first():
+        fusion = _Fusion(towers, data, pictures, features, coclicks, folder, device)
     knobs = config.stage2
     groups = [Group(towers.fusion_parameters())]
     if knobs.expert_rate > 0:

@@ -45,3 +45,11 @@ def test_the_fingerprint_is_of_what_matters() -> None:
     base = preset("tiny")
     assert base.fingerprint() == base.with_overrides({"checkpoint_minutes": 60}).fingerprint()
     assert base.fingerprint() != base.with_overrides({"seed": 8}).fingerprint()
+
+
+def test_values_that_came_later_leave_the_fingerprint_of_runs_begun_before() -> None:
+    base = preset("tiny")
+    # As computed before there was any of them.
+    assert base.fingerprint() == "82aa993ecf6704e8"
+    for key, value in {"bf16": False, "experts.kind": "single"}.items():
+        assert base.with_overrides({key: value}).fingerprint() != base.fingerprint()
