@@ -62,6 +62,7 @@ def embed_shop(
     *,
     device: str = "cpu",
     threads: int = 2,
+    known: npt.NDArray[np.float16] | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> EmbedSummary:
     """Write the embeddings folder of a shop.
@@ -72,6 +73,8 @@ def embed_shop(
         target: the folder to write; replaced when it is there already.
         device: ``cpu`` or ``cuda``.
         threads: for the graphs and for decoding pictures.
+        known: float16 ``[N, 3, d]``, item features where they are there already, in catalogue order: training
+            has them of this very shop.
         progress: called with the stage, rows done and rows in all.
 
     Raises:
@@ -86,7 +89,10 @@ def embed_shop(
     features = _open_array(work / "features.npy", (rows, len(dims.experts), dims.expert_dim))
     embeddings = _open_array(work / "embeddings.npy", (rows, dims.embedding_dim))
     resumed = _Done(work, "features").rows
-    _Experts(shop, bundle, device, threads).fill(features, _Done(work, "features"), progress)
+    if known is None:
+        _Experts(shop, bundle, device, threads).fill(features, _Done(work, "features"), progress)
+    else:
+        features[:] = known
     _fuse(shop, bundle, features, embeddings, _Done(work, "embeddings"), device, threads, progress)
     _finish(work, target, shop, bundle, rows)
     return EmbedSummary(bundle.version, rows, resumed)

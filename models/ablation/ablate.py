@@ -16,7 +16,7 @@ from models.ablation.runs import Outcome, finished, folder_of, perform, read
 from models.ablation.subset import subset
 from models.data.shop import Shop
 from models.towers import Config
-from models.training.reuse import alike
+from models.training.reuse import alike, same_experts
 
 Progress = Callable[[str, int, int | None], None]
 _TABLE, _PAGE = "ablation.json", "ablation.html"
@@ -59,7 +59,8 @@ def ablate(
 
     Every run has a folder of its own below ``out/cells``; one that was killed goes on where it stopped, and
     a finished one is skipped. After every run the table and the page are written anew, all cells of the
-    first seed coming first. Data and picture stage of one seed are made once and shared by its cells.
+    first seed coming first. Data and picture stage are made once, by the first run, and shared by all cells
+    and seeds; the experts of one seed by the cells that differ from the full model in stage 2 alone.
 
     Args:
         shop_path: the shop.
@@ -88,9 +89,9 @@ def ablate(
         if finished(folder, config, data, split):
             skipped += 1
             continue
-        donor = folder_of(out, matrix[0], seed) / "run"
-        full = matrix[0].config(base, seed)
-        shares = cell.name != FULL and cell.part == 1 and alike(config, full)
+        first = folder_of(out, matrix[0], seeds[0]) / "run"
+        shares = done > 0 and cell.part == 1 and alike(config, matrix[0].config(base, seeds[0]))
+        same = cell.name != FULL and cell.part == 1 and same_experts(config, matrix[0].config(base, seed))
         perform(
             folder,
             cell,
@@ -98,7 +99,8 @@ def ablate(
             shop,
             data=data,
             split=split,
-            donor=donor if shares else None,
+            donor=first if shares else None,
+            experts=folder_of(out, matrix[0], seed) / "run" if same else None,
             device=device,
             progress=progress,
         )

@@ -69,7 +69,12 @@ SWEEPS: tuple[Sweep, ...] = (
 )
 #: Shares of the catalogue.
 GROWTH: tuple[float, ...] = (0.25, 0.5)
-GROUPS: tuple[str, ...] = (FULL, "parts", "experts", "loss", *(s.group for s in SWEEPS), "ranks", "growth")
+#: The cells that the paper's main claims are read from, whatever group each is of.
+PROOF = "proof"
+_PROOF = frozenset({"text only", "no history", "single transformer", "mnsce only", "hnst only"})
+GROUPS: tuple[str, ...] = (
+    FULL, PROOF, "parts", "experts", "loss", *(s.group for s in SWEEPS), "ranks", "growth",
+)  # fmt: skip
 
 _PARTS: dict[str, dict[str, Any]] = {
     "text only": {"switches.picture": False, "switches.history": False, "switches.coclick": False},
@@ -115,7 +120,11 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
     for first, last in _RANKS:
         found.append(Cell(f"ranks {first}-{last}", "ranks", {"loss.hard_ranks": [first, last]}))
     found += [Cell(f"growth {part:.0%}", "growth", part=part, x=part) for part in GROWTH]
-    return [cell for cell in found if cell.group in wanted or cell.name == FULL]
+    return [
+        cell
+        for cell in found
+        if cell.group in wanted or cell.name == FULL or (PROOF in wanted and cell.name in _PROOF)
+    ]
 
 
 def value_of(config: Config, key: str) -> float:

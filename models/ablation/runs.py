@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.ablation.matrix import Cell
+from models.bundle import Bundle
+from models.data.shop import Shop
+from models.embed import embed_shop
 from models.evaluation.full_report import Evaluated, evaluate_full
 from models.evaluation.measure import MEASURES
 from models.evaluation.statistics import Sums
@@ -27,7 +30,7 @@ _RESULT, _SUMS = "result.json", "sums.npz"
 class Outcome:
     """What a finished run gave.
 
-    ``seconds`` are those of stages 1 and 2 on this machine, NaN where they were interrupted; ``parameters``
+    ``seconds`` are those of stages 1 and 2 on this machine, NaN where a part was done before; ``parameters``
     those of experts and fusion of both towers; ``failed`` says why it has no figures, or is empty.
     """
 
@@ -62,6 +65,7 @@ def perform(
     data: str,
     split: str,
     donor: Path | None,
+    experts: Path | None,
     device: str,
     progress: Progress,
 ) -> None:
@@ -74,7 +78,8 @@ def perform(
         shop: the shop that it trains on and is measured on.
         data: the shop's fingerprint.
         split: ``val`` or ``test``; nothing is chosen by it.
-        donor: a finished run whose data and picture stage are the same, if any.
+        donor: a finished run whose data and picture stage serve here too, if any.
+        experts: a finished run whose experts would come out the same, if any.
         device: ``cpu`` or ``cuda``.
         progress: called with the stage, done and total.
 
@@ -89,8 +94,8 @@ def perform(
 
     folder.mkdir(parents=True, exist_ok=True)
     run = folder / "run"
-    clock = _Clock(progress, begun=(run / "stage1.pt").is_file())
-    train(shop, run, config, clock, device=device, donor=donor)
+    clock = _Clock(progress, begun=experts is not None or (run / "stage1.pt").is_file())
+    train(shop, run, config, clock, device=device, donor=donor, experts=experts)
     result: dict[str, Any] = {
         "identity": _identity(config, data, split),
         "cell": cell.name,
@@ -104,11 +109,28 @@ def perform(
     except ExportError as error:
         result["failed"] = str(error)
     else:
-        found = evaluate_full(bundle, shop, split=split, bm25=False, resamples=100, progress=progress)
+        _embed(run, bundle, shop, folder / "embedded", config, progress)
+        # Intervals are drawn over cells and seeds, from the sums.
+        found = evaluate_full(
+            bundle,
+            shop,
+            split=split,
+            embeddings=folder / "embedded",
+            bm25=False,
+            bare=False,
+            resamples=1,
+            progress=progress,
+        )
         _write_sums(folder / _SUMS, found)
     temporary = folder / f"{_RESULT}.tmp"
     temporary.write_text(json.dumps(result, indent=2))
     temporary.replace(folder / _RESULT)
+
+
+def _embed(run: Path, path: Path, shop_path: Path, target: Path, config: Config, progress: Progress) -> None:
+    """Embed the catalogue; over frozen experts from the features that training left, pictures and all."""
+    known = np.load(run / "item_features.npy", mmap_mode="r")[0] if config.stage2.expert_rate == 0 else None
+    embed_shop(Shop.open(shop_path), Bundle.load(path), target, known=known, progress=progress)
 
 
 def read(folder: Path) -> Outcome:

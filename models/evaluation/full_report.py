@@ -107,6 +107,7 @@ def evaluate_full(
     embeddings: Path | None = None,
     against: Path | None = None,
     bm25: bool = True,
+    bare: bool = True,
     precision: Precision = "fp32",
     resamples: int = 1000,
     progress: Progress = lambda stage, done, total: None,
@@ -122,6 +123,7 @@ def evaluate_full(
         embeddings: the shop's embeddings folder of this bundle; made for the occasion when not given.
         against: another bundle, for the paired permutation test.
         bm25: whether BM25 answers too.
+        bare: whether the bundle also answers without histories.
         precision: of the query experts.
         resamples: bootstrap replicates and permutations.
         progress: called with the stage, done and total.
@@ -149,7 +151,7 @@ def evaluate_full(
         if not asked.requests:
             raise ValueError(f"{shop_path}: the {split} split has no request to measure on")
         masks = slice_requests(shop, asked.requests, grades, held_out)
-        answers = _answers(searcher, asked, grades, bundle.version)
+        answers = _answers(searcher, asked, grades, bundle.version, bare=bare)
         if against is not None:
             answers.append(_other(Bundle.load(against), shop, asked, grades, Path(temporary), progress))
         if bm25 and "text" in masks:
@@ -195,14 +197,16 @@ def compare(
     return found
 
 
-def _answers(searcher: Searcher, asked: Asked, grades: Grades | None, name: str) -> list[Answers]:
+def _answers(
+    searcher: Searcher, asked: Asked, grades: Grades | None, name: str, *, bare: bool
+) -> list[Answers]:
     everything = np.ones(len(asked.requests), dtype=np.bool_)
     top = searcher.top(searcher.embed(asked.requests), DEPTH)
     answers = [score(name, asked, top, grades, answered=everything)]
-    if any(r.history for r in asked.requests):
-        bare = searcher.top(searcher.embed(asked.requests, history=False), DEPTH)
+    if bare and any(r.history for r in asked.requests):
+        top = searcher.top(searcher.embed(asked.requests, history=False), DEPTH)
         said = np.array([r.kind != "browse" for r in asked.requests], dtype=np.bool_)
-        answers.append(score("without history", asked, bare, grades, answered=said))
+        answers.append(score("without history", asked, top, grades, answered=said))
     return answers
 
 

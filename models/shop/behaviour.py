@@ -26,8 +26,10 @@ SHOWN = 16
 EXAMINE = 0.7
 #: Chance of a click on an examined item: everything matches, half or more does, less, nothing.
 _APPEAL = (0.24, 0.10, 0.07, 0.015)
-#: How much a user's taste multiplies it: exp(TASTE * strength * (affinity - 0.25)).
-TASTE = 2.4
+#: How much a user's taste multiplies it: exp(TASTE * strength * (affinity - 0.25)); and what it adds to the
+#: score that an item is listed by.
+TASTE = 4.5
+_TASTE_LISTED = 1.2
 _POPULAR = 0.15
 _CART, _ORDER = 0.25, 0.4
 #: Shares of impressions without a click that the log keeps: any, and examined ones that the judge grades low.
@@ -209,7 +211,12 @@ class Simulator:
         grades = np.where(browsing[:, None], np.where(fitting, 1, np.float32(0.3)), grades)
         known = np.where(sessions.user >= 0, self.users.strength[user], 0)
         liking = known[:, None] * (affinity(self.users, user[:, None], self.catalogue, items) - 0.25)
-        score = 1.4 * grades + 0.25 * self._fame[items] + 0.6 * liking + 0.6 * rng.gumbel(size=(count, width))
+        score = (
+            1.4 * grades
+            + 0.25 * self._fame[items]
+            + _TASTE_LISTED * liking
+            + 0.6 * rng.gumbel(size=(count, width))
+        )
         score = np.where(usable, score, -np.inf)
         best = np.argsort(-score, axis=1, kind="stable")[:, :SHOWN]
         items = np.where(usable, items, -1)

@@ -1,4 +1,8 @@
-"""The shop's users: what each likes, and whether pictures or words win them."""
+"""The shop's users: what each likes, and whether pictures or words win them.
+
+Taste is made strong enough to be read from the last 20 behaviours: with a weaker one, even a reader that
+knew every attribute could not tell it from them, and history would have nothing to show.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ VISUAL_WEIGHT: tuple[float, float, float] = (0.5, 0.9, 0.1)
 LEANS: tuple[int, int, int] = (0, 1, -1)
 COLD_SHARE = 0.1
 _TASTELESS_SHARE = 0.2
-_BRANDS_LIKED = 7
+_BRANDS_LIKED = 5
 _CATEGORIES_LIKED = 4
 _SECOND_COLOUR = 0.7
 

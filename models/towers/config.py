@@ -56,6 +56,8 @@ class ImageConfig(_Frozen):
     word_weight: float = 1.0
     view_weight: float = 0.0
     proxy_weight: float = 1.0
+    #: Weight of the words of queries that titles hold too, over that of words that only pictures answer.
+    told_weight: float = 0.1
     #: Products with fewer pictures than this take no part in the classification loss.
     proxy_min_pictures: int = 3
     proxy_max_products: int = 20_000
@@ -156,6 +158,8 @@ class StageConfig(_Frozen):
     weight_decay: float = 0.01
     warmup: float = 0.05
     clip: float = 1.0
+    #: Times `LossConfig.uniform_share`. Over frozen experts an item more costs next to nothing.
+    uniform: float = 1.0
     #: Rate of the experts in stage 2 over the stage's own; 0 freezes them.
     expert_rate: float = 0.0
 
@@ -191,7 +195,9 @@ class Config(_Frozen):
     loss: LossConfig = Field(default_factory=LossConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     stage1: StageConfig = Field(default_factory=StageConfig)
-    stage2: StageConfig = Field(default_factory=lambda: StageConfig(steps=400, batch=384, rate=1e-3))
+    stage2: StageConfig = Field(
+        default_factory=lambda: StageConfig(steps=400, batch=384, rate=2e-3, uniform=4.0)
+    )
     switches: Switches = Field(default_factory=Switches)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Config:

@@ -16,7 +16,7 @@ from models.towers.portrait import Portrait
 
 
 class Dssm(nn.Module):
-    """``(experts [B, 3d], context [B, c])`` -> unit ``[B, e]``."""
+    """``(experts [B, 3d], context [B, c], beside [B, e])`` -> unit ``[B, e]``; ``beside`` is added to it."""
 
     def __init__(self, width: int, context: int, hidden: int, dim: int, dropout: float) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class Dssm(nn.Module):
         nn.init.normal_(last.weight, std=0.002)
         nn.init.zeros_(last.bias)
 
-    def forward(self, experts: Tensor, context: Tensor) -> Tensor:
-        mixed: Tensor = self.layers(torch.cat([experts, context], dim=-1))
-        return unit(self.straight(experts) + mixed)
+    def forward(self, experts: Tensor, context: Tensor, beside: Tensor | None = None) -> Tensor:
+        mixed: Tensor = self.straight(experts) + self.layers(torch.cat([experts, context], dim=-1))
+        return unit(mixed if beside is None else mixed + beside)
 
 
 class QueryFusion(nn.Module):
@@ -53,19 +53,24 @@ class QueryFusion(nn.Module):
         self.portrait = Portrait(count, dim)
         self.gate = Gate(count, dim, config.fusion.gate_hidden)
         self.dssm = Dssm(
-            count * dim, count * dim, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout
+            count * dim, 2 * count * dim, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout
         )
+        #: *Inferred*: both reads of the history also go straight into the embedding.
+        self.history = nn.Linear(2 * count * dim, dims.embedding_dim, bias=False)
+        nn.init.zeros_(self.history.weight)
         self.use_history, self.use_gate, self.count = switches.history, switches.gate, count
 
     def forward(
         self, experts: Tensor, portrait: Tensor, behaviour: Tensor, age_days: Tensor
     ) -> tuple[Tensor, Tensor]:
-        taste = self.portrait(experts, portrait, behaviour, age_days) * float(self.use_history)
-        gate: Tensor = self.gate(experts, taste)
+        alike, taste = self.portrait(experts, portrait, behaviour, age_days)
+        history = torch.stack([alike, taste], dim=1) * float(self.use_history)
+        gate: Tensor = self.gate(experts, history[:, 1])
         if not self.use_gate:
             gate = torch.full_like(gate, 1.0 / self.count) + 0.0 * gate
         weights = (gate * self.count).unsqueeze(-1)
-        embedding: Tensor = self.dssm((experts * weights).flatten(1), (taste * weights).flatten(1))
+        context = (history * weights.unsqueeze(1)).flatten(1)
+        embedding: Tensor = self.dssm((experts * weights).flatten(1), context, self.history(context))
         return embedding, gate
 
 

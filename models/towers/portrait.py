@@ -9,10 +9,12 @@ from models.bundle.portrait import BEHAVIOURS
 
 
 class Portrait(nn.Module):
-    """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> ``[B, 3, d]``.
+    """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> two ``[B, 3, d]``.
 
-    For each modality, attention over the behaviours with the query's expert output as key, and one
-    all-zero slot, so that irrelevant history can be ignored (MGDSPR); no history gives exact zeros.
+    The first, for each modality: attention over the behaviours with the query's expert output as key, and
+    one all-zero slot, so that irrelevant history can be ignored (MGDSPR). It reads what is like the query.
+    The second, *inferred*: the user's taste, a mean of all behaviours whatever the query, for a liking of
+    colours or brands is spread over products of every kind. No history gives exact zeros in both.
     Behaviour type and age enter as learned biases of the scores (*inferred*).
     """
 
@@ -24,16 +26,25 @@ class Portrait(nn.Module):
         self.sharpness = nn.Parameter(torch.full((experts,), 4.0))
         self.behaviour_bias = nn.Parameter(torch.zeros(len(BEHAVIOURS) + 1, experts))
         self.age_slope = nn.Parameter(torch.full((experts,), 0.1))
+        #: Score of each behaviour type in the taste's mean, and how fast it forgets.
+        self.taste_bias = nn.Parameter(torch.zeros(len(BEHAVIOURS) + 1, experts))
+        self.taste_slope = nn.Parameter(torch.zeros(experts))
 
-    def forward(self, experts: Tensor, portrait: Tensor, behaviour: Tensor, age_days: Tensor) -> Tensor:
+    def forward(
+        self, experts: Tensor, portrait: Tensor, behaviour: Tensor, age_days: Tensor
+    ) -> tuple[Tensor, Tensor]:
         key = torch.einsum("bmd,mde->bme", experts, self.key) + self.ask
         scores = torch.einsum("bme,bkme->bkm", key, portrait) * self.sharpness
         scores = scores + self.behaviour_bias[behaviour]
-        scores = scores - self.age_slope * torch.log1p(age_days).unsqueeze(-1)
+        age = torch.log1p(age_days).unsqueeze(-1)
+        scores = scores - self.age_slope * age
         empty = (behaviour == 0).unsqueeze(-1)
         scores = scores.masked_fill(empty, -1e9)
         # The all-zero slot: its key and its value are zeros, so its score is 0 and it adds nothing.
         scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)
         weights = torch.softmax(scores, dim=1)[:, :-1]
-        weights = weights * (1.0 - empty.to(weights.dtype))
-        return torch.einsum("bkm,bkmd->bmd", weights, portrait)
+        known = 1.0 - empty.to(weights.dtype)
+        alike = torch.einsum("bkm,bkmd->bmd", weights * known, portrait)
+        worth = self.taste_bias[behaviour] - self.taste_slope * age
+        worth = torch.softmax(worth.masked_fill(empty, -1e9), dim=1) * known
+        return alike, torch.einsum("bkm,bkmd->bmd", worth, portrait)

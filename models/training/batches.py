@@ -85,7 +85,8 @@ class Sampler:
             histories = self._histories(rows, emptied, rng)
             emptied &= histories.behaviour.any(axis=1)
         asked = self._ask(rows, items, emptied, rng)
-        uniform = rng.integers(data.items, size=round(batch * config.loss.uniform_share))
+        stage = config.stage2 if self._browse else config.stage1
+        uniform = rng.integers(data.items, size=round(batch * config.loss.uniform_share * stage.uniform))
         return Step(asked, items, uniform, histories)
 
     def _histories(self, rows: Int64, emptied: Bool, rng: np.random.Generator) -> Histories:

@@ -27,6 +27,8 @@ from models.training.prepared import Prepared
 
 Int64 = npt.NDArray[np.int64]
 
+_CHUNK = 1024
+
 
 class ImageStage(nn.Module):
     """The encoder with what only its training needs: a text tower and product prototypes."""
@@ -107,6 +109,7 @@ def train_image_encoder(
             stage.load(module)
         return _on_cpu(module)
     batches = _Batches(data, labelled.item)
+    weights = torch.from_numpy(batches.weights(labelled.item, image.told_weight)).to(device)
     per_epoch = max(1, len(labelled) // image.batch)
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
@@ -126,7 +129,7 @@ def train_image_encoder(
         texts = unit(module.text(ngrams))
         text_loss = torch.stack([contrast(head, texts, same, scale=image.scale) for head in heads]).mean()
         named = torch.from_numpy(batches.words(items)).to(device).tile(len(heads), 1)
-        word_loss = _word_loss(module.words(features), named)
+        word_loss = _word_loss(module.words(features), named, weights)
         target = torch.from_numpy(np.tile(classes[items], len(heads))).to(device)
         product_loss = _product_loss(module.products(features), target, image.label_smoothing)
         view_loss = contrast(heads[0], heads[1], same, scale=image.scale) if two else text_loss.detach() * 0
@@ -193,6 +196,25 @@ class _Batches:
         result[:, : len(SPECIAL_TOKENS)] = 0.0
         return result
 
+    def weights(self, items: Int64, told: float) -> npt.NDArray[np.float32]:
+        """float32 ``[V]``: what a token weighs, 1 on average of the tokens named.
+
+        A token that the titles of the items hold as well weighs ``told`` times as much as one that no title
+        has: what texts tell, such as a brand, no picture has to, and most of it none can.
+        """
+        named = np.zeros(self._data.tokenizer.get_vocab_size())
+        both = named.copy()
+        for start in range(0, len(items), _CHUNK):
+            part = items[start : start + _CHUNK]
+            words = self.words(part)
+            titles = np.zeros_like(words)
+            titles[np.arange(len(part))[:, None], self._data.texts.batch(part).input_ids] = 1.0
+            named += words.sum(axis=0)
+            both += (words * titles).sum(axis=0)
+        weights = 1.0 - (1.0 - told) * both / np.maximum(named, 1.0)
+        mean = (weights * named).sum() / max(1.0, named.sum())
+        return np.asarray(weights / (mean or 1.0), dtype=np.float32)
+
     def _queries(self, items: Int64, rng: np.random.Generator) -> Int64:
         """For each item the row of a query that led to it, 0 where none did."""
         low, high = self._ends[items], self._ends[items + 1]
@@ -211,9 +233,9 @@ def _epoch_rows(count: int, batch: int, step: int, seed: int) -> Int64:
     return order[place * batch : (place + 1) * batch]
 
 
-def _word_loss(logits: Tensor, named: Tensor) -> Tensor:
+def _word_loss(logits: Tensor, named: Tensor, weights: Tensor) -> Tensor:
     """Each word by itself, so that a category that is told already leaves the rest to be learnt."""
-    total = F.binary_cross_entropy_with_logits(logits, named, reduction="sum")
+    total = F.binary_cross_entropy_with_logits(logits, named, weight=weights, reduction="sum")
     return total / named.sum().clamp(min=1.0)
 
 

@@ -1,4 +1,4 @@
-"""What two runs over one shop have in common and need not make twice: prepared data and picture features."""
+"""What two runs over one shop have in common and need not make twice: data, picture features, experts."""
 
 from __future__ import annotations
 
@@ -17,24 +17,42 @@ _FILES = (
 )
 
 
+_EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy")
+
+
 def alike(one: Config, other: Config) -> bool:
-    """Whether the picture stage and the data before it come out the same for both."""
+    """Whether picture stage and data of one serve the other as well.
+
+    Seeds may differ: the image encoder stands in for a frozen one that is given, and data has no seed.
+    """
 
     def part(config: Config) -> tuple[object, ...]:
         low = config.loss.low_relevance
-        return (config.seed, config.threads, config.text, config.picture, config.image, config.data, low)
+        return (config.threads, config.text, config.picture, config.image, config.data, low)
 
     return part(one) == part(other)
 
 
-def reuse(donor: Path, out: Path) -> None:
+def same_experts(one: Config, other: Config) -> bool:
+    """Whether stage 1 comes out the same: at most parts that stage 2 alone has differ."""
+
+    def part(config: Config) -> object:
+        later = {"history", "gate", "coclick"}
+        return config.model_dump(exclude={"stage2": True, "switches": later, "checkpoint_minutes": True})
+
+    return alike(one, other) and part(one) == part(other)
+
+
+def reuse(donor: Path, out: Path, *, experts: bool = False) -> None:
     """Link the files of a finished run into a new run's folder; those that are there already stay.
 
     Args:
         donor: a run of an `alike` configuration over the same shop, finished.
         out: the new run's folder, claimed.
+        experts: the trained experts as well, where `same_experts` allows it.
     """
-    files = [donor / name for name in _FILES] + [f for f in (donor / "data").rglob("*") if f.is_file()]
+    names = (*_FILES, *(_EXPERTS if experts else ()))
+    files = [donor / name for name in names] + [f for f in (donor / "data").rglob("*") if f.is_file()]
     # Last, because it says that the data is whole.
     files.sort(key=lambda file: file.name == "prepared.json")
     for file in files:

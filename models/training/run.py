@@ -95,6 +95,7 @@ def train(
     resume: bool = True,
     device: str = "cpu",
     donor: Path | None = None,
+    experts: Path | None = None,
 ) -> TrainSummary:
     """Train the towers on a shop.
 
@@ -110,6 +111,7 @@ def train(
         device: ``cpu`` or ``cuda``.
         donor: a finished run over the same shop whose data and picture stage would come out the same (see
             `models.training.reuse.alike`); they are linked instead of made again.
+        experts: likewise, a finished run whose experts would come out the same (`same_experts`).
 
     Raises:
         DataError: the shop cannot be read.
@@ -124,6 +126,8 @@ def train(
         _claim(out, config, fingerprint, resume)
         if donor is not None:
             reuse(donor, out)
+        if experts is not None:
+            reuse(experts, out, experts=True)
     with _threads(config.threads):
         data_folder = out / "data"
         with ranks.leader_first():

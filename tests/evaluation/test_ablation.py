@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.ablation import GROUPS, ablate, cells
-from models.ablation.matrix import CLAIMS, FULL, SWEEPS, Claim, value_of
+from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Claim, value_of
 from models.ablation.outcome import check, gap, summarise, verdict
 from models.ablation.runs import Outcome, folder_of
 from models.ablation.subset import subset
@@ -17,13 +17,13 @@ from models.shop import Judge
 from models.towers import Towers, preset
 from models.towers.experts import Experts
 from models.towers.single import SingleTransformer, parameters
-from models.training.reuse import alike
+from models.training.reuse import alike, same_experts
 
 
 def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid() -> None:
     base = preset("tiny")
     matrix = cells(base)
-    assert {cell.group for cell in matrix} == set(GROUPS)
+    assert {cell.group for cell in matrix} == set(GROUPS) - {PROOF}
     assert len({cell.name for cell in matrix}) == len(matrix)
     folders = {folder_of(Path("out"), cell, 7) for cell in matrix}
     assert len(folders) == len(matrix)
@@ -33,6 +33,9 @@ def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid
         assert cell.part < 1 or other.fingerprint() != base.with_overrides({"seed": 9}).fingerprint()
     assert matrix[0].name == FULL
     assert [c.name for c in cells(base, ["loss"])] == [FULL, "mnsce only", "hnst only"]
+    proof = {c.name for c in cells(base, [PROOF])}
+    assert len(proof) == 6
+    assert {c.cell for c in CLAIMS[:11]} == proof - {FULL}
     with pytest.raises(ValueError, match="nonsense"):
         cells(base, ["nonsense"])
 
@@ -60,7 +63,10 @@ def test_runs_share_what_does_not_differ() -> None:
     for name in ("no picture", "single transformer", "mnsce only", "dimension 16"):
         assert alike(base, by_name[name].config(base, base.seed))
     assert not alike(base, by_name["threshold 0.1"].config(base, base.seed))
-    assert not alike(base, by_name["no picture"].config(base, 8))
+    assert alike(base, by_name["no picture"].config(base, 8))
+    for name, same in (("no history", True), ("no gate", True), ("mnsce only", False), ("no picture", False)):
+        assert same_experts(base, by_name[name].config(base, base.seed)) == same
+        assert not same_experts(base, by_name[name].config(base, 8))
 
 
 def test_the_usual_configuration_keeps_its_fingerprint_whatever_kinds_there_are() -> None:

@@ -88,8 +88,8 @@ def test_a_switched_off_expert_is_zeros(switch: str, place: int) -> None:
 def test_no_history_gives_an_all_zero_portrait() -> None:
     portrait = Portrait(3, D)
     nothing = torch.zeros(2, 4, dtype=torch.int64)
-    out = portrait(torch.randn(2, 3, D), torch.randn(2, 4, 3, D), nothing, torch.rand(2, 4))
-    assert out.abs().max() == 0
+    reads = portrait(torch.randn(2, 3, D), torch.randn(2, 4, 3, D), nothing, torch.rand(2, 4))
+    assert all(read.abs().max() == 0 for read in reads)
 
 
 def test_the_zero_slot_lets_history_be_ignored() -> None:
@@ -97,7 +97,36 @@ def test_the_zero_slot_lets_history_be_ignored() -> None:
     features, behaviour, age = portraits(2, 4)
     with torch.no_grad():
         portrait.behaviour_bias.fill_(-50.0)
-    assert portrait(torch.randn(2, 3, D), features, behaviour, age).abs().max() < 1e-6
+    alike, _ = portrait(torch.randn(2, 3, D), features, behaviour, age)
+    assert alike.abs().max() < 1e-6
+
+
+def test_taste_is_read_from_all_behaviours_whatever_the_query() -> None:
+    portrait = Portrait(3, D)
+    features, behaviour, age = portraits(2, 4)
+    _, taste = portrait(torch.randn(2, 3, D), features, behaviour, age)
+    _, again = portrait(torch.randn(2, 3, D), features, behaviour, age)
+    torch.testing.assert_close(taste, again)
+    known = (behaviour > 0).float()[..., None, None]
+    # At the start a plain mean.
+    torch.testing.assert_close(taste, (features * known).sum(dim=1) / known.sum(dim=1).clamp(min=1))
+
+
+def test_gradient_reaches_what_reads_the_history() -> None:
+    fusion = QueryFusion(CONFIG)
+    experts = unit(torch.randn(4, 3, D))
+    features, behaviour, age = portraits(4, 3)
+    target = unit(torch.randn(4, E))
+    embedding, _ = fusion(experts, features, behaviour, age)
+    (embedding * target).sum().backward()
+    assert fusion.history.weight.grad is not None
+    assert fusion.history.weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        fusion.history.weight.normal_(std=0.1)
+    embedding, _ = fusion(experts, features, behaviour, age)
+    (embedding * target).sum().backward()
+    assert fusion.portrait.taste_bias.grad is not None
+    assert fusion.portrait.taste_bias.grad.abs().sum() > 0
 
 
 def test_portrait_by_hand() -> None:
@@ -106,10 +135,11 @@ def test_portrait_by_hand() -> None:
     features[0, 0, :, 0] = 1.0
     query = torch.zeros(1, 3, 2)
     query[0, :, 0] = 0.5
-    out = portrait(query, features, torch.tensor([[1]]), torch.zeros(1, 1))
+    out, taste = portrait(query, features, torch.tensor([[1]]), torch.zeros(1, 1))
     # One behaviour with score 0.5 * 4, beside the zero slot with score 0.
     weight = torch.sigmoid(torch.tensor(2.0))
     torch.testing.assert_close(out[0, :, 0], weight.expand(3))
+    torch.testing.assert_close(taste, features[:, 0])
 
 
 def test_empty_slots_and_their_number_change_nothing() -> None:
