@@ -154,6 +154,7 @@ class Claim:
 
 CLAIMS: tuple[Claim, ...] = (
     Claim("all parts over text only, by 18.9% or more", "text only", "all", "Rele@100_p", True, 0.189),
+    Claim("the same, of typed queries alone", "text only", "text", "Rele@100_p", True, 0.189),
     Claim("by 40% or more on what only pictures show", "text only", "picture only", "Rele@100_p", True, 0.4),
     Claim("LMoE over one transformer of equal size", "single transformer", "all", "Recall@500"),
     Claim("LMoE over one transformer, relevance", "single transformer", "all", "Rele@100_p"),
