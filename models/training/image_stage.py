@@ -108,7 +108,7 @@ def train_image_encoder(
         if stage.finished:
             stage.load(module)
         return _on_cpu(module)
-    batches = _Batches(data, labelled.item)
+    batches = Batches(data, labelled.item)
     weights = torch.from_numpy(batches.weights(labelled.item, image.told_weight)).to(device)
     per_epoch = max(1, len(labelled) // image.batch)
 
@@ -153,7 +153,7 @@ def _on_cpu(module: ImageStage) -> ImageEncoder:
     return encoder
 
 
-class _Batches:
+class Batches:
     """Texts for items: their titles, and the queries that led to a click on them."""
 
     def __init__(self, data: Prepared, shown: Int64) -> None:

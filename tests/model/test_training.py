@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from models.bundle import Bundle
 from models.bundle.portrait import BEHAVIOURS
 from models.data.shop import Shop
+from models.embed import embed_shop
 from models.towers import Config, Towers
 from models.training import TrainError, load_finished, train
 from models.training.augment import as_float, augment
 from models.training.batches import Sampler
 from models.training.features import PictureFeatures
+from models.training.image_stage import Batches
 from models.training.loop import Schedule
 from models.training.prepared import Prepared
 
@@ -140,6 +143,37 @@ def test_stage1_has_no_browsing(data: Prepared, pictures: PictureFeatures) -> No
     assert (step.asked.has_text | (step.asked.has_picture > 0)).all()
     assert len(step.items) == 64
     assert len(step.uniform) == 32
+
+
+def test_stage2_draws_as_many_uniform_items_as_told(
+    run: Path, data: Prepared, pictures: PictureFeatures
+) -> None:
+    config = data.config.with_overrides({"stage2.uniform": 3.0})
+    more = Prepared(run / "data", config)
+    step = Sampler(more, pictures, browse=True).draw(64, np.random.default_rng(0))
+    assert len(step.uniform) == 96
+
+
+def test_words_that_titles_hold_weigh_less_in_the_picture_stage(data: Prepared) -> None:
+    shown = np.flatnonzero(data.item_picture >= 0)
+    batches = Batches(data, shown)
+    told, even = batches.weights(shown, 0.1), batches.weights(shown, 1.0)
+    named = batches.words(shown).sum(axis=0)
+    assert even[named > 0] == pytest.approx(1.0)
+    assert (told * named).sum() == pytest.approx(named.sum(), rel=1e-4)
+    assert told[named > 0].max() > 1.0 > told[named > 0].min()
+
+
+def test_what_training_left_embeds_as_the_graphs_do(
+    shop: Shop, run: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    bundle = Bundle.load(bundle_path)
+    known = np.load(run / "item_features.npy", mmap_mode="r")[0]
+    embed_shop(shop, bundle, tmp_path / "graphs")
+    embed_shop(shop, bundle, tmp_path / "known", known=known)
+    for name in ("features.npy", "embeddings.npy"):
+        one, other = (np.load(tmp_path / way / name).astype(np.float32) for way in ("graphs", "known"))
+        np.testing.assert_allclose(one, other, atol=2e-3)
 
 
 def test_schedule_warms_up_and_cools_down() -> None:
