@@ -53,6 +53,18 @@ def read_requests(
         if key not in seen:
             seen.add(key)
             wanted.append(event)
+    return with_histories(shop, wanted, depth=depth, same_item_days=same_item_days)
+
+
+def with_histories(shop: Shop, wanted: list[Event], *, depth: int, same_item_days: float) -> list[Request]:
+    """Requests from held-out events, in their order; browses without a history are left out.
+
+    Args:
+        shop: the shop, whose events are read once more.
+        wanted: the events.
+        depth: see `read_requests`.
+        same_item_days: see `read_requests`.
+    """
     behaviours = _behaviours(shop, {event.user for event in wanted if event.user is not None})
     requests = []
     for event in wanted:

@@ -19,6 +19,9 @@ from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
 _LATER = (
     "bf16",
     "experts.kind",
+    "stage1.ema",
+    "stage2.ema",
+    "validation",
 )
 
 PresetName = Literal["tiny", "demo", "paper"]
@@ -162,6 +165,21 @@ class StageConfig(_Frozen):
     uniform: float = 1.0
     #: Rate of the experts in stage 2 over the stage's own; 0 freezes them.
     expert_rate: float = 0.0
+    #: Decay of the moving average of the weights, which then is what is kept, such as 0.999; 0 for none.
+    ema: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class ValidationConfig(_Frozen):
+    """Recall@K on val searches during stage 2; the best weights are kept. Off at ``every`` = 0."""
+
+    #: Steps between two looks.
+    every: int = Field(default=0, ge=0)
+    #: Looks without a better one after which the stage ends; 0 goes on to the end and keeps the best.
+    patience: int = Field(default=5, ge=0)
+    #: K.
+    at: int = Field(default=100, ge=1)
+    #: Searches at most.
+    requests: int = Field(default=1000, ge=1)
 
 
 class Switches(_Frozen):
@@ -198,6 +216,7 @@ class Config(_Frozen):
     stage2: StageConfig = Field(
         default_factory=lambda: StageConfig(steps=400, batch=384, rate=2e-3, uniform=4.0)
     )
+    validation: ValidationConfig = Field(default_factory=ValidationConfig)
     switches: Switches = Field(default_factory=Switches)
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Config:

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from models.training import ranks
+from models.training.averaging import Average
+from models.training.early_stop import Watch
 from models.training.precision import mixed
 
 Progress = Callable[[str, int, int | None], None]
@@ -38,6 +40,8 @@ class Schedule:
     weight_decay: float
     warmup: float = 0.05
     clip: float = 1.0
+    #: Decay of the moving average of the weights; 0 for none.
+    ema: float = 0.0
 
     def factor(self, step: int) -> float:
         """Share of the full rate at a step: linear warm-up, then a cosine down to 0."""
@@ -85,6 +89,7 @@ class Stage:
         schedule: Schedule,
         losses: Callable[[int, np.random.Generator, torch.Generator], Losses],
         progress: Progress,
+        watch: Watch | None = None,
     ) -> None:
         """Train a module, from the last checkpoint where there is one.
 
@@ -94,23 +99,38 @@ class Stage:
             schedule: steps and rates.
             losses: called with the step's number and generators; gives its losses.
             progress: called with the stage's name, the steps done and the steps in all.
+            watch: keeps the best weights and may end the stage early.
         """
         optimiser = torch.optim.AdamW(
             [{"params": list(g.parameters), "factor": g.rate} for g in groups],
             lr=schedule.rate,
             weight_decay=schedule.weight_decay,
         )
+        average = Average(module, schedule.ema)
         first = 0
         if self.checkpoint.is_file():
             saved = self._load()
             module.load_state_dict(saved["module"])
             optimiser.load_state_dict(saved["optimiser"])
             first = int(saved["step"])
+            average.resume(saved.get("average"))
+            if watch:
+                watch.resume(saved.get("watch"))
+
+        def state() -> dict[str, Any]:
+            return {
+                "optimiser": optimiser.state_dict(),
+                "average": average.state(),
+                "watch": watch.state() if watch else None,
+            }
+
         curve = _Curve(self.folder / f"{self.name}.csv", first) if ranks.leads() else None
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         step_losses = ranks.together(module, trained, losses)
         saved_at = time.monotonic()
         for step in range(first, schedule.steps):
+            if watch and watch.over:
+                break
             module.train()
             rng, generator = self._generators(step)
             for group in optimiser.param_groups:
@@ -122,13 +142,20 @@ class Stage:
             for group in optimiser.param_groups:
                 nn.utils.clip_grad_norm_(group["params"], schedule.clip)
             optimiser.step()
+            average.update()
             if curve and (step % _CURVE_EVERY == 0 or step + 1 == schedule.steps):
                 curve.write(step, {name: float(value.detach()) for name, value in values.items()})
+            if watch and watch.due(step + 1, schedule.steps):
+                with average.lent():
+                    watch.look(step + 1, module)
             progress(self.name, step + 1, schedule.steps)
             if time.monotonic() - saved_at >= self.minutes * 60:
-                self._save(module, optimiser, step + 1, finished=False)
+                self._save(module, step + 1, state())
                 saved_at = time.monotonic()
-        self._save(module, optimiser, schedule.steps, finished=True)
+        average.settle()
+        if watch:
+            watch.settle(module)
+        self._save(module, schedule.steps, None)
         module.eval()
 
     def _generators(self, step: int) -> tuple[np.random.Generator, torch.Generator]:
@@ -138,15 +165,14 @@ class Stage:
         torch.manual_seed(ranks.spread_seed(int(rng.integers(2**62))))
         return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
-    def _save(
-        self, module: nn.Module, optimiser: torch.optim.Optimizer, step: int, *, finished: bool
-    ) -> None:
+    def _save(self, module: nn.Module, step: int, state: dict[str, Any] | None) -> None:
+        """``state`` is what going on needs beside the weights; None at the end."""
         if not ranks.leads():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.checkpoint.with_suffix(".tmp")
-        content = {"module": module.state_dict(), "step": step, "finished": finished}
-        torch.save({**content, "optimiser": None if finished else optimiser.state_dict()}, temporary)
+        content = {"module": module.state_dict(), "step": step, "finished": state is None}
+        torch.save({**content, **(state or {"optimiser": None})}, temporary)
         temporary.replace(self.checkpoint)
 
     def _load(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A shop becomes compact arrays in the run folder: columns of events, histories by user, ids of texts.
 
-Memory is bounded by the distinct ids, queries and pictures plus some 40 bytes an event, never by texts or
-pixels; everything is memory-mapped afterwards.
+Memory is bounded by the distinct ids, queries and pictures plus index columns of under 100 bytes an event,
+never by texts or pixels; everything is memory-mapped afterwards.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def train(
                 towers.item_experts, data, pictures, out / "item_features.npy", progress
             )
             coclicks = _coclicks(shop, config, out / "coclicks.npz")
-        train_fusion(towers, data, pictures, features, coclicks, out, progress, device)
+        train_fusion(towers, shop, data, pictures, features, coclicks, out, progress, device)
     summary = TrainSummary(
         data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
     )

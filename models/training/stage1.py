@@ -77,5 +77,5 @@ def train_experts(
         return {"loss": total, "vbert": each[0], "light_bert": each[1], "ftatt": each[2]}
 
     knobs = config.stage1
-    schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip)
+    schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
     stage.run(towers, [Group(towers.expert_parameters())], schedule, losses, progress)

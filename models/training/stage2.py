@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,15 +12,18 @@ import torch
 from torch import Tensor
 
 from models.coclick import CoClicks
+from models.data.shop import Shop
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Sampler, Step, encode_queries, run_experts
+from models.training.early_stop import Watch
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
 from models.training.loop import Group, Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
 from models.training.precision import cosines, full
 from models.training.prepared import Histories, Prepared
+from models.training.validation import Validation
 
 Int64 = npt.NDArray[np.int64]
 Float16 = npt.NDArray[np.float16]
@@ -28,6 +32,7 @@ _CHUNK = 4096
 
 def train_fusion(
     towers: Towers,
+    shop: Shop,
     data: Prepared,
     pictures: PictureFeatures,
     features: Float16,
@@ -36,7 +41,10 @@ def train_fusion(
     progress: Progress,
     device: str,
 ) -> None:
-    """Train the fusion, or load what was trained before; see `_Fusion` for the arrays."""
+    """Train the fusion, or load what was trained before; see `_Fusion` for the arrays.
+
+    The shop is read where val searches are looked at during training.
+    """
     config = data.config
     stage = Stage("stage2", folder, config.seed, config.checkpoint_minutes, device, bf16=config.bf16)
     if stage.finished:
@@ -48,8 +56,12 @@ def train_fusion(
     groups = [Group(towers.fusion_parameters())]
     if knobs.expert_rate > 0:
         groups.append(Group(towers.expert_parameters(), knobs.expert_rate))
-    schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip)
-    stage.run(towers, groups, schedule, fusion.losses, progress)
+    schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
+    watch = None
+    if config.validation.every:
+        found = Validation(shop, data)
+        watch = Watch(config.validation, lambda: fusion.recall(found), stage.name, folder)
+    stage.run(towers, groups, schedule, fusion.losses, progress, watch)
 
 
 class _Fusion:
@@ -169,11 +181,7 @@ class _Fusion:
             with torch.no_grad():
                 starts = range(0, self.hard.most_queries, _CHUNK)
                 queries = [self._plain_queries(self.data.queries[s : s + _CHUNK]) for s in starts]
-                for start in range(0, self.data.items, _CHUNK):
-                    part = slice(start, start + _CHUNK)
-                    pair = (self.features[0, part], self.coclick[part])
-                    tensors = (torch.from_numpy(a.astype(np.float32)).to(self.device) for a in pair)
-                    items.append(self.towers.item_fusion(*tensors).cpu().numpy())
+                items = [part.cpu().numpy() for part in self._catalogue()]
         none = np.zeros((0, self.config.dimensions.embedding_dim), dtype=np.float32)
         self.hard.mine(
             path, np.concatenate([*queries, none])[: self.hard.most_queries], np.concatenate([*items, none])
@@ -183,6 +191,30 @@ class _Fusion:
         if self.frozen:
             self.towers.query_experts.eval()
             self.towers.item_experts.eval()
+
+    def _catalogue(self) -> Iterator[Tensor]:
+        """Embeddings of all items, in parts of ``[n, e]``."""
+        for start in range(0, self.data.items, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            pair = (self.features[0, part], self.coclick[part])
+            yield self.towers.item_fusion(
+                *(torch.from_numpy(a.astype(np.float32)).to(self.device) for a in pair)
+            )
+
+    def recall(self, found: Validation) -> float:
+        """Recall@K of the weights of the moment on val searches; item features are those of stage 1."""
+        self.towers.eval()
+        text = self.data.text.queries(found.texts)
+        count = len(found.texts)
+        if not count:
+            return 0.0
+        picture = np.zeros((count, self.config.picture.feature_dim), dtype=np.float32)
+        with torch.no_grad(), full(self.device):
+            experts = run_experts(
+                self.towers.query_experts, text, picture, np.zeros(count, dtype=np.float32), self.device
+            )
+            queries, _ = self.towers.query_fusion(experts, *self._portraits(found.histories))
+            return found.recall(queries, torch.cat(list(self._catalogue())), self.config.validation.at)
 
     def _plain_queries(self, texts: list[str]) -> npt.NDArray[np.float32]:
         text = self.data.text.queries(texts)

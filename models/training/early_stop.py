@@ -1,0 +1,73 @@
+"""Early stop on Recall@K of the val split: the best weights are kept, and a stage ends when none come."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models.towers.config import ValidationConfig
+from models.training import ranks
+
+
+class Watch:
+    """Looks at a stage every so many steps; ``<stage>-val.csv`` has what it saw.
+
+    Args:
+        knobs: how often, and how long to wait.
+        recall: measures the weights of the moment.
+        name: the stage's.
+        folder: the run's.
+    """
+
+    def __init__(self, knobs: ValidationConfig, recall: Callable[[], float], name: str, folder: Path) -> None:
+        self._knobs, self._recall = knobs, recall
+        self._path = folder / f"{name}-val.csv"
+        #: (step, Recall@K) of every look, of which the state of a checkpoint is made.
+        self._seen: list[tuple[int, float]] = []
+        self._best: dict[str, Any] = {}
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether to look after so many steps of all."""
+        return step % self._knobs.every == 0 or step == steps
+
+    def look(self, step: int, module: nn.Module) -> None:
+        """Measure; keep the weights where they are the best so far."""
+        # Rank 0 measures for all, so that all stop at one step.
+        value = ranks.agreed(self._recall() if ranks.leads() else 0.0)
+        if value > max((seen for _, seen in self._seen), default=-1.0):
+            self._best = {name: weight.clone() for name, weight in module.state_dict().items()}
+        self._seen.append((step, value))
+        self._write()
+
+    @property
+    def over(self) -> bool:
+        """Whether the last ``patience`` looks brought nothing better."""
+        values = [seen for _, seen in self._seen]
+        since = len(values) - 1 - values.index(max(values)) if values else 0
+        return self._knobs.patience > 0 and since >= self._knobs.patience
+
+    def settle(self, module: nn.Module) -> None:
+        """Give the module the best weights seen."""
+        if self._best:
+            module.load_state_dict(self._best)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"seen": self._seen, "best": self._best}
+
+    def resume(self, state: dict[str, Any] | None) -> None:
+        """Go on from a checkpoint's `state`."""
+        if state is not None:
+            self._seen, self._best = [(int(step), float(seen)) for step, seen in state["seen"]], state["best"]
+        self._write()
+
+    def _write(self) -> None:
+        if ranks.leads():
+            with self._path.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["step", f"recall@{self._knobs.at}"])
+                writer.writerows((step, f"{value:.6g}") for step, value in self._seen)
