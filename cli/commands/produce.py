@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -225,7 +225,7 @@ def _counted(rows: Iterator[T], report: Report) -> Iterator[T]:
     report("log", done, done)
 
 
-def _fill(job: Job, redis: str, ttl_days: float, batch: int, report: Report) -> Filled:
+def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Report) -> Filled:
     from service.produce.fill import fill
     from service.produce.store import Store, connect, explained
 

@@ -10,10 +10,10 @@ import numpy as np
 from service.cache.codec import FeatureCodec
 from service.cache.keys import item_key
 from service.produce.features import FeatureTable, finite_rows
-from service.produce.fill import Entries
+from service.produce.fill import Entries, OneStep
 
 
-class ItemJob:
+class ItemJob(OneStep):
     """`Job` that writes the features of every item of a table."""
 
     name = "items"
@@ -39,7 +39,7 @@ class ItemJob:
         return digest.hexdigest()
 
     def encode(self, start: int, end: int) -> Entries:
-        """See `Job.encode`; an item whose features are not finite has no value."""
+        """See `OneStep.encode`; an item whose features are not finite has no value."""
         features = np.asarray(self._table.features[start:end])
         fine = finite_rows(features)
         ids = self._table.ids[start:end]

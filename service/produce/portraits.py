@@ -12,14 +12,14 @@ from models.bundle.manifest import Dimensions
 from service.cache.codec import F16, PortraitCodec, encoded_id
 from service.cache.keys import user_key
 from service.produce.features import FeatureTable, finite_rows
-from service.produce.fill import Entries
+from service.produce.fill import Entries, OneStep
 from service.produce.histories import Histories
 from service.produce.merge import merged
 
 _CHUNK = 16_384
 
 
-class PortraitJob:
+class PortraitJob(OneStep):
     """`Job` that writes a portrait for every user of a log. Items without features stand in it by id alone.
 
     What a follower or an earlier run stored is merged with, not replaced: it may know of later behaviours
@@ -66,7 +66,7 @@ class PortraitJob:
         return digest.hexdigest()
 
     def encode(self, start: int, end: int) -> Entries:
-        """See `Job.encode`."""
+        """See `OneStep.encode`."""
         log = self._histories
         bounds = log.offsets[start : end + 1].tolist()
         low, high = bounds[0], bounds[-1]

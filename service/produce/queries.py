@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from models.bundle.graphs import open_graph
 from models.bundle.loader import Bundle
@@ -18,6 +18,8 @@ from service.cache.codec import FeatureCodec
 from service.cache.keys import query_key
 from service.produce.features import finite_rows
 from service.produce.fill import Entries
+
+F32 = npt.NDArray[np.float32]
 
 #: Longer ones never reach the encoder: the API refuses them.
 MAX_QUERY_CHARACTERS = 512
@@ -72,9 +74,7 @@ class QueryJob:
     ) -> None:
         self.bundle_version = bundle.version
         self.precision = precision
-        # One more than there are runs, so that text is prepared and results are packed meanwhile.
-        self.workers = threads + 1
-        self._runs = threading.Semaphore(threads)
+        self.workers = threads
         self._queries = by_length(queries)
         self._text = bundle.text
         dimensions = bundle.manifest.dimensions
@@ -92,38 +92,31 @@ class QueryJob:
         """See `Job.source`."""
         return _digest([self.precision, *self._queries])
 
-    def encode(self, start: int, end: int) -> Entries:
-        """See `Job.encode`; a query whose experts are not finite has no value."""
-        queries = self._queries[start:end]
-        text = self.text(start, end)
-        with self._runs:
-            experts = self.run(text)
-        with np.errstate(over="ignore"):
-            rounded = experts.astype(np.float16)
-        fine = finite_rows(rounded)
-        keys = [
-            query_key(self.bundle_version, query)
-            for query, ok in zip(queries, fine.tolist(), strict=True)
-            if ok
-        ]
-        values = [self._codec.encode(value) for value, ok in zip(rounded, fine.tolist(), strict=True) if ok]
-        return Entries(keys, values, len(queries) - len(keys))
-
-    def text(self, start: int, end: int) -> TextBatch:
-        """Ids of the queries from ``start`` up to ``end``."""
+    def prepare(self, start: int, end: int) -> TextBatch:
+        """See `Job.prepare`; ids of the queries."""
         return self._text.queries(self._queries[start:end])
 
-    def run(self, text: TextBatch) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """Experts float32 ``[B, 3, d]`` of queries without pictures."""
-        rows = len(text.input_ids)
+    def run(self, prepared: TextBatch) -> F32:
+        """See `Job.run`; experts float32 ``[B, 3, d]`` of queries without pictures."""
+        rows = len(prepared.input_ids)
         return self._graph.run(
             {
-                "input_ids": text.input_ids,
-                "ngram_ids": text.ngram_ids,
+                "input_ids": prepared.input_ids,
+                "ngram_ids": prepared.ngram_ids,
                 "picture": np.zeros((rows, self._picture_dim), dtype=np.float32),
                 "has_picture": np.zeros(rows, dtype=np.float32),
             }
         )["experts"]
+
+    def entries(self, start: int, end: int, ran: F32) -> Entries:
+        """See `Job.entries`; a query whose experts are not finite has no value."""
+        queries = self._queries[start:end]
+        with np.errstate(over="ignore"):
+            rounded = ran.astype(np.float16)
+        fine = finite_rows(rounded).tolist()
+        keys = [query_key(self.bundle_version, query) for query, ok in zip(queries, fine, strict=True) if ok]
+        values = [self._codec.encode(value) for value, ok in zip(rounded, fine, strict=True) if ok]
+        return Entries(keys, values, len(queries) - len(keys))
 
     def reconcile(self, stored: bytes, value: bytes) -> bytes:
         """The new value: experts depend on the query and the bundle alone."""

@@ -103,13 +103,13 @@ class Store:
 
     def _write(self, keys: Sequence[str], values: Sequence[bytes], mark: Mark | None) -> tuple[Any, ...]:
         """Script, number of keys, keys and arguments, as ``eval`` takes them."""
-        low, high = int(1000 * self.ttl_s * (1 - JITTER)), int(1000 * self.ttl_s * (1 + JITTER))
+        low, span = 1000 * self.ttl_s * (1 - JITTER), 2000 * self.ttl_s * JITTER
         command: list[str | int | bytes] = [_WRITE, len(keys) + (mark is not None), *keys]
         if mark is not None:
             command.append(mark.key)
         command.append(len(keys))
         for value in values:
-            command += (value, random.randint(low, high))
+            command += (value, int(low + span * random.random()))
         if mark is not None and mark.fields is not None:
             command.append(mark.void_at_ms)
             for field in mark.fields.items():

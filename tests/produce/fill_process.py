@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from models.bundle import Bundle
-from service.produce.fill import Entries, fill
+from models.bundle import Bundle, TextBatch
+from service.produce.fill import fill
 from service.produce.queries import QueryJob
 from service.produce.store import Store, connect
 
@@ -18,10 +18,10 @@ class Noted(QueryJob):
 
     notes: int
 
-    def encode(self, start: int, end: int) -> Entries:
+    def prepare(self, start: int, end: int) -> TextBatch:
         os.write(self.notes, f"{start} {end}\n".encode())
         time.sleep(0.01)
-        return super().encode(start, end)
+        return super().prepare(start, end)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from service.cache.keys import item_key, query_key
 from service.encode.encoder import OnnxQueryEncoder
 from service.produce.errors import FeaturesRefused, ProduceError
 from service.produce.features import open_features, read_embeddings
-from service.produce.fill import Entries, fill
+from service.produce.fill import Entries, OneStep, fill
 from service.produce.items import ItemJob
 from service.produce.journal import Journal
 from service.produce.queries import QueryJob
@@ -35,7 +35,7 @@ from tests.support.serving import wait_for
 QUERIES = [f"{item['title']} {n}" for n in range(5) for item in shop.items()]
 
 
-class Plain:
+class Plain(OneStep):
     """A job of numbers that breaks off where it is told to."""
 
     name = "plain"
@@ -83,8 +83,8 @@ async def test_queries_get_what_the_service_would_have_encoded(made: Made, clien
 def test_what_is_not_finite_is_not_cached(made: Made, client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     real = QueryJob.run
 
-    def sick(self: QueryJob, text: TextBatch) -> np.ndarray:
-        experts = real(self, text)
+    def sick(self: QueryJob, prepared: TextBatch) -> np.ndarray:
+        experts = real(self, prepared)
         experts[::10] = np.nan
         experts[5::10] = 1e6  # finite, and more than fp16 can say
         return experts
@@ -97,7 +97,7 @@ def test_what_is_not_finite_is_not_cached(made: Made, client: Redis, monkeypatch
 
 def test_progress_goes_up_to_the_end(client: Redis) -> None:
     seen: list[tuple[int, int | None]] = []
-    fill(Plain(1000), Store(client, 100), batch=100, progress=lambda *at: seen.append(at))
+    fill(Plain(1000), Store(client, 100), batch=120, progress=lambda *at: seen.append(at))
     assert seen[0] == (0, 1000)
     assert seen[-1] == (1000, 1000)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
@@ -105,10 +105,10 @@ def test_progress_goes_up_to_the_end(client: Redis) -> None:
 
 def test_a_job_goes_on_where_it_broke_off(client: Redis) -> None:
     with pytest.raises(RuntimeError, match="broken off"):
-        fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
+        fill(Plain(1000, break_at=600), Store(client, 100), batch=120)
     there = {int(key[2:]) for key in client.keys("n:*")}
     assert there == set(range(600))
-    filled = fill(Plain(1000), Store(client, 100), batch=100)
+    filled = fill(Plain(1000), Store(client, 100), batch=120)
     assert (filled.resumed_from, filled.rows, filled.written) == (600, 400, 400)
     assert client.dbsize() == 1000
     assert fill(Plain(1000), Store(client, 100)).rows == 1000, "a finished job is done again when asked for"
@@ -116,10 +116,10 @@ def test_a_job_goes_on_where_it_broke_off(client: Redis) -> None:
 
 def test_another_source_starts_from_the_beginning(client: Redis) -> None:
     with pytest.raises(RuntimeError):
-        fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
+        fill(Plain(1000, break_at=600), Store(client, 100), batch=120)
     changed = Plain(1000)
     changed.source = "other numbers"
-    assert fill(changed, Store(client, 100), batch=100).resumed_from == 0
+    assert fill(changed, Store(client, 100), batch=120).resumed_from == 0
 
 
 def test_a_mark_is_void_before_the_values_expire(client: Redis) -> None:
@@ -127,14 +127,14 @@ def test_a_mark_is_void_before_the_values_expire(client: Redis) -> None:
     Store(client, 100).put([], [], early.mark(600))
     assert Journal("v", "plain", "numbers", 1000, 100.0).resume(client) == 0, "written in 1970"
     with pytest.raises(RuntimeError):
-        fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
+        fill(Plain(1000, break_at=600), Store(client, 100), batch=120)
     left = client.pttl("mrse:v:produce:plain") / 1000
     assert 0 < left <= 90
 
 
 def test_redis_that_lost_its_values_has_lost_the_mark(client: Redis) -> None:
     with pytest.raises(RuntimeError):
-        fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
+        fill(Plain(1000, break_at=600), Store(client, 100), batch=120)
     client.flushdb()
     assert fill(Plain(1000), Store(client, 100)).resumed_from == 0
     assert client.dbsize() == 1000
@@ -149,17 +149,17 @@ def test_redis_that_dies_midway_is_an_error_that_hides_the_password(redis: Redis
             redis.kill()
 
     with pytest.raises(ProduceError, match="start the command again") as caught, explained(url):
-        fill(Plain(1000), Store(impatient, 100), batch=100, progress=kill)
+        fill(Plain(1000), Store(impatient, 100), batch=120, progress=kill)
     assert "hush" not in str(caught.value)
     assert isinstance(caught.value.__cause__, RedisError)
 
 
 def test_redis_that_is_full_gets_no_mark_for_what_it_did_not_take(client: Redis) -> None:
     with pytest.raises(RuntimeError):
-        fill(Plain(1000, break_at=600), Store(client, 100), batch=100)
+        fill(Plain(1000, break_at=600), Store(client, 100), batch=120)
     client.config_set("maxmemory", 1)
     with pytest.raises(RedisError, match="OOM"):
-        fill(Plain(1000), Store(client, 100), batch=100)
+        fill(Plain(1000), Store(client, 100), batch=120)
     client.config_set("maxmemory", 0)
     assert fill(Plain(1000), Store(client, 100)).resumed_from == 600
     assert client.dbsize() == 1000
