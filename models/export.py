@@ -24,7 +24,7 @@ from models.bundle.manifest import (
     file_entry,
 )
 from models.export_graphs import INT8_CHOICES, Arrays, first_that, quantise, run_module, write_graph
-from models.towers import Config, ImageEncoder, Towers
+from models.towers import Config, Towers
 from models.training.run import Samples, load_finished
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
@@ -62,7 +62,7 @@ def export(run: Path, bundles: Path, name: str = "demo") -> Path:
 
 def write_bundle(
     towers: Towers,
-    image_encoder: ImageEncoder,
+    image_encoder: nn.Module,
     tokenizer: Tokenizer,
     config: Config,
     samples: Samples,
@@ -119,7 +119,7 @@ class _Writer:
         self,
         work: Path,
         towers: Towers,
-        image_encoder: ImageEncoder,
+        image_encoder: nn.Module,
         samples: Samples,
     ) -> None:
         self.work, self.towers, self.image_encoder = work, towers, image_encoder

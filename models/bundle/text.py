@@ -63,14 +63,33 @@ def _fnv1a(data: bytes) -> int:
     return value
 
 
+def special_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The ids that `SPECIAL_TOKENS` have in a tokenizer: 0 to 3 in our own, others in a given one.
+
+    Raises:
+        ValueError: it has no such token, or another one than padding has id 0.
+    """
+    ids = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
+    for token, number in zip(SPECIAL_TOKENS, ids, strict=True):
+        if number is None or (number == PAD) != (token == SPECIAL_TOKENS[PAD]):
+            raise ValueError(f"the tokenizer has {number} as the id of {token}; [PAD] must be 0")
+    return tuple(ids)
+
+
 class TextFeatures:
-    """Turns queries and item texts into ids. Thread-safe; holds a tokenizer and an LRU of words."""
+    """Turns queries and item texts into ids. Thread-safe; holds a tokenizer and an LRU of words.
+
+    A tokenizer that frames texts itself, as those that come with a BERT do, has queries closed by ``[SEP]``
+    too, and what is cut off keeps its last ``[SEP]``: it is what the BERT has seen.
+    """
 
     def __init__(self, tokenizer: Tokenizer, spec: TextSpec, cached_words: int = 100_000) -> None:
         self.spec = spec
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        _, _, self._cls, self._sep = special_ids(tokenizer)
+        self._framed = tokenizer.num_special_tokens_to_add(is_pair=False) > 0
         self._word_ngrams = lru_cache(maxsize=cached_words)(self._hash_word)
 
     def queries(self, queries: Sequence[str]) -> TextBatch:
@@ -78,7 +97,10 @@ class TextFeatures:
         normal = [normalise(query) for query in queries]
         limit = self.spec.max_query_tokens
         encoded = self._tokenizer.encode_batch_fast(normal, add_special_tokens=False)
-        ids = [[CLS, *e.ids[: limit - 1]] for e in encoded]
+        if self._framed:
+            ids = [[self._cls, *e.ids[: limit - 2], self._sep] for e in encoded]
+        else:
+            ids = [[self._cls, *e.ids[: limit - 1]] for e in encoded]
         return self._batch(ids, [words(text)[: self.spec.max_query_words] for text in normal])
 
     def items(self, items: Sequence[ItemText]) -> TextBatch:
@@ -89,14 +111,20 @@ class TextFeatures:
         ids: list[list[int]] = []
         item_words: list[list[str]] = []
         for row in range(len(items)):
-            tokens, row_words = [CLS], []
+            tokens, row_words = [self._cls], []
             for part in range(row * 3, row * 3 + 3):
                 if parts[part]:
-                    tokens += [*encoded[part].ids, SEP]
+                    tokens += [*encoded[part].ids, self._sep]
                     row_words += words(parts[part])
+            if self._framed and len(tokens) > limit:
+                tokens[limit - 1] = self._sep
             ids.append(tokens[:limit])
             item_words.append(row_words[: self.spec.max_item_words])
         return self._batch(ids, item_words)
+
+    def ngrams(self, text_words: Sequence[str]) -> list[tuple[int, ...]]:
+        """The n-gram ids of words of a normalised text."""
+        return [self._word_ngrams(word) for word in text_words]
 
     def _batch(self, ids: list[list[int]], text_words: list[list[str]]) -> TextBatch:
         rows = len(ids)

@@ -30,15 +30,23 @@ class Bm25:
         stems: list[str] = self._stemmer.stemWords(words(normalise(text)))
         return stems
 
+    def scores(self, queries: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Scores of all items for each query, ``[q, N]``; 0 where an item has no word of it."""
+        return np.stack([self._scores(query) for query in queries])
+
+    def _scores(self, query: str) -> npt.NDArray[np.float32]:
+        known = [self._stems[s] for s in self._split(query) if s in self._stems]
+        if not known:
+            return np.zeros(self.items, dtype=np.float32)
+        scores: npt.NDArray[np.float32] = self._index.get_scores_from_ids(known)
+        return scores
+
     def top(self, queries: Sequence[str], k: int) -> npt.NDArray[np.int64]:
         """Item rows of the best k for each query, ``[q, k]``; -1 where no item has a word of it."""
         k = min(k, self.items)
         result = np.full((len(queries), k), -1, dtype=np.int64)
         for place, query in enumerate(queries):
-            known = [self._stems[s] for s in self._split(query) if s in self._stems]
-            if not known:
-                continue
-            scores: npt.NDArray[np.float32] = self._index.get_scores_from_ids(known)
+            scores = self._scores(query)
             # Stable, so that ties fall in catalogue order on every machine.
             best = np.argsort(-scores, kind="stable")[:k]
             result[place] = np.where(scores[best] > 0, best, -1)

@@ -18,7 +18,17 @@ from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
 #: fingerprint, so that runs begun before them go on.
 _LATER = (
     "bf16",
+    "experts.bert",
+    "experts.fasttext",
+    "experts.given_every",
+    "experts.given_rate",
     "experts.kind",
+    "experts.lexical_start",
+    "experts.shape",
+    "fusion.gate_start",
+    "image.cache",
+    "image.shape",
+    "image.vit",
     "stage1.ema",
     "stage2.ema",
     "validation",
@@ -35,9 +45,37 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class BertShape(_Frozen):
+    """What a given BERT's layers need to know beside their sizes; read from its folder, never set by hand."""
+
+    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
+    norm_eps: float = 1e-12
+
+
+class VitShape(_Frozen):
+    """A given ViT, as its folder says; never set by hand. ``mean`` and ``std`` of channels from 0 to 1."""
+
+    family: Literal["vit", "clip"] = "vit"
+    width: int
+    depth: int
+    heads: int
+    hidden: int
+    patch: int
+    activation: Literal["gelu", "gelu_tanh", "quick_gelu", "relu"] = "gelu"
+    norm_eps: float = 1e-12
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
 class ImageConfig(_Frozen):
     """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training."""
 
+    #: A ViT folder in Hugging Face layout, used as it is in place of the small one; ``picture.side`` and
+    #: ``picture.feature_dim`` are then the folder's own, and nothing below applies.
+    vit: str | None = None
+    shape: VitShape | None = None
+    #: Where a given ViT's features are kept by picture hash, for other runs too; the run folder where unset.
+    cache: str | None = None
     width: int = 96
     depth: int = 1
     heads: int = 4
@@ -86,6 +124,20 @@ class ImageConfig(_Frozen):
 class ExpertsConfig(_Frozen):
     """Sizes of the three experts (paper: Light-Bert has two layers)."""
 
+    #: A BERT folder in Hugging Face layout that Light-Bert and VBert start from: its first ``layers`` layers
+    #: and its tokenizer. ``hidden``, ``heads`` and ``mlp_ratio`` are then the folder's own.
+    bert: str | None = None
+    shape: BertShape | None = None
+    #: fastText vectors (``.vec`` or ``.bin``) that the n-grams of FtAtt start from.
+    fasttext: str | None = None
+    #: Start FtAtt's n-grams at lengths that make a word count by its idf in the catalogue; for few clicks.
+    lexical_start: bool = False
+    #: Rate of a given BERT's weights over the stage's own.
+    given_rate: float = 0.02
+    #: The experts that start from a BERT take part in every so manieth step of stage 1, for theirs cost ten
+    #: times those of FtAtt; 0 keeps them as they are given.
+    given_every: int = 1
+
     #: ``single`` puts one transformer of as many parameters in their place, for `mrse ablate`.
     kind: Literal["lmoe", "single"] = "lmoe"
     hidden: int = 64
@@ -102,6 +154,8 @@ class FusionConfig(_Frozen):
 
     hidden: int = 256
     gate_hidden: int = 32
+    #: Weights above 0 that the gate starts with, in the order of the experts; equal ones where it is empty.
+    gate_start: tuple[float, ...] = ()
     dropout: float = 0.1
 
 

@@ -51,7 +51,7 @@ class QueryFusion(nn.Module):
         dims, switches = config.dimensions, config.switches
         count, dim = len(dims.experts), dims.expert_dim
         self.portrait = Portrait(count, dim)
-        self.gate = Gate(count, dim, config.fusion.gate_hidden)
+        self.gate = Gate(count, dim, config.fusion.gate_hidden, config.fusion.gate_start)
         self.dssm = Dssm(
             count * dim, 2 * count * dim, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout
         )

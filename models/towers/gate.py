@@ -9,13 +9,16 @@ from torch import Tensor, nn
 class Gate(nn.Module):
     """``(experts [B, 3, d], portrait [B, 3, d])`` -> weights ``[B, 3]`` that sum to 1 (*inferred*)."""
 
-    def __init__(self, experts: int, expert_dim: int, hidden: int) -> None:
+    def __init__(self, experts: int, expert_dim: int, hidden: int, start: tuple[float, ...] = ()) -> None:
         super().__init__()
         self.hidden = nn.Linear(2 * experts * expert_dim, hidden)
         self.out = nn.Linear(hidden, experts)
-        # Equal weights at the start: no modality is favoured before there is a reason.
+        # Equal weights at the start, where none are given: no modality is favoured without a reason.
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        if start:
+            with torch.no_grad():
+                self.out.bias.copy_(torch.tensor(start).log())
 
     def forward(self, experts: Tensor, portrait: Tensor) -> Tensor:
         x = torch.cat([experts.flatten(1), portrait.flatten(1)], dim=-1)

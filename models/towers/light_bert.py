@@ -1,11 +1,12 @@
-"""Light-Bert, the text expert (paper): a BERT of two layers."""
+"""Light-Bert, the text expert (paper): a BERT of two layers, from scratch or from given weights."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from models.towers.config import ExpertsConfig
-from models.towers.layers import Block, TokenEmbedding, masked_mean, unit
+from models.towers.layers import masked_mean, unit
+from models.towers.text_body import last_norm, straight, text_blocks, text_embedding
 
 
 class LightBert(nn.Module):
@@ -13,13 +14,14 @@ class LightBert(nn.Module):
 
     def __init__(self, config: ExpertsConfig, vocabulary: int, positions: int, expert_dim: int) -> None:
         super().__init__()
-        self.embed = TokenEmbedding(vocabulary, config.hidden, positions)
+        self.embed = text_embedding(config, vocabulary, positions)
         self.drop = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(
-            Block(config.hidden, config.heads, config.mlp_ratio, config.dropout) for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(config.hidden)
+        self.blocks = text_blocks(config)
+        self.norm = last_norm(config)
         self.project = nn.Linear(config.hidden, expert_dim)
+        if config.shape is not None:
+            # The given model's own mean stands at the start.
+            straight(self.project)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         mask = input_ids > 0

@@ -24,8 +24,7 @@ class Towers(nn.Module):
         )
         self.query_fusion = QueryFusion(config)
         self.item_fusion = ItemFusion(config)
-        straight = torch.empty_like(self.query_fusion.dssm.straight.weight)
-        nn.init.orthogonal_(straight)
+        straight = _straight(config)
         for fusion in (self.query_fusion, self.item_fusion):
             fusion.dssm.straight.weight.data.copy_(straight)
 
@@ -37,6 +36,18 @@ class Towers(nn.Module):
     def fusion_parameters(self) -> list[nn.Parameter]:
         """Parameters of portrait, gate and DSSM of both towers."""
         return [*self.query_fusion.parameters(), *self.item_fusion.parameters()]
+
+
+def _straight(config: Config) -> Tensor:
+    """The straight path's start ``[e, 3d]``: orthogonal, and none of its width spent on a silent expert."""
+    dims, on = config.dimensions, config.switches
+    speaking = [on.vbert, on.light_bert, on.ftatt] if config.experts.kind == "lmoe" else [True] * 3
+    if not any(speaking):
+        speaking = [True] * 3
+    columns = torch.tensor(speaking).repeat_interleave(dims.expert_dim)
+    weight = torch.zeros(dims.embedding_dim, len(columns))
+    weight[:, columns] = nn.init.orthogonal_(torch.empty(dims.embedding_dim, int(columns.sum())))
+    return weight
 
 
 def expert_scores(queries: Tensor, items: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from models.towers.config import ExpertsConfig
-from models.towers.layers import Block, TokenEmbedding, masked_mean, unit
+from models.towers.layers import masked_mean, unit
+from models.towers.text_body import last_norm, text_blocks, text_embedding
 
 
 class VBert(nn.Module):
@@ -22,16 +23,14 @@ class VBert(nn.Module):
     ) -> None:
         super().__init__()
         width = config.hidden
-        self.embed = TokenEmbedding(vocabulary, width, positions)
+        self.embed = text_embedding(config, vocabulary, positions)
         self.adaptor = nn.Sequential(
             nn.Linear(feature_dim, 2 * width), nn.GELU(), nn.Linear(2 * width, width), nn.LayerNorm(width)
         )
         self.no_image = nn.Parameter(torch.zeros(width))
         self.drop = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(
-            Block(width, config.heads, config.mlp_ratio, config.dropout) for _ in range(config.layers)
-        )
-        self.norm = nn.LayerNorm(width)
+        self.blocks = text_blocks(config)
+        self.norm = last_norm(config)
         self.project = nn.Linear(2 * width, expert_dim)
 
     def forward(self, input_ids: Tensor, picture: Tensor, has_picture: Tensor) -> Tensor:

@@ -66,6 +66,9 @@ def write_item_features(
             has = (data.item_picture[rows] >= 0).astype(np.float32)
             ids = [torch.from_numpy(a).to(device) for a in (text.input_ids, text.ngram_ids)]
             for without in range(2):
+                if without and not has.any():
+                    target[1, rows] = target[0, rows]
+                    break
                 mask = has * (1 - without)
                 pair = [torch.from_numpy(a).to(device) for a in (feature * mask[:, None], mask)]
                 with torch.no_grad():

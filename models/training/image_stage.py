@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bundle.text import SPECIAL_TOKENS
+from models.bundle.text import special_ids
 from models.towers import Config, ImageEncoder
 from models.towers.ftatt import FtAtt
 from models.towers.layers import unit
@@ -165,7 +165,8 @@ class Batches:
         self._query: Int64 = pairs[1].astype(np.int64)
         self._ends: Int64 = np.searchsorted(pairs[0], np.arange(data.items + 1))
         tokens = data.text.queries(data.queries).input_ids
-        tokens[tokens < len(SPECIAL_TOKENS)] = 0
+        self._special = list(special_ids(data.tokenizer))
+        tokens[np.isin(tokens, self._special)] = 0
         self._tokens = tokens
 
     def texts(self, items: Int64, rng: np.random.Generator) -> tuple[Int64, Int64]:
@@ -193,7 +194,7 @@ class Batches:
         unasked = np.flatnonzero(low == high)
         titles = self._data.texts.batch(items[unasked]).input_ids
         result[unasked[:, None], titles] = 1.0
-        result[:, : len(SPECIAL_TOKENS)] = 0.0
+        result[:, self._special] = 0.0
         return result
 
     def weights(self, items: Int64, told: float) -> npt.NDArray[np.float32]:

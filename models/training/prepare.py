@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from models.bundle import BEHAVIOURS, ItemText, TextFeatures
 from models.bundle.manifest import TOKENIZER_NAME
@@ -28,8 +29,12 @@ Progress = Callable[[str, int, int | None], None]
 _TELL = 5000
 
 
-def prepare(shop: Shop, folder: Path, config: Config, progress: Progress) -> None:
+def prepare(
+    shop: Shop, folder: Path, config: Config, progress: Progress, tokenizer: Tokenizer | None = None
+) -> None:
     """Write the prepared arrays below ``folder``; does nothing where they are there already.
+
+    ``tokenizer`` stands in for one that is trained on the shop's own texts.
 
     Raises:
         DataError: a row or picture of the shop cannot be read; names the file and line.
@@ -38,7 +43,7 @@ def prepare(shop: Shop, folder: Path, config: Config, progress: Progress) -> Non
     if marker.is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    _Preparation(shop, folder, config, progress).write()
+    _Preparation(shop, folder, config, progress).write(tokenizer)
     temporary = marker.with_suffix(".tmp")
     temporary.write_text(json.dumps({"shop": shop.fingerprint()}))
     temporary.replace(marker)
@@ -56,7 +61,7 @@ class _Preparation:
         self.picture_files: list[str] = []
         self._picture_of: dict[str, int] = {}
 
-    def write(self) -> None:
+    def write(self, tokenizer: Tokenizer | None) -> None:
         item_picture, title_ends = array("i"), array("q", [0])
         with (self.folder / "titles.bin").open("wb") as titles:
             for item in self._items("catalogue"):
@@ -69,7 +74,7 @@ class _Preparation:
         self._write_events()
         (self.folder / "queries.json").write_text(json.dumps(list(self.queries), ensure_ascii=False))
         (self.folder / "pictures.json").write_text(json.dumps(self.picture_files, ensure_ascii=False))
-        tokenizer = train_tokenizer(self._texts(), self.config.data.vocabulary)
+        tokenizer = tokenizer or train_tokenizer(self._texts(), self.config.data.vocabulary)
         (self.folder / TOKENIZER_NAME).write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         text = TextFeatures(tokenizer, self.config.text)
         texts = (ItemText(i.title, i.category, i.description) for i in self._items("texts"))

@@ -10,6 +10,7 @@ from models.towers.config import Config
 _FILES = (
     "image.pt",
     "image.csv",
+    "vit.pt",
     "pixels.npy",
     "picture_features.npy",
     "query_picture_features.npy",
@@ -28,7 +29,8 @@ def alike(one: Config, other: Config) -> bool:
 
     def part(config: Config) -> tuple[object, ...]:
         low = config.loss.low_relevance
-        return (config.threads, config.text, config.picture, config.image, config.data, low)
+        given = config.experts.bert  # its tokenizer comes with it
+        return (config.threads, config.text, config.picture, config.image, config.data, low, given)
 
     return part(one) == part(other)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from models.bundle import TextBatch
 from models.coclick import CoClicks, coclicked
@@ -22,6 +23,8 @@ from models.data.shop import Shop
 from models.towers import Config, ImageEncoder, Towers
 from models.training import ranks
 from models.training.features import PictureFeatures, write_item_features
+from models.training.given import resolve
+from models.training.given.vit_stage import given_pictures, load_given_vit
 from models.training.image_stage import ImageStage, Labelled, train_image_encoder
 from models.training.loop import Stage
 from models.training.pictures import write_features, write_pixels
@@ -80,7 +83,7 @@ class Finished:
 
     config: Config
     towers: Towers
-    image_encoder: ImageEncoder
+    image_encoder: nn.Module
     tokenizer: Tokenizer
     samples: Samples
     data_fingerprint: str
@@ -116,8 +119,10 @@ def train(
     Raises:
         DataError: the shop cannot be read.
         TrainError: the run folder holds a run of another configuration or other data.
+        GivenError: given weights cannot be used.
     """
     began = time.monotonic()
+    config, given = resolve(config)
     shop = Shop.open(shop_path)
     fingerprint = shop.fingerprint()
     if not ranks.leads():
@@ -131,15 +136,21 @@ def train(
     with _threads(config.threads):
         data_folder = out / "data"
         with ranks.leader_first():
-            prepare(shop, data_folder, config, progress)
+            prepare(shop, data_folder, config, progress, given.tokenizer())
         data = Prepared(data_folder, config)
         if not len(data.queries) or not data.items:
             raise TrainError(f"{shop_path}: there are no items to train on")
         # By rank 0 alone: batch norm over a share of the batch would learn something else.
         with ranks.alone():
-            pictures = _train_pictures(shop, data, out, progress, device)
+            if given.vit is None:
+                pictures = _train_pictures(shop, data, out, progress, device)
+            else:
+                pictures = given_pictures(given.vit, shop, data, out, progress, device, given.cache)
         torch.manual_seed(config.seed)
-        towers = Towers(config, data.tokenizer.get_vocab_size()).to(device)
+        towers = Towers(config, data.tokenizer.get_vocab_size())
+        if not (out / "stage1.pt").is_file():
+            given.fill(towers, data)
+        towers.to(device)
         train_experts(towers, data, pictures, out, progress, device)
         with ranks.leader_first():
             features = write_item_features(
@@ -172,7 +183,11 @@ def load_finished(run: Path) -> Finished:
     towers = Towers(config, data.tokenizer.get_vocab_size())
     Stage("stage2", run, config.seed, 0).load(towers)
     stage0 = Stage("image", run, config.seed, 0)
-    encoder = ImageEncoder(config.image, config.picture)
+    encoder: nn.Module
+    if config.image.shape is not None:
+        encoder = load_given_vit(run, config)
+    else:
+        encoder = ImageEncoder(config.image, config.picture)
     if stage0.checkpoint.is_file():
         products = int(stage0.shape_of("products.weight")[0])
         module = ImageStage(config, products, data.tokenizer.get_vocab_size())

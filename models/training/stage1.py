@@ -13,8 +13,9 @@ from models.towers.towers import expert_scores
 from models.training import ranks
 from models.training.batches import Asked, Sampler, encode_queries, run_experts
 from models.training.features import PictureFeatures
+from models.training.given.rates import expert_groups, resting
 from models.training.hard import HardNegatives
-from models.training.loop import Group, Losses, Progress, Schedule, Stage
+from models.training.loop import Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
 from models.training.precision import full
 from models.training.prepared import Prepared
@@ -46,6 +47,9 @@ def train_experts(
         return ranks.gather(encode_queries(towers.query_experts, own, device), batch)
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        rest = resting(config, step)
+        towers.query_experts.resting = towers.item_experts.resting = rest
+        asked = [m for m, name in enumerate(config.dimensions.experts) if name not in rest]
         drawn = sampler.draw(batch, rng)
         columns = np.concatenate([drawn.items, drawn.uniform])
         hard_after = step >= loss.hard_after * config.stage1.steps and loss.beta > 0
@@ -64,9 +68,9 @@ def train_experts(
         text = torch.from_numpy(drawn.asked.has_text.astype(np.float32))
         weights = [w.to(device) for w in (said, text, text)]
         each = [mnsce(cosines[m], masked, scale=loss.scale, weights=weights[m]) for m in range(len(cosines))]
-        mean = scores.mean(dim=0)
-        easy = mnsce(cosines.mean(dim=0), masked, scale=loss.scale, weights=weights[0])
-        easy = torch.stack(each).mean() + easy
+        mean = scores[asked].mean(dim=0)
+        easy = mnsce(cosines[asked].mean(dim=0), masked, scale=loss.scale, weights=weights[0])
+        easy = torch.stack([each[m] for m in asked]).mean() + easy
         if not count:
             return {"loss": loss.alpha * easy, "vbert": each[0], "light_bert": each[1], "ftatt": each[2]}
         rows = torch.arange(batch)
@@ -78,4 +82,5 @@ def train_experts(
 
     knobs = config.stage1
     schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
-    stage.run(towers, [Group(towers.expert_parameters())], schedule, losses, progress)
+    stage.run(towers, expert_groups(towers, config), schedule, losses, progress)
+    towers.query_experts.resting = towers.item_experts.resting = frozenset()

@@ -18,6 +18,7 @@ from models.training import ranks
 from models.training.batches import Sampler, Step, encode_queries, run_experts
 from models.training.early_stop import Watch
 from models.training.features import PictureFeatures
+from models.training.given.rates import expert_groups
 from models.training.hard import HardNegatives
 from models.training.loop import Group, Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
@@ -55,7 +56,7 @@ def train_fusion(
     knobs = config.stage2
     groups = [Group(towers.fusion_parameters())]
     if knobs.expert_rate > 0:
-        groups.append(Group(towers.expert_parameters(), knobs.expert_rate))
+        groups += expert_groups(towers, config, knobs.expert_rate)
     schedule = Schedule(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
     watch = None
     if config.validation.every:

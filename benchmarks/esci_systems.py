@@ -1,0 +1,97 @@
+"""The systems on ESCI, each as a function that gives scores ``[q, N]`` of queries and all products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.esci_data import Esci
+from models.bundle import Bundle, ItemText, TextBatch, TextFeatures
+from models.data.importers.sources import made_up_time
+from models.data.schema import Event
+from models.data.shop import Shop
+from models.embed import embed_shop
+from models.evaluation.bm25 import Bm25
+from models.evaluation.heldout import Request
+from models.evaluation.searcher import Searcher
+from models.export import export
+from models.towers import preset
+from models.towers.light_bert import LightBert
+from models.training import load_finished
+from models.training.given.bert import bert_sizes, bert_tokenizer, fill_bert
+
+Float32 = npt.NDArray[np.float32]
+_ROWS = 64
+
+
+def bm25_scores(data: Esci) -> Float32:
+    """bm25s with method lucene, k1 1.2, b 0.75 and Snowball stems."""
+    return Bm25(data.titles).scores(data.queries)
+
+
+def minilm_scores(data: Esci, folder: Path, layers: int) -> Float32:
+    """Cosines of the mean-pooled outputs of the folder's first layers, as Light-Bert holds them."""
+    # Longer than any text of the set: MiniLM reads up to 256 tokens.
+    long = {"text.max_query_tokens": 128, "text.max_item_tokens": 128, "experts.layers": layers}
+    config = preset("demo").with_overrides(long)
+    sizes = bert_sizes(folder, config)
+    experts = config.experts.model_copy(update=sizes)
+    tokenizer = bert_tokenizer(folder)
+    bert = LightBert(experts, tokenizer.get_vocab_size(), 128, experts.hidden).eval()
+    fill_bert(folder, [bert])
+    text = TextFeatures(tokenizer, config.text)
+
+    def encode(batch: TextBatch) -> torch.Tensor:
+        result = torch.zeros(len(batch.input_ids), experts.hidden)
+        lengths = (batch.input_ids > 0).sum(axis=1)
+        order = np.argsort(lengths, kind="stable")
+        for start in range(0, len(order), _ROWS):
+            rows = order[start : start + _ROWS]
+            with torch.no_grad():
+                result[rows] = bert(torch.from_numpy(batch.input_ids[rows, : lengths[rows].max()]))
+        return result
+
+    queries = encode(text.queries(data.queries))
+    products = encode(text.items([ItemText(title) for title in data.titles]))
+    scores: Float32 = (queries @ products.T).numpy()
+    return scores
+
+
+def run_scores(run: Path, data: Esci, queries: npt.NDArray[np.int64]) -> Float32:
+    """A finished run's own towers, with the item features that its second stage used."""
+    finished = load_finished(run)
+    towers, config = finished.towers.eval(), finished.config
+    text = TextFeatures(finished.tokenizer, config.text).queries([data.queries[q] for q in queries])
+    count = len(queries)
+    dims = config.dimensions
+    features = np.load(run / "item_features.npy", mmap_mode="r")[0].astype(np.float32)
+    with torch.no_grad():
+        experts = towers.query_experts(
+            torch.from_numpy(text.input_ids),
+            torch.from_numpy(text.ngram_ids),
+            torch.zeros(count, config.picture.feature_dim),
+            torch.zeros(count),
+        )
+        empty = torch.zeros(count, 1, len(dims.experts), dims.expert_dim)
+        behaviour = torch.zeros(count, 1, dtype=torch.int64)
+        asked, _ = towers.query_fusion(experts, empty, behaviour, behaviour.to(torch.float32))
+        items = torch.from_numpy(features)
+        products = towers.item_fusion(items, torch.zeros_like(items))
+        scores: Float32 = (asked @ products.T).numpy()
+    return scores
+
+
+def bundle_scores(run: Path, shop: Path, folder: Path, data: Esci, queries: npt.NDArray[np.int64]) -> Float32:
+    """The run's bundle, as it is served: exported graphs, embedded catalogue."""
+    bundle = Bundle.load(export(run, folder, "esci"))
+    opened = Shop.open(shop)
+    embed_shop(opened, bundle, folder / "embeddings", threads=1)
+    searcher = Searcher(bundle, opened, folder / "embeddings", threads=1)
+    assert searcher.ids == data.products
+    events = [Event(made_up_time(0), data.products[0], "click", data.queries[q]) for q in queries]
+    asked = searcher.embed([Request(event, ()) for event in events])
+    scores: Float32 = asked @ searcher.items.T
+    return scores

@@ -1,0 +1,89 @@
+"""The transformer inside Light-Bert and VBert: our own small one, or the layers of a given BERT."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.towers.config import BertShape, ExpertsConfig
+from models.towers.layers import Attention, Block, TokenEmbedding
+
+
+class GivenEmbedding(TokenEmbedding):
+    """Token plus position, normalised: ids int64 ``[B, L]`` -> ``[B, L, w]``.
+
+    BERT's vector of segment 0 is the same for every token, so it lies in the positions.
+    """
+
+    def __init__(self, vocabulary: int, width: int, positions: int, norm_eps: float) -> None:
+        super().__init__(vocabulary, width, positions)
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        result: Tensor = self.norm(super().forward(ids))
+        return result
+
+
+class PostBlock(nn.Module):
+    """BERT's own block, which normalises after each sum: ``[B, L, w]`` -> ``[B, L, w]``."""
+
+    def __init__(self, config: ExpertsConfig, shape: BertShape) -> None:
+        super().__init__()
+        width, hidden = config.hidden, round(config.hidden * config.mlp_ratio)
+        self.attention = Attention(width, config.heads)
+        self.after_attention = nn.LayerNorm(width, eps=shape.norm_eps)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), activation(shape.activation), nn.Linear(hidden, width)
+        )
+        self.after_mlp = nn.LayerNorm(width, eps=shape.norm_eps)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.after_attention(x + self.drop(self.attention(x, mask)))
+        result: Tensor = self.after_mlp(x + self.drop(self.mlp(x)))
+        return result
+
+
+def text_embedding(config: ExpertsConfig, vocabulary: int, positions: int) -> TokenEmbedding:
+    """What the blocks start from."""
+    if config.shape is None:
+        return TokenEmbedding(vocabulary, config.hidden, positions)
+    return GivenEmbedding(vocabulary, config.hidden, positions, config.shape.norm_eps)
+
+
+def text_blocks(config: ExpertsConfig) -> nn.ModuleList:
+    """The blocks."""
+    width, shape = config.hidden, config.shape
+    if shape is None:
+        own = (Block(width, config.heads, config.mlp_ratio, config.dropout) for _ in range(config.layers))
+        return nn.ModuleList(own)
+    return nn.ModuleList(PostBlock(config, shape) for _ in range(config.layers))
+
+
+def last_norm(config: ExpertsConfig) -> nn.Module:
+    """What comes after the blocks; those of a given BERT have normalised already."""
+    return nn.LayerNorm(config.hidden) if config.shape is None else nn.Identity()
+
+
+def straight(layer: nn.Linear) -> None:
+    """Let a projection start as one that keeps lengths and angles as far as its width allows."""
+    if layer.in_features == layer.out_features:
+        nn.init.eye_(layer.weight)
+    else:
+        nn.init.orthogonal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+def activation(name: str) -> nn.Module:
+    """The non-linearity of a given model's blocks, by the name in our configuration."""
+    if name == "relu":
+        return nn.ReLU()
+    if name == "quick_gelu":
+        return QuickGelu()
+    return nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
+
+
+class QuickGelu(nn.Module):
+    """CLIP's x * sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1.702 * x).sigmoid()

@@ -1,0 +1,157 @@
+"""A model folder in Hugging Face layout: its ``config.json`` and its weights by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.towers.config import ConfigError
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "relu": "relu",
+}
+
+
+class GivenError(ConfigError):
+    """What was given cannot be used; the message names the file and what is wrong with it."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object of a JSON file.
+
+    Raises:
+        GivenError: it is not there or no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GivenError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise GivenError(f"{path}: is no JSON object")
+    return content
+
+
+def number(content: dict[str, Any], key: str, path: Path) -> int:
+    """A positive whole number of a configuration.
+
+    Raises:
+        GivenError: it is not there, or none.
+    """
+    value = content.get(key)
+    if not isinstance(value, int) or value < 1:
+        raise GivenError(f"{path}: {key} is {value!r}, expected a positive whole number")
+    return value
+
+
+def activation(content: dict[str, Any], path: Path, default: str = "gelu") -> str:
+    """Our name of ``hidden_act``.
+
+    Raises:
+        GivenError: there is no such activation here.
+    """
+    name = str(content.get("hidden_act", default))
+    if name not in _ACTIVATIONS:
+        raise GivenError(f"{path}: hidden_act is {name!r}; known are {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[name]
+
+
+def weights_file(folder: Path) -> Path:
+    """The file of weights: safetensors where there is one, else torch's.
+
+    Raises:
+        GivenError: there is neither (weights in several shards are not read).
+    """
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise GivenError(f"{folder}: has no {' and no '.join(_WEIGHTS)}")
+
+
+def digest(path: Path) -> str:
+    """16 hex digits over a file's bytes, which stand for its path in a run's configuration."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+class Weights:
+    """Float32 weights by name, without the prefix that a head's model puts before the encoder's names."""
+
+    def __init__(self, folder: Path, prefixes: tuple[str, ...]) -> None:
+        self.file = weights_file(folder)
+        self._tensors: dict[str, Tensor] = {}
+        for name, tensor in _read(self.file).items():
+            for prefix in prefixes:
+                name = name.removeprefix(prefix)
+            # Names of checkpoints from before 2019.
+            name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+                "LayerNorm.beta", "LayerNorm.bias"
+            )
+            self._tensors[name] = tensor
+
+    @property
+    def names(self) -> list[str]:
+        """All names."""
+        return list(self._tensors)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def take(self, name: str) -> Tensor:
+        """A weight.
+
+        Raises:
+            GivenError: the file has none of this name.
+        """
+        if name not in self._tensors:
+            raise GivenError(f"{self.file}: has no weight {name!r}")
+        return self._tensors[name].detach().to(torch.float32)
+
+    def fill(self, target: Tensor, *names: str) -> None:
+        """Copy weights, one after the other along the first axis, into a weight of ours.
+
+        Raises:
+            GivenError: one is not there, or the shapes differ.
+        """
+        value = torch.cat([self.take(name) for name in names])
+        if value.shape != target.shape:
+            raise GivenError(
+                f"{self.file}: {names[0]!r} has shape {tuple(value.shape)}, expected {tuple(target.shape)}"
+            )
+        with torch.no_grad():
+            target.copy_(value)
+
+    def linear(self, layer: torch.nn.Module, *names: str) -> None:
+        """Copy ``NAME.weight`` and ``NAME.bias`` of layers, one after the other, into one of ours."""
+        for part in ("weight", "bias"):
+            own = getattr(layer, part)
+            if own is not None:
+                self.fill(own, *(f"{name}.{part}" for name in names))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        try:
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+        except ImportError as error:
+            raise GivenError(f"{path}: reading it needs safetensors: install the train extra") from error
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise GivenError(f"{path}: cannot be read: {error}") from error
+    try:
+        loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise GivenError(f"{path}: cannot be read: {error}") from error
+    return loaded
