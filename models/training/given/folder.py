@@ -147,7 +147,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         except ImportError as error:
             raise GivenError(f"{path}: reading it needs safetensors: install the train extra") from error
         try:
-            return load_file(path)
+            stored: dict[str, Tensor] = load_file(path)
+            return stored
         except (SafetensorError, OSError) as error:
             raise GivenError(f"{path}: cannot be read: {error}") from error
     try:
