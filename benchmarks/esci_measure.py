@@ -32,7 +32,8 @@ class Answers:
         """From the scores ``[len(queries), N]`` of some queries; those of all others stay empty."""
         top = np.full((len(data.queries), DEPTH), -1, dtype=np.int64)
         # Stable, so that ties fall in catalogue order on every machine.
-        top[queries] = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+        top[queries, : best.shape[1]] = best
         place = np.full(len(data.queries), -1)
         place[queries] = np.arange(len(queries))
         asked = place[data.pairs[:, 0]]
