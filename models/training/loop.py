@@ -144,7 +144,8 @@ class Stage:
             optimiser.step()
             average.update()
             if curve and (step % _CURVE_EVERY == 0 or step + 1 == schedule.steps):
-                curve.write(step, {name: float(value.detach()) for name, value in values.items()})
+                told = {name: float(value.detach()) for name, value in values.items()}
+                curve.write(step, {**told, "rate": schedule.rate * schedule.factor(step)})
             if watch and watch.due(step + 1, schedule.steps):
                 with average.lent():
                     watch.look(step + 1, module)
@@ -181,7 +182,7 @@ class Stage:
 
 
 class _Curve:
-    """A CSV of losses; rows after the step that is resumed from are dropped."""
+    """A CSV of losses and the learning rate; rows after the step that is resumed from are dropped."""
 
     def __init__(self, path: Path, first: int) -> None:
         self._path = path

@@ -22,6 +22,7 @@ from models.coclick import CoClicks, coclicked
 from models.data.shop import Shop
 from models.towers import Config, ImageEncoder, Towers
 from models.training import ranks
+from models.training.curves import plot_curves
 from models.training.features import PictureFeatures, write_item_features
 from models.training.given import resolve
 from models.training.given.vit_stage import given_pictures, load_given_vit
@@ -162,6 +163,7 @@ def train(
         data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
     )
     if ranks.leads():
+        plot_curves(out)
         (out / _SUMMARY).write_text(json.dumps({**summary.as_dict(), "data": fingerprint}))
     return summary
 

@@ -15,6 +15,7 @@ from models.towers import Config, Towers
 from models.training import TrainError, load_finished, train
 from models.training.augment import as_float, augment
 from models.training.batches import Sampler
+from models.training.curves import plot_curves
 from models.training.features import PictureFeatures
 from models.training.image_stage import Batches
 from models.training.loop import Schedule
@@ -61,6 +62,15 @@ def test_killed_again_and_again_a_run_ends_the_same(
     assert all(torch.equal(expected[name], actual[name]) for name in expected)
     for curve in ("image", "stage1", "stage2"):
         assert (run / f"{curve}.csv").read_text() == (out / f"{curve}.csv").read_text()
+
+
+def test_curves_have_the_rate_and_a_picture(run: Path, tmp_path: Path) -> None:
+    for stage in ("image", "stage1", "stage2"):
+        with (run / f"{stage}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert float(rows[-1]["rate"]) < float(rows[0]["rate"])
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert plot_curves(tmp_path) is None
 
 
 def test_losses_fall(run: Path) -> None:

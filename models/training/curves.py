@@ -1,0 +1,38 @@
+"""The curves of a run as one picture, ``curves.png`` in its folder, from the CSVs that its stages write."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+def plot_curves(run: Path) -> Path | None:
+    """Draw losses of every stage, and val Recall where it was measured; one panel for each CSV.
+
+    Returns:
+        The picture, or None where there is no curve or no matplotlib.
+    """
+    files = [run / f"{name}.csv" for name in ("image", "stage1", "stage2", "stage2-val")]
+    files = [file for file in files if file.is_file()]
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    if not files:
+        return None
+    figure = Figure(figsize=(4.5 * len(files), 3.5), layout="constrained")
+    panels = figure.subplots(1, len(files), squeeze=False)[0]
+    for panel, file in zip(panels, files, strict=True):
+        with file.open(newline="") as opened:
+            head, *rows = csv.reader(opened)
+        # A run that an older version began has rows of two lengths: the columns of both are drawn.
+        columns = list(zip(*([float(value) for value in row] for row in rows), strict=False))
+        for name, values in zip(head[1:], columns[1:], strict=False):
+            # The learning rate has its own scale; it is in the CSV.
+            if name != "rate":
+                panel.plot(columns[0], values, label=name)
+        panel.set(title=file.stem, xlabel="step")
+        panel.legend(fontsize="small")
+    path = run / "curves.png"
+    figure.savefig(path, dpi=110)
+    return path
