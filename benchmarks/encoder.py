@@ -1,6 +1,6 @@
 """Our query encoder against LitServe, BentoML, pytriton and plain FastAPI, on the same tower, over HTTP.
 
-``python -m benchmarks.encoder [--quick] [--peers PYTHON] [--triton PYTHON] --json FILE``
+``python -m benchmarks.encoder [--quick] [--rounds N] [--peers PYTHON] [--triton PYTHON] --json FILE``
 
 ``--peers`` is the Python of an environment with ``requirements/bench.txt``, ``--triton`` that of one with
 nvidia-pytriton, whose pins clash with the others'. Servers are alone while they are measured, in rounds in
@@ -141,13 +141,15 @@ def main() -> int:
             ("--peers", {"type": Path, "help": "Python of an environment with requirements/bench.txt"}),
             ("--triton", {"type": Path, "help": "Python of an environment with nvidia-pytriton"}),
             ("--bundle", {"type": Path, "help": "bundle folder; by default the shipped one"}),
+            ("--rounds", {"type": int, "help": "rounds of each server; 5, or 1 with --quick"}),
             ("--only", {"nargs": "*", "choices": [n for n in SERVERS if n != "ours"], "help": "these peers"}),
         ],
     )
     bundle = Bundle.load(options.bundle or demo_bundle())
     graphs = bundle.manifest.graphs["query_experts"]
     graph = bundle.graph("query_experts", "int8" if "int8" in graphs else "fp32")
-    rounds, seconds = (1, 2.0) if options.quick else (5, 4.0)
+    seconds = 2.0 if options.quick else 4.0
+    rounds = options.rounds or (1 if options.quick else 5)
     queries = make_queries(bundle, 20_000 if options.quick else 60_000)
     here = Path(sys.executable)
     pythons = {"ours": here, "fastapi": options.peers or here}
