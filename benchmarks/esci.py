@@ -113,8 +113,11 @@ def main() -> int:
     )
     setting = "quick" if options.quick else "full"
     work: Path = options.work or (options.json or Path("esci.json")).with_suffix("")
+    work = work / setting
     work.mkdir(parents=True, exist_ok=True)
     data = read_esci(options.data)
+    if options.quick:
+        data = data.only(0)
     answers = {
         _BM25: _kept(work / "bm25.npz", lambda: bm25_scores(data), data),
         _MINILM: _kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
@@ -124,14 +127,14 @@ def main() -> int:
     folds = range(1 if options.quick else FOLDS)
     for system in SYSTEMS:
         config = config_of(system, options.minilm, quick=options.quick)
-        parts = [_fold(system, config, options.data, data, fold, work / setting) for fold in folds]
+        parts = [_fold(system, config, options.data, data, fold, work) for fold in folds]
         answers[system.name] = parts[0]
         for part in parts[1:]:
             answers[system.name] = answers[system.name].joined(part)
         rows = {name: measure(found, data) for name, found in answers.items()}
         print(table(rows), flush=True)
     for system in SYSTEMS:
-        served[system.name] = _served(system, options.data, data, work / setting)
+        served[system.name] = _served(system, data, work)
         _tell(f"{system.name}: served by its bundle, scores are off by at most {served[system.name]:.2g}")
     if options.json:
         plot(rows, options.json.with_suffix(".png"))
@@ -188,7 +191,7 @@ def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, w
     return Answers.load(path)
 
 
-def _served(system: System, source: Path, data: Esci, work: Path) -> float:
+def _served(system: System, data: Esci, work: Path) -> float:
     """Largest difference between a score of the run and of the bundle that is made of it (fold 0)."""
     path = work / f"{system.key}-served.json"
     if not path.is_file():

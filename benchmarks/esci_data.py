@@ -49,6 +49,22 @@ class Esci:
         """The fold of each query."""
         return np.array([fold_of(query) for query in self.queries])
 
+    def only(self, fold: int) -> Esci:
+        """The same with the queries of one fold."""
+        kept = np.flatnonzero(self.folds == fold)
+        place = np.full(len(self.queries), -1)
+        place[kept] = np.arange(len(kept))
+        pairs = np.stack([place[self.pairs[:, 0]], self.pairs[:, 1]], axis=1)
+        asked = pairs[:, 0] >= 0
+        return Esci(
+            self.products,
+            self.titles,
+            [self.queries[query] for query in kept],
+            [self.exact[query] for query in kept],
+            pairs[asked],
+            self.is_exact[asked],
+        )
+
 
 def read_esci(source: Path) -> Esci:
     """Read the cut's three files."""

@@ -20,7 +20,7 @@ OPSET = 20
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 #: What to quantise, smallest file first; the first that keeps the cosine wins (*inferred*).
-INT8_CHOICES: tuple[tuple[str, ...], ...] = (("MatMul", "Gather"), ("MatMul",), ("Gather",))
+INT8_CHOICES: tuple[tuple[str, ...], ...] = (("MatMul", "Gather"), ("MatMul",))
 
 
 class _Named(nn.Module):

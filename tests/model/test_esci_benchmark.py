@@ -40,6 +40,13 @@ def test_what_is_measured(source: Path) -> None:
     assert len(data.pairs) == len(data.is_exact) == 25
     assert data.exact[data.queries.index("thing 0")] == [0, 5]
     assert data.is_exact.sum() == 7
+    parts = [data.only(fold) for fold in range(FOLDS)]
+    assert sum(len(part.queries) for part in parts) == len(data.queries)
+    assert sum(len(part.pairs) for part in parts) == len(data.pairs)
+    for part in parts:
+        assert set(part.folds) <= {parts.index(part)}
+        exact = {part.queries[query] for query in part.pairs[part.is_exact, 0]}
+        assert exact == {query for query, rows in zip(part.queries, part.exact, strict=True) if rows}
 
 
 def test_a_folds_queries_are_its_test_split_and_no_others(source: Path) -> None:

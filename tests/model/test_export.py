@@ -101,6 +101,17 @@ def test_graphs_that_differ_from_torch_are_not_shipped(
     assert not list(tmp_path.iterdir())
 
 
+def test_int8_that_says_something_else_is_left_out(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "INT8_COSINE", 1.5)
+    path = export(run, tmp_path)
+    manifest = Bundle.load(path).manifest
+    assert set(manifest.graphs["query_experts"]) == {"fp32"}
+    assert not list(path.glob("*int8*"))
+    assert "min_cosine_int8" not in manifest.parity
+
+
 def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(TrainError, match="no finished run"):
         export(tmp_path, tmp_path / "bundles")
