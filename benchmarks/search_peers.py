@@ -1,4 +1,7 @@
-"""One peer of the search benchmark, in its own environment: ``python search_peers.py PEER DATA OUT``.
+"""One peer of the search benchmark, in its own environment.
+
+``python search_peers.py build PEER DATA`` fills the peer's index, which is kept beside the data;
+``python search_peers.py measure PEER DATA OUT SECONDS FILTERS`` opens and measures it.
 
 Needs numpy and the peer alone. Each peer is given its best usual way of filtering, and for every filter the
 cheapest of several settings that reaches the recall asked for; where none does, the surest one.
@@ -7,6 +10,7 @@ cheapest of several settings that reaches the recall asked for; where none does,
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,14 +50,23 @@ class Data:
             yield start, self.vectors[start : start + size].astype(np.float32)
 
 
-def hnswlib_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
-    """Its filter is a Python callback for each item that it meets."""
+def hnswlib_build(data: Data, work: Path) -> None:
+    """In memory, saved as a file."""
     import hnswlib
 
     index = hnswlib.Index(space="ip", dim=data.vectors.shape[1])
     index.init_index(len(data.vectors), M=16, ef_construction=100)
     for start, chunk in data.chunks(50_000):
         index.add_items(chunk, np.arange(start, start + len(chunk)))
+    index.save_index(str(work / "index"))
+
+
+def hnswlib_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
+    """Its filter is a Python callback for each item that it meets."""
+    import hnswlib
+
+    index = hnswlib.Index(space="ip", dim=data.vectors.shape[1])
+    index.load_index(str(work / "index"))
     index.set_num_threads(1)
 
     def settings(limits: Limits) -> Iterator[Setting]:
@@ -73,13 +86,21 @@ def hnswlib_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Sett
     return settings
 
 
-def usearch_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
-    """Its Python interface has no filter: more is fetched, and what does not match is dropped."""
+def usearch_build(data: Data, work: Path) -> None:
+    """In memory, saved as a file."""
     from usearch.index import Index
 
     index = Index(ndim=data.vectors.shape[1], metric="ip", dtype="f16", connectivity=16, expansion_add=100)
     for start, chunk in data.chunks(50_000):
         index.add(np.arange(start, start + len(chunk)), chunk, threads=2)
+    index.save(str(work / "index"))
+
+
+def usearch_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
+    """Its Python interface has no filter: more is fetched, and what does not match is dropped."""
+    from usearch.index import Index
+
+    index = Index.restore(str(work / "index"))
 
     def settings(limits: Limits) -> Iterator[Setting]:
         mask = data.mask(limits)
@@ -101,8 +122,8 @@ def usearch_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Sett
     return settings
 
 
-def chromadb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
-    """On disk, filters over metadata. Its ef is fixed when the collection is made."""
+def chromadb_build(data: Data, work: Path) -> None:
+    """On disk. Its ef is fixed when the collection is made."""
     import chromadb
 
     client = chromadb.PersistentClient(str(work))
@@ -113,6 +134,13 @@ def chromadb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Set
         rows = range(start, start + len(chunk))
         metadatas: Any = [{"random": random[row], "topic": float(topic[row])} for row in rows]
         collection.add([str(row) for row in rows], embeddings=chunk, metadatas=metadatas)
+
+
+def chromadb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
+    """Filters over metadata."""
+    import chromadb
+
+    collection = chromadb.PersistentClient(str(work)).get_collection("items")
 
     def settings(limits: Limits) -> Iterator[Setting]:
         where: Any = {field: {"$lt": limit} for field, limit in limits.items()} or None
@@ -126,7 +154,7 @@ def chromadb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Set
     return settings
 
 
-def lancedb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
+def lancedb_build(data: Data, work: Path) -> None:
     """On disk, IVF_PQ refined with the vectors themselves, scalar indexes on the filtered columns."""
     import lancedb
     import pyarrow as pa
@@ -144,16 +172,26 @@ def lancedb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Sett
             yield pa.record_batch({"row": numbers, "vector": vectors, **columns})
 
     table = lancedb.connect(str(work)).create_table("items", pa.Table.from_batches(list(batches())))
-    partitions = max(1, len(data.vectors) // 4096)
     table.create_index(
         metric="dot",
         vector_column_name="vector",
         index_type="IVF_PQ",
-        num_partitions=partitions,
+        num_partitions=_partitions(data),
         num_sub_vectors=dim // 4,
     )
     for field in data.attributes:
         table.create_scalar_index(field)
+
+
+def _partitions(data: Data) -> int:
+    return max(1, len(data.vectors) // 4096)
+
+
+def lancedb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Setting]]:
+    """Filters before the search."""
+    import lancedb
+
+    table, partitions = lancedb.connect(str(work)).open_table("items"), _partitions(data)
 
     def settings(limits: Limits) -> Iterator[Setting]:
         where = " AND ".join(f"{field} < {limit}" for field, limit in limits.items())
@@ -170,12 +208,27 @@ def lancedb_settings(data: Data, work: Path) -> Callable[[Limits], Iterator[Sett
     return settings
 
 
+#: How each is filled, and how it searches then.
 PEERS = {
-    "hnswlib": hnswlib_settings,
-    "usearch": usearch_settings,
-    "chromadb": chromadb_settings,
-    "lancedb": lancedb_settings,
+    "hnswlib": (hnswlib_build, hnswlib_settings),
+    "usearch": (usearch_build, usearch_settings),
+    "chromadb": (chromadb_build, chromadb_settings),
+    "lancedb": (lancedb_build, lancedb_settings),
 }
+
+
+def build(peer: str, data: Data) -> Path:
+    """The folder of the peer's index, which is filled unless it was."""
+    done = data.folder / f"{peer}.built.json"
+    work = data.folder / f"{peer}.work"
+    if not done.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        began, cpu = time.perf_counter(), time.process_time()
+        PEERS[peer][0](data, work)
+        took = {"build_s": time.perf_counter() - began, "build_cpu_s": time.process_time() - cpu}
+        done.write_text(json.dumps(took))
+    return work
 
 
 def measure(data: Data, name: str, settings: Iterator[Setting], seconds: float) -> dict[str, Any]:
@@ -205,14 +258,15 @@ def measure(data: Data, name: str, settings: Iterator[Setting], seconds: float) 
 
 
 def main() -> None:
-    """Build the peer's index, measure every filter, write the results."""
-    peer, folder, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    seconds = float(sys.argv[4])
-    data = Data(folder)
-    began = time.perf_counter()
-    settings = PEERS[peer](data, out.with_suffix(".work"))
-    results: dict[str, Any] = {"build_s": time.perf_counter() - began, "filters": {}}
-    limits: dict[str, Limits] = json.loads(sys.argv[5])
+    """See the module."""
+    step, peer, data = sys.argv[1], sys.argv[2], Data(Path(sys.argv[3]))
+    work = build(peer, data)
+    if step == "build":
+        return
+    out, seconds = Path(sys.argv[4]), float(sys.argv[5])
+    results: dict[str, Any] = {**json.loads((data.folder / f"{peer}.built.json").read_text()), "filters": {}}
+    settings = PEERS[peer][1](data, work)
+    limits: dict[str, Limits] = json.loads(sys.argv[6])
     for name, limit in limits.items():
         results["filters"][name] = measure(data, name, settings(limit), seconds)
         print(peer, name, results["filters"][name], flush=True)

@@ -195,7 +195,7 @@ async def test_a_cancelled_search_stops_at_its_next_step_and_gives_its_slot_back
         started.set()
         gate.wait()
         try:
-            checkpoint()
+            checkpoint(0)
         except IndexUnavailable as error:
             stopped.append(error.reason)
             raise

@@ -22,11 +22,14 @@ from service.index.embedded.segment import AS_CALIBRATED, Dead, Planning, Segmen
 from service.index.embedded.selection import Selection
 from service.index.embedded.store import LOG_NAME, write_lock
 from service.index.embedded.vectors import I64
+from service.index.embedded.workers import Step
 from service.index.filters import Filter
 from service.index.port import F16, F32, Neighbours
 
 #: Looks at ``index.json`` while another process may be replacing what it names.
 _ATTEMPTS = 5
+#: What a row of the delta costs, in rows of the base: it is twice as wide, and its filter is not kept.
+_DELTA_COST = 3
 
 
 class State:
@@ -112,7 +115,10 @@ class LiveIndex:
         self._planning = planning
         self._manifest_path = str(root / MANIFEST_NAME)
         self._seen = _identity(self._manifest_path)
+        #: Held while a state takes in changes and while they are read; never while a base is opened.
         self._lock = threading.Lock()
+        #: Held by the one thread that takes in what is new.
+        self._catching_up = threading.Lock()
 
     @classmethod
     def open(cls, root: Path, *, verify: bool = True, planning: Planning = AS_CALIBRATED) -> LiveIndex:
@@ -147,18 +153,17 @@ class LiveIndex:
         """The state with every change that is in the log by now."""
         if not self.behind:
             return self._state
-        with self._lock:
-            return self._catch_up()
-
-    def _catch_up(self) -> State:
-        identity = _identity(self._manifest_path)
-        if identity != self._seen:
-            self._swap()
-            self._seen = identity
-        state = self._state
-        if state.log.grown():
-            state.apply(state.log.read())
-        return state
+        with self._catching_up:
+            identity = _identity(self._manifest_path)
+            if identity != self._seen:
+                self._swap()
+                self._seen = identity
+            state = self._state
+            if state.log.grown():
+                changes = state.log.read()
+                with self._lock:
+                    state.apply(changes)
+            return state
 
     def _swap(self) -> None:
         """Move to the base that ``index.json`` names now, unless it is no successor of this one."""
@@ -184,36 +189,35 @@ class LiveIndex:
             The sequence number of the last change.
         """
         with write_lock(self.root):
-            # Under the write lock neither log nor base move, so nothing here needs the other lock, and
+            # Under the write lock neither log nor base move, so nothing here needs another lock, and
             # searches go on while the disk is waited for.
-            with self._lock:
-                state = self._catch_up()
+            state = self.current()
             changes = change(state)
             if changes:
                 numbered = enumerate(changes, start=state.sequence + 1)
                 records = [encode(sequence, each) for sequence, each in numbered]
                 append(state.log.path, state.log.offset, records)
-                with self._lock:
-                    self._catch_up()
+                self.current()
             return state.sequence
 
-    def search(
-        self, queries: F32, k: int, accepted: Filter | None, step: Callable[[], None]
-    ) -> list[Neighbours]:
-        """The ``k`` nearest items of each query; ``step`` is called before each and may raise."""
+    def search(self, queries: F32, k: int, accepted: Filter | None, step: Step) -> list[Neighbours]:
+        """The ``k`` nearest items of each query; raises what ``step`` raises."""
         state = self.current()
-        selection = state.base.selections.get(accepted)
-        answers = []
-        for query in queries:
-            step()
-            answers.append(self._nearest(state, query, k, selection, accepted))
-        return answers
+        selection = state.base.selections.get(accepted, step)
+        return [self._nearest(state, query, k, selection, accepted, step) for query in queries]
 
     def _nearest(
-        self, state: State, query: F32, k: int, selection: Selection, accepted: Filter | None
+        self,
+        state: State,
+        query: F32,
+        k: int,
+        selection: Selection,
+        accepted: Filter | None,
+        step: Step,
     ) -> Neighbours:
         while True:
-            rows, scores = state.base.search(query, k, selection, state.dead)
+            step(state.delta.rows * _DELTA_COST)
+            rows, scores = state.base.search(query, k, selection, state.dead, step)
             if not state.sequence > state.manifest.sequence:
                 return Neighbours(state.base.ids.ids(rows), scores)
             with self._lock:

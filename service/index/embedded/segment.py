@@ -24,9 +24,14 @@ from service.index.embedded.manifest import (
 from service.index.embedded.probe import EXACT, Guard, probe
 from service.index.embedded.selection import Selection, Selections, Selector
 from service.index.embedded.vectors import I64, U8, Vectors
+from service.index.embedded.workers import Step, unhindered
 from service.index.port import F16, F32
 
 T = TypeVar("T")
+
+
+#: What a row costs that is copied out to be scored, in rows that are scored where they lie; measured.
+SCATTERED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,9 @@ class Segment:
             raise IndexDamaged(folder / FEATURES_NAME, f"has {found_features}, expected float16 {shape}")
         return cls(ids, lists, vectors, attributes, features, guards, planning)
 
-    def search(self, query: F32, k: int, selection: Selection, dead: Dead | None = None) -> tuple[I64, F32]:
+    def search(
+        self, query: F32, k: int, selection: Selection, dead: Dead | None = None, step: Step = unhindered
+    ) -> tuple[I64, F32]:
         """Rows and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first.
 
         Exact where the selection asks for no probing, else as the segment's guard allows.
@@ -130,13 +137,16 @@ class Segment:
         if dead is not None and dead.count == 0:
             dead = None
         if selection.matches is None:
+            step(selection.count * SCATTERED if selection.rows is not None else self.rows)
             return nearest(self.vectors, query, k, selection, dead)
         bits = _bits(selection, dead)
 
         def look(chosen: I64) -> tuple[I64, F32]:
             if selection.dense(chosen, self.sizes):
+                step(int(self.sizes[chosen].sum()))
                 return self.vectors.search(query, wanted, bits, chosen)
             rows = selection.of_lists(np.sort(chosen))
+            step(len(rows) * SCATTERED)
             return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
 
         guard = self.guards[selection.count < self.rows]

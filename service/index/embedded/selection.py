@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from service.index.embedded.attributes import Attributes, Mask
 from service.index.embedded.vectors import I64, U8
+from service.index.embedded.workers import Step, unhindered
 from service.index.filters import Filter
 from service.index.port import F32
 
@@ -103,7 +104,7 @@ class Selections:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, accepted: Filter | None) -> Selection:
+    def get(self, accepted: Filter | None, step: Step = unhindered) -> Selection:
         """The rows that a filter accepts, all of them for None."""
         if accepted is None:
             return self._selector.all
@@ -112,6 +113,7 @@ class Selections:
             if selection is not None:
                 self._held.move_to_end(accepted)
                 return selection
+        step(self._selector.all.count)
         selection = self._selector.of(self._attributes.mask(accepted))
         self._keep(accepted, selection)
         return selection

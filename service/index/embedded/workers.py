@@ -13,8 +13,39 @@ from service.index.port import IndexUnavailable
 
 T = TypeVar("T")
 
-#: Asks a job to stop by raising; a job calls it between its steps.
-Checkpoint = Callable[[], None]
+#: Called by a job before each of its steps with the rows that it is about to score; raises to stop it.
+Step = Callable[[int], None]
+
+
+def unhindered(rows: int) -> None:
+    """The `Step` of a job that may go on."""
+
+
+class TooMuch(Exception):  # noqa: N818 -- a verdict on a search
+    """A search would score more rows than it may."""
+
+
+class Budget:
+    """The `Step` of a job that may score so many rows until a deadline."""
+
+    __slots__ = ("_deadline", "_left")
+
+    def __init__(self, rows: int, deadline: Deadline) -> None:
+        self._left = rows
+        self._deadline = deadline
+
+    def __call__(self, rows: int) -> None:
+        """Take rows off.
+
+        Raises:
+            TooMuch: so many are not left.
+            IndexUnavailable: ``timeout``.
+        """
+        if self._deadline.passed:
+            raise IndexUnavailable("timeout")
+        self._left -= rows
+        if self._left < 0:
+            raise TooMuch
 
 
 class Workers:
@@ -27,7 +58,7 @@ class Workers:
         self._slots = threading.BoundedSemaphore(threads + queue)
         self._closed = False
 
-    async def run(self, job: Callable[[Checkpoint], T], deadline: Deadline) -> T:
+    async def run(self, job: Callable[[Step], T], deadline: Deadline) -> T:
         """Run a job in a thread.
 
         Raises:
@@ -40,14 +71,14 @@ class Workers:
             raise IndexUnavailable("overloaded", "the queue for index searches is full")
         abandoned = threading.Event()
 
-        def checkpoint() -> None:
+        def step(rows: int) -> None:
             self._check_open()
             if abandoned.is_set() or deadline.passed:
                 raise IndexUnavailable("timeout")
 
         def guarded() -> T:
-            checkpoint()
-            return job(checkpoint)
+            step(0)
+            return job(step)
 
         future = self._submit(guarded)
         future.add_done_callback(lambda _: self._slots.release())
