@@ -31,6 +31,8 @@ class JsonFormatter(logging.Formatter):
 
 def configure(level: str) -> None:
     """Send the service's and the server's logs to standard error, from ``level`` up."""
+    # What no line tells need not be looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for name in ("mrse", "uvicorn"):

@@ -131,6 +131,7 @@ class Runtime:
     async def close(self) -> None:
         """Release what was loaded."""
         self.ready = False
+        self.metrics.flush()
         for task in list(self._retiring):
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)

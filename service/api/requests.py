@@ -14,6 +14,8 @@ from service.runtime import Runtime
 
 T = TypeVar("T")
 _JSON = ("application/json",)
+#: Work that is done sooner is not watched over: nobody can leave in time to save any of it.
+WATCH_AFTER_S = 0.005
 
 
 class ClientGone(Exception):  # noqa: N818 -- a state of the world
@@ -85,7 +87,9 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         gone = True
         task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    watchers: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(WATCH_AFTER_S, lambda: watchers.append(loop.create_task(watch())))
     try:
         return await work
     except asyncio.CancelledError:
@@ -93,4 +97,6 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
             raise ClientGone from None
         raise
     finally:
-        watcher.cancel()
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()

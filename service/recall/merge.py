@@ -8,7 +8,7 @@ that several routes are merged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import eq, itemgetter
 
 from service.recall.outcome import Candidate, Item
 from service.settings import MergeMethod
@@ -46,11 +46,16 @@ def merge(
         if len(chosen) >= k:
             break
         chosen.setdefault(item["item_id"], item)
-    return _best_first(chosen.values())
+    return [item for item in ranked if item["item_id"] in chosen]
 
 
 def _gather(items: dict[str, Item], candidates: Sequence[Candidate]) -> list[Item]:
     """Add a route's candidates to the items, at their best value; the route's own items in its order."""
+    if not items:  # the first route finds most items, nearly always each of them once
+        items |= {c[0]: {"item_id": c[0], "score": c[1], "sources": [c[2]]} for c in candidates}
+        if len(items) == len(candidates):
+            return list(items.values())
+        items.clear()
     order: dict[str, Item] = {}
     for item_id, value, source in candidates:
         item = items.get(item_id)
@@ -79,7 +84,8 @@ def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]
     chosen: dict[str, Item] = {}
     for route, items in order.items():
         quota = int(shares.get(route, 0.0) * k + 1e-9)
-        missing = min(quota - sum(item["item_id"] in chosen for item in items), k - len(chosen))
+        held = sum(map(chosen.__contains__, map(_ID, items))) if chosen else 0
+        missing = min(quota - held, k - len(chosen))
         for item in items:
             if missing <= 0:
                 break
@@ -90,6 +96,9 @@ def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]
 
 
 def _best_first(items: Iterable[Item]) -> list[Item]:
-    ranked = sorted(items, key=_ID)
-    ranked.sort(key=_SCORE, reverse=True)  # stable, also in reverse: equal scores stay in the order of ids
+    ranked = sorted(items, key=_SCORE, reverse=True)
+    scores = list(map(_SCORE, ranked))
+    if any(map(eq, scores, scores[1:])):  # rarely so; ids take longer to sort than scores
+        ranked.sort(key=_ID)
+        ranked.sort(key=_SCORE, reverse=True)  # stable, also in reverse: equal scores stay in order of ids
     return ranked

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 
@@ -43,17 +44,23 @@ async def portrait_of(
         deadline: for the source.
         shape: ``(3, d)`` of one item's features.
     """
+    if not history:
+        return _nothing(shape)
     ids = list(dict.fromkeys(behaviour.item_id for behaviour in history))
     known: list[str] = []
     features: F16 = np.zeros((0, *shape), np.float16)
-    degraded: str | None = None
-    if ids:
-        try:
-            known, features = await source.features(ids, deadline)
-            degraded = None if known else "history_unknown"
-        except IndexUnavailable:
-            degraded = "history_unavailable"
+    try:
+        known, features = await source.features(ids, deadline)
+        degraded = None if known else "history_unknown"
+    except IndexUnavailable:
+        degraded = "history_unavailable"
     return _assemble(history, known, features, now, shape, degraded)
+
+
+@cache
+def _nothing(shape: tuple[int, int]) -> Portrait:
+    """The portrait of no history."""
+    return _assemble((), (), np.zeros((0, *shape), np.float16), datetime.now(UTC), shape)
 
 
 def stored_portrait(
@@ -61,7 +68,7 @@ def stored_portrait(
 ) -> Portrait:
     """The portrait that was stored, as if its behaviours had come with the request; empty for None."""
     if stored is None:
-        return _assemble((), (), np.zeros((0, *shape), np.float16), now, shape)
+        return _nothing(shape)
     history = recent(stored.behaviours, limit)
     degraded = None if stored.known or not history else "history_unknown"
     return _assemble(history, stored.known, stored.features, now, shape, degraded, stored=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
+from time import monotonic
 from types import MappingProxyType
 
 import numpy as np
@@ -36,10 +38,11 @@ from service.index.port import (
 
 log = logging.getLogger("mrse.index")
 
-#: What a search may score on the event loop, in rows: a millisecond's worth. A thread's part in a
-#: search costs a twentieth of that when nothing else goes on, and several times as much when threads compete for
-#: the interpreter. *Inferred*, measured.
+#: What a search may score on the event loop, in rows: a millisecond's worth. To have a thread do it costs
+#: a tenth of that when nothing else goes on, and more than that when threads compete for the interpreter.
+#: *Inferred*, measured.
 AT_ONCE = 100_000
+_YIELD_AFTER_S = 0.005
 #: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
 #: at 9 ms for an exact search of 1M rows more waiting than this is past any sensible deadline.
 QUEUE = 64
@@ -50,6 +53,7 @@ class EmbeddedIndex:
 
     def __init__(self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None) -> None:
         self._rebuild_after = rebuild_after
+        self._yielded = 0.0
         self._rebuilding: asyncio.Task[None] | None = None
         self._live: LiveIndex | None = live
         self._workers = workers
@@ -114,8 +118,9 @@ class EmbeddedIndex:
     ) -> list[Neighbours]:
         """The ``k`` nearest items of each row of ``vectors`` ``[B, dim]``.
 
-        Searches that are short run where they are called, the others on a thread. Exact in a flat index and with filters that accept few items, equal scores then in a fixed order;
-        else with the recall that the index was calibrated to.
+        Exact in a flat index and with filters that accept few items, equal scores then in a fixed order;
+        else with the recall that the index was calibrated to. Short searches run where they are called,
+        the others on a thread.
 
         Raises:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
@@ -125,10 +130,12 @@ class EmbeddedIndex:
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != dim or not np.isfinite(queries).all():
+        if queries.ndim != 2 or queries.shape[1] != dim or not isfinite(queries.sum()):
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
         if not live.behind:
-            await asyncio.sleep(0)  # whoever searches in a loop leaves room for others
+            if monotonic() - self._yielded > _YIELD_AFTER_S:
+                await asyncio.sleep(0)  # whoever searches in a loop leaves room for others
+                self._yielded = monotonic()
             limit_threads()  # of this thread, which may be any
             try:
                 return live.search(queries, k, filters, Budget(AT_ONCE, deadline))

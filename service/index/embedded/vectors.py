@@ -9,6 +9,7 @@ faiss scores plain IEEE halves against a float32 query, so nothing is lost again
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from math import lcm
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -137,7 +138,7 @@ class Vectors:
         probed = self._all if lists is None else np.ascontiguousarray(lists, dtype=np.int64)
         if len(probed) == 0:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        params = faiss.SearchParametersIVF(nprobe=len(probed))  # type: ignore[call-arg]
+        params = _unfiltered(len(probed))
         if bits is not None:
             # faiss types the C++ constructors, not the Python ones that wrap them.
             selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
@@ -148,8 +149,10 @@ class Vectors:
         arrays = (faiss.swig_ptr(each) for each in (probed, unused, scores, rows))
         # The Python wrapper of search_preassigned takes no parameters, the C++ one does.
         self._index.search_preassigned_c(1, faiss.swig_ptr(query), k, *arrays, False, params)
-        found = rows >= 0
-        return rows[found], scores[found]
+        if rows[-1] < 0:  # the places that were not filled are the last
+            count = int((rows >= 0).sum())
+            return rows[:count], scores[:count]
+        return rows, scores
 
     def search_rows(self, query: F32, k: int, rows: npt.NDArray[np.integer[Any]]) -> tuple[I64, F32]:
         """As `search`, over some rows alone, in blocks; scores are the same to the bit."""
@@ -170,6 +173,12 @@ class Vectors:
     def decode(self, rows: I64) -> F32:
         """The vectors of some rows: float32 ``[len(rows), dim]``."""
         return self.codes[rows].astype(np.float32)
+
+
+@lru_cache(maxsize=1024)
+def _unfiltered(lists: int) -> Any:
+    """Parameters of a search of so many lists; to make them costs as much as a short search."""
+    return faiss.SearchParametersIVF(nprobe=lists)  # type: ignore[call-arg]
 
 
 def inner_products(query: F32, vectors: F32) -> F32:
