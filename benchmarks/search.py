@@ -3,10 +3,11 @@
 ``python -m benchmarks.search [--quick] [--peers PYTHON] --json FILE``
 
 ``--peers`` is the Python of an environment with ``requirements/bench.txt``; without it ours alone is
-measured, against its own exact search. Ours is the whole of ``await index.search``: event loop, thread,
-filter, ids as strings; the libraries are called bare. Each runs in a process of its own, one after another,
-with one query at a time. *exact* scores every match of a filter and nothing else, from the same files.
-*memory* is the proportional set size of one and of two processes that serve the index.
+measured, against its own exact search. Ours is the whole of ``await index.search``: event loop, filter, ids
+as strings; the libraries are called bare. Each runs in a process of its own, one after another, with one
+query at a time. Indexes are kept beside the data: only the first run builds them. *exact* scores every
+match of a filter and nothing else, from the same files. *memory* is the proportional set size of one and of
+two processes that serve the index.
 """
 
 from __future__ import annotations
@@ -111,14 +112,19 @@ def _pss(process: int) -> float:
 
 
 def run_peer(python: Path, peer: str, data: Path, seconds: float) -> dict[str, Any]:
-    """Measure a peer, unless it was."""
+    """Measure a peer."""
     out = data / f"{peer}.json"
-    if not out.exists():
-        script = Path(__file__).with_name("search_peers.py")
-        command = [str(python), str(script), peer, str(data), str(out), str(seconds), json.dumps(FILTERS)]
-        subprocess.run(command, check=True)
+    script = Path(__file__).with_name("search_peers.py")
+    command = [str(python), str(script), "measure", peer, str(data), str(out), str(seconds)]
+    subprocess.run([*command, json.dumps(FILTERS)], check=True)
     result: dict[str, Any] = json.loads(out.read_text())
     return result
+
+
+def fill_peer(python: Path, peer: str, data: Path) -> None:
+    """Fill a peer's index, unless it was."""
+    script = Path(__file__).with_name("search_peers.py")
+    subprocess.run([str(python), str(script), "build", peer, str(data)], check=True)
 
 
 def claims_of(runs: dict[str, Any]) -> list[Claim]:
@@ -187,11 +193,12 @@ def main() -> int:
             ("--peers", {"type": Path, "help": "Python of an environment with requirements/bench.txt"}),
             ("--only", {"nargs": "*", "choices": list(PEERS), "help": "these peers alone"}),
             ("--rows", {"type": int, "help": "items; 1,000,000, or 30,000 with --quick"}),
+            ("--seconds", {"type": float, "help": "for each filter; 10, or 2 with --quick"}),
             ("--data", {"type": Path, "default": Path(".run/bench-search"), "help": "where data is kept"}),
         ],
     )
     rows = options.rows or (30_000 if options.quick else 1_000_000)
-    seconds = 2.0 if options.quick else 10.0
+    seconds = options.seconds or (2.0 if options.quick else 10.0)
     data = options.data / str(rows)
     make_data(data, rows, 100 if options.quick else 500)
     if not (data / "index" / MANIFEST_NAME).exists():
@@ -199,11 +206,14 @@ def main() -> int:
         began = time.perf_counter()
         build_index(data / "embeddings", data / "index", cluster_rows=1)
         (data / "build.json").write_text(json.dumps(time.perf_counter() - began))
+    peers = (options.only or PEERS) if options.peers else ()
+    for peer in peers:
+        fill_peer(options.peers, peer, data)
     runs: dict[str, Any] = {"rows": rows, "peers": {}}
     runs["ours"] = asyncio.run(ours(data / "index", data, seconds))
     runs["ours"]["build_s"] = json.loads((data / "build.json").read_text())
     runs["memory"] = memory(data / "index", data)
-    for peer in (options.only or PEERS) if options.peers else ():
+    for peer in peers:
         runs["peers"][peer] = run_peer(options.peers, peer, data, seconds)
     table(runs)
     if options.json:

@@ -61,6 +61,7 @@ class Metrics:
         self.shared = shared
         self.registry = CollectorRegistry()
         self._observed: list[tuple[Histogram, float]] = []
+        self._at_once = _AT_ONCE if shared is None else 1  # another worker is asked for what this one counts
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
         self._requests = self._counter("requests", "Requests by route.", ["route", "method", "status"])
         self._latency = self._histogram(
@@ -171,7 +172,7 @@ class Metrics:
 
     def _observe(self, histogram: Histogram, value: float) -> None:
         self._observed.append((histogram, value))
-        if len(self._observed) >= _AT_ONCE:
+        if len(self._observed) >= self._at_once:
             self.flush()
 
     def render(self) -> bytes:

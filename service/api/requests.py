@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from service.api.problems import ProblemError
+from service.deadline import within
 from service.runtime import Runtime
 
 T = TypeVar("T")
@@ -62,8 +63,7 @@ async def read_json(request: Request, timeout_s: float) -> bytes:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise ProblemError(415, "unsupported-media-type", "send the body without a content encoding")
     try:
-        async with asyncio.timeout(timeout_s):
-            return await request.body()
+        return await within(timeout_s, request.body())
     except TimeoutError as error:
         raise ProblemError(408, "request-timeout", f"the body took over {timeout_s:g} s") from error
     except ClientDisconnect as error:

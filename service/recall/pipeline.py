@@ -16,7 +16,7 @@ from service.cache.codec import F16, StoredPortrait
 from service.cache.keys import query_key
 from service.cache.portraits import StoredPortraits
 from service.cache.tiers import EmbeddingCache, Tier
-from service.deadline import Deadline
+from service.deadline import Deadline, within
 from service.encode.encoder import Fused, QueryEncoder
 from service.encode.picture import QueryPicture
 from service.errors import DeadlinePassed, FieldError, Unavailable
@@ -159,14 +159,8 @@ async def recall(
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(lane, query, degraded, deadline)
     try:
-        async with asyncio.timeout(deadline.remaining()):
-            experts, tier = await _experts(lane, query, deadline)
-            stages.mark("cache" if tier == "l1" else "encode")
-            if reading is None:
-                portrait = await portrait_of(history, lane.features, now(), deadline, lane.shape)
-            else:
-                portrait = stored_portrait(await reading, lane.history, now(), lane.shape)
-            stages.mark("features")
+        work = _encoded(lane, query, history, reading, deadline, now, stages)
+        experts, tier, portrait = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
     finally:
@@ -202,6 +196,26 @@ async def recall(
     degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
     trace = Trace(lane, query, options, tier, fused, portrait, triggering)
     return RecallResult(items, outcomes, degraded, stages.seconds, trace)
+
+
+async def _encoded(
+    lane: Lane,
+    query: RecallQuery,
+    history: Sequence[Behaviour],
+    reading: asyncio.Task[StoredPortrait | None] | None,
+    deadline: Deadline,
+    now: Callable[[], datetime],
+    stages: _Stages,
+) -> tuple[F16, Tier, Portrait]:
+    """The query's experts and where they were, and the user's portrait."""
+    experts, tier = await _experts(lane, query, deadline)
+    stages.mark("cache" if tier == "l1" else "encode")
+    if reading is None:
+        portrait = await portrait_of(history, lane.features, now(), deadline, lane.shape)
+    else:
+        portrait = stored_portrait(await reading, lane.history, now(), lane.shape)
+    stages.mark("features")
+    return experts, tier, portrait
 
 
 def _shed(lane: Lane, query: RecallQuery, options: Recall, pressure: Pressure) -> list[str]:

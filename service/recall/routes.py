@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from models.bundle.portrait import Behaviour
-from service.deadline import Deadline
+from service.deadline import Deadline, within
 from service.index.filters import Filter
 from service.index.port import F32, IndexUnavailable, ItemIndex, Neighbours
 from service.recall.outcome import Candidate, RouteOutcome, RouteStatus, Source
@@ -87,8 +87,7 @@ async def _guarded(
 ) -> RouteOutcome:
     """The route's outcome, also when it fails: one route's trouble is not the other's."""
     try:
-        async with asyncio.timeout(deadline.remaining()):
-            return await work
+        return await within(deadline.remaining(), work)
     except TimeoutError:
         return RouteOutcome("timeout", took_ms=_ms(started), reason="the deadline passed")
     except IndexUnavailable as error:
