@@ -77,31 +77,51 @@ def rates(start: float, factor: float) -> Iterator[float]:
 
 
 def sweep(ports: dict[str, int], bodies: Bodies, share: float, folder: Path, quick: bool) -> dict[str, Any]:
-    """Every server up the ladder until it has twice been far from the limit."""
+    """Every server up the ladder until it has twice been far from the limit; then closer to its capacity."""
     steps: dict[str, list[dict[str, Any]]] = {name: [] for name in ports}
     lost = dict.fromkeys(ports, 0)
     seconds, factor = (1.5, 1.7) if quick else (6.0, 1.25)
+
+    def step(name: str, rate: float) -> dict[str, Any]:
+        asked = bodies.mixed(name, int(rate * seconds * 1.3) + 50, share)
+        found = load.run(
+            ports[name],
+            "/recall",
+            asked,
+            folder,
+            connections=64,
+            seconds=seconds,
+            rate=rate,
+            limit_ms=LIMIT_MS,
+        )
+        found["rate"] = round(rate, 1)
+        complete = found["unanswered"] == 0 and found["answered"] == found["sent"]
+        found["holds"] = found["p99_ms"] < LIMIT_MS and complete
+        steps[name].append(found)
+        return found
+
     for rate in rates(20, factor):
-        for name, port in ports.items():
-            if lost[name] >= 2:
-                continue
-            asked = bodies.mixed(name, int(rate * seconds * 1.3) + 50, share)
-            found = load.run(
-                port, "/recall", asked, folder, connections=64, seconds=seconds, rate=rate, limit_ms=LIMIT_MS
-            )
-            found["rate"] = round(rate, 1)
-            found["holds"] = (
-                found["p99_ms"] < LIMIT_MS and found["unanswered"] == 0 and found["answered"] == found["sent"]
-            )
-            steps[name].append(found)
-            far = found["p99_ms"] > 4 * LIMIT_MS or found["goodput_per_s"] < 0.8 * found["per_s"]
-            lost[name] = lost[name] + 1 if far else 0
+        for name in ports:
+            if lost[name] < 2:
+                found = step(name, rate)
+                far = found["p99_ms"] > 4 * LIMIT_MS or found["goodput_per_s"] < 0.8 * found["per_s"]
+                lost[name] = lost[name] + 1 if far else 0
         if min(lost.values()) >= 2:
             break
-    capacity = {
-        name: max((s["rate"] for s in each if s["holds"]), default=0.0) for name, each in steps.items()
-    }
-    return {"steps": steps, "capacity_per_s": capacity}
+    for _ in range(0 if quick else 2):
+        for name in ports:
+            held = capacity(steps[name])
+            above = [each["rate"] for each in steps[name] if each["rate"] > held]
+            if held and above:
+                step(name, (held * min(above)) ** 0.5)
+    for each in steps.values():
+        each.sort(key=lambda found: float(found["rate"]))
+    return {"steps": steps, "capacity_per_s": {name: capacity(each) for name, each in steps.items()}}
+
+
+def capacity(steps: list[dict[str, Any]]) -> float:
+    """The highest rate that a server held."""
+    return max((float(step["rate"]) for step in steps if step["holds"]), default=0.0)
 
 
 def alone(
