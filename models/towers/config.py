@@ -201,6 +201,9 @@ class DataConfig(_Frozen):
     #: Behaviours on the target item itself within this many days before count as the same visit and are
     #: cut from its portrait, so that the model does not learn to give back what was just clicked.
     same_item_days: float = 1.0
+    #: Behaviours of the last minutes are cut from the portraits that train: a click for the same query
+    #: tells what the query tells already, and would drown what the days before tell of the user.
+    visit_minutes: float = 60.0
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).
     title_share: float = 0.1

@@ -114,9 +114,10 @@ class Prepared:
         return result
 
     def histories(self, rows: Int64) -> Histories:
-        """The last K behaviours strictly before each event, without the same visit's on its own item."""
+        """The last K behaviours before each event's visit; nor any on its own item of a day before."""
         depth = self.config.dimensions.history
         same_visit = self.config.data.same_item_days * _SECONDS_PER_DAY
+        visit = self.config.data.visit_minutes * 60.0
         result = Histories(
             np.full((len(rows), depth), -1, dtype=np.int64),
             np.zeros((len(rows), depth), dtype=np.int64),
@@ -132,7 +133,8 @@ class Prepared:
             start = max(low, stop - 2 * depth)
             when = self._at[start:stop][::-1]
             items = self._item[start:stop][::-1]
-            keep = np.flatnonzero((items != target) | (at - when > same_visit))[:depth]
+            ago = at - when
+            keep = np.flatnonzero((ago > visit) & ((items != target) | (ago > same_visit)))[:depth]
             count = len(keep)
             result.items[place, :count] = items[keep]
             result.behaviour[place, :count] = self._action[start:stop][::-1][keep]

@@ -83,6 +83,14 @@ def test_an_item_clicked_within_the_same_visit_is_cut(small: Prepared) -> None:
     assert longer.histories(np.array([2])).items.tolist() == [[1, -1]]
 
 
+def test_what_was_done_in_the_same_visit_is_cut(small: Prepared) -> None:
+    config = small.config.with_overrides({"data.visit_minutes": 1.6 * 24 * 60})
+    longer = Prepared.__new__(Prepared)
+    longer.__dict__.update(small.__dict__, config=config)
+    # The fourth event: item a was carted 1.5 days before it; what came before that stays.
+    assert longer.histories(np.array([3])).items.tolist() == [[1, 0]]
+
+
 def test_known_positives(small: Prepared) -> None:
     known = small.are_positive(np.array([1, 2, 0]), np.array([0, 1, 2, 3]))
     expected = [[True, True, False, False], [False, False, True, False], [False] * 4]
