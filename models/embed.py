@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.bundle import Bundle, Graph, ItemText, PictureError, decode_picture, open_graph
-from models.coclick import coclicked
+from models.coclick import coclick_options, coclicked
 from models.data.errors import DataError
 from models.data.schema import AttributeType, Item
 from models.data.shop import Shop
@@ -252,7 +252,7 @@ def _fuse(
     if done.rows >= total:
         return
     progress("co-clicks", 0, None)
-    neighbours = coclicked(shop, top=int(bundle.manifest.training.get("coclick_top", 10)))
+    neighbours = coclicked(shop, **coclick_options(bundle.manifest.training))
     graph = open_graph(bundle.graph("item_fusion"), device=device, threads=threads)
     step = 4096
     for start in range(done.rows, total, step):

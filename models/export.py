@@ -86,6 +86,8 @@ def write_bundle(
         training: dict[str, Any] = config.model_dump(mode="json", exclude={"text", "picture", "dimensions"})
         # What embedding the catalogue has to do as training did.
         training |= {"coclick_top": config.data.coclick_top, "held_out": config.data.held_out}
+        training |= {"coclick_following": config.data.coclick_following}
+        training |= {"coclick_cosine": config.data.coclick_cosine}
         manifest = Manifest(
             name=name,
             version="",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from models.bundle import Bundle
-from models.coclick import coclicked
+from models.coclick import coclick_options, coclicked
 from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.finding import Finding
@@ -75,7 +75,7 @@ def diagnose(
         if not asked.requests:
             raise ValueError(f"{shop_path}: the {split} split has no request to look at")
         features = np.load(folder / "features.npy", mmap_mode="r")
-        coclicks = coclicked(shop, top=int(training["coclick_top"]), held_out=held_out)
+        coclicks = coclicked(shop, held_out=held_out, **coclick_options(training))
         patient = Patient(
             bundle,
             shop,

@@ -176,6 +176,8 @@ class LossConfig(_Frozen):
     hard_after: float = 0.5
     #: Uniform negatives from the catalogue, over the batch size.
     uniform_share: float = 0.5
+    #: Scale of the cosines in what co-clicks teach (see ``data.companion_share``).
+    companion_scale: float = 10.0
     #: Correct the in-batch negatives for their popularity (logQ).
     logq: bool = False
 
@@ -198,6 +200,15 @@ class DataConfig(_Frozen):
     coclick_dropout: float = 0.2
     #: Co-clicked items kept for an item.
     coclick_top: int = 10
+    #: A behaviour is paired with at most this many of its visit that follow it; large where a visit is a
+    #: basket whose items have one time and no order.
+    coclick_following: int = 5
+    #: Whether co-clicks are weighted by the cosine of the two items' behaviours, not by how often they were
+    #: seen together: what everybody buys is then nobody's companion.
+    coclick_cosine: bool = False
+    #: Stage 1: items in a step whose co-clicks teach FtAtt what goes together, over the batch size; for shops
+    #: that are browsed more than searched. 0 for none.
+    companion_share: float = 0.0
     #: Behaviours on the target item itself within this many days before count as the same visit and are
     #: cut from its portrait, so that the model does not learn to give back what was just clicked.
     same_item_days: float = 1.0

@@ -152,12 +152,13 @@ def train(
         if not (out / "stage1.pt").is_file():
             given.fill(towers, data)
         towers.to(device)
-        train_experts(towers, data, pictures, out, progress, device)
+        with ranks.leader_first():
+            coclicks = _coclicks(shop, config, out / "coclicks.npz")
+        train_experts(towers, data, pictures, coclicks, out, progress, device)
         with ranks.leader_first():
             features = write_item_features(
                 towers.item_experts, data, pictures, out / "item_features.npy", progress
             )
-            coclicks = _coclicks(shop, config, out / "coclicks.npz")
         train_fusion(towers, shop, data, pictures, features, coclicks, out, progress, device)
     summary = TrainSummary(
         data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
@@ -239,12 +240,19 @@ def _train_pictures(
 
 def _coclicks(shop: Shop, config: Config, path: Path) -> CoClicks:
     if not path.is_file():
-        found = coclicked(shop, top=config.data.coclick_top, held_out=config.data.held_out)
+        knobs = config.data
+        found = coclicked(
+            shop,
+            top=knobs.coclick_top,
+            held_out=knobs.held_out,
+            following=knobs.coclick_following,
+            cosine=knobs.coclick_cosine,
+        )
         temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, indptr=found.indptr, indices=found.indices)
+        np.savez(temporary, indptr=found.indptr, indices=found.indices, weights=found.weights)
         temporary.replace(path)
     with np.load(path) as stored:
-        return CoClicks(stored["indptr"], stored["indices"])
+        return CoClicks(stored["indptr"], stored["indices"], stored["weights"])
 
 
 def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.coclick import CoClicks
 from models.towers import Towers
+from models.towers.experts import Experts
 from models.towers.towers import expert_scores
 from models.training import ranks
 from models.training.batches import Asked, Sampler, encode_queries, run_experts
+from models.training.companions import Companions, companion_loss
 from models.training.features import PictureFeatures
 from models.training.given.rates import expert_groups, resting
 from models.training.hard import HardNegatives
@@ -22,7 +25,13 @@ from models.training.prepared import Prepared
 
 
 def train_experts(
-    towers: Towers, data: Prepared, pictures: PictureFeatures, folder: Path, progress: Progress, device: str
+    towers: Towers,
+    data: Prepared,
+    pictures: PictureFeatures,
+    coclicks: CoClicks,
+    folder: Path,
+    progress: Progress,
+    device: str,
 ) -> None:
     """Train the experts of both towers, or load what was trained before."""
     config = data.config
@@ -33,6 +42,11 @@ def train_experts(
     sampler, hard = Sampler(data, pictures, browse=False), HardNegatives(data)
     loss = config.loss
     batch = config.stage1.batch * ranks.count()
+    alike = round(batch * config.data.companion_share)
+    companions = Companions(coclicks) if alike and len(coclicks.indices) else None
+    subwords = towers.item_experts
+    if companions is not None and not isinstance(subwords, Experts):
+        raise ValueError("data.companion_share is for FtAtt, which a single transformer does not have")
 
     def items(rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         picture = data.item_picture[rows]
@@ -45,6 +59,28 @@ def train_experts(
     def queries_of(asked: Asked) -> Tensor:
         own = asked.part(ranks.share(batch))
         return ranks.gather(encode_queries(towers.query_experts, own, device), batch)
+
+    def together(rng: np.random.Generator) -> Tensor | float:
+        """What co-clicks say of FtAtt's outputs; no draw and 0 where they are not to be learned from."""
+        if companions is None:
+            return 0.0
+        rows, columns = companions.draw(alike, rng)
+        ngrams = data.texts.batch(columns[ranks.share(len(columns))]).ngram_ids
+        words = max(1, int((ngrams[:, :, 0] > 0).sum(axis=1).max(initial=0)))
+        own = torch.from_numpy(np.ascontiguousarray(ngrams[:, :words])).to(device)
+        assert isinstance(subwords, Experts)
+        near = ranks.gather(subwords.ftatt(own), len(columns))
+        weights = torch.from_numpy(companions.weights(rows, columns)).to(device)
+        itself = torch.from_numpy(rows[:, None] == columns).to(device)
+        with full(device):
+            near = near.float()
+            return companion_loss(
+                near[torch.from_numpy(np.searchsorted(columns, rows)).to(device)],
+                near,
+                itself,
+                weights,
+                scale=loss.companion_scale,
+            )
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
         rest = resting(config, step)
@@ -70,7 +106,7 @@ def train_experts(
         each = [mnsce(cosines[m], masked, scale=loss.scale, weights=weights[m]) for m in range(len(cosines))]
         mean = scores[asked].mean(dim=0)
         easy = mnsce(cosines[asked].mean(dim=0), masked, scale=loss.scale, weights=weights[0])
-        easy = torch.stack([each[m] for m in asked]).mean() + easy
+        easy = torch.stack([each[m] for m in asked]).mean() + easy + together(rng)
         if not count:
             return {"loss": loss.alpha * easy, "vbert": each[0], "light_bert": each[1], "ftatt": each[2]}
         rows = torch.arange(batch)

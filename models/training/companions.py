@@ -1,0 +1,64 @@
+"""What co-clicks teach the subword expert in stage 1: items that go together are to lie together.
+
+*Inferred*: the paper trains its experts on queries. Portraits are made of expert outputs, and where a shop
+is browsed more than searched these know of words alone: nothing of what is bought together. FtAtt is the one
+that learns it, for its hashed subwords tell single items apart and a step costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.coclick import CoClicks
+
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+
+
+class Companions:
+    """Draws items beside which others were clicked."""
+
+    def __init__(self, coclicks: CoClicks) -> None:
+        self._coclicks = coclicks
+        self._counts: Int64 = np.diff(coclicks.indptr)
+        self._rows: Int64 = np.flatnonzero(self._counts)
+        # Sorted, so that a pair's weight is found by bisection.
+        self._items = len(self._counts)
+        keys = np.repeat(np.arange(self._items), self._counts) * self._items + coclicks.indices
+        order = np.argsort(keys)
+        self._keys: Int64 = keys[order]
+        self._weights: Float32 = coclicks.weights[order]
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
+        """Items int64 ``[R]``, at most ``count``, and distinct columns ``[C]``: these and a companion each."""
+        rows = rng.choice(self._rows, min(count, len(self._rows)), replace=False)
+        place = self._coclicks.indptr[rows] + rng.integers(self._counts[rows])
+        return rows, np.unique(np.concatenate([rows, self._coclicks.indices[place]]))
+
+    def weights(self, rows: Int64, columns: Int64) -> Float32:
+        """How much each column goes with each row, float32 ``[R, C]``; 0 where nothing is known."""
+        wanted = rows[:, None] * self._items + columns
+        places = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
+        result: Float32 = np.where(self._keys[places] == wanted, self._weights[places], 0.0)
+        return result.astype(np.float32)
+
+
+def companion_loss(rows: Tensor, columns: Tensor, own: Tensor, weights: Tensor, *, scale: float) -> Tensor:
+    """Cross-entropy between co-clicks and closeness: mean over rows of -sum w log softmax(s cos).
+
+    Args:
+        rows: unit ``[R, d]``.
+        columns: unit ``[C, d]``.
+        own: bool ``[R, C]``, True where the column is the row itself; it does not count.
+        weights: ``[R, C]``, 0 or more; rows without any do not count.
+        scale: s.
+    """
+    logits = (rows @ columns.T * scale).masked_fill(own, -1e9)
+    weights = weights.masked_fill(own, 0.0)
+    total = weights.sum(dim=1)
+    losses = -(weights * F.log_softmax(logits, dim=1)).sum(dim=1) / total.clamp(min=1e-6)
+    return losses.sum() / (total > 0).sum().clamp(min=1)
