@@ -182,13 +182,16 @@ def _keep(
     for number, (trigger, near) in enumerate(zip(triggers, found, strict=True)):
         # An item is as good as its own closeness to the query, or as the path that led to it.
         paths = rounded(near.scores * (options.i2i_calibration * max(trigger.score, 0.0)))
+        again = options.own_bonus if trigger.origin == "history" else None
         name = trigger.item_id
         rank = 0
         for item_id, score, path in zip(near.ids, rounded(near.scores), paths, strict=True):
-            if item_id == name:
-                continue
-            rank += 1
             close = relevance.get(item_id, -2.0)
+            if item_id == name:
+                if again is None:
+                    continue
+                path = close + again
+            rank += 1
             if close >= floor:
                 source: Source = {"route": "i2i", "trigger": name, "rank": rank, "score": score}
                 value = close if close > path else path

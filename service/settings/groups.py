@@ -124,7 +124,7 @@ class Recall(_Group):
     i2i_candidates: Share = 0.3
     i2i_enabled: bool = True
     #: Triggers used at most, and neighbours looked up for each.
-    triggers: int = Field(default=5, ge=1, le=20)
+    triggers: int = Field(default=5, ge=1, le=200)
     neighbours: int = Field(default=30, ge=1, le=500)
     #: Least cosine between a history item and the query for it to be a trigger.
     trigger_floor: float = Field(default=0.3, ge=-1, le=1)
@@ -132,6 +132,9 @@ class Recall(_Group):
     trigger_max_age_days: float = Field(default=30.0, gt=0)
     #: Items from the head of Q2I that serve as triggers when history gives none.
     head_triggers: int = Field(default=2, ge=0, le=20)
+    #: Where people buy again what they bought: I2I also gives the triggers from the user's history
+    #: themselves, at their cosine to the query plus this. None: it does not.
+    own_bonus: float | None = Field(default=None, ge=0, le=2)
     #: Least cosine between a neighbour and the query.
     relevance_floor: float = Field(default=0.2, ge=-1, le=1)
     merge: MergeMethod = "score"
