@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,7 +33,7 @@ class Companions:
         self._weights: Float32 = coclicks.weights[order]
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
-        """Items int64 ``[R]``, at most ``count``, and distinct columns ``[C]``: these and a companion each."""
+        """Items int64 ``[R]``, at most ``count``, and distinct columns ``[C]``: these and companions."""
         rows = rng.choice(self._rows, min(count, len(self._rows)), replace=False)
         place = self._coclicks.indptr[rows] + rng.integers(self._counts[rows])
         return rows, np.unique(np.concatenate([rows, self._coclicks.indices[place]]))

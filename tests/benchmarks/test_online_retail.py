@@ -1,4 +1,4 @@
-"""The protocol of the next-basket benchmark on invoices with known answers; the whole of it on a tiny shop."""
+"""The next-basket benchmark: its protocol on invoices with known answers, all of it on a tiny shop."""
 
 from __future__ import annotations
 
@@ -114,7 +114,11 @@ def test_the_whole_benchmark_resumes(
 ) -> None:
     source = write_source(
         tmp_path / "source",
-        [(f"user{n}", day, f"{n}{day}", "ABCD"[(n + day) % 4] + "AB"[n % 2]) for n in range(6) for day in (1, 2, 3)],
+        [
+            (f"user{n}", day, f"{n}{day}", "ABCD"[(n + day) % 4] + "AB"[n % 2])
+            for n in range(6)
+            for day in (1, 2, 3)
+        ],
     )
     report = tmp_path / "report.json"
     command = ["--data", str(source), "--work", str(tmp_path / "work"), "--quick", "--json", str(report)]

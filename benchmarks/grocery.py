@@ -1,0 +1,265 @@
+"""Pictures, on GroceryStoreDataset: photo -> product and text -> photo, with the picture's parts taken out.
+
+Asked are the held-out (``val``) photos and text queries; each (query, product) pair counts once.
+
+- photo -> product: the query is a shopper's photo alone; the items are the products as they are.
+- text -> photo: the query is text alone; the items are the held-out photos, with nothing but the picture.
+  Recall@K is the share of pairs where a photo of the product is among the first K.
+- text -> product: beside BM25.
+
+Every model is trained alike: whole; without pictures (the experts see none); without VBert (pictures have no
+other way in). The queries are derived from the catalogue by rule, nobody typed them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.report import Claim, arguments, finish
+from models.bundle import Bundle, ItemText, decode_picture, open_graph
+from models.data.importers import import_grocery
+from models.data.shop import Shop
+from models.embed import embed_shop
+from models.evaluation.bm25 import Bm25
+from models.evaluation.heldout import Request, read_requests
+from models.evaluation.searcher import Searcher
+from models.evaluation.statistics import Sums, bootstrap, by_request, difference
+from models.export import export
+from models.towers import Config, preset
+from models.training import train
+
+Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+AT = (1, 10)
+#: Over the preset ``demo``: few products, many photos of each.
+SETTINGS: dict[str, Any] = {"image.epochs": 36, "image.crop": 0.6, "image.colour": 0.3}
+SYSTEMS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "no pictures": {"switches.picture": False},
+    "no VBert": {"switches.vbert": False},
+}
+TASKS = ("photo -> product", "text -> photo", "text -> product")
+_TOLD = {"stage": "", "at": 0.0}
+_AT_ONCE = 64
+
+
+def configure(system: str, seed: int, quick: bool) -> Config:
+    """The configuration of a system."""
+    base = preset("tiny" if quick else "demo").with_overrides({} if quick else SETTINGS)
+    return base.with_overrides({**SYSTEMS[system], "seed": seed})
+
+
+def photo_embeddings(bundle: Bundle, shop: Shop, photos: Sequence[str]) -> Float32:
+    """Item embeddings ``[n, e]`` of items that have a picture and nothing else."""
+    encoder, experts, fusion = (
+        open_graph(bundle.graph(role)) for role in ("image_encoder", "item_experts", "item_fusion")
+    )
+    parts = []
+    for start in range(0, len(photos), _AT_ONCE):
+        chunk = photos[start : start + _AT_ONCE]
+        pixels = np.stack([decode_picture(shop.picture(p), bundle.manifest.picture.side) for p in chunk])
+        text = bundle.text.items([ItemText("", "", "")] * len(chunk))
+        features = experts.run(
+            {
+                "input_ids": text.input_ids,
+                "ngram_ids": text.ngram_ids,
+                "picture": encoder.run({"pixels": pixels})["feature"],
+                "has_picture": np.ones(len(chunk), dtype=np.float32),
+            }
+        )["experts"]
+        parts.append(fusion.run({"features": features, "coclick": np.zeros_like(features)})["embedding"])
+    return np.concatenate(parts)
+
+
+def ranks_of_photos(top: Int64, products: npt.NDArray[np.str_], wanted: npt.NDArray[np.str_]) -> Int64:
+    """Rank from 1 of the first photo of the product that is wanted, 0 where there is none: int64 ``[n]``.
+
+    Args:
+        top: int64 ``[n, K]``, photos best first.
+        products: of each photo its product.
+        wanted: ``[n]``, the products asked for.
+    """
+    right = products[top] == wanted[:, None]
+    return np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
+
+
+def _first(top: Int64, wanted: Int64) -> Int64:
+    right = top == wanted[:, None]
+    return np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
+
+
+def measure(
+    bundle_path: Path,
+    embeddings: Path,
+    shop: Shop,
+    asked: dict[str, list[Request]],
+    photos: Sequence[Request],
+) -> dict[str, list[int]]:
+    """Rank of what was wanted for each request of each task, from 1, 0 for beyond the deepest of `AT`."""
+    bundle = Bundle.load(bundle_path)
+    searcher = Searcher(bundle, shop, embeddings, threads=1)
+    wanted = {
+        kind: np.array([searcher.rows[r.event.item] for r in requests]) for kind, requests in asked.items()
+    }
+    queries = {kind: searcher.embed(requests) for kind, requests in asked.items()}
+    shown = photo_embeddings(bundle, shop, [r.event.picture or "" for r in photos])
+    products = np.array([r.event.item for r in photos])
+    names = np.array([r.event.item for r in asked["text"]])
+    deep = max(AT)
+    ranks = {
+        TASKS[0]: _first(searcher.top(queries["photo"], deep), wanted["photo"]),
+        TASKS[1]: ranks_of_photos(searcher.top(queries["text"], deep, shown), products, names),
+        TASKS[2]: _first(searcher.top(queries["text"], deep), wanted["text"]),
+    }
+    return {task: found.tolist() for task, found in ranks.items()}
+
+
+def _bm25(shop: Shop, asked: Sequence[Request]) -> list[int]:
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    index = Bm25(f"{item.title} {item.category} {item.description}" for item in shop.items())
+    top = index.top([r.event.query for r in asked], max(AT))
+    return _first(top, np.array([rows[r.event.item] for r in asked])).tolist()
+
+
+def _tell(stage: str, done: int, total: int | None) -> None:
+    """Progress on standard error, a line every ten seconds and at the end of a stage."""
+    now = time.monotonic()
+    if stage != _TOLD["stage"] or done == total or now - float(_TOLD["at"]) > 10:
+        _TOLD.update(stage=stage, at=now)
+        print(f"{stage}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr)
+
+
+def _run(
+    system: str,
+    config: Config,
+    shop: Shop,
+    work: Path,
+    asked: dict[str, list[Request]],
+    photos: Sequence[Request],
+    donor: Path | None,
+) -> tuple[dict[str, Any], Path]:
+    """Ranks of one training, read back where they are there; and its run folder."""
+    key = hashlib.sha256(f"{config.fingerprint()} {shop.fingerprint()}".encode()).hexdigest()[:12]
+    folder = work / f"run-{key}"
+    stored = folder / "ranks.json"
+    if not stored.is_file():
+        print(f"{system}, seed {config.seed}", file=sys.stderr)
+        summary = train(shop.path, folder / "run", config, _tell, donor=donor)
+        found = sorted((folder / "bundles").glob("*/manifest.json"))
+        bundle = found[0].parent if found else export(folder / "run", folder / "bundles", "grocery")
+        embed_shop(shop, Bundle.load(bundle), folder / "embeddings", progress=_tell, threads=1)
+        ranks = measure(bundle, folder / "embeddings", shop, asked, photos)
+        stored.write_text(json.dumps({"seed": config.seed, "seconds": summary.seconds, "ranks": ranks}))
+    outcome: dict[str, Any] = json.loads(stored.read_text())
+    return outcome, folder / "run"
+
+
+def _sums(runs: Sequence[dict[str, Any]], task: str, k: int) -> Sums:
+    """Recall@K of a system: means over its seeds, request by request."""
+    ranks = np.array([run["ranks"][task] for run in runs])
+    hits = ((ranks > 0) & (ranks <= k)).mean(axis=0)
+    return by_request(hits, np.arange(len(hits)), len(hits))
+
+
+def plot(table: dict[str, dict[str, dict[str, Any]]], target: Path) -> None:
+    """Recall@1 and @10 of each system, a panel a task."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(TASKS), figsize=(10, 3.5), sharey=True, layout="constrained")
+    for axis, task in zip(axes, TASKS, strict=True):
+        systems = [name for name, tasks in table.items() if task in tasks]
+        for shift, k in enumerate(AT):
+            found = [table[name][task][f"R@{k}"] for name in systems]
+            places = np.arange(len(systems)) + shift * 0.4
+            axis.bar(places, [f["value"] for f in found], width=0.4, label=f"Recall@{k}")
+            for place, f in zip(places, found, strict=True):
+                axis.plot([place, place], [f["low"], f["high"]], color="black")
+        axis.set_xticks(np.arange(len(systems)) + 0.2, systems, fontsize=8)
+        axis.set_title(task)
+    axes[0].legend()
+    figure.savefig(target, dpi=120)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    options = arguments(
+        "Photos and text on GroceryStoreDataset, with and without the picture's parts",
+        [
+            ("--data", {"type": Path, "required": True, "help": "the data set, as `mrse import` takes it"}),
+            ("--work", {"type": Path, "default": Path(".run/grocery"), "help": "where runs are kept"}),
+            ("--seeds", {"type": int, "default": 1, "help": "trainings of each system"}),
+        ],
+    )
+    import_grocery(options.data, options.work / "shop", lambda done, total: _tell("import", done, total))
+    shop = Shop.open(options.work / "shop")
+    requests = read_requests(shop, "val", depth=1, held_out=0.05, same_item_days=1.0)
+    asked = {kind: [r for r in requests if r.kind == kind] for kind in ("photo", "text")}
+    # Shuffled, so that a model to which all photos look alike gets what chance gives.
+    order = np.random.default_rng(0).permutation(len(asked["photo"]))
+    photos = [asked["photo"][place] for place in order]
+    seeds = 1 if options.quick else options.seeds
+    runs: dict[str, list[dict[str, Any]]] = {}
+    donor: Path | None = None
+    for seed in range(7, 7 + seeds):
+        for system in SYSTEMS:
+            config = configure(system, seed, options.quick)
+            outcome, folder = _run(system, config, shop, options.work, asked, photos, donor)
+            # The picture encoder does not depend on what the towers do with it.
+            donor = donor or folder
+            runs.setdefault(system, []).append(outcome)
+    runs["BM25"] = [{"ranks": {TASKS[2]: _bm25(shop, asked["text"])}}]
+    table = {
+        system: {
+            task: {f"R@{k}": bootstrap(_sums(found, task, k)).as_dict() for k in AT}
+            for task in found[0]["ranks"]
+        }
+        for system, found in runs.items()
+    }
+    print(f"{len(asked['photo'])} photos, {len(asked['text'])} (text, product) pairs")
+    print(f"{'':<14}" + "".join(f"{task:>24}" for task in TASKS))
+    for system, tasks in table.items():
+        cells = (
+            "   ".join(f"{tasks[task][f'R@{k}']['value']:.3f}" for k in AT) if task in tasks else "-"
+            for task in TASKS
+        )
+        print(f"{system:<14}" + "".join(f"{cell:>24}" for cell in cells))
+    claims = [
+        Claim(
+            f"{task}: Recall@10, whole over {other}",
+            round(gap.value, 4),
+            "low of 95% > 0",
+            bool(gap.low > 0),
+        )
+        for task in TASKS[:2]
+        for other in ("no pictures", "no VBert")
+        for gap in [difference(_sums(runs["whole"], task, 10), _sums(runs[other], task, 10))]
+    ]
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        plot(table, options.json.with_suffix(".png"))
+    report = {
+        "recall": table,
+        "photos": len(asked["photo"]),
+        "texts": len(asked["text"]),
+        "seeds": {
+            system: [{"seed": r["seed"], "seconds": round(r["seconds"], 1)} for r in found if "seed" in r]
+            for system, found in runs.items()
+        },
+    }
+    return finish(claims, report, options.json, setting="quick" if options.quick else "full")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
