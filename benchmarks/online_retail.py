@@ -95,7 +95,7 @@ def configure(seed: int, quick: bool) -> Config:
 
 
 def run(shop: Shop, folder: Path, config: Config) -> tuple[Path, Path, float]:
-    """Train, export, embed and index, each unless it is done: bundle folder, index folder, seconds trained."""
+    """Train, export, embed and index, each unless it is done; gives bundle and index, and seconds trained."""
     began = time.monotonic()
     train(shop.path, folder / "run", config, _tell)
     summary = folder / "seconds.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from models.bundle import Behaviour
 from models.data.schema import Event
 from models.data.shop import Shop
 from models.data.writer import ShopWriter
+
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def customers(events: Iterable[Event]) -> list[Customer]:
             user,
             min(event.ts for event in wanted[user]),
             frozenset(event.item for event in wanted[user]),
-            tuple(sorted(bought[user], key=lambda b: b.ts or datetime.min)),
+            tuple(sorted(bought[user], key=lambda b: b.ts or _BEFORE_ALL)),
         )
         for user in sorted(wanted)
         if bought[user]

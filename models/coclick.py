@@ -40,7 +40,7 @@ class CoClicks:
     def mean_features(
         self, features: npt.NDArray[np.float16], start: int, end: int
     ) -> npt.NDArray[np.float32]:
-        """Weighted mean features of the items co-clicked with rows ``start`` to ``end``; zeros where there are none.
+        """Weighted mean features of items co-clicked with rows ``start`` to ``end``; zeros where none are.
 
         Args:
             features: float16 ``[N, 3, d]``, may be memory-mapped.
