@@ -1,0 +1,42 @@
+"""The picture benchmark: ranks of photos by hand, photos as items of a real bundle, the systems' settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.grocery import SYSTEMS, configure, photo_embeddings, ranks_of_photos
+from models.bundle import Bundle
+from models.data.shop import Shop
+from models.export import export
+from models.shop import make_shop
+from models.towers import preset
+from models.training import train
+
+
+def test_ranks_are_those_of_the_first_photo_of_the_product() -> None:
+    products = np.array(["apple", "pear", "apple", "plum"])
+    top = np.array([[1, 2, 0], [3, 1, 0], [0, 2, 3]])
+    assert ranks_of_photos(top, products, np.array(["apple", "plum", "pear"])).tolist() == [2, 1, 0]
+
+
+def test_photos_alone_are_items_that_differ_by_their_picture(tmp_path: Path) -> None:
+    make_shop(tmp_path / "shop", items=100, seed=3)
+    shop = Shop.open(tmp_path / "shop")
+    short = {"stage1.steps": 2, "stage2.steps": 2}
+    train(shop.path, tmp_path / "run", preset("tiny").with_overrides(short))
+    bundle = Bundle.load(export(tmp_path / "run", tmp_path / "bundles", "tiny"))
+    photos = [item.picture for item in shop.items() if item.picture is not None][:3]
+    found = photo_embeddings(bundle, shop, [*photos, photos[0]])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-3)
+    np.testing.assert_allclose(found[3], found[0], atol=1e-4)
+    assert np.abs(found[1] - found[0]).max() > 1e-3
+
+
+def test_the_systems_differ_in_one_switch_each() -> None:
+    whole = configure("whole", 7, quick=False)
+    for system, change in SYSTEMS.items():
+        assert configure(system, 7, quick=False) == whole.with_overrides(change)
+    assert whole.image.epochs == 36
+    assert not configure("no pictures", 7, quick=True).switches.picture
