@@ -10,7 +10,6 @@ from torch import Tensor
 
 from models.coclick import CoClicks
 from models.towers import Towers
-from models.towers.experts import Experts
 from models.towers.towers import expert_scores
 from models.training import ranks
 from models.training.batches import Asked, Sampler, encode_queries, run_experts
@@ -45,7 +44,7 @@ def train_experts(
     alike = round(batch * config.data.companion_share)
     companions = Companions(coclicks) if alike and len(coclicks.indices) else None
     subwords = towers.item_experts
-    if companions is not None and not isinstance(subwords, Experts):
+    if companions is not None and not hasattr(subwords, "ftatt"):
         raise ValueError("data.companion_share is for FtAtt, which a single transformer does not have")
 
     def items(rows: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -68,7 +67,6 @@ def train_experts(
         ngrams = data.texts.batch(columns[ranks.share(len(columns))]).ngram_ids
         words = max(1, int((ngrams[:, :, 0] > 0).sum(axis=1).max(initial=0)))
         own = torch.from_numpy(np.ascontiguousarray(ngrams[:, :words])).to(device)
-        assert isinstance(subwords, Experts)
         near = ranks.gather(subwords.ftatt(own), len(columns))
         weights = torch.from_numpy(companions.weights(rows, columns)).to(device)
         itself = torch.from_numpy(rows[:, None] == columns).to(device)

@@ -59,7 +59,9 @@ class Given:
 
 
 def _text_parts(side: Experts) -> list[LightBert | VBert]:
-    return [part for part in (side.vbert, side.light_bert) if isinstance(part, LightBert | VBert)]
+    # A single transformer in the experts' place has neither.
+    parts = (getattr(side, name, None) for name in ("vbert", "light_bert"))
+    return [part for part in parts if isinstance(part, LightBert | VBert)]
 
 
 def resolve(config: Config) -> tuple[Config, Given]:
