@@ -74,6 +74,10 @@ class Metrics:
         stage = self._histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
         self._stages = {name: stage.labels(name) for name in STAGES}
         cache = self._counter("cache_lookups", "Query experts by the tier that had them.", ["tier"])
+        neighbours = self._counter(
+            "neighbour_lookups", "Lists of I2I neighbours by whether they were known.", ["result"]
+        )
+        self._neighbours = {known: neighbours.labels("hit" if known else "miss") for known in (True, False)}
         self._cache = {tier: cache.labels(tier) for tier in ("l1", "redis", "miss")}
         portraits = self._counter("portrait_lookups", "Stored portraits looked for.", ["found"])
         self._portraits = {True: portraits.labels("yes"), False: portraits.labels("no")}
@@ -117,6 +121,10 @@ class Metrics:
         """Observe the stages of a recall."""
         for name, value in seconds:
             self._observe(self._stages[name], value)
+
+    def neighbours(self, known: bool) -> None:
+        """Count a trigger's neighbours, known before or not."""
+        self._neighbours[known].inc()
 
     def cache(self, tier: str) -> None:
         """Count a lookup of query experts."""

@@ -21,6 +21,7 @@ from service.errors import StartError
 from service.experiments import ExperimentBook
 from service.index.port import IndexUnavailable
 from service.metrics import Metrics
+from service.recall.neighbours import KnownNeighbours
 from service.recall.pipeline import Lane, RecallQuery, RecallResult, recall
 from service.settings import Recall, Settings, Variant
 from service.stack import Progress, Stack, load_stacks, stack_key
@@ -229,6 +230,7 @@ class Runtime:
             TieredCache(codec, self._l1, self._shared, self.metrics.cache),
             stack.index,
             features,
+            KnownNeighbours(self.settings.cache.neighbours, self.metrics.neighbours),
             self._portraits(stack),
         )
 

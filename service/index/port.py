@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -67,6 +67,10 @@ class ItemIndex(Protocol):
     @property
     def bundle_version(self) -> str:
         """Version of the bundle whose item tower made the vectors."""
+
+    @property
+    def revision(self) -> Hashable | None:
+        """Equal as long as no answer can have changed; None where that cannot be told."""
 
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:

@@ -23,6 +23,7 @@ from service.errors import DeadlinePassed, FieldError, Unavailable
 from service.index.filters import Filter
 from service.index.port import ItemFeatures, ItemIndex
 from service.recall.merge import merge
+from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Item, RouteOutcome
 from service.recall.portrait import Portrait, portrait_of, stored_portrait
 from service.recall.routes import RouteRequest, Triggering, run_routes
@@ -46,6 +47,7 @@ class Lane:
     cache: EmbeddingCache
     index: ItemIndex
     features: ItemFeatures
+    neighbours: KnownNeighbours
     #: Portraits stored ahead of the requests; None without a shared cache.
     portraits: StoredPortraits | None = None
 
@@ -238,7 +240,7 @@ async def _routes(
         # An empty query and no history that we know: the embedding would point nowhere.
         return {"q2i": _NOTHING, "i2i": _NOTHING}, Triggering()
     i2i = _I2I_OFF if not request.options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
-    return await run_routes(lane.index, request, i2i=i2i)
+    return await run_routes(lane.index, lane.neighbours, request, i2i=i2i)
 
 
 async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[F16, Tier]:

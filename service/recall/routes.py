@@ -23,6 +23,7 @@ from models.bundle.portrait import Behaviour
 from service.deadline import Deadline, within
 from service.index.filters import Filter
 from service.index.port import F32, IndexUnavailable, ItemIndex, Neighbours
+from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Candidate, RouteOutcome, RouteStatus, Source
 from service.recall.triggers import Considered, Trigger, head_items, history_triggers, recent_items
 from service.settings import Recall
@@ -56,12 +57,13 @@ class Triggering:
 
 
 async def run_routes(
-    index: ItemIndex, request: RouteRequest, *, i2i: RouteOutcome | None = None
+    index: ItemIndex, known: KnownNeighbours, request: RouteRequest, *, i2i: RouteOutcome | None = None
 ) -> tuple[dict[str, RouteOutcome], Triggering]:
     """Both routes, within the deadline.
 
     Args:
         index: where the items are.
+        known: neighbours found before in it.
         request: what to look for.
         i2i: the outcome of I2I where it is not to run.
     """
@@ -74,11 +76,11 @@ async def run_routes(
     if not recent:
         ready = asyncio.get_running_loop().create_future()
         ready.set_result(await q2i)
-        work = _i2i(index, request, recent, ready, triggering)
+        work = _i2i(index, known, request, recent, ready, triggering)
         return {"q2i": ready.result(), "i2i": await guarded("i2i", work)}, triggering
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(q2i)
-        second = tasks.create_task(guarded("i2i", _i2i(index, request, recent, first, triggering)))
+        second = tasks.create_task(guarded("i2i", _i2i(index, known, request, recent, first, triggering)))
     return {"q2i": first.result(), "i2i": second.result()}, triggering
 
 
@@ -114,6 +116,7 @@ async def _q2i(index: ItemIndex, request: RouteRequest) -> RouteOutcome:
 
 async def _i2i(
     index: ItemIndex,
+    known: KnownNeighbours,
     request: RouteRequest,
     recent: Sequence[str],
     q2i: asyncio.Future[RouteOutcome],
@@ -125,8 +128,7 @@ async def _i2i(
         return RouteOutcome("skipped", took_ms=_ms(started), reason="no triggers")
     options = request.options
     # One more than asked for: a trigger is its own nearest neighbour.
-    vectors = np.stack([trigger.vector for trigger in triggers])
-    found = await index.search(vectors, options.neighbours + 1, request.filters, request.deadline)
+    found = await known.search(index, triggers, options.neighbours + 1, request.filters, request.deadline)
     coverage = min(near.coverage for near in found)
     # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
     scored = {c[0]: c[1] for c in q2i.result().candidates} if triggers[0].origin == "head" else {}

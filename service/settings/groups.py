@@ -83,10 +83,12 @@ class Encoder(_Group):
 
 
 class Cache(_Group):
-    """The in-process cache of query experts."""
+    """The in-process caches: of query experts, and of the neighbours of I2I's triggers."""
 
     entries: int = Field(default=50_000, ge=0)
     ttl_s: float = Field(default=3600.0, gt=0)
+    #: Neighbour lists kept for each bundle, about 4 KB each; a change of the index empties them. 0: none.
+    neighbours: int = Field(default=4096, ge=0)
 
 
 class RedisSettings(_Group):

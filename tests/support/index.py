@@ -30,6 +30,7 @@ class MemoryIndex:
     def __init__(self, bundle_version: str, ids: Sequence[str], vectors: F32, features: F16) -> None:
         self.bundle_version = bundle_version
         self.version = f"{bundle_version}.memory"
+        self.revision = None
         self.attributes: Mapping[str, AttributeKind] = {"category": "list", "price": "number"}
         self._ids = list(ids)
         self._rows = {item_id: row for row, item_id in enumerate(ids)}

@@ -109,6 +109,12 @@ class EmbeddedIndex:
         return self._manifest.bundle_version
 
     @property
+    def revision(self) -> tuple[str, int] | None:
+        """Base and last change; None while there are changes to take in."""
+        live = self._live
+        return None if live is None or live.behind else (live.manifest.index_version, live.sequence)
+
+    @property
     def attributes(self) -> Mapping[str, AttributeKind]:
         """What can be filtered by."""
         return self._attributes

@@ -72,6 +72,10 @@ class VespaIndex:
         return self._settings.bundle_version
 
     @property
+    def revision(self) -> None:
+        """Others feed Vespa; it does not say when."""
+
+    @property
     def attributes(self) -> Mapping[str, AttributeKind]:
         """What can be filtered by."""
         return self._settings.attributes

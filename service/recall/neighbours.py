@@ -1,0 +1,75 @@
+"""Neighbours of I2I's triggers, found once and known until the index changes.
+
+They depend on the trigger and the filters, not on the query or the user, and the heads of common queries are
+the same few items. So a search that would be done again and again is done once; the answers stay the same.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from service.deadline import Deadline
+from service.index.filters import Filter
+from service.index.port import ItemIndex, Neighbours
+from service.recall.triggers import Trigger
+
+_Key = tuple[str, int, Filter | None]
+
+
+class KnownNeighbours:
+    """The neighbour lists of one index, least recently used first out. For one event loop.
+
+    Args:
+        entries: lists kept at most; 0 keeps none.
+        count: called with whether a list was known, for each trigger that is looked up.
+    """
+
+    def __init__(self, entries: int, count: Callable[[bool], None]) -> None:
+        self._entries = entries
+        self._count = count
+        self._revision: Hashable | None = None
+        self._lists: OrderedDict[_Key, Neighbours] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    async def search(
+        self,
+        index: ItemIndex,
+        triggers: Sequence[Trigger],
+        k: int,
+        filters: Filter | None,
+        deadline: Deadline,
+    ) -> list[Neighbours]:
+        """The ``k`` nearest items of each trigger; raises as `ItemIndex.search` does.
+
+        An index that cannot tell when it changes (`ItemIndex.revision`) is searched every time.
+        """
+        revision = index.revision
+        if revision != self._revision:
+            self._lists.clear()
+            self._revision = revision
+        keys: list[_Key] = [(trigger.item_id, k, filters) for trigger in triggers]
+        found = {key: self._lists[key] for key in keys if key in self._lists}
+        for key in found:
+            self._lists.move_to_end(key)
+        missing = [place for place, key in enumerate(keys) if key not in found]
+        for key in keys:
+            self._count(key in found)
+        if missing:
+            vectors = np.stack([triggers[place].vector for place in missing])
+            searched = await index.search(vectors, k, filters, deadline)
+            fresh = {keys[place]: near for place, near in zip(missing, searched, strict=True)}
+            # A change during the search may be in one list and not in another.
+            if revision is not None and index.revision == revision == self._revision:
+                self._keep(fresh)
+            found |= fresh
+        return [found[key] for key in keys]
+
+    def _keep(self, fresh: dict[_Key, Neighbours]) -> None:
+        self._lists |= {key: near for key, near in fresh.items() if near.coverage == 1 and not near.degraded}
+        while len(self._lists) > self._entries:
+            self._lists.popitem(last=False)
