@@ -12,7 +12,7 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: help run test test-vespa run-vespa check format lock bundle docker clean
+.PHONY: help run test test-vespa run-vespa check format lock bundle proof docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ bundle: $(VENV)/.dev ## train the committed demo bundle again, from the demo sho
 	$(BIN)/mrse shop make .run/bundle/shop --items 4000 --seed 7 --force
 	$(BIN)/mrse train .run/bundle/shop --out .run/bundle/train --preset demo
 	$(BIN)/mrse export .run/bundle/train --out models/demo_bundle --name demo
+
+proof: $(VENV)/.dev ## which parts of the model earn their place: 18 trainings, an hour on 2 cores; resumes
+	test -f .run/proof/shop/shop.toml || $(BIN)/mrse shop make .run/proof/shop --items 20000 --seed 7
+	$(BIN)/mrse ablate .run/proof/shop --out .run/proof/ablation --preset demo --seeds 3 --only proof \
+	  --set image.epochs=4 --set stage1.steps=250 --set stage2.steps=600
 
 lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \

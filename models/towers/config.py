@@ -18,6 +18,9 @@ from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
 #: fingerprint, so that runs begun before them go on.
 _LATER = (
     "bf16",
+    "data.coclick_cosine",
+    "data.coclick_following",
+    "data.companion_share",
     "experts.bert",
     "experts.fasttext",
     "experts.given_every",
@@ -29,6 +32,7 @@ _LATER = (
     "image.cache",
     "image.shape",
     "image.vit",
+    "loss.companion_scale",
     "stage1.ema",
     "stage2.ema",
     "validation",
