@@ -92,6 +92,6 @@ def bundle_scores(run: Path, shop: Path, folder: Path, data: Esci, queries: npt.
     searcher = Searcher(bundle, opened, folder / "embeddings", threads=1)
     assert searcher.ids == data.products
     events = [Event(made_up_time(0), data.products[0], "click", data.queries[q]) for q in queries]
-    asked = searcher.embed([Request(event, ()) for event in events])
+    asked = searcher.embed([Request("text", event, ()) for event in events])
     scores: Float32 = asked @ searcher.items.T
     return scores
