@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train the towers in two stages. Resumes after a kill; needs the train extra.
 
-    With several GPUs: `torchrun --nproc-per-node 8 -m cli.main train shop/ --out run/ --device cuda`; a
+    With several GPUs: `torchrun --nproc-per-node 8 --no-python mrse train shop/ --out run/ --device cuda`; a
     configured batch is then each process's share.
 
     Example: `mrse train shop/ --out run/ --preset demo --set image.epochs=40`

@@ -125,3 +125,10 @@ def test_the_schema_table_is_the_code_s() -> None:
     assert len(rows) > 10
     for row in rows:
         assert row.replace("``", "`") in README
+
+
+def test_the_torchrun_command_starts(tmp_path: Path) -> None:
+    found = re.search(r"`(torchrun .*?)`", README)
+    assert found is not None
+    said = sh(found[1].replace("node 8", "node 2") + " --help", tmp_path)
+    assert said.count("Train the towers in two stages") == 2
