@@ -185,7 +185,9 @@ def plot(runs: dict[str, Any], target: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, grid = pyplot.subplots(2, len(MIXES), figsize=(13, 7), layout="constrained", sharex=True)
+    figure, grid = pyplot.subplots(
+        2, len(MIXES), figsize=(13, 7), layout="constrained", sharex=True, squeeze=False
+    )
     for column, mix in enumerate(MIXES):
         for number, (name, steps) in enumerate(runs["sweeps"][mix]["steps"].items()):
             x = [step["rate"] for step in steps]
