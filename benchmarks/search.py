@@ -63,7 +63,7 @@ async def ours(folder: Path, data: Path, seconds: float) -> dict[str, Any]:
     """Our index and its exact search, in turn for each filter."""
     queries = np.load(data / "queries.npy")
     index = EmbeddedIndex.open(folder, verify=False)
-    exact = EmbeddedIndex.open(folder, verify=False, planning=Planning(exact_rows=sys.maxsize, guard=EXACT))
+    exact = EmbeddedIndex.open(folder, verify=False, planning=Planning(exact_rows=sys.maxsize, reach=EXACT))
     results: dict[str, Any] = {"kind": index.manifest.kind, "filters": {}, "exact": {}}
     if index.manifest.probing is not None:
         results["calibrated"] = index.manifest.probing.model_dump()

@@ -99,7 +99,7 @@ class _EmbeddedStarter:
         folder = self._folder / f"index{self._started}"
         lists = self._engine.lists
         build_index(embeddings, folder, cluster_rows=1 if lists else 1000)
-        planning = Planning(exact_rows=0, guard=EXACT) if lists else Planning()
+        planning = Planning(exact_rows=0, reach=EXACT) if lists else Planning()
         index = EmbeddedIndex.open(folder, threads=2, planning=planning)
         if self._engine.changed:
             await _change(index, catalogue)

@@ -56,7 +56,7 @@ class Changes(RuleBasedStateMachine):
         features = np.stack([features_of(number) for number in range(ROWS)])
         np.save(embeddings / "features.npy", features)
         build_index(embeddings, self.folder / "index", cluster_rows=1 if self.lists else 1000)
-        planning = Planning(exact_rows=0, guard=EXACT)
+        planning = Planning(exact_rows=0, reach=EXACT)
         self.workers = [EmbeddedIndex.open(self.folder / "index", planning=planning) for _ in range(2)]
         self.model: dict[str, dict[str, Any]] = {
             f"item-{row}": {**ITEMS[row], "row": row, "features": row} for row in range(ROWS)
@@ -112,7 +112,7 @@ class Changes(RuleBasedStateMachine):
     @rule(by=st.integers(0, 1))
     def reopen(self, by: int) -> None:
         self.runner.run(self.workers[by].close())
-        planning = Planning(exact_rows=0, guard=EXACT)
+        planning = Planning(exact_rows=0, reach=EXACT)
         self.workers[by] = EmbeddedIndex.open(self.folder / "index", planning=planning)
 
     @rule(raw=raw_filters, k=st.integers(1, 100), query=st.integers(0, 199), by=st.integers(0, 1))

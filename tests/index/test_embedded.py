@@ -19,7 +19,7 @@ from service.index.embedded import EmbeddedIndex, ids, selection
 from service.index.embedded.build import build_index
 from service.index.embedded.ids import IdTable, write_ids
 from service.index.embedded.segment import nearest
-from service.index.embedded.selection import Selection, Selections, Selector
+from service.index.embedded.selection import Selection, Selections, Selector, variation
 from service.index.embedded.vectors import Vectors, write_vectors
 from service.index.embedded.workers import Workers
 from service.index.filters import parse_filter
@@ -78,10 +78,11 @@ def test_equal_scores_come_by_row(tied: Vectors, k: int, query: int, share: floa
 
 def test_the_planner_changes_no_result(tied: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.random.default_rng(1).random(300) < 0.3
+    monkeypatch.setattr(selection, "KEPT_SHARE", 0.0)
     walked = FLAT.of(mask)
-    monkeypatch.setattr(selection, "FLAT_SHARE", 1.0)
+    monkeypatch.setattr(selection, "KEPT_SHARE", 1.0)
     copied = FLAT.of(mask)
-    assert walked.bits is not None
+    assert walked.rows is None
     assert copied.rows is not None
     for k in (1, 10, 300):
         for one, other in zip(
@@ -102,6 +103,20 @@ def test_selections() -> None:
     many = selector.of(np.arange(100) < 50)
     assert many.bits is not None
     assert (many.rows, many.count, len(many.bits)) == (None, 50, 13)
+
+
+def test_filters_are_even_that_have_nothing_to_do_with_the_lists() -> None:
+    rng = np.random.default_rng(0)
+    starts = np.append(0, np.cumsum(rng.integers(50, 150, size=100)))
+    number = np.repeat(np.arange(100), np.diff(starts))
+    selector = Selector(starts, exact_rows=0)
+    for share in (0.02, 0.1, 0.5, 0.98):
+        thinned = rng.random(len(number)) < share
+        assert selector.of(thinned).even
+        assert not selector.of((number < 50) & thinned).even
+    sizes = np.diff(starts).astype(np.float32)
+    assert variation(np.where(np.arange(100) < 50, sizes, 0), sizes) == pytest.approx(1, abs=0.1)
+    assert variation(sizes / 3, sizes) == 0
 
 
 class _Masks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from service.deadline import Deadline
 from service.index.embedded import EmbeddedIndex
 from service.index.embedded.build import build_index
+from service.index.embedded.manifest import MANIFEST_NAME, Probing, read_manifest
 from service.index.embedded.probe import EXACT
 from service.index.embedded.segment import Planning
 from service.index.filters import parse_filter
@@ -45,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-FILTERS = {
+FILTERS: dict[str, dict[str, object]] = {
     "none": {},
     **{f"random {share}": {"random": {"lt": share}} for share in (0.005, 0.02, 0.1, 0.5, 0.95)},
     **{f"{count} topics": {"topic": {"lt": count}} for count in (1, 5, 25)},
@@ -56,14 +58,33 @@ FILTERS = {
 @pytest.mark.parametrize("raw", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize("k", [10, 100])
 def test_recall(folder: Path, raw: dict[str, object], k: int) -> None:
+    assert recall(folder, folder / "index", raw, k) >= 0.95
+
+
+@pytest.mark.parametrize("name", ["none", "random 0.1", "5 topics"])
+def test_an_index_of_before_lists_had_a_reach(folder: Path, tmp_path: Path, name: str) -> None:
+    manifest = read_manifest(folder / "index")
+    assert manifest.probing is not None
+    former = Probing(
+        lists=manifest.probing.lists, spread=1.4, filtered_spread=2.0, miss=0.03, k=200, recall={}
+    )
+    assert "reach" not in former.model_dump(), "its version is a digest of what it has"
+    older = manifest.model_copy(update={"probing": former}).versioned()
+    shutil.copytree(folder / "index" / manifest.folder, tmp_path / older.folder)
+    (tmp_path / MANIFEST_NAME).write_text(older.to_json())
+    assert recall(folder, tmp_path, FILTERS[name], 100) >= 0.95
+
+
+def recall(folder: Path, index: Path, raw: dict[str, object], k: int) -> float:
+    """Mean share of the exact results that an index finds, for queries near items."""
     rng = np.random.default_rng(4)
     queries = np.load(folder / "e" / "embeddings.npy")[rng.integers(ROWS, size=40)].astype(np.float32)
     queries += 0.5 * rng.standard_normal(queries.shape, dtype=np.float32) / DIM**0.5
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
 
     async def both() -> list[float]:
-        probed = EmbeddedIndex.open(folder / "index", verify=False, planning=Planning(exact_rows=0))
-        exact = EmbeddedIndex.open(folder / "index", verify=False, planning=Planning(guard=EXACT))
+        probed = EmbeddedIndex.open(index, verify=False, planning=Planning(exact_rows=0))
+        exact = EmbeddedIndex.open(folder / "index", verify=False, planning=Planning(reach=EXACT))
         accepted = parse_filter(raw, probed.attributes)
         ours = await probed.search(queries, k, accepted, Deadline.after(60))
         truth = await exact.search(queries, k, accepted, Deadline.after(60))
@@ -75,4 +96,4 @@ def test_recall(folder: Path, raw: dict[str, object], k: int) -> None:
             for mine, theirs in zip(ours, truth, strict=True)
         ]
 
-    assert np.mean(asyncio.run(both())) >= 0.95
+    return float(np.mean(asyncio.run(both())))

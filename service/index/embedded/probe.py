@@ -1,18 +1,20 @@
-"""Search of the lists that may hold results, with an estimate of what the others still hold.
+"""Search of the lists that may hold results, as far as their means and spreads tell.
 
-Scores of a list's vectors against a query are taken as normal around the query's score of the list's
-mean, with the list's spread times a factor that is calibrated when the index is built. So the number of
-results that an unsearched list holds can be estimated: its matches times the normal tail above the k-th
-score found so far. Lists are searched until the estimated misses are within a bound. Matches are counted
-by list for each filter, so the estimate holds for filters of any share, and for those that are correlated
-with the query one way or the other: lists without matches cost nothing, and a filter whose matches lie
-far from the query pushes the k-th score down, which draws more lists in.
+A list's vectors score around what its mean scores against the query, the more widely the larger its spread.
+A list is taken to hold results if its mean's score and so many spreads, its reach, come above the k-th score
+found so far. That is the same likelihood for every row of every list, so that the rows which are searched
+are those that are most likely to be results: of all rules with as many rows it finds the most. How many
+spreads are needed is calibrated when the index is built.
+
+Lists without matches of a filter cost nothing, and a filter whose matches lie far from the query pushes the
+k-th score down, which draws more lists in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from math import inf, log
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,34 +25,51 @@ from service.index.port import F32
 #: Gives the best k rows of some lists, and their inner products.
 Look = Callable[[I64], tuple[I64, F32]]
 
-#: Matches for each wanted result that the first round looks at, and how much a round may multiply what
-#: was looked at: the estimate sharpens from round to round, so that rushing searches lists in vain.
+#: Matches for each wanted result that the first round looks at, and how much a round may multiply what was
+#: looked at: the k-th score rises from round to round, so that rushing searches lists in vain. *Inferred*,
+#: measured: more of either costs rows, less costs rounds.
 FIRST_MATCHES = 12
-GROWTH = 4
+GROWTH = 8
 #: Lists that are sorted before all are.
 _HEAD = 32
+#: Numbers of results that the reach is calibrated for.
+FEW, MANY = 10, 200
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """When a search has seen enough. ``spread`` multiplies the lists' spreads, ``miss`` is the share of
-    the k results that may be missed by the estimate. Calibrated, see `calibrate`.
+class Reach(NamedTuple):
+    """How far above its mean's score a list's vectors may score, in spreads of the list: in a search for
+    `FEW` results and in one for `MANY`. For fewer it is longer, since more of all rows are to be ruled out
+    for each result.
     """
 
-    spread: float
-    miss: float
+    few: float
+    many: float
+
+    def of(self, k: int) -> float:
+        """In a search for ``k`` results: in between as their logarithm, beyond as at the ends."""
+        if k >= MANY or self.few == self.many:
+            return self.many
+        return self.few + (self.many - self.few) * log(max(k, FEW) / FEW) / log(MANY / FEW)
 
 
-#: Searches every list that holds a match.
-EXACT = Guard(spread=1e9, miss=0.0)
+class Reaches(NamedTuple):
+    """Of searches without a filter, with one that is `Selection.even`, and with one that is not."""
+
+    unfiltered: Reach
+    even: Reach
+    uneven: Reach
 
 
-def probe(lists: Lists, guard: Guard, query: F32, k: int, matches: F32, look: Look) -> tuple[I64, F32]:
+#: Every list is searched that holds a match.
+EXACT = Reach(inf, inf)
+
+
+def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Look) -> tuple[I64, F32]:
     """About the ``k`` best rows of ``query`` ``[dim]`` and their inner products, best first.
 
     Args:
         lists: the lists of the rows.
-        guard: how sure to be.
+        reach: see `Reach`.
         query: float32 ``[dim]``.
         k: at least 1.
         matches: float32 ``[lists]``, at most how many rows of each list may be found.
@@ -59,7 +78,7 @@ def probe(lists: Lists, guard: Guard, query: F32, k: int, matches: F32, look: Lo
     # A dozen short calls of numpy cost as much as scoring a thousand rows, so there are few of them here,
     # methods where a function would only find the method.
     means = inner_products(query, lists.means)
-    scales = guard.spread * lists.spreads
+    highest = means + np.float32(reach) * lists.spreads
     left = matches.copy()
     allowed = float(FIRST_MATCHES * k)
     chosen, held = _nearest(means, left, allowed)
@@ -77,17 +96,12 @@ def probe(lists: Lists, guard: Guard, query: F32, k: int, matches: F32, look: Lo
         if len(scores) < k:
             chosen, held = _nearest(means, left, allowed)
             continue
-        hits = _tail((scores.min() - means) / scales)
-        hits *= left
-        surplus = float(hits.sum()) - guard.miss * k
-        if surplus <= 0:
-            break
-        # Most lists hold next to nothing, and sorting those would cost more than all the rest.
-        (likely,) = (hits > guard.miss * k / (10 * len(hits))).nonzero()
-        expected = hits[likely]
-        order = expected.argsort()[::-1]
-        enough = int(expected[order].cumsum().searchsorted(surplus)) + 1
-        chosen, held = _up_to(likely[order[:enough]], left, allowed)
+        worst = scores.min()
+        (chosen,) = ((highest > worst) & (left > 0)).nonzero()
+        held = float(left[chosen].sum())
+        if held > allowed:
+            likely = ((means[chosen] - worst) / lists.spreads[chosen]).argsort()[::-1]
+            chosen, held = _up_to(chosen[likely], left, allowed)
     order = np.lexsort((rows, -scores))
     return rows[order], scores[order]
 
@@ -111,14 +125,3 @@ def _up_to(order: I64, left: F32, allowed: float) -> tuple[I64, float]:
     chosen = order[:last]
     # In all cases but one: lists without matches are the last to be chosen.
     return chosen if held[last - 1] > 0 else chosen[held[:last] > 0], float(totals[last - 1])
-
-
-def _tail(z: F32) -> F32:
-    """The share of a normal distribution above ``z``; within 0.002 of it, and cheap."""
-    distance = np.abs(z)
-    above = np.exp((-0.717 - 0.416 * distance) * distance)
-    above *= 0.5
-    (below,) = (z < 0).nonzero()
-    if len(below):
-        above[below] = 1 - above[below]
-    return above

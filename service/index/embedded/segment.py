@@ -21,7 +21,7 @@ from service.index.embedded.manifest import (
     IndexDamaged,
     IndexManifest,
 )
-from service.index.embedded.probe import EXACT, Guard, probe
+from service.index.embedded.probe import EXACT, Reach, Reaches, probe
 from service.index.embedded.selection import Selection, Selections, Selector
 from service.index.embedded.vectors import I64, U8, Vectors
 from service.index.embedded.workers import Step, unhindered
@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 
 #: What a row costs that is copied out to be scored, in rows that are scored where they lie; measured.
-SCATTERED = 10
+SCATTERED = 4
+_EXACT = Reaches(EXACT, EXACT, EXACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,11 @@ class Planning:
 
     #: Matches of a filter up to which no lists are probed; None is `selection.EXACT_ROWS`.
     exact_rows: int | None = None
-    #: When a probe has seen enough; None is what was calibrated. `probe.EXACT` makes every search exact.
-    guard: Guard | None = None
+    #: How far lists reach; None is what was calibrated. `probe.EXACT` makes every search exact.
+    reach: Reach | None = None
 
 
-#: Few matches exactly, the rest by the calibrated guard.
+#: Few matches exactly, the rest with the calibrated reach.
 AS_CALIBRATED = Planning()
 
 
@@ -84,7 +85,7 @@ class Segment:
         vectors: Vectors,
         attributes: Attributes,
         features: F16,
-        guards: tuple[Guard, Guard] = (EXACT, EXACT),
+        reaches: Reaches = _EXACT,
         planning: Planning = AS_CALIBRATED,
     ) -> None:
         self.ids = ids
@@ -93,8 +94,8 @@ class Segment:
         self.vectors = vectors
         self.attributes = attributes
         self.features = features
-        #: Of searches without and with a filter.
-        self.guards = guards if planning.guard is None else (planning.guard, planning.guard)
+        reach = planning.reach
+        self._reaches = reaches if reach is None else Reaches(reach, reach, reach)
         self.selections = Selections(attributes, Selector(lists.starts, planning.exact_rows))
         self.rows = ids.rows
         self.dim = vectors.dim
@@ -110,11 +111,10 @@ class Segment:
         ids = _open(folder / IDS_NAME, IdTable.open)
         if ids.rows != rows:
             raise IndexDamaged(folder / IDS_NAME, f"has {ids.rows} ids, expected {rows}")
-        lists, guards = one_list(rows, dim), (EXACT, EXACT)
+        lists, reaches = one_list(rows, dim), _EXACT
         if manifest.probing is not None:
             lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
-            probing = manifest.probing
-            guards = Guard(probing.spread, probing.miss), Guard(probing.filtered_spread, probing.miss)
+            reaches = Reaches(*[Reach(*reach) for reach in manifest.probing.reaches])
         vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, lists.starts))
         attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
         features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
@@ -122,14 +122,14 @@ class Segment:
         if features.shape != shape or features.dtype != np.float16:
             found_features = f"{features.dtype} {features.shape}"
             raise IndexDamaged(folder / FEATURES_NAME, f"has {found_features}, expected float16 {shape}")
-        return cls(ids, lists, vectors, attributes, features, guards, planning)
+        return cls(ids, lists, vectors, attributes, features, reaches, planning)
 
     def search(
         self, query: F32, k: int, selection: Selection, dead: Dead | None = None, step: Step = unhindered
     ) -> tuple[I64, F32]:
         """Rows and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first.
 
-        Exact where the selection asks for no probing, else as the segment's guard allows.
+        Exact where the selection asks for no probing, else as far as the lists reach.
         """
         wanted = min(k, selection.count)
         if wanted == 0:
@@ -149,8 +149,12 @@ class Segment:
             step(len(rows) * SCATTERED)
             return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
 
-        guard = self.guards[selection.count < self.rows]
-        return probe(self.lists, guard, query, wanted, selection.matches, look)
+        return probe(self.lists, self._reach(selection).of(wanted), query, wanted, selection.matches, look)
+
+    def _reach(self, selection: Selection) -> Reach:
+        if selection.count == self.rows:
+            return self._reaches.unfiltered
+        return self._reaches.even if selection.even else self._reaches.uneven
 
 
 def nearest(

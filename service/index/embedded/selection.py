@@ -15,13 +15,15 @@ from service.index.embedded.workers import Step, unhindered
 from service.index.filters import Filter
 from service.index.port import F32
 
-#: Up to this share of the rows of a flat index, matches are copied out to be scored; above, all rows are
-#: walked past a bitmap. *Inferred*: where the two cost the same at 100k and 1M rows of 128 fp16 values on
-#: x86; scattered matches make the walk mispredict a branch for each. Of probed lists likewise, where the
-#: share is that among the rows of the lists; matches are kept as row numbers up to a share of all rows.
-FLAT_SHARE = 1 / 8
-DENSE = 0.2
-LISTS_SHARE = 0.3
+#: Up to this share of the rows matches are kept as row numbers, and copied out to be scored: all of a flat
+#: index, or those of the lists that are probed, unless their share there is above `DENSE`. Else all rows are
+#: walked past a bitmap, which mispredicts a branch for each scattered match. *Inferred*: below where the two
+#: cost the same at 1M rows of 128 fp16 values on x86; row numbers take 32 times the memory of a bitmap.
+KEPT_SHARE = 0.4
+DENSE = 0.5
+#: By how much of its mean the share of matches may vary over the lists for a filter to count as even. One
+#: that has to do with where rows lie varies by more: by 1 if it takes half of the lists whole. *Inferred*.
+EVEN = 0.5
 #: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
 #: what a probe costs. *Inferred*, measured as above.
 EXACT_ROWS = 10_000
@@ -43,6 +45,8 @@ class Selection:
     matches: F32 | None = None
     #: Where the rows of each list begin in ``rows``: int64 ``[lists + 1]``.
     offsets: I64 | None = None
+    #: Whether every list holds about the same share of matches: then lists need not reach as far.
+    even: bool = False
 
     def dense(self, lists: I64, sizes: F32) -> bool:
         """Whether so many rows of some lists may be found that walking them all is the faster way."""
@@ -73,24 +77,38 @@ class Selector:
         self._firsts = starts[:-1]
         self._flat = len(self._firsts) == 1
         self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
-        sizes = None if self._flat else np.diff(starts).astype(np.float32)
+        self._sizes = np.diff(starts).astype(np.float32)
         #: All rows.
-        self.all = Selection(int(starts[-1]), matches=sizes)
+        self.all = Selection(int(starts[-1]), matches=None if self._flat else self._sizes)
 
     def of(self, mask: Mask) -> Selection:
         """From bool ``[rows]``."""
         count = int(np.count_nonzero(mask))
         if count == len(mask):
             return self.all
-        share = FLAT_SHARE if self._flat else LISTS_SHARE
-        rows = np.flatnonzero(mask).astype(np.int32) if count <= share * len(mask) else None
+        rows = np.flatnonzero(mask).astype(np.int32) if count <= KEPT_SHARE * len(mask) else None
         exact = self._flat or (rows is not None and count <= self._exact_rows)
         bits = None if exact and rows is not None else np.packbits(mask, bitorder="little")
         if exact:
             return Selection(count, rows, bits)
         matches = np.add.reduceat(mask, self._firsts, dtype=np.float32)
         offsets = None if rows is None else np.append(0, np.cumsum(matches, dtype=np.int64))
-        return Selection(count, rows, bits, matches, offsets)
+        even = variation(matches, self._sizes) <= EVEN
+        return Selection(count, rows, bits, matches, offsets, even)
+
+
+def variation(matches: F32, sizes: F32) -> float:
+    """Coefficient of variation of the share of matches over the lists, beyond what chance gives.
+
+    Args:
+        matches: rows of each list that a filter accepts, float32 ``[lists]``; some of all rows.
+        sizes: rows of each list, float32 ``[lists]``.
+    """
+    rows = float(sizes.sum(dtype=np.float64))
+    share = float(matches.sum(dtype=np.float64)) / rows
+    squares = float((matches.astype(np.float64) ** 2 / sizes).sum()) / rows
+    chance = share * (1 - share) * (len(sizes) - 1) / (rows - 1)
+    return float(max(0.0, squares - share**2 - chance) ** 0.5 / share)
 
 
 class Selections:
