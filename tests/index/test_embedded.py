@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from service.deadline import Deadline
 from service.index.embedded import EmbeddedIndex, ids, selection
+from service.index.embedded import index as embedded
 from service.index.embedded.build import build_index
 from service.index.embedded.ids import IdTable, write_ids
+from service.index.embedded.live import LiveIndex
 from service.index.embedded.segment import nearest
 from service.index.embedded.selection import Selection, Selections, Selector, variation
 from service.index.embedded.vectors import Vectors, write_vectors
-from service.index.embedded.workers import Workers
-from service.index.filters import parse_filter
+from service.index.embedded.workers import Overruns, Workers
+from service.index.filters import Filter, parse_filter
 from service.index.port import IndexUnavailable
 from tests.support.embeddings import make_embeddings, unit_vectors
 
@@ -236,6 +238,37 @@ async def test_an_error_in_a_search_is_the_callers(index: EmbeddedIndex) -> None
     with pytest.raises(KeyError):
         await index.search(unit_vectors(1, 32), 5, unknown, _deadline())
     assert len((await index.search(unit_vectors(1, 32), 5, None, _deadline()))[0].ids) == 5
+
+
+async def test_a_filter_whose_searches_are_too_much_is_not_begun_on_the_event_loop(
+    index: EmbeddedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[bool] = []
+    search = LiveIndex.search
+
+    def spy(*arguments: Any) -> Any:
+        where.append(threading.current_thread() is threading.main_thread())
+        return search(*arguments)
+
+    monkeypatch.setattr(LiveIndex, "search", spy)
+
+    async def searched(limit: int, accepted: Filter | None = None) -> list[bool]:
+        monkeypatch.setattr(embedded, "AT_ONCE", limit)
+        where.clear()
+        await index.search(unit_vectors(1, 32), 5, accepted, _deadline())
+        return list(where)
+
+    assert [await searched(1) for _ in range(3)] == [[True, False], [True, False], [False]]
+    assert await searched(1, parse_filter({"category": "shoes"}, index.attributes)) == [True, False]
+    assert [await searched(10**6) for _ in range(2)] == [[False], [True]]
+
+
+def test_overruns_are_kept_within_a_bound() -> None:
+    overruns = Overruns(filters=2)
+    for name in "abc":
+        overruns.note(name, True)
+        overruns.note(name, True)
+    assert ["a" in overruns, "b" in overruns, "c" in overruns] == [False, True, True]
 
 
 async def test_searches_that_wait_when_it_closes_fail() -> None:

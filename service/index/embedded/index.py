@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -20,7 +21,7 @@ from service.index.embedded.rebuild import RebuildFailed, run_rebuild
 from service.index.embedded.segment import AS_CALIBRATED, Planning
 from service.index.embedded.store import RebuildRunning
 from service.index.embedded.vectors import limit_threads
-from service.index.embedded.workers import Budget, TooMuch, Workers
+from service.index.embedded.workers import Budget, Overruns, Step, Tally, TooMuch, Workers
 from service.index.embedded.writer import Writer
 from service.index.filters import Filter
 from service.index.port import (
@@ -54,6 +55,7 @@ class EmbeddedIndex:
     def __init__(self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None) -> None:
         self._rebuild_after = rebuild_after
         self._yielded = 0.0
+        self._overruns = Overruns()
         self._rebuilding: asyncio.Task[None] | None = None
         self._live: LiveIndex | None = live
         self._workers = workers
@@ -138,16 +140,19 @@ class EmbeddedIndex:
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != dim or not isfinite(queries.sum()):
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
-        if not live.behind:
+        if not live.behind and filters not in self._overruns:
             if monotonic() - self._yielded > _YIELD_AFTER_S:
                 await asyncio.sleep(0)  # whoever searches in a loop leaves room for others
                 self._yielded = monotonic()
             limit_threads()  # of this thread, which may be any
             try:
-                return live.search(queries, k, filters, Budget(AT_ONCE, deadline))
+                found = live.search(queries, k, filters, Budget(AT_ONCE, deadline))
             except TooMuch:
                 pass  # what was done so far is a small part of the whole
-        return await self._workers.run(lambda step: live.search(queries, k, filters, step), deadline)
+            else:
+                self._overruns.note(filters, False)
+                return found
+        return await self._workers.run(partial(self._search, live, queries, k, filters), deadline)
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         """The stored embeddings; unknown ids are left out.
@@ -208,6 +213,14 @@ class EmbeddedIndex:
             await asyncio.gather(self._rebuilding, return_exceptions=True)
         await self._writer.close()
         await self._workers.close()
+
+    def _search(
+        self, live: LiveIndex, queries: F32, k: int, filters: Filter | None, step: Step
+    ) -> list[Neighbours]:
+        tally = Tally(step)
+        found = live.search(queries, k, filters, tally)
+        self._overruns.note(filters, tally.rows > AT_ONCE)
+        return found
 
     async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
         self._open_index()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -46,6 +47,46 @@ class Budget:
         self._left -= rows
         if self._left < 0:
             raise TooMuch
+
+
+class Tally:
+    """A `Step` that counts the rows that another one let pass."""
+
+    __slots__ = ("_step", "rows")
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.rows = 0
+
+    def __call__(self, rows: int) -> None:
+        """Ask the other one; raises what it raises."""
+        self._step(rows)
+        self.rows += rows
+
+
+class Overruns:
+    """The filters whose searches are too much for the event loop, so that none is begun there in vain.
+
+    A filter is one of them from the second search in succession that was, until one was not: a single one
+    may have been an unusual query, or have had the filter's rows to find.
+    """
+
+    def __init__(self, filters: int = 1024) -> None:
+        self._limit = filters
+        #: How many in succession; the oldest filter first.
+        self._counts: OrderedDict[Hashable, int] = OrderedDict()
+
+    def __contains__(self, accepted: Hashable) -> bool:
+        return self._counts.get(accepted, 0) > 1
+
+    def note(self, accepted: Hashable, too_much: bool) -> None:
+        """How a search by a filter was."""
+        if too_much:
+            self._counts[accepted] = self._counts.get(accepted, 0) + 1
+            if len(self._counts) > self._limit:
+                self._counts.popitem(last=False)
+        else:
+            self._counts.pop(accepted, None)
 
 
 class Workers:
