@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import Any
 from models.ablation.matrix import FULL, Cell, cells
 from models.ablation.outcome import CellSummary, Checked, check, summarise
 from models.ablation.page import write_page
-from models.ablation.runs import Outcome, finished, folder_of, perform, read
+from models.ablation.runs import RESULT, Outcome, claimed, finished, folder_of, perform, read
 from models.ablation.subset import subset
 from models.data.shop import Shop
 from models.towers import Config
@@ -20,6 +22,8 @@ from models.training.reuse import alike, same_experts
 
 Progress = Callable[[str, int, int | None], None]
 _TABLE, _PAGE = "ablation.json", "ablation.html"
+#: Between two looks at runs that other processes are at.
+_WAIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ def ablate(
     """Train and measure the matrix.
 
     Every run has a folder of its own below ``out/cells``; one that was killed goes on where it stopped, and
-    a finished one is skipped. After every run the table and the page are written anew, all cells of the
-    first seed coming first. Data and picture stage are made once, by the first run, and shared by all cells
-    and seeds; the experts of one seed by the cells that differ from the full model in stage 2 alone.
+    a finished one is skipped. Several processes may be given the same folder: each takes runs that no other
+    is at, and returns when all are done. After every run the table and the page are written anew, all cells
+    of the first seed coming first. Data and picture stage are made once, by the first run, and shared by all
+    cells and seeds; the experts of one seed by the cells that differ from the full model in stage 2 alone.
 
     Args:
         shop_path: the shop.
@@ -79,43 +84,67 @@ def ablate(
         DataError, TrainError: see `models.training.train`.
     """
     matrix = cells(base, groups)
-    plan = [(seed, cell, cell.config(base, seed)) for seed in seeds for cell in matrix]
+    plan = [(seed, cell) for seed in seeds for cell in matrix]
+    data: dict[Path, str] = {}
     ran = skipped = 0
-    for done, (seed, cell, config) in enumerate(plan):
-        progress("runs", done, len(plan))
-        folder = folder_of(out, cell, seed)
-        shop = _shop(shop_path, out, cell)
-        data = Shop.open(shop).fingerprint()
-        if finished(folder, config, data, split):
-            skipped += 1
-            continue
-        first = folder_of(out, matrix[0], seeds[0]) / "run"
-        shares = done > 0 and cell.part == 1 and alike(config, matrix[0].config(base, seeds[0]))
-        same = cell.name != FULL and cell.part == 1 and same_experts(config, matrix[0].config(base, seed))
-        perform(
-            folder,
-            cell,
-            config,
-            shop,
-            data=data,
-            split=split,
-            donor=first if shares else None,
-            experts=folder_of(out, matrix[0], seed) / "run" if same else None,
-            device=device,
-            progress=progress,
-        )
-        ran += 1
-        _write(out, matrix, base, seeds, split, resamples=100)
-    progress("runs", len(plan), len(plan))
+    while plan:
+        later: list[tuple[int, Cell]] = []
+        for place, (seed, cell) in enumerate(plan):
+            progress("runs", ran + skipped, ran + skipped + len(later) + len(plan) - place)
+            config, folder = cell.config(base, seed), folder_of(out, cell, seed)
+            shop = _shop(shop_path, out, cell)
+            if shop not in data:
+                data[shop] = Shop.open(shop).fingerprint()
+            donor, experts = _given(out, cell, config, base, seeds[0])
+            with claimed(folder) as ours:
+                if ours and finished(folder, config, data[shop], split):
+                    skipped += 1
+                    continue
+                if not ours or not all((run / RESULT).is_file() for run in (donor, experts) if run):
+                    later.append((seed, cell))
+                    continue
+                perform(
+                    folder,
+                    cell,
+                    config,
+                    shop,
+                    data=data[shop],
+                    split=split,
+                    donor=donor and donor / "run",
+                    experts=experts and experts / "run",
+                    device=device,
+                    progress=progress,
+                )
+            ran += 1
+            _write(out, matrix, base, seeds, split, resamples=100)
+        if len(later) == len(plan):
+            time.sleep(_WAIT_S)
+        plan = later
+    progress("runs", ran + skipped, ran + skipped)
     summaries, claims = _write(out, matrix, base, seeds, split, resamples=resamples)
     return Ablation(summaries, claims, out / _PAGE, ran, skipped)
+
+
+def _given(
+    out: Path, cell: Cell, config: Config, base: Config, first: int
+) -> tuple[Path | None, Path | None]:
+    """The full model's runs that this one takes its pictures, and its experts, from."""
+    if cell.part != 1:
+        return None, None
+    full = Cell(FULL, FULL)
+    own = full.config(base, config.seed)
+    is_first = cell.name == FULL and config.seed == first
+    donor = folder_of(out, full, first) if not is_first and alike(config, full.config(base, first)) else None
+    experts = folder_of(out, full, config.seed) if cell.name != FULL and same_experts(config, own) else None
+    return donor, experts
 
 
 def _shop(shop_path: Path, out: Path, cell: Cell) -> Path:
     if cell.part == 1:
         return shop_path
     part = out / "shops" / f"part-{cell.part:g}"
-    subset(shop_path, part, cell.part)
+    with claimed(part.parent, wait=True):
+        subset(shop_path, part, cell.part)
     return part
 
 
@@ -126,7 +155,7 @@ def _write(
     for cell in matrix:
         for seed in seeds:
             folder = folder_of(out, cell, seed)
-            if (folder / "result.json").is_file():
+            if (folder / RESULT).is_file():
                 outcomes[cell.name].append(read(folder))
     summaries = summarise(matrix, outcomes, resamples=resamples)
     claims = check(outcomes, resamples=resamples)
@@ -137,6 +166,13 @@ def _write(
         "base": base.model_dump(mode="json"),
         **found,
     }
-    (out / _TABLE).write_text(json.dumps(content, indent=1))
-    (out / _PAGE).write_text(write_page(out, base, summaries, claims, split, seeds), encoding="utf-8")
+    _replace(out / _TABLE, json.dumps(content, indent=1))
+    _replace(out / _PAGE, write_page(out, base, summaries, claims, split, seeds))
     return summaries, claims
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file that other processes may be writing too; the last one stays, whole."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(path)

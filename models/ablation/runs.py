@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,9 @@ from models.evaluation.statistics import Sums
 from models.towers import Config
 
 Progress = Callable[[str, int, int | None], None]
-_RESULT, _SUMS = "result.json", "sums.npz"
+#: Written last: a run that has it has come to its end.
+RESULT = "result.json"
+_SUMS, _CLAIM = "sums.npz", "claim"
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,22 @@ def folder_of(out: Path, cell: Cell, seed: int) -> Path:
     return out / "cells" / re.sub(r"[^a-z0-9.]+", "-", cell.name.lower()).strip("-") / f"seed-{seed}"
 
 
+@contextmanager
+def claimed(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether this process has the folder to itself; a claim ends with its process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _CLAIM).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def finished(folder: Path, config: Config, data: str, split: str) -> bool:
     """Whether a run has come to its end, with this configuration over this data."""
-    file = folder / _RESULT
+    file = folder / RESULT
     if not file.is_file():
         return False
     stored = json.loads(file.read_text())
@@ -122,9 +139,9 @@ def perform(
             progress=progress,
         )
         _write_sums(folder / _SUMS, found)
-    temporary = folder / f"{_RESULT}.tmp"
+    temporary = folder / f"{RESULT}.tmp"
     temporary.write_text(json.dumps(result, indent=2))
-    temporary.replace(folder / _RESULT)
+    temporary.replace(folder / RESULT)
 
 
 def _embed(run: Path, path: Path, shop_path: Path, target: Path, config: Config, progress: Progress) -> None:
@@ -135,7 +152,7 @@ def _embed(run: Path, path: Path, shop_path: Path, target: Path, config: Config,
 
 def read(folder: Path) -> Outcome:
     """A finished run's outcome."""
-    stored = json.loads((folder / _RESULT).read_text())
+    stored = json.loads((folder / RESULT).read_text())
     sums: dict[tuple[str, str], Sums] = {}
     if not stored["failed"]:
         with np.load(folder / _SUMS) as arrays:

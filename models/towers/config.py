@@ -217,7 +217,8 @@ class DataConfig(_Frozen):
     #: cut from its portrait, so that the model does not learn to give back what was just clicked.
     same_item_days: float = 1.0
     #: Behaviours of the last minutes are cut from the portraits that train: a click for the same query
-    #: tells what the query tells already, and would drown what the days before tell of the user.
+    #: tells what the query tells already, and would drown what the days before tell of the user. Not from
+    #: those of browsing, which has nothing else to go by.
     visit_minutes: float = 60.0
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).

@@ -114,7 +114,8 @@ class Prepared:
         return result
 
     def histories(self, rows: Int64) -> Histories:
-        """The last K behaviours before each event's visit; nor any on its own item of a day before."""
+        """The last K behaviours before each event, of a search before its visit; none on its own item of a day
+        before."""
         depth = self.config.dimensions.history
         same_visit = self.config.data.same_item_days * _SECONDS_PER_DAY
         visit = self.config.data.visit_minutes * 60.0
@@ -134,7 +135,9 @@ class Prepared:
             when = self._at[start:stop][::-1]
             items = self._item[start:stop][::-1]
             ago = at - when
-            keep = np.flatnonzero((ago > visit) & ((items != target) | (ago > same_visit)))[:depth]
+            asked = self.query[row] > 0 or self.picture[row] >= 0
+            before = ago > (visit if asked else 0.0)
+            keep = np.flatnonzero(before & ((items != target) | (ago > same_visit)))[:depth]
             count = len(keep)
             result.items[place, :count] = items[keep]
             result.behaviour[place, :count] = self._action[start:stop][::-1][keep]

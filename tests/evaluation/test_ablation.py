@@ -1,4 +1,7 @@
 import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +9,9 @@ import pytest
 import torch
 
 from models.ablation import GROUPS, ablate, cells
-from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Claim, value_of
+from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, value_of
 from models.ablation.outcome import check, gap, summarise, verdict
-from models.ablation.runs import Outcome, folder_of
+from models.ablation.runs import Outcome, claimed, folder_of
 from models.ablation.subset import subset
 from models.data.shop import Shop
 from models.evaluation.measure import MEASURES
@@ -174,3 +177,28 @@ def test_the_matrix_runs_is_resumed_and_is_not_run_twice(shop_path: Path, tmp_pa
     page = again.page.read_text()
     assert "http" not in page
     assert "LMoE over one transformer" in page
+
+
+@pytest.mark.slow
+def test_processes_share_a_matrix_and_none_takes_what_another_is_at(shop_path: Path, tmp_path: Path) -> None:
+    base = preset("tiny").with_overrides({"stage1.steps": 2, "stage2.steps": 2})
+    out = tmp_path / "out"
+    single = folder_of(out, Cell("single transformer", "experts"), 7)
+    with ThreadPoolExecutor() as pool, claimed(single) as ours:
+        assert ours
+        with claimed(single) as again:
+            assert not again
+        full = folder_of(out, Cell(FULL, FULL), 7) / "result.json"
+        running = pool.submit(ablate, shop_path, out, base, seeds=(7,), groups=["experts"], resamples=10)
+        while not full.is_file() and not running.done():
+            time.sleep(0.05)
+        # The other run is ours: waited for, not run.
+        assert not (single / "run").exists()
+        assert not running.done()
+        shutil.copyfile(full.with_name("sums.npz"), single / "sums.npz")
+        stored = json.loads(full.read_text()) | {"cell": "single transformer"}
+        stored["identity"]["config"] = base.with_overrides({"experts.kind": "single"}).fingerprint()
+        (single / "result.json").write_text(json.dumps(stored))
+    done = running.result()
+    assert (done.ran, done.skipped) == (1, 1)
+    assert not (single / "run").exists()

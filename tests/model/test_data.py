@@ -91,6 +91,14 @@ def test_what_was_done_in_the_same_visit_is_cut(small: Prepared) -> None:
     assert longer.histories(np.array([3])).items.tolist() == [[1, 0]]
 
 
+def test_a_browse_keeps_what_its_visit_showed(small: Prepared) -> None:
+    config = small.config.with_overrides({"data.visit_minutes": 100 * 24 * 60})
+    longer = Prepared.__new__(Prepared)
+    longer.__dict__.update(small.__dict__, config=config)
+    # The second event has no query, so nothing but its history says what was wanted.
+    assert longer.histories(np.array([1, 2])).items.tolist() == [[0, -1], [-1, -1]]
+
+
 def test_known_positives(small: Prepared) -> None:
     known = small.are_positive(np.array([1, 2, 0]), np.array([0, 1, 2, 3]))
     expected = [[True, True, False, False], [False, False, True, False], [False] * 4]
