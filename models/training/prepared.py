@@ -114,8 +114,8 @@ class Prepared:
         return result
 
     def histories(self, rows: Int64) -> Histories:
-        """The last K behaviours before each event, of a search before its visit; none on its own item of a day
-        before."""
+        """The last K behaviours before each event, or before the visit it asked in; none of its own item that
+        day."""
         depth = self.config.dimensions.history
         same_visit = self.config.data.same_item_days * _SECONDS_PER_DAY
         visit = self.config.data.visit_minutes * 60.0
