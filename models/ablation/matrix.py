@@ -60,7 +60,7 @@ def _these(*values: float) -> Callable[[float], Sequence[float]]:
 
 
 SWEEPS: tuple[Sweep, ...] = (
-    Sweep("beta", "loss.beta", "beta (alpha is 1)", _these(0.05, 0.1, 0.2, 0.5, 1.0, 2.0)),
+    Sweep("beta", "loss.beta", "beta (alpha is 1)", _these(0.2, 1.0, 2.0, 5.0, 10.0, 20.0)),
     Sweep("hard", "loss.hard_negatives", "hard negatives a positive", _these(1, 2, 4, 8)),
     Sweep("easy", "loss.uniform_share", "uniform negatives over the batch", _these(0.0, 0.5, 1.0, 2.0)),
     Sweep("threshold", "loss.low_relevance", "label that is still a hard negative", _these(0.1, 0.34, 0.45)),

@@ -148,7 +148,8 @@ class ExpertsConfig(_Frozen):
     heads: int = 4
     layers: int = 2
     mlp_ratio: float = 2.0
-    dropout: float = 0.1
+    #: None where a training ends long before it has seen everything often, as those of the demo do.
+    dropout: float = 0.0
     #: Whether Light-Bert and FtAtt are shared by both towers; VBert always is (paper: same structure).
     share_text_experts: bool = True
 
@@ -167,11 +168,14 @@ class LossConfig(_Frozen):
     """Hybrid loss: alpha * MNSCE + beta * HNST."""
 
     alpha: float = 1.0
-    beta: float = 0.2
+    #: A triplet's gradient is bounded by 1 a pair, that of MNSCE by ``scale``: below 1 it changes nothing.
+    beta: float = 5.0
     scale: float = 20.0
     margin: float = 0.1
     #: Hard negatives for each positive.
     hard_negatives: int = 2
+    #: Share of them that is mined where a query has labels of low relevance too.
+    mined_share: float = 0.5
     #: Ranks that mined hard negatives come from, as 1-based first and last.
     hard_ranks: tuple[int, int] = (101, 500)
     #: Labels up to this are low relevance: hard negatives, never positives.
@@ -287,7 +291,7 @@ class Config(_Frozen):
     data: DataConfig = Field(default_factory=DataConfig)
     stage1: StageConfig = Field(default_factory=StageConfig)
     stage2: StageConfig = Field(
-        default_factory=lambda: StageConfig(steps=400, batch=384, rate=2e-3, uniform=4.0)
+        default_factory=lambda: StageConfig(steps=600, batch=384, rate=2e-3, uniform=4.0)
     )
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     switches: Switches = Field(default_factory=Switches)
@@ -366,7 +370,7 @@ def preset(name: str) -> Config:
             text=TextSpec(max_query_tokens=32, max_item_tokens=96, ngram_buckets=500_000),
             picture=PictureSpec(side=224, feature_dim=1024),
             image=ImageConfig(width=1024, depth=24, heads=16, mlp_ratio=4.0, stem=(64, 128, 256), epochs=30),
-            experts=ExpertsConfig(hidden=768, heads=12, mlp_ratio=4.0),
+            experts=ExpertsConfig(hidden=768, heads=12, mlp_ratio=4.0, dropout=0.1),
             fusion=FusionConfig(hidden=1024, gate_hidden=128),
             data=DataConfig(vocabulary=30_000),
             stage1=StageConfig(steps=100_000, batch=2048, rate=2e-4),

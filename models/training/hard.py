@@ -17,10 +17,12 @@ _KEPT, _MOST_QUERIES, _CHUNK = 32, 20_000, 256
 
 
 class HardNegatives:
-    """Draws hard negatives. A label is drawn where the query has one, else a mined one where there is."""
+    """Draws hard negatives: ``loss.mined_share`` of them mined, the rest labels; all of them of the one kind
+    where a query has none of the other."""
 
     def __init__(self, data: Prepared) -> None:
         self._data = data
+        self._mined_share = data.config.loss.mined_share
         self._mined: npt.NDArray[np.int32] = np.zeros((0, 0), dtype=np.int32)
 
     def mine(self, path: Path, queries: npt.NDArray[np.float32], items: npt.NDArray[np.float32]) -> None:
@@ -62,14 +64,12 @@ class HardNegatives:
             if row == 0:
                 continue
             low = self._data.low_relevance(row)
-            pool = (
-                low
-                if len(low)
-                else self._mined[row][self._mined[row] >= 0]
-                if row < len(self._mined)
-                else low
-            )
-            if len(pool):
-                items[place] = pool[rng.integers(len(pool), size=count)]
-                present[place] = True
+            mined = self._mined[row] if row < len(self._mined) else self._mined[:0].ravel()
+            mined = mined[mined >= 0]
+            # The few labels of a query are soon learned, so its mined negatives take turns with them.
+            share = 0 if not len(mined) else count if not len(low) else round(count * self._mined_share)
+            for pool, columns in ((mined, slice(0, share)), (low, slice(share, count))):
+                if len(pool):
+                    drawn = pool[rng.integers(len(pool), size=count)][columns]
+                    items[place, columns], present[place, columns] = drawn, True
         return items, present
