@@ -22,7 +22,7 @@ from models.evaluation.grades import open_grades
 from models.evaluation.heldout import read_requests
 from models.evaluation.measure import Asked
 from models.evaluation.probes import Patient, collapse, contributions, history
-from models.evaluation.probes_negatives import false_negatives
+from models.evaluation.probes_negatives import false_negatives, hardness
 from models.evaluation.probes_serving import convergence, parity
 from models.evaluation.searcher import Searcher
 
@@ -91,6 +91,7 @@ def diagnose(
             lambda: history(patient),
             lambda: collapse(patient),
             lambda: false_negatives(patient),
+            lambda: hardness(patient),
             lambda: parity(patient),
             lambda: convergence(run, bundle),
         ]

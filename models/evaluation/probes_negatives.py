@@ -1,13 +1,15 @@
-"""Looks at hard negatives: how many of them are relevant after all."""
+"""Looks at hard negatives: how many are relevant after all, and how many are hard at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
 from models.bundle import BEHAVIOURS
 from models.bundle.text import normalise
+from models.data.schema import Event
 from models.evaluation.finding import Finding, Verdict
 from models.evaluation.grades import RELEVANT
 from models.evaluation.heldout import Request
@@ -17,6 +19,8 @@ from models.holdout import Holdout
 #: Shares of hard negatives that are relevant after all (*inferred*).
 _FALSE, _FALSE_BROKEN = 0.1, 0.3
 _PAIRS, _QUERIES = 1500, 300
+#: Least share of hard negatives that are within the margin of the query's positives (*inferred*).
+_HARD = 0.1
 
 
 def false_negatives(patient: Patient) -> list[Finding]:
@@ -44,6 +48,45 @@ def false_negatives(patient: Patient) -> list[Finding]:
         remedy = "loss.low_relevance down" if "mined" not in name else "loss.hard_ranks further down the list"
         remedy += "; loss.beta down; fewer loss.hard_negatives"
     return [Finding("false hard negatives", verdict, says, remedy, figures)]
+
+
+def hardness(patient: Patient) -> list[Finding]:
+    """How many hard negatives lie within the margin of what was clicked for the same query.
+
+    HNST learns from those alone. Where there are few, MNSCE keeps negatives apart by itself: the part of the
+    catalogue that a step of it sees as negatives says how likely that is.
+    """
+    training = patient.bundle.manifest.training
+    loss, stage = training.get("loss", {}), training.get("stage2", {})
+    margin, low = float(loss.get("margin", 0.1)), float(loss.get("low_relevance", 0.34))
+    labelled, clicked = _low_pairs(patient, low)
+    wanted: dict[str, list[str]] = {}
+    for query, item in clicked:
+        wanted.setdefault(query, []).append(item)
+    # What was clicked as well is never drawn as a negative.
+    drawn = [pair for pair in labelled if pair[0] in wanted and pair not in clicked]
+    drawn = drawn[:: max(1, len(drawn) // _PAIRS)]
+    seen = float(stage.get("batch", 0)) * (
+        1 + float(loss.get("uniform_share", 0)) * float(stage.get("uniform", 1))
+    )
+    figures = {"share of the catalogue that a step sees": min(1.0, seen / len(patient.searcher.ids))}
+    if not drawn:
+        return [Finding("hard negatives", "unknown", "no labels of low relevance beside clicks", "", figures)]
+    texts = list(dict.fromkeys(query for query, _ in drawn))
+    asked = [Request("text", Event(datetime.now(UTC), wanted[text][0], "click", text), ()) for text in texts]
+    embedded = dict(zip(texts, patient.searcher.embed(asked), strict=True))
+    rows, items = patient.searcher.rows, patient.searcher.items
+    within = []
+    for query, item in drawn:
+        close = np.mean([items[rows[each]] @ embedded[query] for each in sorted(wanted[query])])
+        within.append(items[rows[item]] @ embedded[query] > close - margin)
+    share = figures["labelled within the margin"] = float(np.mean(within))
+    sees = f"a step of MNSCE sees {figures['share of the catalogue that a step sees']:.1%} of the catalogue"
+    says = f"{share:.1%} of the labelled ones are within {margin:g} of what was clicked; {sees}"
+    if share >= _HARD:
+        return [Finding("hard negatives", "fine", says, "", figures)]
+    remedy = "HNST has little to learn: harder ones (loss.hard_ranks nearer, loss.margin up), or beta 0"
+    return [Finding("hard negatives", "watch", says, remedy, figures)]
 
 
 def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:

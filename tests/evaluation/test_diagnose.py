@@ -21,6 +21,7 @@ def test_every_signature_has_a_verdict_and_says_what_to_try(findings: dict[str, 
         "embedding collapse",
         "expert correlation",
         "false hard negatives",
+        "hard negatives",
         "parity with torch",
         "parity of int8",
         "convergence of stage1",
@@ -41,6 +42,9 @@ def test_figures_that_are_known_beforehand(findings: dict[str, Finding]) -> None
     assert sum(gates) == pytest.approx(1, abs=1e-3)
     # The judge graded the labels, so few of them can be wrong.
     assert findings["false hard negatives"].figures["labelled but relevant"] < 0.1
+    # The tower of the fixture has hardly trained, so what was clicked and what was not lie close.
+    assert findings["hard negatives"].figures["labelled within the margin"] > 0.1
+    assert findings["hard negatives"].verdict == "fine"
     # The random experts of the bundle know nothing of each other.
     assert findings["expert correlation"].verdict == "fine"
 
