@@ -47,7 +47,7 @@ def ablate(
     need_torch()
     from models.ablation import ablate as run
     from models.ablation import cells
-    from models.towers.config import preset as load_preset
+    from models.towers.presets import preset as load_preset
 
     if split not in ("val", "test"):
         fail(f"--split takes val or test, not {split!r}", 2)

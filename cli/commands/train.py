@@ -53,7 +53,7 @@ def train(
     Example: `mrse train shop/ --out run/ --preset demo --set image.epochs=40`
     """
     need_torch()
-    from models.towers.config import preset as load_preset
+    from models.towers.presets import preset as load_preset
     from models.training import ranks
     from models.training import train as run
 

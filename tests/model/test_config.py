@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from models.towers.config import _LATER, Config, ConfigError, preset
+from models.towers.config import _LATER, Config, ConfigError
+from models.towers.presets import preset
 
 
 @pytest.mark.parametrize("name", ["tiny", "demo", "paper"])
