@@ -41,7 +41,15 @@ Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 AT = (1, 10)
 #: Over the preset ``demo``: few products, many photos of each.
-SETTINGS: dict[str, Any] = {"image.epochs": 36, "image.crop": 0.6, "image.colour": 0.3}
+SETTINGS: dict[str, Any] = {
+    "image.epochs": 36,
+    "image.crop": 0.6,
+    "image.colour": 0.3,
+    "experts.dropout": 0.1,
+    "loss.beta": 0.2,
+    "loss.mined_share": 0,
+    "stage2.steps": 400,
+}
 SYSTEMS: dict[str, dict[str, Any]] = {
     "whole": {},
     "no pictures": {"switches.picture": False},

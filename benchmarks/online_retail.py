@@ -54,6 +54,7 @@ SETTINGS: dict[str, Any] = {
     "dimensions.expert_dim": 128,
     "experts.hidden": 32,
     "experts.layers": 1,
+    "experts.dropout": 0.1,
     "fusion.hidden": 512,
     # People buy again what they bought: that is not a visit that goes on.
     "data.same_item_days": 0,
