@@ -130,6 +130,22 @@ def test_mined_negatives_come_from_the_ranks_and_are_no_positives(small: Prepare
     assert present.all()
 
 
+@pytest.mark.parametrize(("share", "mined"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
+def test_mined_negatives_and_labels_take_their_shares(
+    small: Prepared, tmp_path: Path, share: float, mined: int
+) -> None:
+    data = Prepared.__new__(Prepared)
+    data.__dict__.update(small.__dict__, config=small.config.with_overrides({"loss.mined_share": share}))
+    hard = HardNegatives(data)
+    np.save(tmp_path / "hard.npy", np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32))
+    hard.mine(tmp_path / "hard.npy", np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))
+    # "mug" has item d as its label and c as mined; "cup" has no label.
+    drawn, present = hard.draw(np.array([1, 2]), 8, np.random.default_rng(0))
+    assert present.all()
+    assert sorted(drawn[0].tolist()) == [2] * mined + [3] * (8 - mined)
+    assert set(drawn[1].tolist()) == {1, 3}
+
+
 @given(st.lists(st.tuples(*[st.text(max_size=40)] * 3), min_size=1, max_size=6), st.data())
 def test_the_store_gives_what_the_features_give(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], data: st.DataObject
