@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn, Protocol
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,6 +26,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column, Table
 from rich.text import Text
 
 NOT_IN_ORDER = 1
@@ -39,6 +41,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for ma
 def print_json(value: Any) -> None:
     """One JSON object on stdout, on one line."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+
+
+def figures(title: str, names: Sequence[str], measures: Sequence[str], *more: str) -> Table:
+    """A table with columns of names, of measures such as ``Recall@10``, and more; whole at 80 characters."""
+    narrow = [Column(measure.replace("@", "\n@"), justify="right") for measure in measures]
+    wide = [Column(name, overflow="fold") for name in (*names, *more)]
+    return Table(
+        *wide[: len(names)],
+        *narrow,
+        *wide[len(names) :],
+        title=title,
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+    )
 
 
 def fail(message: str, code: int = NOT_IN_ORDER) -> NoReturn:
@@ -57,7 +74,11 @@ class Report(Protocol):
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+        return Text("" if speed is None else _rate(speed), style="progress.data.speed")
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
 
 
 @contextmanager
@@ -85,6 +106,8 @@ def _bars() -> Iterator[Report]:
         def report(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
+            if done < bars.tasks[tasks[stage]].completed:  # the stage of another run
+                bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=done, total=total)
 
         yield report
@@ -98,9 +121,13 @@ class _PlainLines:
     def __init__(self) -> None:
         self._began: dict[str, tuple[float, int]] = {}
         self._said: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         now = time.monotonic()
+        if done < self._done.get(stage, done):  # the stage of another run
+            del self._began[stage], self._said[stage]
+        self._done[stage] = done
         began, first = self._began.setdefault(stage, (now, done))
         finished = total is not None and done >= total
         if stage in self._said and not finished and now - self._said[stage] < self._EVERY_S:
@@ -109,7 +136,7 @@ class _PlainLines:
         rate = (done - first) / (now - began) if now > began else 0.0
         line = f"{stage}: {done:,}" + (f"/{total:,}" if total else "")
         if rate > 0:
-            line += f", {rate:,.0f}/s"
+            line += f", {_rate(rate)}"
             if total is not None and not finished:
                 line += f", {(total - done) / rate:,.0f} s left"
         err.print(line, highlight=False)

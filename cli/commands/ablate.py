@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cli.commands.train import need_torch, overrides
-from cli.console import Json, fail, out, print_json, progress
+from cli.console import Json, fail, figures, out, print_json, progress
 
 if TYPE_CHECKING:
     from models.ablation import Ablation
@@ -73,7 +72,7 @@ def ablate(
 
 
 def _show(found: Ablation, split: str) -> None:
-    table = Table("cell", "seeds", *_SHOWN, "full less it", title=f"all requests, {split} split")
+    table = figures(f"all requests, {split} split", ("cell", "seeds"), _SHOWN, "full less it")
     for s in found.cells:
         values = [s.values.get(("all", m)) for m in _SHOWN]
         cells = ["" if v is None or v.value != v.value else f"{v.value:.3f}" for v in values]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import Json, fail, out, print_json, progress
+from cli.console import Json, fail, figures, out, print_json, progress
 
 if TYPE_CHECKING:
     from models.evaluation import Report
@@ -67,11 +67,11 @@ def evaluate(
 
 
 def _small(result: Report, name: str) -> None:
-    table = Table("queries", "system", "n", *result.columns, title=f"{name}, {result.split} split")
+    table = figures(f"{name}, {result.split} split", ("queries", "system", "n"), result.columns)
     for row in result.rows:
-        table.add_row(
-            row.kind, row.system, f"{row.queries:,}", *(f"{row.values[c]:.3f}" for c in result.columns)
-        )
+        values = [row.values[c] for c in result.columns]
+        cells = ["" if value != value else f"{value:.3f}" for value in values]
+        table.add_row(row.kind, row.system, f"{row.queries:,}", *cells)
     out.print(table)
 
 
@@ -108,7 +108,7 @@ def _full(
 
 
 def _table(result: Evaluated, *, every: bool) -> None:
-    table = Table("slice", "system", "n", *_SHOWN, title=f"{result.shop}, {result.split} split")
+    table = figures(f"{result.shop}, {result.split} split", ("slice", "system", "n"), _SHOWN)
     for name in result.masks if every else list(result.masks)[:1]:
         for system in result.systems:
             if (name, system, "MRR") not in result.figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
-from cli.console import progress
+from cli.console import figures, progress
 from cli.main import build
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +131,33 @@ def test_doctor_finds_both_onnxruntimes(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert finding["state"] == "broken"
     assert "one extra" in finding["remedy"]
+
+
+def test_a_stage_that_begins_anew_has_a_rate_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 10.0, 1000.0, 1010.0])
+    monkeypatch.setattr("cli.console.time.monotonic", lambda: next(now))
+    with progress() as report:
+        for done in (0, 5, 0, 40):
+            report("stage1", done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "stage1: 0/100",
+        "stage1: 5/100, 0.5/s, 190 s left",
+        "stage1: 0/100",
+        "stage1: 40/100, 4/s, 15 s left",
+    ]
+
+
+def test_tables_of_measures_are_whole_at_80_characters() -> None:
+    measures = ("Recall@10", "Recall@100", "Recall@500", "MRR", "Rele@10_p", "Rele@100_p")
+    table = figures("shop", ("queries", "system", "n"), measures)
+    table.add_row("text+photo", "mrse, no history", "10,388", *["0.123"] * 6)
+    console = Console(width=80, file=io.StringIO())
+    console.print(table)
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in written
+    assert written.count("0.123") == 6
 
 
 def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
