@@ -123,9 +123,9 @@ def _kth(vectors: Vectors, query: F32, k: int, selection: Selection) -> float:
 def _recall(
     vectors: Vectors, lists: Lists, reach: float, query: F32, k: int, selection: Selection, kth: float
 ) -> float:
-    def look(chosen: I64) -> tuple[I64, F32]:
+    def look(chosen: I64, floor: float) -> tuple[I64, F32]:
         if selection.dense(chosen, lists.sizes):
-            return vectors.search(query, k, selection.bits, chosen)
+            return vectors.search_above(query, floor, selection.bits, chosen)
         return vectors.search_rows(query, k, selection.of_lists(chosen))
 
     if selection.matches is None:

@@ -22,8 +22,8 @@ from service.index.embedded.lists import Lists
 from service.index.embedded.vectors import I64, inner_products
 from service.index.port import F32
 
-#: Gives the best k rows of some lists, and their inner products.
-Look = Callable[[I64], tuple[I64, F32]]
+#: Gives rows of some lists and their inner products: those above a floor, at least the k best of them.
+Look = Callable[[I64, float], tuple[I64, F32]]
 
 #: Matches for each wanted result that the first round looks at, and how much a round may multiply what was
 #: looked at: the k-th score rises from round to round, so that rushing searches lists in vain. *Inferred*,
@@ -83,10 +83,11 @@ def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Lo
     allowed = float(FIRST_MATCHES * k)
     chosen, held = _nearest(means, left, allowed)
     rows, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    floor = np.float32(-inf)
     while len(chosen):
         allowed = GROWTH * max(allowed, held)
         left[chosen] = 0
-        more_rows, more = look(chosen)
+        more_rows, more = look(chosen, float(floor))
         if len(rows):
             more_rows, more = np.concatenate([rows, more_rows]), np.concatenate([scores, more])
         rows, scores = more_rows, more
@@ -97,6 +98,7 @@ def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Lo
             chosen, held = _nearest(means, left, allowed)
             continue
         worst = scores.min()
+        floor = np.nextafter(worst, np.float32(-inf))  # who scores the same may stand before it
         (chosen,) = ((highest > worst) & (left > 0)).nonzero()
         held = float(left[chosen].sum())
         if held > allowed:

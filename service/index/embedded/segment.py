@@ -141,10 +141,10 @@ class Segment:
             return nearest(self.vectors, query, k, selection, dead)
         bits = _bits(selection, dead)
 
-        def look(chosen: I64) -> tuple[I64, F32]:
+        def look(chosen: I64, floor: float) -> tuple[I64, F32]:
             if selection.dense(chosen, self.sizes):
                 step(int(self.sizes[chosen].sum()))
-                return self.vectors.search(query, wanted, bits, chosen)
+                return self.vectors.search_above(query, floor, bits, chosen)
             rows = selection.of_lists(np.sort(chosen))
             step(len(rows) * SCATTERED)
             return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])

@@ -78,7 +78,7 @@ def _layout(dim: int, starts: I64) -> tuple[npt.NDArray[np.uint64], int]:
 
 
 class Vectors:
-    """Vectors ``[rows, dim]`` in lists, searched whole or list by list. For any thread."""
+    """Vectors ``[rows, dim]`` in lists, searched as a whole or by some lists. For any thread."""
 
     def __init__(self, codes: F16, starts: I64, index: Any, lists: Any) -> None:
         self.codes = codes
@@ -124,35 +124,46 @@ class Vectors:
         index.is_trained, index.ntotal = True, rows
         return cls(np.asarray(codes), starts, index, lists)
 
-    def search(self, query: F32, k: int, bits: U8 | None = None, lists: I64 | None = None) -> tuple[I64, F32]:
-        """The ``k`` best rows of ``query`` ``[dim]`` and their inner products, best first.
+    def search(self, query: F32, k: int, bits: U8 | None = None) -> tuple[I64, F32]:
+        """The ``k`` best rows of ``query`` ``[dim]`` and their inner products, best first; exact.
 
         Args:
             query: float32 ``[dim]``.
             k: at least 1.
             bits: bit ``i`` (little-endian within a byte) says whether row ``i`` may be found.
-            lists: the lists that are searched; None is all of them, and so exact.
 
         Returns:
             Fewer than ``k`` where fewer rows may be found. The order of equal scores is undefined.
         """
-        probed = self._all if lists is None else np.ascontiguousarray(lists, dtype=np.int64)
-        if len(probed) == 0:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        params = _unfiltered(len(probed))
-        if bits is not None:
-            # faiss types the C++ constructors, not the Python ones that wrap them.
-            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
-            params = faiss.SearchParametersIVF(nprobe=len(probed), sel=selector)  # type: ignore[call-arg]
         query = np.ascontiguousarray(query, dtype=np.float32)
         scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
-        unused = np.zeros(len(probed), dtype=np.float32)
-        arrays = (faiss.swig_ptr(each) for each in (probed, unused, scores, rows))
+        unused = np.zeros(len(self._all), dtype=np.float32)
+        arrays = (faiss.swig_ptr(each) for each in (self._all, unused, scores, rows))
+        params = _parameters(len(self._all), bits)
         # The Python wrapper of search_preassigned takes no parameters, the C++ one does.
         self._index.search_preassigned_c(1, faiss.swig_ptr(query), k, *arrays, False, params)
         if rows[-1] < 0:  # the places that were not filled are the last
             count = int((rows >= 0).sum())
             return rows[:count], scores[:count]
+        return rows, scores
+
+    def search_above(self, query: F32, floor: float, bits: U8 | None, lists: I64) -> tuple[I64, F32]:
+        """The rows of some lists that score above ``floor``, and their inner products, in no order.
+
+        To keep the best hundreds of a few thousand rows while they come takes longer than to keep all, and
+        longest where the lists before have shown that few can be among the best. Arguments as of `search`.
+        """
+        if len(lists) == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        query, lists = np.ascontiguousarray(query, dtype=np.float32), np.ascontiguousarray(lists, np.int64)
+        unused = np.zeros(len(lists), dtype=np.float32)
+        arrays = (faiss.swig_ptr(each) for each in (lists, unused))
+        # The stubs want an allocator that Python cannot make.
+        found: Any = faiss.RangeSearchResult(1)
+        params = _parameters(len(lists), bits)
+        self._index.range_search_preassigned_c(1, faiss.swig_ptr(query), floor, *arrays, found, False, params)
+        count = int(faiss.rev_swig_ptr(found.lims, 2)[1])
+        rows, scores = (faiss.rev_swig_ptr(each, count).copy() for each in (found.labels, found.distances))
         return rows, scores
 
     def search_rows(self, query: F32, k: int, rows: npt.NDArray[np.integer[Any]]) -> tuple[I64, F32]:
@@ -175,6 +186,14 @@ class Vectors:
     def decode(self, rows: I64) -> F32:
         """The vectors of some rows: float32 ``[len(rows), dim]``."""
         return self.codes.take(rows, axis=0).astype(np.float32)
+
+
+def _parameters(lists: int, bits: U8 | None) -> Any:
+    if bits is None:
+        return _unfiltered(lists)
+    # faiss types the C++ constructors, not the Python ones that wrap them.
+    selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+    return faiss.SearchParametersIVF(nprobe=lists, sel=selector)  # type: ignore[call-arg]
 
 
 @lru_cache(maxsize=1024)
