@@ -47,7 +47,7 @@ bundle: $(VENV)/.dev ## train the committed demo bundle again, from the demo sho
 proof: $(VENV)/.dev ## which parts of the model earn their place: 18 trainings, an hour on 2 cores; resumes
 	test -f .run/proof/shop/shop.toml || $(BIN)/mrse shop make .run/proof/shop --items 20000 --seed 7
 	$(BIN)/mrse ablate .run/proof/shop --out .run/proof/ablation --preset demo --seeds 3 --only proof \
-	  --set image.epochs=4 --set stage1.steps=250 --set stage2.steps=600
+	  --jobs 2
 
 lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \

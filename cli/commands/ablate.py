@@ -34,6 +34,7 @@ def ablate(
     ] = None,
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "test",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, a process each.")] = 1,
     plan: Annotated[bool, typer.Option("--plan", help="List the cells and stop.")] = False,
     json: Json = False,
 ) -> None:
@@ -67,7 +68,10 @@ def ablate(
         return
     chosen = tuple(base.seed + place for place in range(seeds))
     with progress() as tell:
-        found = run(data, to, base, seeds=chosen, groups=only, split=split, device=device, progress=tell)
+        found = run(
+            data, to, base, seeds=chosen, groups=only, split=split, device=device, processes=jobs,
+            progress=tell,
+        )  # fmt: skip
     print_json(found.as_dict()) if json else _show(found, split)
 
 

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.ablation.matrix import FULL, Cell, cells
+from models.ablation.matrix import Cell, cells
 from models.ablation.outcome import CellSummary, Checked, check, summarise
 from models.ablation.page import write_page
-from models.ablation.runs import RESULT, Outcome, claimed, finished, folder_of, perform, read
-from models.ablation.subset import subset
-from models.data.shop import Shop
+from models.ablation.runs import RESULT, Outcome, folder_of, read
+from models.ablation.work import Work, helped, work_off
 from models.towers import Config
-from models.training.reuse import alike, same_experts
 
 Progress = Callable[[str, int, int | None], None]
 _TABLE, _PAGE = "ablation.json", "ablation.html"
-#: Between two looks at runs that other processes are at.
-_WAIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -56,14 +51,15 @@ def ablate(
     groups: Sequence[str] | None = None,
     split: str = "test",
     device: str = "cpu",
+    processes: int = 1,
     resamples: int = 1000,
     progress: Progress = lambda stage, done, total: None,
 ) -> Ablation:
     """Train and measure the matrix.
 
     Every run has a folder of its own below ``out/cells``; one that was killed goes on where it stopped, and
-    a finished one is skipped. Several processes may be given the same folder: each takes runs that no other
-    is at, and returns when all are done. After every run the table and the page are written anew, all cells
+    a finished one is skipped. Several processes, begun here or elsewhere, may share the folder: each takes
+    runs that no other is at, and returns when all are done. After every run the table and the page are written anew, all cells
     of the first seed coming first. Data and picture stage are made once, by the first run, and shared by all
     cells and seeds; the experts of one seed by the cells that differ from the full model in stage 2 alone.
 
@@ -75,6 +71,7 @@ def ablate(
         groups: of `models.ablation.matrix.GROUPS`; all where left out.
         split: what is measured on. Nothing is chosen by it.
         device: ``cpu`` or ``cuda``.
+        processes: that work off the runs side by side.
         resamples: bootstrap replicates.
         progress: called with the stage, done and total; the stage ``runs`` counts runs.
 
@@ -84,68 +81,15 @@ def ablate(
         DataError, TrainError: see `models.training.train`.
     """
     matrix = cells(base, groups)
-    plan = [(seed, cell) for seed in seeds for cell in matrix]
-    data: dict[Path, str] = {}
-    ran = skipped = 0
-    while plan:
-        later: list[tuple[int, Cell]] = []
-        for place, (seed, cell) in enumerate(plan):
-            progress("runs", ran + skipped, ran + skipped + len(later) + len(plan) - place)
-            config, folder = cell.config(base, seed), folder_of(out, cell, seed)
-            shop = _shop(shop_path, out, cell)
-            if shop not in data:
-                data[shop] = Shop.open(shop).fingerprint()
-            donor, experts = _given(out, cell, config, base, seeds[0])
-            with claimed(folder) as ours:
-                if ours and finished(folder, config, data[shop], split):
-                    skipped += 1
-                    continue
-                if not ours or not all((run / RESULT).is_file() for run in (donor, experts) if run):
-                    later.append((seed, cell))
-                    continue
-                perform(
-                    folder,
-                    cell,
-                    config,
-                    shop,
-                    data=data[shop],
-                    split=split,
-                    donor=donor and donor / "run",
-                    experts=experts and experts / "run",
-                    device=device,
-                    progress=progress,
-                )
-            ran += 1
-            _write(out, matrix, base, seeds, split, resamples=100)
-        if len(later) == len(plan):
-            time.sleep(_WAIT_S)
-        plan = later
-    progress("runs", ran + skipped, ran + skipped)
+    work = Work(shop_path, out, base, matrix, seeds, split, device)
+
+    def so_far() -> None:
+        _write(out, matrix, base, seeds, split, resamples=100)
+
+    with helped(work, processes - 1):
+        ran, skipped = work_off(work, progress, so_far)
     summaries, claims = _write(out, matrix, base, seeds, split, resamples=resamples)
     return Ablation(summaries, claims, out / _PAGE, ran, skipped)
-
-
-def _given(
-    out: Path, cell: Cell, config: Config, base: Config, first: int
-) -> tuple[Path | None, Path | None]:
-    """The full model's runs that this one takes its pictures, and its experts, from."""
-    if cell.part != 1:
-        return None, None
-    full = Cell(FULL, FULL)
-    own = full.config(base, config.seed)
-    is_first = cell.name == FULL and config.seed == first
-    donor = folder_of(out, full, first) if not is_first and alike(config, full.config(base, first)) else None
-    experts = folder_of(out, full, config.seed) if cell.name != FULL and same_experts(config, own) else None
-    return donor, experts
-
-
-def _shop(shop_path: Path, out: Path, cell: Cell) -> Path:
-    if cell.part == 1:
-        return shop_path
-    part = out / "shops" / f"part-{cell.part:g}"
-    with claimed(part.parent, wait=True):
-        subset(shop_path, part, cell.part)
-    return part
 
 
 def _write(

@@ -85,7 +85,7 @@ def hardness(patient: Patient) -> list[Finding]:
     says = f"{share:.1%} of the labelled ones are within {margin:g} of what was clicked; {sees}"
     if share >= _HARD:
         return [Finding("hard negatives", "fine", says, "", figures)]
-    remedy = "HNST has little to learn: harder ones (loss.hard_ranks nearer, loss.margin up), or beta 0"
+    remedy = "HNST has little to learn here: loss.margin up, or without it (loss.beta=0)"
     return [Finding("hard negatives", "watch", says, remedy, figures)]
 
 
