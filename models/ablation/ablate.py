@@ -59,9 +59,10 @@ def ablate(
 
     Every run has a folder of its own below ``out/cells``; one that was killed goes on where it stopped, and
     a finished one is skipped. Several processes, begun here or elsewhere, may share the folder: each takes
-    runs that no other is at, and returns when all are done. After every run the table and the page are written anew, all cells
-    of the first seed coming first. Data and picture stage are made once, by the first run, and shared by all
-    cells and seeds; the experts of one seed by the cells that differ from the full model in stage 2 alone.
+    runs that no other is at, and returns when all are done. After every run the table and the page are
+    written anew, all cells of the first seed coming first. Data and picture stage are made once, by the first
+    run, and shared by all cells and seeds; the experts of one seed by the cells that differ from the full
+    model in stage 2 alone.
 
     Args:
         shop_path: the shop.
