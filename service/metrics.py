@@ -74,10 +74,9 @@ class Metrics:
         stage = self._histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
         self._stages = {name: stage.labels(name) for name in STAGES}
         cache = self._counter("cache_lookups", "Query experts by the tier that had them.", ["tier"])
-        neighbours = self._counter(
-            "neighbour_lookups", "Lists of I2I neighbours by whether they were known.", ["result"]
-        )
-        self._neighbours = {known: neighbours.labels("hit" if known else "miss") for known in (True, False)}
+        self._neighbours = self._known("neighbour", "Lists of I2I neighbours by whether they were known.")
+        self._heads = self._known("search", "Results of Q2I without a history by whether they were known.")
+        self._fusions = self._known("fusion", "Embeddings without a history by whether they were known.")
         self._cache = {tier: cache.labels(tier) for tier in ("l1", "redis", "miss")}
         portraits = self._counter("portrait_lookups", "Stored portraits looked for.", ["found"])
         self._portraits = {True: portraits.labels("yes"), False: portraits.labels("no")}
@@ -125,6 +124,14 @@ class Metrics:
     def neighbours(self, known: bool) -> None:
         """Count a trigger's neighbours, known before or not."""
         self._neighbours[known].inc()
+
+    def heads(self, known: bool) -> None:
+        """Count the results of a query without a history, known before or not."""
+        self._heads[known].inc()
+
+    def fusions(self, known: bool) -> None:
+        """Count the embedding of a query without a history, known before or not."""
+        self._fusions[known].inc()
 
     def cache(self, tier: str) -> None:
         """Count a lookup of query experts."""
@@ -195,6 +202,11 @@ class Metrics:
 
     def _counter(self, name: str, help_text: str, labels: Sequence[str]) -> Counter:
         return Counter(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _known(self, name: str, help_text: str) -> dict[bool, Counter]:
+        """A counter of lookups, by whether something was known."""
+        lookups = self._counter(f"{name}_lookups", help_text, ["result"])
+        return {known: lookups.labels("hit" if known else "miss") for known in (True, False)}
 
     def _gauge(
         self, name: str, help_text: str, labels: Sequence[str], across: Across | Literal["livemax"]

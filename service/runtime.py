@@ -21,6 +21,7 @@ from service.errors import StartError
 from service.experiments import ExperimentBook
 from service.index.port import IndexUnavailable
 from service.metrics import Metrics
+from service.recall.fusions import KnownFusions
 from service.recall.neighbours import KnownNeighbours
 from service.recall.pipeline import Lane, RecallQuery, RecallResult, recall
 from service.settings import Recall, Settings, Variant
@@ -218,7 +219,7 @@ class Runtime:
         return result
 
     def _lane(self, stack: Stack) -> Lane:
-        dimensions = stack.bundle.manifest.dimensions
+        dimensions, cache = stack.bundle.manifest.dimensions, self.settings.cache
         codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
         features = stack.features or CachedFeatures(stack.bundle.version, codec, self._shared)
         return Lane(
@@ -230,7 +231,9 @@ class Runtime:
             TieredCache(codec, self._l1, self._shared, self.metrics.cache),
             stack.index,
             features,
-            KnownNeighbours(self.settings.cache.neighbours, self.metrics.neighbours),
+            KnownNeighbours(cache.neighbours, self.metrics.neighbours),
+            KnownNeighbours(cache.queries, self.metrics.heads),
+            KnownFusions(cache.queries, self.metrics.fusions),
             self._portraits(stack),
         )
 

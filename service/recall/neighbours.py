@@ -1,7 +1,8 @@
-"""Neighbours of I2I's triggers, found once and known until the index changes.
+"""Neighbours that were found once and are known until the index changes.
 
-They depend on the trigger and the filters, not on the query or the user, and the heads of common queries are
-the same few items. So a search that would be done again and again is done once; the answers stay the same.
+Those of I2I's triggers depend on the trigger and the filters, not on the query or the user, and the heads of
+common queries are the same few items; those of a query that comes without a history are everybody's. So a
+search that would be done again and again is done once; the answers stay the same.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import numpy as np
 
 from service.deadline import Deadline
 from service.index.filters import Filter
-from service.index.port import ItemIndex, Neighbours
-from service.recall.triggers import Trigger
+from service.index.port import F32, ItemIndex, Neighbours
 
-_Key = tuple[str, int, Filter | None]
+_Key = tuple[Hashable, int, Filter | None]
 
 
 class KnownNeighbours:
@@ -24,7 +24,7 @@ class KnownNeighbours:
 
     Args:
         entries: lists kept at most; 0 keeps none.
-        count: called with whether a list was known, for each trigger that is looked up.
+        count: called with whether a list was known, for each that is looked up.
     """
 
     def __init__(self, entries: int, count: Callable[[bool], None]) -> None:
@@ -39,20 +39,29 @@ class KnownNeighbours:
     async def search(
         self,
         index: ItemIndex,
-        triggers: Sequence[Trigger],
+        names: Sequence[Hashable],
+        vectors: Sequence[F32],
         k: int,
         filters: Filter | None,
         deadline: Deadline,
     ) -> list[Neighbours]:
-        """The ``k`` nearest items of each trigger; raises as `ItemIndex.search` does.
+        """The ``k`` nearest items of each vector ``[dim]``; raises as `ItemIndex.search` does.
 
         An index that cannot tell when it changes (`ItemIndex.revision`) is searched every time.
+
+        Args:
+            index: always the same one.
+            names: what to know the vectors by: a name is of one vector, as long as the index does not change.
+            vectors: one for each name.
+            k: neighbours of each.
+            filters: what they must fulfil.
+            deadline: of the search.
         """
         revision = index.revision
         if revision != self._revision:
             self._lists.clear()
             self._revision = revision
-        keys: list[_Key] = [(trigger.item_id, k, filters) for trigger in triggers]
+        keys: list[_Key] = [(name, k, filters) for name in names]
         found = {key: self._lists[key] for key in keys if key in self._lists}
         for key in found:
             self._lists.move_to_end(key)
@@ -60,8 +69,8 @@ class KnownNeighbours:
         for key in keys:
             self._count(key in found)
         if missing:
-            vectors = np.stack([triggers[place].vector for place in missing])
-            searched = await index.search(vectors, k, filters, deadline)
+            asked = np.stack([vectors[place] for place in missing])
+            searched = await index.search(asked, k, filters, deadline)
             fresh = {keys[place]: near for place, near in zip(missing, searched, strict=True)}
             # A change during the search may be in one list and not in another.
             if revision is not None and index.revision == revision == self._revision:

@@ -22,6 +22,7 @@ from service.encode.picture import QueryPicture
 from service.errors import DeadlinePassed, FieldError, Unavailable
 from service.index.filters import Filter
 from service.index.port import ItemFeatures, ItemIndex
+from service.recall.fusions import KnownFusions
 from service.recall.merge import merge
 from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Item, RouteOutcome
@@ -47,7 +48,10 @@ class Lane:
     cache: EmbeddingCache
     index: ItemIndex
     features: ItemFeatures
+    #: Of I2I's triggers, and of queries without a history.
     neighbours: KnownNeighbours
+    heads: KnownNeighbours
+    fusions: KnownFusions
     #: Portraits stored ahead of the requests; None without a shared cache.
     portraits: StoredPortraits | None = None
 
@@ -168,7 +172,7 @@ async def recall(
     finally:
         if reading is not None:
             reading.cancel()  # does nothing to one that is done
-    fused = lane.encoder.fuse(experts, portrait.batch)
+    fused = lane.fusions.fuse(lane.encoder, experts, portrait)
     stages.mark("fusion")
     k = max(1, int(query.k * pressure.k_share))
     request = RouteRequest(
@@ -180,6 +184,7 @@ async def recall(
         deadline.earlier(reserve_s),
         options,
         query.browse,
+        not portrait.used,
     )
     outcomes, triggering = await _routes(lane, request, pressure, portrait)
     _raise_if_unanswered(outcomes)
@@ -240,7 +245,7 @@ async def _routes(
         # An empty query and no history that we know: the embedding would point nowhere.
         return {"q2i": _NOTHING, "i2i": _NOTHING}, Triggering()
     i2i = _I2I_OFF if not request.options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
-    return await run_routes(lane.index, lane.neighbours, request, i2i=i2i)
+    return await run_routes(lane.index, lane.neighbours, lane.heads, request, i2i=i2i)
 
 
 async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[F16, Tier]:

@@ -36,7 +36,9 @@ _TIMEOUTS = frozenset({"timeout", "deadline"})
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What both routes need. ``browse``: no query to be close to, so the floors do not apply."""
+    """What both routes need. ``browse``: no query to be close to, so the floors do not apply. ``common``: no
+    history is in the embedding, so that others will search by the same one.
+    """
 
     embedding: F32
     k: int
@@ -46,6 +48,7 @@ class RouteRequest:
     deadline: Deadline
     options: Recall
     browse: bool = False
+    common: bool = False
 
 
 @dataclass(slots=True)
@@ -57,19 +60,25 @@ class Triggering:
 
 
 async def run_routes(
-    index: ItemIndex, known: KnownNeighbours, request: RouteRequest, *, i2i: RouteOutcome | None = None
+    index: ItemIndex,
+    known: KnownNeighbours,
+    heads: KnownNeighbours,
+    request: RouteRequest,
+    *,
+    i2i: RouteOutcome | None = None,
 ) -> tuple[dict[str, RouteOutcome], Triggering]:
     """Both routes, within the deadline.
 
     Args:
         index: where the items are.
-        known: neighbours found before in it.
+        known: neighbours of triggers, found before in it.
+        heads: neighbours of common queries, likewise.
         request: what to look for.
         i2i: the outcome of I2I where it is not to run.
     """
     triggering = Triggering()
     guarded = partial(_guarded, deadline=request.deadline, started=time.perf_counter())
-    q2i = guarded("q2i", _q2i(index, request))
+    q2i = guarded("q2i", _q2i(index, heads, request))
     if i2i is not None:
         return {"q2i": await q2i, "i2i": i2i}, triggering
     recent = recent_items(request.history, request.options, request.now)
@@ -100,9 +109,13 @@ async def _guarded(
         return RouteOutcome("error", took_ms=_ms(started), reason="internal")
 
 
-async def _q2i(index: ItemIndex, request: RouteRequest) -> RouteOutcome:
+async def _q2i(index: ItemIndex, heads: KnownNeighbours, request: RouteRequest) -> RouteOutcome:
     started = time.perf_counter()
-    found = await index.search(request.embedding[None], request.k, request.filters, request.deadline)
+    embedding, asked = request.embedding, (request.k, request.filters, request.deadline)
+    if request.common:
+        found = await heads.search(index, [embedding.tobytes()], [embedding], *asked)
+    else:
+        found = await index.search(embedding[None], *asked)
     scores = rounded(found[0].scores)
     sources: list[Source] = [
         {"route": "q2i", "rank": rank, "score": score} for rank, score in enumerate(scores, start=1)
@@ -128,7 +141,9 @@ async def _i2i(
         return RouteOutcome("skipped", took_ms=_ms(started), reason="no triggers")
     options = request.options
     # One more than asked for: a trigger is its own nearest neighbour.
-    found = await known.search(index, triggers, options.neighbours + 1, request.filters, request.deadline)
+    names, vectors = [t.item_id for t in triggers], [t.vector for t in triggers]
+    asked = (options.neighbours + 1, request.filters, request.deadline)
+    found = await known.search(index, names, vectors, *asked)
     coverage = min(near.coverage for near in found)
     # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
     scored = {c[0]: c[1] for c in q2i.result().candidates} if triggers[0].origin == "head" else {}

@@ -83,12 +83,17 @@ class Encoder(_Group):
 
 
 class Cache(_Group):
-    """The in-process caches: of query experts, and of the neighbours of I2I's triggers."""
+    """The in-process caches: of query experts, of the neighbours of I2I's triggers, and of what queries give
+    that come without a history.
+    """
 
     entries: int = Field(default=50_000, ge=0)
     ttl_s: float = Field(default=3600.0, gt=0)
     #: Neighbour lists kept for each bundle, about 4 KB each; a change of the index empties them. 0: none.
     neighbours: int = Field(default=4096, ge=0)
+    #: Queries without a history whose embedding and results of Q2I are kept for each bundle, about 15 KB each
+    #: at k = 200; a change of the index empties the results. 0: each is fused and searched every time.
+    queries: int = Field(default=1024, ge=0)
 
 
 class RedisSettings(_Group):

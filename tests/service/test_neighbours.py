@@ -12,7 +12,7 @@ from service.deadline import Deadline
 from service.index.embedded import EmbeddedIndex
 from service.index.embedded.build import build_index
 from service.index.filters import AnyOf, Filter
-from service.index.port import ItemPut
+from service.index.port import F32, ItemPut
 from service.recall.neighbours import KnownNeighbours
 from service.recall.triggers import Trigger
 from tests.support.embeddings import make_embeddings, unit_vectors
@@ -38,6 +38,10 @@ async def triggers(index: EmbeddedIndex, numbers: list[int]) -> list[Trigger]:
     return [Trigger(i, 0.9, v, "head") for i, v in zip(stored.ids, stored.vectors, strict=True)]
 
 
+def of(asked: list[Trigger]) -> tuple[list[str], list[F32]]:
+    return [trigger.item_id for trigger in asked], [trigger.vector for trigger in asked]
+
+
 @pytest.mark.parametrize("entries", [0, 3, 100])
 async def test_known_neighbours_are_those_of_a_search(folder: Path, entries: int) -> None:
     index, other = EmbeddedIndex.open(folder), EmbeddedIndex.open(folder)
@@ -51,7 +55,7 @@ async def test_known_neighbours_are_those_of_a_search(folder: Path, entries: int
         asked = await triggers(index, rng.integers(ROWS, size=3).tolist())
         k, filters = int(rng.integers(1, 12)), (None, SHOES)[turn % 2]
         expected = await index.search(np.stack([t.vector for t in asked]), k, filters, soon())
-        found = await known.search(index, asked, k, filters, soon())
+        found = await known.search(index, *of(asked), k, filters, soon())
         assert [near.ids for near in found] == [near.ids for near in expected]
         for near, right in zip(found, expected, strict=True):
             np.testing.assert_array_equal(near.scores, right.scores)
@@ -66,11 +70,11 @@ async def test_a_list_is_searched_once_until_the_index_changes(folder: Path) -> 
     known = KnownNeighbours(10, lambda hit: counted.update([hit]))
     asked = await triggers(index, [1, 2])
     for _ in range(3):
-        await known.search(index, asked, 5, None, soon())
+        await known.search(index, *of(asked), 5, None, soon())
     assert counted == {False: 2, True: 4}
     twin = ItemPut("twin", asked[0].vector)
     await index.upsert([twin], soon())
-    (near,) = await known.search(index, asked[:1], 5, None, soon())
+    (near,) = await known.search(index, *of(asked[:1]), 5, None, soon())
     assert "twin" in near.ids[:2]
     assert counted[False] == 3
     await index.close()
@@ -83,6 +87,6 @@ async def test_an_index_that_cannot_tell_when_it_changes_is_searched_every_time(
     known = KnownNeighbours(10, lambda _: None)
     asked = [Trigger("i1", 0.9, vectors[1], "head")]
     for _ in range(3):
-        await known.search(index, asked, 4, None, soon())
+        await known.search(index, *of(asked), 4, None, soon())
     assert index.searches == 3
     assert len(known) == 0
