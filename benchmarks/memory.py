@@ -46,7 +46,7 @@ def measure(bundle: Bundle, index: Path, workers: int, bodies: Bodies, folder: P
     ]
     command += ["--index", str(index), "--port", str(port), "--workers", str(workers)]
     with server(command, port, "/recall", folder / "log", body=bodies.hits()[0], patience_s=180) as group:
-        asked = bodies.mixed("ours", 2 * HITS, 0.0)
+        asked = bodies.mixed("remembered", 2 * HITS, 0.0)
         found = load.run(port, "/recall", asked, folder, connections=8, seconds=6.0)
         each = sorted((round(pss_mb(pid), 1) for pid in processes(group)), reverse=True)
     return {
