@@ -93,7 +93,7 @@ def create_app(
     for module in (recall, similar, health, playground):
         app.include_router(module.router)
     if settings.server.admin_token is not None:
-        app.include_router(admin.router(settings.server.admin_token, partial(_index_to_change, runtime)))
+        app.include_router(admin.router(settings.server.admin_token, partial(_indexes_to_change, runtime)))
     app.add_middleware(recall.Shortcut, retry_after_s=settings.limits.retry_after_s)
     app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
     if provider is not None:
@@ -152,11 +152,17 @@ def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asy
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
 
 
-def _index_to_change(runtime: Runtime, request: Request) -> tuple[ItemIndex, tuple[int, int]]:
-    """The index of the arm that ``?towers=`` names, or of the only one."""
+def _indexes_to_change(runtime: Runtime, request: Request) -> dict[str, tuple[ItemIndex, tuple[int, int]]]:
+    """The index of the arm that ``?towers=`` names, or every arm's, each index once."""
     if not runtime.ready:
         raise not_ready(runtime)
-    arm = request.query_params.get("towers", next(iter(runtime.stacks)))
-    if arm not in runtime.stacks:
-        raise ProblemError(404, "not-found", f"towers has no arm {arm!r}; it has {', '.join(runtime.stacks)}")
-    return runtime.stacks[arm].index, runtime.lanes[arm].shape
+    named = request.query_params.get("towers")
+    if named is not None and named not in runtime.stacks:
+        known = ", ".join(runtime.stacks)
+        raise ProblemError(404, "not-found", f"towers has no arm {named!r}; it has {known}")
+    found: dict[str, tuple[ItemIndex, tuple[int, int]]] = {}
+    for arm in runtime.stacks if named is None else (named,):
+        index = runtime.stacks[arm].index
+        if not any(index is other for other, _ in found.values()):
+            found[arm] = index, runtime.lanes[arm].shape
+    return found

@@ -10,13 +10,15 @@ import base64
 import binascii
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
+from service.api.admin_schemas import Remove, Update, Upsert
+from service.api.documentation import REMOVE_DOCS, UPDATE_DOCS, UPSERT_DOCS
 from service.api.problems import ProblemError, invalid
 from service.deadline import Deadline
 from service.index.port import (
@@ -31,82 +33,51 @@ from service.index.port import (
     WriteResult,
 )
 
-#: Changes in a call, and seconds that one may take.
-MAX_CHANGES = 1000
+#: Seconds that a change may take.
 PATIENCE_S = 30.0
-Numbers = Annotated[list[float], Field(min_length=1, max_length=65_536)]
-Base64 = Annotated[str, Field(min_length=1, max_length=1 << 20)]
 B = TypeVar("B", bound=BaseModel)
 
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PutItem(_Body):
-    """``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order."""
-
-    id: str
-    vector: Numbers | Base64
-    features: Numbers | Base64 | None = None
-    category: str = ""
-    attributes: dict[str, Any] = Field(default_factory=dict)
+#: The indexes that a request may change, by arm of ``towers``, each once; with the shape of its features,
+#: ``(3, d)``.
+IndexesOf = Callable[[Request], Mapping[str, tuple[ItemIndex, tuple[int, int]]]]
+_Writable = Mapping[str, tuple[WritableIndex, tuple[int, int]]]
 
 
-class UpdateItem(_Body):
-    """Attributes to change; null takes one away."""
-
-    id: str
-    attributes: dict[str, Any] = Field(default_factory=dict)
-    category: str | None = None
-
-
-class Upsert(_Body):
-    """``POST /admin/index/upsert``."""
-
-    items: list[PutItem] = Field(max_length=MAX_CHANGES)
-
-
-class Update(_Body):
-    """``POST /admin/index/update``."""
-
-    items: list[UpdateItem] = Field(max_length=MAX_CHANGES)
-
-
-class Remove(_Body):
-    """``POST /admin/index/remove``."""
-
-    ids: list[str] = Field(max_length=MAX_CHANGES)
-
-
-#: Finds the index that changes go to, given the request; and the shape of its features, ``(3, d)``.
-IndexOf = Callable[[Request], tuple[ItemIndex, tuple[int, int]]]
-
-
-def router(token: SecretStr, index_of: IndexOf) -> APIRouter:
+def router(token: SecretStr, indexes_of: IndexesOf) -> APIRouter:
     """The routes.
+
+    An item is withdrawn, or costs less, whatever arm answers: updates and removals go to every arm's index,
+    or to that of the arm that ``?towers=`` names. An upsert brings vectors of one bundle, so it names the arm
+    where there are several.
 
     Args:
         token: what a caller has to show.
-        index_of: the index, as it is when a request comes.
+        indexes_of: the indexes, as they are when a request comes.
     """
     routes = APIRouter(prefix="/admin/index", tags=["admin"])
     expected = f"Bearer {token.get_secret_value()}".encode()
 
-    def entered(request: Request) -> tuple[WritableIndex, tuple[int, int]]:
+    def entered(request: Request) -> _Writable:
         shown = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(shown, expected):
             headers = {"WWW-Authenticate": "Bearer"}
             raise ProblemError(401, "unauthorized", "the admin token is missing or wrong", headers=headers)
-        index, shape = index_of(request)
-        if not all(hasattr(index, name) for name in ("upsert", "update", "remove")):
-            raise ProblemError(501, "not-writable", "this index is not changed through this service")
-        return index, shape  # type: ignore[return-value]
+        indexes = indexes_of(request)
+        for arm, (index, _) in indexes.items():
+            if not all(hasattr(index, name) for name in ("upsert", "update", "remove")):
+                raise ProblemError(
+                    501, "not-writable", f"the index of {arm} is not changed through this service"
+                )
+        return indexes  # type: ignore[return-value]
 
-    @routes.post("/upsert")
+    @routes.post("/upsert", **UPSERT_DOCS)
     async def upsert(request: Request) -> Response:
-        index, shape = entered(request)
+        indexes = entered(request)
+        if len(indexes) > 1:
+            arms = " or ".join(f"?towers={arm}" for arm in indexes)
+            raise ProblemError(422, "invalid-request", f"vectors are of one bundle: say whose, {arms}")
         body = await _read(request, Upsert)
+        ((_, shape),) = indexes.values()
         puts = [
             ItemPut(
                 item.id,
@@ -117,20 +88,20 @@ def router(token: SecretStr, index_of: IndexOf) -> APIRouter:
             )
             for item in body.items
         ]
-        return await _written(index.upsert(puts, Deadline.after(PATIENCE_S)))
+        return await _written(indexes, lambda index: index.upsert(puts, Deadline.after(PATIENCE_S)))
 
-    @routes.post("/update")
+    @routes.post("/update", **UPDATE_DOCS)
     async def update(request: Request) -> Response:
-        index, _ = entered(request)
+        indexes = entered(request)
         body = await _read(request, Update)
         updates = [ItemUpdate(item.id, item.attributes, item.category) for item in body.items]
-        return await _written(index.update(updates, Deadline.after(PATIENCE_S)))
+        return await _written(indexes, lambda index: index.update(updates, Deadline.after(PATIENCE_S)))
 
-    @routes.post("/remove")
+    @routes.post("/remove", **REMOVE_DOCS)
     async def remove(request: Request) -> Response:
-        index, _ = entered(request)
+        indexes = entered(request)
         body = await _read(request, Remove)
-        return await _written(index.remove(body.ids, Deadline.after(PATIENCE_S)))
+        return await _written(indexes, lambda index: index.remove(body.ids, Deadline.after(PATIENCE_S)))
 
     return routes
 
@@ -142,14 +113,22 @@ async def _read(request: Request, model: type[B]) -> B:
         raise invalid(error) from error
 
 
-async def _written(writing: Awaitable[WriteResult]) -> Response:
-    try:
-        result = await writing
-    except ChangeRefused as error:
-        raise ProblemError(422, "invalid-request", str(error)) from error
-    except IndexUnavailable as error:
-        raise ProblemError(503, "unavailable", str(error)) from error
-    answer: Mapping[str, Any] = {"written": result.written, "unknown": result.unknown}
+async def _written(indexes: _Writable, change: Callable[[WritableIndex], Awaitable[WriteResult]]) -> Response:
+    """Change one index after the other. Where one fails the call fails: it may be made again as it was."""
+    done: dict[str, WriteResult] = {}
+    for arm, (index, _) in indexes.items():
+        try:
+            done[arm] = await change(index)
+        except ChangeRefused as error:
+            raise ProblemError(422, "invalid-request", str(error)) from error
+        except IndexUnavailable as error:
+            raise ProblemError(503, "unavailable", f"{arm}: {error}") from error
+    unknown = set.intersection(*(set(result.unknown) for result in done.values()))
+    answer = {
+        "written": sum(result.written for result in done.values()),
+        "unknown": [item_id for item_id in next(iter(done.values())).unknown if item_id in unknown],
+        "towers": {arm: {"written": r.written, "unknown": r.unknown} for arm, r in done.items()},
+    }
     return Response(orjson.dumps(answer), media_type="application/json")
 
 

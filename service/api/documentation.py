@@ -10,6 +10,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.api import columnar
+from service.api.admin_schemas import (
+    REMOVE_EXAMPLES,
+    UPDATE_EXAMPLES,
+    UPSERT_EXAMPLES,
+    Changed,
+    Remove,
+    Update,
+    Upsert,
+)
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas import (
     BATCH_EXAMPLES,
@@ -37,6 +46,7 @@ _COMPONENTS: tuple[type[BaseModel], ...] = (
     ColumnarSimilarAnswer,
     Problem,
 )
+_ADMIN: tuple[type[BaseModel], ...] = (Upsert, Update, Remove, Changed)
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
@@ -135,6 +145,35 @@ SIMILAR_DOCS: dict[str, Any] = {
 }
 
 
+def _admin_docs(summary: str, model: type[BaseModel], examples: dict[str, Any], arm: str) -> dict[str, Any]:
+    answer = {
+        "description": "On disk and in the next answer.",
+        "content": {"application/json": {"schema": _ref(Changed)}},
+    }
+    responses = {
+        200: answer,
+        401: _problem("The token is missing or wrong."),
+        422: _problem("A field cannot be used."),
+    }
+    extra = {
+        "requestBody": _body(model, examples),
+        "parameters": [_parameter("towers", "query", {"type": "string"}, arm, example="control")],
+        "security": [{"token": []}],
+    }
+    return {"summary": summary, "responses": responses | {503: PROBLEM_503}, "openapi_extra": extra}
+
+
+_EVERY = "The arm whose index is changed; every arm's where it is left out."
+UPSERT_DOCS = _admin_docs(
+    "Add or replace items",
+    Upsert,
+    UPSERT_EXAMPLES,
+    "The arm whose vectors they are, where there are several.",
+)
+UPDATE_DOCS = _admin_docs("Change attributes of items", Update, UPDATE_EXAMPLES, _EVERY)
+REMOVE_DOCS = _admin_docs("Take items out", Remove, REMOVE_EXAMPLES, _EVERY)
+
+
 def install(app: FastAPI) -> None:
     """Make the app's OpenAPI document complete; it is built when first asked for."""
 
@@ -143,8 +182,12 @@ def install(app: FastAPI) -> None:
             document = get_openapi(
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
+            admin = any(path.startswith("/admin") for path in document["paths"])
+            if admin:
+                schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+                schemes["token"] = {"type": "http", "scheme": "bearer"}
             _, schemas = models_json_schema(
-                [(model, "validation") for model in _COMPONENTS],
+                [(model, "validation") for model in (*_COMPONENTS, *(_ADMIN if admin else ()))],
                 ref_template="#/components/schemas/{model}",
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})

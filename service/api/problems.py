@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from service.encode.batcher import EncoderBusy
@@ -85,7 +86,7 @@ def invalid(error: ValidationError, prefix: str = "") -> ProblemError:
     if found[0]["type"] == "json_invalid":
         return ProblemError(400, "malformed-json", _printable(found[0]["msg"]))
     errors = [
-        {"field": _field([prefix, *problem["loc"]]), "reason": _printable(problem["msg"])}
+        {"field": _field([prefix, *problem["loc"]]), "reason": _reason(problem)}
         for problem in found[:_MAX_ERRORS]
     ]
     return ProblemError(422, "invalid-request", _first(errors), errors=errors)
@@ -143,6 +144,13 @@ def request_id_of(request: Request) -> str | None:
 def _field(path: Sequence[int | str]) -> str:
     name = ".".join(str(part) for part in path if part != "")
     return _printable(name)[:_MAX_NAME] or "body"
+
+
+def _reason(problem: ErrorDetails) -> str:
+    """What is wrong in a client's words, not in those of the library that found it."""
+    if problem["type"] == "extra_forbidden":
+        return "there is no such field"
+    return _printable(problem["msg"].replace(" after validation", ""))
 
 
 def _first(errors: Sequence[Mapping[str, str]]) -> str:

@@ -30,13 +30,13 @@ def parse_picture(text: str, *, max_bytes: int, max_pixels: int) -> QueryPicture
         PictureError: not base64, not a JPEG or PNG, too many bytes or pixels.
     """
     if len(text) > _base64_length(max_bytes):
-        raise PictureError(f"over {max_bytes} bytes")
+        raise PictureError(_too_large(3 * len(text) // 4, max_bytes))
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise PictureError("not base64 (a plain base64 string, no data: address)") from error
     if len(data) > max_bytes:
-        raise PictureError(f"{len(data)} bytes is over {max_bytes}")
+        raise PictureError(_too_large(len(data), max_bytes))
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
@@ -54,6 +54,10 @@ def picture_pixels(picture: QueryPicture, side: int) -> npt.NDArray[np.uint8]:
         PictureError: the picture is damaged.
     """
     return decode_picture(picture.data, side)
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"{size} bytes is over {limit} (limits.picture_bytes)"
 
 
 def _base64_length(size: int) -> int:

@@ -30,6 +30,51 @@ def test_an_item_that_is_removed_is_gone_from_the_next_answer(demo: Demo, tmp_pa
         assert first not in [item["item_id"] for item in client.post("/recall", json=ask).json()["items"]]
 
 
+def test_what_is_withdrawn_is_withdrawn_from_every_arm(demo: Demo, tmp_path: Path) -> None:
+    one, other = (copytree(demo.index, tmp_path / name) for name in ("one", "other"))
+    second_arm = {"weight": 1, "bundle": str(demo.bundle.path), "index": str(other)}
+    arms = {"control": {"weight": 1}, "treatment": second_arm}
+    settings = make_settings(
+        demo.bundle.path, one, server={"admin_token": "hush"}, experiments={"towers": arms}
+    )
+    with serving(settings) as server, httpx.Client(base_url=server.url, headers=WITH_TOKEN) as client:
+
+        def found(arm: str, item: str) -> bool:
+            headers = {"x-experiment": f"towers={arm}"}
+            return client.get(f"/items/{item}/similar", headers=headers).status_code == 200
+
+        ask = {"query": "red running shoes", "k": 5}
+        first, second, *_ = [item["item_id"] for item in client.post("/recall", json=ask).json()["items"]]
+        gone = client.post("/admin/index/remove", json={"ids": [first, "nobody"]}).json()
+        each = {"written": 1, "unknown": ["nobody"]}
+        assert gone == {"written": 2, "unknown": ["nobody"], "towers": {"control": each, "treatment": each}}
+        assert not found("control", first)
+        assert not found("treatment", first)
+        gone = client.post("/admin/index/remove?towers=treatment", json={"ids": [second]}).json()
+        assert (gone["written"], list(gone["towers"])) == (1, ["treatment"])
+        assert found("control", second)
+        assert not found("treatment", second)
+        half = client.post("/admin/index/remove", json={"ids": [second]}).json()
+        assert (half["written"], half["unknown"]) == (1, [])
+        vectors = {"items": [{"id": "new", "vector": [1.0] * demo.bundle.manifest.dimensions.embedding_dim}]}
+        whose = client.post("/admin/index/upsert", json=vectors)
+        assert whose.status_code == 422
+        assert "?towers=control or ?towers=treatment" in whose.json()["detail"]
+
+
+def test_the_admin_api_is_documented_where_it_is_open(demo: Demo) -> None:
+    settings = make_settings(demo.bundle.path, demo.index, server={"admin_token": "hush"})
+    with serving(settings) as server:
+        document = httpx.get(f"{server.url}/openapi.json").json()
+    for name, model in (("upsert", "Upsert"), ("update", "Update"), ("remove", "Remove")):
+        call = document["paths"][f"/admin/index/{name}"]["post"]
+        body = call["requestBody"]["content"]["application/json"]
+        assert body["schema"] == {"$ref": f"#/components/schemas/{model}"}
+        assert body["examples"]
+        assert model in document["components"]["schemas"]
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
 def test_there_is_no_admin_api_without_a_token(demo: Demo) -> None:
     with serving(make_settings(demo.bundle.path, demo.index)) as server:
         assert httpx.post(f"{server.url}/admin/index/remove", json={"ids": []}).status_code == 404
