@@ -17,7 +17,7 @@ class KnownFusions:
     """What one bundle's fusion gave, least recently used first out. For one event loop.
 
     Args:
-        entries: embeddings kept at most; 0 keeps none.
+        entries: embeddings kept at most; 0 keeps none, and none is looked up.
         count: called with whether an embedding was known, for each that is looked up.
     """
 
@@ -31,7 +31,7 @@ class KnownFusions:
 
     def fuse(self, encoder: QueryEncoder, experts: F16, portrait: Portrait) -> Fused:
         """As `QueryEncoder.fuse`, of always the same encoder."""
-        if portrait.used:
+        if portrait.used or not self._entries:
             return encoder.fuse(experts, portrait.batch)
         key = experts.tobytes()
         fused = self._fused.get(key)

@@ -23,7 +23,7 @@ class KnownNeighbours:
     """The neighbour lists of one index, least recently used first out. For one event loop.
 
     Args:
-        entries: lists kept at most; 0 keeps none.
+        entries: lists kept at most; 0 keeps none, and none is looked up.
         count: called with whether a list was known, for each that is looked up.
     """
 
@@ -57,6 +57,8 @@ class KnownNeighbours:
             filters: what they must fulfil.
             deadline: of the search.
         """
+        if not self._entries:
+            return await index.search(np.stack(vectors), k, filters, deadline)
         revision = index.revision
         if revision != self._revision:
             self._lists.clear()
