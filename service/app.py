@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 from service import tracing
-from service.api import admin, documentation, health, playground, problems, recall, similar
+from service.api import admin, cards, documentation, health, playground, problems, recall, similar
 from service.api.problems import ProblemError
 from service.api.requests import not_ready
 from service.errors import StartError
@@ -92,6 +92,8 @@ def create_app(
     documentation.install(app)
     for module in (recall, similar, health, playground):
         app.include_router(module.router)
+    if settings.playground.cards is not None:
+        app.include_router(cards.router(settings.playground.cards))
     if settings.server.admin_token is not None:
         app.include_router(admin.router(settings.server.admin_token, partial(_indexes_to_change, runtime)))
     app.add_middleware(recall.Shortcut, retry_after_s=settings.limits.retry_after_s)

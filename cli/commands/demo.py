@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.cards import write_cards
 from cli.console import Report, err, fail, for_stage, out, progress
 from cli.demo_files import demo_bundle
 
@@ -41,7 +42,10 @@ def demo(
     _refuse_taken(host, port)
     bundle = demo_bundle()
     with progress() as report:
-        _, index = prepare(directory, bundle, items, report)
+        shop, index = prepare(directory, bundle, items, report)
+        cards = directory / "cards.parquet"
+        if not cards.is_file() or cards.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
+            write_cards(shop, cards)
     from service.server import run
     from service.settings import load_settings
 
@@ -49,6 +53,7 @@ def demo(
         "bundle": {"path": bundle},
         "index": {"path": index},
         "server": {"host": host, "port": port},
+        "playground": {"cards": cards},
     }
     settings = load_settings(None, overrides)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
+from cli.cards import write_cards
 from cli.console import Json, out, print_json
 
 
@@ -23,6 +25,9 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=256, help="Processes; they share the index.")
+    ] = None,
+    shop: Annotated[
+        Path | None, typer.Option(help="Shop folder, for titles and pictures in the playground.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; also MRSE_CONFIG.")] = None,
     print_config: Annotated[
@@ -55,4 +60,10 @@ def serve(
         return
     from service.server import run
 
-    run(settings, read)
+    if shop is None:
+        run(settings, read)
+        return
+    with TemporaryDirectory() as folder:
+        overrides["playground"] = {"cards": Path(folder) / "cards.parquet"}
+        write_cards(shop, overrides["playground"]["cards"])
+        run(read(), read)

@@ -34,7 +34,7 @@ def _page() -> tuple[bytes, str]:
         "connect-src 'self'",
         f"script-src {_hash(page, 'script')}",
         f"style-src {_hash(page, 'style')}",
-        "img-src data:",
+        "img-src 'self' data:",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

@@ -33,6 +33,12 @@ class Server(_Group):
     admin_token: SecretStr | None = None
 
 
+class Playground(_Group):
+    """The page at ``/``. ``cards`` is a Parquet file of titles and pictures, as `mrse serve --shop` makes."""
+
+    cards: Path | None = None
+
+
 class BundleSettings(_Group):
     """The model. ``precision`` ``auto`` is int8 where the bundle has it and the device is a CPU."""
 

@@ -13,6 +13,7 @@ from service.settings.groups import (
     Experiments,
     IndexSettings,
     Limits,
+    Playground,
     Recall,
     RedisSettings,
     Server,
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     deadline: DeadlineSettings = DeadlineSettings()
     tracing: Tracing = Tracing()
+    playground: Playground = Playground()
 
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
