@@ -12,13 +12,15 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: help run test test-vespa run-vespa check format lock bundle proof docker clean
+.PHONY: help run dev test test-vespa run-vespa check format lock bundle proof docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## demo shop, embedded index and service on PORT (8080); sets up all it needs
 	@$(BIN)/mrse demo --dir $(DIR) --port $(PORT)
+
+dev: $(VENV)/.dev ## the environment for training, tests and checks (torch: 15 s to minutes)
 
 test: $(VENV)/.dev ## all tests; sets up all they need, torch included
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
