@@ -121,6 +121,14 @@ def test_filters_are_even_that_have_nothing_to_do_with_the_lists() -> None:
     assert variation(sizes / 3, sizes) == 0
 
 
+def test_matches_of_some_lists() -> None:
+    starts = np.array([0, 10, 20, 30, 40])
+    mask = np.isin(np.arange(40), [1, 5, 20, 29, 30])
+    few = Selector(starts, exact_rows=0).of(mask)
+    for lists, rows in (([0, 2], [1, 5, 20, 29]), ([1, 3], [30]), ([1], []), ([], []), ([3, 0], [30, 1, 5])):
+        assert few.of_lists(np.array(lists, dtype=np.int64)).tolist() == rows
+
+
 class _Masks:
     """Attributes that count how often they are asked."""
 

@@ -59,9 +59,12 @@ class Selection:
         rows, offsets = self.rows, self.offsets
         if rows is None or offsets is None:
             raise TypeError("this selection keeps no rows by list")
-        ends = offsets[lists + 1].tolist()
-        slices = [rows[start:end] for start, end in zip(offsets[lists].tolist(), ends, strict=True)]
-        return np.concatenate(slices).astype(np.int64) if slices else np.empty(0, np.int64)
+        begins = offsets[lists]
+        counts = offsets[lists + 1] - begins
+        # Of hundreds of lists with a few matches each: to join slices would take as long as to score.
+        places = np.arange(counts.sum()) + np.repeat(begins - counts.cumsum() + counts, counts)
+        matches: I64 = rows.take(places).astype(np.int64)
+        return matches
 
     @property
     def nbytes(self) -> int:
