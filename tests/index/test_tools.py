@@ -107,10 +107,15 @@ def test_embeddings_of_another_bundle_are_refused(folder: Path, tmp_path: Path) 
 async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     problems.install(app, 1)
-    app.include_router(admin.router(SecretStr("secret"), lambda request: (index, (3, 8))))
+    app.include_router(admin.router(SecretStr("secret"), lambda request: {"control": (index, (3, 8))}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as opened:
         opened.headers["authorization"] = "Bearer secret"
         yield opened
+
+
+def changed(written: int, *unknown: str) -> dict[str, object]:
+    arm = {"written": written, "unknown": list(unknown)}
+    return {**arm, "towers": {"control": arm}}
 
 
 async def test_admin_changes(client: httpx.AsyncClient, index: EmbeddedIndex) -> None:
@@ -121,18 +126,18 @@ async def test_admin_changes(client: httpx.AsyncClient, index: EmbeddedIndex) ->
         {"id": "two", "vector": halves, "features": base64.b64encode(features.tobytes()).decode()},
     ]
     answer = await client.post("/admin/index/upsert", json={"items": items})
-    assert (answer.status_code, answer.json()) == (200, {"written": 2, "unknown": []})
+    assert (answer.status_code, answer.json()) == (200, changed(2))
     assert (await found(index, {}))[:2] in (["one", "two"], ["two", "one"])
     _, stored = await index.features(["two"], Deadline.after(60))
     np.testing.assert_array_equal(stored.ravel(), features)
 
     changes = {"items": [{"id": "one", "attributes": {"price": 3}}, {"id": "nobody", "attributes": {}}]}
     answer = await client.post("/admin/index/update", json=changes)
-    assert answer.json() == {"written": 1, "unknown": ["nobody"]}
+    assert answer.json() == changed(1, "nobody")
     assert await found(index, {"price": 3, "brand": "fresh"}) == ["one"]
 
     answer = await client.post("/admin/index/remove", json={"ids": ["one", "nobody"]})
-    assert answer.json() == {"written": 1, "unknown": ["nobody"]}
+    assert answer.json() == changed(1, "nobody")
     assert await found(index, {"brand": "fresh"}) == []
 
 
