@@ -43,6 +43,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 item``, ``2,000 items``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def figures(title: str, names: Sequence[str], measures: Sequence[str], *more: str) -> Table:
     """A table with columns of names, of measures such as ``Recall@10``, and more; whole at 80 characters."""
     narrow = [Column(measure.replace("@", "\n@"), justify="right") for measure in measures]

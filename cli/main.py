@@ -56,6 +56,7 @@ _KNOWN: tuple[tuple[str, str, int], ...] = (
     ("service.produce.errors", "ProduceError", NOT_IN_ORDER),
     ("service.produce.errors", "FeaturesRefused", USAGE),
     ("builtins", "FileNotFoundError", USAGE),
+    ("builtins", "FileExistsError", USAGE),
     ("builtins", "PermissionError", USAGE),
     ("builtins", "NotADirectoryError", USAGE),
 )

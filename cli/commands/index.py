@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import USAGE, Json, fail, for_stage, out, print_json, progress
+from cli.console import NOT_IN_ORDER, USAGE, Json, counted, fail, for_stage, out, print_json, progress
 
 if TYPE_CHECKING:
     from service.index.embedded import IndexManifest
@@ -38,18 +38,34 @@ def build(
         int | None,
         typer.Option(help="Items from which on the search is by lists, not exact; 200,000 if not given."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Lose the changes of the index that is there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Build the embedded index; exact in fp16, from 200,000 items on by lists of measured recall.
+
+    Refuses with exit code 1 where an index is there that was changed since it was built.
 
     Example: `mrse index build embeddings/ --out index/`
     """
     from service.index.embedded.base import CLUSTER_ROWS
     from service.index.embedded.build import build_index
+    from service.index.embedded.store import ChangesHeld
 
     rows = CLUSTER_ROWS if cluster_rows is None else cluster_rows
-    with progress() as report:
-        manifest = build_index(embeddings, to, for_stage(report, "index"), cluster_rows=rows)
+    try:
+        with progress() as report:
+            manifest = build_index(
+                embeddings, to, for_stage(report, "index"), cluster_rows=rows, drop_changes=force
+            )
+    except ChangesHeld as held:
+        instead = (
+            f"`mrse index rebuild {to}` keeps them and writes them into the index"
+            if held.unwritten
+            else f"`mrse index upsert {to} {embeddings}` puts the new items beside them"
+        )
+        fail(f"{held}; {instead}, --force loses them")
     _tell_index(to, manifest, json)
 
 
@@ -81,6 +97,8 @@ def update(
 ) -> None:
     """Change attributes of items; null takes one away, the others stay. Seen by the next query.
 
+    Exit code 1 when none of the ids is in the index.
+
     Example: `echo '{"id": "42", "price": 9.5}' > changes.jsonl; mrse index update index/ changes.jsonl`
     """
     from service.index.embedded.apply import update_from
@@ -98,7 +116,7 @@ def remove(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Delete items. Seen by the next query.
+    """Delete items. Seen by the next query. Exit code 1 when none of the ids is in the index.
 
     Example: `mrse index remove index/ 42 43`
     """
@@ -146,11 +164,13 @@ def _run(writing: Coroutine[Any, Any, WriteResult]) -> WriteResult:
 def _tell(index: Path, result: WriteResult, json: bool) -> None:
     if json:
         print_json({"path": str(index), "written": result.written, "unknown": list(result.unknown)})
-        return
-    out.print(f"{index}: {result.written:,} items written")
-    if result.unknown:
-        named = ", ".join(result.unknown[:_NAMED]) + (" …" if len(result.unknown) > _NAMED else "")
-        out.print(f"{len(result.unknown):,} are not in the index: {named}", markup=False)
+    else:
+        out.print(f"{index}: {counted(result.written, 'item')} written")
+        if result.unknown:
+            named = ", ".join(result.unknown[:_NAMED]) + (" …" if len(result.unknown) > _NAMED else "")
+            out.print(f"not in the index: {counted(len(result.unknown), 'id')}: {named}", markup=False)
+    if result.unknown and not result.written:
+        raise typer.Exit(NOT_IN_ORDER)
 
 
 def _tell_index(index: Path, manifest: IndexManifest, json: bool) -> None:

@@ -76,6 +76,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         (["embed", ".", "--bundle", ".", "--out", "x"], 2, "shop.toml"),
         (["serve", "--bundle", "nowhere", "--index", "nowhere"], 2, "nowhere"),
         (["serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (["index", "build", str(ROOT / "tests"), "--out", str(ROOT / "cli")], 2, "is no index folder"),
         (["recall", "shoes", "--url", "http://127.0.0.1:9"], 1, "Is the service running?"),
         (["recall", "shoes", "--filters", "{"], 2, "not JSON"),
         (["train", ".", "--out", "x", "--set", "nonsense"], 2, "name=value"),

@@ -20,6 +20,7 @@ from service.api import admin, problems
 from service.deadline import Deadline
 from service.index.embedded import EmbeddedIndex
 from service.index.embedded.build import EmbeddingsRefused, build_index
+from service.index.embedded.store import ChangesHeld
 from service.index.filters import parse_filter
 from tests.support.embeddings import make_embeddings, random_items, unit_vectors
 
@@ -101,6 +102,48 @@ def test_embeddings_of_another_bundle_are_refused(folder: Path, tmp_path: Path) 
     result = CliRunner().invoke(commands(), ["index", "upsert", str(folder), str(other)])
     assert isinstance(result.exception, EmbeddingsRefused)
     assert "is of bundle other-11111111, the index of demo-00000000" in str(result.exception)
+
+
+def test_building_anew_refuses_to_lose_changes(folder: Path, tmp_path: Path) -> None:
+    again = (folder.parent / "e", "--out", folder)
+    run("build", *again)  # nothing was changed, so nothing is lost
+    run("remove", folder, "item-3", "item-4")
+    said = run("build", *again, code=1)
+    assert "holds 2 changes" in said
+    assert f"mrse index rebuild {folder}" in said
+    assert "--force" in said
+    assert run("rebuild", folder)["rows"] == 18
+    # What a rebuild wrote into the base is no less lost, and the embeddings do not hold it.
+    run("remove", folder, "item-5")
+    run("rebuild", folder)
+    said = run("build", *again, code=1)
+    assert "holds 3 changes" in said
+    assert "mrse index rebuild" not in said
+    assert run("build", *again, "--force")["rows"] == 20
+    run("remove", folder, "item-3")
+    assert "holds 1 change that was" in run("build", *again, code=1)
+
+
+def test_changes_made_while_an_index_is_built_anew_are_not_lost(folder: Path) -> None:
+    def change(done: int, total: int | None) -> None:
+        if not changed:
+            changed.append(run("remove", folder, "item-3"))
+
+    changed: list[Any] = []
+    with pytest.raises(ChangesHeld):
+        build_index(folder.parent / "e", folder, change)
+    assert len(changed) == 1
+    assert run("rebuild", folder)["rows"] == 19
+
+
+@pytest.mark.parametrize("command", ["update", "remove"])
+def test_nothing_written_is_not_in_order(folder: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "changes").write_text('{"id": "nobody", "price": 1}\n')
+    what = tmp_path / "changes" if command == "update" else "nobody"
+    for form in ([], ["--json"]):
+        result = CliRunner().invoke(commands(), ["index", command, str(folder), str(what), *form])
+        assert result.exit_code == 1
+        assert "nobody" in result.stdout
 
 
 @pytest.fixture

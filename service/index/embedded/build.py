@@ -17,7 +17,7 @@ from service.index.embedded.clusters import Progress, RowsOf
 from service.index.embedded.columns import attribute_column, category_column
 from service.index.embedded.ids import DuplicateId
 from service.index.embedded.manifest import MANIFEST_NAME, IndexManifest
-from service.index.embedded.store import install, working_folder, write_lock
+from service.index.embedded.store import install, refuse_changes, working_folder, write_lock
 from service.index.embedded.vectors import I64, LENGTH_TOLERANCE
 from service.index.filters import CATEGORY
 from service.index.port import F16, AttributeKind
@@ -57,6 +57,7 @@ def build_index(
     progress: Progress = lambda done, total: None,
     *,
     cluster_rows: int = CLUSTER_ROWS,
+    drop_changes: bool = False,
 ) -> IndexManifest:
     """Build an index folder; readers see the old one or the new one, never half of one.
 
@@ -66,17 +67,21 @@ def build_index(
     Args:
         embeddings: a folder with ``meta.json``, ``schema.json``, ``embeddings.npy``, ``features.npy``
             and ``items.parquet``.
-        target: the index folder; an index that is there is replaced with all changes made to it. Who
-            has it open moves to the new one, if its bundle and attributes are the same, else keeps it.
+        target: the index folder; an index that is there is replaced. Who has it open moves to the new
+            one, if its bundle and attributes are the same, else keeps it.
         progress: called with the vectors done and all vectors, of every pass.
         cluster_rows: from this many rows on vectors are clustered, and a search probes lists.
+        drop_changes: replace an index although changes were made to it, which are lost.
 
     Raises:
+        ChangesHeld: changes were made to the index that is there, and ``drop_changes`` is not set.
         EmbeddingsRefused: a file is missing, or its content is not what the others say.
         FileExistsError: the target is there and is no index.
     """
     if target.exists() and not (target / MANIFEST_NAME).is_file() and any(target.iterdir()):
         raise FileExistsError(f"{target} is there and is no index folder")
+    if not drop_changes:
+        refuse_changes(target)  # before the work; and once more when nobody can make any
     meta, schema = (
         _read_json(embeddings / "meta.json", EmbeddingsMeta),
         _read_json(embeddings / "schema.json", _Schema),
@@ -103,6 +108,8 @@ def build_index(
             except DuplicateId as error:
                 raise EmbeddingsRefused(items, str(error)) from error
             with write_lock(target):
+                if not drop_changes:
+                    refuse_changes(target)
                 return install(target, work, manifest, after_log=True)
 
 

@@ -101,6 +101,8 @@ class IndexManifest(BaseModel):
     data: str = ""
     #: The last change that the files include; later ones are in the log.
     sequence: int = Field(default=0, ge=0)
+    #: Changes that rebuilds wrote into the files: the embeddings that were built from do not hold them.
+    changes: int = Field(default=0, ge=0)
     rows: int = Field(ge=1)
     dim: int = Field(ge=1)
     experts: int = Field(ge=1)
@@ -109,6 +111,12 @@ class IndexManifest(BaseModel):
     #: Of an ``ivf_fp16`` index.
     probing: Probing | None = None
     files: dict[str, FileEntry]
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the changes where there are none, as before they were counted: see `Probing`."""
+        fields: dict[str, Any] = write(self)
+        return {name: value for name, value in fields.items() if value or name != "changes"}
 
     @property
     def folder(self) -> str:

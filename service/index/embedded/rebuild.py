@@ -60,6 +60,8 @@ def rebuild_index(root: Path, progress: Progress = lambda done, total: None) -> 
         clustered = state.manifest.probing is not None
         source = _source(state)
         manifest = write_base(source, work, cluster_rows=1 if clustered else CLUSTER_ROWS, progress=progress)
+        changes = state.manifest.changes + state.sequence - state.manifest.sequence
+        manifest = manifest.model_copy(update={"changes": changes}).versioned()
         with write_lock(root):
             if read_manifest(root, verify=False).index_version != state.manifest.index_version:
                 raise RebuildRunning(f"{root} was built anew meanwhile")

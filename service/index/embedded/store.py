@@ -28,6 +28,32 @@ class RebuildRunning(RuntimeError):  # noqa: N818 -- a state of the world
     """Another process rebuilds this index now."""
 
 
+class ChangesHeld(RuntimeError):  # noqa: N818 -- a state of the world
+    """An index holds changes that building it anew would lose.
+
+    ``changes`` is how many; ``unwritten`` how many of them a rebuild has not written into its base yet.
+    """
+
+    def __init__(self, root: Path, changes: int, unwritten: int) -> None:
+        made = "1 change that was" if changes == 1 else f"{changes:,} changes that were"
+        super().__init__(f"{root} holds {made} made since it was built; building it anew would lose them")
+        self.changes = changes
+        self.unwritten = unwritten
+
+
+def refuse_changes(root: Path) -> None:
+    """Nothing, where an index can be built anew without losing a change.
+
+    Raises:
+        ChangesHeld: it cannot.
+    """
+    with suppress(IndexDamaged):
+        manifest = read_manifest(root, verify=False)
+        unwritten = last_sequence(root / manifest.folder / LOG_NAME, manifest.sequence) - manifest.sequence
+        if manifest.changes + unwritten:
+            raise ChangesHeld(root, manifest.changes + unwritten, unwritten)
+
+
 @contextmanager
 def write_lock(root: Path) -> Iterator[None]:
     """Wait for the right to change an index."""
