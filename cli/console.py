@@ -7,6 +7,7 @@ order (problems found, service not reachable, refused), 2 the command was wrong 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -67,6 +68,22 @@ def fail(message: str, code: int = NOT_IN_ORDER) -> NoReturn:
     """Say what is wrong on stderr and leave with an exit code."""
     err.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
     raise typer.Exit(code)
+
+
+class _WarningLines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(Text("warning: ", style="bold yellow") + Text(record.getMessage()), soft_wrap=True)
+
+
+@contextmanager
+def warnings_of(logger: str) -> Iterator[None]:
+    """Say a logger's warnings on stderr, a line each."""
+    lines = _WarningLines(logging.WARNING)
+    logging.getLogger(logger).addHandler(lines)
+    try:
+        yield
+    finally:
+        logging.getLogger(logger).removeHandler(lines)
 
 
 class Report(Protocol):
@@ -131,12 +148,15 @@ class _PlainLines:
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         now = time.monotonic()
         if done < self._done.get(stage, done):  # the stage of another run
-            del self._began[stage], self._said[stage]
+            del self._began[stage]
+            self._said.pop(stage, None)
         self._done[stage] = done
         began, first = self._began.setdefault(stage, (now, done))
         finished = total is not None and done >= total
         if stage in self._said and not finished and now - self._said[stage] < self._EVERY_S:
             return
+        if not done and total is None:
+            return  # says nothing yet, and looks as if nothing had come of the stage
         self._said[stage] = now
         rate = (done - first) / (now - began) if now > began else 0.0
         line = f"{stage}: {done:,}" + (f"/{total:,}" if total else "")

@@ -41,6 +41,7 @@ _KNOWN: tuple[tuple[str, str, int], ...] = (
     ("models.bundle.graphs", "GraphError", NOT_IN_ORDER),
     ("models.towers.config", "ConfigError", USAGE),
     ("models.export", "ExportError", NOT_IN_ORDER),
+    ("models.evaluation.heldout", "NothingHeldOut", NOT_IN_ORDER),
     ("models.training.run", "TrainError", USAGE),
     ("models.training.ranks", "DeviceError", USAGE),
     ("service.settings", "SettingsError", USAGE),

@@ -70,7 +70,7 @@ def embed_shop(
     Args:
         shop: the catalogue, and the events that co-clicks are counted from.
         bundle: the verified bundle.
-        target: the folder to write; replaced when it is there already.
+        target: the folder to write; an embeddings folder that is there is replaced.
         device: ``cpu`` or ``cuda``.
         threads: for the graphs and for decoding pictures.
         known: float16 ``[N, 3, d]``, item features where they are there already, in catalogue order: training
@@ -79,7 +79,10 @@ def embed_shop(
 
     Raises:
         DataError: an item or picture cannot be read; names the file.
+        FileExistsError: the target is there and is no embeddings folder.
     """
+    if target.exists() and not (target / "meta.json").is_file() and any(target.iterdir()):
+        raise FileExistsError(f"{target} is there and is no embeddings folder")
     work = target.with_name(target.name + ".partial")
     rows = shop.count_items()
     identity = {"bundle": bundle.version, "shop": shop.fingerprint(), "rows": rows}
@@ -253,6 +256,7 @@ def _fuse(
         return
     progress("co-clicks", 0, None)
     neighbours = coclicked(shop, **coclick_options(bundle.manifest.training))
+    progress("co-clicks", total, total)
     graph = open_graph(bundle.graph("item_fusion"), device=device, threads=threads)
     step = 4096
     for start in range(done.rows, total, step):

@@ -47,3 +47,11 @@ class DeadlinePassed(RecallError):  # noqa: N818
 
 class StartError(Exception):
     """The service cannot start with these settings; the message says what is wrong with which part."""
+
+
+def not_set(part: str) -> StartError:
+    """The error of a bundle or index that nobody named; says how to."""
+    return StartError(
+        f"no {part}: give --{part} FOLDER, or set MRSE_{part.upper()}_PATH, or path under [{part}] in the "
+        "configuration file"
+    )

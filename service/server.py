@@ -21,9 +21,9 @@ from uvicorn import _subprocess
 from uvicorn.supervisors import Multiprocess
 
 from service import logs
-from service.errors import StartError
+from service.errors import StartError, not_set
 from service.forks import environment, start_method
-from service.settings import Settings
+from service.settings import Settings, Variant
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,13 +49,23 @@ def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
             dropping a request; several workers are replaced one after another, with all settings.
 
     Raises:
-        StartError: the port is taken, or bundle and index cannot be served.
+        StartError: the port is taken, or bundle and index are not named or cannot be served.
     """
+    _refuse_missing(settings)
     logs.configure(settings.server.log_level)
     if settings.server.workers > 1:
         _run_many(settings, read_again)
     else:
         _run_one(settings, read_again)
+
+
+def _refuse_missing(settings: Settings) -> None:
+    """Fail before anything is started where an arm has no bundle or no index."""
+    arms = list(settings.experiments.get("towers", {}).values()) or [Variant()]
+    if settings.bundle.path is None and not all(arm.bundle for arm in arms):
+        raise not_set("bundle")
+    if settings.index.path is None and not all(arm.index for arm in arms):
+        raise not_set("index")
 
 
 def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:

@@ -10,7 +10,7 @@ from models.bundle import Bundle, BundleError
 from models.bundle.graphs import GraphError
 from models.bundle.manifest import Precision, Role
 from service.encode.encoder import OnnxQueryEncoder
-from service.errors import StartError
+from service.errors import StartError, not_set
 from service.index.port import ItemFeatures, ItemIndex
 from service.settings import Settings, Variant
 
@@ -98,7 +98,7 @@ def load_bundle(path: Path | None, progress: Progress) -> Bundle:
         StartError: there is none, or it is damaged.
     """
     if path is None:
-        raise StartError("no bundle: set MRSE_BUNDLE_PATH, or path under [bundle] in the configuration file")
+        raise not_set("bundle")
     progress(f"verifying the bundle {path}")
     try:
         return Bundle.load(path)
@@ -120,7 +120,7 @@ def open_index(
         StartError: there is none, or it is damaged.
     """
     if path is None:
-        raise StartError("no index: set MRSE_INDEX_PATH, or path under [index] in the configuration file")
+        raise not_set("index")
     # Each engine loads its own libraries only.
     if settings.index.engine == "vespa":
         from service.index.vespa.open import open_vespa

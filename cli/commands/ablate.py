@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def ablate(
     data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
-    to: Annotated[Path, typer.Option("--out", help="Folder of the runs, the table and the page.")],
+    to: Annotated[
+        Path, typer.Option("--out", help="Folder of the runs, the table and the page.", file_okay=False)
+    ],
     preset: Annotated[str, typer.Option(help="The full model: tiny, demo or paper.")] = "demo",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a config value of every cell.")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli.console import NOT_IN_ORDER, Json, err, for_stage, out, print_json, progress
+from cli.console import NOT_IN_ORDER, Json, counted, err, for_stage, out, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -25,34 +25,33 @@ def check(
 ) -> None:
     """Check a shop's files and report every problem: file, line, column, what was expected.
 
-    Exit code 1 when there are some. A column that is not declared is said and does no harm.
+    Exit code 1 when there are some. Warnings do no harm: a column that is not declared and so not read, no
+    behaviour to learn from.
 
     Example: `mrse check shop/`
     """
     from models.data.check import Problem, check_shop
-    from models.data.shop import HARMLESS
 
-    counts: Counter[str] = Counter()
+    problems, warnings = 0, 0
+    by_code: Counter[str] = Counter()
     shown: list[Problem] = []
     with progress() as report:
         for problem in check_shop(data, progress=for_stage(report, "check")):
-            counts[problem.code] += 1
+            by_code[problem.code] += 1
+            warnings += problem.harmless
+            problems += not problem.harmless
             if len(shown) < limit:
                 shown.append(problem)
-    total, notes = sum(counts.values()), sum(counts[code] for code in HARMLESS)
-    harm = total - notes
     if json:
-        print_json(
-            {"problems": total, "harmless": notes, "by_code": counts, "first": [asdict(p) for p in shown]}
-        )
+        first = [{**asdict(problem), "warning": problem.harmless} for problem in shown]
+        print_json({"problems": problems, "warnings": warnings, "by_code": by_code, "first": first})
     else:
         for problem in shown:
-            where = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part)
-            out.print(Text(where, style="bold") + Text(f" {problem.message}"), soft_wrap=True)
-        if total > len(shown):
-            err.print(f"… and {total - len(shown):,} more")
-        err.print(
-            f"{harm:,} problems" if harm else "no problems",
-            "" if not notes else f"({notes:,} columns not read)",
-        )
-    raise typer.Exit(NOT_IN_ORDER if harm else 0)
+            place, _, said = str(problem).partition(": ")
+            note = Text(" warning:" if problem.harmless else "", style="yellow")
+            out.print(Text(f"{place}:", style="bold") + note + Text(f" {said}"), soft_wrap=True)
+        if problems + warnings > len(shown):
+            err.print(f"… and {problems + warnings - len(shown):,} more")
+        found = counted(problems, "problem") if problems else "no problems"
+        err.print(found + (f", {counted(warnings, 'warning')}" if warnings else ""), highlight=False)
+    raise typer.Exit(NOT_IN_ORDER if problems else 0)

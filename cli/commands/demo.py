@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.cards import write_cards
-from cli.console import Report, err, fail, for_stage, out, progress
+from cli.console import Report, err, for_stage, out, progress
 from cli.demo_files import demo_bundle
+from cli.ports import refuse_taken
 
 _READY_WITHIN_S = 60.0
 _SEED = 7
@@ -39,7 +40,7 @@ def demo(
 
     Example: `mrse demo --port 9000`
     """
-    _refuse_taken(host, port)
+    refuse_taken(host, port, "make run PORT=9000")  # its answers would pass for ours
     bundle = demo_bundle()
     with progress() as report:
         shop, index = prepare(directory, bundle, items, report)
@@ -109,18 +110,6 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
     step(embeddings, source, embed)
     step(index, source, build)
     return shop, index
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Fail before any work where something listens already: its answers would pass for ours."""
-    import socket
-
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            fail(f"port {port} cannot be used: {error.strerror}; try another, as in `make run PORT=9000`")
 
 
 def _when_ready(address: str, then: Callable[[], None]) -> None:

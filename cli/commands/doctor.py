@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import NOT_IN_ORDER, Json, out, print_json
+from cli.extras import how_to_get
 
 State = Literal["ok", "optional", "broken"]
 _COLOURS: dict[State, str] = {"ok": "green", "optional": "yellow", "broken": "bold red"}
@@ -137,9 +138,9 @@ def _bundle(gpu: bool) -> Iterator[Finding]:
 def _libraries(gpu: bool) -> Iterator[Finding]:
     uses = {
         "faiss": ("broken", "the embedded index", "install mrse-recall again"),
-        "torch": ("optional", "mrse train and mrse export", "install the train extra"),
-        "bm25s": ("optional", "BM25 beside ours in mrse evaluate", "install the train extra"),
-        "vespa": ("optional", "pyvespa, to deploy packages", "install the vespa extra"),
+        "torch": ("optional", "mrse train and mrse export", how_to_get("train")),
+        "bm25s": ("optional", "BM25 beside ours in mrse evaluate", how_to_get("train")),
+        "vespa": ("optional", "pyvespa, to deploy packages", how_to_get("vespa")),
     }
     for module, (missing, use, remedy) in uses.items():
         there = importlib.util.find_spec(module) is not None
@@ -187,7 +188,8 @@ def _first_line(command: list[str]) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     lines = (done.stdout or done.stderr).strip().splitlines()
-    return lines[0] if lines else None
+    # Maven colours its name even where nobody looks.
+    return Text.from_ansi(lines[0]).plain if lines else None
 
 
 _LOOKS: tuple[Callable[[bool], Iterator[Finding]], ...] = (

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def embed(
     data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
     bundle: Annotated[Path, typer.Option(help="Bundle folder.", exists=True, file_okay=False)],
-    to: Annotated[Path, typer.Option("--out", help="Embeddings folder to write.")],
+    to: Annotated[Path, typer.Option("--out", help="Embeddings folder to write.", file_okay=False)],
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the graphs and the picture decoder.")] = 2,
     json: Json = False,

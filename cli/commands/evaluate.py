@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from cli.console import Json, fail, figures, out, print_json, progress
+from cli.extras import how_to_get
 
 if TYPE_CHECKING:
     from models.evaluation import Report
@@ -55,7 +56,9 @@ def evaluate(
     if split not in ("val", "test"):
         fail(f"--split takes val or test, not {split!r}", 2)
     if find_spec("bm25s") is None:
-        fail("BM25 is measured too, by bm25s: install the train extra (`make .venv/.dev` in a checkout)")
+        fail(f"BM25 is measured too, and needs bm25s; `{how_to_get('train')}` installs it")
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)  # now: measuring takes minutes
     if slices or against is not None or report is not None:
         _full(data, bundle, split, slices, against, report, embeddings, resamples, json)
         return

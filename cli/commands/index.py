@@ -33,7 +33,7 @@ def build(
     embeddings: Annotated[
         Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
     ],
-    to: Annotated[Path, typer.Option("--out", help="Index folder to write.")],
+    to: Annotated[Path, typer.Option("--out", help="Index folder to write.", file_okay=False)],
     cluster_rows: Annotated[
         int | None,
         typer.Option(help="Items from which on the search is by lists, not exact; 200,000 if not given."),

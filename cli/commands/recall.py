@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.console import NOT_IN_ORDER, USAGE, Json, fail, out, print_json
+from cli.console import NOT_IN_ORDER, USAGE, Json, err, fail, out, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -60,6 +60,10 @@ def recall(
     if answer.status_code != 200:
         fail(_problem(content), USAGE if answer.status_code == 422 else NOT_IN_ORDER)
     print_json(content) if json else _print(content)
+    _, _, ignored = answer.headers.get("X-Experiment-Applied", "").partition("; ignored=")
+    if ignored:
+        names = ignored.strip('"').replace(",", ", ")
+        err.print(f"--experiment: the service knows no {names}", highlight=False, markup=False)
 
 
 def _parse(filters: str) -> Any:
@@ -87,6 +91,8 @@ def _print(content: dict[str, Any]) -> None:
         table.add_row(str(rank), item["item_id"], f"{item['score']:.3f}", sources)
     out.print(table)
     routes = ", ".join(f"{name} {r['status']} ({r['returned']})" for name, r in content["routes"].items())
-    out.print(f"{routes}; {content['took_ms']:.1f} ms; bundle {content['model_version']}")
+    variant = ", ".join(f"{name}={arm}" for name, arm in content["variant"].items())
+    bundle = f"bundle {content['model_version']}; {variant}"
+    out.print(f"{routes}; {content['took_ms']:.1f} ms; {bundle}")
     if content["degraded"]:
         out.print(f"degraded: {', '.join(content['degraded'])}")

@@ -11,6 +11,7 @@ import typer
 
 from cli.cards import write_cards
 from cli.console import Json, out, print_json
+from cli.ports import refuse_taken
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +59,7 @@ def serve(
     if print_config:
         print_json(effective(settings)) if json else out.print_json(data=effective(settings))
         return
+    refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")
     from service.server import run
 
     if shop is None:

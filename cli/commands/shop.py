@@ -62,7 +62,7 @@ def make(
 def import_(
     source: Annotated[Source, typer.Argument(help="Which data set the folder holds.")],
     path: Annotated[Path, typer.Argument(help="The data set's folder.", exists=True, file_okay=False)],
-    to: Annotated[Path, typer.Option("--out", help="Shop folder to write.")],
+    to: Annotated[Path, typer.Option("--out", help="Shop folder to write.", file_okay=False)],
     json: Json = False,
 ) -> None:
     """Turn a public data set into a shop folder.

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Json, fail, out, print_json, progress
+from cli.console import Json, fail, out, print_json, progress, warnings_of
+from cli.extras import how_to_get
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,7 @@ def need_torch() -> None:
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
-        fail("training needs torch: install the train extra (`make .venv/.dev` in a checkout)", 1)
+        fail(f"training needs torch; `{how_to_get('train')}` installs it", 1)
 
 
 def overrides(pairs: list[str]) -> dict[str, str]:
@@ -34,7 +35,9 @@ def overrides(pairs: list[str]) -> dict[str, str]:
 
 def train(
     data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
-    to: Annotated[Path, typer.Option("--out", help="Run folder: checkpoints, curves, configuration.")],
+    to: Annotated[
+        Path, typer.Option("--out", help="Run folder: checkpoints, curves, configuration.", file_okay=False)
+    ],
     preset: Annotated[str, typer.Option(help="tiny (seconds), demo (minutes on 2 cores) or paper.")] = "demo",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override a config value, as in image.epochs=40.")
@@ -58,7 +61,7 @@ def train(
     from models.training import train as run
 
     config = load_preset(preset).with_overrides(overrides(settings or []))
-    with ranks.joined(device) as own, progress() as report:
+    with ranks.joined(device) as own, progress() as report, warnings_of("mrse.training"):
         summary = run(data, to, config, progress=report, resume=not fresh, device=own)
         if not ranks.leads():
             return
@@ -67,7 +70,10 @@ def train(
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of `mrse train`.", exists=True, file_okay=False)],
-    to: Annotated[Path, typer.Option("--out", help="Folder of bundles; the bundle goes to a folder in it.")],
+    to: Annotated[
+        Path,
+        typer.Option("--out", help="Folder of bundles; the bundle goes to a folder in it.", file_okay=False),
+    ],
     name: Annotated[str, typer.Option(help="Bundle name; the version adds a checksum to it.")] = "demo",
     json: Json = False,
 ) -> None:

@@ -14,12 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from models.bundle.pictures import PictureError, decode_picture
-from models.data.errors import DataError, Fault
-from models.data.formats import find_file, open_table
+from models.bundle.portrait import BEHAVIOURS
+from models.data.errors import DataError, Fault, located
+from models.data.formats import find_file, nothing_found, open_table
 from models.data.progress import STEP, Progress, no_progress
 from models.data.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
 from models.data.schema import Event, Item
-from models.data.shop import HARMLESS, read_picture
+from models.data.shop import HARMLESS, MAKE_PICTURES, NO_PICTURES, UNTAUGHT, read_picture
 from models.data.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
 from models.data.tables import BadRow, Table
 from models.data.values import shown
@@ -49,9 +50,12 @@ class Problem:
     message: str
     code: str
 
+    def __str__(self) -> str:
+        return located(self.file, self.line, self.column, self.message)
+
     @property
     def harmless(self) -> bool:
-        """Whether everything works all the same: a column that nobody declared is only not read."""
+        """Whether everything works all the same, as with a column that nobody declared and nobody reads."""
         return self.code in HARMLESS
 
 
@@ -86,6 +90,7 @@ class _Check:
         self._first_lines: dict[str, int] = {}
         self._rows = 0
         self._total: int | None = None
+        self._no_pictures_told = False
         # ids are known only if the items file could be read through: else events would be accused wrongly
         self._ids_known = False
         self._picture_fault = lru_cache(_PICTURES_REMEMBERED)(self._look_at_picture)
@@ -94,11 +99,13 @@ class _Check:
         schema = self._reading.schema
         yield from (_problem(FILE_NAME, fault) for fault in self._reading.faults)
         tables: list[tuple[str, Table] | None] = []
+        untaught: Problem | None = None
         for stem, named, required in (("items", schema.items, True), ("events", schema.events, False)):
             try:
                 file = find_file(self._path, stem, named, required=required)
                 if file is None:
                     tables.append(None)
+                    untaught = Problem(stem, None, None, f"{nothing_found(stem)}; {UNTAUGHT}", "no-behaviour")
                     continue
                 table = open_table(file, item_layout(schema) if stem == "items" else EVENT_LAYOUT)
                 self._files.callback(table.close)
@@ -115,7 +122,10 @@ class _Check:
             yield from self._items(*items)
         if events:
             yield from self._events(*events)
-        self._progress(self._rows, self._total)
+        if untaught:
+            yield untaught
+        if self._rows >= STEP:  # less is done before anybody asks how far it is
+            self._progress(self._rows, self._rows)
 
     def _items(self, file: str, table: Table) -> Iterator[Problem]:
         yield from self._items_faults(file, table)
@@ -149,19 +159,26 @@ class _Check:
             yield _problem(file, fault)
         faulty = frozenset(table.faults.columns)
         parser = EventParser(textual=table.textual, faulty=faulty)
+        taught = bool(faulty)
         for row in table.rows():
             self._count()
             if isinstance(row, BadRow):
+                taught = True  # for all that can be told
                 yield _problem(file, row.fault)
                 continue
             faults: list[Fault] = []
             event = parser.parse(row[0], row[1], faults)
+            taught = taught or bool(faults) or (event.action in BEHAVIOURS and event.split in (None, "train"))
             self._check_event(row[0], event, faults, timed="ts" not in faulty)
             for fault in faults:
                 yield _problem(file, fault)
             if table.faults.new:
                 for fault in table.faults.take():
                     yield _problem(file, fault)
+        if not taught:
+            yield Problem(
+                file, None, None, f"no click, cart or order to train on; {UNTAUGHT}", "no-behaviour"
+            )
 
     def _check_item(self, line: int, item: Item, faults: list[Fault]) -> None:
         if item.id:
@@ -187,7 +204,12 @@ class _Check:
 
     def _check_picture(self, line: int, relative: str, faults: list[Fault]) -> None:
         found = self._picture_fault(relative)
-        if found is not None:
+        if found is not None and found[0] == NO_PICTURES:
+            if not self._no_pictures_told:
+                self._no_pictures_told = True
+                message = f"there is no folder {self._pictures}; {MAKE_PICTURES}"
+                faults.append(Fault(None, None, NO_PICTURES, message))
+        elif found is not None:
             faults.append(Fault(line, "picture", *found))
 
     def _look_at_picture(self, relative: str) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from models.data.errors import Fault
 from models.data.lines import LineError, Lines
 from models.data.tables import BadRow, FileFaults, Layout, Row
+from models.data.values import not_utf8
 
 #: What others put between cells: a header of one cell with one of them in it comes from there.
 _OTHER_DELIMITERS = (";", "\t", "|")
@@ -53,9 +54,7 @@ class CsvTable:
         header = next(self._records(), None)
         if isinstance(header, BadRow):
             self.faults.add(header.fault)
-        self._read_header(
-            [] if header is None or isinstance(header, BadRow) else [str(cell) for cell in header[1]]
-        )
+        self._read_header([] if header is None or isinstance(header, BadRow) else self._names(header[1]))
 
     def rows(self) -> Iterator[Row]:
         """See `Table.rows`; a record of several lines counts as its first."""
@@ -82,6 +81,14 @@ class CsvTable:
         """See `Table.close`."""
         self._text.lines.close()
 
+    def _names(self, cells: Sequence[str | bytes]) -> list[str]:
+        bad = b"".join(cell for cell in cells if isinstance(cell, bytes))
+        if bad:
+            self.faults.add(Fault(1, None, "bad-utf8", f"the header is {not_utf8(bad)}"))
+            if b"\0" in bad:
+                return []  # nor can anything after it be read
+        return [cell.decode("cp1252", "replace") if isinstance(cell, bytes) else cell for cell in cells]
+
     def _read_header(self, names: Sequence[str]) -> None:
         self._width = len(names)
         if not names:
@@ -94,7 +101,7 @@ class CsvTable:
             message = f"the header's cells stand apart by {other!r}, expected commas"
             self.faults.add(Fault(1, None, "delimiter", message))
             self.faults.columns.update(self._layout.names)
-            self._places = [None] * len(self._layout.names)
+            self._width = 0  # rows taken apart at commas would be faulty in ways of no interest
             return
         for fault in self._layout.missing(names, 1):
             self.faults.add(fault)

@@ -21,6 +21,12 @@ class Fault:
     message: str
 
 
+def located(file: str, line: int | None, column: str | None, message: str) -> str:
+    """``file:line: column message``: the one form in which a fault and its place are told."""
+    place = file if line is None else f"{file}:{line}"
+    return f"{place}: {message}" if column is None else f"{place}: {column} {message}"
+
+
 class DataError(ValueError):
     """A shop's file cannot be used.
 
@@ -45,8 +51,7 @@ class DataError(ValueError):
         self.column = column
         self.message = message
         self.code = code
-        place = self.file if line is None else f"{self.file}:{line}"
-        super().__init__(f"{place}: {message}" if column is None else f"{place}: {column} {message}")
+        super().__init__(located(self.file, line, column, message))
 
     @classmethod
     def of(cls, file: PathLike[str] | str, fault: Fault) -> DataError:

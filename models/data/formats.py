@@ -43,10 +43,14 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
         message = f"may be any of {names}: name the one that is meant under [files] {stem} in shop.toml"
         raise DataError(folder / stem, None, None, message, "several-files")
     if not found and required:
-        raise DataError(
-            folder / stem, None, None, f"is not there, expected {stem} with {_any_of()}", "no-file"
-        )
+        raise DataError(folder / stem, None, None, nothing_found(stem), "no-file")
     return found[0] if found else None
+
+
+def nothing_found(stem: str) -> str:
+    """Says that a file is missing, what it might have been called, and where another name can be given."""
+    names = ", ".join(stem + ending for ending in ENDINGS)
+    return f"no {stem} file: looked for {names}; name another under [files] {stem} in shop.toml"
 
 
 def open_table(path: Path, layout: Layout) -> Table:

@@ -11,6 +11,7 @@ import orjson
 from models.data.errors import Fault
 from models.data.lines import LineError, Lines
 from models.data.tables import BadRow, FileFaults, Layout, Row
+from models.data.values import not_utf8
 
 
 class JsonlTable:
@@ -81,7 +82,7 @@ class JsonlTable:
         try:
             line.decode()
         except UnicodeDecodeError as wrong:
-            message = f"the line is not UTF-8 at byte {wrong.start + 1}, expected UTF-8"
+            message = f"the line is {not_utf8(line[wrong.start :], f' at byte {wrong.start + 1}')}"
             return BadRow(Fault(number, None, "bad-utf8", message), recovered)
         message = f"the line is no JSON: {error.msg} at column {error.colno}; expected one object"
         return BadRow(Fault(number, None, "bad-json", message), recovered)

@@ -20,8 +20,13 @@ from models.data.tables import BadRow, Layout
 T = TypeVar("T")
 _Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
 
-#: Codes of file faults that stop no reader: a column that nobody declared is left out, `mrse check` tells.
-HARMLESS = frozenset({"unknown-column"})
+#: Codes of file faults that stop no reader: a column that nobody declared is left out, and without behaviour
+#: training learns from the catalogue alone; `mrse check` tells.
+HARMLESS = frozenset({"unknown-column", "no-behaviour"})
+UNTAUGHT = "training learns nothing from behaviour"
+#: The code of a picture that is missing because its folder is, and what to do then.
+NO_PICTURES = "no-pictures-folder"
+MAKE_PICTURES = "make it or name another under [files] pictures in shop.toml"
 _CHUNK = 1 << 20
 
 
@@ -145,6 +150,9 @@ def read_picture(folder: Path, relative: str) -> bytes:
     except values.InvalidValueError as fault:
         raise DataError(path, None, "picture", fault.message, fault.code) from None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        if not folder.is_dir():
+            message = f"there is no such folder; {MAKE_PICTURES}"
+            raise DataError(folder, None, None, message, NO_PICTURES) from None
         message = f"is {values.shown(relative)}, but the pictures folder has no such file"
         raise DataError(path, None, "picture", message, "missing-picture") from None
     except OSError as error:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from models.data.errors import Fault
 from models.data.schema import ITEM_COLUMNS, AttributeType, ShopSchema
+from models.data.values import not_utf8
 
 FILE_NAME = "shop.toml"
 _TYPES = ", ".join(AttributeType)
@@ -48,9 +49,7 @@ def read_shop_toml(folder: Path) -> SchemaReading:
         return _unreadable(fallback, Fault(None, None, "bad-shop-toml", f"cannot be read: {error.strerror}"))
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        return _unreadable(
-            fallback, Fault(line, None, "bad-shop-toml", "is not UTF-8, expected TOML in UTF-8")
-        )
+        return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is {not_utf8(error.object)}"))
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at line (\d+), column \d+\)", str(error))
         # "at end of document" has no number: the last line it is

@@ -39,6 +39,16 @@ def shown(raw: object) -> str:
     return f"the {kind} {text}"
 
 
+def not_utf8(raw: bytes, where: str = "") -> str:
+    """Says that bytes are not UTF-8, what they look like and what to do; ``where`` is ``" at byte 3"``."""
+    try:
+        plain = all(letter.isprintable() or letter.isspace() for letter in raw.decode("cp1252"))
+    except UnicodeDecodeError:
+        plain = False
+    looks = " (looks like UTF-16)" if b"\0" in raw else " (looks like Windows-1252)" if plain else ""
+    return f"not UTF-8{where}{looks}; save the file as UTF-8"
+
+
 def text(raw: object) -> str:
     """Any text; missing is the empty string."""
     if raw.__class__ is str:
@@ -46,7 +56,7 @@ def text(raw: object) -> str:
     if raw is None:
         return ""
     if isinstance(raw, bytes):
-        raise InvalidValueError("bad-utf8", f"is {raw[:_SHOWN_CHARACTERS]!r}, expected text in UTF-8")
+        raise InvalidValueError("bad-utf8", f"is {not_utf8(raw)}")
     raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a string")
 
 

@@ -19,7 +19,7 @@ from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.finding import Finding
 from models.evaluation.grades import open_grades
-from models.evaluation.heldout import read_requests
+from models.evaluation.heldout import nothing_held_out, read_requests
 from models.evaluation.measure import Asked
 from models.evaluation.probes import Patient, collapse, contributions, history
 from models.evaluation.probes_negatives import false_negatives, hardness
@@ -52,7 +52,7 @@ def diagnose(
 
     Raises:
         BundleError, DataError: bundle or shop cannot be read.
-        ValueError: there is no held-out request to look at.
+        NothingHeldOut: there is no held-out request to look at.
     """
     bundle, shop = Bundle.load(bundle_path), Shop.open(shop_path)
     training = bundle.manifest.training
@@ -73,7 +73,7 @@ def diagnose(
         grades = open_grades(shop, shop_path, searcher.rows)
         asked = Asked.of([requests[p] for p in places.tolist()], searcher.rows, grades)
         if not asked.requests:
-            raise ValueError(f"{shop_path}: the {split} split has no request to look at")
+            raise nothing_held_out(shop, split)
         features = np.load(folder / "features.npy", mmap_mode="r")
         coclicks = coclicked(shop, held_out=held_out, **coclick_options(training))
         patient = Patient(

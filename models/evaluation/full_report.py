@@ -16,7 +16,7 @@ from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.grades import Grades, open_grades
-from models.evaluation.heldout import read_requests
+from models.evaluation.heldout import nothing_held_out, read_requests
 from models.evaluation.measure import DEPTH, MEASURES, Answers, Asked, Bool, Int64, score
 from models.evaluation.searcher import Searcher
 from models.evaluation.slices import slice_requests
@@ -130,7 +130,7 @@ def evaluate_full(
 
     Raises:
         BundleError, DataError: bundle or shop cannot be read.
-        ValueError: there is no held-out request to measure on.
+        NothingHeldOut: there is no held-out request to measure on.
     """
     shop = Shop.open(shop_path)
     bundle = Bundle.load(bundle_path)
@@ -149,7 +149,7 @@ def evaluate_full(
         grades = open_grades(shop, shop_path, searcher.rows)
         asked = Asked.of(requests, searcher.rows, grades)
         if not asked.requests:
-            raise ValueError(f"{shop_path}: the {split} split has no request to measure on")
+            raise nothing_held_out(shop, split)
         masks = slice_requests(shop, asked.requests, grades, held_out)
         answers = _answers(searcher, asked, grades, bundle.version, bare=bare)
         if against is not None:

@@ -10,12 +10,17 @@ from typing import Literal
 from models.bundle import BEHAVIOURS, Behaviour
 from models.bundle.portrait import recent
 from models.bundle.text import normalise
+from models.data.formats import nothing_found
 from models.data.schema import Event
 from models.data.shop import Shop
 from models.holdout import Holdout
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
 KINDS: tuple[Kind, ...] = ("text", "photo", "text+photo", "browse")
+
+
+class NothingHeldOut(ValueError):  # noqa: N818 -- the state of a shop
+    """A split has no request to measure on; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ def read_requests(
 
     Raises:
         DataError: an event cannot be read.
+        NothingHeldOut: there is no request.
     """
     holdout = Holdout.of(shop.events(), held_out)
     wanted: list[Event] = []
@@ -53,7 +59,20 @@ def read_requests(
         if key not in seen:
             seen.add(key)
             wanted.append(event)
-    return with_histories(shop, wanted, depth=depth, same_item_days=same_item_days)
+    requests = with_histories(shop, wanted, depth=depth, same_item_days=same_item_days)
+    if not requests:
+        raise nothing_held_out(shop, split)
+    return requests
+
+
+def nothing_held_out(shop: Shop, split: str) -> NothingHeldOut:
+    """Says why a split has no request."""
+    if shop.events_file is None:
+        return NothingHeldOut(f"{shop.path}: no request to measure on; {nothing_found('events')}")
+    return NothingHeldOut(
+        f"{shop.events_file}: no request to measure on; the {split} split has no click, cart or order of an "
+        "item in the catalogue"
+    )
 
 
 def with_histories(shop: Shop, wanted: list[Event], *, depth: int, same_item_days: float) -> list[Request]:

@@ -18,7 +18,7 @@ from models.bundle.text import normalise
 from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
-from models.evaluation.heldout import KINDS, Request, read_requests
+from models.evaluation.heldout import KINDS, Request, nothing_held_out, read_requests
 from models.evaluation.metrics import mean_reciprocal_rank, ranks_of, recall_at, relevance_at
 from models.evaluation.searcher import Searcher
 
@@ -103,6 +103,7 @@ def evaluate(
 
     Raises:
         BundleError, DataError: bundle or shop cannot be read.
+        NothingHeldOut: there is no held-out request to measure on.
         ValueError: the embeddings are of another bundle.
     """
     bundle, shop = Bundle.load(bundle_path), Shop.open(shop_path)
@@ -123,7 +124,10 @@ def evaluate(
             embeddings = Path(temporary) / "embeddings"
             embed_shop(shop, bundle, embeddings, progress=progress)
         searcher = Searcher(bundle, shop, embeddings, precision=precision)
-        report = _Reporter(searcher, relevance, [r for r in requests if r.event.item in searcher.rows])
+        requests = [r for r in requests if r.event.item in searcher.rows]
+        if not requests:
+            raise nothing_held_out(shop, split)
+        report = _Reporter(searcher, relevance, requests)
         rows: list[Row] = []
         for done, kind in enumerate(KINDS):
             progress("evaluate", done, len(KINDS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +19,15 @@ from tokenizers import Tokenizer
 from models.bundle import BEHAVIOURS, ItemText, TextFeatures
 from models.bundle.manifest import TOKENIZER_NAME
 from models.bundle.text import normalise
+from models.data.formats import nothing_found
 from models.data.schema import Event, Item
-from models.data.shop import Shop
+from models.data.shop import UNTAUGHT, Shop
 from models.holdout import Holdout
 from models.towers.config import Config
 from models.training.text_store import write_item_texts
 from models.training.vocabulary import train_tokenizer
+
+log = logging.getLogger("mrse.training")
 
 Progress = Callable[[str, int, int | None], None]
 _TELL = 5000
@@ -136,6 +140,10 @@ class _Preparation:
                 positives["user"].append(user)
                 positives["picture"].append(self._picture(event.picture))
                 at.append(event.ts.timestamp())
+        if not at:
+            lacks = "no click, cart or order to train on"
+            lacks = lacks if self.shop.events_file else nothing_found("events")
+            log.warning("%s: %s; %s", self.shop.events_file or self.shop.path, lacks, UNTAUGHT)
         for name, column in positives.items():
             np.save(self.folder / f"positive_{name}.npy", np.array(column, dtype=np.int32))
         np.save(self.folder / "positive_at.npy", np.array(at, dtype=np.float64))

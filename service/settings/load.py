@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from service.masking import mask_url
+from service.settings.groups import Recall
 from service.settings.tree import Settings
 
 CONFIG_VARIABLE = "MRSE_CONFIG"
@@ -86,9 +87,19 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | Non
     for problem in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
-        reason = "there is no such key" if unknown else problem["msg"].removeprefix("Value error, ")
+        reason = problem["msg"].removeprefix("Value error, ")
+        if unknown:
+            reason = "there is no such key" + _meant(problem["loc"])
         lines.append(f"{_origin(problem['loc'], values, file)}{key}{': ' if key else ''}{reason}")
     return "\n".join(lines)
+
+
+def _meant(path: tuple[int | str, ...]) -> str:
+    """What an unknown key was meant to be, where it stands one table too high."""
+    *arm, key = path
+    if len(arm) == 3 and arm[0] == "experiments" and key in Recall.model_fields:
+        return f"; did you mean {'.'.join(map(str, arm))}.recall.{key}"
+    return ""
 
 
 def _origin(path: tuple[int | str, ...], values: Any, file: Path | None) -> str:

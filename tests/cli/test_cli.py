@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.console import figures, progress
+from cli.extras import how_to_get
 from cli.main import build
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +79,8 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         (["check", "nowhere"], 2, "nowhere"),
         (["embed", ".", "--bundle", ".", "--out", "x"], 2, "shop.toml"),
         (["serve", "--bundle", "nowhere", "--index", "nowhere"], 2, "nowhere"),
+        (["serve", "--index", "nowhere"], 2, "no bundle: give --bundle FOLDER, or set MRSE_BUNDLE_PATH"),
+        (["serve", "--bundle", "nowhere", "--workers", "2"], 2, "no index: give --index FOLDER"),
         (["serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
         (["index", "build", str(ROOT / "tests"), "--out", str(ROOT / "cli")], 2, "is no index folder"),
         (["recall", "shoes", "--url", "http://127.0.0.1:9"], 1, "Is the service running?"),
@@ -87,6 +93,7 @@ def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, said: 
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert "Uvicorn running" not in done.stderr
     assert not done.stdout
 
 
@@ -95,18 +102,24 @@ def test_check_exit_codes_and_json(tmp_path: Path) -> None:
     items = tmp_path / "items.csv"
     items.write_text("id,title\na,cup\n")
     good = mrse("check", str(tmp_path), "--json")
-    assert (good.returncode, json.loads(good.stdout)["problems"]) == (0, 0)
+    told = json.loads(good.stdout)
+    assert (good.returncode, told["problems"], told["warnings"]) == (0, 0, 1)
+    assert told["first"][0]["warning"]
     items.write_text("id,title,sku\na,cup,7\n")
     noted = mrse("check", str(tmp_path))
     assert noted.returncode == 0
-    assert "sku" in noted.stdout
+    assert "items.csv:1: warning: sku is neither" in noted.stdout
+    assert "events: warning: no events file: looked for events.parquet, events.csv," in noted.stdout
+    assert noted.stderr == "no problems, 2 warnings\n"
     items.write_text("id,title\na,cup\na,mug\n")
     bad = mrse("check", str(tmp_path), "--json")
     assert bad.returncode == 1
-    first = json.loads(bad.stdout)["first"][0]
-    assert (first["file"], first["line"], first["column"]) == ("items.csv", 3, "id")
+    told = json.loads(bad.stdout)
+    assert (told["problems"], told["warnings"]) == (1, 1)
+    assert (told["first"][0]["file"], told["first"][0]["line"]) == ("items.csv", 3)
     text = mrse("check", str(tmp_path))
-    assert "items.csv:3:id" in text.stdout
+    assert "items.csv:3: id is 'a'" in text.stdout
+    assert text.stderr == "1 problem, 1 warning\n"
 
 
 def test_print_config_hides_secrets() -> None:
@@ -117,6 +130,69 @@ def test_print_config_hides_secrets() -> None:
     assert settings["server"]["port"] == 9
     assert "cache:6379" in settings["redis"]["url"]
     assert "hush" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_busy_port_is_said_before_any_work(command: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        paths = ["--bundle", "nowhere", "--index", "nowhere"] if command == "serve" else []
+        done = mrse(command, *paths, "--port", port, cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        f"error: cannot listen on 127.0.0.1:{port}: Address already in use; try another port"
+    )
+    assert "9000" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_recall_says_what_was_applied_and_what_was_ignored() -> None:
+    answer = {
+        "items": [],
+        "routes": {},
+        "variant": {"towers": "control", "merge": "rrf"},
+        "took_ms": 1.5,
+        "model_version": "demo-00000000",
+        "degraded": [],
+    }
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("X-Experiment-Applied", 'towers=control,merge=rrf; ignored="colour=_b_,size"')
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Service) as service:
+        thread = threading.Thread(target=service.handle_request)
+        thread.start()
+        done = mrse("recall", "shoes", "--url", f"http://127.0.0.1:{service.server_port}")
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert "bundle demo-00000000; towers=control, merge=rrf" in done.stdout
+    assert done.stderr == "--experiment: the service knows no colour=_b_, size\n"
+
+
+def test_doctor_shows_no_terminal_codes(tmp_path: Path) -> None:
+    maven = tmp_path / "mvn"
+    maven.write_text("#!/bin/sh\nprintf '\\033[1mApache Maven 3.9.9\\033[m\\n'\n")
+    maven.chmod(0o755)
+    done = mrse("doctor", "--json", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    findings = json.loads(done.stdout)["findings"]
+    assert [f["found"] for f in findings if f["what"].startswith("mvn")] == ["Apache Maven 3.9.9"]
+
+
+def test_how_to_get_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert how_to_get("train") == "make dev"
+    assert "\ndev:" in (ROOT / "Makefile").read_text()
+    monkeypatch.setattr("cli.extras.__file__", str(tmp_path / "cli" / "extras.py"))
+    assert how_to_get("train") == "pip install 'mrse-recall[train]'"
 
 
 def test_doctor_finds_both_onnxruntimes(tmp_path: Path) -> None:
@@ -159,6 +235,15 @@ def test_tables_of_measures_are_whole_at_80_characters() -> None:
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in written
     assert written.count("0.123") == 6
+
+
+def test_a_stage_without_a_figure_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as report:
+        report("co-clicks", 0, None)
+        report("co-clicks", 7, 7)
+        report("co-clicks", 0, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("co-clicks: 7/7")
 
 
 def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

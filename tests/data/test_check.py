@@ -84,7 +84,7 @@ def start_shop(path: Path) -> None:
 
 
 def found(path: Path) -> Found:
-    problems = list(check_shop(path, now=NOW))
+    problems = [problem for problem in check_shop(path, now=NOW) if problem.code != "no-behaviour"]
     places = [(problem.file, problem.line, problem.column, problem.code) for problem in problems]
     assert max(Counter(places).values(), default=1) == 1, "told twice"
     for problem in problems:
@@ -365,7 +365,7 @@ def test_shop_toml(tmp_path: Path, toml: str, problems: Found) -> None:
 
 def test_no_shop(tmp_path: Path) -> None:
     assert [problem.code for problem in check_shop(tmp_path / "none")] == ["no-shop"]
-    assert {problem.code for problem in check_shop(tmp_path)} == {"no-shop-toml", "no-file"}
+    assert {problem.code for problem in check_shop(tmp_path)} == {"no-shop-toml", "no-file", "no-behaviour"}
     with pytest.raises(DataError, match="no folder"):
         Shop.open(tmp_path / "none")
 
@@ -387,11 +387,58 @@ def test_which_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_another_delimiter_is_one_problem(tmp_path: Path, delimiter: str) -> None:
     (tmp_path / "shop.toml").write_text(TOML)
-    rows = [ITEM_COLUMNS, ("i1", "cup", "", "", "", "3", "true", "", "acme")]
+    rows = [ITEM_COLUMNS, ("i1", "cup, blue", "", "", "", "3,50", "true", "", "acme")]
     (tmp_path / "items.csv").write_text("".join(delimiter.join(row) + "\n" for row in rows))
     assert found(tmp_path) == {("items.csv", 1, None, "delimiter")}
     with pytest.raises(DataError, match="expected commas"):
         list(Shop.open(tmp_path).items())
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_what_other_encodings_look_like(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "shop.toml").write_text("")
+    path = tmp_path / f"items{ending}"
+    write_rows(path, ("id", "title"), [{"id": "i1", "title": "Café"}])
+    path.write_bytes(path.read_bytes().decode().encode("cp1252"))
+    (problem,) = (p for p in check_shop(tmp_path) if not p.harmless)
+    assert (problem.line, problem.code) == (2 if ending == ".csv" else 1, "bad-utf8")
+    assert "not UTF-8" in problem.message
+    assert problem.message.endswith(" (looks like Windows-1252); save the file as UTF-8")
+
+
+def test_a_header_that_is_not_utf8_is_told_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text("")
+    (tmp_path / "items.csv").write_bytes("id,title,größe\ni1,cup,3\n".encode("cp1252"))
+    assert [(p.line, p.code) for p in check_shop(tmp_path)][:2] == [(1, "bad-utf8"), (1, "unknown-column")]
+    (tmp_path / "items.csv").write_bytes("id,title\ni1,cup\n".encode("utf-16"))
+    (problem,) = (p for p in check_shop(tmp_path) if not p.harmless)
+    assert problem.message == "the header is not UTF-8 (looks like UTF-16); save the file as UTF-8"
+
+
+def test_a_missing_pictures_folder_is_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text(TOML)
+    write_rows(tmp_path / "items.csv", ITEM_COLUMNS, sound_items())
+    write_rows(tmp_path / "events.csv", EVENT_COLUMNS, sound_events())
+    (problem,) = check_shop(tmp_path, now=NOW)
+    assert str(problem) == (
+        f"items.csv: there is no folder {tmp_path / 'pictures'}; "
+        "make it or name another under [files] pictures in shop.toml"
+    )
+    with pytest.raises(DataError, match="pictures: there is no such folder; make it or name another"):
+        Shop.open(tmp_path).picture("ok.jpg")
+
+
+def test_events_without_behaviour_are_a_warning(tmp_path: Path) -> None:
+    start_shop(tmp_path)
+    write_rows(tmp_path / "items.csv", ITEM_COLUMNS, sound_items())
+    seen = [{**event, "action": "impression"} for event in sound_events()]
+    held_out = [{**event, "split": "test"} for event in sound_events()]
+    for rows in (seen, held_out, []):
+        write_rows(tmp_path / "events.csv", EVENT_COLUMNS, rows)
+        (problem,) = check_shop(tmp_path, now=NOW)
+        assert (problem.file, problem.code, problem.harmless) == ("events.csv", "no-behaviour", True)
+    write_rows(tmp_path / "events.csv", EVENT_COLUMNS, [*held_out, {**held_out[0], "split": None}])
+    assert list(check_shop(tmp_path, now=NOW)) == []
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
@@ -421,7 +468,7 @@ def test_damaged_parquet_row_group(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "items.parquet").read_bytes())
     data[3000:4000] = bytes(1000)
     (tmp_path / "items.parquet").write_bytes(data)
-    assert {problem.code for problem in check_shop(tmp_path)} == {"unreadable-file"}
+    assert {problem.code for problem in check_shop(tmp_path) if not problem.harmless} == {"unreadable-file"}
 
 
 def test_messages_say_what_was_found_and_expected(tmp_path: Path) -> None:
@@ -434,6 +481,15 @@ def test_messages_say_what_was_found_and_expected(tmp_path: Path) -> None:
         Problem("items.csv", 3, "price", "is 'dear', expected a finite number", "wrong-type"),
         Problem(
             "items.csv", 4, "id", "is 'i1', which line 2 has too; expected every id once", "duplicate-id"
+        ),
+        Problem(
+            "events",
+            None,
+            None,
+            "no events file: looked for events.parquet, events.csv, events.csv.gz, events.jsonl, "
+            "events.jsonl.gz; name another under [files] events in shop.toml; "
+            "training learns nothing from behaviour",
+            "no-behaviour",
         ),
     ]
     with pytest.raises(DataError) as caught:

@@ -52,7 +52,7 @@ def write_picture(path: Path) -> None:
 
 
 def sound(path: Path) -> Shop:
-    assert list(check_shop(path)) == []
+    assert {problem.code for problem in check_shop(path)} <= {"no-behaviour"}
     return Shop.open(path)
 
 

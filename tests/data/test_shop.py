@@ -37,7 +37,10 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
         ("i1", 'a "quoted", title'),
         ("i2", "two\r\nlines"),
     ]
-    assert [(problem.line, problem.column) for problem in check_shop(tmp_path)] == [(1, "note")]
+    assert [(problem.line, problem.column) for problem in check_shop(tmp_path)] == [
+        (1, "note"),
+        (None, None),  # no events
+    ]
     assert shop.count_items() == 2
 
 
@@ -103,6 +106,7 @@ def test_endless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(problem.line, problem.code) for problem in check_shop(tmp_path)] == [
         (2, "line-too-long"),
         (3, "missing-value"),
+        (None, "no-behaviour"),
     ]
 
 
@@ -146,4 +150,4 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
 def test_reading_may_stop_early(tmp_path: Path) -> None:
     shop = shop_of(tmp_path, b"id,title\n" + b"".join(b"i%d,t\n" % number for number in range(100)))
     assert next(shop.items()).id == "i0"
-    assert next(check_shop(tmp_path), None) is None
+    assert next(check_shop(tmp_path)).code == "no-behaviour"

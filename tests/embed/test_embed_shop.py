@@ -175,3 +175,10 @@ def broken_shop(tmp_path: Path) -> Shop:
 def test_a_damaged_picture_is_named(broken_shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"pictures/bad\.png.*JPEG or PNG"):
         embed_shop(broken_shop, bundle, tmp_path / "e")
+
+
+def test_a_folder_that_holds_no_embeddings_is_left_alone(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is no embeddings folder"):
+        embed_shop(shop, bundle, tmp_path)
+    assert (tmp_path / "thesis.txt").exists()

@@ -2,13 +2,20 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from cli.main import build
 from models.data.shop import Shop
+from models.evaluation import evaluate
+from models.evaluation.diagnose import diagnose
 from models.evaluation.full_report import Evaluated, evaluate_full
+from models.evaluation.heldout import NothingHeldOut
 from models.evaluation.html import curves, intervals, table, thumbnail
 from models.evaluation.measure import MEASURES
 from models.evaluation.report_page import write_page
@@ -54,6 +61,32 @@ def test_comparison_of_two_bundles(evaluated: Evaluated) -> None:
         assert c.gap.value == pytest.approx(ours - theirs)
         assert 0 < c.p <= 1
     assert "NaN" not in json.dumps(evaluated.as_dict())
+
+
+@pytest.mark.parametrize("command", ["evaluate", "evaluate --slices", "diagnose"])
+def test_nothing_held_out_is_said(command: str, tmp_path: Path, bundle_path: Path, shop_path: Path) -> None:
+    shop = shutil.copytree(shop_path, tmp_path / "shop")
+    (shop / "events.parquet").unlink()
+    (shop / "shop.toml").write_text("")
+    measure = diagnose if command == "diagnose" else evaluate_full if "slices" in command else evaluate
+    with pytest.raises(NothingHeldOut, match=r"no events file: looked for events\.parquet"):
+        measure(bundle_path, shop)
+
+
+def test_the_folder_of_a_report_is_made_before_anything_is_measured(
+    tmp_path: Path, bundle_path: Path, shop_path: Path
+) -> None:
+    def run(report: Path) -> Result:
+        options = ["--bundle", str(bundle_path), "--report", str(report)]
+        return CliRunner().invoke(build(), ["evaluate", str(shop), *options])
+
+    shop = shutil.copytree(shop_path, tmp_path / "shop")
+    (shop / "events.parquet").unlink()
+    (shop / "shop.toml").write_text("")
+    assert isinstance(run(tmp_path / "new" / "r.html").exception, NothingHeldOut)
+    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").touch()
+    assert isinstance(run(tmp_path / "file" / "r.html").exception, FileExistsError)
 
 
 class _Tags(HTMLParser):

@@ -35,6 +35,20 @@ def day(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
+def test_a_shop_without_behaviour_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for events in (0, 3):
+        with ShopWriter(tmp_path / f"shop{events}", ShopSchema("small")) as writer:
+            writer.add_item(Item("a", "title a", "Things"))
+            for number in range(events):
+                writer.add_event(Event(day(number), "a", "click", "mug", "u", split="test"))
+        shop = Shop.open(tmp_path / f"shop{events}")
+        prepare(shop, tmp_path / f"data{events}", preset("tiny"), quiet)
+    first, second = caplog.messages
+    assert "no events file: looked for events.parquet" in first
+    assert "no click, cart or order to train on" in second
+    assert all(said.endswith("; training learns nothing from behaviour") for said in (first, second))
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Four items; user u goes a, b, a again, c; a label says that d does not answer "mug"."""

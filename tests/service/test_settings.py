@@ -69,6 +69,11 @@ def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("[server]\nprot = 1\n", "server.prot: there is no such key"),
         ("[sever]\nport = 1\n", "sever: there is no such key"),
+        (
+            "[experiments.nohist.off]\ni2i_enabled = false\n",
+            "experiments.nohist.off.i2i_enabled: there is no such key; "
+            "did you mean experiments.nohist.off.recall.i2i_enabled",
+        ),
         ('[server]\nport = "many"\n', "server.port: "),
         ("[server]\nport = 70000\n", "server.port: "),
         ("[recall]\nq2i_share = 0.9\ni2i_share = 0.2\n", "recall: q2i_share and i2i_share together"),
