@@ -51,7 +51,7 @@ def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
     Raises:
         StartError: the port is taken, or bundle and index are not named or cannot be served.
     """
-    _refuse_missing(settings)
+    refuse_missing(settings)
     logs.configure(settings.server.log_level)
     if settings.server.workers > 1:
         _run_many(settings, read_again)
@@ -59,8 +59,12 @@ def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
         _run_one(settings, read_again)
 
 
-def _refuse_missing(settings: Settings) -> None:
-    """Fail before anything is started where an arm has no bundle or no index."""
+def refuse_missing(settings: Settings) -> None:
+    """Nothing, where every arm has a bundle and an index.
+
+    Raises:
+        StartError: one has not; said before anything is started.
+    """
     arms = list(settings.experiments.get("towers", {}).values()) or [Variant()]
     if settings.bundle.path is None and not all(arm.bundle for arm in arms):
         raise not_set("bundle")

@@ -59,9 +59,10 @@ def serve(
     if print_config:
         print_json(effective(settings)) if json else out.print_json(data=effective(settings))
         return
-    refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")
-    from service.server import run
+    from service.server import refuse_missing, run
 
+    refuse_missing(settings)
+    refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")
     if shop is None:
         run(settings, read)
         return

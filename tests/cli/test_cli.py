@@ -78,7 +78,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         (["shop", "make", "x", "--items", "3"], 2, "items"),
         (["check", "nowhere"], 2, "nowhere"),
         (["embed", ".", "--bundle", ".", "--out", "x"], 2, "shop.toml"),
-        (["serve", "--bundle", "nowhere", "--index", "nowhere"], 2, "nowhere"),
+        (["serve", "--bundle", "nowhere", "--index", "nowhere", "--port", "0"], 2, "nowhere"),
         (["serve", "--index", "nowhere"], 2, "no bundle: give --bundle FOLDER, or set MRSE_BUNDLE_PATH"),
         (["serve", "--bundle", "nowhere", "--workers", "2"], 2, "no index: give --index FOLDER"),
         (["serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
@@ -93,7 +93,8 @@ def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, said: 
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert "Uvicorn running" not in done.stderr
+    if said.startswith("no "):  # nothing was started, and so nothing logged
+        assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
 
 
