@@ -61,11 +61,11 @@ def build(
             )
     except ChangesHeld as held:
         instead = (
-            f"`mrse index rebuild {to}` keeps them and writes them into the index"
+            f"`mrse index rebuild {to}` keeps all and writes it into the index"
             if held.unwritten
-            else f"`mrse index upsert {to} {embeddings}` puts the new items beside them"
+            else f"`mrse index upsert {to} {embeddings}` keeps all and adds the new items"
         )
-        fail(f"{held}; {instead}, --force loses them")
+        fail(f"{held}; {instead}, --force loses it")
     _tell_index(to, manifest, json)
 
 

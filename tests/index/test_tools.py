@@ -121,7 +121,7 @@ def test_building_anew_refuses_to_lose_changes(folder: Path, tmp_path: Path) -> 
     assert "mrse index rebuild" not in said
     assert run("build", *again, "--force")["rows"] == 20
     run("remove", folder, "item-3")
-    assert "holds 1 change that was" in run("build", *again, code=1)
+    assert "holds 1 change made since" in run("build", *again, code=1)
 
 
 def test_changes_made_while_an_index_is_built_anew_are_not_lost(folder: Path) -> None:

@@ -35,8 +35,8 @@ class ChangesHeld(RuntimeError):  # noqa: N818 -- a state of the world
     """
 
     def __init__(self, root: Path, changes: int, unwritten: int) -> None:
-        made = "1 change that was" if changes == 1 else f"{changes:,} changes that were"
-        super().__init__(f"{root} holds {made} made since it was built; building it anew would lose them")
+        made = "1 change" if changes == 1 else f"{changes:,} changes"
+        super().__init__(f"{root} holds {made} made since it was built, which building it anew would lose")
         self.changes = changes
         self.unwritten = unwritten
 
