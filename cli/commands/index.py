@@ -60,12 +60,8 @@ def build(
                 embeddings, to, for_stage(report, "index"), cluster_rows=rows, drop_changes=force
             )
     except ChangesHeld as held:
-        instead = (
-            f"`mrse index rebuild {to}` keeps all and writes it into the index"
-            if held.unwritten
-            else f"`mrse index upsert {to} {embeddings}` keeps all and adds the new items"
-        )
-        fail(f"{held}; {instead}, --force loses it")
+        kept = f"`mrse index rebuild {to}` keeps them and writes them into the index, "
+        fail(f"{held}; {kept if held.unwritten else ''}--force loses them")
     _tell_index(to, manifest, json)
 
 
