@@ -79,7 +79,7 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
 def test_without_events(tmp_path: Path) -> None:
     make_shop(tmp_path, items=100, events=0)
     assert not (tmp_path / "events.parquet").exists()
-    assert list(check_shop(tmp_path)) == []
+    assert [problem.code for problem in check_shop(tmp_path)] == ["no-behaviour"]
 
 
 @pytest.mark.parametrize("arguments", [{"items": 5}, {"users": 0}, {"events": -1}, {"seed": -1}])
