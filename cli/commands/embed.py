@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Json, out, print_json, progress
+from cli.console import Json, counted, out, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -39,4 +39,4 @@ def embed(
     if json:
         print_json({"path": str(to), **asdict(summary)})
     else:
-        out.print(f"{to}: {summary.rows:,} items with bundle {summary.bundle_version}")
+        out.print(f"{to}: {counted(summary.rows, 'item')} with bundle {summary.bundle_version}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.commands import vespa_rollout
-from cli.console import USAGE, Json, err, fail, out, print_json
+from cli.console import USAGE, Json, counted, err, fail, out, print_json
 from cli.vespa_options import (
     Ca,
     Certificate,
@@ -155,4 +155,4 @@ def _refuse_problems(application: Path) -> None:
     for problem in problems:
         err.print(str(problem), highlight=False)
     if problems:
-        fail(f"{application}: {len(problems)} problems that Vespa would let pass")
+        fail(f"{application}: {counted(len(problems), 'problem')} that Vespa would let pass")

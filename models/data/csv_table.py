@@ -69,7 +69,8 @@ class CsvTable:
             if len(cells) != width:
                 place = places[0]
                 key = cells[place] if place is not None and place < len(cells) else None
-                message = f"the row has {len(cells)} cells, expected {width} as in the header"
+                has = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+                message = f"the row has {has}, expected {width} as in the header"
                 yield BadRow(Fault(line, None, "cell-count", message), key if isinstance(key, str) else None)
                 continue
             yield line, [None if place is None else cells[place] or None for place in places]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli.console import figures, progress
+from cli.console import figures, progress, warnings_of
 from cli.extras import how_to_get
 from cli.main import build
 
@@ -81,6 +82,11 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         (["serve", "--bundle", "nowhere", "--index", "nowhere", "--port", "0"], 2, "nowhere"),
         (["serve", "--index", "nowhere"], 2, "no bundle: give --bundle FOLDER, or set MRSE_BUNDLE_PATH"),
         (["serve", "--bundle", "nowhere", "--workers", "2"], 2, "no index: give --index FOLDER"),
+        (
+            ["serve", "--bundle", "x", "--index", "x", "--host", "192.0.2.1"],
+            1,
+            "cannot listen on 192.0.2.1:8080: Cannot assign requested address; is it an address of this",
+        ),
         (["serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
         (["index", "build", str(ROOT / "tests"), "--out", str(ROOT / "cli")], 2, "is no index folder"),
         (["recall", "shoes", "--url", "http://127.0.0.1:9"], 1, "Is the service running?"),
@@ -236,6 +242,12 @@ def test_tables_of_measures_are_whole_at_80_characters() -> None:
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in written
     assert written.count("0.123") == 6
+
+
+def test_warnings_of_a_training_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_of("mrse.training"):
+        logging.getLogger("mrse.training").warning("%s: no events file", "shop")
+    assert capsys.readouterr().err == "warning: shop: no events file\n"
 
 
 def test_a_stage_without_a_figure_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -366,6 +366,11 @@ def test_shop_toml(tmp_path: Path, toml: str, problems: Found) -> None:
 def test_no_shop(tmp_path: Path) -> None:
     assert [problem.code for problem in check_shop(tmp_path / "none")] == ["no-shop"]
     assert {problem.code for problem in check_shop(tmp_path)} == {"no-shop-toml", "no-file", "no-behaviour"}
+    (tmp_path / "shop.toml").write_text("")
+    with pytest.raises(
+        DataError, match=r"no items file: looked for items\.parquet, items\.csv, .* name another"
+    ):
+        Shop.open(tmp_path)
     with pytest.raises(DataError, match="no folder"):
         Shop.open(tmp_path / "none")
 

@@ -69,6 +69,7 @@ def test_times_are_utc(tmp_path: Path) -> None:
     [
         ("items.csv", b"id,title\ni1,t\n,t\n", (3, "id"), "is missing, expected a string of 1 to 128"),
         ("items.csv", b"id,title\ni1,t,x\n", (2, None), "the row has 3 cells, expected 2"),
+        ("items.csv", b"id,title\ni1\n", (2, None), "the row has 1 cell, expected 2"),
         ("items.csv", b'id,title\ni1,"t\n', (2, None), "the row is no CSV"),
         ("items.csv", b"name,title\ni1,t\n", (1, "id"), "is a required column that is not there"),
         ("items.csv", b"", (1, None), "the file is empty, expected a header line"),
