@@ -102,7 +102,7 @@ async def _unfiltered(folder: Path, data: Path, seconds: float) -> float:
 
 
 def turns(python: Path, peers: Sequence[str], data: Path, seconds: float) -> dict[str, list[float]]:
-    """Unfiltered p50s of ours and of libraries, in turns: the machine's speed drifts from minute to minute."""
+    """Unfiltered p50s of ours and of libraries, in turns: the machine's speed drifts by the minute."""
     found: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
     for _ in range(ROUNDS):
         found["ours"].append(asyncio.run(_unfiltered(data / "index", data, seconds)))
