@@ -14,6 +14,7 @@ and of two processes that serve the index.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -47,7 +48,7 @@ async def measure(index: EmbeddedIndex, case: Case, queries: np.ndarray, seconds
     accepted = parse_filter({name: {"lt": limit} for name, limit in case.limits.items()}, index.attributes)
     await index.search(queries[:1], K, accepted, Deadline.after(60))
     times, hits, began = [], [], time.perf_counter()
-    for query, expected in zip(queries, case.truth, strict=True):
+    for query, expected in itertools.cycle(zip(queries, case.truth, strict=True)):
         start = time.perf_counter()
         (found,) = await index.search(query[None, :], K, accepted, Deadline.after(60))
         times.append(time.perf_counter() - start)

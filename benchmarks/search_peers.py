@@ -9,6 +9,7 @@ cheapest of several settings that reaches the recall asked for; where none does,
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
@@ -238,7 +239,7 @@ def measure(data: Data, name: str, settings: Iterator[Setting], seconds: float) 
     for setting, search in settings:
         search(data.queries[0])
         times, hits, began = [], [], time.perf_counter()
-        for query, expected in zip(data.queries, truth, strict=True):
+        for query, expected in itertools.cycle(zip(data.queries, truth, strict=True)):
             start = time.perf_counter()
             found = search(query)
             times.append(time.perf_counter() - start)

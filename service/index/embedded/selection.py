@@ -26,7 +26,7 @@ DENSE = 0.5
 EVEN = 0.5
 #: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
 #: what a probe costs. *Inferred*, measured as above.
-EXACT_ROWS = 10_000
+EXACT_ROWS = 12_000
 #: What the selections of past filters may take in memory, in bytes.
 CACHE_BYTES = 64 << 20
 
