@@ -40,7 +40,7 @@ from service.index.filters import parse_filter
 #: Ours may be slower than the exact search of the same matches by the noise of the measurement.
 NOISE = 1.1
 #: Turns that what is compared closely takes.
-ROUNDS = 3
+ROUNDS = 5
 
 
 async def measure(index: EmbeddedIndex, case: Case, queries: np.ndarray, seconds: float) -> dict[str, Any]:
@@ -70,7 +70,7 @@ async def ours(folder: Path, data: Path, seconds: float) -> dict[str, Any]:
     queries = np.load(data / "queries.npy")
     index = EmbeddedIndex.open(folder, verify=False)
     exact = EmbeddedIndex.open(folder, verify=False, planning=Planning(exact_rows=sys.maxsize, reach=EXACT))
-    results: dict[str, Any] = {"kind": index.manifest.kind, "filters": {}, "exact": {}}
+    results: dict[str, Any] = {"kind": index.manifest.kind, "filters": {}, "exact": {}, "over_exact": {}}
     if index.manifest.probing is not None:
         results["calibrated"] = index.manifest.probing.model_dump()
     for case in cases(data):
@@ -84,6 +84,9 @@ async def ours(folder: Path, data: Path, seconds: float) -> dict[str, Any]:
         ]
         results["filters"][case.name] = _middle([mine for mine, _ in rounds])
         results["exact"][case.name] = _middle([all_rows for _, all_rows in rounds])
+        results["over_exact"][case.name] = median(
+            mine["p50_ms"] / all_rows["p50_ms"] for mine, all_rows in rounds
+        )
     await index.close()
     await exact.close()
     return results
@@ -171,10 +174,10 @@ def fill_peer(python: Path, peer: str, data: Path) -> None:
 
 def claims_of(runs: dict[str, Any]) -> list[Claim]:
     """What the issue asks for, as far as it was measured."""
-    mine, exact = runs["ours"]["filters"], runs["ours"]["exact"]
+    mine = runs["ours"]["filters"]
     claims = [Claim.at_least("least recall, all filters", min(run["recall"] for run in mine.values()), GOAL)]
-    slower = [mine[name]["p50_ms"] / exact[name]["p50_ms"] for name in mine]
-    claims.append(Claim.at_most("time against exact search, worst filter", max(slower), NOISE, "x"))
+    slower = max(runs["ours"]["over_exact"].values())
+    claims.append(Claim.at_most("time against exact search, worst filter", slower, NOISE, "x"))
     memory_ratio = runs["memory"]["two_mb"] / runs["memory"]["one_mb"]
     claims.append(Claim.at_most("memory of two workers against one", memory_ratio, 1.3, "x"))
     peers = runs["peers"]
