@@ -61,6 +61,7 @@ class LineProcess:
         except queue.Empty:
             raise PeerError(self._story(f"said nothing for {timeout} s")) from None
         if not line:
+            self._lines.put(line)  # `close` waits for it too
             raise PeerError(self._story("died"))
         answer: dict[str, Any] = orjson.loads(line)
         return answer

@@ -15,7 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.vespa_peer.build import TARGET, class_path
-from tests.vespa_peer.lines import LineProcess
+from tests.vespa_peer.lines import LineProcess, PeerError
+
+#: Starts that may find their port taken.
+_ATTEMPTS = 3
 
 _numbers = itertools.count()
 
@@ -153,13 +156,21 @@ def start_peer(application: Path, *, nodes: int = 1, groups: int = 1, port: int 
     """
     class_path()
     arguments = ["serve", f"package={application}", f"nodes={nodes}", f"groups={groups}", f"port={port}"]
-    process = LineProcess(arguments, log=_log("container"), heap="1g")
-    try:
-        ready = process.receive(timeout=90)
-    except BaseException:
-        process.close()
-        raise
-    return Peer(process, ready["port"], ready["configPort"])
+    for attempt in range(_ATTEMPTS):
+        process = LineProcess(arguments, log=_log("container"), heap="1g")
+        try:
+            ready = process.receive(timeout=90)
+        except PeerError as error:
+            process.close()
+            # Between the look for a free port and its use another process may have taken it.
+            if port or "Address already in use" not in str(error) or attempt == _ATTEMPTS - 1:
+                raise
+        except BaseException:
+            process.close()
+            raise
+        else:
+            return Peer(process, ready["port"], ready["configPort"])
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _verdict(answer: Mapping[str, Any]) -> Verdict:
