@@ -26,10 +26,10 @@ test: $(VENV)/.dev ## all tests; sets up all they need, torch included
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-vespa: $(VENV)/.dev ## packages, queries and feed judged by Vespa's own code (Java 17, Maven)
-	$(BIN)/python -m pytest tests/vespa_peer tests/vespa tests/contract $(ARGS)
+	$(BIN)/python -m pytest tests/index/vespa tests/index/test_port.py $(ARGS)
 
 run-vespa: $(VENV)/.dev ## the demo shop through Vespa's container over small content nodes: a development aid
-	@$(BIN)/python -m tests.vespa_peer.demo --dir $(DIR) --port $(PORT)
+	@$(BIN)/python -m devtools.vespa_peer.demo --dir $(DIR) --port $(PORT)
 
 check: $(VENV)/.dev ## formatting, lint, types and import rules
 	$(BIN)/ruff format --check .

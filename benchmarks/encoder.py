@@ -21,13 +21,13 @@ from typing import Any
 
 import orjson
 
+from artifacts.bundle import Bundle
 from benchmarks import load
 from benchmarks.encoder_servers import SERVERS, Tower
 from benchmarks.produce import make_queries
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.servers import ServerFailed, cpu_seconds, free_port, server
 from cli.demo_files import demo_bundle
-from models.bundle import Bundle
 
 CONCURRENCIES = (1, 8, 32)
 MODULES = {"litserve": "litserve", "bentoml": "bentoml", "pytriton": "pytriton", "fastapi": "fastapi"}

@@ -20,7 +20,7 @@ class Tower:
     """The query experts with their text features, run on lists of queries."""
 
     def __init__(self, bundle: str, graph: str) -> None:
-        from models.bundle import Bundle, open_graph
+        from artifacts.bundle import Bundle, open_graph
 
         self._bundle = Bundle.load(Path(bundle))
         self._graph = open_graph(Path(graph), threads=1)
@@ -46,8 +46,8 @@ def ours(bundle: str, graph: str, port: int) -> None:
     from fastapi import FastAPI, Request, Response
     from pydantic import BaseModel
 
-    from models.bundle import Bundle
-    from service.encode.encoder import OnnxQueryEncoder
+    from artifacts.bundle import Bundle
+    from service.query.encoder import OnnxQueryEncoder
     from service.settings import BundleSettings, Encoder
 
     class Query(BaseModel):

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle.text import normalise
-from models.data.importers.esci import import_esci
-from models.data.importers.sources import stable_share
-from models.data.shop import Shop
-from models.data.writer import ShopWriter
+from artifacts.bundle.text import normalise
+from artifacts.shop.importers.esci import import_esci
+from artifacts.shop.importers.sources import stable_share
+from artifacts.shop.shop import Shop
+from artifacts.shop.writer import ShopWriter
 
 FOLDS = 5
 #: The task whose pairs are judged E, S, C or I; the other's labels say less.

@@ -8,20 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from artifacts.bundle import Bundle, ItemText, TextBatch, TextFeatures
+from artifacts.shop.importers.sources import made_up_time
+from artifacts.shop.schema import Event
+from artifacts.shop.shop import Shop
 from benchmarks.esci_data import Esci
-from models.bundle import Bundle, ItemText, TextBatch, TextFeatures
-from models.data.importers.sources import made_up_time
-from models.data.schema import Event
-from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import Request
 from models.evaluation.searcher import Searcher
-from models.export import export
+from models.export.bundle import export
 from models.towers import preset
-from models.towers.light_bert import LightBert
+from models.towers.experts.light_bert import LightBert
 from models.training import load_finished
-from models.training.given.bert import bert_sizes, bert_tokenizer, fill_bert
+from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 
 Float32 = npt.NDArray[np.float32]
 _ROWS = 64

@@ -40,11 +40,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from artifacts.bundle import Bundle, open_graph
+from artifacts.bundle.graphs import GraphError
+from artifacts.bundle.manifest import Precision
 from benchmarks.report import Claim, arguments, finish
 from cli.demo_files import demo_bundle
-from models.bundle import Bundle, open_graph
-from models.bundle.graphs import GraphError
-from models.bundle.manifest import Precision
 
 TOKENS, WORDS, NGRAMS = 8, 5, 20
 #: Peak Tflop/s by precision without sparsity, and TB/s, from the vendors' data sheets.

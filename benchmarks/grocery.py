@@ -24,16 +24,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from artifacts.bundle import Bundle, ItemText, decode_picture, open_graph
+from artifacts.shop.importers import import_grocery
+from artifacts.shop.shop import Shop
 from benchmarks.report import Claim, arguments, finish
-from models.bundle import Bundle, ItemText, decode_picture, open_graph
-from models.data.importers import import_grocery
-from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import Request, read_requests
 from models.evaluation.searcher import Searcher
 from models.evaluation.statistics import Sums, bootstrap, by_request, difference
-from models.export import export
+from models.export.bundle import export
 from models.towers import Config, preset
 from models.training import train
 

@@ -21,12 +21,12 @@ import numpy as np
 
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.search_data import DIM, K, make_data, write_embeddings
-from service.deadline import Deadline
-from service.index.embedded import EmbeddedIndex
-from service.index.embedded.build import build_index
-from service.index.embedded.manifest import MANIFEST_NAME
-from service.index.filters import parse_filter
-from service.index.port import IndexUnavailable, ItemPut, ItemUpdate
+from common.deadline import Deadline
+from index.embedded import EmbeddedIndex
+from index.embedded.build import build_index
+from index.embedded.manifest import MANIFEST_NAME
+from index.filters import parse_filter
+from index.port import IndexUnavailable, ItemPut, ItemUpdate
 
 
 class Load:

@@ -15,14 +15,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from artifacts.bundle import Bundle
 from benchmarks import load
 from benchmarks.recall import HITS, Bodies
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.servers import free_port, processes, server
 from cli.demo_files import demo_bundle
-from models.bundle import Bundle
-from service.index.embedded.manifest import MANIFEST_NAME, IndexManifest
+from index.embedded.manifest import MANIFEST_NAME, IndexManifest
 
 SMALL = 100
 

@@ -25,6 +25,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+from artifacts.bundle import Bundle
+from artifacts.shop.importers import import_online_retail
+from artifacts.shop.shop import Shop
 from benchmarks.online_retail_split import (
     Customer,
     Figures,
@@ -35,16 +38,13 @@ from benchmarks.online_retail_split import (
     popularity,
 )
 from benchmarks.report import Claim, arguments, finish
-from models.bundle import Bundle
-from models.data.importers import import_online_retail
-from models.data.shop import Shop
+from index.embedded.build import build_index
 from models.embed import embed_shop
 from models.evaluation.statistics import Interval, Sums, bootstrap, by_request, difference
-from models.export import export
+from models.export.bundle import export
 from models.towers import Config, preset
 from models.training import train
 from service.app import create_app
-from service.index.embedded.build import build_index
 from service.settings import load_settings
 
 K = 100

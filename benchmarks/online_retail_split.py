@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import Behaviour
-from models.data.schema import Event
-from models.data.shop import Shop
-from models.data.writer import ShopWriter
+from artifacts.bundle import Behaviour
+from artifacts.shop.schema import Event
+from artifacts.shop.shop import Shop
+from artifacts.shop.writer import ShopWriter
 
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def hold_out(shop: Shop, folder: Path, *, validation: bool) -> Shop:
     """Write a shop whose ``test`` split is the last invoice of each customer who has another before it.
 
     Args:
-        shop: as `models.data.importers.import_online_retail` makes it.
+        shop: as `artifacts.shop.importers.import_online_retail` makes it.
         folder: of the shop to write.
         validation: for choosing settings: the last invoices are left out altogether, so that the last but
             one is held out.

@@ -32,19 +32,19 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
+from artifacts.bundle import Bundle
+from artifacts.cache.codec import PortraitCodec
+from artifacts.cache.keys import query_key, user_key
 from benchmarks.report import Claim, arguments, finish
 from cli.demo_files import demo_bundle
-from models.bundle import Bundle
-from service.cache.codec import PortraitCodec
-from service.cache.keys import query_key, user_key
-from service.produce.features import FeatureTable
-from service.produce.fill import BATCH, fill, slice_rows
-from service.produce.histories import Histories
-from service.produce.items import ItemJob
-from service.produce.portraits import PortraitJob
-from service.produce.queries import QueryJob
-from service.produce.store import Store, connect
-from tests.support.redis import RedisServer, redis_server
+from devtools.redis import RedisServer, redis_server
+from producer.features import FeatureTable
+from producer.fill import BATCH, fill, slice_rows
+from producer.histories import Histories
+from producer.items import ItemJob
+from producer.portraits import PortraitJob
+from producer.queries import QueryJob
+from producer.store import Store, connect
 
 TTL_S = 86_400.0
 HISTORY = 20
@@ -153,7 +153,7 @@ def measure_resume(bundle: Bundle, server: RedisServer, redis: Redis, rows: int)
     mark = f"mrse:{bundle.version}:produce:queries"
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes"
-        command = [sys.executable, "-m", "tests.produce.fill_process", server.url, str(bundle.path)]
+        command = [sys.executable, "-m", "devtools.fill_process", server.url, str(bundle.path)]
         command += [str(rows), str(BATCH), str(notes)]
         for kill in range(kills):
             process = subprocess.Popen(command)

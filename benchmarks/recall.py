@@ -35,15 +35,15 @@ from typing import Any
 
 import orjson
 
+from artifacts.bundle import Bundle
 from benchmarks import load
 from benchmarks.produce import make_queries
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.servers import ROOT, cpu_seconds, free_port, server
 from cli.demo_files import demo_bundle
-from models.bundle import Bundle
-from service.api.columnar import MEDIA_TYPE
-from tests.support.redis import redis_server
+from devtools.redis import redis_server
+from service.http.columnar import MEDIA_TYPE
 
 K, LIMIT_MS, HITS = 200, 25.0, 200
 MIXES = {"hit": 1.0, "miss": 0.0, "mixed": 0.8}

@@ -14,10 +14,10 @@ import numpy as np
 import orjson
 import uvicorn
 
-from models.bundle import Bundle, build_portraits
-from service.deadline import Deadline
-from service.encode.encoder import OnnxQueryEncoder
-from service.index.embedded import EmbeddedIndex
+from artifacts.bundle import Bundle, build_portraits
+from common.deadline import Deadline
+from index.embedded import EmbeddedIndex
+from service.query.encoder import OnnxQueryEncoder
 from service.settings import BundleSettings, Encoder, Recall
 
 NEVER = Deadline.after(10**6)

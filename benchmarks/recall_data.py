@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artifacts.bundle import Bundle, ItemText, open_graph
 from benchmarks.produce import make_queries
-from models.bundle import Bundle, ItemText, open_graph
-from service.index.embedded.build import build_index
-from service.index.embedded.manifest import MANIFEST_NAME
+from index.embedded.build import build_index
+from index.embedded.manifest import MANIFEST_NAME
 
 #: Texts that are embedded; the other items lie around them, so that queries have real neighbours.
 TEXTS, SPREAD = 10_000, 0.35

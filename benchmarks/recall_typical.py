@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from models.bundle import Bundle, open_graph
+from artifacts.bundle import Bundle, open_graph
 
 HNSW = {"space": "ip", "max_neighbors": 16, "ef_construction": 100, "ef_search": 300}
 

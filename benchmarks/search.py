@@ -29,13 +29,13 @@ import numpy as np
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.search_data import FILTERS, Case, K, cases, make_data, write_embeddings
 from benchmarks.search_peers import GOAL, PEERS
-from service.deadline import Deadline
-from service.index.embedded import EmbeddedIndex
-from service.index.embedded.build import build_index
-from service.index.embedded.manifest import MANIFEST_NAME
-from service.index.embedded.probe import EXACT
-from service.index.embedded.segment import Planning
-from service.index.filters import parse_filter
+from common.deadline import Deadline
+from index.embedded import EmbeddedIndex
+from index.embedded.build import build_index
+from index.embedded.manifest import MANIFEST_NAME
+from index.embedded.probe import EXACT
+from index.embedded.segment import Planning
+from index.filters import parse_filter
 
 #: Ours may be slower than the exact search of the same matches by the noise of the measurement.
 NOISE = 1.1
@@ -122,8 +122,8 @@ import numpy as np
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from service.deadline import Deadline
-from service.index.embedded import EmbeddedIndex
+from common.deadline import Deadline
+from index.embedded import EmbeddedIndex
 async def main():
     index = EmbeddedIndex.open(Path(sys.argv[1]), verify=True)
     for query in np.load(sys.argv[2])[:200]:

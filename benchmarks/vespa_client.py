@@ -7,7 +7,7 @@ The others get their request body ready made, ours builds its own. Then our clie
 never answers, to see how far it overruns its deadline.
 
 Where Java and Maven are there, a full run also compares the clients on Vespa's own container over exact
-content nodes (`tests/vespa_peer`): no claim, since there the container's speed is most of what is seen.
+content nodes (`devtools/vespa_peer`): no claim, since there the container's speed is most of what is seen.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ import numpy as np
 import uvloop
 
 from benchmarks.report import Claim, arguments, finish
-from service.deadline import Deadline
-from service.index.port import IndexUnavailable
-from service.index.vespa.client import VespaIndex
-from service.index.vespa.query import Body, QueryBuilder
-from service.index.vespa.settings import BreakerSettings, VespaSettings
-from tests.vespa_peer.build import missing
+from common.deadline import Deadline
+from devtools.vespa_peer.build import missing
+from index.port import IndexUnavailable
+from index.vespa.client import VespaIndex
+from index.vespa.query import Body, QueryBuilder
+from index.vespa.settings import BreakerSettings, VespaSettings
 
 BUNDLE = "bench-00000000"
 HITS = 200
@@ -160,12 +160,12 @@ async def compare(url: str, rounds: int, seconds: float) -> dict[str, dict[str, 
 
 async def compare_on_container(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
     """As `compare`, on Vespa's own container with 1,000 documents."""
-    from service.index.vespa.feed.feeder import Feeder
-    from service.index.vespa.feed.journal import Journal
-    from service.index.vespa.feed.source import EmbeddingsSource
-    from service.index.vespa.package import Layout, Version, render
-    from tests.support.embeddings import make_embeddings
-    from tests.vespa_peer.peer import start_peer
+    from devtools.embeddings import make_embeddings
+    from devtools.vespa_peer.peer import start_peer
+    from index.vespa.feed.feeder import Feeder
+    from index.vespa.feed.journal import Journal
+    from index.vespa.feed.source import EmbeddingsSource
+    from index.vespa.package import Layout, Version, render
 
     with tempfile.TemporaryDirectory() as folder:
         embeddings = make_embeddings(

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Claim, arguments, finish
-from tests.support.embeddings import make_embeddings
-from tests.vespa.document_server import Chaos, DocumentServer
-from tests.vespa.feeding import CHAOS, changes, newest
+from devtools.embeddings import make_embeddings
+from devtools.vespa_fakes.document_server import Chaos, DocumentServer
+from devtools.vespa_fakes.feeding import CHAOS, changes, newest
 
 
 async def feed(server: DocumentServer, folder: Path, kill_at: list[int]) -> float:
@@ -29,7 +29,7 @@ async def feed(server: DocumentServer, folder: Path, kill_at: list[int]) -> floa
     started = time.perf_counter()
     for kill in (*kill_at, None):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.vespa.feed_process", server.url, *paths
+            sys.executable, "-m", "devtools.vespa_fakes.feed_process", server.url, *paths
         )
         if kill is not None:
             await server.has_served(kill)

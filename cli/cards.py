@@ -16,7 +16,7 @@ def write_cards(shop_path: Path, target: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from models.data.shop import Shop
+    from artifacts.shop.shop import Shop
 
     shop = Shop.open(shop_path)
     pictures = (shop.path / shop.schema.pictures).resolve()

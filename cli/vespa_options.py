@@ -10,9 +10,9 @@ import typer
 from cli.console import USAGE, fail
 
 if TYPE_CHECKING:
-    from service.index.vespa.feed.source import EmbeddingsSource
-    from service.index.vespa.package import Version
-    from service.index.vespa.settings import VespaSettings
+    from index.vespa.feed.source import EmbeddingsSource
+    from index.vespa.package import Version
+    from index.vespa.settings import VespaSettings
 
 Package = Annotated[Path, typer.Option("--package", help="Package folder that `add-version` writes.")]
 Embeddings = Annotated[
@@ -38,7 +38,7 @@ Within = Annotated[float, typer.Option("--within", min=1, help="Seconds to wait 
 
 def known_versions(package: Path) -> list[Version]:
     """The versions of a package; none is a mistake."""
-    from service.index.vespa.package import read_versions
+    from index.vespa.package import read_versions
 
     versions = read_versions(package)
     if not versions:
@@ -64,7 +64,7 @@ def client_settings(
     config_servers: list[str] | None = None,
 ) -> VespaSettings:
     """What a client of one version needs to know."""
-    from service.index.vespa.settings import TlsSettings, VespaSettings
+    from index.vespa.settings import TlsSettings, VespaSettings
 
     try:
         return VespaSettings(

@@ -27,11 +27,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.bundle import Bundle, Graph, ItemText, PictureError, decode_picture, open_graph
-from models.coclick import coclick_options, coclicked
-from models.data.errors import DataError
-from models.data.schema import AttributeType, Item
-from models.data.shop import Shop
+from artifacts.bundle import Bundle, Graph, ItemText, PictureError, decode_picture, open_graph
+from artifacts.shop.errors import DataError
+from artifacts.shop.schema import AttributeType, Item
+from artifacts.shop.shop import Shop
+from models.dataset.coclick import coclick_options, coclicked
 
 Progress = Callable[[str, int, int | None], None]
 F32 = npt.NDArray[np.float32]

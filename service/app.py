@@ -13,17 +13,17 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from service import tracing
-from service.api import admin, cards, documentation, health, playground, problems, recall, similar
-from service.api.problems import ProblemError
-from service.api.requests import not_ready
+from index.port import ItemIndex
+from service.deployment import load_stacks
 from service.errors import StartError
-from service.index.port import ItemIndex
-from service.metrics import NOTE_EVERY_S, Metrics
-from service.middleware import BodyLimit, Observe
+from service.http import admin, cards, documentation, health, playground, problems, recall, similar
+from service.http.middleware import BodyLimit, Observe
+from service.http.problems import ProblemError
+from service.http.requests import not_ready
 from service.runtime import Loader, Runtime
 from service.settings import Settings, SettingsError
-from service.stack import load_stacks
+from service.telemetry import tracing
+from service.telemetry.metrics import NOTE_EVERY_S, Metrics
 
 log = logging.getLogger("mrse.service")
 

@@ -8,24 +8,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
+from artifacts.cache.codec import F16, FeatureCodec, PortraitCodec
+from common.deadline import Clock, Deadline
+from index.port import IndexUnavailable
 from service.admission import Admission, Pressure
-from service.cache.breaker import Breaker
-from service.cache.codec import F16, FeatureCodec, PortraitCodec
-from service.cache.features import CachedFeatures
-from service.cache.l1 import LruCache
-from service.cache.portraits import StoredPortraits
-from service.cache.redis import RedisCache, SharedCache
-from service.cache.tiers import TieredCache
-from service.deadline import Clock, Deadline
+from service.deployment import Progress, Stack, load_stacks, stack_key
 from service.errors import StartError
 from service.experiments import ExperimentBook
-from service.index.port import IndexUnavailable
-from service.metrics import Metrics
-from service.recall.fusions import KnownFusions
+from service.query.cache.breaker import Breaker
+from service.query.cache.features import CachedFeatures
+from service.query.cache.l1 import LruCache
+from service.query.cache.portraits import StoredPortraits
+from service.query.cache.redis import RedisCache, SharedCache
+from service.query.cache.tiers import TieredCache
+from service.query.fusions import KnownFusions
 from service.recall.neighbours import KnownNeighbours
 from service.recall.pipeline import Lane, RecallQuery, RecallResult, recall
 from service.settings import Recall, Settings, Variant
-from service.stack import Progress, Stack, load_stacks, stack_key
+from service.telemetry.metrics import Metrics
 
 log = logging.getLogger("mrse.service")
 

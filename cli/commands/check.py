@@ -30,7 +30,7 @@ def check(
 
     Example: `mrse check shop/`
     """
-    from models.data.check import Problem, check_shop
+    from artifacts.shop.check import Problem, check_shop
 
     problems, warnings = 0, 0
     by_code: Counter[str] = Counter()

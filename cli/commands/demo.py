@@ -47,7 +47,7 @@ def demo(
         cards = directory / "cards.parquet"
         if not cards.is_file() or cards.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
             write_cards(shop, cards)
-    from service.server import run
+    from service.process.server import run
     from service.settings import load_settings
 
     overrides: dict[str, Any] = {
@@ -86,20 +86,20 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
 
     # Imported by the step that runs: the second start makes nothing and should not wait for it.
     def draw() -> None:
-        from models.shop import make_shop
+        from models.synthetic import make_shop
 
         make_shop(shop, items=items, seed=_SEED, progress=for_stage(report, "shop"))
         (directory / _HELLO).write_text(json.dumps(_hello_request(shop)))
 
     def embed() -> None:
-        from models.bundle import Bundle
-        from models.data.shop import Shop
+        from artifacts.bundle import Bundle
+        from artifacts.shop.shop import Shop
         from models.embed import embed_shop
 
         embed_shop(Shop.open(shop), Bundle.load(bundle), embeddings, progress=report)
 
     def build() -> None:
-        from service.index.embedded.build import build_index
+        from index.embedded.build import build_index
 
         build_index(embeddings, index, progress=for_stage(report, "index"))
 
@@ -146,7 +146,7 @@ def _say_hello(address: str, request: str) -> None:
 
 def _hello_request(shop: Path) -> dict[str, Any]:
     """A query with one item that somebody clicked for it, so that I2I has a trigger."""
-    from models.data.shop import Shop
+    from artifacts.shop.shop import Shop
 
     clicks = (e for e in Shop.open(shop).events() if e.action == "click" and "shoes" in e.query)
     history = [{"item_id": event.item, "action": "click"} for event in islice(clicks, 1)]

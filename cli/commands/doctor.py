@@ -88,7 +88,7 @@ def _onnxruntime(gpu: bool) -> Iterator[Finding]:
     if not cpu and not cuda:
         yield Finding("onnxruntime", "broken", "none", "install the cpu or the gpu extra")
         return
-    from models.bundle.graphs import available_providers
+    from artifacts.bundle.graphs import available_providers
 
     providers = available_providers()
     yield Finding("onnxruntime", "ok", f"{'onnxruntime-gpu' if cuda else 'onnxruntime'} {cuda or cpu}")
@@ -102,7 +102,7 @@ def _onnxruntime(gpu: bool) -> Iterator[Finding]:
 
 def _cuda() -> Finding:
     """Whether the CUDA provider really loads: onnxruntime falls back to the CPU without raising."""
-    from models.bundle import Bundle, open_graph
+    from artifacts.bundle import Bundle, open_graph
 
     bundle = _demo_bundle()
     if bundle is None:
@@ -126,8 +126,8 @@ def _demo_bundle() -> Path | None:
 
 
 def _bundle(gpu: bool) -> Iterator[Finding]:
+    from artifacts.bundle import Bundle, BundleError
     from cli.demo_files import demo_bundle
-    from models.bundle import Bundle, BundleError
 
     try:
         yield Finding("demo bundle", "ok", Bundle.load(demo_bundle()).version)

@@ -28,8 +28,8 @@ def embed(
 
     Example: `mrse embed shop/ --bundle bundles/demo-1a2b3c4d --out embeddings/`
     """
-    from models.bundle import Bundle
-    from models.data.shop import Shop
+    from artifacts.bundle import Bundle
+    from artifacts.shop.shop import Shop
     from models.embed import embed_shop
 
     with progress() as report:

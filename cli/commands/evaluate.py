@@ -89,7 +89,7 @@ def _full(
     resamples: int,
     json: bool,
 ) -> None:
-    from models.data.shop import Shop
+    from artifacts.shop.shop import Shop
     from models.evaluation.full_report import evaluate_full
     from models.evaluation.report_page import write_page
 

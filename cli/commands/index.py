@@ -12,8 +12,8 @@ import typer
 from cli.console import NOT_IN_ORDER, USAGE, Json, counted, fail, for_stage, out, print_json, progress
 
 if TYPE_CHECKING:
-    from service.index.embedded import IndexManifest
-    from service.index.port import WriteResult
+    from index.embedded import IndexManifest
+    from index.port import WriteResult
 
 #: Ids that are named when they are not in the index.
 _NAMED = 10
@@ -49,9 +49,9 @@ def build(
 
     Example: `mrse index build embeddings/ --out index/`
     """
-    from service.index.embedded.base import CLUSTER_ROWS
-    from service.index.embedded.build import build_index
-    from service.index.embedded.store import ChangesHeld
+    from index.embedded.base import CLUSTER_ROWS
+    from index.embedded.build import build_index
+    from index.embedded.store import ChangesHeld
 
     rows = CLUSTER_ROWS if cluster_rows is None else cluster_rows
     try:
@@ -77,7 +77,7 @@ def upsert(
 
     Example: `mrse index upsert index/ new-embeddings/`
     """
-    from service.index.embedded.apply import upsert_embeddings
+    from index.embedded.apply import upsert_embeddings
 
     with progress() as report:
         result = _run(upsert_embeddings(index, embeddings, for_stage(report, "upsert")))
@@ -97,7 +97,7 @@ def update(
 
     Example: `echo '{"id": "42", "price": 9.5}' > changes.jsonl; mrse index update index/ changes.jsonl`
     """
-    from service.index.embedded.apply import update_from
+    from index.embedded.apply import update_from
 
     with progress() as report:
         result = _run(update_from(index, changes, for_stage(report, "update")))
@@ -116,7 +116,7 @@ def remove(
 
     Example: `mrse index remove index/ 42 43`
     """
-    from service.index.embedded.apply import remove_ids
+    from index.embedded.apply import remove_ids
 
     gone = list(ids or [])
     if listed is not None:
@@ -133,9 +133,9 @@ def rebuild(index: Index, json: Json = False) -> None:
 
     Example: `mrse index rebuild index/`
     """
-    from service.index.embedded.manifest import IndexDamaged
-    from service.index.embedded.rebuild import rebuild_index
-    from service.index.embedded.store import RebuildRunning
+    from index.embedded.manifest import IndexDamaged
+    from index.embedded.rebuild import rebuild_index
+    from index.embedded.store import RebuildRunning
 
     try:
         with progress() as report:
@@ -148,8 +148,8 @@ def rebuild(index: Index, json: Json = False) -> None:
 
 
 def _run(writing: Coroutine[Any, Any, WriteResult]) -> WriteResult:
-    from service.index.embedded.apply import ChangesRefused
-    from service.index.port import ChangeRefused
+    from index.embedded.apply import ChangesRefused
+    from index.port import ChangeRefused
 
     try:
         return asyncio.run(writing)

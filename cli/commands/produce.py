@@ -20,10 +20,10 @@ import typer
 from cli.console import USAGE, Json, Report, err, fail, for_stage, out, print_json, progress
 
 if TYPE_CHECKING:
-    from models.bundle.manifest import Precision
-    from models.data.shop import Shop
-    from service.produce.fill import Filled, Job
-    from service.produce.histories import LogRow
+    from artifacts.bundle.manifest import Precision
+    from artifacts.shop.shop import Shop
+    from producer.fill import Filled, Job
+    from producer.histories import LogRow
 
 T = TypeVar("T")
 _DAY_S = 86_400.0
@@ -67,8 +67,8 @@ def queries(
 
     Example: `mrse produce queries shop/ --bundle bundles/demo-1a2b3c4d --redis redis://localhost:6379/0`
     """
-    from models.bundle import Bundle
-    from service.produce.queries import QueryJob, head_queries
+    from artifacts.bundle import Bundle
+    from producer.queries import QueryJob, head_queries
 
     loaded = Bundle.load(bundle)
     with progress() as report:
@@ -95,11 +95,11 @@ def portraits(
 
     Example: `mrse produce portraits shop/ --bundle bundles/demo-1a2b3c4d --features embeddings/`
     """
-    from models.bundle import Bundle
-    from models.data.shop import Shop
-    from service.produce.features import open_features
-    from service.produce.histories import Histories
-    from service.produce.portraits import PortraitJob
+    from artifacts.bundle import Bundle
+    from artifacts.shop.shop import Shop
+    from producer.features import open_features
+    from producer.histories import Histories
+    from producer.portraits import PortraitJob
 
     loaded = Bundle.load(bundle)
     dimensions = loaded.manifest.dimensions
@@ -122,8 +122,8 @@ def items(
 
     Example: `mrse produce items embeddings/ --redis redis://localhost:6379/0`
     """
-    from service.produce.features import read_embeddings
-    from service.produce.items import ItemJob
+    from producer.features import read_embeddings
+    from producer.items import ItemJob
 
     with progress() as report:
         _show(_fill(ItemJob(read_embeddings(embeddings)), redis, ttl_days, batch, report), json)
@@ -157,14 +157,14 @@ def follow(
 
     Example: `mrse produce follow --bundle bundles/demo-1a2b3c4d --stream behaviours --metrics-port 9108`
     """
-    from models.bundle import Bundle
-    from service.cache.codec import FeatureCodec
-    from service.logs import configure
-    from service.produce.follow import Follower, FollowOptions
-    from service.produce.metrics import FollowMetrics
-    from service.produce.refresh import Refresher, stored_features
-    from service.produce.store import Store, connect, explained
-    from service.produce.stream import BehaviourStream
+    from artifacts.bundle import Bundle
+    from artifacts.cache.codec import FeatureCodec
+    from producer.follow import Follower, FollowOptions
+    from producer.metrics import FollowMetrics
+    from producer.refresh import Refresher, stored_features
+    from producer.store import Store, connect, explained
+    from producer.stream import BehaviourStream
+    from service.telemetry.logs import configure
 
     configure("info")
     loaded = Bundle.load(bundle)
@@ -201,7 +201,7 @@ def follow(
 
 
 def _log_queries(source: Path, report: Report) -> Iterator[str]:
-    from models.data.shop import Shop
+    from artifacts.shop.shop import Shop
 
     if source.is_dir():
         yield from (event.query for event in _counted(Shop.open(source).events(), report) if event.query)
@@ -226,8 +226,8 @@ def _counted(rows: Iterator[T], report: Report) -> Iterator[T]:
 
 
 def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Report) -> Filled:
-    from service.produce.fill import fill
-    from service.produce.store import Store, connect, explained
+    from producer.fill import fill
+    from producer.store import Store, connect, explained
 
     with explained(redis), connect(redis) as client:
         return fill(job, Store(client, ttl_days * _DAY_S), batch=batch, progress=for_stage(report, job.name))

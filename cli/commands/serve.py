@@ -59,7 +59,7 @@ def serve(
     if print_config:
         print_json(effective(settings)) if json else out.print_json(data=effective(settings))
         return
-    from service.server import refuse_missing, run
+    from service.process.server import refuse_missing, run
 
     refuse_missing(settings)
     refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")

@@ -46,7 +46,7 @@ def make(
     """
     import shutil
 
-    from models.shop import make_shop
+    from models.synthetic import make_shop
 
     if path.exists() and any(path.iterdir()):
         if not force:
@@ -69,7 +69,7 @@ def import_(
 
     Example: `mrse import grocery GroceryStoreDataset/ --out grocery-shop/`
     """
-    from models.data import importers
+    from artifacts.shop import importers
 
     run = {
         Source.GROCERY: importers.import_grocery,

@@ -85,8 +85,8 @@ def export(
     Example: `mrse export run/ --out bundles/ --name acme`
     """
     need_torch()
-    from models.bundle import Bundle
-    from models.export import export as write
+    from artifacts.bundle import Bundle
+    from models.export.bundle import export as write
 
     path = write(run, to, name=name)
     manifest = Bundle.load(path).manifest

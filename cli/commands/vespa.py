@@ -32,8 +32,8 @@ from cli.vespa_options import (
 )
 
 if TYPE_CHECKING:
-    from service.index.vespa.package import Layout
-    from service.index.vespa.settings import VespaSettings
+    from index.vespa.package import Layout
+    from index.vespa.settings import VespaSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -55,9 +55,9 @@ def add_version(
 
     Example: `mrse vespa add-version embeddings/ --package vespa-package/`
     """
-    from service.index.vespa.feed.source import EmbeddingsSource
-    from service.index.vespa.package import Version
-    from service.index.vespa.package import add_version as add
+    from index.vespa.feed.source import EmbeddingsSource
+    from index.vespa.package import Version
+    from index.vespa.package import add_version as add
 
     source = EmbeddingsSource.open(embeddings)
     version = Version(source.bundle_version, source.dimension, source.attributes)
@@ -81,7 +81,7 @@ def deploy(
 
     Example: `mrse vespa deploy --package vespa-package/ --config-server http://localhost:19071`
     """
-    from service.index.vespa.package import application_folder
+    from index.vespa.package import application_folder
 
     application = application_folder(package)
     _refuse_problems(application)
@@ -114,7 +114,7 @@ def drop(
 
     Example: `mrse vespa drop demo-1a2b3c4d --package vespa-package/ --config-server http://localhost:19071`
     """
-    from service.index.vespa.package import drop_version
+    from index.vespa.package import drop_version
 
     known = known_versions(package)
     named = [v.document_type for v in known if version in (v.document_type, v.bundle_version)]
@@ -132,15 +132,15 @@ def drop(
 
 def _layout(file: Path | None) -> Layout | None:
     """The layout of a file; None leaves the package's own, or the development layout for a new one."""
-    from service.index.vespa.package import Layout
+    from index.vespa.package import Layout
 
     return None if file is None else Layout.read(file)
 
 
 def _deploy(settings: VespaSettings, application: Path, within: float) -> Any:
-    from service.deadline import Deadline
-    from service.index.vespa.feed.deploy import DeployRefused, NotConverged
-    from service.index.vespa.feed.deploy import deploy as send
+    from common.deadline import Deadline
+    from index.vespa.feed.deploy import DeployRefused, NotConverged
+    from index.vespa.feed.deploy import deploy as send
 
     try:
         return asyncio.run(send(settings, application, Deadline.after(within)))
@@ -149,7 +149,7 @@ def _deploy(settings: VespaSettings, application: Path, within: float) -> Any:
 
 
 def _refuse_problems(application: Path) -> None:
-    from service.index.vespa.package import check_package
+    from index.vespa.package import check_package
 
     problems = check_package(application)
     for problem in problems:

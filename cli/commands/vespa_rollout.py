@@ -24,7 +24,7 @@ from cli.vespa_options import (
 )
 
 if TYPE_CHECKING:
-    from service.index.vespa.settings import VespaSettings
+    from index.vespa.settings import VespaSettings
 
 
 def feed(
@@ -45,7 +45,7 @@ def feed(
 
     Example: `mrse vespa feed embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
-    from service.index.vespa.feed.source import ChangesSource, EmbeddingsSource
+    from index.vespa.feed.source import ChangesSource, EmbeddingsSource
 
     everything = EmbeddingsSource.open(embeddings)
     source = everything if changes is None else ChangesSource(changes)
@@ -68,9 +68,9 @@ def feed(
 
 
 async def _feed(settings: VespaSettings, source: Any, kept: Path, total: int | None, report: Any) -> Any:
-    from service.index.vespa.feed.feeder import Feeder, FeedStopped
-    from service.index.vespa.feed.journal import Journal
-    from service.index.vespa.feed.source import new_feed_version
+    from index.vespa.feed.feeder import Feeder, FeedStopped
+    from index.vespa.feed.journal import Journal
+    from index.vespa.feed.source import new_feed_version
 
     journal = Journal.open(kept, f"{settings.document_type}:{source.fingerprint}", new_feed_version())
     async with Feeder(settings) as feeder:
@@ -99,10 +99,10 @@ def verify(
 
     Example: `mrse vespa verify embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
-    from service.index.vespa.client import VespaIndex
-    from service.index.vespa.feed.source import EmbeddingsSource
-    from service.index.vespa.feed.verify import VerifyReport, VerifySettings
-    from service.index.vespa.feed.verify import verify as measure
+    from index.vespa.client import VespaIndex
+    from index.vespa.feed.source import EmbeddingsSource
+    from index.vespa.feed.verify import VerifyReport, VerifySettings
+    from index.vespa.feed.verify import verify as measure
 
     source = EmbeddingsSource.open(embeddings)
     settings = client_settings(version_of(package, source), endpoint, ca, certificate, key, token)

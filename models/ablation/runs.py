@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from artifacts.bundle import Bundle
+from artifacts.shop.shop import Shop
 from models.ablation.matrix import Cell
-from models.bundle import Bundle
-from models.data.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.full_report import Evaluated, evaluate_full
 from models.evaluation.measure import MEASURES
@@ -104,8 +104,8 @@ def perform(
         DataError, TrainError: see `models.training.train`.
     """
     # Heavy, and not needed to read outcomes.
-    from models.export import ExportError, export
-    from models.towers.single import parameters
+    from models.export.bundle import ExportError, export
+    from models.towers.experts.single import parameters
     from models.training import train
     from models.training.run import load_finished
 

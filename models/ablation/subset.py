@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.shop import Shop
-from models.data.writer import ShopWriter
+from artifacts.shop.shop import Shop
+from artifacts.shop.writer import ShopWriter
 
 #: Ground truth of a synthetic shop; the judge knows the whole catalogue by id, so it serves for a part too.
 _TRUTH = ("truth.parquet", "users.parquet", "queries.parquet")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from artifacts.shop.shop import Shop
 from models.ablation.matrix import FULL, Cell
 from models.ablation.runs import claimed, finished, folder_of, perform
 from models.ablation.subset import subset
-from models.data.shop import Shop
 from models.towers import Config
 from models.training.reuse import alike, same_experts
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import Stemmer
 
-from models.bundle.text import normalise, words
+from artifacts.bundle.text import normalise, words
 
 K1, B = 1.2, 0.75
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import Bundle
-from models.coclick import coclick_options, coclicked
-from models.data.shop import Shop
+from artifacts.bundle import Bundle
+from artifacts.shop.shop import Shop
+from models.dataset.coclick import coclick_options, coclicked
 from models.embed import embed_shop
 from models.evaluation.finding import Finding
 from models.evaluation.grades import open_grades

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Bundle
-from models.bundle.manifest import Precision
-from models.data.shop import Shop
+from artifacts.bundle import Bundle
+from artifacts.bundle.manifest import Precision
+from artifacts.shop.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.grades import Grades, open_grades

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle.text import normalise
-from models.data.shop import Shop
+from artifacts.bundle.text import normalise
+from artifacts.shop.shop import Shop
 
 if TYPE_CHECKING:
-    from models.shop import Judge
+    from models.synthetic import Judge
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ class JudgeGrades:
 
     def of(self, query: str, picture: str | None) -> Float32 | None:
         """See `Grades`."""
-        from models.shop.judge import UnknownQueryError
+        from models.synthetic.judge import UnknownQueryError
 
         if picture is None and not normalise(query):
             return None
@@ -60,7 +60,7 @@ class JudgeGrades:
 
     def suits(self, user: str, query: str, picture: str | None, rows: Int64) -> float:
         """Mean grade of some items for one user, whose taste counts; NaN where nothing is known."""
-        from models.shop.judge import UnknownQueryError
+        from models.synthetic.judge import UnknownQueryError
 
         ids = [self._ids[row] for row in rows if row >= 0]
         try:
@@ -105,7 +105,7 @@ def open_grades(shop: Shop, path: Path, rows: dict[str, int]) -> Grades | None:
         rows: row of each item id.
     """
     if (path / "truth.parquet").is_file():
-        from models.shop import Judge
+        from models.synthetic import Judge
 
         return JudgeGrades(Judge.open(path), list(rows))
     labels = LabelGrades(shop, rows)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from models.bundle import BEHAVIOURS, Behaviour
-from models.bundle.portrait import recent
-from models.bundle.text import normalise
-from models.data.formats import nothing_found
-from models.data.schema import Event
-from models.data.shop import Shop
-from models.holdout import Holdout
+from artifacts.bundle import BEHAVIOURS, Behaviour
+from artifacts.bundle.portrait import recent
+from artifacts.bundle.text import normalise
+from artifacts.shop.formats import nothing_found
+from artifacts.shop.holdout import Holdout
+from artifacts.shop.schema import Event
+from artifacts.shop.shop import Shop
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
 KINDS: tuple[Kind, ...] = ("text", "photo", "text+photo", "browse")

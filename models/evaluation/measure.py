@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle.text import normalise
+from artifacts.bundle.text import normalise
 from models.evaluation.grades import RELEVANT, Grades, JudgeGrades
 from models.evaluation.heldout import Request
 from models.evaluation.metrics import ndcg_at, ranks_of

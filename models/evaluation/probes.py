@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import BEHAVIOURS, Bundle, open_graph
-from models.data.shop import Shop
+from artifacts.bundle import BEHAVIOURS, Bundle, open_graph
+from artifacts.shop.shop import Shop
 from models.evaluation.collapse import alignment, effective_rank, similarity, uniformity
 from models.evaluation.finding import Finding, Verdict, worst
 from models.evaluation.grades import Grades

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from models.bundle import BEHAVIOURS
-from models.bundle.text import normalise
-from models.data.schema import Event
+from artifacts.bundle import BEHAVIOURS
+from artifacts.bundle.text import normalise
+from artifacts.shop.holdout import Holdout
+from artifacts.shop.schema import Event
 from models.evaluation.finding import Finding, Verdict
 from models.evaluation.grades import RELEVANT
 from models.evaluation.heldout import Request
 from models.evaluation.probes import Patient
-from models.holdout import Holdout
 
 #: Shares of hard negatives that are relevant after all (*inferred*).
 _FALSE, _FALSE_BROKEN = 0.1, 0.3

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import Bundle, BundleError, open_graph
-from models.bundle.loader import cosine
-from models.bundle.manifest import ROLES
+from artifacts.bundle import Bundle, BundleError, open_graph
+from artifacts.bundle.loader import cosine
+from artifacts.bundle.manifest import ROLES
 from models.evaluation.finding import Finding, Verdict
 from models.evaluation.metrics import ranks_of
 from models.evaluation.probes import Patient

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import Bundle
-from models.bundle.manifest import Precision
-from models.bundle.text import normalise
-from models.data.shop import Shop
+from artifacts.bundle import Bundle
+from artifacts.bundle.manifest import Precision
+from artifacts.bundle.text import normalise
+from artifacts.shop.shop import Shop
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import KINDS, Request, nothing_held_out, read_requests
@@ -24,7 +24,7 @@ from models.evaluation.searcher import Searcher
 
 Progress = Callable[[str, int, int | None], None]
 Int64 = npt.NDArray[np.int64]
-#: ``(query, item ids, picture) -> relevance [n]``, as `models.shop.Judge.relevances`.
+#: ``(query, item ids, picture) -> relevance [n]``, as `models.synthetic.Judge.relevances`.
 Relevance = Callable[[str, Sequence[str], str | None], npt.NDArray[np.floating]]
 
 #: Least relevance that counts in Rele@K_p (*inferred*); the synthetic shop's judge gives as much only where
@@ -108,7 +108,7 @@ def evaluate(
     """
     bundle, shop = Bundle.load(bundle_path), Shop.open(shop_path)
     if relevance is None and (shop_path / "truth.parquet").is_file():
-        from models.shop import Judge
+        from models.synthetic import Judge
 
         relevance = Judge.open(shop_path).relevances
     training = bundle.manifest.training

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.data.errors import DataError
-from models.data.schema import Item
-from models.data.shop import Shop
+from artifacts.shop.errors import DataError
+from artifacts.shop.schema import Item
+from artifacts.shop.shop import Shop
 from models.evaluation.full_report import Comparison, Evaluated
 from models.evaluation.heldout import Request
 from models.evaluation.html import Bar, cell, intervals, page, table, text, thumbnail

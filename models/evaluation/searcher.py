@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from models.bundle import Bundle, PictureError, build_portraits, decode_picture, open_graph
-from models.bundle.manifest import Precision
-from models.data.errors import DataError
-from models.data.shop import Shop
+from artifacts.bundle import Bundle, PictureError, build_portraits, decode_picture, open_graph
+from artifacts.bundle.manifest import Precision
+from artifacts.shop.errors import DataError
+from artifacts.shop.shop import Shop
 from models.evaluation.heldout import Request
 
 Int64 = npt.NDArray[np.int64]

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import BEHAVIOURS
-from models.bundle.text import normalise
-from models.data.shop import Shop
+from artifacts.bundle import BEHAVIOURS
+from artifacts.bundle.text import normalise
+from artifacts.shop.holdout import Holdout
+from artifacts.shop.shop import Shop
 from models.evaluation.grades import Grades, JudgeGrades
 from models.evaluation.heldout import KINDS, Request
-from models.holdout import Holdout
 
 Bool = npt.NDArray[np.bool_]
 #: All requests that ask for something.
@@ -79,7 +79,7 @@ def _bands(requests: Sequence[Request], counts: Counter[str]) -> dict[str, Bool]
 
 
 def _judged(grades: JudgeGrades, requests: Sequence[Request]) -> dict[str, Bool]:
-    from models.shop.judge import UnknownQueryError
+    from models.synthetic.judge import UnknownQueryError
 
     judge = grades.judge
     found: list[frozenset[str]] = []

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
+from artifacts.bundle.manifest import Dimensions, PictureSpec, TextSpec
 
 #: Values that came after the first runs. At their defaults they do not count in a configuration's
 #: fingerprint, so that runs begun before them go on.

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.bundle.manifest import PictureSpec
+from artifacts.bundle.manifest import PictureSpec
 from models.towers.config import ImageConfig
 from models.towers.layers import Block
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.bundle.portrait import BEHAVIOURS
+from artifacts.bundle.portrait import BEHAVIOURS
 
 
 class Portrait(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.bundle.manifest import Dimensions, PictureSpec, TextSpec
+from artifacts.bundle.manifest import Dimensions, PictureSpec, TextSpec
 from models.towers.config import (
     Config,
     ConfigError,

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from models.towers.config import Config
-from models.towers.experts import Experts
+from models.towers.experts.lmoe import Experts
+from models.towers.experts.single import SingleTransformer
 from models.towers.fusion import ItemFusion, QueryFusion
-from models.towers.single import SingleTransformer
 
 
 class Towers(nn.Module):

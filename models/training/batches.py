@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.bundle import TextBatch
-from models.towers.experts import Experts
+from artifacts.bundle import TextBatch
+from models.dataset.prepared import Histories, Prepared
+from models.towers.experts.lmoe import Experts
 from models.training.augment import typo
 from models.training.features import PictureFeatures
-from models.training.prepared import Histories, Prepared
 from models.training.ranks import Rows
 
 Int64 = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.coclick import CoClicks
+from models.dataset.coclick import CoClicks
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]

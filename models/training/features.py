@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.towers.experts import Experts
-from models.training.prepared import Prepared
+from models.dataset.prepared import Prepared
+from models.towers.experts.lmoe import Experts
 
 Progress = Callable[[str, int, int | None], None]
 Int64 = npt.NDArray[np.int64]

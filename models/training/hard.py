@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.training.prepared import Prepared
+from models.dataset.prepared import Prepared
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]

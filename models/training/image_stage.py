@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.bundle.text import special_ids
+from artifacts.bundle.text import special_ids
+from models.dataset.prepared import Prepared
 from models.towers import Config, ImageEncoder
-from models.towers.ftatt import FtAtt
+from models.towers.experts.ftatt import FtAtt
 from models.towers.layers import unit
 from models.training.augment import as_float, augment
 from models.training.loop import Group, Losses, Progress, Schedule, Stage
 from models.training.losses import contrast
-from models.training.prepared import Prepared
 
 Int64 = npt.NDArray[np.int64]
 

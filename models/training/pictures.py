@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.bundle import PictureError, decode_picture
-from models.data.errors import DataError
-from models.data.shop import Shop
+from artifacts.bundle import PictureError, decode_picture
+from artifacts.shop.errors import DataError
+from artifacts.shop.shop import Shop
 from models.towers import ImageEncoder
 from models.towers.config import Config
 from models.training.augment import as_float, augment

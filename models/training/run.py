@@ -17,20 +17,20 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from models.bundle import TextBatch
-from models.coclick import CoClicks, coclicked
-from models.data.shop import Shop
+from artifacts.bundle import TextBatch
+from artifacts.shop.shop import Shop
+from models.dataset.coclick import CoClicks, coclicked
+from models.dataset.prepare import prepare
+from models.dataset.prepared import Prepared
 from models.towers import Config, ImageEncoder, Towers
 from models.training import ranks
 from models.training.curves import plot_curves
 from models.training.features import PictureFeatures, write_item_features
-from models.training.given import resolve
-from models.training.given.vit_stage import given_pictures, load_given_vit
 from models.training.image_stage import ImageStage, Labelled, train_image_encoder
 from models.training.loop import Stage
 from models.training.pictures import write_features, write_pixels
-from models.training.prepare import prepare
-from models.training.prepared import Prepared
+from models.training.pretrained import resolve
+from models.training.pretrained.vit_stage import given_pictures, load_given_vit
 from models.training.reuse import reuse
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion

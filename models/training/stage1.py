@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.coclick import CoClicks
+from models.dataset.coclick import CoClicks
+from models.dataset.prepared import Prepared
 from models.towers import Towers
 from models.towers.towers import expert_scores
 from models.training import ranks
 from models.training.batches import Asked, Sampler, encode_queries, run_experts
 from models.training.companions import Companions, companion_loss
 from models.training.features import PictureFeatures
-from models.training.given.rates import expert_groups, resting
 from models.training.hard import HardNegatives
 from models.training.loop import Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
 from models.training.precision import full
-from models.training.prepared import Prepared
+from models.training.pretrained.rates import expert_groups, resting
 
 
 def train_experts(

@@ -11,19 +11,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.coclick import CoClicks
-from models.data.shop import Shop
+from artifacts.shop.shop import Shop
+from models.dataset.coclick import CoClicks
+from models.dataset.prepared import Histories, Prepared
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Sampler, Step, encode_queries, run_experts
 from models.training.early_stop import Watch
 from models.training.features import PictureFeatures
-from models.training.given.rates import expert_groups
 from models.training.hard import HardNegatives
 from models.training.loop import Group, Losses, Progress, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
 from models.training.precision import cosines, full
-from models.training.prepared import Histories, Prepared
+from models.training.pretrained.rates import expert_groups
 from models.training.validation import Validation
 
 Int64 = npt.NDArray[np.int64]

@@ -8,13 +8,13 @@ import zlib
 import numpy as np
 from torch import Tensor
 
-from models.bundle import BEHAVIOURS
-from models.bundle.text import normalise
-from models.data.schema import Event
-from models.data.shop import Shop
+from artifacts.bundle import BEHAVIOURS
+from artifacts.bundle.text import normalise
+from artifacts.shop.holdout import Holdout
+from artifacts.shop.schema import Event
+from artifacts.shop.shop import Shop
+from models.dataset.prepared import Histories, Prepared
 from models.evaluation.heldout import with_histories
-from models.holdout import Holdout
-from models.training.prepared import Histories, Prepared
 
 _SECONDS_PER_DAY = 86_400.0
 _CHUNK = 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.bundle.text import normalise
+from artifacts.bundle.text import normalise
 from service.recall.pipeline import RecallResult
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from service.deadline import Deadline
-from service.index.filters import Filter
-from service.index.port import F32, ItemIndex, Neighbours
+from common.deadline import Deadline
+from index.filters import Filter
+from index.port import F32, ItemIndex, Neighbours
 
 _Key = tuple[Hashable, int, Filter | None]
 

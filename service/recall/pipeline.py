@@ -8,25 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.bundle import Behaviour, PictureError
-from models.bundle.portrait import recent
-from models.bundle.text import normalise
+from artifacts.bundle import Behaviour, PictureError
+from artifacts.bundle.portrait import recent
+from artifacts.bundle.text import normalise
+from artifacts.cache.codec import F16, StoredPortrait
+from artifacts.cache.keys import query_key
+from common.deadline import Deadline, within
+from index.filters import Filter
+from index.port import ItemFeatures, ItemIndex
 from service.admission import Pressure
-from service.cache.codec import F16, StoredPortrait
-from service.cache.keys import query_key
-from service.cache.portraits import StoredPortraits
-from service.cache.tiers import EmbeddingCache, Tier
-from service.deadline import Deadline, within
-from service.encode.encoder import Fused, QueryEncoder
-from service.encode.picture import QueryPicture
 from service.errors import DeadlinePassed, FieldError, Unavailable
-from service.index.filters import Filter
-from service.index.port import ItemFeatures, ItemIndex
-from service.recall.fusions import KnownFusions
+from service.query.cache.portraits import StoredPortraits
+from service.query.cache.tiers import EmbeddingCache, Tier
+from service.query.encoder import Fused, QueryEncoder
+from service.query.fusions import KnownFusions
+from service.query.picture import QueryPicture
+from service.query.portrait import Portrait, portrait_of, stored_portrait
 from service.recall.merge import merge
 from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Item, RouteOutcome
-from service.recall.portrait import Portrait, portrait_of, stored_portrait
 from service.recall.routes import RouteRequest, Triggering, run_routes
 from service.settings import Recall
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle.portrait import Behaviour
-from service.deadline import Deadline, within
-from service.index.filters import Filter
-from service.index.port import F32, IndexUnavailable, ItemIndex, Neighbours
+from artifacts.bundle.portrait import Behaviour
+from common.deadline import Deadline, within
+from index.filters import Filter
+from index.port import F32, IndexUnavailable, ItemIndex, Neighbours
 from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Candidate, RouteOutcome, RouteStatus, Source
 from service.recall.triggers import Considered, Trigger, head_items, history_triggers, recent_items

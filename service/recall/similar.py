@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from service.deadline import Deadline
+from common.deadline import Deadline
+from index.filters import Filter
+from index.port import IndexUnavailable, ItemIndex
 from service.errors import DeadlinePassed, Unavailable, UnknownItem
-from service.index.filters import Filter
-from service.index.port import IndexUnavailable, ItemIndex
 from service.recall.outcome import Candidate, RouteOutcome
 from service.recall.routes import rounded
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from models.bundle.portrait import Behaviour
-from service.index.port import F32, StoredVectors
+from artifacts.bundle.portrait import Behaviour
+from index.port import F32, StoredVectors
 from service.recall.outcome import Candidate
 from service.settings import Recall
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from service.masking import mask_url
+from common.masking import mask_url
 from service.settings.groups import Recall
 from service.settings.tree import Settings
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from artifacts.bundle import Bundle
+from artifacts.shop.shop import Shop
 from benchmarks.grocery import SYSTEMS, configure, photo_embeddings, ranks_of_photos
-from models.bundle import Bundle
-from models.data.shop import Shop
-from models.export import export
-from models.shop import make_shop
+from models.export.bundle import export
+from models.synthetic import make_shop
 from models.towers import preset
 from models.training import train
 

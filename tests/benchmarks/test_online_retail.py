@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from artifacts.shop.importers import import_online_retail
+from artifacts.shop.shop import Shop
 from benchmarks import online_retail
 from benchmarks.online_retail_split import (
     Customer,
@@ -23,8 +25,6 @@ from benchmarks.online_retail_split import (
     popularity,
     recall_at,
 )
-from models.data.importers import import_online_retail
-from models.data.shop import Shop
 
 #: Customer, day, invoice and what was bought.
 INVOICES = [

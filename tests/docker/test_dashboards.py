@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import Metrics
+from service.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 

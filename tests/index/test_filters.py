@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.index.filters import (
+from devtools.embeddings import ATTRIBUTES, random_items
+from index.filters import (
     MAX_FIELDS,
     MAX_VALUES,
     AnyOf,
@@ -19,7 +20,6 @@ from service.index.filters import (
     fold,
     parse_filter,
 )
-from tests.support.embeddings import ATTRIBUTES, random_items
 from tests.support.reference import accepts, raw_filters
 
 KINDS = {**ATTRIBUTES, "category": "list"}

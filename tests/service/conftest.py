@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.bundle import Bundle
-from service.index.embedded.build import build_index
+from artifacts.bundle import Bundle
+from devtools.redis import RedisServer, redis_server
+from index.embedded.build import build_index
 from tests.support import shop
-from tests.support.redis import RedisServer, redis_server
 from tests.support.serving import Server, make_settings, serving
 
 

@@ -16,14 +16,15 @@ from typing import Any
 import httpx
 import pytest
 
+from devtools.waiting import free_port, wait_for
+from index.port import IndexUnavailable
+from service.deployment import Progress, Stack, load_stacks
 from service.errors import StartError
-from service.index.port import IndexUnavailable
 from service.settings import Settings, Variant
 from service.settings.weights import set_weights
-from service.stack import Progress, Stack, load_stacks
 from tests.service.conftest import Demo
 from tests.support.load import load, wait_for_more
-from tests.support.serving import Server, free_port, make_settings, serving, wait_for
+from tests.support.serving import Server, make_settings, serving
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,8 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from models.bundle import BEHAVIOURS, Bundle, ItemText, TextFeatures, open_graph
-from models.bundle.manifest import (
+from artifacts.bundle import BEHAVIOURS, Bundle, ItemText, TextFeatures, open_graph
+from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
     TOKENIZER_NAME,
@@ -27,7 +27,7 @@ from models.bundle.manifest import (
     TextSpec,
     file_entry,
 )
-from models.bundle.text import SPECIAL_TOKENS, normalise, words
+from artifacts.bundle.text import SPECIAL_TOKENS, normalise, words
 
 D, DIM, PICTURE = 16, 48, 8
 DIMENSIONS = Dimensions(expert_dim=D, embedding_dim=DIM, history=8)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from service.deadline import Deadline
-from service.index.filters import Filter
-from service.index.port import (
+from common.deadline import Deadline
+from index.filters import Filter
+from index.port import (
     F16,
     F32,
     AttributeKind,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.support.serving import wait_for
+from devtools.waiting import wait_for
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.support.embeddings import BRANDS, CATEGORIES, TAGS
+from devtools.embeddings import BRANDS, CATEGORIES, TAGS
 
 
 def accepts(raw: Mapping[str, Any], item: Mapping[str, Any]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,12 +15,13 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from models.bundle import Bundle
+from artifacts.bundle import Bundle
+from devtools.waiting import wait_for
 from service.app import create_app
-from service.encode.encoder import OnnxQueryEncoder
+from service.deployment import Stack, load_stacks
+from service.query.encoder import OnnxQueryEncoder
 from service.runtime import Loader, Runtime
 from service.settings import BundleSettings, Encoder, Settings, load_settings
-from service.stack import Stack, load_stacks
 from tests.support import shop
 from tests.support.index import MemoryIndex
 
@@ -107,18 +107,3 @@ def stub_loader(bundle: Bundle, index: MemoryIndex) -> Loader:
 def memory_index(bundle: Bundle) -> MemoryIndex:
     """The shop's items in memory."""
     return MemoryIndex(bundle.version, *shop.embed(bundle))
-
-
-def wait_for(condition: Any, seconds: float = 60.0) -> None:
-    """Poll until the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from models.bundle import Bundle, ItemText, open_graph
+from artifacts.bundle import Bundle, ItemText, open_graph
 from tests.support.bundle import DIM, D, make_bundle
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 180, 30), "black": (10, 10, 10)}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.index.vespa.package import Layout, Version, render
-from tests.vespa_peer.build import ArtifactsMissingError, class_path, missing
-from tests.vespa_peer.peer import Judge, Peer, start_peer
+from devtools.vespa_peer.build import ArtifactsMissingError, class_path, missing
+from devtools.vespa_peer.peer import Judge, Peer, start_peer
+from index.vespa.package import Layout, Version, render
 
 #: A version with an attribute of each type.
 VERSION = Version(

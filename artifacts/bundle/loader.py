@@ -1,0 +1,148 @@
+"""Reads a bundle folder and refuses one that is not whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from tokenizers import Tokenizer
+
+from artifacts.bundle.graphs import Graph
+from artifacts.bundle.manifest import (
+    CANONICAL_NAME,
+    MANIFEST_NAME,
+    ROLES,
+    TOKENIZER_NAME,
+    Manifest,
+    Precision,
+    Role,
+    file_entry,
+)
+from artifacts.bundle.text import TextFeatures
+
+#: Largest absolute difference from the canonical outputs that fp32 may show on another machine.
+FP32_TOLERANCE = 1e-3
+#: Least cosine to the canonical (fp32) outputs that a reduced precision may show.
+REDUCED_COSINE = 0.99
+
+
+class BundleError(ValueError):
+    """The bundle cannot be served; the message names the bundle, the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: the checksum of each file has been compared with the manifest."""
+
+    path: Path
+    manifest: Manifest
+    text: TextFeatures
+
+    @property
+    def version(self) -> str:
+        """The bundle's version, also the namespace of its cache keys."""
+        return self.manifest.version
+
+    @classmethod
+    def load(cls, path: Path) -> Bundle:
+        """Read and verify a bundle folder.
+
+        Raises:
+            BundleError: a file is missing or differs, or the manifest is not valid.
+        """
+        manifest = _read_manifest(path)
+        # Before the files: a checksum that was changed in the manifest must not blame the file.
+        if manifest.version != (expected := manifest.content_version()):
+            raise BundleError(
+                f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
+                f"its content is {expected}"
+            )
+        for name, entry in manifest.files.items():
+            file = path / name
+            if Path(name).name != name or not file.is_file():
+                raise BundleError(f"bundle {path}: {name} is named in the manifest but is not there")
+            actual = file_entry(file)
+            if actual != entry:
+                raise BundleError(
+                    f"bundle {path}: {name} is damaged: sha256 {actual.sha256[:12]}… ({actual.bytes} bytes), "
+                    f"the manifest says {entry.sha256[:12]}… ({entry.bytes} bytes)"
+                )
+        listed = {name for files in manifest.graphs.values() for name in files.values()}
+        unlisted = sorted((listed | {TOKENIZER_NAME, CANONICAL_NAME}) - set(manifest.files))
+        if unlisted:
+            raise BundleError(f"bundle {path}: no checksum for {', '.join(unlisted)}")
+        missing = [role for role in ROLES if "fp32" not in manifest.graphs.get(role, {})]
+        if missing:
+            raise BundleError(f"bundle {path}: no fp32 graph for {', '.join(missing)}")
+        tokenizer = Tokenizer.from_file(str(path / TOKENIZER_NAME))
+        return cls(path, manifest, TextFeatures(tokenizer, manifest.text))
+
+    def graph(self, role: Role, precision: Precision = "fp32") -> Path:
+        """The file of a graph.
+
+        Raises:
+            BundleError: the bundle has no such precision of it.
+        """
+        name = self.manifest.graphs[role].get(precision)
+        if name is None:
+            have = ", ".join(self.manifest.graphs[role])
+            raise BundleError(f"bundle {self.version}: {role} comes as {have}, not as {precision}")
+        return self.path / name
+
+    def check_canonical(self, role: Role, graph: Graph, precision: Precision = "fp32") -> None:
+        """Run the canonical inputs of a graph and compare with the outputs that training saw.
+
+        Raises:
+            BundleError: an output has another shape or is too far off; the message says how far.
+        """
+        with np.load(self.path / CANONICAL_NAME, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files if key.startswith(f"{role}/")}
+        inputs = {name.split("/")[2]: a for name, a in arrays.items() if name.split("/")[1] == "in"}
+        expected = {name.split("/")[2]: a for name, a in arrays.items() if name.split("/")[1] == "out"}
+        if not expected:
+            raise BundleError(f"bundle {self.version}: no canonical outputs for {role}")
+        actual = graph.run(inputs)
+        for name, want in expected.items():
+            got = actual.get(name)
+            if got is None or got.shape != want.shape:
+                raise BundleError(
+                    f"bundle {self.version}: {role} gives {name} as {None if got is None else got.shape}, "
+                    f"expected {want.shape}"
+                )
+            self._compare(f"{role} ({precision}), output {name}", got, want, exact=precision == "fp32")
+
+    def _compare(
+        self, what: str, got: npt.NDArray[np.float32], want: npt.NDArray[np.float32], *, exact: bool
+    ) -> None:
+        worst = float(np.abs(got - want).max(initial=0.0))
+        if exact and not worst <= FP32_TOLERANCE:
+            raise BundleError(f"bundle {self.version}: {what} is off the canonical output by {worst:.2g}")
+        if not exact and not (low := float(cosine(got, want).min(initial=1.0))) >= REDUCED_COSINE:
+            raise BundleError(f"bundle {self.version}: {what} has cosine {low:.4f} to the canonical output")
+
+
+def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cosine along the last axis; shape is that of the inputs without it. Two zero vectors have cosine 1."""
+    left, right = np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1)
+    result: npt.NDArray[np.float32] = (a * b).sum(axis=-1) / np.maximum(left * right, 1e-12)
+    result[(left < 1e-6) & (right < 1e-6)] = 1.0  # an expert that is silent on both sides
+    return result
+
+
+def _read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST_NAME
+    try:
+        raw = file.read_bytes()
+        manifest = Manifest.model_validate_json(raw)
+    except FileNotFoundError as error:
+        raise BundleError(f"bundle {path}: there is no {MANIFEST_NAME}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise BundleError(f"bundle {path}: {MANIFEST_NAME}: {where}: {first['msg']}") from error
+    if raw != manifest.to_json().encode():
+        raise BundleError(f"bundle {path}: {MANIFEST_NAME} was changed: it is not as `mrse export` wrote it")
+    return manifest

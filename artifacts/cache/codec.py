@@ -1,0 +1,193 @@
+"""Values of the cache as bytes: fp16, little-endian, row-major. Bytes that are none of ours are no value.
+
+Experts and item features are their numbers and nothing else. A portrait is, in this order::
+
+    u8 format, u8 experts, u16 expert_dim, u16 behaviours K, u16 distinct items U, u16 of them known F
+    u16[K] item of each behaviour, u8[K] its type (1 click, 2 cart, 3 order), i64[K] its time in µs (UTC)
+    u16[U] length of each id in bytes, the ids in UTF-8
+    f16[F, experts, expert_dim] features of the first F items
+
+An item that a user came back to is stored once, whatever the number of behaviours.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from artifacts.bundle.portrait import BEHAVIOURS, Behaviour
+
+F16 = npt.NDArray[np.float16]
+_WIRE = np.dtype("<f2")
+
+PORTRAIT_FORMAT = 1
+_HEADER = struct.Struct("<BBHHHH")
+_U16, _I64 = np.dtype("<u2"), np.dtype("<i8")
+_BEHAVIOUR_BYTES = _U16.itemsize + 1 + _I64.itemsize
+_MOST = 0xFFFF
+_ACTIONS = {name: place for place, name in enumerate(BEHAVIOURS, start=1)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: A behaviour without a time.
+NO_TIME = -(2**63)
+
+
+class FeatureCodec:
+    """Arrays of one fixed shape ``[3, d]``; bytes of any other length are no value."""
+
+    def __init__(self, experts: int, expert_dim: int) -> None:
+        self.shape = (experts, expert_dim)
+        self.size = experts * expert_dim * _WIRE.itemsize
+
+    def encode(self, value: F16) -> bytes:
+        """The bytes of an array of this shape."""
+        if value.shape != self.shape:
+            raise ValueError(f"shape {value.shape}, expected {self.shape}")
+        return value.astype(_WIRE, copy=False).tobytes()
+
+    def decode(self, data: bytes | None) -> F16 | None:
+        """The array, or None for bytes that are none of ours: a wrong length, numbers that are not finite."""
+        if data is None or len(data) != self.size:
+            return None
+        value: F16 = np.frombuffer(data, dtype=_WIRE).reshape(self.shape).astype(np.float16, copy=False)
+        return value if bool(np.isfinite(value).all()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPortrait:
+    """A user's last behaviours, most recent first, and the features of those of their items that are known.
+
+    ``known`` are distinct ids of items in ``behaviours``, ``features`` float16 ``[len(known), 3, d]``.
+    Items that are not known are kept too: they are triggers, and may become known.
+    """
+
+    behaviours: Sequence[Behaviour]
+    known: Sequence[str]
+    features: F16
+
+
+class PortraitCodec:
+    """`StoredPortrait` with features of one fixed shape ``[3, d]``."""
+
+    def __init__(self, experts: int, expert_dim: int) -> None:
+        self.shape = (experts, expert_dim)
+        self._row = experts * expert_dim * _WIRE.itemsize
+
+    def encode(self, portrait: StoredPortrait) -> bytes:
+        """The bytes of a portrait.
+
+        Raises:
+            ValueError: features of another shape, an unknown action, an id or a history that is too long.
+        """
+        if portrait.features.shape != (len(portrait.known), *self.shape):
+            raise ValueError(f"features {portrait.features.shape} for {len(portrait.known)} known items")
+        places = {item_id: place for place, item_id in enumerate(portrait.known)}
+        known = len(places)
+        if known != len(portrait.known):
+            raise ValueError("an item is known twice")
+        items = [places.setdefault(b.item_id, len(places)) for b in portrait.behaviours]
+        try:
+            actions = [_ACTIONS[b.action] for b in portrait.behaviours]
+        except KeyError as error:
+            raise ValueError(f"no behaviour is called {error}") from error
+        times = [NO_TIME if b.ts is None else microseconds(b.ts) for b in portrait.behaviours]
+        return self.pack(
+            items, actions, times, [encoded_id(item_id) for item_id in places], known, portrait.features
+        )
+
+    def pack(
+        self,
+        items: Sequence[int],
+        actions: Sequence[int],
+        times: Sequence[int],
+        ids: Sequence[bytes],
+        known: int,
+        features: F16,
+    ) -> bytes:
+        """The bytes of a portrait that is laid out already; see the module for the layout.
+
+        Raises:
+            ValueError: an id or a history that is too long.
+        """
+        lengths = [len(item_id) for item_id in ids]
+        if max(len(items), len(ids), *lengths, 0) > _MOST:
+            raise ValueError("a portrait holds at most 65,535 behaviours, and ids of as many bytes")
+        return b"".join(
+            (
+                _HEADER.pack(PORTRAIT_FORMAT, *self.shape, len(items), len(ids), known),
+                np.array(items, dtype=_U16).tobytes(),
+                bytes(actions),
+                np.array(times, dtype=_I64).tobytes(),
+                np.array(lengths, dtype=_U16).tobytes(),
+                *ids,
+                features.astype(_WIRE, copy=False).tobytes(),
+            )
+        )
+
+    def decode(self, data: bytes | None) -> StoredPortrait | None:
+        """The portrait, or None for bytes that are none of ours."""
+        if data is None or len(data) < _HEADER.size:
+            return None
+        version, experts, expert_dim, behaviours, distinct, known = _HEADER.unpack_from(data)
+        if version != PORTRAIT_FORMAT or (experts, expert_dim) != self.shape or known > distinct:
+            return None
+        lengths_at = _HEADER.size + behaviours * _BEHAVIOUR_BYTES
+        ids_at = lengths_at + distinct * _U16.itemsize
+        if len(data) < ids_at:
+            return None
+        lengths = np.frombuffer(data, _U16, distinct, lengths_at).tolist()
+        features_at = ids_at + sum(lengths)
+        if len(data) != features_at + known * self._row:
+            return None
+        features: F16 = np.frombuffer(data, _WIRE, offset=features_at).reshape(known, *self.shape)
+        if not np.isfinite(features).all():
+            return None
+        try:
+            ids = _read_ids(data, ids_at, lengths)
+            stored = _read_behaviours(data, behaviours, ids)
+        except (IndexError, UnicodeDecodeError, OverflowError):
+            return None
+        if len(set(ids)) != distinct:
+            return None
+        return StoredPortrait(stored, ids[:known], features.astype(np.float16, copy=False))
+
+
+def encoded_id(item_id: str) -> bytes:
+    """An id as a portrait holds it."""
+    return item_id.encode("utf-8", "surrogatepass")
+
+
+def microseconds(ts: datetime) -> int:
+    """A time as a portrait holds it: whole microseconds since 1970, UTC."""
+    return (ts - _EPOCH) // _MICROSECOND
+
+
+def _read_ids(data: bytes, at: int, lengths: Sequence[int]) -> list[str]:
+    ids = []
+    for length in lengths:
+        ids.append(data[at : at + length].decode("utf-8", "surrogatepass"))
+        at += length
+    return ids
+
+
+def _read_behaviours(data: bytes, count: int, ids: Sequence[str]) -> list[Behaviour]:
+    at = _HEADER.size
+    items = np.frombuffer(data, _U16, count, at).tolist()
+    at += count * _U16.itemsize
+    actions = data[at : at + count]
+    times = np.frombuffer(data, _I64, count, at + count).tolist()
+    if 0 in actions:
+        raise IndexError("0 is an empty slot, not a behaviour")
+    return [
+        Behaviour(
+            ids[item],
+            BEHAVIOURS[action - 1],
+            None if time == NO_TIME else _EPOCH + timedelta(microseconds=time),
+        )
+        for item, action, time in zip(items, actions, times, strict=True)
+    ]

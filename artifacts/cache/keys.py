@@ -1,0 +1,43 @@
+"""Cache keys. Every key carries the bundle version, so that values of two bundles never meet.
+
+The precision is not part of a key: every precision of a bundle agrees with fp32 to the cosine that export
+and start-up check, so a value that the Embed-Producer made in fp16 serves a worker that runs int8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from artifacts.bundle.text import normalise
+
+PREFIX = "mrse"
+_DIGEST_BYTES = 16
+
+
+def query_key(bundle_version: str, query: str, picture_digest: bytes = b"") -> str:
+    """Key of the experts ``[3, d]`` of a query and, where given, its picture.
+
+    Args:
+        bundle_version: version of the bundle whose query experts made the value.
+        query: as the user typed it; queries of one normal form share a key.
+        picture_digest: `picture_digest` of the picture, empty for none.
+    """
+    # The digest has a fixed length, so no query can imitate another's query-and-picture pair.
+    text = normalise(query).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(picture_digest + b"\0" + text, digest_size=_DIGEST_BYTES)
+    return f"{PREFIX}:{bundle_version}:q:{digest.hexdigest()}"
+
+
+def item_key(bundle_version: str, item_id: str) -> str:
+    """Key of an item's features ``[3, d]``."""
+    return f"{PREFIX}:{bundle_version}:i:{item_id}"
+
+
+def user_key(bundle_version: str, user_id: str) -> str:
+    """Key of a user's `artifacts.cache.codec.StoredPortrait`."""
+    return f"{PREFIX}:{bundle_version}:u:{user_id}"
+
+
+def picture_digest(data: bytes) -> bytes:
+    """Digest of a picture's file."""
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()

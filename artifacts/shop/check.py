@@ -1,0 +1,245 @@
+"""`check_shop`: everything wrong with a shop's files, each with its place and with what was expected.
+
+Ids are kept as they are, with the line of their first row, in one dict: about 200 MB for a million items,
+no hash that could collide and so no duplicate that is none. Of the events nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from artifacts.bundle.pictures import PictureError, decode_picture
+from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.shop.errors import DataError, Fault, located
+from artifacts.shop.formats import find_file, nothing_found, open_table
+from artifacts.shop.progress import STEP, Progress, no_progress
+from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
+from artifacts.shop.schema import Event, Item
+from artifacts.shop.shop import HARMLESS, MAKE_PICTURES, NO_PICTURES, UNTAUGHT, read_picture
+from artifacts.shop.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
+from artifacts.shop.tables import BadRow, Table
+from artifacts.shop.values import shown
+
+#: No log of a web shop is older; an earlier time is a clock that was never set (often 1970). *Inferred*.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+#: Clocks of different machines differ; an event further ahead than this is an error. *Inferred*.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+#: Edge in pixels at which a picture is decoded, all its data but little work.
+_PROBE_SIDE = 8
+#: Results remembered for pictures that many events share.
+_PICTURES_REMEMBERED = 65_536
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong.
+
+    ``file`` is relative to the shop's folder; ``line`` counts from 1 (Parquet: rows from 1) and is None where
+    the file as a whole is meant; ``message`` says what was found and what was expected, and follows the
+    column's name; ``code`` is stable, for machines.
+    """
+
+    file: str
+    line: int | None
+    column: str | None
+    message: str
+    code: str
+
+    def __str__(self) -> str:
+        return located(self.file, self.line, self.column, self.message)
+
+    @property
+    def harmless(self) -> bool:
+        """Whether everything works all the same, as with a column that nobody declared and nobody reads."""
+        return self.code in HARMLESS
+
+
+def check_shop(
+    path: Path, progress: Progress = no_progress, *, now: datetime | None = None
+) -> Iterator[Problem]:
+    """Find everything wrong with a shop's files; in file order, ``shop.toml``, then items, then events.
+
+    Args:
+        path: the shop's folder.
+        progress: called with the rows read of both files, and their number where Parquet tells it.
+        now: the time after which an event is in the future; the clock's by default.
+
+    Yields:
+        Every problem; nothing where the shop is sound. Memory grows with the number of items only.
+    """
+    if not path.is_dir():
+        yield Problem(str(path), None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+        return
+    with ExitStack() as files:
+        yield from _Check(path, progress, now or datetime.now(UTC), files).problems()
+
+
+class _Check:
+    def __init__(self, path: Path, progress: Progress, now: datetime, files: ExitStack) -> None:
+        self._path = path
+        self._files = files
+        self._progress = progress
+        self._latest = now + CLOCK_TOLERANCE
+        self._reading: SchemaReading = read_shop_toml(path)
+        self._pictures = path / self._reading.schema.pictures
+        self._first_lines: dict[str, int] = {}
+        self._rows = 0
+        self._total: int | None = None
+        self._no_pictures_told = False
+        # ids are known only if the items file could be read through: else events would be accused wrongly
+        self._ids_known = False
+        self._picture_fault = lru_cache(_PICTURES_REMEMBERED)(self._look_at_picture)
+
+    def problems(self) -> Iterator[Problem]:
+        schema = self._reading.schema
+        yield from (_problem(FILE_NAME, fault) for fault in self._reading.faults)
+        tables: list[tuple[str, Table] | None] = []
+        untaught: Problem | None = None
+        for stem, named, required in (("items", schema.items, True), ("events", schema.events, False)):
+            try:
+                file = find_file(self._path, stem, named, required=required)
+                if file is None:
+                    tables.append(None)
+                    untaught = Problem(stem, None, None, f"{nothing_found(stem)}; {UNTAUGHT}", "no-behaviour")
+                    continue
+                table = open_table(file, item_layout(schema) if stem == "items" else EVENT_LAYOUT)
+                self._files.callback(table.close)
+                tables.append((self._relative(file), table))
+            except DataError as error:
+                tables.append(None)
+                yield Problem(
+                    self._relative(Path(error.file)), error.line, error.column, error.message, error.code
+                )
+        counts = [table.count() for _, table in filter(None, tables)]
+        self._total = None if None in counts else sum(filter(None, counts))
+        items, events = tables
+        if items:
+            yield from self._items(*items)
+        if events:
+            yield from self._events(*events)
+        if untaught:
+            yield untaught
+        if self._rows >= STEP:  # less is done before anybody asks how far it is
+            self._progress(self._rows, self._rows)
+
+    def _items(self, file: str, table: Table) -> Iterator[Problem]:
+        yield from self._items_faults(file, table)
+        faulty = frozenset(table.faults.columns)
+        parser = ItemParser(self._reading.schema, textual=table.textual, faulty=faulty)
+        whole = "id" not in faulty
+        rows = 0
+        for row in table.rows():
+            rows += 1
+            self._count()
+            if isinstance(row, BadRow):
+                yield _problem(file, row.fault)
+                whole = whole and row.fault.code != "unreadable-file"
+                if row.key is not None and row.fault.line is not None:
+                    self._first_lines.setdefault(row.key, row.fault.line)
+                continue
+            faults: list[Fault] = []
+            item = parser.parse(row[0], row[1], faults)
+            self._check_item(row[0], item, faults)
+            for fault in faults:
+                yield _problem(file, fault)
+            if table.faults.new:
+                yield from self._items_faults(file, table)
+        yield from self._items_faults(file, table)
+        if not rows and not faulty:
+            yield Problem(file, None, None, "has no rows, expected one item at least", "no-items")
+        self._ids_known = whole
+
+    def _events(self, file: str, table: Table) -> Iterator[Problem]:
+        for fault in table.faults.take():
+            yield _problem(file, fault)
+        faulty = frozenset(table.faults.columns)
+        parser = EventParser(textual=table.textual, faulty=faulty)
+        taught = bool(faulty)
+        for row in table.rows():
+            self._count()
+            if isinstance(row, BadRow):
+                taught = True  # for all that can be told
+                yield _problem(file, row.fault)
+                continue
+            faults: list[Fault] = []
+            event = parser.parse(row[0], row[1], faults)
+            taught = taught or bool(faults) or (event.action in BEHAVIOURS and event.split in (None, "train"))
+            self._check_event(row[0], event, faults, timed="ts" not in faulty)
+            for fault in faults:
+                yield _problem(file, fault)
+            if table.faults.new:
+                for fault in table.faults.take():
+                    yield _problem(file, fault)
+        if not taught:
+            yield Problem(
+                file, None, None, f"no click, cart or order to train on; {UNTAUGHT}", "no-behaviour"
+            )
+
+    def _check_item(self, line: int, item: Item, faults: list[Fault]) -> None:
+        if item.id:
+            first = self._first_lines.setdefault(item.id, line)
+            if first != line:
+                message = f"is {shown(item.id)}, which line {first} has too; expected every id once"
+                faults.append(Fault(line, "id", "duplicate-id", message))
+        if item.picture is not None:
+            self._check_picture(line, item.picture, faults)
+
+    def _check_event(self, line: int, event: Event, faults: list[Fault], *, timed: bool) -> None:
+        if timed and not (EARLIEST <= event.ts <= self._latest) and not any(f.column == "ts" for f in faults):
+            when = "in the future" if event.ts > self._latest else f"before {EARLIEST.year}"
+            message = f"is {event.ts.isoformat()}, which is {when}; expected the time at which it happened"
+            faults.append(Fault(line, "ts", "clock-error", message))
+        if self._ids_known and event.item and event.item not in self._first_lines:
+            message = (
+                f"is {shown(event.item)}, which no row of the items file has; expected the id of an item"
+            )
+            faults.append(Fault(line, "item", "unknown-item", message))
+        if event.picture is not None:
+            self._check_picture(line, event.picture, faults)
+
+    def _check_picture(self, line: int, relative: str, faults: list[Fault]) -> None:
+        found = self._picture_fault(relative)
+        if found is not None and found[0] == NO_PICTURES:
+            if not self._no_pictures_told:
+                self._no_pictures_told = True
+                message = f"there is no folder {self._pictures}; {MAKE_PICTURES}"
+                faults.append(Fault(None, None, NO_PICTURES, message))
+        elif found is not None:
+            faults.append(Fault(line, "picture", *found))
+
+    def _look_at_picture(self, relative: str) -> tuple[str, str] | None:
+        try:
+            decode_picture(read_picture(self._pictures, relative), _PROBE_SIDE)
+        except DataError as error:
+            return error.code, error.message
+        except PictureError as error:
+            return (
+                "bad-picture",
+                f"is {shown(relative)}, which is no usable picture: {error}; expected JPEG or PNG",
+            )
+        return None
+
+    def _items_faults(self, file: str, table: Table) -> Iterator[Problem]:
+        reading = self._reading
+        for fault in table.faults.take():
+            # a column can be called undeclared only where the declarations could be read
+            declared = fault.column in reading.untyped or not reading.readable
+            if not (fault.code == "unknown-column" and declared):
+                yield _problem(file, fault)
+
+    def _count(self) -> None:
+        self._rows += 1
+        if self._rows % STEP == 0:
+            self._progress(self._rows, self._total)
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self._path).as_posix() if file.is_relative_to(self._path) else str(file)
+
+
+def _problem(file: str, fault: Fault) -> Problem:
+    return Problem(file, fault.line, fault.column, fault.message, fault.code)

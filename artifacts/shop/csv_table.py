@@ -1,0 +1,163 @@
+"""CSV (RFC 4180 with commas, UTF-8), plain or gzip."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from artifacts.shop.errors import Fault
+from artifacts.shop.lines import LineError, Lines
+from artifacts.shop.tables import BadRow, FileFaults, Layout, Row
+from artifacts.shop.values import not_utf8
+
+#: What others put between cells: a header of one cell with one of them in it comes from there.
+_OTHER_DELIMITERS = (";", "\t", "|")
+
+
+class _Text:
+    """The lines as the csv module wants them, remembering those of the record in hand.
+
+    A line that is not UTF-8 is decoded with surrogates in place of its bad bytes and sets ``dirty``, so that
+    only such records pay for a look at their cells.
+    """
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.record: list[bytes] = []
+        self.dirty = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        self.record.append(line)
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self.dirty = True
+            return line.decode(errors="surrogateescape")
+
+
+class CsvTable:
+    """Rows of a CSV file with a header line; an empty cell is a missing value."""
+
+    textual = True
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.faults = FileFaults()
+        self._layout = layout
+        self._text = _Text(Lines(path))
+        self._width = 0
+        self._places: list[int | None] = []
+        header = next(self._records(), None)
+        if isinstance(header, BadRow):
+            self.faults.add(header.fault)
+        self._read_header([] if header is None or isinstance(header, BadRow) else self._names(header[1]))
+
+    def rows(self) -> Iterator[Row]:
+        """See `Table.rows`; a record of several lines counts as its first."""
+        if not self._width:
+            return
+        width, places = self._width, self._places
+        for record in self._records():
+            if isinstance(record, BadRow):
+                yield record
+                continue
+            line, cells = record
+            if len(cells) != width:
+                place = places[0]
+                key = cells[place] if place is not None and place < len(cells) else None
+                has = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+                message = f"the row has {has}, expected {width} as in the header"
+                yield BadRow(Fault(line, None, "cell-count", message), key if isinstance(key, str) else None)
+                continue
+            yield line, [None if place is None else cells[place] or None for place in places]
+
+    def count(self) -> None:
+        """Unknown without reading the file."""
+
+    def close(self) -> None:
+        """See `Table.close`."""
+        self._text.lines.close()
+
+    def _names(self, cells: Sequence[str | bytes]) -> list[str]:
+        bad = b"".join(cell for cell in cells if isinstance(cell, bytes))
+        if bad:
+            self.faults.add(Fault(1, None, "bad-utf8", f"the header is {not_utf8(bad)}"))
+            if b"\0" in bad:
+                return []  # nor can anything after it be read
+        return [cell.decode("cp1252", "replace") if isinstance(cell, bytes) else cell for cell in cells]
+
+    def _read_header(self, names: Sequence[str]) -> None:
+        self._width = len(names)
+        if not names:
+            if not self.faults.new:
+                self.faults.add(Fault(1, None, "no-header", "the file is empty, expected a header line"))
+            self.faults.columns.update(self._layout.names)
+            return
+        if len(names) == 1 and (other := next((d for d in _OTHER_DELIMITERS if d in names[0]), None)):
+            # one fault that names the cause, not one for each column that seems to be missing
+            message = f"the header's cells stand apart by {other!r}, expected commas"
+            self.faults.add(Fault(1, None, "delimiter", message))
+            self.faults.columns.update(self._layout.names)
+            self._width = 0  # rows taken apart at commas would be faulty in ways of no interest
+            return
+        for fault in self._layout.missing(names, 1):
+            self.faults.add(fault)
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                self.faults.add(
+                    Fault(1, name, "duplicate-column", "stands twice in the header, expected it once")
+                )
+            elif name not in self._layout.names:
+                self.faults.add(self._layout.unknown(name, 1))
+        self._places = [names.index(name) if name in names else None for name in self._layout.names]
+
+    def _key(self, line: bytes) -> str | None:
+        """The first column of the layout, where it stands before the first quote of a broken line."""
+        place = self._places[0] if self._places else None
+        cells = line.split(b'"')[0].split(b",")
+        return cells[place].decode(errors="replace") if place is not None and place < len(cells) - 1 else None
+
+    def _records(self) -> Iterator[tuple[int, Sequence[str | bytes]] | BadRow]:
+        text = self._text
+        # strict, so that a stray quote is an error and not a guess
+        reader = csv.reader(text, strict=True)
+        while True:
+            text.record.clear()
+            text.dirty = False
+            line = text.lines.number + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # An unclosed quote swallows the lines after it: only its own is lost, they are read again.
+                swallowed = text.record[1:]
+                text.lines.put_back(swallowed)
+                hint = "a quote is not closed" if swallowed else str(error)
+                fault = Fault(line, None, "bad-csv", f"the row is no CSV: {hint}; expected RFC 4180")
+                yield BadRow(fault, self._key(text.record[0]))
+                continue
+            except LineError as stop:
+                yield BadRow(stop.fault)
+                if stop.fatal:
+                    return
+                reader = csv.reader(text, strict=True)
+                continue
+            if not cells:
+                continue
+            yield line, _bytes_where_bad(cells) if text.dirty else cells
+
+
+def _bytes_where_bad(cells: list[str]) -> list[str | bytes]:
+    result: list[str | bytes] = []
+    for cell in cells:
+        try:
+            cell.encode()
+            result.append(cell)
+        except UnicodeEncodeError:
+            result.append(cell.encode(errors="surrogateescape"))
+    return result

@@ -1,0 +1,75 @@
+"""Which file of a shop is which, and the table that reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artifacts.shop.csv_table import CsvTable
+from artifacts.shop.errors import DataError
+from artifacts.shop.jsonl_table import JsonlTable
+from artifacts.shop.parquet_table import ParquetTable
+from artifacts.shop.tables import Layout, Table
+
+#: Endings that are read, in the order in which they are tried.
+ENDINGS = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
+
+
+def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> Path | None:
+    """The items or events file of a shop.
+
+    Args:
+        folder: the shop.
+        stem: ``items`` or ``events``.
+        named: what ``shop.toml`` says, or None to try the endings.
+        required: a shop without this file is an error.
+
+    Raises:
+        DataError: the named file is not there, none is there though it must, or several could be meant.
+    """
+    if named is not None:
+        path = folder / named
+        if not path.is_file():
+            raise DataError(
+                path, None, None, f"is no file, though shop.toml names it under [files] {stem}", "no-file"
+            )
+        if not named.endswith(ENDINGS):
+            raise DataError(
+                path, None, None, f"has an ending that is not read, expected {_any_of()}", "unknown-format"
+            )
+        return path
+    found = [path for ending in ENDINGS if (path := folder / (stem + ending)).is_file()]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        message = f"may be any of {names}: name the one that is meant under [files] {stem} in shop.toml"
+        raise DataError(folder / stem, None, None, message, "several-files")
+    if not found and required:
+        raise DataError(folder / stem, None, None, nothing_found(stem), "no-file")
+    return found[0] if found else None
+
+
+def nothing_found(stem: str) -> str:
+    """Says that a file is missing, what it might have been called, and where another name can be given."""
+    names = ", ".join(stem + ending for ending in ENDINGS)
+    return f"no {stem} file: looked for {names}; name another under [files] {stem} in shop.toml"
+
+
+def open_table(path: Path, layout: Layout) -> Table:
+    """The rows of a file whose format its ending tells.
+
+    Raises:
+        DataError: the file cannot be opened at all.
+    """
+    try:
+        if path.name.endswith(".parquet"):
+            return ParquetTable(path, layout)
+        if path.name.endswith((".csv", ".csv.gz")):
+            return CsvTable(path, layout)
+        return JsonlTable(path, layout)
+    except OSError as error:
+        raise DataError(
+            path, None, None, f"cannot be opened: {error.strerror or error}", "unreadable-file"
+        ) from error
+
+
+def _any_of() -> str:
+    return ", ".join(ENDINGS[:-1]) + " or " + ENDINGS[-1]

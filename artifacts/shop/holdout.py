@@ -1,0 +1,49 @@
+"""Which events train, and which are held out: the one rule that training, co-clicks and evaluation share."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.shop.schema import Event
+
+#: Share of the newest behaviours that is val, and again that is test, where the file marks no split
+#: (*inferred*).
+HELD_OUT = 0.05
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The file's own marks where it has any (unmarked rows then train); else the newest are held out.
+
+    ``val_from`` and ``test_from`` are POSIX seconds and count only where ``marked`` is False.
+    """
+
+    marked: bool
+    val_from: float
+    test_from: float
+
+    @classmethod
+    def of(cls, events: Iterable[Event], share: float = HELD_OUT) -> Holdout:
+        """Read the events once; 8 bytes are kept of each behaviour."""
+        times = array("d")
+        for event in events:
+            if event.split is not None:
+                return cls(True, np.inf, np.inf)
+            if event.action in BEHAVIOURS:
+                times.append(event.ts.timestamp())
+        if not times:
+            return cls(False, np.inf, np.inf)
+        val, test = np.quantile(np.frombuffer(times), [1 - 2 * share, 1 - share], method="higher")
+        return cls(False, float(val), float(test))
+
+    def split(self, event: Event) -> str:
+        """``train``, ``val`` or ``test``."""
+        if self.marked:
+            return event.split or "train"
+        at = event.ts.timestamp()
+        return "test" if at >= self.test_from else "val" if at >= self.val_from else "train"

@@ -1,0 +1,217 @@
+"""GroceryStoreDataset (MIT): 81 products of a supermarket and photos of them taken in the store.
+
+Every in-store photo becomes a click without text: the photo is the query, its product what was clicked, with
+the data set's own split. Text queries come from `grocery_queries`, one click for each product that answers;
+their label is 1 where the product answers exactly, and none where its description just has the phrase.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from artifacts.shop.importers.grocery_queries import Product, text_queries
+from artifacts.shop.importers.sources import (
+    ImportSummary,
+    Pictures,
+    csv_rows,
+    has,
+    made_up_time,
+    unknown_layout,
+)
+from artifacts.shop.progress import Progress, no_progress
+from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.writer import ShopWriter
+
+_SCHEMA = ShopSchema(
+    "grocery",
+    MappingProxyType(dict.fromkeys(("section", "brand", "country"), AttributeType.STRING)),
+)
+#: The data set names one country in two languages.
+_COUNTRIES = MappingProxyType({"Sverige": "Sweden"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A product as either layout has it; ``picture`` names its iconic picture in the source."""
+
+    id: str
+    title: str
+    section: str
+    category: str
+    description: str
+    maker: str
+    country: str
+    picture: str
+
+    @property
+    def brand(self) -> str:
+        """The maker without the volume: "Arla Ko" of "ARLA KO , 3dl"."""
+        return self.maker.split(",")[0].strip().title()
+
+    def item(self) -> Item:
+        country = _COUNTRIES.get(self.country, self.country)
+        return Item(
+            id=self.id,
+            title=self.title,
+            category=f"{self.section} > {self.category}",
+            description=self.description,
+            picture=f"iconic/{self.id}.jpg",
+            attributes={"section": self.section, "brand": self.brand or None, "country": country or None},
+        )
+
+
+class _Photo(NamedTuple):
+    name: str
+    product: str
+    split: str
+
+
+def import_grocery(source: Path, target: Path, progress: Progress = no_progress) -> ImportSummary:
+    """Write the products, photos and queries as a shop.
+
+    Args:
+        source: a folder with ``products.csv.gz``, ``listings.csv.gz`` and ``images.zip``, or the data set's
+            repository (or its folder ``dataset``).
+        target: the shop's folder.
+        progress: called with the events done.
+
+    Raises:
+        DataError: the folder has neither layout, or a file is damaged.
+    """
+    if has(source, "products.csv.gz", "listings.csv.gz", "images.zip"):
+        entries, photos = _cut_products(source / "products.csv.gz"), _cut_photos(source / "listings.csv.gz")
+        pictures = source / "images.zip"
+    else:
+        pictures = source / "dataset" if (source / "dataset").is_dir() else source
+        if not has(pictures, "classes.csv", "train.txt"):
+            raise unknown_layout(
+                source,
+                "products.csv.gz, listings.csv.gz and images.zip",
+                "dataset/classes.csv and dataset/train.txt",
+            )
+        entries = _published_products(pictures)
+        photos = _published_photos(pictures, {entry.title: entry.id for entry in entries})
+    return _write(entries, photos, pictures, target, progress)
+
+
+def _write(
+    entries: list[_Entry], photos: list[_Photo], pictures: Path, target: Path, progress: Progress
+) -> ImportSummary:
+    skipped: Counter[str] = Counter()
+    queries = text_queries(
+        Product(entry.id, entry.title, entry.category, entry.description, entry.brand) for entry in entries
+    )
+    total = len(photos) + sum(len(query.products) for query in queries)
+    ids = {entry.id for entry in entries}
+    with Pictures(pictures) as source, ShopWriter(target, _SCHEMA) as writer:
+        for entry in entries:
+            data = source.get(entry.picture)
+            item = entry.item()
+            if data is None or item.picture is None:
+                skipped["iconic picture missing"] += 1
+                item = Item(item.id, item.title, item.category, item.description, None, item.attributes)
+            else:
+                writer.add_picture(item.picture, data)
+            writer.add_item(item)
+        for photo in photos:
+            data = source.get(photo.name)
+            if photo.product not in ids:
+                skipped["photo of an unknown product"] += 1
+            elif data is None:
+                skipped["photo missing"] += 1
+            else:
+                path = f"natural/{Path(photo.name).name}"
+                writer.add_picture(path, data)
+                ts = made_up_time(writer.events)
+                writer.add_event(
+                    Event(ts, photo.product, "click", relevance=1.0, picture=path, split=photo.split)
+                )
+                progress(writer.events, total)
+        for query in queries:
+            for product in query.products:
+                relevance = 1.0 if query.exact else None
+                ts = made_up_time(writer.events)
+                writer.add_event(
+                    Event(ts, product, "click", query.text, relevance=relevance, split=query.split)
+                )
+        progress(total, total)
+        return ImportSummary(writer.items, writer.events, writer.pictures, dict(skipped))
+
+
+def _cut_products(path: Path) -> list[_Entry]:
+    columns = ("product_id", "name", "section", "category", "description", "manufacturer_volume", "country")
+    return [
+        _Entry(
+            id=f"p{row['product_id']}",
+            title=row["name"],
+            section=row["section"],
+            category=row["category"],
+            description=row["description"],
+            maker=row["manufacturer_volume"],
+            country=row["country"],
+            picture=f"iconic/{int(row['product_id']):02}.jpg",
+        )
+        for _, row in csv_rows(path, *columns)
+    ]
+
+
+def _cut_photos(path: Path) -> list[_Photo]:
+    return [
+        _Photo(row["image"], f"p{row['product_id']}", row["split"])
+        for _, row in csv_rows(path, "image", "product_id", "split")
+    ]
+
+
+def _published_products(folder: Path) -> list[_Entry]:
+    entries = []
+    columns = ("Class Name (str)", "Class ID (int)", "Coarse Class Name (str)", "Iconic Image Path (str)")
+    for _, row in csv_rows(folder / "classes.csv", *columns):
+        name, number, coarse, picture = (row[column] for column in columns)
+        picture = picture.strip().lstrip("/")
+        beside = folder / picture
+        stem = beside.name.removesuffix("_Iconic.jpg")
+        facts = {
+            key.strip(): value.strip()
+            for key, _, value in (
+                line.partition(":") for line in _lines(beside.with_name(f"{stem}_Information.txt"))
+            )
+        }
+        entries.append(
+            _Entry(
+                id=f"p{number.strip()}",
+                title=name.replace("-", " "),
+                # /iconic-images-and-descriptions/<section>/...
+                section=Path(picture).parts[1] if len(Path(picture).parts) > 2 else "Groceries",
+                category=coarse.replace("-", " "),
+                description=" ".join(_lines(beside.with_name(f"{stem}_Description.txt"))),
+                maker=facts.get("Manufacturer and volume", ""),
+                country=facts.get("Manufacturing country", ""),
+                picture=picture,
+            )
+        )
+    return entries
+
+
+def _published_photos(folder: Path, ids: dict[str, str]) -> list[_Photo]:
+    return list(_photos_of(folder, ids))
+
+
+def _photos_of(folder: Path, ids: dict[str, str]) -> Iterator[_Photo]:
+    for split in ("train", "val", "test"):
+        for line in _lines(folder / f"{split}.txt"):
+            # "<path>, <class>, <coarse class>"; older versions have the path alone, whose folder names it
+            name, *numbers = (part.strip() for part in line.split(","))
+            product = f"p{numbers[0]}" if numbers else ids.get(Path(name).parent.name.replace("-", " "), "")
+            yield _Photo(name, product, split)
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,128 @@
+"""What the importers share: tables and pictures of a data set, its layout, the summary."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+from artifacts.shop.errors import DataError
+
+#: Where a data set has no times, events are one minute apart from here. *Inferred*.
+FIRST_TIME = datetime(2021, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import wrote; ``skipped`` counts what was left out, by reason."""
+
+    items: int
+    events: int
+    pictures: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+def made_up_time(number: int) -> datetime:
+    """Time of the event ``number`` (from 0) of a data set without times."""
+    return FIRST_TIME + timedelta(minutes=number)
+
+
+def stable_share(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone, the same on every machine and in every run."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def has(folder: Path, *names: str) -> bool:
+    """All of these are in the folder."""
+    return all((folder / name).exists() for name in names)
+
+
+def unknown_layout(folder: Path, *layouts: str) -> DataError:
+    """The error for a folder that is none of the layouts that can be imported."""
+    return DataError(
+        folder, None, None, "has no layout that can be imported, expected " + "; or ".join(layouts), "layout"
+    )
+
+
+def csv_rows(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line and cells of each row of a CSV file with a header, plain or gzip, UTF-8 or else Latin-1.
+
+    Raises:
+        DataError: a column is not there, or a row is no CSV.
+    """
+    with _open_text(path) as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            missing = set(columns) - set(reader.fieldnames or ())
+            if missing:
+                found = ", ".join(reader.fieldnames or ("nothing",))
+                message = f"is no column of the file, which has {found}"
+                raise DataError(path, 1, ", ".join(sorted(missing)), message, "missing-column")
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError(
+                        path, reader.line_num, None, "has another number of cells than the header"
+                    )
+                yield reader.line_num, row
+        except (csv.Error, OSError, EOFError) as error:
+            raise DataError(path, reader.line_num, None, f"cannot be read: {error}", "bad-csv") from error
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[IO[str]]:
+    def raw() -> IO[bytes]:
+        return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+    encoding = "utf-8-sig"
+    try:
+        with raw() as file:
+            for line in file:
+                line.decode()
+    except UnicodeDecodeError:
+        # the exports of UCI's Online Retail that go round are Latin-1
+        encoding = "latin-1"
+    except (OSError, EOFError) as error:
+        raise DataError(path, None, None, f"cannot be read: {error}", "unreadable-file") from error
+    with raw() as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+        yield text
+
+
+class Pictures:
+    """The pictures of a data set, in a folder or in a zip.
+
+    Raises:
+        DataError: on entry, where the zip is none.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._zip: zipfile.ZipFile | None = None
+
+    def __enter__(self) -> Pictures:
+        if self._source.is_file():
+            try:
+                self._zip = zipfile.ZipFile(self._source)
+            except (zipfile.BadZipFile, OSError) as error:
+                raise DataError(self._source, None, None, f"is no zip: {error}", "unreadable-file") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._zip is not None:
+            self._zip.close()
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes of a picture, or None where it is not there or damaged."""
+        try:
+            if self._zip is not None:
+                return self._zip.read(name)
+            return (self._source / name).read_bytes()
+        except (KeyError, OSError, zipfile.BadZipFile):
+            return None

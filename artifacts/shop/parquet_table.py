@@ -1,0 +1,151 @@
+"""Parquet, read in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from artifacts.shop.errors import Fault
+from artifacts.shop.tables import BadRow, FileFaults, Kind, Layout, Row
+
+#: Rows decoded at once: some MB of events, and little overhead a row.
+BATCH_ROWS = 8192
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXPECTED = {
+    Kind.TEXT: "string",
+    Kind.NUMBER: "number",
+    Kind.BOOL: "bool",
+    Kind.LIST: "list of strings",
+    Kind.TIME: "timestamp or ISO 8601 string",
+}
+
+
+class ParquetTable:
+    """Rows of a Parquet file; a row's number, from 1, stands for its line."""
+
+    textual = False
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.faults = FileFaults()
+        self._layout = layout
+        self._file: Any = None
+        self._columns: list[str] = []
+        try:
+            self._file = pq.ParquetFile(path)
+        except (pa.ArrowException, OSError) as error:
+            self.faults.add(Fault(None, None, "unreadable-file", f"cannot be read: {_first_line(error)}"))
+            self.faults.columns.update(layout.names)
+            return
+        self._read_schema()
+
+    def rows(self) -> Iterator[Row]:
+        """See `Table.rows`."""
+        if self._file is None:
+            return
+        done = 0
+        try:
+            for batch in self._file.iter_batches(batch_size=BATCH_ROWS, columns=self._columns):
+                absent: list[object] = [None] * batch.num_rows
+                columns = [
+                    _values(batch.column(name)) if name in self._columns else absent
+                    for name in self._layout.names
+                ]
+                yield from enumerate(zip(*columns, strict=True), start=done + 1)
+                done += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            message = f"cannot be read from row {done + 1} on: {_first_line(error)}"
+            yield BadRow(Fault(done + 1, None, "unreadable-file", message))
+
+    def count(self) -> int | None:
+        """Number of rows, from the file's footer."""
+        return None if self._file is None else int(self._file.metadata.num_rows)
+
+    def close(self) -> None:
+        """See `Table.close`."""
+        if self._file is not None:
+            self._file.close()
+
+    def _read_schema(self) -> None:
+        schema = self._file.schema_arrow
+        for fault in self._layout.missing(schema.names, None):
+            self.faults.add(fault)
+        kinds = {column.name: column.kind for column in self._layout.columns}
+        for place, name in enumerate(schema.names):
+            if name in schema.names[:place]:
+                self.faults.add(
+                    Fault(None, name, "duplicate-column", "stands twice in the file, expected it once")
+                )
+            elif name not in kinds:
+                self.faults.add(self._layout.unknown(name, None))
+            elif not _fits(kinds[name], schema.field(place).type):
+                message = f"is a column of type {schema.field(place).type}, expected {_EXPECTED[kinds[name]]}"
+                self.faults.add(Fault(None, name, "wrong-type", message))
+        usable = set(self._layout.names) - self.faults.columns
+        self._columns = [name for name in schema.names if name in usable]
+
+
+def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _fits(kind: Kind, found: Any) -> bool:
+    types = pa.types
+    if types.is_null(found):
+        return True
+    if kind is Kind.NUMBER:
+        return bool(types.is_integer(found) or types.is_floating(found) or types.is_decimal(found))
+    if kind is Kind.BOOL:
+        return bool(types.is_boolean(found))
+    if kind is Kind.LIST:
+        lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
+        return any(is_list(found) for is_list in lists) and (
+            _is_text(found.value_type) or types.is_null(found.value_type)
+        )
+    if kind is Kind.TIME and (types.is_timestamp(found) or types.is_date(found)):
+        return True
+    return _is_text(found)
+
+
+def _values(column: Any) -> list[object]:
+    types = pa.types
+    if types.is_timestamp(column.type) or types.is_date(column.type):
+        # straight from the integers: pyarrow's own conversion is slower and raises on years over 9999
+        stamps = pc.cast(pc.cast(column, pa.timestamp("us"), safe=False), pa.int64())
+        return [None if stamp is None else _time(stamp) for stamp in stamps.to_pylist()]
+    try:
+        result: list[object] = column.to_pylist()
+    except UnicodeDecodeError:
+        result = [_lenient(value) for value in column]
+    return result
+
+
+def _time(microseconds: int) -> object:
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return f"{microseconds} µs from 1970"
+
+
+def _lenient(value: Any) -> object:
+    """A scalar's value, with bytes in place of text that is not UTF-8."""
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        pass
+    if pa.types.is_dictionary(value.type):
+        value = value.value
+    if _is_text(value.type):
+        return value.as_buffer().to_pybytes()
+    return [_lenient(element) for element in value.values]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

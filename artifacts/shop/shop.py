@@ -1,0 +1,187 @@
+"""`Shop`: a shop's folder, its items and events streamed in file order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from artifacts.shop import values
+from artifacts.shop.errors import DataError, Fault
+from artifacts.shop.formats import find_file, open_table
+from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
+from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.shop_toml import FILE_NAME, read_shop_toml
+from artifacts.shop.tables import BadRow, Layout
+
+T = TypeVar("T")
+_Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
+
+#: Codes of file faults that stop no reader: a column that nobody declared is left out, and without behaviour
+#: training learns from the catalogue alone; `mrse check` tells.
+HARMLESS = frozenset({"unknown-column", "no-behaviour"})
+UNTAUGHT = "training learns nothing from behaviour"
+#: The code of a picture that is missing because its folder is, and what to do then.
+NO_PICTURES = "no-pictures-folder"
+MAKE_PICTURES = "make it or name another under [files] pictures in shop.toml"
+_CHUNK = 1 << 20
+
+
+class Shop:
+    """A shop's files, read strictly and in bounded memory.
+
+    Attributes:
+        path: the folder.
+        schema: what ``shop.toml`` declares.
+        items_file: the items file.
+        events_file: the events file, or None.
+    """
+
+    def __init__(self, path: Path, schema: ShopSchema, items_file: Path, events_file: Path | None) -> None:
+        self.path = path
+        self.schema = schema
+        self.items_file = items_file
+        self.events_file = events_file
+
+    @classmethod
+    def open(cls, path: Path) -> Shop:
+        """Read ``shop.toml`` and find the files.
+
+        Raises:
+            DataError: no such folder, an unreadable ``shop.toml``, or no items file.
+        """
+        if not path.is_dir():
+            raise DataError(path, None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+        reading = read_shop_toml(path)
+        for fault in reading.faults:
+            raise DataError.of(path / FILE_NAME, fault)
+        items = find_file(path, "items", reading.schema.items, required=True)
+        events = find_file(path, "events", reading.schema.events, required=False)
+        assert items is not None
+        return cls(path, reading.schema, items, events)
+
+    def items(self) -> Iterator[Item]:
+        """Every item, in file order; ``attributes`` holds every declared one, None where it is missing.
+
+        Raises:
+            DataError: at the first invalid row, with file, line, column and what was expected.
+        """
+        schema = self.schema
+        return _stream(
+            self.items_file, item_layout(schema), lambda textual: ItemParser(schema, textual=textual).parse
+        )
+
+    def events(self) -> Iterator[Event]:
+        """Every event, in file order; nothing where the shop has no events file.
+
+        Raises:
+            DataError: as `items`.
+        """
+        if self.events_file is None:
+            return iter(())
+        return _stream(self.events_file, EVENT_LAYOUT, lambda textual: EventParser(textual=textual).parse)
+
+    def count_items(self) -> int:
+        """Number of rows of the items file; Parquet tells at once, CSV and JSONL are read through."""
+        return _count(self.items_file, item_layout(self.schema))
+
+    def count_events(self) -> int:
+        """Number of rows of the events file; see `count_items`."""
+        return 0 if self.events_file is None else _count(self.events_file, EVENT_LAYOUT)
+
+    def picture(self, relative: str) -> bytes:
+        """The bytes of a picture.
+
+        Args:
+            relative: path below the pictures folder, as in the ``picture`` columns.
+
+        Raises:
+            DataError: no such file, or a path that leaves the folder.
+        """
+        folder = self.path / self.schema.pictures
+        return read_picture(folder, relative)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the bytes of ``shop.toml``, items and events, and the pictures' names and sizes.
+
+        Pictures are not read: a million of them would take minutes, and one that is drawn anew has another
+        size in all but the rarest case.
+        """
+        digest = hashlib.sha256()
+        for part in (self.path / FILE_NAME, self.items_file, self.events_file):
+            if part is None:
+                continue
+            digest.update(part.stat().st_size.to_bytes(8, "big"))
+            with part.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+        pictures = self.path / self.schema.pictures
+        for name, size in sorted(_files(pictures, "")):
+            digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()[:16]
+
+
+def _files(folder: Path, below: str) -> Iterator[tuple[str, int]]:
+    """Every file below a folder with its size in bytes; nothing where there is no folder."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path), f"{below}{entry.name}/")
+            else:
+                yield f"{below}{entry.name}", entry.stat(follow_symlinks=False).st_size
+
+
+def read_picture(folder: Path, relative: str) -> bytes:
+    """The bytes of the file ``relative`` below ``folder``; raises `DataError` as `Shop.picture` does."""
+    path = folder / relative
+    try:
+        values.picture(relative)
+        # a link may lead out of the folder although the path does not
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise values.InvalidValueError(
+                "picture-path", f"is {relative!r}, which leads out of the pictures folder"
+            )
+        return path.read_bytes()
+    except values.InvalidValueError as fault:
+        raise DataError(path, None, "picture", fault.message, fault.code) from None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        if not folder.is_dir():
+            message = f"there is no such folder; {MAKE_PICTURES}"
+            raise DataError(folder, None, None, message, NO_PICTURES) from None
+        message = f"is {values.shown(relative)}, but the pictures folder has no such file"
+        raise DataError(path, None, "picture", message, "missing-picture") from None
+    except OSError as error:
+        message = f"is {values.shown(relative)}, which cannot be read: {error.strerror}"
+        raise DataError(path, None, "picture", message, "missing-picture") from None
+
+
+def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> Iterator[T]:
+    with closing(open_table(path, layout)) as table:
+        _raise_first(path, table.faults.take())
+        parse = parser(table.textual)
+        faults: list[Fault] = []
+        for row in table.rows():
+            if isinstance(row, BadRow):
+                raise DataError.of(path, row.fault)
+            record = parse(row[0], row[1], faults)
+            if faults:
+                raise DataError.of(path, faults[0])
+            yield record
+        _raise_first(path, table.faults.take())
+
+
+def _raise_first(path: Path, faults: list[Fault]) -> None:
+    for fault in faults:
+        if fault.code not in HARMLESS:
+            raise DataError.of(path, fault)
+
+
+def _count(path: Path, layout: Layout) -> int:
+    with closing(open_table(path, layout)) as table:
+        count = table.count()
+        return sum(1 for _ in table.rows()) if count is None else count

@@ -1,0 +1,165 @@
+"""``shop.toml``: read with every fault told, and written."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from artifacts.shop.errors import Fault
+from artifacts.shop.schema import ITEM_COLUMNS, AttributeType, ShopSchema
+from artifacts.shop.values import not_utf8
+
+FILE_NAME = "shop.toml"
+_TYPES = ", ".join(AttributeType)
+_KNOWN = ("name", "files", "attributes")
+_FILES = ("items", "events", "pictures")
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaReading:
+    """What could be read of a ``shop.toml``.
+
+    ``schema`` holds what was valid. ``untyped`` names attributes whose type is unknown; ``readable`` is
+    False where the file told nothing, so that no column can be called undeclared.
+    """
+
+    schema: ShopSchema
+    faults: tuple[Fault, ...]
+    untyped: frozenset[str] = frozenset()
+    readable: bool = True
+
+
+def read_shop_toml(folder: Path) -> SchemaReading:
+    """Read a shop's ``shop.toml``; never raises, the faults are in the result."""
+    fallback = ShopSchema(name=folder.resolve().name)
+    path = folder / FILE_NAME
+    try:
+        text = path.read_bytes().decode()
+        content = tomllib.loads(text)
+    except FileNotFoundError:
+        return _unreadable(
+            fallback, Fault(None, None, "no-shop-toml", "is not there, expected the shop's description")
+        )
+    except OSError as error:
+        return _unreadable(fallback, Fault(None, None, "bad-shop-toml", f"cannot be read: {error.strerror}"))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is {not_utf8(error.object)}"))
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        # "at end of document" has no number: the last line it is
+        line = int(place[1]) if place else max(1, len(text.splitlines()))
+        return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is no TOML: {error}"))
+    return _Reader(text, content, fallback.name).read()
+
+
+def render_shop_toml(schema: ShopSchema) -> str:
+    """The text of a ``shop.toml`` that reads back as ``schema``."""
+    lines = [f"name = {_quoted(schema.name)}", "", "[files]"]
+    files = {"items": schema.items, "events": schema.events, "pictures": schema.pictures}
+    lines += [f"{key} = {_quoted(value)}" for key, value in files.items() if value is not None]
+    lines += ["", "[attributes]"]
+    lines += [f"{_quoted(name)} = {_quoted(kind)}" for name, kind in schema.attributes.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's too, but for DEL, which TOML wants escaped
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _unreadable(schema: ShopSchema, fault: Fault) -> SchemaReading:
+    return SchemaReading(schema, (fault,), readable=False)
+
+
+class _Reader:
+    def __init__(self, text: str, content: Mapping[str, object], default_name: str) -> None:
+        self._lines = text.splitlines()
+        self._content = content
+        self._default_name = default_name
+        self._faults: list[Fault] = []
+        self._untyped: set[str] = set()
+
+    def read(self) -> SchemaReading:
+        content = self._content
+        for key in content:
+            if key not in _KNOWN:
+                self._fault(None, key, "unknown-key", f"is no key of shop.toml, expected {', '.join(_KNOWN)}")
+        name = content.get("name", self._default_name)
+        if not isinstance(name, str) or not name:
+            self._fault(None, "name", "bad-value", f"is {name!r}, expected a string")
+            name = self._default_name
+        attributes = {
+            key: kind
+            for key, value in self._table("attributes").items()
+            if (kind := self._type(key, value)) is not None
+        }
+        files: dict[str, str] = {}
+        for key, value in self._table("files").items():
+            if key not in _FILES:
+                self._fault(
+                    "files", key, "unknown-key", f"is no key of [files], expected {', '.join(_FILES)}"
+                )
+            elif not isinstance(value, str) or not value:
+                self._fault(
+                    "files", key, "bad-value", f"is {value!r}, expected a path inside the shop's folder"
+                )
+            else:
+                files[key] = value
+        schema = ShopSchema(
+            name=name,
+            attributes=MappingProxyType(attributes),
+            items=files.get("items"),
+            events=files.get("events"),
+            pictures=files.get("pictures", "pictures"),
+        )
+        return SchemaReading(schema, tuple(self._faults), frozenset(self._untyped))
+
+    def _table(self, key: str) -> Mapping[str, object]:
+        value = self._content.get(key, {})
+        if isinstance(value, dict):
+            return value
+        self._fault(None, key, "bad-value", f"is {value!r}, expected a table [{key}]")
+        return {}
+
+    def _type(self, name: str, value: object) -> AttributeType | None:
+        if not name or name in ITEM_COLUMNS:
+            message = "is a column that every shop has, expected another name for the attribute"
+            self._fault("attributes", name, "reserved-attribute", message)
+            return None
+        try:
+            return AttributeType(str(value))
+        except ValueError:
+            self._fault(
+                "attributes", name, "unknown-type", f"is of the type {value!r}, expected one of {_TYPES}"
+            )
+            self._untyped.add(name)
+            return None
+
+    def _fault(self, table: str | None, key: str, code: str, message: str) -> None:
+        self._faults.append(Fault(self._line(table, key), key, code, message))
+
+    def _line(self, table: str | None, key: str) -> int | None:
+        """Line of a key or of a table's header, found in the text because tomllib keeps no places."""
+        name = re.escape(key)
+        name = rf"(?:{name}|\"{name}\"|'{name}')"
+        assigned = re.compile(rf"\s*{name}\s*[=.]")
+        dotted = re.compile(rf"\s*{re.escape(table)}\s*(?:\.\s*{name}\s*)?=") if table else None
+        header = re.compile(rf"\s*\[\[?\s*{name}\s*[\].]")
+        current: str | None = None
+        for number, line in enumerate(self._lines, start=1):
+            opened = re.match(r"\s*\[\[?\s*[\"']?([^\]\"']*?)[\"']?\s*\]", line)
+            if opened:
+                current = opened[1]
+                if table is None and header.match(line):
+                    return number
+            elif (current == table and assigned.match(line)) or (
+                dotted and current is None and dotted.match(line)
+            ):
+                return number
+        return None

@@ -1,0 +1,126 @@
+"""A file of rows, whatever its format: which columns it has and the raw values of each row.
+
+Reading stops at nothing that can be stepped over: a broken record becomes a `BadRow` in its place, so that
+the checker goes on and the strict reader raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol, TypeAlias
+
+from artifacts.shop.errors import Fault
+
+
+class Kind(Enum):
+    """What a column's values are, for formats whose columns have a type of their own."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    BOOL = auto()
+    LIST = auto()
+    TIME = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that is read; ``declared`` where it is an attribute of ``shop.toml``."""
+
+    name: str
+    kind: Kind
+    required: bool = False
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns that are read, in order, and those of which the file must have one at least."""
+
+    columns: tuple[Column, ...]
+    one_of: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def missing(self, present: Sequence[str], line: int | None) -> list[Fault]:
+        """Faults for the columns that a file with a fixed set of columns lacks."""
+        found = "the file has " + (", ".join(present) if present else "none")
+        faults = [
+            Fault(line, column.name, "missing-column", f"is declared in shop.toml but is no column; {found}")
+            if column.declared
+            else Fault(
+                line, column.name, "missing-column", f"is a required column that is not there; {found}"
+            )
+            for column in self.columns
+            if (column.required or column.declared) and column.name not in present
+        ]
+        if self.one_of and not any(name in present for name in self.one_of):
+            wanted = " or ".join(self.one_of)
+            faults.append(
+                Fault(line, self.one_of[0], "missing-column", f"is no column, expected {wanted}; {found}")
+            )
+        return faults
+
+    def unknown(self, name: str, line: int | None) -> Fault:
+        """The fault of a column that is neither known nor declared; said once a file."""
+        return Fault(
+            line,
+            name,
+            "unknown-column",
+            f"is neither a column of the schema ({', '.join(self.names)}) nor declared under [attributes]",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A record that could not be taken apart; ``key`` is its first column where that could be made out."""
+
+    fault: Fault
+    key: str | None = None
+
+
+#: The first line of a record (from 1) and the raw values of the layout's columns; None = missing.
+Row: TypeAlias = tuple[int, Sequence[object]] | BadRow
+
+
+@dataclass(slots=True)
+class FileFaults:
+    """What is wrong with a file as a whole, filled while it is read; ``new`` is emptied by who reports it."""
+
+    new: list[Fault] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)
+
+    def add(self, fault: Fault) -> None:
+        """Note a fault of the file; its column is not reported again row by row."""
+        self.new.append(fault)
+        if fault.column is not None:
+            self.columns.add(fault.column)
+
+    def take(self) -> list[Fault]:
+        """The faults since the last call."""
+        taken, self.new = self.new, []
+        return taken
+
+
+class Table(Protocol):
+    """An open file of rows; `rows` may be called once."""
+
+    #: Values are text (CSV) and not typed.
+    textual: bool
+    faults: FileFaults
+
+    def rows(self) -> Iterator[Row]:
+        """Every record in file order; file-wide faults found on the way are added to ``faults``."""
+        ...
+
+    def count(self) -> int | None:
+        """Number of rows where the file tells it without being read."""
+        ...
+
+    def close(self) -> None:
+        """Close the file; more than once does no harm."""
+        ...

@@ -1,0 +1,227 @@
+"""What a valid value is: the one place that the readers and the checker both ask.
+
+A raw value is what a file holds: in CSV a string (an empty cell is None), in JSONL and Parquet the native
+type; ``bytes`` stand for text that was not UTF-8. An empty string is a missing value in every format.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from artifacts.shop.schema import ACTIONS, MAX_ID_CHARACTERS, SPLITS, AttributeType, AttributeValue
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_SHOWN_CHARACTERS = 40
+
+
+class InvalidValueError(Exception):
+    """A value is not valid; ``code`` is for machines, ``message`` says what was found and expected."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def shown(raw: object) -> str:
+    """A raw value as an error message shows it: cut to 40 characters, with its type where it is no string."""
+    if isinstance(raw, str):
+        return repr(raw if len(raw) <= _SHOWN_CHARACTERS else raw[:_SHOWN_CHARACTERS] + "…")
+    if raw is None:
+        return "missing"
+    text = repr(raw)
+    text = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    kind = {"int": "number", "float": "number", "dict": "object"}.get(type(raw).__name__, type(raw).__name__)
+    return f"the {kind} {text}"
+
+
+def not_utf8(raw: bytes, where: str = "") -> str:
+    """Says that bytes are not UTF-8, what they look like and what to do; ``where`` is ``" at byte 3"``."""
+    try:
+        plain = all(letter.isprintable() or letter.isspace() for letter in raw.decode("cp1252"))
+    except UnicodeDecodeError:
+        plain = False
+    looks = " (looks like UTF-16)" if b"\0" in raw else " (looks like Windows-1252)" if plain else ""
+    return f"not UTF-8{where}{looks}; save the file as UTF-8"
+
+
+def text(raw: object) -> str:
+    """Any text; missing is the empty string."""
+    if raw.__class__ is str:
+        return raw
+    if raw is None:
+        return ""
+    if isinstance(raw, bytes):
+        raise InvalidValueError("bad-utf8", f"is {not_utf8(raw)}")
+    raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a string")
+
+
+def optional_text(raw: object) -> str | None:
+    """Any text; missing is None."""
+    return text(raw) or None
+
+
+def identifier(raw: object) -> str:
+    """An item's id: 1 to 128 characters, no control characters, no space at either end."""
+    value = text(raw)
+    if not value.strip():
+        raise InvalidValueError(
+            "missing-value", f"is missing, expected a string of 1 to {MAX_ID_CHARACTERS} characters"
+        )
+    if len(value) > MAX_ID_CHARACTERS:
+        raise InvalidValueError(
+            "id-too-long",
+            f"has {len(value)} characters ({shown(value)}), expected at most {MAX_ID_CHARACTERS}",
+        )
+    if value[0].isspace() or value[-1].isspace() or (not value.isprintable() and _CONTROL.search(value)):
+        raise InvalidValueError(
+            "bad-id", f"is {shown(value)}, expected no control characters and no space at either end"
+        )
+    return value
+
+
+def category(raw: object) -> str:
+    """A category path, as in ``Shoes > Running``; spaces around ``>`` are made regular."""
+    value = text(raw)
+    if ">" not in value:
+        return value.strip()
+    levels = [level.strip() for level in value.split(">")]
+    if not all(levels):
+        raise InvalidValueError(
+            "bad-category", f"is {shown(value)}, which has an empty level, expected as in 'Shoes > Running'"
+        )
+    return " > ".join(levels)
+
+
+def picture(raw: object) -> str | None:
+    """A path below the pictures folder, with ``/`` between its parts."""
+    value = text(raw)
+    if not value:
+        return None
+    if value.startswith("/") or ".." in value.split("/") or _CONTROL.search(value):
+        raise InvalidValueError(
+            "picture-path", f"is {shown(value)}, expected a path inside the pictures folder"
+        )
+    return value
+
+
+def timestamp(raw: object) -> datetime:
+    """A point in time in UTC; without an offset it is taken as UTC."""
+    if raw is None or raw == "":
+        raise InvalidValueError("missing-value", "is missing, expected a time as in 2026-11-19T10:00:00Z")
+    try:
+        if isinstance(raw, str):
+            # fromisoformat also takes week dates and dates without dashes, which nobody means in a log
+            if raw[4:5] != "-" or raw[7:8] != "-":
+                raise ValueError
+            value = datetime.fromisoformat(raw)
+        elif isinstance(raw, datetime):
+            value = raw
+        else:
+            raise ValueError
+        if value.tzinfo is UTC:
+            return value
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidValueError(
+            "bad-timestamp", f"is {shown(raw)}, expected ISO 8601 as in 2026-11-19T10:00:00Z"
+        ) from None
+
+
+def action(raw: object) -> str:
+    """One of `ACTIONS`."""
+    if raw in ACTIONS:
+        return raw
+    value = text(raw)
+    if not value:
+        raise InvalidValueError("missing-value", f"is missing, expected one of {', '.join(ACTIONS)}")
+    raise InvalidValueError("unknown-action", f"is {shown(value)}, expected one of {', '.join(ACTIONS)}")
+
+
+def split(raw: object) -> str | None:
+    """One of `SPLITS`, or None."""
+    value = text(raw)
+    if value and value not in SPLITS:
+        raise InvalidValueError(
+            "unknown-split", f"is {shown(value)}, expected one of {', '.join(SPLITS)}, or nothing"
+        )
+    return value or None
+
+
+def relevance(raw: object, *, textual: bool) -> float | None:
+    """A label from 0 to 1, or None."""
+    value = number(raw, textual=textual)
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise InvalidValueError("bad-relevance", f"is {value:g}, expected a number from 0 to 1")
+    return value
+
+
+def number(raw: object, *, textual: bool) -> float | None:
+    """A finite number; in a textual file (CSV) written with a decimal point."""
+    if raw is None or (textual and raw == ""):
+        return None
+    value = math.nan
+    if textual:
+        written = text(raw).strip()
+        if _NUMBER.fullmatch(written):
+            value = float(written)
+    elif isinstance(raw, (float, int, Decimal)) and not isinstance(raw, bool):
+        try:
+            value = float(raw)
+        except OverflowError:
+            value = math.inf
+    else:
+        raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a number")
+    if not math.isfinite(value):
+        raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a finite number")
+    return value
+
+
+def boolean(raw: object, *, textual: bool) -> bool | None:
+    """True or false; in a textual file (CSV) ``true`` or ``false`` in any case."""
+    if raw is None or isinstance(raw, bool):
+        return raw
+    if textual:
+        value = text(raw).strip().lower()
+        if value in ("true", "false"):
+            return value == "true"
+        if not value:
+            return None
+    raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected true or false")
+
+
+def strings(raw: object, *, textual: bool) -> list[str] | None:
+    """A list of non-empty strings; in a textual file (CSV) with ``|`` between them."""
+    if raw is None:
+        return None
+    if textual:
+        written = text(raw)
+        if not written:
+            return None
+        value: list[object] = [*written.split("|")]
+    elif isinstance(raw, list):
+        value = raw
+    else:
+        raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a list of strings")
+    result: list[str] = []
+    for element in value:
+        if isinstance(element, bytes) or not isinstance(element, str) or not element:
+            found = "an empty string" if element == "" else shown(element)
+            raise InvalidValueError("wrong-type", f"has the element {found}, expected a list of strings")
+        result.append(element)
+    return result
+
+
+def attribute(raw: object, kind: AttributeType, *, textual: bool) -> AttributeValue:
+    """A declared attribute's value; None where it is missing."""
+    if kind is AttributeType.STRING:
+        return optional_text(raw)
+    if kind is AttributeType.NUMBER:
+        return number(raw, textual=textual)
+    if kind is AttributeType.BOOL:
+        return boolean(raw, textual=textual)
+    return strings(raw, textual=textual)

@@ -1,0 +1,196 @@
+"""`ShopWriter`: writes a shop's folder as Parquet, in bounded memory, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifacts.shop import values
+from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.shop_toml import FILE_NAME, render_shop_toml
+
+#: Rows of one row group, the most that is held in memory.
+ITEM_GROUP_ROWS = 10_000
+EVENT_GROUP_ROWS = 100_000
+
+_TYPES: Mapping[AttributeType, Any] = {
+    AttributeType.STRING: pa.string(),
+    AttributeType.NUMBER: pa.float64(),
+    AttributeType.BOOL: pa.bool_(),
+    AttributeType.LIST: pa.list_(pa.string()),
+}
+_EVENT_SCHEMA = pa.schema(
+    [
+        ("ts", pa.timestamp("us", tz="UTC")),
+        ("user", pa.string()),
+        ("query", pa.string()),
+        ("item", pa.string()),
+        ("action", pa.string()),
+        ("relevance", pa.float64()),
+        ("picture", pa.string()),
+        ("split", pa.string()),
+    ]
+)
+
+
+class _Rows:
+    """One Parquet file under a temporary name, written a row group at a time."""
+
+    def __init__(self, target: Path, schema: Any, group_rows: int) -> None:
+        self._target = target
+        self._part = target.with_name(target.name + ".tmp")
+        self._group_rows = group_rows
+        self._schema = schema
+        self._columns: list[list[object]] = [[] for _ in schema]
+        self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
+        self.rows = 0
+
+    def add(self, row: tuple[object, ...]) -> None:
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+        self.rows += 1
+        if len(self._columns[0]) >= self._group_rows:
+            self._flush()
+
+    def close(self) -> None:
+        if self._columns[0]:
+            self._flush()
+        self._writer.close()
+
+    def publish(self, *, empty: bool) -> None:
+        """Give the file its name; without rows and unless ``empty``, leave it out and remove an older one."""
+        if self.rows or empty:
+            self._part.replace(self._target)
+        else:
+            self._target.unlink(missing_ok=True)
+            self._part.unlink()
+
+    def discard(self) -> None:
+        self._writer.close()
+        self._part.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        columns = dict(zip(self._schema.names, self._columns, strict=True))
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+        for column in self._columns:
+            column.clear()
+
+
+class ShopWriter:
+    """Writes ``shop.toml``, ``items.parquet``, ``events.parquet`` and pictures; use it as a context manager.
+
+    The files get their names when the block ends without an exception: ``shop.toml`` last, and an older one
+    goes first, so that the folder is at any time a whole shop or none. A shop that was there is replaced;
+    pictures that no longer belong to it stay. Without an event there is no events file.
+
+    Args:
+        path: the folder, made where it is not there.
+        schema: name, attributes and pictures folder; the names of the files are the writer's.
+    """
+
+    def __init__(self, path: Path, schema: ShopSchema) -> None:
+        self._path = path
+        self._schema = schema
+        self._pictures = path / schema.pictures
+        path.mkdir(parents=True, exist_ok=True)
+        names = ("id", "title", "category", "description", "picture")
+        fields = [(name, pa.string()) for name in names]
+        fields += [(name, _TYPES[kind]) for name, kind in schema.attributes.items()]
+        self._items = _Rows(path / "items.parquet", pa.schema(fields), ITEM_GROUP_ROWS)
+        self._events = _Rows(path / "events.parquet", _EVENT_SCHEMA, EVENT_GROUP_ROWS)
+        self._pictures_written = 0
+
+    @property
+    def items(self) -> int:
+        """Items added so far."""
+        return self._items.rows
+
+    @property
+    def events(self) -> int:
+        """Events added so far."""
+        return self._events.rows
+
+    @property
+    def pictures(self) -> int:
+        """Pictures added so far."""
+        return self._pictures_written
+
+    def add_item(self, item: Item) -> None:
+        """Add one item; raises ValueError where it has an attribute that the schema does not declare."""
+        extra = item.attributes.keys() - self._schema.attributes.keys()
+        if extra:
+            raise ValueError(
+                f"item {item.id!r} has attributes that are not declared: {', '.join(sorted(extra))}"
+            )
+        attributes = (item.attributes.get(name) for name in self._schema.attributes)
+        self._items.add((item.id, item.title, item.category, item.description, item.picture, *attributes))
+
+    def add_event(self, event: Event) -> None:
+        """Add one event."""
+        self._events.add(
+            (
+                event.ts,
+                event.user,
+                event.query,
+                event.item,
+                event.action,
+                event.relevance,
+                event.picture,
+                event.split,
+            )
+        )
+
+    def add_picture(self, relative: str, data: bytes) -> None:
+        """Write one picture file at once.
+
+        Args:
+            relative: path below the pictures folder.
+            data: the bytes of a JPEG or PNG, taken as they are.
+
+        Raises:
+            ValueError: the path leaves the folder.
+        """
+        try:
+            if values.picture(relative) is None:
+                raise ValueError("a picture needs a path")
+        except values.InvalidValueError as fault:
+            raise ValueError(f"the picture's path {fault.message}") from None
+        target = self._pictures / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        self._pictures_written += 1
+
+    def close(self) -> None:
+        """Write what is left and give the files their names."""
+        self._items.close()
+        self._events.close()
+        description = self._path / FILE_NAME
+        description.unlink(missing_ok=True)
+        self._items.publish(empty=True)
+        self._events.publish(empty=False)
+        files = replace(self._schema, items="items.parquet", events="events.parquet" if self.events else None)
+        part = description.with_name(FILE_NAME + ".tmp")
+        part.write_text(render_shop_toml(files), encoding="utf-8")
+        part.replace(description)
+
+    def discard(self) -> None:
+        """Remove what was written under temporary names; a shop that was there stays as it was."""
+        self._items.discard()
+        self._events.discard()
+
+    def __enter__(self) -> ShopWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()

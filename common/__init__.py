@@ -1,0 +1,1 @@
+"""What every package may use and no package owns. Imports nobody."""

@@ -1,0 +1,1 @@
+"""What tests, benchmarks and `make run-vespa` share; nothing of it is shipped."""

@@ -1,0 +1,1 @@
+"""Vespa at the socket, with faults to order."""

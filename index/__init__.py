@@ -1,0 +1,1 @@
+"""Item indexes behind one port, `index.port.ItemIndex`."""

@@ -1,0 +1,124 @@
+"""Files of changes, applied to an index folder beside the servers that have it open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+import pyarrow.parquet as pq
+
+from common.deadline import Deadline
+from index.embedded.build import EmbeddingsRefused, open_embeddings
+from index.embedded.clusters import Progress
+from index.embedded.index import EmbeddedIndex
+from index.filters import CATEGORY
+from index.port import ItemPut, ItemUpdate, WriteResult
+
+#: Changes of a call, and how long a call may take, in seconds.
+_BATCH = 500
+_PATIENCE = 600.0
+T = TypeVar("T")
+
+
+class ChangesRefused(ValueError):  # noqa: N818 -- the state of a file
+    """A file of changes that cannot be read; the message names file and line."""
+
+
+async def upsert_embeddings(root: Path, embeddings: Path, progress: Progress) -> WriteResult:
+    """Put every item of an embeddings folder.
+
+    Raises:
+        EmbeddingsRefused: the folder cannot be read, or another bundle made it.
+        ChangeRefused: an item does not fit; items before it are put.
+    """
+    meta, vectors, features = open_embeddings(embeddings)
+    async with _opened(root) as index:
+        if meta.bundle_version != index.bundle_version:
+            ours, theirs = index.bundle_version, meta.bundle_version
+            raise EmbeddingsRefused(embeddings / "meta.json", f"is of bundle {theirs}, the index of {ours}")
+        names = [name for name in index.attributes if name != CATEGORY]
+
+        def puts() -> Iterator[ItemPut]:
+            row = 0
+            with pq.ParquetFile(embeddings / "items.parquet") as items:
+                for batch in items.iter_batches(_BATCH):
+                    rows = np.arange(row, row + len(batch))
+                    row += len(batch)
+                    chunk = zip(batch.to_pylist(), vectors(rows), features(rows), strict=True)
+                    for item, vector, feature in chunk:
+                        attributes = {name: item.get(name) for name in names}
+                        yield ItemPut(
+                            item["id"],
+                            vector.astype(np.float32),
+                            feature,
+                            item.get(CATEGORY) or "",
+                            attributes,
+                        )
+
+        return await _in_batches(puts(), index.upsert, meta.rows, progress)
+
+
+async def update_from(root: Path, changes: Path, progress: Progress) -> WriteResult:
+    """Change attributes as a JSON Lines file says: ``{"id": "42", "price": 9.5, "category": "Shoes"}``.
+
+    Raises:
+        ChangesRefused: a line is no such object.
+        ChangeRefused: a change does not fit; changes before it are made.
+    """
+
+    def updates() -> Iterator[ItemUpdate]:
+        with changes.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield _update(changes, number, line)
+
+    async with _opened(root) as index:
+        return await _in_batches(updates(), index.update, None, progress)
+
+
+async def remove_ids(root: Path, ids: Sequence[str], progress: Progress) -> WriteResult:
+    """Delete items."""
+    async with _opened(root) as index:
+        return await _in_batches(iter(ids), index.remove, len(ids), progress)
+
+
+def _update(path: Path, number: int, line: bytes) -> ItemUpdate:
+    try:
+        fields: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ChangesRefused(f"{path}:{number}: not JSON: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("id"), str):
+        raise ChangesRefused(f"{path}:{number}: expected an object with an id that is a string")
+    item_id, category = fields.pop("id"), fields.pop(CATEGORY, None)
+    return ItemUpdate(item_id, fields, category)
+
+
+@asynccontextmanager
+async def _opened(root: Path) -> AsyncIterator[EmbeddedIndex]:
+    index = EmbeddedIndex.open(root, verify=False)
+    try:
+        yield index
+    finally:
+        await index.close()
+
+
+async def _in_batches(
+    changes: Iterator[T],
+    write: Callable[[Sequence[T], Deadline], Awaitable[WriteResult]],
+    total: int | None,
+    progress: Progress,
+) -> WriteResult:
+    written, done = 0, 0
+    unknown: list[str] = []
+    while batch := list(islice(changes, _BATCH)):
+        result = await write(batch, Deadline.after(_PATIENCE))
+        written += result.written
+        done += len(batch)
+        unknown += result.unknown
+        progress(done, total)
+    return WriteResult(written, tuple(unknown))

@@ -1,0 +1,197 @@
+"""The columns that filters read, memory-mapped, and the masks they give.
+
+Strings, lists and the category are postings: for each folded value the sorted rows that hold it.
+Numbers are float64 with NaN for missing, bools int8 with -1 for missing. On disk one Arrow file with
+one record batch an attribute, whose single row holds the column's arrays.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from index.embedded.vectors import I64
+from index.filters import AnyOf, Filter, Not, Range
+from index.port import AttributeKind
+
+Mask = npt.NDArray[np.bool_]
+
+_SCHEMA = pa.schema(
+    {
+        "name": pa.string(),
+        "kind": pa.string(),
+        "values": pa.large_list(pa.large_string()),
+        "offsets": pa.large_list(pa.int64()),
+        "rows": pa.large_list(pa.int32()),
+        "numbers": pa.large_list(pa.float64()),
+        "flags": pa.large_list(pa.int8()),
+    }
+)
+
+
+class Column(Protocol):
+    """One attribute of all rows."""
+
+    def mask(self, clause: AnyOf | Range) -> Mask:
+        """Which rows a clause holds for: bool ``[rows]``, a fresh array."""
+
+    def arrays(self) -> Mapping[str, Any]:
+        """What the attributes file keeps of it, by field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """``values[v]`` (sorted, folded) is held by the rows ``rows[offsets[v]:offsets[v + 1]]``.
+
+    ``values`` is a pyarrow string array: a dictionary of a million values costs no Python objects.
+    """
+
+    total: int
+    values: Any
+    offsets: I64
+    rows: npt.NDArray[np.int32]
+
+    def mask(self, clause: AnyOf | Range) -> Mask:
+        """Which rows hold one of the values."""
+        found = np.zeros(self.total, dtype=np.bool_)
+        if isinstance(clause, Range):
+            raise TypeError(f"{clause.field} has no order")
+        for value in clause.values:
+            place = bisect_left(range(len(self.values)), str(value), key=lambda i: self.values[i].as_py())
+            if place < len(self.values) and self.values[place].as_py() == value:
+                found[self.rows[self.offsets[place] : self.offsets[place + 1]]] = True
+        return found
+
+    def arrays(self) -> Mapping[str, Any]:
+        """Values, offsets and rows."""
+        return {"values": self.values, "offsets": self.offsets, "rows": self.rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """float64 ``[rows]``, NaN where missing; NaN fails every comparison, which is what missing means."""
+
+    numbers: npt.NDArray[np.float64]
+
+    def mask(self, clause: AnyOf | Range) -> Mask:
+        """Which rows equal one of the values, or lie in the range."""
+        if isinstance(clause, AnyOf):
+            return np.isin(self.numbers, np.array(clause.values, dtype=np.float64))
+        found = np.ones(len(self.numbers), dtype=np.bool_)
+        if clause.gt is not None:
+            found &= self.numbers > clause.gt
+        if clause.gte is not None:
+            found &= self.numbers >= clause.gte
+        if clause.lt is not None:
+            found &= self.numbers < clause.lt
+        if clause.lte is not None:
+            found &= self.numbers <= clause.lte
+        return found
+
+    def arrays(self) -> Mapping[str, Any]:
+        """The numbers."""
+        return {"numbers": self.numbers}
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """int8 ``[rows]``: 1, 0, or -1 where missing."""
+
+    flags: npt.NDArray[np.int8]
+
+    def mask(self, clause: AnyOf | Range) -> Mask:
+        """Which rows equal one of the values."""
+        if isinstance(clause, Range):
+            raise TypeError(f"{clause.field} has no order")
+        return np.isin(self.flags, np.array(clause.values, dtype=np.int8))
+
+    def arrays(self) -> Mapping[str, Any]:
+        """The flags."""
+        return {"flags": self.flags}
+
+
+class Attributes:
+    """The columns of a segment, by name."""
+
+    def __init__(self, rows: int, columns: Mapping[str, Column]) -> None:
+        self.rows = rows
+        self._columns = columns
+
+    @classmethod
+    def open(cls, path: Path, rows: int) -> Attributes:
+        """Map an attributes file.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        columns: dict[str, Column] = {}
+        with pa.memory_map(str(path)) as source:
+            try:
+                reader = pa.ipc.open_file(source)
+                for number in range(reader.num_record_batches):
+                    batch = reader.get_batch(number)
+                    columns[batch.column("name")[0].as_py()] = _column(batch, rows)
+            except (pa.ArrowInvalid, KeyError) as error:
+                raise ValueError(f"it is no attributes file ({error})") from error
+        return cls(rows, columns)
+
+    def column(self, name: str) -> Column:
+        """One attribute's column."""
+        return self._columns[name]
+
+    def mask(self, accepted: Filter) -> Mask:
+        """Which rows a filter accepts: bool ``[rows]``."""
+        mask: Mask | None = None
+        for clause in accepted.clauses:
+            inner = clause.clause if isinstance(clause, Not) else clause
+            found = self._columns[inner.field].mask(inner)
+            if clause is not inner:
+                np.logical_not(found, out=found)
+            if mask is None:
+                mask = found
+            else:
+                mask &= found
+        return np.ones(self.rows, dtype=np.bool_) if mask is None else mask
+
+
+def write_attributes(path: Path, columns: Iterable[tuple[str, AttributeKind, Column]]) -> None:
+    """Write an attributes file; takes the columns one by one, so that one is in memory at a time."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
+        for name, kind, column in columns:
+            writer.write_batch(_batch({"name": name, "kind": kind, **column.arrays()}))
+
+
+def _batch(fields: Mapping[str, Any]) -> Any:
+    """A record batch of one row; numpy and pyarrow arrays become one list cell without a copy each."""
+    cells = []
+    for field in _SCHEMA:
+        value = fields.get(field.name)
+        if value is None or isinstance(value, str):
+            cells.append(pa.array([value], type=field.type))
+        else:
+            values = pa.array(value, type=field.type.value_type)
+            cells.append(pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values))
+    return pa.record_batch(cells, schema=_SCHEMA)
+
+
+def _column(batch: Any, rows: int) -> Column:
+    def cell(name: str) -> Any:
+        return batch.column(name)[0].values
+
+    if batch.column("numbers")[0].is_valid:
+        column: Column = Numbers(cell("numbers").to_numpy())
+    elif batch.column("flags")[0].is_valid:
+        column = Flags(cell("flags").to_numpy())
+    else:
+        postings = cell("offsets").to_numpy(), cell("rows").to_numpy()
+        return Postings(rows, cell("values"), *postings)
+    if len(next(iter(column.arrays().values()))) != rows:
+        raise ValueError(f"attribute {batch.column('name')[0].as_py()} has not {rows} rows")
+    return column

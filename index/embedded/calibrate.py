@@ -1,0 +1,134 @@
+"""Finds how far lists have to reach for probing to keep its recall, measured when an index is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from index.embedded.attributes import Mask
+from index.embedded.lists import Lists
+from index.embedded.manifest import Probing
+from index.embedded.probe import FEW, MANY, probe
+from index.embedded.selection import EVEN, EXACT_ROWS, Selection, Selector
+from index.embedded.vectors import I64, Vectors
+from index.port import F32
+
+#: Recall that every kind of filter has to reach on average. *Inferred*: above the 0.95 that is promised, by
+#: a margin for queries unlike the sample.
+GOAL = 0.97
+#: Queries for each kind of filter, and how far they are from an item, as a share of its length. *Inferred*.
+QUERIES = 60
+NOISES = (0.2, 0.5, 1.0)
+#: Tried in order, the first that reaches the goal is taken.
+REACHES = (2.0, 2.5, 3.0, 3.3, 3.6, 3.9, 4.2, 4.5, 4.8, 5.1, 5.5, 6.0, 6.5, 7.0, 8.0, 10.0, 14.0, 25.0)
+#: Shares of the rows that the filters accept.
+SHARES = (0.02, 0.1, 0.5)
+_SEED = 2
+
+
+def calibrate(vectors: Vectors, lists: Lists) -> Probing:
+    """Measure the recall of ever longer reaches on queries near items, with and without filters.
+
+    Filters accept random shares of the rows, evenly or as unevenly as still counts as even; or rows of
+    neighbouring lists, with which most queries are at odds. Each sort has a reach of its own, for the last
+    needs the longest. Where no reach meets the goal, the last is taken: a search then sees nearly all
+    matches.
+    """
+    if vectors.rows <= EXACT_ROWS:  # every search is exact
+        return _probing(lists, [(REACHES[-1], REACHES[-1])] * 3, 0, {})
+    rng = np.random.default_rng(_SEED)
+    k = min(MANY, max(1, vectors.rows // 100))
+    selector = Selector(lists.starts, exact_rows=0)
+    reaches: list[tuple[float, float]] = []
+    recall: dict[str, float] = {}
+    for masks in (_no_filter(), _even(lists, rng), _uneven(lists, rng)):
+        cases = [
+            (name, selector.all if mask is None else selector.of(mask), _queries(vectors, rng))
+            for name, mask in masks
+        ]
+        few, found_few = _reach(vectors, lists, cases, min(FEW, k))
+        many, found_many = _reach(vectors, lists, cases, k)
+        reaches.append((few, many))
+        recall |= found_many | {f"{name}, k={min(FEW, k)}": found for name, found in found_few.items()}
+    return _probing(lists, reaches, k, recall)
+
+
+def _reach(
+    vectors: Vectors, lists: Lists, cases: Sequence[tuple[str, Selection, F32]], k: int
+) -> tuple[float, dict[str, float]]:
+    """The least reach that meets the goal in all cases, and each one's recall with it."""
+    truth = [[_kth(vectors, query, k, selection) for query in queries] for _, selection, queries in cases]
+    for reach in REACHES:
+        recall = {}
+        for (name, selection, queries), kths in zip(cases, truth, strict=True):
+            found = [
+                _recall(vectors, lists, reach, query, k, selection, kth)
+                for query, kth in zip(queries, kths, strict=True)
+            ]
+            recall[name] = round(float(np.mean(found)), 4)
+        if min(recall.values()) >= GOAL:
+            break
+    return reach, recall
+
+
+def _probing(
+    lists: Lists, reaches: Sequence[tuple[float, float]], k: int, recall: dict[str, float]
+) -> Probing:
+    reach, even, uneven = reaches
+    return Probing(lists=len(lists), reach=reach, even_reach=even, uneven_reach=uneven, k=k, recall=recall)
+
+
+def _no_filter() -> Iterator[tuple[str, Mask | None]]:
+    yield "all", None
+
+
+def _even(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Mask | None]]:
+    """Random rows; and rows that are drawn the more often the more their list lies to one side."""
+    rows, sizes = int(lists.starts[-1]), np.diff(lists.starts)
+    for share in SHARES:
+        yield f"random {share:.0%}", rng.random(rows) < share
+        side = lists.means @ lists.means[rng.integers(len(lists))]
+        mean = np.average(side, weights=sizes)
+        tilt = (side - mean) / np.sqrt(np.average((side - mean) ** 2, weights=sizes))
+        yield f"leaning {share:.0%}", rng.random(rows) < np.repeat(share * (1 + EVEN * tilt), sizes)
+
+
+def _uneven(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Mask | None]]:
+    """All rows of lists that are neighbours."""
+    number = np.repeat(np.arange(len(lists)), np.diff(lists.starts))
+    for share in SHARES:
+        near = lists.means @ lists.means[rng.integers(len(lists))]
+        count = max(1, round(share * len(lists)))
+        yield f"topical {share:.0%}", np.isin(number, np.argsort(-near)[:count])
+
+
+def _queries(vectors: Vectors, rng: np.random.Generator) -> F32:
+    """Items moved in random directions: float32 ``[QUERIES, dim]`` of unit length."""
+    items = vectors.decode(rng.integers(vectors.rows, size=QUERIES))
+    moves = rng.standard_normal(items.shape, dtype=np.float32) / np.float32(vectors.dim**0.5)
+    queries = items + moves * np.resize(np.array(NOISES, np.float32), QUERIES)[:, None]
+    return np.asarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _kth(vectors: Vectors, query: F32, k: int, selection: Selection) -> float:
+    """The ``k``-th score of the exact search, or the last where there are fewer."""
+    if selection.rows is not None:
+        _, scores = vectors.search_rows(query, k, selection.rows)
+    else:
+        _, scores = vectors.search(query, k, selection.bits)
+    return float(scores[-1])
+
+
+def _recall(
+    vectors: Vectors, lists: Lists, reach: float, query: F32, k: int, selection: Selection, kth: float
+) -> float:
+    def look(chosen: I64, floor: float) -> tuple[I64, F32]:
+        if selection.dense(chosen, lists.sizes):
+            return vectors.search_above(query, floor, selection.bits, chosen)
+        return vectors.search_rows(query, k, selection.of_lists(chosen))
+
+    if selection.matches is None:
+        return 1.0
+    _, scores = probe(lists, reach, query, k, selection.matches, look)
+    return min(1.0, float((scores >= kth).sum()) / min(k, selection.count))

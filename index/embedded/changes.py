@@ -1,0 +1,199 @@
+"""From what a caller asks for to what the log keeps: checked, and whole items where attributes change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from index.embedded.columns import column_values
+from index.embedded.live import State
+from index.embedded.log import Change, Put, Remove
+from index.embedded.manifest import IndexManifest
+from index.embedded.vectors import LENGTH_TOLERANCE
+from index.filters import CATEGORY
+from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
+
+#: Bytes of an id, as in a shop's files.
+_MAX_ID = 512
+
+
+class Checker:
+    """Checks changes against what an index holds."""
+
+    def __init__(self, manifest: IndexManifest) -> None:
+        self._dim = manifest.dim
+        self._shape = (manifest.experts, manifest.expert_dim)
+        self._kinds = manifest.attributes
+
+    def put(self, item: ItemPut) -> Put:
+        """A whole item.
+
+        Raises:
+            ChangeRefused: it does not fit.
+        """
+        _check_id(item.id)
+        vector = np.asarray(item.vector, dtype=np.float32)
+        if vector.shape != (self._dim,):
+            raise ChangeRefused(item.id, f"its vector has shape {vector.shape}, expected ({self._dim},)")
+        length = float(np.linalg.norm(vector))
+        if not abs(length - 1) <= LENGTH_TOLERANCE:
+            raise ChangeRefused(item.id, f"its vector has length {length:.3f}, expected 1")
+        features = np.zeros(self._shape, np.float16) if item.features is None else item.features
+        if features.shape != self._shape or not np.isfinite(features).all():
+            found = f"shape {features.shape}"
+            raise ChangeRefused(item.id, f"its features have {found}, expected finite values {self._shape}")
+        attributes = {CATEGORY: item.category, **self._checked(item.id, item.attributes)}
+        held = {name: value for name, value in attributes.items() if value is not None}
+        return Put(item.id, vector.astype(np.float16), features.astype(np.float16), held)
+
+    def update(self, update: ItemUpdate) -> None:
+        """Some attributes of an item.
+
+        Raises:
+            ChangeRefused: they do not fit.
+        """
+        _check_id(update.id)
+        self._checked(update.id, update.attributes)
+        if update.category is not None:
+            _check_value(update.id, CATEGORY, "string", update.category)
+
+    def _checked(self, item_id: str, attributes: Mapping[str, object]) -> Mapping[str, object]:
+        for name, value in attributes.items():
+            if name not in self._kinds or name == CATEGORY:
+                raise ChangeRefused(item_id, f"{name!r} is no attribute of this index")
+            if value is not None:
+                _check_value(item_id, name, self._kinds[name], value)
+        return attributes
+
+
+class Lookup:
+    """Items as of a state and of the changes planned since; plans changes that depend on what is there."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._planned: dict[str, Change] = {}
+
+    def put(self, puts: Sequence[Put]) -> tuple[Sequence[Change], WriteResult]:
+        """Plan whole items."""
+        return self._plan(puts, ())
+
+    def removed(self, ids: Sequence[str]) -> tuple[Sequence[Change], WriteResult]:
+        """Plan to delete items."""
+        known = self._known(ids)
+        changes = [Remove(item_id) for item_id in dict.fromkeys(ids) if item_id in known]
+        return self._plan(changes, tuple(item_id for item_id in ids if item_id not in known))
+
+    def updated(self, updates: Sequence[ItemUpdate]) -> tuple[Sequence[Change], WriteResult]:
+        """Plan to change attributes; several updates of one item add up."""
+        items = self._known([update.id for update in updates])
+        changes: dict[str, Change] = {}
+        for update in updates:
+            item = items.get(update.id)
+            if item is None:
+                continue
+            attributes = {**item.attributes, **update.attributes}
+            if update.category is not None:
+                attributes[CATEGORY] = update.category
+            held = {name: value for name, value in attributes.items() if value is not None}
+            items[update.id] = Put(item.id, item.vector, item.features, held)
+            changes[update.id] = items[update.id]
+        unknown = tuple(update.id for update in updates if update.id not in items)
+        return self._plan(list(changes.values()), unknown)
+
+    def _plan(
+        self, changes: Sequence[Change], unknown: tuple[str, ...]
+    ) -> tuple[Sequence[Change], WriteResult]:
+        self._planned.update({change.id: change for change in changes})
+        return changes, WriteResult(len(changes), unknown)
+
+    def _known(self, ids: Sequence[str]) -> dict[str, Put]:
+        """The items that there are, by id."""
+        found: dict[str, Put] = {}
+        rest: list[str] = []
+        for item_id in dict.fromkeys(ids):
+            planned, row = self._planned.get(item_id), self._state.delta.row(item_id)
+            if isinstance(planned, Put):
+                found[item_id] = planned
+            elif planned is None and row is not None:
+                found[item_id] = self._state.delta.change(row)
+            elif planned is None:
+                rest.append(item_id)
+        return found | self._in_base(rest)
+
+    def _in_base(self, ids: Sequence[str]) -> dict[str, Put]:
+        base = self._state.base
+        known, rows = base.ids.find(ids)
+        alive = self._state.dead.alive(rows)
+        known = [item_id for item_id, lives in zip(known, alive.tolist(), strict=True) if lives]
+        rows = rows[alive]
+        if not known:
+            return {}
+        attributes: list[dict[str, Any]] = [{} for _ in known]
+        for name, kind in self._state.manifest.attributes.items():
+            for held, value in zip(
+                attributes, _values(base.attributes.column(name), kind, name, rows), strict=True
+            ):
+                if value is not None:
+                    held[name] = value
+        vectors, features = base.vectors.codes[rows], np.asarray(base.features[rows])
+        return {
+            item_id: Put(item_id, vectors[place], features[place], attributes[place])
+            for place, item_id in enumerate(known)
+        }
+
+
+#: Works out changes from what is there.
+Plan = Callable[[Lookup], tuple[Sequence[Change], WriteResult]]
+
+
+def _values(column: Any, kind: str, name: str, rows: Any) -> list[Any]:
+    values: list[Any] = column_values(column, rows).to_pylist()
+    if name == CATEGORY:  # the longest prefix is the path
+        return [max(prefixes, key=len) if prefixes else "" for prefixes in values]
+    if kind == "string":
+        return [terms[0] if terms else None for terms in values]
+    if kind == "list":
+        return [terms or None for terms in values]
+    return values
+
+
+def _check_id(item_id: object) -> None:
+    if not isinstance(item_id, str) or not item_id:
+        raise ChangeRefused(str(item_id), "an id is a string that is not empty")
+    try:
+        size = len(item_id.encode())
+    except UnicodeEncodeError:
+        raise ChangeRefused(item_id, "its id has half a surrogate pair") from None
+    if size > _MAX_ID:
+        raise ChangeRefused(item_id, f"its id has {size} bytes; at most {_MAX_ID} are allowed")
+
+
+def _check_value(item_id: str, name: str, kind: str, value: object) -> None:
+    fits = {
+        "string": lambda: _is_text(value),
+        "number": lambda: isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
+        "bool": lambda: isinstance(value, bool),
+        "list": lambda: isinstance(value, list | tuple) and all(_is_text(each) for each in value),
+    }
+    if not fits[kind]():
+        raise ChangeRefused(item_id, f"{name} is a {kind}; got {str(value)[:40]!r}")
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

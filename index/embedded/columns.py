@@ -1,0 +1,103 @@
+"""From the columns of an items file to the columns that filters read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from index.embedded.attributes import Column, Flags, Numbers, Postings
+from index.embedded.vectors import I64
+from index.filters import category_prefixes, fold
+from index.port import AttributeKind
+
+
+def category_column(paths: Any) -> Column:
+    """Postings of category paths (pyarrow strings): a row holds every prefix of its path."""
+    return _postings(len(paths), paths, np.arange(len(paths)), category_prefixes)
+
+
+def attribute_column(kind: AttributeKind, values: Any) -> Column:
+    """The column of an attribute.
+
+    Args:
+        kind: its declared type.
+        values: pyarrow array in row order, null where missing.
+
+    Raises:
+        ValueError: the values are of another type.
+    """
+    try:
+        if kind == "number":
+            numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return Numbers(np.ascontiguousarray(numbers, dtype=np.float64))
+        if kind == "bool":
+            if not pa.types.is_boolean(values.type):
+                raise ValueError(f"has type {values.type}, expected bool")
+            return Flags(pc.fill_null(values.cast(pa.int8()), -1).to_numpy(zero_copy_only=False))
+        if kind == "string":
+            return _postings(len(values), values.cast(pa.large_string()), np.arange(len(values)), _folded)
+        listed = values.cast(pa.large_list(pa.large_string()))
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"has type {values.type}, expected {kind} ({error})") from error
+    except pa.ArrowNotImplementedError as error:
+        raise ValueError(f"has type {values.type}, expected {kind}") from error
+    rows = pc.list_parent_indices(listed).to_numpy(zero_copy_only=False)
+    return _postings(len(values), pc.list_flatten(listed), rows, _folded)
+
+
+def column_values(column: Column, rows: I64) -> Any:
+    """What some rows hold, as pyarrow values: lists of folded strings, numbers or bools, null where missing.
+
+    One pass over the column, so many rows cost about what one does.
+    """
+    if isinstance(column, Numbers):
+        return pa.array(column.numbers[rows], from_pandas=True)
+    if isinstance(column, Flags):
+        flags = column.flags[rows]
+        return pa.array(flags == 1, mask=flags < 0)
+    if not isinstance(column, Postings):
+        raise TypeError(f"no values are kept by a {type(column).__name__}")
+    place = np.full(column.total, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    held = place[column.rows]
+    terms = np.repeat(np.arange(len(column.values)), np.diff(column.offsets))[held >= 0]
+    held = held[held >= 0]
+    order = np.argsort(held, kind="stable")
+    offsets = np.searchsorted(held[order], np.arange(len(rows) + 1))
+    return pa.LargeListArray.from_arrays(pa.array(offsets), column.values.take(pa.array(terms[order])))
+
+
+def _folded(text: str) -> Sequence[str]:
+    return (fold(text),)
+
+
+def _postings(total: int, texts: Any, rows: Any, terms_of: Callable[[str], Sequence[str]]) -> Postings:
+    """Postings of ``texts[i]``, held by row ``rows[i]``, where ``terms_of`` gives each text's terms.
+
+    Terms are worked out once for each distinct text: a million rows have a few thousand.
+    """
+    encoded = texts.dictionary_encode()
+    terms = [terms_of(text) for text in encoded.dictionary.to_pylist()]
+    values = sorted({term for each in terms for term in each})
+    number = {term: place for place, term in enumerate(values)}
+    flat = np.array([number[term] for each in terms for term in each], dtype=np.int64)
+    lengths = np.array([len(each) for each in terms], dtype=np.int64)
+    starts = np.cumsum(lengths) - lengths
+
+    present = encoded.indices.is_valid().to_numpy(zero_copy_only=False)
+    codes = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)[present]
+    counts = lengths[codes]
+    # Position of each (row, term) pair in `flat`: the text's start plus 0, 1, … for its terms.
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    pair_terms = flat[np.repeat(starts[codes], counts) + within]
+    pair_rows = np.repeat(rows[present].astype(np.int64), counts)
+    # One sort gives terms in order, rows in order within a term, and drops repeats within a list.
+    pairs = np.unique(pair_terms * total + pair_rows)
+    offsets = np.searchsorted(pairs, np.arange(len(values) + 1) * total)
+    return Postings(
+        total, pa.array(values, pa.large_string()), offsets.astype(np.int64), (pairs % total).astype(np.int32)
+    )

@@ -1,0 +1,133 @@
+"""Item ids in 20 bytes beside their text: row to id by offset, id to row by a sorted hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from index.embedded.vectors import I64
+
+_HASH_BYTES = 8
+#: Up to so many ids it takes longer to ask Arrow for all at once than to make each here; measured.
+_SINGLY = 12
+#: Ids whose rows are remembered: a megabyte.
+HOT = 8192
+
+
+class DuplicateId(ValueError):  # noqa: N818 -- the state of a table
+    """An id occurs twice."""
+
+
+def write_ids(path: Path, ids: Any) -> None:
+    """Write a table of ids.
+
+    Args:
+        path: an Arrow file, laid out so that it can be memory-mapped.
+        ids: pyarrow string array without nulls, in row order.
+
+    Raises:
+        DuplicateId: an id occurs twice.
+    """
+    hashes = _hashes(ids.to_pylist())
+    rows = np.argsort(hashes, kind="stable").astype(np.int32)
+    batch = pa.record_batch(
+        {"id": ids.cast(pa.large_string()), "hash": hashes[rows], "row": rows},
+    )
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    table = IdTable.open(path)
+    equal = np.flatnonzero(hashes[rows][1:] == hashes[rows][:-1])
+    for one, other in zip(rows[equal].tolist(), rows[equal + 1].tolist(), strict=True):
+        if table.id(one) == table.id(other):
+            raise DuplicateId(f"id {table.id(one)!r} is in row {one} and in row {other}")
+
+
+class IdTable:
+    """A memory-mapped table of ids."""
+
+    def __init__(self, batch: Any) -> None:
+        ids = batch.column("id")
+        _, offsets, text = ids.buffers()
+        self.rows = len(ids)
+        #: All ids as pyarrow strings, in row order.
+        self.array = ids
+        self._offsets: I64 = np.frombuffer(offsets, dtype=np.int64)[: self.rows + 1]
+        self._text = memoryview(text)
+        self._hashes: npt.NDArray[np.uint64] = batch.column("hash").to_numpy()
+        self._rows: npt.NDArray[np.int32] = batch.column("row").to_numpy()
+        #: Rows of ids that were looked up lately; the table itself is rarely in the processor's cache.
+        self._hot: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> IdTable:
+        """Map a table of ids.
+
+        Raises:
+            ValueError: the file holds something else.
+        """
+        with pa.memory_map(str(path)) as source:
+            try:
+                return cls(pa.ipc.open_file(source).get_batch(0))
+            except (pa.ArrowInvalid, KeyError) as error:
+                raise ValueError(f"it is no table of ids ({error})") from error
+
+    def id(self, row: int) -> str:
+        """The id of one row."""
+        return str(self._text[self._offsets[row] : self._offsets[row + 1]], "utf-8")
+
+    def ids(self, rows: I64) -> list[str]:
+        """The ids of some rows."""
+        if len(rows) <= _SINGLY:
+            return [self.id(row) for row in rows.tolist()]
+        ids: list[str] = self.array.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()
+        return ids
+
+    def find(self, ids: Sequence[str]) -> tuple[list[str], I64]:
+        """The ids that are in the table, in the order asked, and their rows."""
+        rows_of = self._hot
+        missing = [item_id for item_id in ids if item_id not in rows_of]
+        if missing:
+            if len(rows_of) + len(missing) > HOT:
+                rows_of, missing = {}, list(ids)
+                if len(missing) <= HOT:
+                    self._hot = rows_of
+            rows_of.update(self._look_up(missing))
+        found = [(item_id, row) for item_id in ids if (row := rows_of.get(item_id)) is not None]
+        return [item_id for item_id, _ in found], np.array([row for _, row in found], dtype=np.int64)
+
+    def _look_up(self, ids: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """The ids that are in the table, and their rows."""
+        if self.rows == 0:
+            return
+        hashes = _hashes(ids)
+        places = self._hashes.searchsorted(hashes)
+        # Nearly always the id stands where its hash does; all are compared at once, the others singly.
+        likely = self._rows[np.minimum(places, self.rows - 1)].astype(np.int64)
+        for number, (item_id, there, row) in enumerate(zip(ids, self.ids(likely), likely, strict=True)):
+            found = int(row) if there == item_id else self._row(item_id, hashes[number], int(places[number]))
+            if found is not None:
+                yield item_id, found
+
+    def _row(self, item_id: str, value: np.uint64, place: int) -> int | None:
+        """The row of an id whose hash would stand at ``place``; ids of equal hashes stand in a run."""
+        while place < self.rows and self._hashes[place] == value:
+            row = int(self._rows[place])
+            if self.id(row) == item_id:
+                return row
+            place += 1
+        return None
+
+
+def _hashes(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """64-bit hashes that are the same in every process and version, unlike Python's own."""
+    digests = b"".join(
+        hashlib.blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
+        for item_id in ids
+    )
+    return np.frombuffer(digests, dtype="<u8")

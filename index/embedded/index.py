@@ -1,0 +1,263 @@
+"""The embedded engine's async face."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from time import monotonic
+from types import MappingProxyType
+
+import numpy as np
+
+from common.deadline import Deadline
+from index.embedded.changes import Checker, Plan
+from index.embedded.live import LiveIndex
+from index.embedded.manifest import IndexManifest
+from index.embedded.rebuild import RebuildFailed, run_rebuild
+from index.embedded.segment import AS_CALIBRATED, Planning
+from index.embedded.store import RebuildRunning
+from index.embedded.vectors import limit_threads
+from index.embedded.workers import Budget, Overruns, Step, Tally, TooMuch, Workers
+from index.embedded.writer import Writer
+from index.filters import Filter
+from index.port import (
+    F16,
+    F32,
+    AttributeKind,
+    IndexStats,
+    IndexUnavailable,
+    ItemPut,
+    ItemUpdate,
+    Neighbours,
+    StoredVectors,
+    WriteResult,
+)
+
+log = logging.getLogger("mrse.index")
+
+#: What a search may score on the event loop, in rows: a millisecond's worth. To have a thread do it costs
+#: a tenth of that when nothing else goes on, and more than that when threads compete for the interpreter.
+#: *Inferred*, measured.
+AT_ONCE = 100_000
+_YIELD_AFTER_S = 0.005
+#: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
+#: at 9 ms for an exact search of 1M rows more waiting than this is past any sensible deadline.
+QUEUE = 64
+
+
+class EmbeddedIndex:
+    """An `ItemIndex`, `WritableIndex` and `ItemFeatures` over one index folder."""
+
+    def __init__(self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None) -> None:
+        self._rebuild_after = rebuild_after
+        self._yielded = 0.0
+        self._overruns = Overruns()
+        self._rebuilding: asyncio.Task[None] | None = None
+        self._live: LiveIndex | None = live
+        self._workers = workers
+        self._writer = Writer(live)
+        self._checker = Checker(live.manifest)
+        self._attributes: Mapping[str, AttributeKind] = MappingProxyType(live.manifest.attributes)
+        self._manifest = live.manifest
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        threads: int = 1,
+        verify: bool = True,
+        queue: int = QUEUE,
+        planning: Planning = AS_CALIBRATED,
+        rebuild_after: int | None = None,
+    ) -> EmbeddedIndex:
+        """Map an index folder.
+
+        Args:
+            path: a folder that `build_index` wrote.
+            threads: searches that run at once.
+            verify: compare checksums, which reads every file once; without it sizes alone.
+            queue: searches that may wait for a thread.
+            planning: when searches are exact.
+            rebuild_after: changes since the base was written from which on a write starts a `rebuild` in
+                the background; None leaves that to others. A search scores every changed item.
+
+        Raises:
+            IndexDamaged: a file is missing or not the one that was built.
+        """
+        live = LiveIndex.open(path, verify=verify, planning=planning)
+        return cls(live, Workers(threads, queue, limit_threads), rebuild_after)
+
+    @property
+    def manifest(self) -> IndexManifest:
+        """Of the base that is searched."""
+        return self._manifest if self._live is None else self._live.manifest
+
+    @property
+    def version(self) -> str:
+        """Version of the base, and how many changes were made since."""
+        if self._live is None:
+            return self._manifest.index_version
+        changes = self._live.sequence - self._live.manifest.sequence
+        return self.manifest.index_version + (f"+{changes}" if changes else "")
+
+    @property
+    def bundle_version(self) -> str:
+        """Version of the bundle whose item tower made the vectors."""
+        return self._manifest.bundle_version
+
+    @property
+    def revision(self) -> tuple[str, int] | None:
+        """Base and last change; None while there are changes to take in."""
+        live = self._live
+        return None if live is None or live.behind else (live.manifest.index_version, live.sequence)
+
+    @property
+    def attributes(self) -> Mapping[str, AttributeKind]:
+        """What can be filtered by."""
+        return self._attributes
+
+    async def search(
+        self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> list[Neighbours]:
+        """The ``k`` nearest items of each row of ``vectors`` ``[B, dim]``.
+
+        Exact in a flat index and with filters that accept few items, equal scores then in a fixed order;
+        else with the recall that the index was calibrated to. Short searches run where they are called,
+        the others on a thread.
+
+        Raises:
+            IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
+            ValueError: ``k`` below 1, vectors of another width or not finite.
+        """
+        live, dim = self._open_index(), self._manifest.dim
+        if k < 1:
+            raise ValueError(f"k is {k}; expected at least 1")
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != dim or not isfinite(queries.sum()):
+            raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
+        if not live.behind and filters not in self._overruns:
+            if monotonic() - self._yielded > _YIELD_AFTER_S:
+                await asyncio.sleep(0)  # whoever searches in a loop leaves room for others
+                self._yielded = monotonic()
+            limit_threads()  # of this thread, which may be any
+            try:
+                found = live.search(queries, k, filters, Budget(AT_ONCE, deadline))
+            except TooMuch:
+                pass  # what was done so far is a small part of the whole
+            else:
+                self._overruns.note(filters, False)
+                return found
+        return await self._workers.run(partial(self._search, live, queries, k, filters), deadline)
+
+    async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
+        """The stored embeddings; unknown ids are left out.
+
+        Raises:
+            IndexUnavailable: ``timeout`` or ``closed``.
+        """
+        live = await self._looked_up(deadline)
+        return StoredVectors(*live.vectors(ids))
+
+    async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
+        """The ids that are known, in the order asked, and their features ``[n, 3, d]``.
+
+        Raises:
+            IndexUnavailable: ``timeout`` or ``closed``.
+        """
+        live = await self._looked_up(deadline)
+        return live.features(ids)
+
+    async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
+        """Add items, or replace those with the same ids; see `WritableIndex`."""
+        puts = [self._checker.put(item) for item in items]
+        return await self._write(lambda lookup: lookup.put(puts), deadline)
+
+    async def update(self, updates: Sequence[ItemUpdate], deadline: Deadline) -> WriteResult:
+        """Change some attributes of items; see `WritableIndex`."""
+        for each in updates:
+            self._checker.update(each)
+        return await self._write(lambda lookup: lookup.updated(updates), deadline)
+
+    async def remove(self, ids: Sequence[str], deadline: Deadline) -> WriteResult:
+        """Delete items; see `WritableIndex`."""
+        return await self._write(lambda lookup: lookup.removed(ids), deadline)
+
+    async def rebuild(self) -> IndexManifest:
+        """Write a new base that has all changes in it, in a process of low priority, and move to it.
+
+        Searches and changes go on meanwhile, in every process.
+
+        Raises:
+            RebuildRunning: a rebuild is under way.
+        """
+        live = self._open_index()
+        await run_rebuild(live.root)
+        await self._workers.run(lambda step: live.current(), Deadline.after(60))
+        return live.manifest
+
+    async def stats(self) -> IndexStats:
+        """Counts, as of now."""
+        live = self._open_index()
+        return IndexStats(engine=self._manifest.engine, items=live.items, kind=live.manifest.kind)
+
+    async def close(self) -> None:
+        """Stop the threads and let go of the files."""
+        self._live = None
+        if self._rebuilding is not None:
+            self._rebuilding.cancel()
+            await asyncio.gather(self._rebuilding, return_exceptions=True)
+        await self._writer.close()
+        await self._workers.close()
+
+    def _search(
+        self, live: LiveIndex, queries: F32, k: int, filters: Filter | None, step: Step
+    ) -> list[Neighbours]:
+        tally = Tally(step)
+        found = live.search(queries, k, filters, tally)
+        self._overruns.note(filters, tally.rows > AT_ONCE)
+        return found
+
+    async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
+        self._open_index()
+        if deadline.passed:
+            raise IndexUnavailable("timeout")
+        result = await self._writer.write(plan, deadline)
+        self._rebuild_if_due()
+        return result
+
+    def _rebuild_if_due(self) -> None:
+        live, running = self._open_index(), self._rebuilding
+        changes = live.sequence - live.manifest.sequence
+        due = self._rebuild_after is not None and changes >= self._rebuild_after
+        if due and (running is None or running.done()):
+            self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
+
+    async def _rebuild_quietly(self) -> None:
+        try:
+            await self.rebuild()
+        except RebuildRunning:
+            pass  # by another worker
+        except (RebuildFailed, IndexUnavailable) as error:
+            log.error("the index could not be rebuilt, it goes on as it is: %s", error)
+
+    async def _looked_up(self, deadline: Deadline) -> LiveIndex:
+        """For lookups, which stay on the event loop: microseconds for a history, below a thread's hop.
+
+        Changes that are to be taken in first may be many, so that is a thread's work.
+        """
+        live = self._open_index()
+        if deadline.passed:
+            raise IndexUnavailable("timeout")
+        if live.behind:
+            await self._workers.run(lambda step: live.current(), deadline)
+        return live
+
+    def _open_index(self) -> LiveIndex:
+        if self._live is None:
+            raise IndexUnavailable("closed")
+        return self._live

@@ -1,0 +1,284 @@
+"""An index as of the last change: its base, the changes since, and how it keeps up with both.
+
+Any number of processes serve one index folder. Each follows its log: a look at the file's size before
+every answer, so that what one process acknowledged is in every process's next answer. Changes are made
+under the folder's write lock, by whichever process is asked to.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from index.embedded.attributes import Mask
+from index.embedded.delta import Delta, search_snapshot
+from index.embedded.log import Change, LogDamaged, LogReader, Put, append, encode
+from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
+from index.embedded.segment import AS_CALIBRATED, Dead, Planning, Segment
+from index.embedded.selection import Selection
+from index.embedded.store import LOG_NAME, write_lock
+from index.embedded.vectors import I64
+from index.embedded.workers import Step
+from index.filters import Filter
+from index.port import F16, F32, Neighbours
+
+#: Looks at ``index.json`` while another process may be replacing what it names.
+_ATTEMPTS = 5
+#: What a row of the delta costs, in rows of the base: it is twice as wide, and its filter is not kept.
+_DELTA_COST = 3
+
+
+class State:
+    """A base with its changes. Replaced as a whole when the base is."""
+
+    def __init__(self, root: Path, manifest: IndexManifest, base: Segment) -> None:
+        shape = (manifest.experts, manifest.expert_dim)
+        self.manifest = manifest
+        self.base = base
+        self.dead = Dead(base.rows)
+        self.delta = Delta(manifest.dim, shape, manifest.attributes)
+        self.log = LogReader(root / manifest.folder / LOG_NAME, manifest.dim, shape)
+        #: The last change that is in.
+        self.sequence = manifest.sequence
+
+    @classmethod
+    def open(cls, root: Path, *, verify: bool, planning: Planning = AS_CALIBRATED) -> State:
+        """Map the base and replay its log.
+
+        Raises:
+            IndexDamaged: a file is missing or not the one that was built.
+        """
+        for attempt in range(_ATTEMPTS):
+            manifest = read_manifest_or_retry(root, verify=verify, last=attempt == _ATTEMPTS - 1)
+            if manifest is None:
+                continue
+            try:
+                base = Segment.open(root / manifest.folder, manifest, planning)
+            except IndexDamaged:
+                if attempt == _ATTEMPTS - 1 or not _replaced(root, manifest):
+                    raise
+                continue
+            state = cls(root, manifest, base)
+            try:
+                state.apply(state.log.read())
+            except LogDamaged as error:
+                raise IndexDamaged(state.log.path, str(error)) from error
+            return state
+        raise AssertionError("the last attempt returns or raises")
+
+    def apply(self, changes: Sequence[tuple[int, Change]]) -> None:
+        """Take in changes of the log."""
+        for sequence, change in changes:
+            self.sequence = sequence
+            _, rows = self.base.ids.find([change.id])
+            for row in rows.tolist():
+                self.dead.add(row)
+            if isinstance(change, Put):
+                self.delta.put(change)
+            else:
+                self.delta.remove(change.id)
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        return self.base.rows - self.dead.count + self.delta.items
+
+
+def read_manifest_or_retry(root: Path, *, verify: bool, last: bool) -> IndexManifest | None:
+    """The manifest, or None where its files were replaced meanwhile and another look is due.
+
+    Raises:
+        IndexDamaged: as `read_manifest`.
+    """
+    try:
+        return read_manifest(root, verify=verify)
+    except IndexDamaged as error:
+        if last or error.file.name == MANIFEST_NAME or error.file.exists():
+            raise
+        return None
+
+
+def _replaced(root: Path, manifest: IndexManifest) -> bool:
+    return read_manifest(root, verify=False).index_version != manifest.index_version
+
+
+class LiveIndex:
+    """The state of an index folder, kept up with its log and its base. For any thread."""
+
+    def __init__(self, root: Path, state: State, planning: Planning) -> None:
+        self.root = root
+        self._state = state
+        self._planning = planning
+        self._manifest_path = str(root / MANIFEST_NAME)
+        self._seen = _identity(self._manifest_path)
+        #: Held while a state takes in changes and while they are read; never while a base is opened.
+        self._lock = threading.Lock()
+        #: Held by the one thread that takes in what is new.
+        self._catching_up = threading.Lock()
+
+    @classmethod
+    def open(cls, root: Path, *, verify: bool = True, planning: Planning = AS_CALIBRATED) -> LiveIndex:
+        """Map an index folder.
+
+        Raises:
+            IndexDamaged: a file is missing or not the one that was built.
+        """
+        return cls(root, State.open(root, verify=verify, planning=planning), planning)
+
+    @property
+    def manifest(self) -> IndexManifest:
+        """Of the base, as of the last look."""
+        return self._state.manifest
+
+    @property
+    def sequence(self) -> int:
+        """The last change that is in."""
+        return self._state.sequence
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        return self.current().items
+
+    @property
+    def behind(self) -> bool:
+        """Whether there are changes to take in before an answer."""
+        return self._state.log.grown() or _identity(self._manifest_path) != self._seen
+
+    def current(self) -> State:
+        """The state with every change that is in the log by now."""
+        if not self.behind:
+            return self._state
+        with self._catching_up:
+            identity = _identity(self._manifest_path)
+            if identity != self._seen:
+                self._swap()
+                self._seen = identity
+            state = self._state
+            if state.log.grown():
+                changes = state.log.read()
+                with self._lock:
+                    state.apply(changes)
+            return state
+
+    def _swap(self) -> None:
+        """Move to the base that ``index.json`` names now, unless it is no successor of this one."""
+        try:
+            state = State.open(self.root, verify=False, planning=self._planning)
+        except IndexDamaged:
+            return  # what is open stays whole, whatever happened to the folder
+        here, there = self._state.manifest, state.manifest
+        if (here.bundle_version, here.dim, here.attributes) == (
+            there.bundle_version,
+            there.dim,
+            there.attributes,
+        ):
+            self._state = state
+
+    def commit(self, change: Callable[[State], Sequence[Change]]) -> int:
+        """Make changes: on disk, and in every answer from now on, when this returns.
+
+        Args:
+            change: says what to change, given the state that it will be applied to.
+
+        Returns:
+            The sequence number of the last change.
+        """
+        with write_lock(self.root):
+            # Under the write lock neither log nor base move, so nothing here needs another lock, and
+            # searches go on while the disk is waited for.
+            state = self.current()
+            changes = change(state)
+            if changes:
+                numbered = enumerate(changes, start=state.sequence + 1)
+                records = [encode(sequence, each) for sequence, each in numbered]
+                append(state.log.path, state.log.offset, records)
+                self.current()
+            return state.sequence
+
+    def search(self, queries: F32, k: int, accepted: Filter | None, step: Step) -> list[Neighbours]:
+        """The ``k`` nearest items of each query; raises what ``step`` raises."""
+        state = self.current()
+        selection = state.base.selections.get(accepted, step)
+        return [self._nearest(state, query, k, selection, accepted, step) for query in queries]
+
+    def _nearest(
+        self,
+        state: State,
+        query: F32,
+        k: int,
+        selection: Selection,
+        accepted: Filter | None,
+        step: Step,
+    ) -> Neighbours:
+        while True:
+            step(state.delta.rows * _DELTA_COST)
+            rows, scores = state.base.search(query, k, selection, state.dead, step)
+            if not state.sequence > state.manifest.sequence:
+                return Neighbours(state.base.ids.ids(rows), scores)
+            with self._lock:
+                snapshot = state.delta.snapshot(accepted)
+                stale = not state.dead.alive(rows).all()
+            # What was changed since the base was searched is in the snapshot as it is now.
+            if not stale:
+                break
+        ids = state.base.ids.ids(rows)
+        if len(snapshot[0]):
+            ids, scores = _merged(ids, scores, state.delta, search_snapshot(snapshot, query, k), k)
+        return Neighbours(ids, scores)
+
+    def vectors(self, ids: Sequence[str]) -> tuple[list[str], F32]:
+        """Known ids in the order asked, and their vectors, float32 ``[n, dim]``."""
+        state = self.current()
+        known, places, base, delta = self._find(state, ids)
+        vectors = np.empty((len(known), state.base.dim), dtype=np.float32)
+        vectors[~places] = state.base.vectors.decode(base)
+        vectors[places] = state.delta.vectors(delta)
+        return known, vectors
+
+    def features(self, ids: Sequence[str]) -> tuple[list[str], F16]:
+        """Known ids in the order asked, and their features, float16 ``[n, experts, expert_dim]``."""
+        state = self.current()
+        known, places, base, delta = self._find(state, ids)
+        features = np.empty((len(known), *state.base.features.shape[1:]), dtype=np.float16)
+        features[~places] = state.base.features[base]
+        features[places] = state.delta.features(delta)
+        return known, features
+
+    def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], Mask, I64, list[int]]:
+        """Known ids, which of them are in the delta, their rows in the base and in the delta."""
+        if not state.delta.rows and not state.dead.count:
+            known, rows = state.base.ids.find(ids)
+            return known, np.zeros(len(known), dtype=np.bool_), rows, []
+        with self._lock:
+            delta = {item_id: row for item_id in ids if (row := state.delta.row(item_id)) is not None}
+        in_base, rows = state.base.ids.find([item_id for item_id in ids if item_id not in delta])
+        alive = state.dead.alive(rows)
+        living = {item_id for item_id, lives in zip(in_base, alive.tolist(), strict=True) if lives}
+        known = [item_id for item_id in ids if item_id in delta or item_id in living]
+        places = np.array([item_id in delta for item_id in known], dtype=np.bool_)
+        return known, places, rows[alive], [delta[item_id] for item_id in known if item_id in delta]
+
+
+def _merged(
+    ids: list[str], scores: F32, delta: Delta, found: tuple[I64, F32], k: int
+) -> tuple[list[str], F32]:
+    """The ``k`` best of the base's results and the delta's; equal scores with the base's first."""
+    rows, more = found
+    ids = ids + [delta.id(row) for row in rows.tolist()]
+    scores = np.concatenate([scores, more])
+    order = np.argsort(-scores, kind="stable")[:k]
+    return [ids[place] for place in order.tolist()], scores[order]
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Tells one ``index.json`` from another; a microsecond."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- a Path costs more than the call
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,181 @@
+"""Writes a new base with all changes in it, and swaps it in; ``python -m index.embedded PATH``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from index.embedded.attributes import Column
+from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
+from index.embedded.clusters import LISTS_PER_ROOT, Progress
+from index.embedded.columns import attribute_column, category_column, column_values
+from index.embedded.live import State
+from index.embedded.log import Put, append, encode
+from index.embedded.manifest import IndexManifest, read_manifest
+from index.embedded.store import (
+    LOG_NAME,
+    RebuildRunning,
+    install,
+    rebuild_lock,
+    working_folder,
+    write_lock,
+)
+from index.embedded.vectors import I64
+from index.filters import CATEGORY
+from index.port import F16, F32, AttributeKind
+
+#: Lists are kept while there are at least this share of what the rows ask for; else trained again.
+_LISTS_SHARE = 0.7
+_RUNNING = 75
+
+
+class RebuildFailed(RuntimeError):  # noqa: N818 -- the outcome of a process
+    """The process that rebuilds an index ended with an error; the index is as it was."""
+
+
+def rebuild_index(root: Path, progress: Progress = lambda done, total: None) -> IndexManifest:
+    """Rebuild an index folder; whoever has it open goes on, and moves to the new base.
+
+    Changes go on too: those that come while the base is written are copied to its log under the write
+    lock, for as long as that takes.
+
+    Raises:
+        RebuildRunning: another process does it now.
+        IndexDamaged: the index cannot be read.
+        ValueError: every item was removed; a base has at least one.
+    """
+    with rebuild_lock(root), working_folder(root) as work:
+        state = State.open(root, verify=False)
+        if state.sequence == state.manifest.sequence:
+            return state.manifest
+        if state.items == 0:
+            raise ValueError(f"{root} has no items left; build it anew")
+        clustered = state.manifest.probing is not None
+        source = _source(state)
+        manifest = write_base(source, work, cluster_rows=1 if clustered else CLUSTER_ROWS, progress=progress)
+        changes = state.manifest.changes + state.sequence - state.manifest.sequence
+        manifest = manifest.model_copy(update={"changes": changes}).versioned()
+        with write_lock(root):
+            if read_manifest(root, verify=False).index_version != state.manifest.index_version:
+                raise RebuildRunning(f"{root} was built anew meanwhile")
+            if tail := state.log.read():
+                append(work / LOG_NAME, 0, [encode(sequence, change) for sequence, change in tail])
+            return install(root, work, manifest)
+
+
+async def run_rebuild(root: Path) -> None:
+    """`rebuild_index` in a process of its own, of low priority.
+
+    Raises:
+        RebuildRunning: another process does it now.
+        RebuildFailed: with what the process said.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "index.embedded",
+        str(root),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+    if process.returncode == _RUNNING:
+        raise RebuildRunning(f"{root} is being rebuilt by another process")
+    if process.returncode:
+        raise RebuildFailed(said.decode(errors="replace").strip().rpartition("\n")[2])
+
+
+def main(root: Path) -> int:
+    """The process: returns its exit code."""
+    os.nice(10)
+    try:
+        rebuild_index(root)
+    except RebuildRunning:
+        return _RUNNING
+    return 0
+
+
+def _source(state: State) -> BaseSource:
+    """The living rows of the base, then those of the delta."""
+    manifest, base = state.manifest, state.base
+    kept = np.flatnonzero(state.dead.mask)
+    puts = state.delta.living()
+    ids = pa.concat_arrays(
+        [
+            base.ids.array.take(pa.array(kept)).cast(pa.large_string()),
+            pa.array([put.id for put in puts], pa.large_string()),
+        ]
+    )
+
+    def column(name: str, order: I64 | None) -> Column:
+        values = _all_values(base.attributes.column(name), kept, puts, name, manifest.attributes)
+        values = values if order is None else values.take(pa.array(order))
+        return attribute_column(_stored_kind(name, manifest.attributes), values)
+
+    def both(ours: F16, theirs: list[F16], rows: I64) -> F16:
+        chunk = np.empty((len(rows), *ours.shape[1:]), dtype=np.float16)
+        old = rows < len(kept)
+        chunk[old] = ours[kept[rows[old]]]
+        for place in np.flatnonzero(~old).tolist():
+            chunk[place] = theirs[int(rows[place]) - len(kept)]
+        return chunk
+
+    new_vectors, new_features = [put.vector for put in puts], [put.features for put in puts]
+    return BaseSource(
+        bundle_version=manifest.bundle_version,
+        data=manifest.data,
+        rows=len(ids),
+        dim=manifest.dim,
+        experts=manifest.experts,
+        expert_dim=manifest.expert_dim,
+        sequence=state.sequence,
+        ids=ids,
+        attributes=manifest.attributes,
+        column=column,
+        vectors=lambda rows: both(base.vectors.codes, new_vectors, rows),
+        features=lambda rows: both(base.features, new_features, rows),
+        centroids=_centroids(state, len(ids)),
+    )
+
+
+def _stored_kind(name: str, kinds: Mapping[str, AttributeKind]) -> AttributeKind:
+    """Strings come back from postings as lists of one, and the category as the list of its prefixes."""
+    return "list" if kinds[name] == "string" else kinds[name]
+
+
+def _all_values(
+    column: Column, kept: I64, puts: list[Put], name: str, kinds: Mapping[str, AttributeKind]
+) -> Any:
+    ours = column_values(column, kept)
+    if name == CATEGORY:
+        new = category_column(pa.array([put.attributes.get(name) for put in puts], pa.large_string()))
+        theirs = column_values(new, np.arange(len(puts)))
+    elif kinds[name] == "string":
+        texts = [put.attributes.get(name) for put in puts]
+        theirs = pa.array([None if text is None else [text] for text in texts], ours.type)
+    else:
+        theirs = pa.array([put.attributes.get(name) for put in puts], ours.type)
+    return pa.concat_arrays([ours, theirs])
+
+
+def _centroids(state: State, rows: int) -> F32 | None:
+    """The lists' directions, for the new rows to join; None where they should be trained again."""
+    lists = state.base.lists
+    if state.manifest.probing is None or len(lists) < _LISTS_SHARE * LISTS_PER_ROOT * rows**0.5:
+        return None
+    lengths = np.linalg.norm(lists.means, axis=1, keepdims=True)
+    return np.asarray(lists.means / np.maximum(lengths, 1e-12), dtype=np.float32)

@@ -1,0 +1,196 @@
+"""An immutable set of items that is searched as one: the base of an index is a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from index.embedded.attributes import Attributes, Mask
+from index.embedded.ids import IdTable
+from index.embedded.lists import Lists, one_list
+from index.embedded.manifest import (
+    ATTRIBUTES_NAME,
+    FEATURES_NAME,
+    IDS_NAME,
+    LISTS_NAME,
+    VECTORS_NAME,
+    IndexDamaged,
+    IndexManifest,
+)
+from index.embedded.probe import EXACT, Reach, Reaches, probe
+from index.embedded.selection import Selection, Selections, Selector
+from index.embedded.vectors import I64, U8, Vectors
+from index.embedded.workers import Step, unhindered
+from index.port import F16, F32
+
+T = TypeVar("T")
+
+
+#: What a row costs that is copied out to be scored, in rows that are scored where they lie; measured.
+SCATTERED = 4
+_EXACT = Reaches(EXACT, EXACT, EXACT)
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """How a segment chooses between exact search and probing."""
+
+    #: Matches of a filter up to which no lists are probed; None is `selection.EXACT_ROWS`.
+    exact_rows: int | None = None
+    #: How far lists reach; None is what was calibrated. `probe.EXACT` makes every search exact.
+    reach: Reach | None = None
+
+
+#: Few matches exactly, the rest with the calibrated reach.
+AS_CALIBRATED = Planning()
+
+
+class Dead:
+    """Rows of a segment that are no longer found: deleted, or superseded by a later segment."""
+
+    def __init__(self, rows: int) -> None:
+        self._alive: Mask = np.ones(rows, dtype=np.bool_)
+        self.count = 0
+        #: Bit ``i`` says whether row ``i`` is alive.
+        self.bits: U8 = np.packbits(self._alive, bitorder="little")
+
+    def add(self, row: int) -> None:
+        """Mark a row; readers see it from their next look on."""
+        if self._alive[row]:
+            self._alive[row] = False
+            self.bits[row >> 3] &= ~(1 << (row & 7)) & 0xFF
+            self.count += 1
+
+    def alive(self, rows: I64) -> Mask:
+        """Which of some rows are alive."""
+        return self._alive[rows]
+
+    @property
+    def mask(self) -> Mask:
+        """Which rows are alive: bool ``[rows]``, not to be written to."""
+        return self._alive
+
+
+class Segment:
+    """Vectors, ids, attributes and features that share row numbers. All of it may be used by any thread."""
+
+    def __init__(
+        self,
+        ids: IdTable,
+        lists: Lists,
+        vectors: Vectors,
+        attributes: Attributes,
+        features: F16,
+        reaches: Reaches = _EXACT,
+        planning: Planning = AS_CALIBRATED,
+    ) -> None:
+        self.ids = ids
+        self.lists = lists
+        self.sizes = lists.sizes
+        self.vectors = vectors
+        self.attributes = attributes
+        self.features = features
+        reach = planning.reach
+        self._reaches = reaches if reach is None else Reaches(reach, reach, reach)
+        self.selections = Selections(attributes, Selector(lists.starts, planning.exact_rows))
+        self.rows = ids.rows
+        self.dim = vectors.dim
+
+    @classmethod
+    def open(cls, folder: Path, manifest: IndexManifest, planning: Planning = AS_CALIBRATED) -> Segment:
+        """Map the files of a base.
+
+        Raises:
+            IndexDamaged: a file does not hold what the manifest says.
+        """
+        rows, dim = manifest.rows, manifest.dim
+        ids = _open(folder / IDS_NAME, IdTable.open)
+        if ids.rows != rows:
+            raise IndexDamaged(folder / IDS_NAME, f"has {ids.rows} ids, expected {rows}")
+        lists, reaches = one_list(rows, dim), _EXACT
+        if manifest.probing is not None:
+            lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
+            reaches = Reaches(*[Reach(*reach) for reach in manifest.probing.reaches])
+        vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, lists.starts))
+        attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
+        features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
+        shape = (rows, manifest.experts, manifest.expert_dim)
+        if features.shape != shape or features.dtype != np.float16:
+            found_features = f"{features.dtype} {features.shape}"
+            raise IndexDamaged(folder / FEATURES_NAME, f"has {found_features}, expected float16 {shape}")
+        return cls(ids, lists, vectors, attributes, features, reaches, planning)
+
+    def search(
+        self, query: F32, k: int, selection: Selection, dead: Dead | None = None, step: Step = unhindered
+    ) -> tuple[I64, F32]:
+        """Rows and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first.
+
+        Exact where the selection asks for no probing, else as far as the lists reach.
+        """
+        wanted = min(k, selection.count)
+        if wanted == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        if dead is not None and dead.count == 0:
+            dead = None
+        if selection.matches is None:
+            step(selection.count * SCATTERED if selection.rows is not None else self.rows)
+            return nearest(self.vectors, query, k, selection, dead)
+        bits = _bits(selection, dead)
+
+        def look(chosen: I64, floor: float) -> tuple[I64, F32]:
+            if selection.dense(chosen, self.sizes):
+                step(int(self.sizes[chosen].sum()))
+                return self.vectors.search_above(query, floor, bits, chosen)
+            rows = selection.of_lists(np.sort(chosen))
+            step(len(rows) * SCATTERED)
+            return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
+
+        return probe(self.lists, self._reach(selection).of(wanted), query, wanted, selection.matches, look)
+
+    def _reach(self, selection: Selection) -> Reach:
+        if selection.count == self.rows:
+            return self._reaches.unfiltered
+        return self._reaches.even if selection.even else self._reaches.uneven
+
+
+def nearest(
+    vectors: Vectors, query: F32, k: int, selection: Selection, dead: Dead | None = None
+) -> tuple[I64, F32]:
+    """The ``k`` best selected rows, best first and equal scores by row; exact whatever the selection.
+
+    faiss leaves open which of several rows with the ``k``-th score it returns. One row more than asked
+    shows whether that happened; then the search widens until the tie is complete.
+    """
+    count, rows = selection.count, selection.rows
+    bits = None if rows is not None else _bits(selection, dead)
+    if rows is not None and dead is not None:
+        rows = rows[dead.alive(rows.astype(np.int64))]
+        count = len(rows)
+    asked = min(k + 1, count)
+    while asked:
+        if rows is None:
+            found, scores = vectors.search(query, asked, bits)
+        else:
+            found, scores = vectors.search_rows(query, asked, rows)
+        if len(found) < asked or asked == count or scores[-1] < scores[k - 1]:
+            order = np.lexsort((found, -scores))[:k]
+            return found[order], scores[order]
+        asked = min(4 * asked, count)
+    return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+
+
+def _bits(selection: Selection, dead: Dead | None) -> U8 | None:
+    if dead is None:
+        return selection.bits
+    return dead.bits.copy() if selection.bits is None else selection.bits & dead.bits
+
+
+def _open(path: Path, opener: Callable[[Path], T]) -> T:
+    try:
+        return opener(path)
+    except (OSError, ValueError) as error:
+        raise IndexDamaged(path, str(error)) from error

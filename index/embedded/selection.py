@@ -1,0 +1,155 @@
+"""What a filter left of a segment, in the form that the search takes, and a cache of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from index.embedded.attributes import Attributes, Mask
+from index.embedded.vectors import I64, U8
+from index.embedded.workers import Step, unhindered
+from index.filters import Filter
+from index.port import F32
+
+#: Up to this share of the rows matches are kept as row numbers, and copied out to be scored: all of a flat
+#: index, or those of the lists that are probed, unless their share there is above `DENSE`. Else all rows are
+#: walked past a bitmap, which mispredicts a branch for each scattered match. *Inferred*: below where the two
+#: cost the same at 1M rows of 128 fp16 values on x86; row numbers take 32 times the memory of a bitmap.
+KEPT_SHARE = 0.4
+DENSE = 0.5
+#: By how much of its mean the share of matches may vary over the lists for a filter to count as even. One
+#: that has to do with where rows lie varies by more: by 1 if it takes half of the lists whole. *Inferred*.
+EVEN = 0.5
+#: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
+#: what a probe costs. *Inferred*, measured as above.
+EXACT_ROWS = 12_000
+#: What the selections of past filters may take in memory, in bytes.
+CACHE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows that may be found: int32 ``rows`` in order, or ``bits``, or both; neither means all.
+
+    Where lists are to be probed, ``matches`` float32 ``[lists]`` says how many rows of each may be found,
+    and there are ``bits`` unless all are; without it the search is exact.
+    """
+
+    count: int
+    rows: npt.NDArray[np.int32] | None = None
+    bits: U8 | None = None
+    matches: F32 | None = None
+    #: Where the rows of each list begin in ``rows``: int64 ``[lists + 1]``.
+    offsets: I64 | None = None
+    #: Whether every list holds about the same share of matches: then lists need not reach as far.
+    even: bool = False
+
+    def dense(self, lists: I64, sizes: F32) -> bool:
+        """Whether so many rows of some lists may be found that walking them all is the faster way."""
+        if self.rows is None or self.matches is None:
+            return True
+        return bool(self.matches[lists].sum() > DENSE * sizes[lists].sum())
+
+    def of_lists(self, lists: I64) -> I64:
+        """The rows of some lists, in order; for selections with ``offsets``."""
+        rows, offsets = self.rows, self.offsets
+        if rows is None or offsets is None:
+            raise TypeError("this selection keeps no rows by list")
+        begins = offsets[lists]
+        counts = offsets[lists + 1] - begins
+        # Of hundreds of lists with a few matches each: to join slices would take as long as to score.
+        places = np.arange(counts.sum()) + np.repeat(begins - counts.cumsum() + counts, counts)
+        matches: I64 = rows.take(places).astype(np.int64)
+        return matches
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its arrays."""
+        arrays = (self.rows, self.bits, self.matches, self.offsets)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class Selector:
+    """Makes selections from masks for lists that begin at ``starts``."""
+
+    def __init__(self, starts: I64, exact_rows: int | None = None) -> None:
+        self._firsts = starts[:-1]
+        self._flat = len(self._firsts) == 1
+        self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
+        self._sizes = np.diff(starts).astype(np.float32)
+        #: All rows.
+        self.all = Selection(int(starts[-1]), matches=None if self._flat else self._sizes)
+
+    def of(self, mask: Mask) -> Selection:
+        """From bool ``[rows]``."""
+        count = int(np.count_nonzero(mask))
+        if count == len(mask):
+            return self.all
+        rows = np.flatnonzero(mask).astype(np.int32) if count <= KEPT_SHARE * len(mask) else None
+        exact = self._flat or (rows is not None and count <= self._exact_rows)
+        bits = None if exact and rows is not None else np.packbits(mask, bitorder="little")
+        if exact:
+            return Selection(count, rows, bits)
+        matches = np.add.reduceat(mask, self._firsts, dtype=np.float32)
+        offsets = None if rows is None else np.append(0, np.cumsum(matches, dtype=np.int64))
+        even = variation(matches, self._sizes) <= EVEN
+        return Selection(count, rows, bits, matches, offsets, even)
+
+
+def variation(matches: F32, sizes: F32) -> float:
+    """Coefficient of variation of the share of matches over the lists, beyond what chance gives.
+
+    Args:
+        matches: rows of each list that a filter accepts, float32 ``[lists]``; some of all rows.
+        sizes: rows of each list, float32 ``[lists]``.
+    """
+    rows = float(sizes.sum(dtype=np.float64))
+    share = float(matches.sum(dtype=np.float64)) / rows
+    squares = float((matches.astype(np.float64) ** 2 / sizes).sum()) / rows
+    chance = share * (1 - share) * (len(sizes) - 1) / (rows - 1)
+    return float(max(0.0, squares - share**2 - chance) ** 0.5 / share)
+
+
+class Selections:
+    """Selections of one segment's filters, the least recently used forgotten; for any thread."""
+
+    def __init__(self, attributes: Attributes, selector: Selector, limit_bytes: int = CACHE_BYTES) -> None:
+        self._attributes = attributes
+        self._selector = selector
+        self._limit = limit_bytes
+        self._held: OrderedDict[Filter, Selection] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, accepted: Filter | None, step: Step = unhindered) -> Selection:
+        """The rows that a filter accepts, all of them for None."""
+        if accepted is None:
+            return self._selector.all
+        with self._lock:
+            selection = self._held.get(accepted)
+            if selection is not None:
+                self._held.move_to_end(accepted)
+                return selection
+        step(self._selector.all.count)
+        selection = self._selector.of(self._attributes.mask(accepted))
+        self._keep(accepted, selection)
+        return selection
+
+    def _keep(self, accepted: Filter, selection: Selection) -> None:
+        with self._lock:
+            if accepted in self._held:
+                return
+            self._held[accepted] = selection
+            self._bytes += _cost(accepted, selection)
+            while self._bytes > self._limit:
+                self._bytes -= _cost(*self._held.popitem(last=False))
+
+
+def _cost(accepted: Filter, selection: Selection) -> int:
+    """Bytes that an entry takes, with an allowance for the filter's own values."""
+    values = sum(len(getattr(clause, "values", ())) for clause in accepted.clauses)
+    return selection.nbytes + 512 + 128 * values

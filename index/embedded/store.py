@@ -1,0 +1,146 @@
+"""The layout of an index folder, and how one base takes another's place::
+
+    index.json        the manifest; replacing it swaps the index
+    base-0123abcd/    the files of the base that it names, and
+      changes.log     the changes since that base was written
+    write.lock        held for each group of changes, and for a swap
+    rebuild.lock      held while a base is rebuilt
+
+Every lock is a file lock of the kernel's, which ends with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from index.embedded.log import last_sequence
+from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
+
+LOG_NAME = "changes.log"
+
+
+class RebuildRunning(RuntimeError):  # noqa: N818 -- a state of the world
+    """Another process rebuilds this index now."""
+
+
+class ChangesHeld(RuntimeError):  # noqa: N818 -- a state of the world
+    """An index holds changes that building it anew would lose.
+
+    ``changes`` is how many; ``unwritten`` how many of them a rebuild has not written into its base yet.
+    """
+
+    def __init__(self, root: Path, changes: int, unwritten: int) -> None:
+        made = "1 change" if changes == 1 else f"{changes:,} changes"
+        super().__init__(f"{root} holds {made} made since it was built, which building it anew would lose")
+        self.changes = changes
+        self.unwritten = unwritten
+
+
+def refuse_changes(root: Path) -> None:
+    """Nothing, where an index can be built anew without losing a change.
+
+    Raises:
+        ChangesHeld: it cannot.
+    """
+    with suppress(IndexDamaged):
+        manifest = read_manifest(root, verify=False)
+        unwritten = last_sequence(root / manifest.folder / LOG_NAME, manifest.sequence) - manifest.sequence
+        if manifest.changes + unwritten:
+            raise ChangesHeld(root, manifest.changes + unwritten, unwritten)
+
+
+@contextmanager
+def write_lock(root: Path) -> Iterator[None]:
+    """Wait for the right to change an index."""
+    with _lock(root / "write.lock", fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def rebuild_lock(root: Path) -> Iterator[None]:
+    """The right to rebuild an index.
+
+    Raises:
+        RebuildRunning: someone else has it.
+    """
+    try:
+        with _lock(root / "rebuild.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+    except BlockingIOError:
+        raise RebuildRunning(f"{root} is being rebuilt by another process") from None
+
+
+@contextmanager
+def _lock(path: Path, how: int) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+@contextmanager
+def working_folder(root: Path) -> Iterator[Path]:
+    """An empty folder within an index folder, removed if it was not installed."""
+    created = not root.exists()
+    root.mkdir(parents=True, exist_ok=True)
+    work = root / f".new-{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if created and not (root / MANIFEST_NAME).exists():
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def install(root: Path, work: Path, manifest: IndexManifest, *, after_log: bool = False) -> IndexManifest:
+    """Put a written base in the current one's place; call with the write lock held.
+
+    Args:
+        root: the index folder.
+        work: a folder of `working_folder` that holds the base.
+        manifest: of the base.
+        after_log: count the base's changes from the end of the current log, whose changes it replaces.
+
+    Returns:
+        The manifest that was installed.
+    """
+    with suppress(IndexDamaged):
+        current = read_manifest(root, verify=False)
+        if after_log:
+            end = last_sequence(root / current.folder / LOG_NAME, current.sequence)
+            # An index without changes keeps its place in the count, so that building is repeatable.
+            sequence = 0 if end == 0 else end + 1
+            manifest = manifest.model_copy(update={"sequence": sequence}).versioned()
+        if current.index_version == manifest.index_version:
+            return current
+    base = root / manifest.folder
+    shutil.rmtree(base, ignore_errors=True)
+    (work / LOG_NAME).touch()
+    sync_folder(work)
+    work.rename(base)
+    temporary = root / f".{MANIFEST_NAME}.new"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(manifest.to_json())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(root / MANIFEST_NAME)
+    sync_folder(root)
+    for other in root.glob("base-*"):
+        if other != base:
+            shutil.rmtree(other, ignore_errors=True)
+    return manifest
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""Worker threads for searches: bounded, within a deadline, abandoned when the request is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from common.deadline import Deadline
+from index.port import IndexUnavailable
+
+T = TypeVar("T")
+
+#: Called by a job before each of its steps with the rows that it is about to score; raises to stop it.
+Step = Callable[[int], None]
+
+
+def unhindered(rows: int) -> None:
+    """The `Step` of a job that may go on."""
+
+
+class TooMuch(Exception):  # noqa: N818 -- a verdict on a search
+    """A search would score more rows than it may."""
+
+
+class Budget:
+    """The `Step` of a job that may score so many rows until a deadline."""
+
+    __slots__ = ("_deadline", "_left")
+
+    def __init__(self, rows: int, deadline: Deadline) -> None:
+        self._left = rows
+        self._deadline = deadline
+
+    def __call__(self, rows: int) -> None:
+        """Take rows off.
+
+        Raises:
+            TooMuch: so many are not left.
+            IndexUnavailable: ``timeout``.
+        """
+        if self._deadline.passed:
+            raise IndexUnavailable("timeout")
+        self._left -= rows
+        if self._left < 0:
+            raise TooMuch
+
+
+class Tally:
+    """A `Step` that counts the rows that another one let pass."""
+
+    __slots__ = ("_step", "rows")
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.rows = 0
+
+    def __call__(self, rows: int) -> None:
+        """Ask the other one; raises what it raises."""
+        self._step(rows)
+        self.rows += rows
+
+
+class Overruns:
+    """The filters whose searches are too much for the event loop, so that none is begun there in vain.
+
+    A filter is one of them from the second search in succession that was, until one was not: a single one
+    may have been an unusual query, or have had the filter's rows to find.
+    """
+
+    def __init__(self, filters: int = 1024) -> None:
+        self._limit = filters
+        #: How many in succession; the oldest filter first.
+        self._counts: OrderedDict[Hashable, int] = OrderedDict()
+
+    def __contains__(self, accepted: Hashable) -> bool:
+        return self._counts.get(accepted, 0) > 1
+
+    def note(self, accepted: Hashable, too_much: bool) -> None:
+        """How a search by a filter was."""
+        if too_much:
+            self._counts[accepted] = self._counts.get(accepted, 0) + 1
+            if len(self._counts) > self._limit:
+                self._counts.popitem(last=False)
+        else:
+            self._counts.pop(accepted, None)
+
+
+class Workers:
+    """A thread pool whose queue is bounded."""
+
+    def __init__(self, threads: int, queue: int, initializer: Callable[[], None]) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="index", initializer=initializer)
+        #: Slots for jobs that run or wait; a job gives its slot back when its thread is done with it,
+        #: not when its request is, so that abandoned work counts for as long as it costs.
+        self._slots = threading.BoundedSemaphore(threads + queue)
+        self._closed = False
+
+    async def run(self, job: Callable[[Step], T], deadline: Deadline) -> T:
+        """Run a job in a thread.
+
+        Raises:
+            IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
+        """
+        self._check_open()
+        if deadline.passed:
+            raise IndexUnavailable("timeout")
+        if not self._slots.acquire(blocking=False):
+            raise IndexUnavailable("overloaded", "the queue for index searches is full")
+        abandoned = threading.Event()
+
+        def step(rows: int) -> None:
+            self._check_open()
+            if abandoned.is_set() or deadline.passed:
+                raise IndexUnavailable("timeout")
+
+        def guarded() -> T:
+            step(0)
+            return job(step)
+
+        future = self._submit(guarded)
+        future.add_done_callback(lambda _: self._slots.release())
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise IndexUnavailable("timeout") from None
+        finally:
+            abandoned.set()
+
+    async def close(self) -> None:
+        """Stop; waits for the steps that threads are in. Jobs still waiting fail with ``closed``."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
+
+    def _submit(self, job: Callable[[], Any]) -> Future[Any]:
+        try:
+            return self._pool.submit(job)
+        except RuntimeError as error:  # the pool was shut down since the check above
+            self._slots.release()
+            raise IndexUnavailable("closed") from error
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexUnavailable("closed")

@@ -1,0 +1,165 @@
+"""One operation on its way: sent until there is an outcome, or until going on is useless."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from common.deadline import Clock, Deadline
+from index.vespa.endpoints import Endpoints
+from index.vespa.errors import CircuitOpen, TimedOut, VespaError, shorten
+from index.vespa.feed.operations import Operation, Operations
+from index.vespa.feed.report import FeedReport, FeedStopped, Outcome
+from index.vespa.feed.settings import FeedSettings
+from index.vespa.feed.window import Window
+from index.vespa.transport import Reply
+
+Sleep = Callable[[float], Awaitable[None]]
+
+_IGNORED_FIELDS: Final = "X-Vespa-Ignored-Fields"
+_BUSY, _INTERNAL, _BLOCKED = 429, 500, 507
+_PASSING: Final = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An operation's end; ``reason`` says why it failed."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """An answer after which the operation is sent again."""
+
+    reason: str
+    detail: str
+    #: Tries in all; None for as long as patience lasts.
+    limit: int | None
+    #: The feed is blocked: everybody waits, and this costs no try.
+    blocked: bool = False
+
+
+class Delivery:
+    """Sends operations of one feed, within one window; counts retries and pauses in ``report``."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        endpoints: Endpoints,
+        settings: FeedSettings,
+        report: FeedReport,
+        clock: Clock,
+        sleep: Sleep,
+    ) -> None:
+        self._operations = operations
+        self._endpoints = endpoints
+        self._settings = settings
+        self._report = report
+        self._clock = clock
+        self._sleep = sleep
+        self._window = Window(settings, clock)
+        self._random = random.Random()
+        self._pause = settings.pause_blocked
+        self._blocked_for = 0.0
+        #: Counts pauses, so that an answer can be told to be from before one.
+        self._era = 0
+
+    async def deliver(self, operation: Operation, group: asyncio.TaskGroup) -> Settled:
+        """Send until there is an outcome; ``group`` is where pauses run.
+
+        Raises:
+            FeedStopped: no operation would get through.
+        """
+        request = self._operations.request(operation, self._settings.request_timeout)
+        started = self._clock()
+        tries = 0
+        while True:
+            await self._window.acquire()
+            era = self._era
+            deadline = Deadline.after(self._settings.request_timeout, self._clock)
+            try:
+                reply = await self._endpoints.send(request.method, request.path, request.body, deadline)
+                result = self._read(reply)
+            except VespaError as error:
+                result = self._failed(error)
+            finally:
+                self._window.release()
+            if isinstance(result, Settled):
+                return result
+            if result.blocked:
+                self._block(era, group)
+                continue
+            tries += 1
+            waited = self._clock() - started
+            if result.limit is not None and tries >= result.limit:
+                return Settled(Outcome.FAILED, f"after {tries} tries: {result.detail}")
+            if result.limit is None and waited > self._settings.patience_busy:
+                return Settled(Outcome.FAILED, f"after {waited:.0f} s: {result.detail}")
+            self._report.retries[result.reason] += 1
+            await self._sleep(self._backoff(tries))
+
+    def _read(self, reply: Reply) -> Settled | _Again:
+        """What an answer means; see the table in `feeder`."""
+        status = reply.status
+        if status in (200, 412):
+            self._window.grow()
+        if status == 200:
+            self._pause, self._blocked_for = self._settings.pause_blocked, 0.0
+            if reply.headers.get(_IGNORED_FIELDS):
+                return Settled(Outcome.FAILED, "Vespa ignored fields that its schema does not have")
+            return Settled(Outcome.STORED)
+        if status == 412:
+            return Settled(Outcome.SUPERSEDED)
+        reason = f"status {status}"
+        detail = f"{reason}: {_message(reply)}"
+        if status in (401, 403):
+            raise FeedStopped(f"{reason}: certificate or token are not accepted", self._report)
+        if status == _BUSY or status in _PASSING:
+            self._window.cut()
+            return _Again(reason, detail, None if status == _BUSY else self._settings.attempts)
+        if status == _INTERNAL:
+            return _Again(reason, detail, self._settings.attempts_internal)
+        if status == _BLOCKED:
+            return _Again(reason, detail, None, blocked=True)
+        return Settled(Outcome.FAILED, detail)
+
+    def _failed(self, error: VespaError) -> _Again:
+        if isinstance(error, TimedOut):
+            self._window.cut()
+        # A circuit that is open sent nothing: that takes patience, and is no try.
+        limit = None if isinstance(error, CircuitOpen) else self._settings.attempts
+        return _Again(error.reason, str(error), limit)
+
+    def _backoff(self, tries: int) -> float:
+        longest = min(self._settings.backoff_max, self._settings.backoff * 2.0 ** min(tries - 1, 30))
+        return longest * self._random.uniform(0.5, 1.0)
+
+    def _block(self, era: int, group: asyncio.TaskGroup) -> None:
+        """The feed is blocked: pause everything, and let one request through after a while.
+
+        Many requests under way find the same; those sent before the last pause say nothing new.
+        """
+        if era != self._era:
+            return
+        if self._blocked_for > self._settings.patience_blocked:
+            raise FeedStopped(f"the feed stayed blocked for {self._blocked_for:.0f} s", self._report)
+        self._era += 1
+        self._report.pauses += 1
+        self._window.pause()
+        group.create_task(self._unblock(self._pause))
+
+    async def _unblock(self, pause: float) -> None:
+        await self._sleep(pause)
+        self._blocked_for += pause
+        self._pause = min(2 * pause, self._settings.pause_blocked_max)
+        self._window.resume()
+
+
+def _message(reply: Reply) -> str:
+    """The start of an answer's text, fit for a log line."""
+    return shorten(reply.body[:2048].decode("utf-8", "replace"))

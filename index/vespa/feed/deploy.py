@@ -1,0 +1,155 @@
+"""Deploying an application package: a zip, posted to a config server.
+
+This is the endpoint that the ``vespa`` command and pyvespa use too. pyvespa speaks to it only for a
+container that it started itself, and the command would be one more thing to install, hence our own call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from common.deadline import Deadline
+from index.vespa.endpoints import Endpoints
+from index.vespa.errors import VespaError, shorten
+from index.vespa.settings import VespaSettings
+from index.vespa.transport import AiohttpTransport, Reply, Transport
+
+_TENANT: Final = "/application/v2/tenant/default"
+_PREPARE_AND_ACTIVATE: Final = f"{_TENANT}/prepareandactivate"
+_CONVERGE: Final = (
+    f"{_TENANT}/application/default/environment/prod/region/default/instance/default/serviceconverge"
+)
+_ACTIONS: Final = ("restart", "refeed", "reindex")
+
+
+class DeployRefused(Exception):  # noqa: N818 -- the config server's word
+    """The config server does not take the package; ``code`` is its error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class NotConverged(Exception):  # noqa: N818
+    """The package is active, but services do not run it within the time given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the config server says of an activated package."""
+
+    session: int
+    generation: int
+    #: Lines of its log at level WARNING and above.
+    warnings: tuple[str, ...]
+    #: What has to be done by hand, as ``refeed: …``. A package that only adds or drops versions has none.
+    actions: tuple[str, ...]
+
+
+def package_zip(application: Path) -> bytes:
+    """The package as a zip: same files, same bytes. Hidden files and links stay out.
+
+    Raises:
+        FileNotFoundError: the folder has no ``services.xml``.
+    """
+    if not (application / "services.xml").is_file():
+        raise FileNotFoundError(f"{application} has no services.xml and is no application package")
+    files = sorted(
+        path
+        for path in application.rglob("*")
+        if path.is_file() and not path.is_symlink() and not _hidden(path.relative_to(application))
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            entry = zipfile.ZipInfo(path.relative_to(application).as_posix(), (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+async def deploy(
+    settings: VespaSettings, application: Path, deadline: Deadline, *, transport: Transport | None = None
+) -> Deployment:
+    """Deploy a package and wait until every service runs it.
+
+    Raises:
+        DeployRefused: the package is not valid, or a change needs a validation override.
+        NotConverged: the deadline passed while services were still changing over.
+        VespaError: no config server answers.
+    """
+    if not settings.config_servers:
+        raise ValueError("no config server is given")
+    own = AiohttpTransport(settings) if transport is None else transport
+    servers = Endpoints(
+        settings.config_servers, own, settings.breaker, least_budget=settings.query.least_budget
+    )
+    try:
+        headers = {"Content-Type": "application/zip"}
+        package = await asyncio.to_thread(package_zip, application)
+        deployment = _read(await servers.send("POST", _PREPARE_AND_ACTIVATE, package, deadline, headers))
+        await _converge(servers, deployment, deadline)
+    finally:
+        if transport is None:
+            await own.close()
+    return deployment
+
+
+async def _converge(servers: Endpoints, deployment: Deployment, deadline: Deadline) -> None:
+    wait = 0.2
+    while True:
+        try:
+            state = _object(await servers.send("GET", _CONVERGE, None, deadline))
+        except VespaError as error:
+            if deadline.passed:
+                raise NotConverged(f"generation {deployment.generation}: {error}") from error
+            state = {}
+        if state.get("converged") is True and int(state.get("wantedGeneration", 0)) >= deployment.generation:
+            return
+        if deadline.remaining() <= wait:
+            raise NotConverged(f"services do not run generation {deployment.generation} yet")
+        await asyncio.sleep(wait)
+        wait = min(2.0, wait * 1.5)
+
+
+def _read(reply: Reply) -> Deployment:
+    answer = _object(reply)
+    if reply.status != 200:
+        code = answer.get("error-code") or f"status {reply.status}"
+        raise DeployRefused(str(code), shorten(str(answer.get("message", ""))))
+    try:
+        session = int(answer["session-id"])
+        warnings = tuple(
+            shorten(str(line.get("message", "")))
+            for line in answer.get("log", [])
+            if line.get("level") in {"WARNING", "ERROR", "SEVERE"}
+        )
+        changes = answer.get("configChangeActions", {})
+        actions = tuple(
+            f"{kind}: {shorten('; '.join(map(str, action.get('messages', []))))}"
+            for kind in _ACTIONS
+            for action in changes.get(kind, [])
+        )
+        generation = int(answer.get("generation", session))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DeployRefused("unreadable", f"no answer of a config server: {error!r}") from error
+    return Deployment(session, generation, warnings, actions)
+
+
+def _object(reply: Reply) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        answer = None
+    return answer if isinstance(answer, dict) else {}
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,190 @@
+"""Feeds operations over document/v1: in order per id, as fast as Vespa takes them, and no faster.
+
+What each answer means::
+
+    200                        stored; with X-Vespa-Ignored-Fields failed: the schema is another one
+    412                        superseded: what is stored is as new or newer; no error
+    429                        busy: cut the window, back off, send again for `patience_busy` seconds
+    507                        feed blocked: all pause, then one request tries
+    502 503 504, time-out,     cut the window, back off, send again, `attempts` times; an operation that
+      connection, bad answer     had arrived after all then finds itself superseded
+    500                        send again, `attempts_internal` times
+    401 403                    the feed stops: nobody would be let in
+    any other                  failed for good; after `failures_max` of these the feed stops
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import TracebackType
+
+from common.deadline import Clock
+from index.vespa.endpoints import Endpoints
+from index.vespa.feed.delivery import Delivery, Settled, Sleep
+from index.vespa.feed.journal import Journal
+from index.vespa.feed.operations import Operation, Operations, Rejected
+from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, FeedStopped, Outcome
+from index.vespa.feed.settings import FeedSettings
+from index.vespa.settings import VespaSettings
+from index.vespa.transport import AiohttpTransport, Transport
+
+__all__ = ["FeedStopped", "Feeder", "Numbered", "Progress"]
+
+#: Called with operations done and in all, None where nobody knows.
+Progress = Callable[[int, int | None], None]
+Numbered = tuple[int, Operation | Rejected]
+
+
+class Feeder:
+    """Feeds one document type; an async context manager."""
+
+    def __init__(
+        self,
+        settings: VespaSettings,
+        feed: FeedSettings | None = None,
+        *,
+        transport: Transport | None = None,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._feed = FeedSettings() if feed is None else feed
+        connection = replace(settings.connection, limit=self._feed.window_max)
+        self._transport = (
+            AiohttpTransport(replace(settings, connection=connection)) if transport is None else transport
+        )
+        self._operations = Operations(settings)
+        self._endpoints = Endpoints(
+            settings.feed_endpoints or settings.endpoints,
+            self._transport,
+            settings.breaker,
+            least_budget=settings.query.least_budget,
+            clock=clock,
+        )
+        self._clock = clock
+        self._sleep = sleep
+
+    async def feed(
+        self,
+        operations: Iterable[Numbered],
+        journal: Journal,
+        *,
+        total: int | None = None,
+        progress: Progress | None = None,
+    ) -> FeedReport:
+        """Feed operations with their numbers; those that ``journal`` has settled are skipped.
+
+        Returns:
+            The counts; failures for good are in it, and the journal keeps them for another try.
+
+        Raises:
+            FeedStopped: going on is useless. The journal is saved then, and on any other exception too.
+        """
+        report = FeedReport(skipped=journal.count_settled())
+        delivery = Delivery(self._operations, self._endpoints, self._feed, report, self._clock, self._sleep)
+        run = _Run(delivery, report, journal, self._feed, lambda: _tell(progress, report, total))
+        try:
+            async with asyncio.TaskGroup() as group:
+                saver = group.create_task(run.save_now_and_then())
+                await run.dispatch(operations, group)
+                saver.cancel()
+        except BaseExceptionGroup as errors:
+            journal.save()
+            raise errors.exceptions[0] from None
+        except BaseException:
+            journal.save()
+            raise
+        if report.complete:
+            journal.finish()
+        else:
+            journal.save()
+        return report
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Feeder:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _tell(progress: Progress | None, report: FeedReport, total: int | None) -> None:
+    if progress is not None:
+        progress(report.done, total)
+
+
+class _Run:
+    """One feed under way: keeps the order within an id, and the journal."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        report: FeedReport,
+        journal: Journal,
+        settings: FeedSettings,
+        ended: Callable[[], None],
+    ) -> None:
+        self.report = report
+        self._delivery = delivery
+        self._journal = journal
+        self._settings = settings
+        self._ended = ended
+        self._slots = asyncio.Semaphore(settings.read_ahead)
+        #: Operations of an id that is being fed, the one under way first.
+        self._chains: dict[str, deque[tuple[int, Operation]]] = {}
+
+    async def dispatch(self, operations: Iterable[Numbered], group: asyncio.TaskGroup) -> None:
+        """Start each operation, or queue it behind an earlier one of its id; wait for all."""
+        for number, operation in operations:
+            if self._journal.settled(number):
+                continue
+            if isinstance(operation, Rejected):
+                self._end(number, operation.item_id, Settled(Outcome.FAILED, operation.reason))
+                continue
+            await self._slots.acquire()
+            chain = self._chains.get(operation.item_id)
+            if chain is not None:
+                chain.append((number, operation))
+            else:
+                self._chains[operation.item_id] = deque([(number, operation)])
+                group.create_task(self._drain(operation.item_id, group))
+        # All slots in our hands: nothing is under way.
+        for _ in range(self._settings.read_ahead):
+            await self._slots.acquire()
+
+    async def save_now_and_then(self) -> None:
+        """Checkpoint until cancelled. On the loop: two writes of the file must not overlap."""
+        while True:
+            await asyncio.sleep(self._settings.checkpoint_interval)
+            self._journal.save()
+
+    async def _drain(self, item_id: str, group: asyncio.TaskGroup) -> None:
+        chain = self._chains[item_id]
+        while chain:
+            number, operation = chain[0]
+            settled = await self._delivery.deliver(operation, group)
+            chain.popleft()
+            if not chain:
+                del self._chains[item_id]
+            self._end(number, item_id, settled)
+            self._slots.release()
+
+    def _end(self, number: int, item_id: str, settled: Settled) -> None:
+        report = self.report
+        report.outcomes[settled.outcome] += 1
+        failed = settled.outcome is Outcome.FAILED
+        self._journal.settle(number, failed=failed)
+        if failed and len(report.failures) < MAX_FAILURES_KEPT:
+            report.failures.append(Failure(number, item_id, settled.reason))
+        if report.outcomes[Outcome.FAILED] >= self._settings.failures_max:
+            reason = f"{self._settings.failures_max} operations failed, lately: {settled.reason}"
+            raise FeedStopped(reason, report)
+        self._ended()

@@ -1,0 +1,143 @@
+"""Whether a fed version may take traffic: counts, sampled vectors, recall of the graph, latency."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from common.deadline import Clock, Deadline
+from index.port import F32
+from index.vespa.client import VespaIndex
+from index.vespa.feed.source import EmbeddingsSource
+from index.vespa.tensors import bfloat16, from_bfloat16, unit_rows
+
+#: Noise on a sampled item's vector that makes a query of it; *inferred*.
+_QUERY_NOISE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """What is sampled and what has to hold; all values are *inferred*."""
+
+    #: Vectors that are read back and compared bit by bit.
+    vectors: int = 500
+    #: Queries for recall and latency.
+    queries: int = 200
+    k: int = 100
+    #: Least share of the exact ``k`` nearest that the graph finds, on average.
+    least_recall: float = 0.95
+    #: Budget of one query.
+    timeout: float = 10.0
+    #: Queries under way at once; latency is measured with these.
+    concurrency: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    found: str
+    expected: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """All checks. Latencies are milliseconds as seen from here, graph search."""
+
+    checks: tuple[Check, ...]
+    recall: float
+    latency_p50: float
+    latency_p99: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether every check holds."""
+        return all(check.holds for check in self.checks)
+
+
+async def verify(
+    index: VespaIndex,
+    source: EmbeddingsSource,
+    settings: VerifySettings | None = None,
+    *,
+    clock: Clock = time.perf_counter,
+) -> VerifyReport:
+    """Compare what is deployed and fed with the embeddings folder.
+
+    Raises:
+        IndexUnavailable: Vespa does not answer.
+        SourceRefused: the folder is damaged.
+    """
+    settings = VerifySettings() if settings is None else settings
+    random = np.random.default_rng(settings.seed)
+    stored = unit_rows_of(source, random.permutation(source.rows)[: settings.vectors])
+    items = await index.count(None, Deadline.after(settings.timeout))
+    wrong = await _wrong_vectors(index, stored, settings)
+    queries = _queries(np.stack(list(stored.values())), random, settings.queries)
+    recall, seconds = await _recall(index, queries, settings, clock)
+    p50, p99 = (float(np.percentile(seconds, q) * 1000) for q in (50, 99))
+    least = settings.least_recall
+    checks = (
+        Check("items", str(items), str(source.rows), items == source.rows),
+        Check("sampled vectors that differ", str(wrong), "0", wrong == 0),
+        Check("recall", f"{recall:.4f}", f"at least {least}", recall >= least),
+    )
+    return VerifyReport(checks, recall, p50, p99)
+
+
+def unit_rows_of(source: EmbeddingsSource, rows: npt.NDArray[np.int64]) -> dict[str, F32]:
+    """Ids and unit vectors of some rows, as they should be stored: rounded to bfloat16."""
+    ids = source.ids()
+    order = np.sort(rows)
+    vectors = from_bfloat16(bfloat16(unit_rows(source.vectors()[order])))
+    return {ids[row]: vector for row, vector in zip(order, vectors, strict=True)}
+
+
+async def _wrong_vectors(index: VespaIndex, expected: dict[str, F32], settings: VerifySettings) -> int:
+    found = await index.vectors(list(expected), Deadline.after(settings.timeout))
+    rows = dict(zip(found.ids, found.vectors, strict=True))
+    return sum(
+        item not in rows or not np.array_equal(rows[item], vector) for item, vector in expected.items()
+    )
+
+
+def _queries(vectors: F32, random: np.random.Generator, count: int) -> F32:
+    """Points near items, as real queries are; the items themselves would be found too easily."""
+    picked = vectors[random.integers(0, len(vectors), count)]
+    scale = _QUERY_NOISE / np.sqrt(vectors.shape[1])
+    return unit_rows(picked + random.standard_normal(picked.shape, dtype=np.float32) * scale)
+
+
+async def _recall(
+    index: VespaIndex, queries: F32, settings: VerifySettings, clock: Clock
+) -> tuple[float, list[float]]:
+    """Mean recall at k of the graph against the exact search, and the graph's seconds."""
+    limit = asyncio.Semaphore(settings.concurrency)
+    seconds: list[float] = []
+
+    async def one(query: F32) -> float:
+        async with limit:
+            started = clock()
+            (near,) = await index.search(query[None], settings.k, None, Deadline.after(settings.timeout))
+            seconds.append(clock() - started)
+            exact = await index.search_exact(query, settings.k, None, Deadline.after(settings.timeout))
+        return share_found(near.ids, near.scores, exact.scores, settings.k)
+
+    shares = await asyncio.gather(*(one(query) for query in queries))
+    return float(np.mean(shares)), seconds
+
+
+def share_found(ids: list[str], scores: F32, exact: F32, k: int) -> float:
+    """Share of the exact ``k`` that was found: by score, so that ties count whichever was picked."""
+    if not len(exact):
+        return 1.0
+    least = exact[min(k, len(exact)) - 1] - 1e-6
+    return float(min((scores >= least).sum(), len(exact))) / len(exact)

@@ -1,0 +1,102 @@
+"""Names that the application package and the client share: fields, summaries, profiles, inputs.
+
+The package's generator and the client both import this module, so that neither can drift from the
+other. A document type holds one embedding version::
+
+    schema item_<bundle version>
+      item_id      string                  attribute, fast-search   the shop's id
+      embedding    tensor<bfloat16>(x[D])  attribute, index         unit length before rounding
+      feed_ver     long                    attribute                order of our own, for conditions
+      known_bools  weightedset<string>     attribute, fast-search   bool attributes that are not missing
+      <attribute>  string | double | bool | array<string>           see `field_name`
+
+Vespa's ``bool`` has no missing value (it reads false), while a filter ``{"in_stock": false}`` must not
+match an item that does not say; hence ``known_bools`` (a set, so that a partial update can add a name twice).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from index.port import AttributeKind
+
+NAMESPACE: Final = "mrse"
+TYPE_PREFIX: Final = "item_"
+
+ITEM_ID: Final = "item_id"
+EMBEDDING: Final = "embedding"
+FEED_VERSION: Final = "feed_ver"
+KNOWN_BOOLS: Final = "known_bools"
+OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS})
+#: Name of the one dimension of `EMBEDDING` and of every query tensor.
+DIMENSION: Final = "x"
+
+#: Attribute-only summary classes: no summary is fetched from the document store.
+SUMMARY_IDS: Final = "ids"  # item_id
+SUMMARY_VECTORS: Final = "vectors"  # item_id, embedding, feed_ver
+
+#: One vector: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.
+PROFILE_Q2I: Final = "q2i"
+#: Up to `MAX_LABELS` labelled operators in one query: inputs and labels `LABELS`, first phase the
+#: largest ``closeness(label, tN)``, match-features each of them.
+PROFILE_I2I: Final = "i2i"
+#: Exact closeness of every matching document without an index operator; for `verify` only.
+PROFILE_EXACT: Final = "exact"
+
+QUERY_TENSOR: Final = "q"
+LABELS: Final = ("t0", "t1", "t2")
+MAX_LABELS: Final = len(LABELS)
+
+#: Vespa's type of a field for each kind of attribute.
+FIELD_TYPES: Final[Mapping[AttributeKind, str]] = MappingProxyType(
+    {"string": "string", "number": "double", "bool": "bool", "list": "array<string>"}
+)
+
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*\Z")
+_NOT_PLAIN = re.compile(r"[^a-z0-9]")
+_NOT_WORD = re.compile(r"[^A-Za-z0-9]")
+_ESCAPED = "attr_"
+#: Words of the schema language and of YQL, and names with a meaning of their own in a query.
+_RESERVED = frozenset(
+    (  # noqa: SIM905 -- a paragraph reads better than 80 lines
+        "all and annotate as asc attribute background bm25 by closeness constant contains default desc "
+        "distance documentid equiv false field fieldset from function group id import in index inherits "
+        "input is join like limit match matches near nearest not null offset onear or order phrase query "
+        "rank relevance sddocname select similarity source sources summary summaryfeatures matchfeatures "
+        "timeout true type uri value weight weightedset where with"
+    ).split()
+)
+
+
+def document_type(bundle_version: str) -> str:
+    """The document type that holds the embeddings of one bundle version.
+
+    Versions end in eight hex digits of their content, so two versions never share a type.
+    """
+    return TYPE_PREFIX + _NOT_WORD.sub("_", bundle_version).lower()
+
+
+def document_id(document: str, item_id: str) -> str:
+    """The full document id of an item in document type ``document``."""
+    return f"id:{NAMESPACE}:{document}::{item_id}"
+
+
+def field_name(attribute: str) -> str:
+    """The Vespa field of a shop's attribute: its own name where Vespa and YQL allow it.
+
+    Any other name becomes ``attr_`` and the name with every character that is no lower-case ASCII letter
+    or digit written as ``_<hex>_``. Distinct attributes have distinct fields, also to Vespa's query side,
+    which takes field names without regard to case.
+    """
+    plain = (
+        _IDENTIFIER.match(attribute) is not None
+        and attribute not in _RESERVED
+        and attribute not in OWN_FIELDS
+        and not attribute.startswith(_ESCAPED)
+    )
+    if plain:
+        return attribute
+    return _ESCAPED + _NOT_PLAIN.sub(lambda m: f"_{ord(m[0]):x}_", attribute)

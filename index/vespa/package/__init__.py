@@ -1,0 +1,38 @@
+"""The application package that a Vespa engineer would deploy, rendered from ``vespa_app/``.
+
+A folder holds the package and, beside it, what the client must know of each version::
+
+    <folder>/application/    deployed: services.xml, hosts.xml, schemas/, search/query-profiles/
+    <folder>/versions/       not deployed: <document type>.json
+    <folder>/layout.toml     not deployed: the hosts that it was rendered for
+
+A new bundle version is a new document type (blue and green side by side), never a changed field.
+"""
+
+from index.vespa.package.layout import Layout, LayoutError, Tls
+from index.vespa.package.render import (
+    add_version,
+    application_folder,
+    drop_version,
+    read_layout,
+    render,
+)
+from index.vespa.package.rules import Problem, check_change, check_package
+from index.vespa.package.versions import Version, VersionError, read_versions
+
+__all__ = [
+    "Layout",
+    "LayoutError",
+    "Problem",
+    "Tls",
+    "Version",
+    "VersionError",
+    "add_version",
+    "application_folder",
+    "check_change",
+    "check_package",
+    "drop_version",
+    "read_layout",
+    "read_versions",
+    "render",
+]

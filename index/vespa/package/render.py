@@ -1,0 +1,203 @@
+"""Rendering: versions and a layout in, an application package folder out."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from pathlib import Path
+from typing import Final
+from xml.sax.saxutils import escape, quoteattr
+
+from index.port import AttributeKind
+from index.vespa import names
+from index.vespa.package.layout import Layout, Tls
+from index.vespa.package.templates import read_template, templates
+from index.vespa.package.versions import (
+    Version,
+    override_until,
+    read_versions,
+    with_version,
+    without_version,
+    write_versions,
+)
+
+APPLICATION: Final = "application"
+#: Kept beside the package, so that a version is never added or dropped with other hosts by accident.
+LAYOUT: Final = "layout.toml"
+
+#: Options of a field beside its type. Strings come casefolded from feed and query alike, so they are
+#: compared as they are; a hash dictionary serves equality in less memory than a B-tree and needs ``cased``.
+_STRINGS = """
+            attribute: fast-search
+            match: cased
+            dictionary {
+                hash
+                cased
+            }"""
+_OPTIONS: Final[dict[AttributeKind, str]] = {
+    "string": _STRINGS,
+    "list": _STRINGS,
+    "number": "\n            attribute: fast-search",
+    "bool": "",  # a bit vector already: fast-search does not exist for it
+}
+
+
+def application_folder(folder: Path) -> Path:
+    """The part of a package folder that is deployed."""
+    return folder / APPLICATION
+
+
+def render(
+    folder: Path,
+    versions: list[Version],
+    layout: Layout,
+    *,
+    dropped: tuple[str, ...] = (),
+    today: datetime.date | None = None,
+) -> Path:
+    """Write the package and the version files; what else was in the package goes.
+
+    Args:
+        folder: see the package's docstring.
+        versions: at least one.
+        layout: hosts.
+        dropped: document types that the running cluster may lose, with their documents.
+        today: needed with ``dropped``: the override holds for a week.
+
+    Returns:
+        The application package, to be deployed.
+    """
+    if not versions:
+        raise ValueError("no versions: a package needs one document type at least")
+    target = application_folder(folder)
+    if target.exists():
+        shutil.rmtree(target)
+    (target / "schemas").mkdir(parents=True)
+    for version in versions:
+        path = target / "schemas" / f"{version.document_type}.sd"
+        path.write_text(_schema(version), encoding="utf-8")
+    shutil.copytree(templates() / "query-profiles", target / "search" / "query-profiles")
+    (target / "services.xml").write_text(_services(versions, layout), encoding="utf-8")
+    hosts = "\n".join(_host(name, aliases) for name, aliases in layout.aliases())
+    (target / "hosts.xml").write_text(read_template("hosts.xml").substitute(hosts=hosts), encoding="utf-8")
+    if dropped:
+        if today is None:
+            raise ValueError("today is needed to date the overrides of dropped types")
+        (target / "validation-overrides.xml").write_text(_overrides(today), encoding="utf-8")
+    (folder / LAYOUT).write_text(layout.to_toml(), encoding="utf-8")
+    write_versions(folder, versions)
+    return target
+
+
+def add_version(folder: Path, version: Version, layout: Layout | None = None) -> Path:
+    """Render the package with one more version beside those that are there.
+
+    Args:
+        folder: see the package's docstring; may be new.
+        version: what to add; adding it again changes nothing.
+        layout: hosts; those that the package has where none is given.
+
+    Raises:
+        VersionError: the same document type with other content, or a damaged version file.
+        LayoutError: the layout that the package has cannot be read.
+    """
+    return render(folder, with_version(read_versions(folder), version), layout or read_layout(folder))
+
+
+def drop_version(
+    folder: Path, document_type: str, today: datetime.date, layout: Layout | None = None
+) -> Path:
+    """Render the package without a version, with the override that lets Vespa drop its documents.
+
+    Args:
+        folder: see the package's docstring.
+        document_type: what to drop.
+        today: the override holds for a week from then.
+        layout: hosts; those that the package has where none is given.
+
+    Raises:
+        VersionError: it is not there, or it is the last one.
+        LayoutError: the layout that the package has cannot be read.
+    """
+    left = without_version(read_versions(folder), document_type)
+    return render(folder, left, layout or read_layout(folder), dropped=(document_type,), today=today)
+
+
+def read_layout(folder: Path) -> Layout:
+    """The layout that a package was rendered with; development where it is new.
+
+    Raises:
+        LayoutError: a damaged file.
+    """
+    path = folder / LAYOUT
+    return Layout.read(path) if path.exists() else Layout.dev()
+
+
+def _schema(version: Version) -> str:
+    attribute = read_template("attribute.sd")
+    attributes = "".join(
+        attribute.substitute(
+            name=names.field_name(name), type=names.FIELD_TYPES[kind], options=_OPTIONS[kind]
+        )
+        for name, kind in version.attributes.items()
+    )
+    return read_template("item.sd").substitute(
+        type=version.document_type,
+        dimension_name=names.DIMENSION,
+        dimension=version.dimension,
+        attributes=attributes,
+    )
+
+
+def _services(versions: list[Version], layout: Layout) -> str:
+    documents = "\n".join(
+        f'      <document type="{version.document_type}" mode="index"/>' for version in versions
+    )
+    if layout.is_dev:
+        return read_template("services-dev.xml").substitute(documents=documents, port=layout.port)
+    groups, key = [], 0
+    for number, hosts in enumerate(layout.groups):
+        nodes = []
+        for _ in hosts:
+            nodes.append(f'        <node hostalias="content{key}" distribution-key="{key}"/>')
+            key += 1
+        lines = "\n".join(nodes)
+        groups.append(
+            f'      <group name="group{number}" distribution-key="{number}">\n{lines}\n      </group>'
+        )
+    return read_template("services-production.xml").substitute(
+        documents=documents,
+        port=layout.port,
+        ssl=_ssl(layout.tls),
+        configservers=_numbered("configserver", "config", len(layout.config)),
+        controllers=_numbered("cluster-controller", "config", len(layout.config)),
+        query=_numbered("node", "query", len(layout.query)),
+        feed=_numbered("node", "feed", len(layout.feed)),
+        copies=len(layout.groups),
+        partitions="1|" * (len(layout.groups) - 1) + "*",
+        groups="\n".join(groups),
+    )
+
+
+def _ssl(tls: Tls | None) -> str:
+    if tls is None:
+        return ""
+    files = {"private-key-file": tls.key, "certificate-file": tls.certificate, "ca-certificates-file": tls.ca}
+    lines = [f"          <{name}>{escape(path)}</{name}>" for name, path in files.items()]
+    lines.append("          <client-authentication>need</client-authentication>")
+    return "\n        <ssl>\n" + "\n".join(lines) + "\n        </ssl>"
+
+
+def _numbered(element: str, role: str, count: int) -> str:
+    return "\n".join(f'      <{element} hostalias="{role}{n}"/>' for n in range(1, count + 1))
+
+
+def _host(name: str, aliases: list[str]) -> str:
+    lines = "\n".join(f"    <alias>{escape(alias)}</alias>" for alias in aliases)
+    return f"  <host name={quoteattr(name)}>\n{lines}\n  </host>"
+
+
+def _overrides(today: datetime.date) -> str:
+    until = override_until(today).isoformat()
+    allow = f'  <allow until="{until}" comment="a dropped embedding version">schema-removal</allow>'
+    return read_template("validation-overrides.xml").substitute(allows=allow)

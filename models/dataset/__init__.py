@@ -1,0 +1,1 @@
+"""A shop as the arrays that training reads."""

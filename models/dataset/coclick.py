@@ -1,0 +1,164 @@
+"""Co-clicks: for each item the items that the same users clicked, carted or ordered around the same time.
+
+From the paper: items too have a clicked-item history. *Inferred*: what counts as one visit. Only events
+of the train split count, so that held-out clicks do not leak into item embeddings.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.shop.holdout import HELD_OUT, Holdout
+from artifacts.shop.shop import Shop
+
+#: Two behaviours of a user within this many seconds belong to one visit (*inferred*).
+WINDOW_SECONDS = 3600.0
+#: A behaviour is paired with at most this many that follow it, unless told otherwise (*inferred*).
+FOLLOWING = 5
+#: Pairs counted at a time; bounds the memory of the counting.
+_PAIRS_AT_ONCE = 8_000_000
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CoClicks:
+    """CSR over the catalogue's row order: ``indptr`` int64 ``[N + 1]``, ``indices`` int64, and ``weights``
+    float32, above 0."""
+
+    indptr: Int64
+    indices: Int64
+    weights: npt.NDArray[np.float32]
+
+    def mean_features(
+        self, features: npt.NDArray[np.float16], start: int, end: int
+    ) -> npt.NDArray[np.float32]:
+        """Weighted mean features of items co-clicked with rows ``start`` to ``end``; zeros where none are.
+
+        Args:
+            features: float16 ``[N, 3, d]``, may be memory-mapped.
+            start: first row.
+            end: row after the last.
+
+        Returns:
+            float32 ``[end - start, 3, d]``.
+        """
+        counts = np.diff(self.indptr[start : end + 1])
+        chosen = slice(self.indptr[start], self.indptr[end])
+        result = np.zeros((end - start, *features.shape[1:]), dtype=np.float32)
+        owners = np.repeat(np.arange(end - start), counts)
+        weights = self.weights[chosen]
+        near = features[self.indices[chosen]].astype(np.float32) * weights[:, None, None]
+        np.add.at(result, owners, near)
+        total = np.bincount(owners, weights, minlength=end - start).astype(np.float32)
+        result /= np.where(counts > 0, total, 1.0)[:, None, None]
+        return result
+
+
+def coclicked(
+    shop: Shop, *, top: int, held_out: float = HELD_OUT, following: int = FOLLOWING, cosine: bool = False
+) -> CoClicks:
+    """The items that go most with each item, those first, ties by catalogue order.
+
+    Args:
+        shop: its items and events; events without a user are skipped.
+        top: co-clicked items kept for an item.
+        held_out: as in `artifacts.shop.holdout.Holdout.of`.
+        following, cosine: see `count_pairs`.
+
+    Raises:
+        DataError: a row of items or events cannot be read.
+    """
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    holdout = Holdout.of(shop.events(), held_out)
+    users: dict[str, int] = {}
+    columns = array("q"), array("q"), array("d")
+    for event in shop.events():
+        row = rows.get(event.item)
+        if row is None or event.user is None or event.action not in BEHAVIOURS:
+            continue
+        if holdout.split(event) != "train":
+            continue
+        columns[0].append(users.setdefault(event.user, len(users)))
+        columns[1].append(row)
+        columns[2].append(event.ts.timestamp())
+    user, item = (np.frombuffer(c, dtype=np.int64) for c in columns[:2])
+    at = np.frombuffer(columns[2])
+    return count_pairs(user, item, at, len(rows), top, following=following, cosine=cosine)
+
+
+def coclick_options(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bundle's manifest says of `coclicked`: embedding has to do as training did."""
+    return {
+        "top": int(training.get("coclick_top", 10)),
+        "following": int(training.get("coclick_following", FOLLOWING)),
+        "cosine": bool(training.get("coclick_cosine", False)),
+    }
+
+
+def count_pairs(
+    user: Int64,
+    item: Int64,
+    at: npt.NDArray[np.float64],
+    items: int,
+    top: int,
+    *,
+    following: int = FOLLOWING,
+    cosine: bool = False,
+) -> CoClicks:
+    """Co-clicks from columns: user id, item row and POSIX seconds of each behaviour, in any order.
+
+    Args:
+        user, item, at: the columns.
+        items: N.
+        top: kept for an item.
+        following: a behaviour is paired with at most this many of its visit that follow it.
+        cosine: rank and weight by pairs seen over the root of both items' behaviours; otherwise those seen
+            most often are kept, of equal weight.
+    """
+    order = np.lexsort((item, at, user))
+    user, item, at = user[order], item[order], at[order]
+    # More would never be of one visit.
+    visits = np.unique(np.stack([user, at // WINDOW_SECONDS]), axis=1, return_counts=True)[1]
+    following = min(following, 2 * int(visits.max(initial=1)))
+    blocks = max(1, -(-len(item) * 2 * following // _PAIRS_AT_ONCE))
+    often = np.sqrt(np.bincount(item, minlength=items))
+    counts = np.zeros(items, dtype=np.int64)
+    kept: list[Int64] = []
+    worth: list[npt.NDArray[np.float32]] = []
+    edges = np.linspace(0, items, blocks + 1).astype(np.int64)
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        left, right, seen = _pairs(user, item, at, low, high, items, following)
+        weights = seen / (often[left] * often[right]) if cosine else seen
+        # By item, then what goes most with it, then catalogue order.
+        ranked = np.lexsort((right, -weights, left))
+        left, right, weights = left[ranked], right[ranked], weights[ranked]
+        place = np.arange(len(left)) - np.searchsorted(left, left)
+        left, right, weights = left[place < top], right[place < top], weights[place < top]
+        counts += np.bincount(left, minlength=items)
+        kept.append(right)
+        worth.append((weights if cosine else np.ones(len(weights))).astype(np.float32))
+    indptr = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+    return CoClicks(indptr, np.concatenate(kept), np.concatenate(worth))
+
+
+def _pairs(
+    user: Int64, item: Int64, at: npt.NDArray[np.float64], low: int, high: int, items: int, following: int
+) -> tuple[Int64, Int64, Int64]:
+    """Distinct pairs ``(left in [low, high), right)`` and how often each was seen."""
+    keys = [np.zeros(0, dtype=np.int64)]
+    for lag in range(1, min(following, len(item) - 1) + 1):
+        a, b = item[:-lag], item[lag:]
+        near = (user[:-lag] == user[lag:]) & (at[lag:] - at[:-lag] <= WINDOW_SECONDS) & (a != b)
+        for one, other in ((a, b), (b, a)):
+            inside = near & (one >= low) & (one < high)
+            keys.append(one[inside] * items + other[inside])
+    distinct, seen = np.unique(np.concatenate(keys), return_counts=True)
+    return distinct // max(items, 1), distinct % max(items, 1), seen

@@ -1,0 +1,208 @@
+"""The judge: says how well an item answers a query of a synthetic shop, from the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.synthetic.attributes import (
+    ATTRIBUTES,
+    PICTURE_ONLY,
+    TEXT_ONLY,
+    VALUES,
+    Codes,
+    Floats,
+    Rows,
+    asked,
+    grade,
+)
+from models.synthetic.catalogue import Catalogue, item_id
+from models.synthetic.parse import normalise, parse
+from models.synthetic.truth import QueryTable, read_items, read_queries, read_users
+from models.synthetic.users import MODALITIES, Users, affinity, user_id
+
+#: How far an item that a user does not like at all falls below one that suits; *inferred*.
+TASTE_WEIGHT = 0.6
+
+
+class UnknownQueryError(ValueError):
+    """The query is not in the shop's log and has no word that the judge knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserTruth:
+    """What a user is like. ``strength`` 0 is no taste at all; ``cold`` users have no history before test."""
+
+    modality: str
+    strength: float
+    colours: tuple[str, str]
+    pattern: str
+    brands: frozenset[str]
+    price_band: int
+    categories: tuple[str, ...]
+    cold: bool
+
+
+class Judge:
+    """Graded relevance, slices and tastes. Immutable after `open`; about 100 bytes an item."""
+
+    def __init__(self, catalogue: Catalogue, users: Users, queries: QueryTable) -> None:
+        self._catalogue = catalogue
+        self._users = users
+        self._queries = queries
+        self._query_row = {
+            (normalise(query), picture): row
+            for row, (query, picture) in enumerate(zip(queries.queries, queries.pictures, strict=True))
+        }
+
+    @classmethod
+    def open(cls, path: Path) -> Judge:
+        """Read the ground truth that `make_shop` wrote into a shop's folder.
+
+        Raises:
+            FileNotFoundError: the folder is of no synthetic shop.
+        """
+        path = Path(path)
+        return cls(read_items(path), read_users(path), read_queries(path))
+
+    def relevance(self, query: str, item_id: str, picture: str | None = None) -> float:
+        """Grade of one item: see `relevances`."""
+        return float(self.relevances(query, [item_id], picture)[0])
+
+    def relevances(self, query: str, item_ids: Sequence[str], picture: str | None = None) -> Floats:
+        """Grades of items for a query, and the query's picture where it has one (its path in the shop).
+
+        1 = everything asked for matches; between 0 and `RELEVANT` = the category or part of the rest does;
+        0 = another category. Tastes do not count. The empty query asks for nothing: all items get 1.
+
+        Args:
+            query: raw text; queries that are not in the log are read by their words.
+            item_ids: ids of the shop.
+            picture: ``picture`` of the event, for queries with one.
+
+        Returns:
+            float32 ``[len(item_ids)]``, 0 to 1.
+
+        Raises:
+            KeyError: no such item.
+            UnknownQueryError: no such query or picture, and no known word in it.
+        """
+        return grade(self._intent(query, picture)[:, None], self._catalogue.codes[:, self.rows(item_ids)])
+
+    def all_relevances(self, query: str, picture: str | None = None) -> Floats:
+        """Grades of the whole catalogue, float32 ``[items]``; row n is item n (`item_ids`)."""
+        return grade(self._intent(query, picture)[:, None], self._catalogue.codes)
+
+    def taste_relevance(self, user: str, query: str, item_id: str, picture: str | None = None) -> float:
+        """Grade of one item for one user: see `taste_relevances`."""
+        return float(self.taste_relevances(user, query, [item_id], picture)[0])
+
+    def taste_relevances(
+        self, user: str, query: str, item_ids: Sequence[str], picture: str | None = None
+    ) -> Floats:
+        """Relevance times ``1 - TASTE_WEIGHT x strength x (1 - affinity)``: float32 ``[len(item_ids)]``.
+
+        For users without taste it is the relevance itself. Errors as for `relevances`, and KeyError for an
+        unknown user.
+        """
+        row = np.array(self._user_row(user))
+        items = self.rows(item_ids)
+        unliked = 1 - affinity(self._users, row, self._catalogue, items)
+        relevance = grade(self._intent(query, picture)[:, None], self._catalogue.codes[:, items])
+        return np.asarray(
+            relevance * (1 - TASTE_WEIGHT * self._users.strength[row] * unliked), dtype=np.float32
+        )
+
+    def intents(self, query: str, picture: str | None = None) -> dict[str, str]:
+        """The attributes that a query asks for, with their values, as in ``{"pattern": "stripes"}``."""
+        return asked(self._intent(query, picture))
+
+    def slices(self, query: str, picture: str | None = None) -> frozenset[str]:
+        """Names of the groups that a query belongs to, for evaluation by slice.
+
+        Names of the attributes asked; ``picture_only`` where one of them is shown by pictures alone,
+        ``text_only`` likewise; for queries of the log also head, torso or tail, ``kind:...``, ``typo``,
+        ``synonym``, and ``with_picture``.
+        """
+        names = set(self.intents(query, picture))
+        names |= {"picture_only"} if names & PICTURE_ONLY else set()
+        names |= {"text_only"} if names & TEXT_ONLY else set()
+        names |= {"with_picture"} if picture is not None else set()
+        row = self._query_row.get((normalise(query), picture))
+        if row is not None:
+            names |= {self._queries.bands[row], f"kind:{self._queries.kinds[row]}"}
+            names |= {"typo"} if self._queries.typo[row] else set()
+            names |= {"synonym"} if self._queries.synonym[row] else set()
+        return frozenset(names)
+
+    def band(self, query: str, picture: str | None = None) -> str:
+        """Head, torso or tail of the traffic; queries that are not in the log are tail."""
+        row = self._query_row.get((normalise(query), picture))
+        return "tail" if row is None else self._queries.bands[row]
+
+    def user(self, user: str) -> UserTruth:
+        """What a user is like. Raises KeyError for an unknown one."""
+        row = self._user_row(user)
+        users = self._users
+        values = dict(zip(ATTRIBUTES, VALUES, strict=True))
+        first, second = users.colours[row].tolist()
+        return UserTruth(
+            modality=MODALITIES[users.modality[row]],
+            strength=float(users.strength[row]),
+            colours=(values["colour"][first], values["colour"][second]),
+            pattern=values["pattern"][users.pattern[row]],
+            brands=frozenset(
+                name for b, name in enumerate(values["brand"]) if int(users.brands[row]) >> b & 1
+            ),
+            price_band=int(users.price_band[row]),
+            categories=tuple(values["category"][c] for c in users.categories[row].tolist()),
+            cold=bool(users.cold[row]),
+        )
+
+    def item(self, item_id: str) -> dict[str, str]:
+        """All attributes of an item by name. Raises KeyError for an unknown one."""
+        return asked(self._catalogue.codes[:, self.rows([item_id])[0]])
+
+    def is_new(self, item_id: str) -> bool:
+        """Whether nobody could see the item before the test period. Raises KeyError for an unknown one."""
+        return bool(self._catalogue.new[self.rows([item_id])[0]])
+
+    def item_ids(self) -> list[str]:
+        """Ids of all items in the order of `all_relevances`."""
+        return [item_id(row) for row in range(self._catalogue.size)]
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """Places of items in `all_relevances`, int64 ``[len(item_ids)]``. Raises KeyError."""
+        rows = np.fromiter((_number(name, "i") for name in item_ids), dtype=np.int64, count=len(item_ids))
+        unknown = np.flatnonzero((rows < 0) | (rows >= self._catalogue.size))
+        if len(unknown):
+            raise KeyError(item_ids[int(unknown[0])])
+        return rows
+
+    def _user_row(self, user: str) -> int:
+        row = _number(user, "u")
+        if not 0 <= row < self._users.size or user_id(row) != user:
+            raise KeyError(user)
+        return row
+
+    def _intent(self, query: str, picture: str | None) -> Codes:
+        row = self._query_row.get((normalise(query), picture))
+        if row is not None:
+            return self._queries.intents[:, row]
+        if picture is not None:
+            raise UnknownQueryError(
+                f"no search with the picture {picture!r} and the text {query!r} in the log"
+            )
+        intent = parse(query)
+        if intent is None:
+            raise UnknownQueryError(f"no known word in the query {query!r}")
+        return intent
+
+
+def _number(name: str, letter: str) -> int:
+    """Row of an id such as ``i0000042``; -1 where it is none."""
+    digits = name[1:]
+    return int(digits) if name[:1] == letter and digits.isascii() and digits.isdigit() else -1

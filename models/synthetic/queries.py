@@ -1,0 +1,249 @@
+"""The pool of queries: what people ask for, in how many words, with which slips of the finger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.synthetic import lexicon
+from models.synthetic.attributes import (
+    ATTRIBUTES,
+    BRAND,
+    CATEGORY,
+    COLOUR,
+    LOGO,
+    MATERIAL,
+    MODEL,
+    PATTERN,
+    TOP,
+    UNASKED,
+    Codes,
+)
+from models.synthetic.catalogue import Catalogue, zipf
+
+#: Share of query traffic that comes with a picture.
+PICTURE_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A combination of asked attributes, its share of the text traffic and whom it suits.
+
+    ``lean`` above 0 is for users who go by pictures, below 0 for those who go by text.
+    """
+
+    name: str
+    attributes: tuple[int, ...]
+    share: float
+    lean: int = 0
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("top", (TOP,), 0.03),
+    Kind("category", (CATEGORY,), 0.15),
+    Kind("colour+category", (COLOUR, CATEGORY), 0.15),
+    Kind("pattern+category", (PATTERN, CATEGORY), 0.18, 1),
+    Kind("logo+category", (LOGO, CATEGORY), 0.09, 1),
+    Kind("brand+category", (BRAND, CATEGORY), 0.10, -1),
+    Kind("material+category", (MATERIAL, CATEGORY), 0.09, -1),
+    Kind("brand+model", (BRAND, MODEL), 0.06, -1),
+    Kind("colour+pattern+category", (COLOUR, PATTERN, CATEGORY), 0.06, 1),
+    Kind("pattern+logo+category", (PATTERN, LOGO, CATEGORY), 0.02, 1),
+    Kind("colour+material+category", (COLOUR, MATERIAL, CATEGORY), 0.04),
+    Kind("brand+colour+category", (BRAND, COLOUR, CATEGORY), 0.03),
+)
+PICTURE_KIND = len(KINDS)
+KIND_NAMES: tuple[str, ...] = (*(kind.name for kind in KINDS), "picture")
+
+#: How queries are put: (synonyms?, typo?, share of the intent's traffic).
+_SURFACES = (
+    (False, False, 0.5),
+    (True, False, 0.18),
+    (True, False, 0.12),
+    (False, True, 0.12),
+    (True, True, 0.08),
+)
+#: How much likelier a query kind is for users whose preference it suits.
+_LEAN = 1.8
+_DRAWS_PER_INTENT = 12
+
+
+@dataclass(frozen=True)
+class QueryPool:
+    """Queries as columns, and the intents behind them.
+
+    ``texts[q]`` with ``pictures[q]`` (a path or None) identifies a query; ``intent`` int32 ``[q]`` points
+    into ``intents`` int16 ``[8, i]``; ``kind`` int8 ``[i]`` into `KIND_NAMES`; ``weight`` float64 ``[q]``
+    is the expected share of traffic. Intents of pictures come last.
+    """
+
+    texts: list[str]
+    pictures: list[str | None]
+    intent: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float64]
+    typo: npt.NDArray[np.bool_]
+    synonym: npt.NDArray[np.bool_]
+    intents: Codes
+    kind: npt.NDArray[np.int8]
+
+    def tilted(self, lean: int) -> npt.NDArray[np.float64]:
+        """Traffic shares for users leaning to pictures (1), to text (-1) or to neither (0); sum to 1."""
+        factor = np.ones(len(KIND_NAMES))
+        for place, kind in enumerate(KINDS):
+            factor[place] = _LEAN ** (kind.lean * lean)
+        weight = self.weight * factor[self.kind[self.intent]]
+        return np.asarray(weight / weight.sum())
+
+
+def draw_queries(
+    catalogue: Catalogue, photos: Sequence[tuple[str, int]], rng: np.random.Generator
+) -> QueryPool:
+    """Draw the queries of a shop.
+
+    Intents come from items drawn by popularity, so that each has an answer; of each kind at most one
+    for four items is kept. Popularity is Zipf within a kind.
+
+    Args:
+        catalogue: the items.
+        photos: path of each query picture with the row of the item that it shows.
+        rng: source of chance.
+    """
+    limit = max(40, catalogue.size // 4)
+    intents, kinds, weights = [], [], []
+    for place, kind in enumerate(KINDS):
+        found = _intents(catalogue, kind, limit, rng)
+        intents.append(found)
+        kinds.append(np.full(found.shape[1], place, dtype=np.int8))
+        weights.append(zipf(found.shape[1]) * kind.share * (1 - PICTURE_SHARE))
+    pictured = np.full((len(ATTRIBUTES), len(photos)), UNASKED, dtype=np.int16)
+    rows = np.array([row for _, row in photos], dtype=np.int64)
+    for attribute in (CATEGORY, COLOUR, PATTERN, LOGO):
+        pictured[attribute] = catalogue.codes[attribute, rows]
+    pictured[LOGO] = np.where(pictured[LOGO] == 0, UNASKED, pictured[LOGO])
+    text = np.concatenate(intents, axis=1)
+    pool = _put_into_words(text, np.concatenate(weights), rng)
+    texts, pictures = pool.texts, pool.pictures
+    photo_weight = zipf(len(photos)) * PICTURE_SHARE
+    # Some photos come with a word or two, most speak for themselves.
+    shortened = rng.random(len(photos)) < 0.4
+    for place, (path, row) in enumerate(photos):
+        noun = lexicon.CATEGORIES[catalogue.codes[CATEGORY, row]].nouns[0]
+        texts.append(noun if shortened[place] else "")
+        pictures.append(path)
+    none = np.zeros(len(photos), dtype=bool)
+    return QueryPool(
+        texts=texts,
+        pictures=pictures,
+        intent=np.concatenate([pool.intent, text.shape[1] + np.arange(len(photos), dtype=np.int32)]),
+        weight=np.concatenate([pool.weight, photo_weight]),
+        typo=np.concatenate([pool.typo, none]),
+        synonym=np.concatenate([pool.synonym, none]),
+        intents=np.concatenate([text, pictured], axis=1),
+        kind=np.concatenate([*kinds, np.full(len(photos), PICTURE_KIND, dtype=np.int8)]),
+    )
+
+
+def _intents(catalogue: Catalogue, kind: Kind, limit: int, rng: np.random.Generator) -> Codes:
+    """Distinct intents of a kind, most frequent first: int16 ``[8, at most limit]``."""
+    draws = min(limit * _DRAWS_PER_INTENT, 400_000)
+    cumulative = np.cumsum(catalogue.popularity)
+    rows = np.searchsorted(cumulative, rng.random(draws) * cumulative[-1])
+    if LOGO in kind.attributes:
+        rows = rows[catalogue.codes[LOGO, rows] != 0]
+    asked = catalogue.codes[list(kind.attributes)][:, rows]
+    distinct, counts = np.unique(asked, axis=1, return_counts=True)
+    order = np.lexsort((rng.random(len(counts)), -counts))[:limit]
+    intents = np.full((len(ATTRIBUTES), len(order)), UNASKED, dtype=np.int16)
+    intents[list(kind.attributes)] = distinct[:, order]
+    return intents
+
+
+def _put_into_words(intents: Codes, weights: npt.NDArray[np.float64], rng: np.random.Generator) -> QueryPool:
+    """Several wordings of each intent; one that is already taken by another intent is left out."""
+    taken: set[str] = set()
+    texts: list[str] = []
+    owner: list[int] = []
+    weight: list[float] = []
+    slips: list[tuple[bool, bool]] = []
+    # Plain wordings first, so that a slip never takes the name of something else.
+    for synonym, typo, share in sorted(_SURFACES):
+        draws = rng.random((intents.shape[1], 12)).tolist()
+        for place, (intent, u) in enumerate(zip(intents.T.tolist(), draws, strict=True)):
+            text = wording(intent, u if synonym else None)
+            if typo:
+                text = misspell(text, u[9], u[10], u[11])
+            if text in taken:
+                continue
+            taken.add(text)
+            texts.append(text)
+            owner.append(place)
+            weight.append(share * float(weights[place]))
+            slips.append((typo, synonym))
+    return QueryPool(
+        texts=texts,
+        pictures=[None] * len(texts),
+        intent=np.array(owner, dtype=np.int32),
+        weight=np.array(weight),
+        typo=np.array([typo for typo, _ in slips], dtype=bool),
+        synonym=np.array([synonym for _, synonym in slips], dtype=bool),
+        intents=intents,
+        kind=np.zeros(0, dtype=np.int8),
+    )
+
+
+def wording(intent: Sequence[int], u: Sequence[float] | None = None) -> str:
+    """A query for an intent; with numbers in [0, 1) (nine) other words and orders, without the usual ones."""
+
+    def word(attribute: int, words: Sequence[str]) -> str:
+        return words[0] if u is None else words[int(u[attribute] * len(words))]
+
+    top, category, colour, pattern, logo, brand, material, model = intent
+    before = [
+        *([lexicon.BRANDS[brand].lower()] if brand != UNASKED else []),
+        *([lexicon.MODELS[model].lower()] if model != UNASKED else []),
+        *([word(COLOUR, lexicon.COLOURS[colour].words)] if colour != UNASKED else []),
+        *([word(PATTERN, lexicon.PATTERNS[pattern].words)] if pattern != UNASKED else []),
+        *([lexicon.MATERIALS[material]] if material != UNASKED else []),
+        *([word(LOGO, lexicon.LOGOS[logo].words)] if logo != UNASKED else []),
+    ]
+    noun = []
+    if category != UNASKED:
+        noun = [word(CATEGORY, lexicon.CATEGORIES[category].nouns)]
+    elif top != UNASKED:
+        noun = [word(TOP, lexicon.TOP_WORDS[top])]
+    behind = u is not None and u[8] < 0.25
+    return " ".join([*noun, *before] if behind else [*before, *noun])
+
+
+def misspell(text: str, where: float, which: float, how: float) -> str:
+    """One slip in a word of four letters or more: swapped, dropped, doubled or wrong letter.
+
+    ``where`` and ``which``, in [0, 1), choose the letter and the slip, ``how`` the wrong letter. A text
+    without such a word comes back as it is.
+    """
+    starts = [k for k, word in _words_at(text) if len(word) >= 4]
+    if not starts:
+        return text
+    places = [
+        k + offset for k, word in _words_at(text) if len(word) >= 4 for offset in range(1, len(word) - 1)
+    ]
+    at = places[int(where * len(places))]
+    slip = int(which * 4)
+    if slip == 0:
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    if slip == 1:
+        return text[:at] + text[at + 1 :]
+    if slip == 2:
+        return text[:at] + text[at] + text[at:]
+    return text[:at] + chr(ord("a") + int(how * 26)) + text[at + 1 :]
+
+
+def _words_at(text: str) -> list[tuple[int, str]]:
+    found, at = [], 0
+    for word in text.split(" "):
+        found.append((at, word))
+        at += len(word) + 1
+    return found

@@ -1,0 +1,116 @@
+"""The shop's users: what each likes, and whether pictures or words win them.
+
+Taste is made strong enough to be read from the last 20 behaviours: with a weaker one, even a reader that
+knew every attribute could not tell it from them, and history would have nothing to show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.synthetic import lexicon
+from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, PATTERN, Floats, Rows
+from models.synthetic.catalogue import Catalogue, zipf
+
+MODALITIES: tuple[str, ...] = ("balanced", "picture", "text")
+BALANCED, PICTURE, TEXT = range(3)
+#: Weight of what the picture shows in a user's liking, by modality preference; the rest is for text.
+VISUAL_WEIGHT: tuple[float, float, float] = (0.5, 0.9, 0.1)
+#: Queries lean the same way: see `QueryPool.tilted`.
+LEANS: tuple[int, int, int] = (0, 1, -1)
+COLD_SHARE = 0.1
+_TASTELESS_SHARE = 0.2
+_BRANDS_LIKED = 5
+_CATEGORIES_LIKED = 4
+_SECOND_COLOUR = 0.7
+
+
+@dataclass(frozen=True)
+class Users:
+    """Ground truth of ``n`` users, as columns.
+
+    ``modality`` int8, a place in `MODALITIES`; ``strength`` float32, 0 for no taste to 1; ``colours`` int8
+    ``[n, 2]``, best first; ``pattern`` int8; ``brands`` int64, bit b set where brand b is liked;
+    ``price_band`` int8, 0 to 2; ``categories`` int8 ``[n, 4]``; ``cold`` marks users never seen before the
+    test period; ``activity`` float64, sums to 1 over the others.
+    """
+
+    modality: npt.NDArray[np.int8]
+    strength: Floats
+    colours: npt.NDArray[np.int8]
+    pattern: npt.NDArray[np.int8]
+    brands: npt.NDArray[np.int64]
+    price_band: npt.NDArray[np.int8]
+    categories: npt.NDArray[np.int8]
+    cold: npt.NDArray[np.bool_]
+    activity: npt.NDArray[np.float64]
+
+    @property
+    def size(self) -> int:
+        """Number of users."""
+        return len(self.modality)
+
+
+def user_id(row: int) -> str:
+    """The id of the user in a row."""
+    return f"u{row:06d}"
+
+
+def draw_users(size: int, rng: np.random.Generator) -> Users:
+    """Draw ``size`` users."""
+    cold = rng.random(size) < COLD_SHARE
+    activity = np.where(cold, 0, zipf(size)[rng.permutation(size)] ** 0.6)
+    brands = rng.permuted(np.tile(np.arange(len(lexicon.BRANDS)), (size, 1)), axis=1)[:, :_BRANDS_LIKED]
+    strength = rng.uniform(0.6, 1.0, size)
+    return Users(
+        modality=rng.choice(3, size, p=[0.3, 0.35, 0.35]).astype(np.int8),
+        strength=np.where(rng.random(size) < _TASTELESS_SHARE, 0, strength).astype(np.float32),
+        colours=_distinct(rng, size, len(lexicon.COLOURS), 2),
+        pattern=rng.integers(len(lexicon.PATTERNS), size=size).astype(np.int8),
+        brands=np.asarray((1 << brands.astype(np.int64)).sum(axis=1), dtype=np.int64),
+        price_band=rng.integers(3, size=size).astype(np.int8),
+        categories=_distinct(rng, size, len(lexicon.CATEGORIES), _CATEGORIES_LIKED),
+        cold=cold,
+        activity=activity / max(activity.sum(), 1e-12),
+    )
+
+
+def affinity(users: Users, user: Rows, catalogue: Catalogue, items: Rows) -> Floats:
+    """How well items suit users' tastes, from 0 to 1, whatever the query.
+
+    What the picture shows: colour 0.7 (second colour 0.7 of that) and pattern 0.3. What the text tells:
+    brand 0.6 and price band 0.4. The user's modality preference weighs the two.
+
+    Args:
+        users: all users.
+        user: rows of users, ``[...]``.
+        catalogue: all items.
+        items: rows of items, broadcast against ``user``.
+
+    Returns:
+        float32 of the broadcast shape. The strength of the taste is not in it.
+    """
+    colour, pattern, brand = (catalogue.codes[a, items] for a in (COLOUR, PATTERN, BRAND))
+    likes = (users.colours[user, 0] == colour) + _SECOND_COLOUR * (users.colours[user, 1] == colour)
+    visual = 0.7 * likes + 0.3 * (users.pattern[user] == pattern)
+    branded = (users.brands[user] >> brand.astype(np.int64)) & 1
+    textual = 0.6 * branded + 0.4 * (users.price_band[user] == catalogue.price_band[items])
+    weight = np.array(VISUAL_WEIGHT)[users.modality[user]]
+    return np.asarray(weight * visual + (1 - weight) * textual, dtype=np.float32)
+
+
+def likes_category(users: Users, user: Rows, catalogue: Catalogue, items: Rows) -> npt.NDArray[np.bool_]:
+    """Whether items are of one of the users' own categories; shapes as for `affinity`."""
+    category = catalogue.codes[CATEGORY, items]
+    liked = np.zeros(np.broadcast_shapes(user.shape, items.shape), dtype=bool)
+    for place in range(users.categories.shape[1]):
+        liked |= users.categories[user, place] == category
+    return liked
+
+
+def _distinct(rng: np.random.Generator, size: int, values: int, width: int) -> npt.NDArray[np.int8]:
+    """``width`` different codes a row."""
+    return np.argsort(rng.random((size, values)), axis=1)[:, :width].astype(np.int8)

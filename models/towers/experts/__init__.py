@@ -1,0 +1,1 @@
+"""The experts: text, picture and subwords to vectors of one width."""

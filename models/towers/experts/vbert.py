@@ -1,0 +1,46 @@
+"""VBert, the image-text expert (paper): a visual BERT with the picture as one token ahead of the text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.towers.config import ExpertsConfig
+from models.towers.experts.text_body import last_norm, text_blocks, text_embedding
+from models.towers.layers import masked_mean, unit
+
+
+class VBert(nn.Module):
+    """``(ids int64 [B, L], picture [B, P], has_picture [B])`` -> unit ``[B, d]``; shared by both towers.
+
+    A dense adaptor (paper) brings the frozen picture feature to a token; where there is no picture, a
+    learned "no image" token takes its place. *Inferred*: the output reads the picture's place and the
+    mean of the text.
+    """
+
+    def __init__(
+        self, config: ExpertsConfig, vocabulary: int, positions: int, feature_dim: int, expert_dim: int
+    ) -> None:
+        super().__init__()
+        width = config.hidden
+        self.embed = text_embedding(config, vocabulary, positions)
+        self.adaptor = nn.Sequential(
+            nn.Linear(feature_dim, 2 * width), nn.GELU(), nn.Linear(2 * width, width), nn.LayerNorm(width)
+        )
+        self.no_image = nn.Parameter(torch.zeros(width))
+        self.drop = nn.Dropout(config.dropout)
+        self.blocks = text_blocks(config)
+        self.norm = last_norm(config)
+        self.project = nn.Linear(2 * width, expert_dim)
+
+    def forward(self, input_ids: Tensor, picture: Tensor, has_picture: Tensor) -> Tensor:
+        has = has_picture[:, None]
+        visual = has * self.adaptor(picture) + (1.0 - has) * self.no_image
+        x: Tensor = self.drop(torch.cat([visual[:, None, :], self.embed(input_ids)], dim=1))
+        text = input_ids > 0
+        mask = torch.cat([torch.ones_like(text[:, :1]), text], dim=1)
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.norm(x)
+        pooled = torch.cat([x[:, 0], masked_mean(x[:, 1:], text)], dim=-1)
+        return unit(self.project(pooled))

@@ -1,0 +1,72 @@
+"""A given ViT in place of the small image encoder: used as it is, never trained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from artifacts.bundle.manifest import PictureSpec
+from models.towers.config import VitShape
+from models.towers.experts.text_body import activation
+from models.towers.layers import Attention
+
+
+class VitBlock(nn.Module):
+    """Pre-norm transformer block of a given ViT, ``[B, L, w]`` -> ``[B, L, w]``."""
+
+    def __init__(self, shape: VitShape) -> None:
+        super().__init__()
+        self.before_attention = nn.LayerNorm(shape.width, eps=shape.norm_eps)
+        self.attention = Attention(shape.width, shape.heads)
+        self.before_mlp = nn.LayerNorm(shape.width, eps=shape.norm_eps)
+        self.mlp = nn.Sequential(
+            nn.Linear(shape.width, shape.hidden),
+            activation(shape.activation),
+            nn.Linear(shape.hidden, shape.width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.before_attention(x), None)
+        result: Tensor = x + self.mlp(self.before_mlp(x))
+        return result
+
+
+class GivenVit(nn.Module):
+    """Pixels uint8 ``[B, S, S, 3]`` -> feature float32 ``[B, P]``, P the ViT's own width.
+
+    The feature is the class token's, normalised by layer as that of `ImageEncoder` is. *Inferred*: pictures
+    come letterboxed on white as all others do, where the ViT's own preparation would stretch or crop them.
+    """
+
+    def __init__(self, shape: VitShape, picture: PictureSpec) -> None:
+        super().__init__()
+        width = shape.width
+        self.patches = nn.Conv2d(3, width, shape.patch, shape.patch, bias=shape.family == "vit")
+        self.first = nn.Parameter(torch.zeros(width))
+        self.position = nn.Parameter(torch.zeros(1 + (picture.side // shape.patch) ** 2, width))
+        clip = shape.family == "clip"
+        self.before = nn.LayerNorm(width, eps=shape.norm_eps) if clip else nn.Identity()
+        self.blocks = nn.ModuleList(VitBlock(shape) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(width, eps=shape.norm_eps)
+        self.out_norm = nn.LayerNorm(width, elementwise_affine=False)
+        # 0..255 to what the ViT was trained on, as one multiplication and one sum.
+        std = torch.tensor(shape.std).view(3, 1, 1)
+        self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
+        self.register_buffer("shift", -torch.tensor(shape.mean).view(3, 1, 1) / std, persistent=False)
+        self.scale: Tensor
+        self.shift: Tensor
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        result: Tensor = self.out_norm(self.states(pixels)[:, 0])
+        return result
+
+    def states(self, pixels: Tensor) -> Tensor:
+        """All places after the last norm, ``[B, 1 + patches, P]``."""
+        pictures = pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
+        x: Tensor = self.patches(pictures).flatten(2).transpose(1, 2)
+        first = self.first.expand(x.shape[0], 1, -1)
+        x = self.before(torch.cat([first, x], dim=1) + self.position)
+        for block in self.blocks:
+            x = block(x)
+        result: Tensor = self.norm(x)
+        return result

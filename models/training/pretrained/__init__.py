@@ -1,0 +1,94 @@
+"""Starting from given weights: a BERT folder, fastText vectors, a ViT folder; nothing of it is downloaded.
+
+`resolve` reads what the files decide of the configuration and puts checksums in the place of paths, so that
+neither a run's fingerprint nor a bundle depends on where the files lie. *Inferred*: all choices of how given
+weights enter; the paper only names a pretrained visual BERT, a Light-Bert of two layers and fastText.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from models.dataset.prepared import Prepared
+from models.towers import Config, Experts, Towers
+from models.towers.experts.light_bert import LightBert
+from models.towers.experts.vbert import VBert
+from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
+from models.training.pretrained.fasttext import FastText
+from models.training.pretrained.fasttext_fit import fit_ngrams
+from models.training.pretrained.folder import GivenError, digest, weights_file
+from models.training.pretrained.lexical import scale_ngrams
+from models.training.pretrained.vit import load_vit, vit_sizes
+
+__all__ = ["Given", "GivenError", "load_vit", "resolve"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where the given weights lie, None for what starts from scratch; ``cache`` is for the ViT's features."""
+
+    bert: Path | None = None
+    fasttext: Path | None = None
+    vit: Path | None = None
+    cache: Path | None = None
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer that goes with the BERT."""
+        return None if self.bert is None else bert_tokenizer(self.bert)
+
+    def fill(self, towers: Towers, data: Prepared) -> None:
+        """Put the given weights, and a lexical start where it is wanted, into towers just made.
+
+        Raises:
+            GivenError: a weight is missing or has another shape.
+        """
+        sides = {id(side): side for side in (towers.query_experts, towers.item_experts)}
+        parts = {id(part): part for side in sides.values() for part in _text_parts(side)}
+        if self.bert is not None:
+            fill_bert(self.bert, list(parts.values()))
+        if self.fasttext is not None:
+            vectors = FastText.open(self.fasttext)
+            for side in sides.values():
+                fit_ngrams(side.ftatt.ngrams.weight.data, vectors, data)
+        if data.config.experts.lexical_start:
+            for side in sides.values():
+                scale_ngrams(side.ftatt.ngrams.weight.data, data)
+
+
+def _text_parts(side: Experts) -> list[LightBert | VBert]:
+    # A single transformer in the experts' place has neither.
+    parts = (getattr(side, name, None) for name in ("vbert", "light_bert"))
+    return [part for part in parts if isinstance(part, LightBert | VBert)]
+
+
+def resolve(config: Config) -> tuple[Config, Given]:
+    """The configuration that the given files lead to, and where they lie.
+
+    Raises:
+        GivenError: a file is missing, damaged or of a kind that is not known.
+    """
+    experts, image = config.experts, config.image
+    paths = (experts.bert, experts.fasttext, image.vit, image.cache)
+    given = Given(*(None if path is None else Path(path) for path in paths))
+    changed: dict[str, object] = {}
+    if given.bert is not None:
+        changed |= bert_sizes(given.bert, config) | {"bert": _name(given.bert, weights_file(given.bert))}
+    if given.fasttext is not None:
+        if not given.fasttext.is_file():
+            raise GivenError(f"{given.fasttext}: there is no such file")
+        changed["fasttext"] = _name(given.fasttext, given.fasttext)
+    image = image.model_copy(update={"cache": None})
+    update: dict[str, object] = {"experts": experts.model_copy(update=changed), "image": image}
+    if given.vit is not None:
+        shape, picture = vit_sizes(given.vit)
+        name = _name(given.vit, weights_file(given.vit))
+        update |= {"image": image.model_copy(update={"vit": name, "shape": shape}), "picture": picture}
+    return config.model_copy(update=update), given
+
+
+def _name(path: Path, weights: Path) -> str:
+    """What stands for a path in a run's configuration: its last part and a checksum of the weights."""
+    return f"{path.resolve().name}@{digest(weights)}"

@@ -1,0 +1,100 @@
+"""Features of a given ViT by picture hash, on disk: kept through a kill and across runs."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from artifacts.bundle import PictureError, decode_picture
+from artifacts.shop.errors import DataError
+from artifacts.shop.shop import Shop
+from models.towers.pretrained_vit import GivenVit
+from models.training.loop import Progress
+
+_ROWS = 16
+
+
+class FeatureCache:
+    """Records of a picture's SHA-256 and its feature, one after the other in one file for each ViT.
+
+    Args:
+        path: the file; made where it is not there. One process at a time may write to it.
+        width: of a feature.
+    """
+
+    def __init__(self, path: Path, width: int) -> None:
+        self._path = path
+        self._record = np.dtype([("key", "S64"), ("feature", np.float32, (width,))])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        whole = path.stat().st_size // self._record.itemsize
+        with path.open("r+b") as file:
+            file.truncate(whole * self._record.itemsize)  # a kill may have cut the last record off
+        self._places = {row["key"].decode(): place for place, row in enumerate(self._read())}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def add(self, keys: list[str], features: npt.NDArray[np.float32]) -> None:
+        """Append features ``[n, P]`` by key."""
+        rows = np.zeros(len(keys), dtype=self._record)
+        rows["key"], rows["feature"] = keys, features
+        with self._path.open("ab") as file:
+            file.write(rows.tobytes())
+        for key in keys:
+            self._places[key] = len(self._places)
+
+    def get(self, keys: list[str]) -> npt.NDArray[np.float32]:
+        """Features ``[n, P]`` by key."""
+        result: npt.NDArray[np.float32] = self._read()["feature"][[self._places[key] for key in keys]]
+        return result
+
+    def _read(self) -> npt.NDArray[np.void]:
+        if not self._path.stat().st_size:
+            return np.zeros(0, dtype=self._record)
+        result: npt.NDArray[np.void] = np.memmap(self._path, dtype=self._record, mode="r")
+        return result
+
+
+def vit_features(
+    vit: GivenVit,
+    shop: Shop,
+    files: list[str],
+    side: int,
+    cache: FeatureCache,
+    progress: Progress,
+    device: str = "cpu",
+) -> npt.NDArray[np.float32]:
+    """Features float32 ``[n, P]`` of picture files; only those that are new are computed.
+
+    Raises:
+        DataError: a file is missing or no picture.
+    """
+    keys: list[str] = []
+    waiting: dict[str, npt.NDArray[np.uint8]] = {}
+    vit = vit.to(device)
+
+    def flush() -> None:
+        with torch.no_grad():
+            pixels = torch.from_numpy(np.stack(list(waiting.values()))).to(device)
+            cache.add(list(waiting), vit(pixels).cpu().numpy())
+        waiting.clear()
+
+    for place, file in enumerate(files, start=1):
+        content = shop.picture(file)
+        keys.append(hashlib.sha256(content).hexdigest())
+        if keys[-1] not in cache and keys[-1] not in waiting:
+            try:
+                waiting[keys[-1]] = decode_picture(content, side)
+            except PictureError as error:
+                path = shop.path / shop.schema.pictures / file
+                raise DataError(path, None, "picture", str(error), "bad-picture") from error
+        if len(waiting) == _ROWS or (waiting and place == len(files)):
+            flush()
+            progress("picture features", place, len(files))
+    vit.cpu()
+    return cache.get(keys)

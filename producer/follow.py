@@ -1,0 +1,156 @@
+"""Follows a stream of user behaviours and keeps the portraits up to date.
+
+An entry is acknowledged after the portrait that holds it is written, so a kill at any moment loses none:
+what was not acknowledged is delivered again, to this consumer's successor after a moment, and adding a
+behaviour twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from artifacts.bundle.portrait import Behaviour
+from producer.metrics import FollowMetrics
+from producer.refresh import Refresher
+from producer.stream import BehaviourStream, Dead, Entry, Malformed, added_at, parse
+
+log = logging.getLogger("mrse.produce")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowOptions:
+    """Knobs of a follower, all *inferred*."""
+
+    #: Entries taken at once.
+    count: int = 256
+    #: Longest wait for the first entry; also how long a stop may take.
+    wait_s: float = 0.5
+    #: After so long without an acknowledgement an entry is taken over from whoever has it.
+    claim_idle_s: float = 5.0
+    #: How often that is looked for.
+    claim_every_s: float = 1.0
+    #: Between attempts while Redis is away: at first, and at most.
+    retry_s: float = 0.1
+    retry_most_s: float = 5.0
+
+
+class Follower:
+    """Reads, refreshes, acknowledges.
+
+    Args:
+        stream: where the behaviours come from.
+        refresher: where they go.
+        metrics: told of everything.
+        options: the knobs.
+        now: seconds since 1970, on a clock that agrees with that of Redis.
+    """
+
+    def __init__(
+        self,
+        stream: BehaviourStream,
+        refresher: Refresher,
+        metrics: FollowMetrics,
+        options: FollowOptions | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._stream = stream
+        self._refresher = refresher
+        self._metrics = metrics
+        self._options = options or FollowOptions()
+        self._now = now
+        self._claim_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow until ``stop`` is set; the batch at hand is finished first. Redis away is waited out."""
+        pause = self._options.retry_s
+        joined = False
+        while not stop.is_set():
+            try:
+                if not joined:
+                    self._stream.join()
+                    joined = True
+                self.step()
+                pause = self._options.retry_s
+            except RedisError as error:
+                # A group that is gone (the stream was deleted, Redis lost its data) is made again.
+                joined = False
+                self._metrics.outages.inc()
+                if not _passing(error):
+                    raise
+                log.warning("redis is away, trying again", extra={"error": type(error).__name__})
+                stop.wait(pause)
+                pause = min(2 * pause, self._options.retry_most_s)
+        try:
+            self._stream.leave()
+        except RedisError as error:
+            log.info("could not leave the group", extra={"error": type(error).__name__})
+
+    def step(self) -> int:
+        """Take over what was left behind if it is time to, read what is new, finish both."""
+        entries: list[Entry] = []
+        if time.monotonic() >= self._claim_at:
+            entries = self._stream.claim(self._options.count, self._options.claim_idle_s)
+            self._metrics.claimed.inc(len(entries))
+            if len(entries) < self._options.count:  # a full page may have another behind it
+                self._claim_at = time.monotonic() + self._options.claim_every_s
+            self._metrics.pending.set(self._stream.pending())
+        if not entries:
+            entries = self._stream.read(self._options.count, self._options.wait_s)
+        if not entries:
+            self._metrics.lag_seconds.set(0.0)
+            return 0
+        self._finish(entries)
+        return len(entries)
+
+    def _finish(self, entries: Sequence[Entry]) -> None:
+        now = datetime.fromtimestamp(self._now(), UTC)
+        behaviours: dict[str, list[Behaviour]] = {}
+        dead: list[Dead] = []
+        ignored = 0
+        for entry in entries:
+            try:
+                parsed = parse(entry, now)
+            except Malformed as error:
+                dead.append(Dead(entry, error))
+                continue
+            if parsed is None:
+                ignored += 1
+            else:
+                behaviours.setdefault(parsed[0], []).append(parsed[1])
+        if behaviours:
+            self._refresher.add(behaviours)
+        self._stream.finish([entry_id for entry_id, _ in entries], dead)
+        self._count(entries, dead, ignored, len(behaviours))
+
+    def _count(self, entries: Sequence[Entry], dead: Sequence[Dead], ignored: int, portraits: int) -> None:
+        metrics = self._metrics
+        metrics.processed.inc(len(entries) - len(dead) - ignored)
+        metrics.ignored.inc(ignored)
+        metrics.portraits.inc(portraits)
+        for letter in dead:
+            metrics.dead(letter.error.reason)
+            log.warning(
+                "malformed entry put aside",
+                extra={"entry": letter.entry[0].decode(), "why": str(letter.error)},
+            )
+        ages = [max(0.0, self._now() - added_at(entry_id)) for entry_id, _ in entries]
+        metrics.lag_seconds.set(max(ages))
+        for age in ages:
+            metrics.age.observe(age)
+
+
+def _passing(error: RedisError) -> bool:
+    """Whether waiting may help: Redis is away, starting, full or has lost the group."""
+    if isinstance(error, RedisConnectionError | RedisTimeout):
+        return True
+    words = ("NOGROUP", "LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN")
+    return isinstance(error, ResponseError) and str(error).startswith(words)

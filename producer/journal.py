@@ -1,0 +1,59 @@
+"""How far a job has come, kept in Redis beside what it writes.
+
+In Redis and not in a file, because then mark and values are written in one piece: after a kill at
+any moment the mark says exactly what is there, on whatever machine the job is started again; and a Redis
+that lost its values has lost the mark too, so nothing is taken for done that is not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import cast
+
+from redis import Redis
+
+from artifacts.cache.keys import PREFIX
+from producer.store import JITTER, Mark
+
+
+class Journal:
+    """The mark of one job of one bundle.
+
+    Args:
+        bundle_version: the namespace.
+        job: the job's name.
+        source: digest of everything the job is to do, in order; another source starts from the beginning.
+        total: rows in all.
+        ttl_s: time to live of the values. The mark is void before the first of them can expire.
+        now: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        bundle_version: str,
+        job: str,
+        source: str,
+        total: int,
+        ttl_s: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.key = f"{PREFIX}:{bundle_version}:produce:{job}"
+        self._source = source
+        self._total = total
+        self._void_at_ms = int(1000 * (now() + ttl_s * (1 - JITTER)))
+
+    def resume(self, redis: Redis) -> int:
+        """Rows that are done already."""
+        stored = cast("dict[bytes, bytes]", redis.hgetall(self.key))
+        if stored.get(b"source") != self._source.encode():
+            return 0
+        self._void_at_ms = int(stored[b"void_at_ms"])
+        return min(int(stored[b"done"]), self._total)
+
+    def mark(self, done: int) -> Mark:
+        """What says that so many rows are done; a finished job leaves no mark."""
+        if done >= self._total:
+            return Mark(self.key)
+        fields: dict[str, str | int] = {"source": self._source, "done": done, "void_at_ms": self._void_at_ms}
+        return Mark(self.key, fields, self._void_at_ms)

@@ -1,0 +1,116 @@
+"""User portraits from a log: the features of each user's last items, ready for the fusion."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from artifacts.bundle.manifest import Dimensions
+from artifacts.cache.codec import F16, PortraitCodec, encoded_id
+from artifacts.cache.keys import user_key
+from producer.features import FeatureTable, finite_rows
+from producer.fill import Entries, OneStep
+from producer.histories import Histories
+from producer.merge import merged
+
+_CHUNK = 16_384
+
+
+class PortraitJob(OneStep):
+    """`Job` that writes a portrait for every user of a log. Items without features stand in it by id alone.
+
+    What a follower or an earlier run stored is merged with, not replaced: it may know of later behaviours
+    than the log.
+
+    Args:
+        histories: the log.
+        table: item features of the same bundle.
+        bundle_version: the namespace.
+        dimensions: the bundle's.
+
+    Raises:
+        FeaturesRefused: the table is another bundle's.
+    """
+
+    name = "portraits"
+    reconciles = True
+    workers = 1
+
+    def __init__(
+        self, histories: Histories, table: FeatureTable, bundle_version: str, dimensions: Dimensions
+    ) -> None:
+        shape = (len(dimensions.experts), dimensions.expert_dim)
+        table.require(bundle_version, shape)
+        self.bundle_version = bundle_version
+        self._histories = histories
+        self._codec = PortraitCodec(*shape)
+        self._limit = dimensions.history
+        self._features: F16 = table.features
+        places = {item_id: row for row, item_id in enumerate(table.ids)}
+        rows = np.array([places.get(item_id, -1) for item_id in histories.item_ids], dtype=np.int64)
+        self._rows: list[int] = np.where(_finite(table.features, rows), rows, -1).tolist()
+        self._ids = [encoded_id(item_id) for item_id in histories.item_ids]
+
+    def __len__(self) -> int:
+        """Users in all."""
+        return len(self._histories)
+
+    @cached_property
+    def source(self) -> str:
+        """See `Job.source`; which items are known is part of it, their features follow from the bundle."""
+        digest = hashlib.blake2b(self._histories.digest(), digest_size=16)
+        digest.update(np.array(self._rows, dtype=np.int64).tobytes())
+        return digest.hexdigest()
+
+    def encode(self, start: int, end: int) -> Entries:
+        """See `OneStep.encode`."""
+        log = self._histories
+        bounds = log.offsets[start : end + 1].tolist()
+        low, high = bounds[0], bounds[-1]
+        items, actions, times = (c[low:high].tolist() for c in (log.items, log.actions, log.times))
+        values = []
+        for user in range(end - start):
+            here = slice(bounds[user] - low, bounds[user + 1] - low)
+            values.append(self._portrait(items[here], actions[here], times[here]))
+        keys = [user_key(self.bundle_version, user) for user in log.users[start:end]]
+        return Entries(keys, values)
+
+    def reconcile(self, stored: bytes, value: bytes) -> bytes:
+        """Both histories together; for most users of a log that is produced again they are the same."""
+        if stored == value:
+            return value
+        old, new = self._codec.decode(stored), self._codec.decode(value)
+        if old is None or new is None:
+            return value
+        features = dict(zip(new.known, new.features, strict=True))
+        return self._codec.encode(
+            merged(old, new.behaviours, features, limit=self._limit, shape=self._codec.shape)
+        )
+
+    def _portrait(self, items: list[int], actions: list[int], times: list[int]) -> bytes:
+        rows = self._rows
+        distinct = dict.fromkeys(items)
+        known = [item for item in distinct if rows[item] >= 0]
+        order = known + [item for item in distinct if rows[item] < 0]
+        place = {item: n for n, item in enumerate(order)}
+        return self._codec.pack(
+            [place[item] for item in items],
+            actions,
+            times,
+            [self._ids[item] for item in order],
+            len(known),
+            self._features[[rows[item] for item in known]],
+        )
+
+
+def _finite(features: F16, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether each row's features are all numbers; no row (-1) counts as finite."""
+    fine = np.ones(len(rows), dtype=np.bool_)
+    places = np.flatnonzero(rows >= 0)
+    for start in range(0, len(places), _CHUNK):
+        part = places[start : start + _CHUNK]
+        fine[part] = finite_rows(features[rows[part]])
+    return fine

@@ -1,0 +1,138 @@
+"""Head queries: the ones asked most, encoded ahead of the next time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from artifacts.bundle.graphs import open_graph
+from artifacts.bundle.loader import Bundle
+from artifacts.bundle.manifest import Precision
+from artifacts.bundle.text import TextBatch, normalise
+from artifacts.cache.codec import FeatureCodec
+from artifacts.cache.keys import query_key
+from producer.features import finite_rows
+from producer.fill import Entries
+
+F32 = npt.NDArray[np.float32]
+
+#: Longer ones never reach the encoder: the API refuses them.
+MAX_QUERY_CHARACTERS = 512
+#: Queries among which those of like length are put together. Small beside a head of 100,000, so that the
+#: head of the head is still there first.
+_WINDOW = 8192
+
+
+def head_queries(queries: Iterable[str], top: int | None = None) -> list[str]:
+    """The distinct queries in their normal form, most frequent first; equal counts by first appearance.
+
+    Args:
+        queries: as they stand in a log, one for each time; empty ones do not count.
+        top: how many to keep; None for all.
+    """
+    raw = Counter(queries)  # normalising is the dear part, and a log repeats itself
+    counts: Counter[str] = Counter()
+    for query, count in raw.items():
+        if len(query) <= MAX_QUERY_CHARACTERS:
+            counts[normalise(query)] += count
+    del counts[""]
+    return [query for query, _ in counts.most_common(top)]
+
+
+class QueryJob:
+    """`Job` that writes the experts of queries, by the same graph as the service, rounded as it rounds.
+
+    Args:
+        bundle: the verified bundle.
+        queries: in normal form, each once, the most wanted first.
+        precision: of the graph. A job has time, so fp32 is the usual choice on a CPU.
+        device: ``cpu`` or ``cuda``.
+        threads: graph runs side by side, each on one core: several small runs scale better than one
+            run over several cores.
+
+    Raises:
+        BundleError: no such precision, or its canonical outputs are off.
+        GraphError: the graph does not open on the device.
+    """
+
+    name = "queries"
+    reconciles = False
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        queries: Sequence[str],
+        *,
+        precision: Precision = "fp32",
+        device: str = "cpu",
+        threads: int = 1,
+    ) -> None:
+        self.bundle_version = bundle.version
+        self.precision = precision
+        self.workers = threads
+        self._queries = by_length(queries)
+        self._text = bundle.text
+        dimensions = bundle.manifest.dimensions
+        self._codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
+        self._picture_dim = bundle.manifest.picture.feature_dim
+        self._graph = open_graph(bundle.graph("query_experts", precision), device=device)
+        bundle.check_canonical("query_experts", self._graph, precision)
+
+    def __len__(self) -> int:
+        """Queries in all."""
+        return len(self._queries)
+
+    @cached_property
+    def source(self) -> str:
+        """See `Job.source`."""
+        return _digest([self.precision, *self._queries])
+
+    def prepare(self, start: int, end: int) -> TextBatch:
+        """See `Job.prepare`; ids of the queries."""
+        return self._text.queries(self._queries[start:end])
+
+    def run(self, prepared: TextBatch) -> F32:
+        """See `Job.run`; experts float32 ``[B, 3, d]`` of queries without pictures."""
+        rows = len(prepared.input_ids)
+        return self._graph.run(
+            {
+                "input_ids": prepared.input_ids,
+                "ngram_ids": prepared.ngram_ids,
+                "picture": np.zeros((rows, self._picture_dim), dtype=np.float32),
+                "has_picture": np.zeros(rows, dtype=np.float32),
+            }
+        )["experts"]
+
+    def entries(self, start: int, end: int, ran: F32) -> Entries:
+        """See `Job.entries`; a query whose experts are not finite has no value."""
+        queries = self._queries[start:end]
+        with np.errstate(over="ignore"):
+            rounded = ran.astype(np.float16)
+        fine = finite_rows(rounded).tolist()
+        keys = [query_key(self.bundle_version, query) for query, ok in zip(queries, fine, strict=True) if ok]
+        values = [self._codec.encode(value) for value, ok in zip(rounded, fine, strict=True) if ok]
+        return Entries(keys, values, len(queries) - len(keys))
+
+    def reconcile(self, stored: bytes, value: bytes) -> bytes:
+        """The new value: experts depend on the query and the bundle alone."""
+        return value
+
+
+def by_length(queries: Sequence[str]) -> list[str]:
+    """The same queries with those of like length side by side, since padding costs as much as text."""
+    ordered: list[str] = []
+    for start in range(0, len(queries), _WINDOW):
+        ordered += sorted(queries[start : start + _WINDOW], key=len)
+    return ordered
+
+
+def _digest(parts: Iterable[str]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,192 @@
+"""User behaviours on a Redis Stream: what an entry must say, and how a consumer group reads them.
+
+An entry has the fields ``user``, ``item``, ``action`` and, where it did not happen just now, ``ts``
+(ISO 8601 with a time zone), as in a shop's events file. Others are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from artifacts.bundle.portrait import BEHAVIOURS, Behaviour
+
+#: Why an entry is of no use; the labels of the dead-letter count.
+Reason = Literal["user", "item", "action", "ts", "encoding"]
+REASONS: tuple[Reason, ...] = ("user", "item", "action", "ts", "encoding")
+#: As long as the API takes.
+MAX_ID_CHARACTERS = 128
+#: Actions of an events file that are no behaviour.
+_NO_BEHAVIOUR = frozenset({"impression"})
+#: How far a clock may be ahead of ours. One entry from next year would lead a portrait until then.
+_AHEAD = timedelta(days=1)
+#: Dead letters kept, about.
+_DEAD_KEPT = 100_000
+
+Fields = Mapping[bytes, bytes]
+Entry = tuple[bytes, Fields]
+
+
+class Malformed(ValueError):  # noqa: N818 -- the state of an entry
+    """An entry that says nothing we can use; ``reason`` is the field that is wrong."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """An entry for the dead-letter stream."""
+
+    entry: Entry
+    error: Malformed
+
+
+def added_at(entry_id: bytes) -> float:
+    """When an entry was added, in seconds since 1970 on the clock of Redis; the id begins with it."""
+    return int(entry_id.partition(b"-")[0]) / 1000
+
+
+def parse(entry: Entry, now: datetime) -> tuple[str, Behaviour] | None:
+    """User and behaviour of an entry; None for one that is well-formed and no behaviour.
+
+    Without ``ts`` the time is that of the entry, so that it is the same however often it is delivered.
+
+    Raises:
+        Malformed: a field is missing or cannot be read.
+    """
+    entry_id, fields = entry
+    user, item = _name(fields, "user"), _name(fields, "item")
+    action = _text(fields, "action")
+    if action in _NO_BEHAVIOUR:
+        return None
+    if action not in BEHAVIOURS:
+        raise Malformed("action", f"action is {action[:64]!r}, expected one of {', '.join(BEHAVIOURS)}")
+    return user, Behaviour(item, action, _time(fields, entry_id, now))
+
+
+def _name(fields: Fields, field: Literal["user", "item"]) -> str:
+    value = _text(fields, field)
+    if not 0 < len(value) <= MAX_ID_CHARACTERS:
+        raise Malformed(field, f"{field} has {len(value)} characters, expected 1 to {MAX_ID_CHARACTERS}")
+    return value
+
+
+def _text(fields: Fields, field: Literal["user", "item", "action", "ts"]) -> str:
+    value = fields.get(field.encode())
+    if value is None:
+        raise Malformed(field, f"there is no {field}")
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("encoding", f"{field} is not UTF-8") from error
+
+
+def _time(fields: Fields, entry_id: bytes, now: datetime) -> datetime:
+    if b"ts" not in fields:
+        return datetime.fromtimestamp(added_at(entry_id), UTC)
+    text = _text(fields, "ts")
+    try:
+        ts = datetime.fromisoformat(text)
+        ts = ts.astimezone(UTC) if ts.tzinfo else ts
+    except (ValueError, OverflowError) as error:
+        raise Malformed("ts", f"ts is {text[:64]!r}, expected ISO 8601") from error
+    if ts.tzinfo is None:
+        raise Malformed("ts", f"ts is {text[:64]!r}, which has no time zone")
+    if ts > now + _AHEAD:
+        raise Malformed("ts", f"ts is {text[:64]!r}, over a day ahead")
+    return ts
+
+
+class BehaviourStream:
+    """One consumer of one group on a stream.
+
+    Args:
+        redis: the client.
+        name: of the stream; dead letters go to ``<name>:dead``.
+        group: made where it is missing, from the stream's beginning, so that nothing is left out.
+        consumer: a name that no other running consumer has.
+    """
+
+    def __init__(self, redis: Redis, name: str, group: str, consumer: str) -> None:
+        self._redis = redis
+        self.name = name
+        self.dead_name = f"{name}:dead"
+        self.group = group
+        self._consumer = consumer
+        self._cursor: bytes | str = "0-0"
+
+    def join(self) -> None:
+        """Make the group where there is none, and the stream with it."""
+        try:
+            self._redis.xgroup_create(self.name, self.group, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def read(self, count: int, wait_s: float) -> list[Entry]:
+        """New entries; waits for the first, and never for more."""
+        answer = cast(
+            "list[tuple[bytes, list[Entry]]] | None",
+            self._redis.xreadgroup(
+                self.group, self._consumer, {self.name: ">"}, count=count, block=max(1, int(wait_s * 1000))
+            ),
+        )
+        return _entries(answer[0][1]) if answer else []
+
+    def claim(self, count: int, idle_s: float) -> list[Entry]:
+        """Entries that a consumer took and did not finish, for so long that it must be gone."""
+        answer = cast(
+            "Sequence[Any]",
+            self._redis.xautoclaim(
+                self.name,
+                self.group,
+                self._consumer,
+                int(idle_s * 1000),
+                start_id=cast("str", self._cursor),
+                count=count,
+            ),
+        )
+        self._cursor = answer[0]
+        return _entries(answer[1])
+
+    def finish(self, ids: Sequence[bytes], dead: Sequence[Dead]) -> None:
+        """Acknowledge entries whose portraits are written, and put the dead ones aside, all or nothing."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            for letter in dead:
+                entry_id, fields = letter.entry
+                about: dict[Any, Any] = {
+                    "id": entry_id,
+                    "reason": letter.error.reason,
+                    "message": str(letter.error),
+                    "group": self.group,
+                }
+                # Their own fields keep their names behind a prefix, so that none can pass for ours.
+                about |= {b"entry:" + field: value for field, value in fields.items()}
+                pipe.xadd(self.dead_name, about, maxlen=_DEAD_KEPT, approximate=True)
+            if ids:
+                pipe.xack(self.name, self.group, *ids)
+            pipe.execute()
+
+    def pending(self) -> int:
+        """Entries that the group has taken and not finished."""
+        summary = self._redis.xpending(self.name, self.group)
+        return int(summary["pending"])
+
+    def leave(self) -> None:
+        """Take this consumer off the group's list, if it has finished all it took."""
+        consumers = self._redis.xinfo_consumers(self.name, self.group)
+        mine = [c for c in consumers if c["name"] == self._consumer.encode()]
+        if mine and mine[0]["pending"] == 0:
+            self._redis.xgroup_delconsumer(self.name, self.group, self._consumer)
+
+
+def _entries(answer: Sequence[tuple[bytes | None, Fields | None]]) -> list[Entry]:
+    """Without those that were trimmed from the stream before anybody read them to the end."""
+    return [(entry_id, fields) for entry_id, fields in answer if entry_id is not None and fields is not None]

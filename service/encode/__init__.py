@@ -1,1 +1,0 @@
-"""Queries and pictures to vectors, by the bundle's graphs."""

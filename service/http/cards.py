@@ -1,0 +1,84 @@
+"""What the playground shows of items beside their ids: titles and pictures, from a cards file.
+
+For people who try queries; answers of ``POST /recall`` stay ids. Mounted only where a cards file is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fastapi import APIRouter, Query, Response
+
+from service.http.problems import ProblemError
+
+#: Cards in an answer.
+MAX_CARDS = 1000
+_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+
+class Cards:
+    """A Parquet file of ``id``, ``title``, ``category`` and ``picture``: a file's path, or null.
+
+    Read when the first card is asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return pq.read_table(self._path, columns=["id", "title", "category", "picture"])
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self._table["id"].to_pylist())}
+
+    def of(self, ids: list[str]) -> dict[str, dict[str, str | bool]]:
+        """Title, category and whether there is a picture, of the items that have a card."""
+        return {
+            item_id: {
+                "title": self._value("title", row),
+                "category": self._value("category", row),
+                "picture": bool(self._value("picture", row)),
+            }
+            for item_id in ids
+            if (row := self._rows.get(item_id)) is not None
+        }
+
+    def picture(self, item_id: str) -> Path | None:
+        """The file of an item's picture."""
+        row = self._rows.get(item_id)
+        name = None if row is None else self._value("picture", row)
+        return Path(name) if name else None
+
+    def _value(self, column: str, row: int) -> str:
+        return self._table[column][row].as_py() or ""
+
+
+def router(path: Path) -> APIRouter:
+    """The routes, over the cards file at ``path``."""
+    cards = Cards(path)
+    routes = APIRouter(prefix="/playground", include_in_schema=False)
+
+    @routes.get("/cards")
+    async def get_cards(item_id: Annotated[list[str], Query(max_length=MAX_CARDS)]) -> Response:
+        found = await asyncio.to_thread(cards.of, item_id)
+        return Response(orjson.dumps(found), media_type="application/json")
+
+    @routes.get("/picture")
+    async def get_picture(item_id: str) -> Response:
+        file = await asyncio.to_thread(cards.picture, item_id)
+        kind = None if file is None else _TYPES.get(file.suffix.lower())
+        if file is None or kind is None or not file.is_file():
+            raise ProblemError(404, "not-found", "this item has no picture")
+        content = await asyncio.to_thread(file.read_bytes)
+        headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
+        return Response(content, headers=headers, media_type=kind)
+
+    return routes

@@ -1,0 +1,74 @@
+"""``/livez``, ``/readyz``, ``/version``, ``/metrics``."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from index.port import IndexUnavailable
+from service.http.documentation import PROBLEM_503
+from service.http.requests import not_ready, runtime_of
+from service.telemetry.metrics import CONTENT_TYPE
+
+router = APIRouter()
+
+
+@router.get("/livez", summary="Is the process alive?", tags=["operation"])
+async def get_livez() -> Response:
+    """200 as long as the process answers."""
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+@router.get("/readyz", summary="Can it answer?", tags=["operation"], responses={503: PROBLEM_503})
+async def get_readyz(request: Request) -> Response:
+    """503 until bundle and index are loaded and the graphs give the outputs that training saw."""
+    runtime = runtime_of(request)
+    if not runtime.ready:
+        raise not_ready(runtime)
+    return Response(b'{"status":"ready"}', media_type="application/json")
+
+
+@router.get("/version", summary="What is running?", tags=["operation"])
+async def get_version(request: Request) -> Response:
+    """Versions of the service and of what each arm of ``towers`` answers with."""
+    runtime = runtime_of(request)
+    stacks = {}
+    for arm, stack in runtime.stacks.items():
+        index: dict[str, Any] = {"version": stack.index.version}
+        try:
+            stats = await stack.index.stats()
+            index |= {"engine": stats.engine, "kind": stats.kind, "items": stats.items}
+        except IndexUnavailable as error:
+            index["unavailable"] = error.reason
+        stacks[arm] = {
+            "bundle": stack.bundle.version,
+            "index": index,
+            "precisions": {str(role): precision for role, precision in stack.precisions.items()},
+            "providers": stack.encoder.providers,
+        }
+    answer = {
+        "service": service_version(),
+        "ready": runtime.ready,
+        "towers": stacks,
+        "experiments": runtime.experiments.describe(),
+    }
+    return Response(orjson.dumps(answer), media_type="application/json")
+
+
+@router.get("/metrics", summary="Prometheus metrics", tags=["operation"])
+async def get_metrics(request: Request) -> Response:
+    """The text exposition of this worker's metrics; with several workers, of all of them together."""
+    return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+@cache
+def service_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("mrse-recall")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,91 @@
+"""From a parsed request to a checked one: everything that can be refused without work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from artifacts.bundle import Behaviour, PictureError
+from artifacts.bundle.text import normalise
+from common.deadline import Deadline
+from index.filters import Filter, FilterError, parse_filter
+from service.errors import DeadlinePassed, FieldError
+from service.experiments import Assignment
+from service.http.schemas import RecallRequest
+from service.query.picture import QueryPicture, parse_picture
+from service.recall.pipeline import Lane, RecallQuery
+from service.runtime import Runtime
+from service.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose fields have been checked against the index that will answer it."""
+
+    request: RecallRequest
+    assignment: Assignment
+    lane: Lane
+    filters: Filter | None
+
+    async def query(self, limits: Limits, deadline: Deadline) -> RecallQuery:
+        """What the pipeline works on; the picture is read on a thread.
+
+        Raises:
+            FieldError: the picture cannot be used.
+            DeadlinePassed: reading it took too long.
+        """
+        request = self.request
+        picture = None if request.picture is None else await _picture(request.picture, limits, deadline)
+        history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
+        return RecallQuery(request.query, history, request.k, self.filters, picture, request.user_id)
+
+
+def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None) -> Prepared:
+    """Check a request and choose its variants.
+
+    Raises:
+        FieldError: nothing to search by, k above the limit, or a filter that the index cannot answer.
+    """
+    stored = request.user_id is not None and runtime.settings.redis.url is not None
+    if not (request.history or stored or request.picture is not None or normalise(request.query)):
+        raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
+    check_k(request.k, runtime.settings.limits)
+    assignment = runtime.experiments.assign(request.user_id or request_id, experiment)
+    lane = runtime.lanes[assignment.towers]
+    return Prepared(request, assignment, lane, check_filters(lane, request.filters))
+
+
+def check_k(k: int, limits: Limits) -> None:
+    """Refuse a k above the configured limit.
+
+    Raises:
+        FieldError: it is.
+    """
+    if k > limits.max_k:
+        raise FieldError("k", f"Input should be less than or equal to {limits.max_k}")
+
+
+def check_filters(lane: Lane, raw: Mapping[str, object]) -> Filter | None:
+    """The filters in the form that the lane's index reads.
+
+    Raises:
+        FieldError: they do not fit its attributes.
+    """
+    try:
+        return parse_filter(raw, lane.index.attributes) if raw else None
+    except FilterError as error:
+        field = "filters" if error.field == "filters" else f"filters.{error.field}"
+        raise FieldError(field, str(error)) from error
+
+
+async def _picture(text: str, limits: Limits, deadline: Deadline) -> QueryPicture:
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            return await asyncio.to_thread(
+                parse_picture, text, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
+            )
+    except PictureError as error:
+        raise FieldError("picture", str(error)) from error
+    except TimeoutError as error:
+        raise DeadlinePassed("reading the picture") from error

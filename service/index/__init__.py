@@ -1,1 +1,0 @@
-"""Item indexes behind one port, `service.index.port.ItemIndex`."""

@@ -1,0 +1,1 @@
+"""The processes of the service: one, or several workers."""

@@ -1,0 +1,162 @@
+"""Runs the application under uvicorn.
+
+The application is imported where it runs: the parent of several workers only watches over them, and stays
+small by never loading what they load. Workers are forked from a server of forks, which has imported the
+libraries and nothing else: they share the pages of them, and start faster. Sessions, indexes and threads
+belong to each worker, made after the fork.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn import _subprocess
+from uvicorn.supervisors import Multiprocess
+
+from service.errors import StartError, not_set
+from service.process.forks import environment, start_method
+from service.settings import Settings, Variant
+from service.telemetry import logs
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+ReadSettings = Callable[[], Settings]
+#: Where workers count together; prometheus-client reads it when it is imported, so before a worker starts.
+SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+#: What every worker imports.
+_LIBRARIES = (
+    "service.app",
+    "uvloop",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.httptools_impl",
+)
+
+
+def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then let running requests finish.
+
+    Args:
+        settings: see `service.settings`.
+        read_again: reads the settings once more. On SIGHUP one worker takes the experiments of it without
+            dropping a request; several workers are replaced one after another, with all settings.
+
+    Raises:
+        StartError: the port is taken, or bundle and index are not named or cannot be served.
+    """
+    refuse_missing(settings)
+    logs.configure(settings.server.log_level)
+    if settings.server.workers > 1:
+        _run_many(settings, read_again)
+    else:
+        _run_one(settings, read_again)
+
+
+def refuse_missing(settings: Settings) -> None:
+    """Nothing, where every arm has a bundle and an index.
+
+    Raises:
+        StartError: one has not; said before anything is started.
+    """
+    arms = list(settings.experiments.get("towers", {}).values()) or [Variant()]
+    if settings.bundle.path is None and not all(arm.bundle for arm in arms):
+        raise not_set("bundle")
+    if settings.index.path is None and not all(arm.index for arm in arms):
+        raise not_set("index")
+
+
+def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
+    from service.app import create_app
+
+    failures: list[StartError] = []
+
+    def fatal(error: StartError) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal, read_again=read_again)))
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        return  # uvicorn raises the signal again once it has drained
+    except SystemExit as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        raise StartError(f"cannot listen on {where}; see the log line above") from error
+    if failures:
+        raise failures[0]
+
+
+def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
+    engine = "index.vespa.open" if settings.index.engine == "vespa" else "index.embedded"
+    with (
+        tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder,
+        environment({SHARED_VARIABLE: folder}),  # the workers inherit it
+    ):
+        context = start_method((*_LIBRARIES, engine))
+        # Checked once: a worker that cannot start would only be started again and again. In a process of
+        # its own, so that this one, which only watches, never holds bundle, index or their libraries.
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            reason = pool.submit(_reason_not_to_start, settings).result()
+        if reason is not None:
+            raise StartError(reason)
+        config = _config(settings, partial(_worker, settings, read_again, Path(folder)), factory=True)
+        try:
+            sockets = [config.bind_socket()]
+        except SystemExit as error:
+            where = f"{settings.server.host}:{settings.server.port}"
+            raise StartError(f"cannot listen on {where}; see the log line above") from error
+        _subprocess.spawn = context  # type: ignore[assignment]  # what uvicorn starts its workers with
+        Multiprocess(config, sockets=sockets).run()
+
+
+def _reason_not_to_start(settings: Settings) -> str | None:
+    from service.deployment import load_stacks
+    from service.experiments import ExperimentBook
+
+    try:
+        arms = ExperimentBook(settings.experiments, settings.recall).arms
+        for stack in load_stacks(settings, arms, lambda step: None).values():
+            stack.encoder.close()
+    except StartError as error:
+        return str(error)
+    return None
+
+
+def _worker(settings: Settings, read_again: ReadSettings | None, shared: Path) -> FastAPI:
+    gc.freeze()  # what was imported is collected by nobody: a collection would write to the pages all share
+    settings = settings if read_again is None else read_again()
+    from service.app import create_app
+    from service.telemetry.metrics import Metrics
+
+    logs.configure(settings.server.log_level)
+    return create_app(settings, metrics=Metrics(shared))
+
+
+def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
+    server = settings.server
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an application, or with `factory` what makes one
+        factory=factory,
+        host=server.host,
+        port=server.port,
+        workers=server.workers,
+        backlog=server.backlog,
+        timeout_keep_alive=server.keep_alive_s,
+        timeout_graceful_shutdown=server.drain_s,
+        # From the start of the process: on a busy machine loading the libraries alone takes seconds.
+        timeout_worker_healthcheck=60,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )

@@ -1,0 +1,1 @@
+"""A query becomes vectors: text, picture and the user's history."""

@@ -1,0 +1,170 @@
+"""The shared cache in Redis. Redis away is a slower answer, never an error.
+
+Reads of one turn of the event loop travel in one MGET. Writes go to a bounded queue that a background
+task empties; what does not fit is dropped and counted. A breaker keeps a dead Redis from costing every
+request its timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from common.deadline import Deadline
+from service.query.cache.breaker import Breaker
+from service.settings import RedisSettings
+
+log = logging.getLogger("mrse.cache")
+
+_WRITE_BATCH = 64
+#: Errors that mean that Redis cannot be used now; anything else is a bug and is raised.
+_AWAY = (RedisError, OSError, TimeoutError)
+
+
+class SharedCache(Protocol):
+    """Bytes by key, shared by all workers. No method raises for a cache that is away."""
+
+    async def get(self, keys: Sequence[str], deadline: Deadline) -> dict[str, bytes]:
+        """The values that are there, within the deadline."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Store a value some time soon, or drop it."""
+
+    async def close(self) -> None:
+        """Write what is queued, for a moment, and release connections."""
+
+
+T = TypeVar("T")
+Count = Callable[[str], None]
+
+
+class RedisCache:
+    """`SharedCache` on Redis.
+
+    Args:
+        settings: address, timeouts, bounds.
+        breaker: decides whether Redis is asked at all.
+        count: told ``timeout``, ``error``, ``open`` (breaker), ``dropped`` and ``written``.
+    """
+
+    def __init__(self, settings: RedisSettings, breaker: Breaker, count: Count) -> None:
+        if settings.url is None:
+            raise ValueError("redis.url is not set")
+        self._timeout = settings.timeout_ms / 1000
+        self._ttl_ms = settings.ttl_s * 1000
+        self._breaker = breaker
+        self._count = count
+        self._client: Redis = Redis.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=self._timeout,
+            socket_connect_timeout=settings.connect_timeout_ms / 1000,
+            # The library's default is to retry with a backoff: longer than a request may take.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._asked: dict[str, asyncio.Future[bytes | None]] = {}
+        self._reads: set[asyncio.Task[None]] = set()
+        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(settings.write_queue)
+        self._writer: asyncio.Task[None] | None = None
+
+    async def get(self, keys: Sequence[str], deadline: Deadline) -> dict[str, bytes]:
+        """See `SharedCache.get`."""
+        if not keys:
+            return {}
+        waiting = [self._ask(key) for key in keys]
+        timeout = min(self._timeout, deadline.remaining())
+        done, _ = await asyncio.wait(waiting, timeout=timeout)
+        return {
+            key: value
+            for key, future in zip(keys, waiting, strict=True)
+            if future in done and (value := future.result()) is not None
+        }
+
+    def put(self, key: str, value: bytes) -> None:
+        """See `SharedCache.put`."""
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write(), name="redis-writer")
+        try:
+            self._queue.put_nowait((key, value))
+        except asyncio.QueueFull:
+            self._count("dropped")
+
+    async def close(self) -> None:
+        """See `SharedCache.close`."""
+        if self._writer is not None:
+            if not self._breaker.open:
+                await asyncio.wait([asyncio.ensure_future(self._queue.join())], timeout=2 * self._timeout)
+            self._writer.cancel()
+            await asyncio.gather(self._writer, return_exceptions=True)
+        await asyncio.gather(*self._reads, return_exceptions=True)
+        await self._client.aclose()
+
+    def _ask(self, key: str) -> asyncio.Future[bytes | None]:
+        future = self._asked.get(key)
+        if future is None:
+            loop = asyncio.get_running_loop()
+            if not self._asked:
+                loop.call_soon(self._send)
+            future = self._asked[key] = loop.create_future()
+        return future
+
+    def _send(self) -> None:
+        asked, self._asked = self._asked, {}
+        if not self._breaker.allow():
+            self._count("open")
+            for future in asked.values():
+                future.set_result(None)
+            return
+        task = asyncio.create_task(self._read(asked))
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def _read(self, asked: dict[str, asyncio.Future[bytes | None]]) -> None:
+        keys = list(asked)
+        values: Sequence[bytes | None] | None = await self._guarded(
+            cast("Awaitable[list[bytes | None]]", self._client.mget(keys))
+        )
+        for key, value in zip(keys, values or [None] * len(keys), strict=True):
+            if not asked[key].done():
+                asked[key].set_result(value)
+
+    async def _write(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < _WRITE_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            if self._breaker.allow():
+                pipe = self._client.pipeline(transaction=False)
+                for key, value in batch:
+                    # Jitter, so that what was written together does not expire together.
+                    pipe.set(key, value, px=int(self._ttl_ms * random.uniform(0.9, 1.1)))
+                written = await self._guarded(pipe.execute())
+                self._count("written" if written is not None else "dropped")
+            else:
+                self._count("dropped")
+            for _ in batch:
+                self._queue.task_done()
+
+    async def _guarded(self, call: Awaitable[T]) -> T | None:
+        try:
+            result = await call
+        except asyncio.CancelledError:
+            self._breaker.failure()  # a probe that never reports would keep the breaker open for ever
+            raise
+        except _AWAY as error:
+            was_open = self._breaker.open
+            self._breaker.failure()
+            self._count("timeout" if isinstance(error, TimeoutError | RedisTimeout) else "error")
+            if self._breaker.open and not was_open:
+                log.warning("redis is away, going on without it", extra={"error": type(error).__name__})
+            return None
+        self._breaker.success()
+        return result

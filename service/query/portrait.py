@@ -1,0 +1,92 @@
+"""The user's history as the fusion reads it: from the request, or stored ahead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+import numpy as np
+
+from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
+from artifacts.bundle.portrait import recent
+from artifacts.cache.codec import F16, StoredPortrait
+from common.deadline import Deadline
+from index.port import IndexUnavailable, ItemFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """One row for the fusion, the behaviours it came from, and which of their items were known or not."""
+
+    batch: PortraitBatch
+    history: Sequence[Behaviour] = ()
+    used: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+    degraded: str | None = None
+    stored: bool = False
+
+
+async def portrait_of(
+    history: Sequence[Behaviour],
+    source: ItemFeatures,
+    now: datetime,
+    deadline: Deadline,
+    shape: tuple[int, int],
+) -> Portrait:
+    """The portrait of a history, as `recent` gives it.
+
+    Args:
+        history: most recent first.
+        source: where the features of its items are.
+        now: ages are counted from it.
+        deadline: for the source.
+        shape: ``(3, d)`` of one item's features.
+    """
+    if not history:
+        return _nothing(shape)
+    ids = list(dict.fromkeys(behaviour.item_id for behaviour in history))
+    known: list[str] = []
+    features: F16 = np.zeros((0, *shape), np.float16)
+    try:
+        known, features = await source.features(ids, deadline)
+        degraded = None if known else "history_unknown"
+    except IndexUnavailable:
+        degraded = "history_unavailable"
+    return _assemble(history, known, features, now, shape, degraded)
+
+
+@cache
+def _nothing(shape: tuple[int, int]) -> Portrait:
+    """The portrait of no history."""
+    return _assemble((), (), np.zeros((0, *shape), np.float16), datetime.now(UTC), shape)
+
+
+def stored_portrait(
+    stored: StoredPortrait | None, limit: int, now: datetime, shape: tuple[int, int]
+) -> Portrait:
+    """The portrait that was stored, as if its behaviours had come with the request; empty for None."""
+    if stored is None:
+        return _nothing(shape)
+    history = recent(stored.behaviours, limit)
+    degraded = None if stored.known or not history else "history_unknown"
+    return _assemble(history, stored.known, stored.features, now, shape, degraded, stored=True)
+
+
+def _assemble(
+    history: Sequence[Behaviour],
+    known: Sequence[str],
+    features: F16,
+    now: datetime,
+    shape: tuple[int, int],
+    degraded: str | None = None,
+    *,
+    stored: bool = False,
+) -> Portrait:
+    rows = {item_id: row for row, item_id in enumerate(known)}
+    used = [behaviour for behaviour in history if behaviour.item_id in rows]
+    aligned = features[[rows[behaviour.item_id] for behaviour in used]]
+    batch = build_portraits([used], [aligned], [now], experts=shape[0], expert_dim=shape[1])
+    unknown = [i for i in dict.fromkeys(behaviour.item_id for behaviour in history) if i not in rows]
+    return Portrait(batch, history, [behaviour.item_id for behaviour in used], unknown, degraded, stored)

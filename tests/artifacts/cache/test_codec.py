@@ -1,0 +1,142 @@
+"""Portraits as bytes: what goes in comes out, and what is none of ours is no value."""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifacts.bundle.portrait import BEHAVIOURS, Behaviour, recent
+from artifacts.cache.codec import PortraitCodec, StoredPortrait
+from producer.merge import merged
+
+SHAPE = (3, 4)
+CODEC = PortraitCodec(*SHAPE)
+IDS = st.text(st.characters(codec=None), min_size=1, max_size=12)  # lone surrogates too, which JSON may carry
+FEW_IDS = st.sampled_from(["a", "b", "é", "\ud800", "long" * 30])
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+BEHAVIOUR = st.builds(Behaviour, IDS | FEW_IDS, st.sampled_from(BEHAVIOURS), st.none() | TIMES)
+FINITE = st.floats(-60_000, 60_000, width=16)
+
+
+def features_of(item_id: str) -> np.ndarray:
+    seed = sum(item_id.encode("utf-8", "surrogatepass"))
+    return np.random.default_rng(seed).normal(size=SHAPE).astype(np.float16)
+
+
+@st.composite
+def portraits(draw: st.DrawFn) -> StoredPortrait:
+    behaviours = draw(st.lists(BEHAVIOUR, max_size=12))
+    items = list(dict.fromkeys(b.item_id for b in behaviours))
+    known = [item for item in items if draw(st.booleans())]
+    numbers = draw(st.lists(FINITE, min_size=12, max_size=12))
+    features = np.resize(np.array(numbers, np.float16), (len(known), *SHAPE))
+    return StoredPortrait(behaviours, known, features)
+
+
+def same(one: StoredPortrait | None, two: StoredPortrait) -> bool:
+    return (
+        one is not None
+        and list(one.behaviours) == list(two.behaviours)
+        and list(one.known) == list(two.known)
+        and one.features.dtype == two.features.dtype
+        and np.array_equal(one.features, two.features)
+    )
+
+
+@given(portraits())
+def test_what_goes_in_comes_out(portrait: StoredPortrait) -> None:
+    assert same(CODEC.decode(CODEC.encode(portrait)), portrait)
+
+
+@given(portraits())
+def test_an_item_is_stored_once_and_a_behaviour_takes_eleven_bytes(portrait: StoredPortrait) -> None:
+    ids = {b.item_id for b in portrait.behaviours}
+    names = sum(2 + len(i.encode("utf-8", "surrogatepass")) for i in ids)
+    assert (
+        len(CODEC.encode(portrait)) == 10 + 11 * len(portrait.behaviours) + names + portrait.features.nbytes
+    )
+
+
+@given(portraits(), st.data())
+def test_every_other_length_is_no_value(portrait: StoredPortrait, data: st.DataObject) -> None:
+    encoded = CODEC.encode(portrait)
+    cut = data.draw(st.integers(0, len(encoded) - 1))
+    assert CODEC.decode(encoded[:cut]) is None
+    assert CODEC.decode(encoded + b"\0") is None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_portrait_or_none(data: bytes) -> None:
+    CODEC.decode(data)
+    CODEC.decode(struct.pack("<BBHHHH", 1, *SHAPE, 1, 1, 0) + data)
+
+
+@given(portraits(), st.data())
+def test_a_flipped_bit_never_raises(portrait: StoredPortrait, data: st.DataObject) -> None:
+    encoded = bytearray(CODEC.encode(portrait))
+    encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    found = CODEC.decode(bytes(encoded))
+    assert found is None or np.isfinite(found.features).all()
+
+
+def test_nothing_another_format_another_bundle_s_shape_and_no_numbers_are_no_value() -> None:
+    one = StoredPortrait([Behaviour("a", "click")], ["a"], np.ones((1, *SHAPE), np.float16))
+    encoded = CODEC.encode(one)
+    assert same(CODEC.decode(encoded), one)
+    assert CODEC.decode(None) is None
+    assert CODEC.decode(b"\x02" + encoded[1:]) is None
+    assert PortraitCodec(3, 5).decode(encoded) is None
+    one.features[0, 0, 0] = np.inf
+    assert CODEC.decode(CODEC.encode(one)) is None
+
+
+@pytest.mark.parametrize(
+    "portrait",
+    [
+        StoredPortrait([Behaviour("a", "impression")], [], np.zeros((0, *SHAPE), np.float16)),
+        StoredPortrait([Behaviour("a", "click")], ["a"], np.zeros((2, *SHAPE), np.float16)),
+        StoredPortrait([Behaviour("a", "click")], ["a", "a"], np.zeros((2, *SHAPE), np.float16)),
+        StoredPortrait([Behaviour("a" * 70_000, "click")], [], np.zeros((0, *SHAPE), np.float16)),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(portrait: StoredPortrait) -> None:
+    with pytest.raises(ValueError, match=r"behaviour|features|known"):
+        CODEC.encode(portrait)
+
+
+# Few moments and items, so that ties and repeats are common.
+MOMENT = st.integers(0, 5).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
+CLOSE = st.builds(Behaviour, st.sampled_from("abcd"), st.sampled_from(BEHAVIOURS), MOMENT)
+PARTS = st.lists(st.lists(CLOSE, max_size=8), min_size=1, max_size=4)
+
+
+def add(stored: StoredPortrait | None, part: list[Behaviour], limit: int) -> StoredPortrait:
+    known = {b.item_id: features_of(b.item_id) for b in part if b.item_id != "d"}
+    return merged(stored, part, known, limit=limit, shape=SHAPE)
+
+
+@given(PARTS, st.randoms(use_true_random=False), st.integers(1, 6))
+def test_merging_needs_no_order_and_bears_repeats(parts: list[list[Behaviour]], random, limit: int) -> None:  # type: ignore[no-untyped-def]
+    stored = None
+    for part in parts:
+        stored = add(stored, part, limit)
+    assert stored is not None
+    shuffled = parts * 2
+    random.shuffle(shuffled)
+    again = None
+    for part in shuffled:
+        again = add(again, random.sample(part, len(part)), limit)
+    assert again is not None
+    assert list(again.behaviours) == list(stored.behaviours)
+    assert set(again.known) == set(stored.known)
+    everything = {b for part in parts for b in part}
+    assert len(stored.behaviours) == min(limit, len(everything))
+    assert [b.ts for b in stored.behaviours] == [b.ts for b in recent(list(everything), limit)]
+    for item_id, row in zip(stored.known, stored.features, strict=True):
+        assert np.array_equal(row, features_of(item_id))
+    assert "d" not in stored.known, "nobody knows its features; it is kept by name"

@@ -1,0 +1,195 @@
+"""What the log keeps when processes die, and the swap of a base while others read and write."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.deadline import Deadline
+from devtools.embeddings import make_embeddings, unit_vectors
+from index.embedded import EmbeddedIndex, IndexDamaged
+from index.embedded.build import build_index
+from index.embedded.manifest import read_manifest
+from index.embedded.rebuild import RebuildRunning, rebuild_index
+from index.embedded.store import LOG_NAME, rebuild_lock
+from index.port import ItemPut
+
+DIM = 16
+WRITER = """
+import asyncio, sys
+import numpy as np
+from pathlib import Path
+from common.deadline import Deadline
+from index.embedded import EmbeddedIndex
+from index.port import ItemPut
+
+async def main():
+    index = EmbeddedIndex.open(Path(sys.argv[1]))
+    vectors = np.eye(16, dtype=np.float32)
+    async def one(number):
+        await index.upsert([ItemPut(f"new-{number}", vectors[number % 16])], Deadline.after(60))
+        sys.stdout.write(f"{number}\\n")
+        sys.stdout.flush()
+    for start in range(0, 10_000_000, 100):
+        await asyncio.gather(*(one(start + n) for n in range(100)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_embeddings(tmp_path / "e", rows=50, dim=DIM, expert_dim=8)
+    build_index(tmp_path / "e", tmp_path / "index")
+    return tmp_path / "index"
+
+
+def deadline() -> Deadline:
+    return Deadline.after(60)
+
+
+def bases(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith(("base-", ".new-")))
+
+
+def log_of(folder: Path) -> Path:
+    return folder / read_manifest(folder).folder / LOG_NAME
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing_acknowledged(folder: Path) -> None:
+    """Killed once it has acknowledged 10,000 writes, in the middle of the next."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", WRITER, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as writer:
+        assert writer.stdout is not None
+        acknowledged = [int(writer.stdout.readline()) for _ in range(10_000)]
+        writer.send_signal(signal.SIGKILL)
+        acknowledged += [
+            int(line) for line in writer.stdout.read().splitlines(keepends=True) if line[-1] == "\n"
+        ]
+
+    async def check() -> None:
+        index = EmbeddedIndex.open(folder)
+        ids = [f"new-{number}" for number in acknowledged]
+        stored = await index.vectors(ids, deadline())
+        assert stored.ids == ids
+        # The next write goes behind what the dead one left, and is there after another start.
+        await index.upsert([ItemPut("after", unit_vectors(1, DIM)[0])], deadline())
+        items = (await index.stats()).items
+        await index.close()
+        again = EmbeddedIndex.open(folder)
+        assert (await again.stats()).items == items
+        assert (await again.vectors(["after"], deadline())).ids == ["after"]
+        await again.close()
+
+    asyncio.run(check())
+
+
+async def test_a_log_cut_anywhere_keeps_what_is_whole(folder: Path) -> None:
+    index = EmbeddedIndex.open(folder)
+    ends = [0]
+    for number in range(4):
+        await index.upsert([ItemPut(f"new-{number}", unit_vectors(1, DIM)[0])], deadline())
+        ends.append(log_of(folder).stat().st_size)
+    await index.remove(["item-1"], deadline())
+    content = log_of(folder).read_bytes()
+    await index.close()
+    for cut in range(len(content), -1, -7):
+        log_of(folder).write_bytes(content[:cut])
+        whole = sum(end <= cut for end in ends[1:])
+        removed = cut == len(content)
+        opened = EmbeddedIndex.open(folder, verify=False)
+        assert (await opened.stats()).items == 50 + whole - removed
+        await opened.remove(["item-2"], deadline())
+        await opened.close()
+        again = EmbeddedIndex.open(folder, verify=False)
+        assert (await again.stats()).items == 49 + whole - removed
+        await again.close()
+
+
+async def test_a_log_that_rotted_is_refused_rather_than_cut(folder: Path) -> None:
+    index = EmbeddedIndex.open(folder)
+    for number in range(3):
+        await index.upsert([ItemPut(f"new-{number}", unit_vectors(1, DIM)[0])], deadline())
+    await index.close()
+    content = bytearray(log_of(folder).read_bytes())
+    content[20] ^= 1
+    log_of(folder).write_bytes(content)
+    with pytest.raises(IndexDamaged, match=r"changes\.log: has a damaged record at byte 0"):
+        EmbeddedIndex.open(folder)
+
+
+async def test_one_rebuild_at_a_time(folder: Path) -> None:
+    index = EmbeddedIndex.open(folder)
+    await index.remove(["item-1"], deadline())
+    with rebuild_lock(folder), pytest.raises(RebuildRunning):
+        await index.rebuild()
+    before = index.manifest
+    after = await index.rebuild()
+    assert (before.rows, after.rows) == (50, 49)
+    assert bases(folder) == [after.folder]
+    assert await index.rebuild() == after
+    await index.close()
+
+
+async def test_changes_and_searches_go_on_while_it_is_rebuilt(folder: Path) -> None:
+    """Every answer is whole, and every acknowledged change is in the next answer, across the swaps."""
+    index, reader = EmbeddedIndex.open(folder), EmbeddedIndex.open(folder)
+    probe = np.eye(DIM, dtype=np.float32)[3]
+    done = threading.Event()
+    written = searched = 0
+
+    async def write() -> None:
+        nonlocal written
+        while not done.is_set():
+            await index.upsert([ItemPut(f"new-{written}", probe)], deadline())
+            written += 1
+            (found,) = await reader.search(probe[None, :], 10_000, None, deadline())
+            assert len(found.ids) == len(set(found.ids)) == 50 + written
+
+    async def search() -> None:
+        nonlocal searched
+        while not done.is_set():
+            before = written
+            (found,) = await reader.search(probe[None, :], 10_000, None, deadline())
+            assert len(found.ids) >= 50 + before
+            searched += 1
+
+    def rebuild() -> None:
+        end = time.monotonic() + 60
+        for _ in range(5):
+            target = written + 3
+            while written < target and time.monotonic() < end:
+                time.sleep(0.001)
+            rebuild_index(folder)
+        done.set()
+
+    await asyncio.gather(write(), search(), asyncio.to_thread(rebuild))
+    assert reader.manifest.sequence > 0
+    assert (await reader.stats()).items == 50 + written
+    assert searched > 0
+    await index.close()
+    await reader.close()
+
+
+async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path) -> None:
+    index = EmbeddedIndex.open(folder, rebuild_after=3)
+    await index.remove(["item-1", "item-2"], deadline())
+    assert index.manifest.rows == 50
+    await index.remove(["item-3"], deadline())
+    async with asyncio.timeout(60):
+        while index.manifest.rows == 50:
+            await asyncio.sleep(0.01)
+            await index.stats()
+    assert index.manifest.rows == 47
+    await index.close()

@@ -1,0 +1,67 @@
+"""Answers as Vespa 8.700.24 writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from index.vespa.settings import VespaSettings
+
+BUNDLE = "demo-0123abcd"
+TYPE = "item_demo_0123abcd"
+COVERAGE = {"coverage": 100, "documents": 1000, "full": True, "nodes": 1, "results": 1, "resultsFull": 1}
+
+
+def settings(*urls: str, **changes: Any) -> VespaSettings:
+    """Settings for tests: eight-wide vectors, a few attributes."""
+    values: dict[str, Any] = {
+        "endpoints": urls or ("http://127.0.0.1:1",),
+        "bundle_version": BUNDLE,
+        "attributes": {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"},
+        "dimension": 8,
+    }
+    return VespaSettings(**(values | changes))
+
+
+def closeness(cosine: float) -> float:
+    return 1.0 / (2.0 - cosine)
+
+
+def hit(item: str, cosine: float, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": f"index:items/0/{item}",
+        "relevance": closeness(cosine),
+        "source": "items",
+        "fields": {"item_id": item, **fields},
+    }
+
+
+def root(
+    hits: Sequence[Mapping[str, Any]] = (),
+    *,
+    coverage: Mapping[str, Any] | None = COVERAGE,
+    errors: Sequence[Mapping[str, Any]] = (),
+    total: int | None = None,
+) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "id": "toplevel",
+        "relevance": 1.0,
+        "fields": {"totalCount": len(hits) if total is None else total},
+    }
+    if coverage is not None:
+        content["coverage"] = coverage
+    if errors:
+        content["errors"] = list(errors)
+    if hits:
+        content["children"] = list(hits)
+    return {"root": content}
+
+
+def error(code: int, summary: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"code": code, "summary": summary, "source": "items", "message": message}
+
+
+HITS = [hit("a", 0.9), hit("b", 0.5), hit("c", -0.25)]
+GOOD = root(HITS)
+#: What a failed query says of its coverage.
+NOTHING = {"coverage": 100, "documents": 0, "full": True, "nodes": 0, "results": 0, "resultsFull": 0}

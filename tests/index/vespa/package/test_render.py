@@ -1,0 +1,92 @@
+"""Rendering packages: what is written and what is refused; for Vespa's verdict see devtools/vespa_peer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from index.vespa.package import (
+    Layout,
+    LayoutError,
+    Tls,
+    Version,
+    VersionError,
+    add_version,
+    application_folder,
+    check_change,
+    check_package,
+    drop_version,
+    read_layout,
+    read_versions,
+    render,
+)
+
+VERSION = Version(
+    "demo-1a2b3c4d", 128, {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+)
+SECOND = Version("demo-deadbeef", 64, {"price": "number"})
+PRODUCTION = Layout.production(
+    config=("c1", "c2", "c3"),
+    query=("q1", "q2"),
+    feed=("f1",),
+    groups=(("a1", "a2", "a3"), ("b1", "b2", "b3")),
+)
+TLS = replace(PRODUCTION, tls=Tls("/etc/vespa/key.pem", "/etc/vespa/cert.pem", "/etc/vespa/ca.pem"))
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.mark.parametrize("layout", [Layout.dev(), Layout.dev(9000), PRODUCTION, TLS])
+def test_versions_come_and_go_on_the_same_hosts(layout: Layout, tmp_path: Path) -> None:
+    render(tmp_path, [VERSION], layout)
+    application = add_version(tmp_path, SECOND)
+    assert check_package(application) == []
+    assert check_change(application, application) == []
+    application = drop_version(tmp_path, VERSION.document_type, TODAY)
+    assert check_package(application) == []
+    assert read_layout(tmp_path) == layout
+    assert read_versions(tmp_path) == [SECOND]
+
+
+def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
+    application = render(tmp_path, [VERSION, SECOND], PRODUCTION)
+    before = {path: path.read_bytes() for path in application.rglob("*") if path.is_file()}
+    assert add_version(tmp_path, VERSION, PRODUCTION) == application_folder(tmp_path)
+    assert {path: path.read_bytes() for path in application.rglob("*") if path.is_file()} == before
+
+
+def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
+    render(tmp_path, [VERSION], Layout.dev())
+    with pytest.raises(VersionError, match="make a new version"):
+        add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout.dev())
+    with pytest.raises(VersionError, match="the only version"):
+        drop_version(tmp_path, VERSION.document_type, TODAY)
+    with pytest.raises(VersionError, match="no document type"):
+        drop_version(tmp_path, "item_nope", TODAY)
+    (tmp_path / "versions" / "item_broken.json").write_text("{}")
+    with pytest.raises(VersionError, match="item_broken"):
+        read_versions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"config": ["a", "b"]}, "odd number"),
+        ({"query": []}, "no hosts"),
+        ({"groups": [["a"], ["b", "c"]]}, "sizes"),
+        ({"groups": [["a", "b"], ["a", "c"]]}, "twice"),
+        ({"feed": "f1"}, "list of host names"),
+        ({"nodes": ["a"]}, "unknown key 'nodes'"),
+        ({"tls": "on"}, "needs key"),
+    ],
+)
+def test_layouts_are_checked(roles: dict[str, object], words: str, tmp_path: Path) -> None:
+    good = {"config": ["c1"], "query": ["q1"], "feed": ["f1"], "groups": [["a1"], ["b1"]]}
+    path = tmp_path / "nodes.toml"
+    path.write_text("\n".join(f"{name} = {value!r}" for name, value in good.items()))
+    assert not Layout.read(path).is_dev
+    path.write_text("\n".join(f"{name} = {value!r}" for name, value in {**good, **roles}.items()))
+    with pytest.raises(LayoutError, match=words):
+        Layout.read(path)

@@ -1,0 +1,325 @@
+"""The client, the feeder and deploying against Vespa's own container, with faults on its nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.deadline import Deadline
+from devtools.embeddings import make_embeddings, unit_vectors
+from devtools.vespa_peer.peer import Peer, start_peer
+from index.filters import parse_filter
+from index.port import IndexUnavailable, Neighbours
+from index.vespa import errors
+from index.vespa.client import VespaIndex, open_vespa_index
+from index.vespa.feed.deploy import DeployRefused, deploy
+from index.vespa.feed.feeder import Feeder
+from index.vespa.feed.journal import Journal
+from index.vespa.feed.operations import Operations
+from index.vespa.feed.report import FeedReport
+from index.vespa.feed.settings import FeedSettings
+from index.vespa.feed.source import EmbeddingsSource
+from index.vespa.feed.verify import VerifySettings, verify
+from index.vespa.package import Layout, Version, add_version, drop_version, render
+from index.vespa.settings import BreakerSettings, QuerySettings, VespaSettings
+from tests.support.vespa_peer import VERSION, require_peer
+
+ROWS = 200
+QUERIES = unit_vectors(6, 128, seed=9)
+FEED = FeedSettings(backoff=0.005, backoff_max=0.1, pause_blocked=0.02, pause_blocked_max=0.1, attempts=40)
+NO_BREAKER = BreakerSettings(failures=10_000)
+
+
+async def feed_folder(settings: VespaSettings, folder: Path, feed_ver: int = 1) -> FeedReport:
+    source = EmbeddingsSource.open(folder)
+    journal = Journal(None, source.fingerprint, feed_ver)
+    async with Feeder(settings, FEED) as feeder:
+        return await feeder.feed(source.operations(settings, feed_ver, journal.settled), journal)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_embeddings(
+        tmp_path_factory.mktemp("shop") / "embeddings", rows=ROWS, bundle_version=VERSION.bundle_version
+    )
+
+
+@pytest.fixture(scope="module")
+def settings(vespa_peer: Peer, folder: Path) -> VespaSettings:
+    found = VespaSettings((vespa_peer.url,), VERSION.bundle_version, VERSION.attributes, breaker=NO_BREAKER)
+    report = asyncio.run(feed_folder(found, folder))
+    assert report.complete, report.failures
+    return found
+
+
+@contextmanager
+def planted(peer: Peer, place: str, kind: str, amount: float = 1.0) -> Iterator[None]:
+    peer.fault(place, kind, amount)
+    try:
+        yield
+    finally:
+        peer.clear()
+
+
+async def outcome(settings: VespaSettings, budget: float = 2.0) -> Neighbours | IndexUnavailable:
+    async with VespaIndex(settings) as index:
+        try:
+            (found,) = await index.search(QUERIES[:1], 50, None, Deadline.after(budget))
+        except IndexUnavailable as unavailable:
+            return unavailable
+        return found
+
+
+async def test_labelled_operators_answer_as_single_queries(settings: VespaSettings) -> None:
+    raw = {"brand": {"not": "acme"}, "price": {"lt": 90}}
+    async with VespaIndex(settings) as index:
+        for filters in (None, parse_filter(raw, index.attributes)):
+            for count in (2, 3):
+                for k in (1, 7, 150):
+                    together = await index.search(QUERIES[:count], k, filters, Deadline.after(10))
+                    for row, found in enumerate(together):
+                        (alone,) = await index.search(QUERIES[row : row + 1], k, filters, Deadline.after(10))
+                        assert found.ids == alone.ids
+                        np.testing.assert_array_equal(found.scores, alone.scores)
+
+
+async def test_approximate_exact_and_ranked_agree(settings: VespaSettings) -> None:
+    async with VespaIndex(settings) as index:
+        (near,) = await index.search(QUERIES[:1], 20, None, Deadline.after(10))
+        exact = await index.search_exact(QUERIES[0], 20, None, Deadline.after(10))
+        ranked = await index.rank_all(QUERIES[0], 20, None, Deadline.after(10))
+    assert near.ids == exact.ids == ranked.ids
+    np.testing.assert_allclose(near.scores, ranked.scores, atol=1e-5)
+
+
+async def test_older_ways_of_asking_are_taken(settings: VespaSettings) -> None:
+    query = QuerySettings(total_target_hits=True, target_hits_factor=2.0, ann_budget_share=None)
+    found = await outcome(replace(settings, query=query))
+    assert isinstance(found, Neighbours)
+    assert len(found.ids) == 50
+
+
+async def test_a_node_that_is_down(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "node0", "down"):
+        found = await outcome(settings)
+        assert isinstance(found, Neighbours | errors.VespaError)
+        if isinstance(found, Neighbours):
+            assert found.coverage < 1
+            assert found.degraded
+        else:
+            assert type(found) in (errors.AnswerWithErrors, errors.BackendDown, errors.TimedOut)
+
+
+async def test_every_node_down(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "node0", "down"), planted(vespa_peer, "node1", "down"):
+        found = await outcome(settings)
+    assert isinstance(found, errors.BackendDown | errors.AnswerWithErrors | errors.NoCoverage)
+
+
+async def test_every_node_slow(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "nodes", "slow", 3000):
+        found = await outcome(settings, budget=0.3)
+    assert isinstance(found, errors.TimedOut)
+
+
+@pytest.mark.parametrize("hits_beside_errors", [False, True])
+async def test_one_node_slow(vespa_peer: Peer, settings: VespaSettings, hits_beside_errors: bool) -> None:
+    query = QuerySettings(hits_beside_errors=hits_beside_errors)
+    with planted(vespa_peer, "node1", "slow", 3000):
+        found = await outcome(replace(settings, query=query), budget=0.4)
+    if isinstance(found, Neighbours):
+        assert found.coverage < 1
+        assert found.degraded
+    else:
+        assert isinstance(found, errors.TimedOut | errors.AnswerWithErrors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("soft-timeout", "timeout"), ("match-phase", "match-phase"), ("ann-timeout", "anntimeout")],
+)
+async def test_half_of_the_documents(
+    vespa_peer: Peer, settings: VespaSettings, kind: str, reason: str
+) -> None:
+    with planted(vespa_peer, "nodes", kind, 0.5):
+        found = await outcome(settings)
+    assert isinstance(found, Neighbours)
+    assert reason in found.degraded
+    if kind != "ann-timeout":
+        assert found.coverage < 1
+
+
+async def test_errors_of_one_node_beside_hits(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "node0", "error"):
+        failed = await outcome(settings)
+        taken = await outcome(replace(settings, query=QuerySettings(hits_beside_errors=True)))
+    assert isinstance(failed, errors.AnswerWithErrors)
+    assert 8 in failed.codes
+    assert isinstance(taken, Neighbours)
+    assert "error-8" in taken.degraded
+
+
+async def test_errors_of_every_node(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "nodes", "error"):
+        found = await outcome(settings)
+    assert isinstance(found, errors.BackendDown)
+
+
+async def test_summaries_that_do_not_come(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "nodes", "slow-summaries", 3000):
+        found = await outcome(settings, budget=0.4)
+    assert isinstance(found, errors.AnswerWithErrors | errors.TimedOut | errors.BadAnswer)
+
+
+async def test_after_the_faults_all_is_well(vespa_peer: Peer, settings: VespaSettings) -> None:
+    vespa_peer.clear()
+    for _ in range(100):  # the container takes a while to see that nodes are back
+        found = await outcome(settings)
+        if isinstance(found, Neighbours) and found.coverage == 1:
+            break
+        await asyncio.sleep(0.1)
+    assert isinstance(found, Neighbours)
+    assert found.degraded == ()
+
+
+async def test_another_bundle_is_refused_at_the_start(settings: VespaSettings) -> None:
+    with pytest.raises(errors.VersionMismatch, match="other-00000000"):
+        await open_vespa_index(replace(settings, bundle_version="other-00000000"))
+    with pytest.raises(errors.VersionMismatch, match="colour"):
+        await open_vespa_index(replace(settings, attributes={"colour": "string"}))
+    with pytest.raises(errors.VersionMismatch):
+        await open_vespa_index(replace(settings, dimension=64))
+
+
+async def test_feeding_through_faults(vespa_peer: Peer, settings: VespaSettings, folder: Path) -> None:
+    for number, kind in enumerate(("overload", "timeout", "full")):
+        with planted(vespa_peer, "feed", kind, 0.1):
+            report = await feed_folder(settings, folder, feed_ver=10 + number)
+        assert report.complete, report.failures
+        assert report.done == ROWS
+    assert vespa_peer.count()[VERSION.document_type] == ROWS
+
+
+async def test_updates_removals_and_late_operations(vespa_peer: Peer, settings: VespaSettings) -> None:
+    make = Operations(settings)
+    steps = [
+        make.update("item-0", {"price": 77.25, "in_stock": None}, 100),
+        make.update("item-0", {"price": 1.0}, 99),  # late
+        make.remove("item-1", 100),
+        make.put("item-1", QUERIES[0], {"price": 77.25}, 101),
+        make.update("nobody", {"price": 1.0}, 100),
+    ]
+    async with VespaIndex(settings) as index:
+        before = await index.vectors(["item-0"], Deadline.after(10))
+        async with Feeder(settings, FEED) as feeder:
+            report = await feeder.feed(enumerate(steps), Journal(None, "steps", 1))
+        assert report.complete
+        assert sum(report.outcomes.values()) == 5
+        after = await index.vectors(["item-0", "nobody"], Deadline.after(10))
+        assert after.ids == ["item-0"]
+        np.testing.assert_array_equal(before.vectors, after.vectors)
+        filters = parse_filter({"price": 77.25, "in_stock": {"not": [True, False]}}, index.attributes)
+        (found,) = await index.search(QUERIES[:1], 10, filters, Deadline.after(10))
+        assert found.ids == ["item-1", "item-0"]
+
+
+async def test_a_fed_version_is_verified(settings: VespaSettings, folder: Path, tmp_path: Path) -> None:
+    await feed_folder(settings, folder, feed_ver=1000)
+    few = VerifySettings(vectors=50, queries=10, k=20)
+    async with VespaIndex(settings) as index:
+        good = await verify(index, EmbeddingsSource.open(folder), few)
+        assert good.holds, good.checks
+        other = make_embeddings(tmp_path / "e", rows=ROWS + 1, seed=4, bundle_version=VERSION.bundle_version)
+        bad = await verify(index, EmbeddingsSource.open(other), few)
+    assert [check.holds for check in bad.checks] == [False, False, True]
+    assert good.recall == 1.0
+
+
+async def test_blue_and_green_under_load(tmp_path: Path) -> None:
+    """A second version is deployed, fed, verified, takes the traffic, and the first is dropped."""
+    require_peer()
+    blue, green = (Version(f"demo-{digits}", 128, VERSION.attributes) for digits in ("aaaaaaaa", "bbbbbbbb"))
+    folders = {
+        version.bundle_version: make_embeddings(
+            tmp_path / version.bundle_version, rows=100, seed=seed, bundle_version=version.bundle_version
+        )
+        for seed, version in enumerate((blue, green))
+    }
+    application = render(tmp_path / "package", [blue], Layout.dev())
+    with start_peer(application, nodes=1) as peer:
+
+        def settings_of(version: Version) -> VespaSettings:
+            return VespaSettings(
+                (peer.url,),
+                version.bundle_version,
+                version.attributes,
+                config_servers=(peer.config_url,),
+            )
+
+        await feed_folder(settings_of(blue), folders[blue.bundle_version])
+        expected = {
+            name: unit_ids(EmbeddingsSource.open(folder), QUERIES[0]) for name, folder in folders.items()
+        }
+        serving, answers, stop = [blue], 0, False
+        served = asyncio.Condition()
+
+        async def load(indexes: dict[str, VespaIndex]) -> None:
+            nonlocal answers
+            while not stop:
+                version = serving[0].bundle_version
+                (found,) = await indexes[version].search(QUERIES[:1], 5, None, Deadline.after(5))
+                assert found.ids == expected[version]
+                assert found.coverage == 1.0
+                async with served:
+                    answers += 1
+                    served.notify_all()
+
+        async def some_more() -> None:
+            """Wait until nothing from before is under way."""
+            goal = answers + 20
+            async with served:
+                await served.wait_for(lambda: answers >= goal)
+
+        async with (
+            VespaIndex(settings_of(blue)) as old,
+            VespaIndex(settings_of(green)) as new,
+            asyncio.TaskGroup() as clients,
+        ):
+            indexes = {blue.bundle_version: old, green.bundle_version: new}
+            running = [clients.create_task(load(indexes)) for _ in range(2)]
+            with pytest.raises(errors.VersionMismatch):
+                await new.check()
+            add_version(tmp_path / "package", green)
+            await deploy(settings_of(green), application, Deadline.after(60))
+            await new.check()
+            await feed_folder(settings_of(green), folders[green.bundle_version])
+            few = VerifySettings(vectors=20, queries=5, k=10)
+            report = await verify(new, EmbeddingsSource.open(folders[green.bundle_version]), few)
+            assert report.holds, report.checks
+            serving[0] = green
+            await some_more()
+            drop_version(tmp_path / "package", blue.document_type, datetime.now(UTC).date())
+            await deploy(settings_of(green), application, Deadline.after(60))
+            await some_more()
+            with pytest.raises(errors.VersionMismatch):
+                await old.check()
+            stop = True
+            await asyncio.gather(*running)
+        other = render(tmp_path / "other", [blue], Layout.dev())  # drops the second, without an override
+        with pytest.raises(DeployRefused):
+            await deploy(settings_of(green), other, Deadline.after(60))
+    assert answers > 40
+
+
+def unit_ids(source: EmbeddingsSource, query: np.ndarray, k: int = 5) -> list[str]:
+    """The exact nearest, in float32."""
+    scores = source.vectors().astype(np.float32) @ query
+    ids = source.ids()
+    return [ids[row] for row in np.argsort(-scores)[:k]]

@@ -1,0 +1,133 @@
+"""Every fault of the table is caught, by the one that the table names."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devtools.vespa_peer.peer import Judge
+from index.vespa import rules
+from index.vespa.errors import RuleBroken
+from index.vespa.package import Layout, Version, check_change, check_package, render
+from tests.index.vespa.peer.planted import (
+    CHANGE,
+    FEED,
+    PACKAGE,
+    QUERY,
+    TABLES,
+    TYPE,
+    Planted,
+    document_fields,
+    query_body,
+)
+from tests.support.vespa_peer import VERSION
+
+SECOND = Version("demo-deadbeef", 128, {"brand": "string"})
+
+
+def _named(table: list[Planted]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("fault", table, ids=lambda fault: fault.name)
+
+
+def test_the_tables_are_whole() -> None:
+    assert sum(map(len, TABLES.values())) >= 40
+    for table in TABLES.values():
+        assert len({fault.name for fault in table}) == len(table)
+        assert {fault.caught_by for fault in table} >= {"vespa", "ours"}
+
+
+@_named(PACKAGE)
+def test_package(fault: Planted, vespa_judge: Judge, vespa_application: Path, tmp_path: Path) -> None:
+    application = tmp_path / "application"
+    shutil.copytree(vespa_application, application)
+    fault.plant(application)
+    verdict = vespa_judge.package(application)
+    if fault.caught_by == "vespa":
+        assert not verdict.ok
+        assert fault.words in verdict.error
+    else:
+        assert verdict.ok, verdict.error
+        assert fault.words in "\n".join(map(str, check_package(application)))
+
+
+@_named(CHANGE)
+def test_change(fault: Planted, vespa_judge: Judge, tmp_path: Path) -> None:
+    running = VERSION
+    if "is gone" in fault.words:
+        running = Version(VERSION.bundle_version, 128, {**VERSION.attributes, "colour": "string"})
+    previous = render(tmp_path / "running", [running, SECOND], Layout.dev())
+    application = render(tmp_path / "next", [VERSION, SECOND], Layout.dev())
+    fault.plant(application)
+    verdict = vespa_judge.package(application, previous)
+    if fault.caught_by == "vespa":
+        assert not verdict.ok or any(action.startswith("REFEED") for action in verdict.actions), verdict
+        assert fault.words in verdict.error + str(verdict.actions)
+    else:
+        assert verdict.ok, verdict.error
+        problems = [*check_package(application), *check_change(previous, application)]
+        assert fault.words in "\n".join(map(str, problems))
+
+
+@_named(QUERY)
+def test_query(fault: Planted, vespa_judge: Judge, vespa_application: Path) -> None:
+    good = vespa_judge.query(vespa_application, query_body())
+    assert good["ok"], good
+    body = query_body()
+    fault.plant(body)
+    verdict = vespa_judge.query(vespa_application, body)
+    if fault.caught_by == "vespa":
+        assert not verdict["ok"]
+        assert fault.words in verdict["error"]
+        return
+    assert verdict["ok"], verdict
+    if fault.caught_by == "tree":
+        assert verdict["tree"] != good["tree"]
+        assert verdict["tree"][0] == fault.words
+        return
+    with pytest.raises(RuleBroken, match=re.escape(fault.words)):
+        _our_query_rules(body)
+
+
+def _our_query_rules(body: dict[str, object]) -> None:
+    """What the client's builder runs before anything is sent, on a body that is there already."""
+    annotations = re.search(r"\{(.*?)\}nearestNeighbor", str(body["yql"]))
+    assert annotations is not None
+    pairs = [pair.partition(":") for pair in annotations[1].split(",")]
+    rules.nearest_annotations({name.strip(): json.loads(value) for name, _, value in pairs})
+    rules.request(body, 128, 10_000)
+    tensor = body["input.query(q)"]
+    assert isinstance(tensor, str)
+    rules.vectors(np.frombuffer(bytes.fromhex(tensor), dtype=">f4").astype(np.float32)[None], 128)
+
+
+@_named(FEED)
+def test_feed(fault: Planted, vespa_judge: Judge, vespa_application: Path) -> None:
+    fields = document_fields()
+    fault.plant(fields)
+    operation = {"method": "POST", "id": f"id:mrse:{TYPE}::a1", "body": json.dumps({"fields": fields})}
+    [verdict] = vespa_judge.feed(vespa_application, [operation])["documents"]
+    if fault.caught_by == "vespa":
+        assert not verdict["ok"]
+        assert fault.words in verdict["error"]
+        return
+    assert verdict["ok"], verdict
+    with pytest.raises(RuleBroken, match=re.escape(fault.words)):
+        rules.document_fields(fields, VERSION.attributes, 128, whole=True)
+
+
+def test_the_good_ones_pass(vespa_judge: Judge, vespa_application: Path) -> None:
+    assert check_package(vespa_application) == []
+    _our_query_rules(query_body())
+    rules.document_fields(document_fields(), VERSION.attributes, 128, whole=True)
+    operation = {
+        "method": "POST",
+        "id": f"id:mrse:{TYPE}::a1",
+        "body": json.dumps({"fields": document_fields()}),
+    }
+    [verdict] = vespa_judge.feed(vespa_application, [operation])["documents"]
+    assert verdict["ok"]

@@ -1,0 +1,226 @@
+"""The queries that the client really sends, as Vespa's own builder and parser understand them.
+
+An injected ``or true`` is valid YQL, so it is not enough that Vespa takes a query: the tree it makes of it
+must be the one that was meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devtools.embeddings import unit_vectors
+from devtools.vespa_peer.peer import Judge
+from index.filters import AnyOf, Filter, Not, Range, parse_filter
+from index.vespa.query import Body, QueryBuilder
+from index.vespa.settings import QuerySettings, VespaSettings
+from index.vespa.text import storable
+from tests.support.reference import raw_filters
+from tests.support.vespa_peer import VERSION
+
+Tree = Any
+VECTORS = unit_vectors(3, 128)
+
+
+def builder(**query: Any) -> QueryBuilder:
+    return QueryBuilder(
+        VespaSettings(
+            ("http://localhost:8080",),
+            VERSION.bundle_version,
+            VERSION.attributes,
+            query=QuerySettings(**query),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def parse(vespa_judge: Judge, vespa_application: Path) -> Callable[[Body], dict[str, Any]]:
+    def parsed(body: Body) -> dict[str, Any]:
+        verdict = vespa_judge.query(vespa_application, body)
+        assert verdict["ok"], verdict["error"]
+        return verdict
+
+    return parsed
+
+
+def meant(operator: Tree, filters: Filter | None) -> Tree:
+    """The tree of an operator and a filter, in the form of `canonical`."""
+    clauses = [] if filters is None else [_clause(clause) for clause in filters.clauses]
+    return canonical(["AND", operator, *clauses])
+
+
+def _clause(clause: AnyOf | Range | Not) -> Tree:
+    if isinstance(clause, Not):
+        return ["!", _clause(clause.clause)]
+    if isinstance(clause, Range):
+        return ["AND", *_bounds(clause)]
+    if isinstance(clause.values[0], str):
+        words = sorted(storable(str(value)) for value in clause.values)
+        return ["=", clause.field, *words] if len(words) == 1 else ["in", clause.field, *words]
+    return ["OR", *(_value(clause.field, value) for value in clause.values)]
+
+
+def _value(field: str, value: object) -> Tree:
+    if value is True:
+        return ["=", field, "true"]
+    if value is False:
+        return ["AND", ["=", field, "false"], ["=", "known_bools", field]]
+    return ["number", field, (value, False, value, False)]
+
+
+def _bounds(bounds: Range) -> list[Tree]:
+    lower = [
+        (value, is_open) for value, is_open in ((bounds.gt, True), (bounds.gte, False)) if value is not None
+    ]
+    upper = [
+        (value, is_open) for value, is_open in ((bounds.lt, True), (bounds.lte, False)) if value is not None
+    ]
+    low = max(lower, default=(None, False))
+    high = min(((value, not is_open) for value, is_open in upper), default=(None, True))
+    sides = [(*low, None, False), (None, False, high[0], not high[1])]
+    if low[0] is not None and high[0] is not None and low[0] < high[0]:
+        sides = [(*low, high[0], not high[1])]
+    return [["number", bounds.field, side] for side in sides if side[0] is not None or side[2] is not None]
+
+
+def canonical(tree: Tree) -> Tree:
+    """Nested ``AND`` and ``OR`` of one child or their own kind are lifted; ``NOT`` is ``AND`` and ``!``."""
+    kind, *rest = tree
+    if kind == "NOT":
+        return canonical(["AND", rest[0], *(["!", child] for child in rest[1:])])
+    if kind == "number":
+        return (kind, rest[0], interval(rest[1]) if isinstance(rest[1], str) else rest[1])
+    if kind == "in":
+        return (kind, rest[0], *sorted(set(rest[1:])))  # Java sorts UTF-16 units, Python code points
+    if kind in ("=", "TRUE", "nearestNeighbor"):
+        return (kind, *(tuple(sorted(each.items())) if isinstance(each, Mapping) else each for each in rest))
+    children: list[Tree] = []
+    for child in map(canonical, rest):
+        children += child[1:] if child[0] == kind and kind != "!" else [child]
+    if kind == "!" or len(children) > 1:
+        return (kind, *sorted(children, key=repr))
+    return children[0]
+
+
+_NUMBER = re.compile(r"(?P<open>[\[<>]?)(?P<low>[^;\]>]*)(?P<middle>;?)(?P<high>[^;\]>]*)(?P<close>[\]>]?)")
+
+
+def interval(text: str) -> tuple[float | None, bool, float | None, bool]:
+    """Vespa's ``[1.0;2.0>``, ``<2.0``, ``>1.0`` or ``1.0`` as bounds and whether they are open."""
+    found = _NUMBER.fullmatch(text)
+    assert found, text
+    low = float(found["low"]) if found["low"] else None
+    high = float(found["high"]) if found["high"] else None
+    if found["middle"]:
+        return low, found["open"] == "<" and low is not None, high, found["close"] == ">" and high is not None
+    if found["open"] == "<":
+        return None, False, low, True
+    if found["open"] == ">":
+        return low, True, None, False
+    return low, False, low, False
+
+
+def nearest(tensor: str, hits: int, *, approximate: bool = True, label: str | None = None) -> Tree:
+    annotations: dict[str, Any] = {"approximate": approximate, "targetHits": hits}
+    if label is not None:
+        annotations["label"] = label
+    return ["nearestNeighbor", "embedding", tensor, annotations]
+
+
+_text = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(
+        [
+            '" or true or brand contains "',
+            "') or true",
+            "\\",
+            '\\"',
+            "\\u0022",
+            "@brand",
+            "userQuery()",
+            "a and b",
+            "null",
+            "",
+            "\x00",
+            "\ufffe",
+            "\U0001f9e6",
+        ]
+    ),
+)
+_texts = st.one_of(_text, st.lists(_text, min_size=1, max_size=3))
+_numbers = st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value + 0.0)
+_hostile = st.fixed_dictionaries(
+    {},
+    optional={
+        "brand": st.one_of(_texts, st.fixed_dictionaries({"not": _texts})),
+        "category": _text,
+        "tags": st.one_of(_texts, st.fixed_dictionaries({"not": _texts})),
+        "price": st.one_of(
+            _numbers,
+            st.lists(_numbers, min_size=1, max_size=3),
+            st.dictionaries(st.sampled_from(["gt", "gte", "lt", "lte"]), _numbers, min_size=1),
+        ),
+    },
+)
+
+
+@given(raw=st.one_of(raw_filters, _hostile))
+def test_filters_mean_what_they_say(parse: Callable[[Body], dict[str, Any]], raw: dict[str, Any]) -> None:
+    filters = parse_filter(raw, VERSION.attributes)
+    parsed = parse(builder().nearest(VECTORS[0], 20, filters, 1.0))
+    assert canonical(parsed["tree"]) == meant(nearest("q", 20), filters)
+
+
+@given(raw=_hostile)
+def test_labelled_operators_and_filters(parse: Callable[[Body], dict[str, Any]], raw: dict[str, Any]) -> None:
+    filters = parse_filter(raw, VERSION.attributes)
+    parsed = parse(builder().nearest_of_each(VECTORS, 20, filters, 1.0))
+    operators = ["OR", *(nearest(label, 20, label=label) for label in ("t0", "t1", "t2"))]
+    assert canonical(parsed["tree"]) == meant(operators, filters)
+
+
+@given(ids=st.lists(_text.filter(bool), min_size=1, max_size=5, unique=True))
+def test_stored_ids(parse: Callable[[Body], dict[str, Any]], ids: list[str]) -> None:
+    parsed = parse(builder().stored(ids, 1.0))
+    # Vespa's `in` folds nothing: ids are told apart by case.
+    assert canonical(parsed["tree"]) == ("in", "item_id", *sorted(ids))
+    assert (parsed["summary"], parsed["profile"]) == ("vectors", "unranked")
+
+
+def test_all_that_a_search_sets_arrives(parse: Callable[[Body], dict[str, Any]]) -> None:
+    parsed = parse(builder().nearest(VECTORS[0], 200, None, 0.1))
+    assert parsed["tree"] == nearest("q", 200)
+    assert parsed["hits"] == 200
+    assert parsed["maxHits"] >= QuerySettings().max_hits
+    assert (parsed["timeout"], parsed["annTimeBudget"]) == (100, 70)
+    assert parsed["restrict"] == [VERSION.document_type]
+    assert (parsed["profile"], parsed["summary"], parsed["softTimeout"]) == ("q2i", "ids", True)
+    assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])"}
+
+
+def test_all_that_labelled_operators_set_arrives(parse: Callable[[Body], dict[str, Any]]) -> None:
+    parsed = parse(builder().nearest_of_each(VECTORS[:2], 50, None, 0.1))
+    assert (parsed["hits"], parsed["profile"]) == (100, "i2i")
+    assert set(parsed["inputs"]) >= {"query(t0)", "query(t1)"}
+
+
+def test_the_settings_that_change_an_operator(parse: Callable[[Body], dict[str, Any]]) -> None:
+    shared = builder(total_target_hits=True, target_hits_factor=1.5, explore_additional_hits=64)
+    annotations = parse(shared.nearest(VECTORS[0], 200, None, 1.0))["tree"][3]
+    assert annotations == {"approximate": True, "totalTargetHits": 300, "hnsw.exploreAdditionalHits": 64}
+    exact = parse(builder().nearest(VECTORS[0], 200, None, 1.0, approximate=False))
+    assert exact["tree"] == nearest("q", 200, approximate=False)
+    ranked = parse(builder().exact(VECTORS[0], 200, None, 1.0))
+    assert (ranked["tree"], ranked["profile"]) == (["TRUE"], "exact")
+
+
+def test_the_probe_and_the_count_are_taken(parse: Callable[[Body], dict[str, Any]]) -> None:
+    assert parse(builder().count(None, 1.0))["tree"] == ["TRUE"]
+    probe = parse(builder().attribute_probe(1.0))["tree"]
+    assert sorted(child[1] for child in probe[2][1:]) == sorted(VERSION.attributes)

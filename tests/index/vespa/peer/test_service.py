@@ -1,0 +1,236 @@
+"""The whole service over Vespa: one setting away from the embedded index, and rolled over while it serves.
+
+Everything goes through the commands that an operator would type.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from artifacts.bundle import Bundle
+from cli.main import build
+from devtools.redis import redis_server
+from devtools.vespa_peer.peer import Peer, start_peer
+from devtools.waiting import wait_for
+from index.embedded.build import build_index
+from tests.support import shop
+from tests.support.load import load, wait_for_more
+from tests.support.serving import make_settings, serving
+from tests.support.vespa_peer import require_peer
+
+ROOT = Path(__file__).parents[4]
+#: A cosine of two vectors of which one is rounded to 8 bits a cell.
+TOLERANCE = 8e-3
+
+REQUESTS: list[dict[str, Any]] = [
+    {"query": "red running shoes"},
+    {"query": "blue rain jacket", "k": 5},
+    {"query": "wool hat", "filters": {"price": {"lte": 40}}},
+    {"query": "tea cup", "filters": {"category": ["kitchen"], "in_stock": True}},
+    {"query": "hiking boots", "filters": {"brand": ["Acme", "orbit"], "colour": {"not": "red"}}},
+    {"query": "shoes", "filters": {"tags": ["black"], "price": {"gt": 12, "lt": 50}}},
+    {"query": "shoes", "filters": {"brand": "nobody"}},
+    {
+        "query": "cup",
+        "history": [{"item_id": "i50", "action": "click"}, {"item_id": "i3", "action": "order"}],
+    },
+    {"history": [{"item_id": "i7", "action": "cart"}, {"item_id": "i20", "action": "click"}]},
+    {"picture": shop.picture_base64("blue"), "filters": {"in_stock": False}},
+    {"query": "jacket", "picture": shop.picture_base64("green"), "k": 7},
+]
+
+
+def mrse(*arguments: str | Path) -> dict[str, Any]:
+    """A command in process; its JSON."""
+    done = CliRunner().invoke(build(), [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    content: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return content
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A shop, twice embedded, and Vespa with the first version deployed and fed."""
+
+    peer: Peer
+    package: Path
+    bundles: tuple[Bundle, Bundle]
+    embeddings: tuple[Path, Path]
+
+    def version_file(self, which: int) -> Path:
+        types = {
+            json.loads(file.read_text())["bundle_version"]: file
+            for file in (self.package / "versions").glob("*.json")
+        }
+        return types[self.bundles[which].version]
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Iterator[Rollout]:
+    require_peer()
+    bundles = shop.bundle(tmp_path / "blue", 1), shop.bundle(tmp_path / "green", 2)
+    folders = tuple(shop.write_embeddings(b, tmp_path / f"embeddings-{n}") for n, b in enumerate(bundles))
+    package = tmp_path / "package"
+    added = mrse("vespa", "add-version", folders[0], "--package", package)
+    with start_peer(Path(added["application"]), nodes=2) as peer:
+        fed = mrse("vespa", "feed", folders[0], "--package", package, "--endpoint", peer.url)
+        assert fed["stored"] == len(shop.items())
+        yield Rollout(peer, package, bundles, (folders[0], folders[1]))
+
+
+def test_the_same_answers_as_the_embedded_index(rollout: Rollout, tmp_path: Path) -> None:
+    build_index(rollout.embeddings[0], tmp_path / "index")
+    bundle = rollout.bundles[0]
+    with redis_server(tmp_path) as redis:
+        mrse("produce", "items", rollout.embeddings[0], "--redis", redis.url)
+        over_vespa = make_settings(
+            bundle.path,
+            rollout.version_file(0),
+            index={"engine": "vespa"},
+            vespa={"url": rollout.peer.url},
+            redis={"url": redis.url, "timeout_ms": 2000},
+        )
+        with (
+            serving(make_settings(bundle.path, tmp_path / "index")) as embedded,
+            serving(over_vespa) as vespa,
+        ):
+            assert httpx.get(f"{vespa.url}/version").json()["towers"]["control"]["index"]["engine"] == "vespa"
+            for request in REQUESTS:
+                here, there = (
+                    httpx.post(f"{s.url}/recall", json={"k": 60, **request}, timeout=30).json()
+                    for s in (embedded, vespa)
+                )
+                compare(request, here, there)
+
+
+def compare(request: dict[str, Any], here: dict[str, Any], there: dict[str, Any]) -> None:
+    """The same items with the same scores; only items that tie at the cut, within rounding, may differ."""
+    assert {n: r["status"] for n, r in here["routes"].items()} == {
+        n: r["status"] for n, r in there["routes"].items()
+    }, request
+    assert not there["partial"], request
+    assert here["degraded"] == there["degraded"] == [], request
+    one, two = ({item["item_id"]: item["score"] for item in answer["items"]} for answer in (here, there))
+    assert len(one) == len(two), request
+    assert [i["score"] for i in here["items"]] == pytest.approx(
+        [i["score"] for i in there["items"]], abs=TOLERANCE
+    ), request
+    for item in one.keys() & two.keys():
+        assert one[item] == pytest.approx(two[item], abs=TOLERANCE), (request, item)
+    if len(one) == request.get("k", 60):
+        cut = min(one.values())
+        assert all(abs((one | two)[item] - cut) < 2 * TOLERANCE for item in one.keys() ^ two.keys()), request
+    else:
+        assert one.keys() == two.keys(), request
+
+
+def test_blue_and_green_under_load_without_a_failed_request(rollout: Rollout, tmp_path: Path) -> None:
+    config = tmp_path / "mrse.toml"
+    at = ("--config-server", rollout.peer.config_url)
+    package = ("--package", rollout.package)
+    added = mrse("vespa", "add-version", rollout.embeddings[1], *package)
+    assert added["document_type"] in {path.stem for path in (rollout.package / "versions").iterdir()}
+    config.write_text(
+        f"""[server]
+port = 0
+[bundle]
+path = "{rollout.bundles[0].path}"
+[index]
+engine = "vespa"
+path = "{rollout.version_file(0)}"
+[vespa]
+url = "{rollout.peer.url}"
+[deadline]
+default_ms = 10000
+[experiments.towers.blue]
+weight = 1.0
+"""
+    )
+    arm = f"""[experiments.towers.green]
+weight = 0.0
+bundle = "{rollout.bundles[1].path}"
+index = "{rollout.version_file(1)}"
+"""
+    old, new = (bundle.version for bundle in rollout.bundles)
+    with running(config, tmp_path) as (process, url), load(url) as answers:
+        assert {version for _, version, _ in wait_for_more(answers, 20)} == {old}
+        mrse("vespa", "deploy", *package, *at)
+        mrse("vespa", "feed", rollout.embeddings[1], *package, "--endpoint", rollout.peer.url)
+        verified = mrse(
+            "vespa",
+            "verify",
+            rollout.embeddings[1],
+            *package,
+            "--endpoint",
+            rollout.peer.url,
+            "--queries",
+            "10",
+        )
+        assert verified["holds"], verified
+        config.write_text(config.read_text() + arm)
+        for weights, versions in (({"blue": 1, "green": 1}, {old, new}), ({"blue": 0, "green": 1}, {new})):
+            pairs = [f"{name}={weight}" for name, weight in weights.items()]
+            mrse("vespa", "switch", *pairs, "--config", config, "--pid", str(process.pid))
+            wait_for(lambda expected=versions: applied(url) == expected)
+            wait_for_more(answers, 8)  # those under way
+            assert {version for _, version, _ in wait_for_more(answers, 60)} == versions
+        mrse("vespa", "drop", old, *package, *at)
+        assert {version for _, version, _ in wait_for_more(answers, 20)} == {new}
+    assert {status for status, _, _ in answers} == {200}
+    for _, version, index in answers:
+        assert index == f"item_{version.replace('-', '_')}", "an answer mixes bundle and index"
+
+
+def applied(url: str) -> set[str]:
+    """Bundle versions that get traffic."""
+    content = httpx.get(f"{url}/version", timeout=10).json()
+    weights = content["experiments"]["towers"]
+    return {stack["bundle"] for arm, stack in content["towers"].items() if weights[arm] > 0}
+
+
+class running:  # noqa: N801 -- reads as a statement
+    """`mrse serve --config` in a process of its own; gives the process and its address."""
+
+    def __init__(self, config: Path, folder: Path) -> None:
+        import socket
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._config = config
+        self._log = folder / "serve.log"
+
+    def __enter__(self) -> tuple[subprocess.Popen[bytes], str]:
+        command = [sys.executable, "-c", "from cli.main import main; main()", "serve"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--config", str(self._config), "--port", str(self._port)],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stderr=log,
+            )
+        url = f"http://127.0.0.1:{self._port}"
+        wait_for(lambda: self._ready(url))
+        return self._process, url
+
+    def _ready(self, url: str) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)

@@ -1,0 +1,357 @@
+"""Each fault gets its documented answer, nothing hangs, and nothing is asked twice that must not be."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from common.deadline import Deadline
+from devtools.vespa_fakes.fault_server import (
+    Act,
+    FaultServer,
+    answer,
+    drip,
+    half,
+    hang,
+    hang_up,
+    no_http,
+    reset,
+)
+from index.port import IndexUnavailable, Neighbours
+from index.vespa import errors
+from index.vespa.client import VespaIndex
+from index.vespa.settings import BreakerSettings, ConnectionSettings, QuerySettings
+from index.vespa.transport import AiohttpTransport
+from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings
+
+QUERY = np.eye(1, 8, dtype=np.float32)
+HALF = COVERAGE | {"coverage": 50, "full": False, "degraded": {"timeout": True, "match-phase": False}}
+HTML = b"<html><body>Not Found</body></html>"
+BOUND = "x" * 3000 + "0123456789abcdef" * 64
+
+
+@dataclass
+class Fault:
+    script: list[Act]
+    #: The error that comes, or None for an answer.
+    raises: type[IndexUnavailable] | None
+    reason: str = ""
+    #: Requests that the server sees.
+    requests: int = 1
+    #: Seconds the caller gives; short for what never ends.
+    budget: float = 5.0
+    codes: tuple[int, ...] | None = None
+    #: Of an answer.
+    coverage: float = 1.0
+    degraded: tuple[str, ...] = ()
+    query: dict[str, Any] = field(default_factory=dict)
+
+
+def refused(status: int, *codes: int, coverage: Any = NOTHING, hits: Any = ()) -> Act:
+    return answer(status, root(hits, coverage=coverage, errors=[error(code) for code in codes]))
+
+
+FAULTS: dict[str, Fault] = {
+    "no answer": Fault([hang], errors.TimedOut, "timeout", budget=0.15),
+    "an answer that never ends": Fault([drip], errors.TimedOut, "timeout", budget=0.15),
+    "an answer too late": Fault([answer(200, GOOD, after=0.5)], errors.TimedOut, "timeout", budget=0.1),
+    "504, coverage 100 of 0": Fault([refused(504, 12)], errors.TimedOut, "timeout"),
+    "504 of a proxy": Fault([answer(504, HTML)], errors.TimedOut, "timeout"),
+    "503, coverage 100 of 0": Fault([refused(503, 10)], errors.BackendDown, "backend", codes=(10,)),
+    "503, code 0": Fault([refused(503, 0)], errors.BackendDown, "backend", codes=(0,)),
+    "503 of a proxy": Fault([answer(503, HTML)], errors.Overloaded, "overloaded"),
+    "502 of a proxy": Fault([answer(502, HTML)], errors.BackendDown, "backend"),
+    "500, every node fails": Fault([refused(500, 8)], errors.BackendDown, "backend", codes=(8,)),
+    "429": Fault([answer(429, {"message": "busy"})], errors.Overloaded, "overloaded"),
+    "400, query": Fault([refused(400, 3, coverage=None)], errors.RequestRefused, "request", codes=(3,)),
+    "400, YQL": Fault([refused(400, 4, coverage=None)], errors.RequestRefused, "request", codes=(4,)),
+    "404, HTML": Fault([answer(404, HTML)], errors.RequestRefused, "request"),
+    "401": Fault([answer(401, {"code": 401})], errors.NotAuthorised, "auth"),
+    "403": Fault([answer(403, {"code": 403})], errors.NotAuthorised, "auth"),
+    "a redirect": Fault([answer(302, b"", {"Location": "http://127.0.0.1:9/"})], errors.RequestRefused),
+    "200, no document looked at": Fault(
+        [answer(200, root(coverage=NOTHING))], errors.NoCoverage, "no_coverage"
+    ),
+    "200, hits, no document looked at": Fault([answer(200, root(HITS, coverage=NOTHING))], errors.NoCoverage),
+    "200, no coverage": Fault([answer(200, root(HITS, coverage=None))], errors.BadAnswer, "bad_answer"),
+    "200 with nothing, of a document type that is not there": Fault(
+        [answer(200, root(coverage=None))], errors.NotDeployed, "not_deployed"
+    ),
+    "200, errors and no hits": Fault([refused(200, 8)], errors.AnswerWithErrors, "errors", codes=(8,)),
+    "200, errors beside hits": Fault(
+        [refused(200, 8, coverage=COVERAGE, hits=HITS)], errors.AnswerWithErrors, "errors", codes=(8,)
+    ),
+    "200, errors beside hits, where taken": Fault(
+        [refused(200, 8, 12, coverage=HALF, hits=HITS)],
+        None,
+        coverage=0.5,
+        degraded=("timeout", "error-8", "error-12"),
+        query={"hits_beside_errors": True},
+    ),
+    "200, an error that is not a node's, where taken": Fault(
+        [refused(200, 4, coverage=COVERAGE, hits=HITS)],
+        errors.AnswerWithErrors,
+        query={"hits_beside_errors": True},
+    ),
+    "200, errors beside hits without fields, where taken": Fault(
+        [refused(200, 12, coverage=HALF, hits=[{"id": "index:items/0/x", "relevance": 0.5}])],
+        errors.BadAnswer,
+        query={"hits_beside_errors": True},
+    ),
+    "half coverage": Fault(
+        [answer(200, root(HITS, coverage=HALF))], None, coverage=0.5, degraded=("timeout",)
+    ),
+    "degraded though full": Fault(
+        [answer(200, root(HITS, coverage=COVERAGE | {"degraded": {"non-ideal-state": True}}))],
+        None,
+        degraded=("non-ideal-state",),
+    ),
+    "no hits": Fault([answer(200, root())], None),
+    "garbage": Fault([answer(200, b"<<<%$")], errors.BadAnswer, "bad_answer"),
+    "JSON that is no answer": Fault([answer(200, [1, 2])], errors.BadAnswer, "bad_answer"),
+    "root that is no object": Fault([answer(200, {"root": "x"})], errors.BadAnswer, "bad_answer"),
+    "children that are no list": Fault(
+        [answer(200, {"root": GOOD["root"] | {"children": {"a": 1}}})], errors.BadAnswer
+    ),
+    "a hit without its id": Fault(
+        [answer(200, root([{"id": "x", "relevance": 0.5, "fields": {}}]))], errors.BadAnswer
+    ),
+    "a closeness over 1": Fault([answer(200, root([hit("a", 1.5)]))], errors.BadAnswer),
+    "a relevance that is NaN": Fault(
+        [answer(200, root([hit("a", 1.0) | {"relevance": "NaN"}]))], errors.BadAnswer, "bad_answer"
+    ),
+    "a relevance of nothing": Fault(
+        [answer(200, root([hit("a", 1.0) | {"relevance": 0.0}]))], errors.BadAnswer
+    ),
+    "an empty body": Fault([answer(200, b"")], errors.BadAnswer, "bad_answer"),
+    "no HTTP": Fault([no_http], errors.BadAnswer, "bad_answer"),
+    # Tried a second time, and only these.
+    "reset twice": Fault([reset], errors.ConnectionLost, "connection", requests=2),
+    "reset once": Fault([reset, answer(200, GOOD)], None, requests=2),
+    "closed twice": Fault([hang_up], errors.ConnectionLost, "connection", requests=2),
+    "closed once": Fault([hang_up, answer(200, GOOD)], None, requests=2),
+    "half an answer": Fault([half], errors.ConnectionLost, "connection", requests=2),
+    "half an answer, once": Fault([half, answer(200, GOOD)], None, requests=2),
+    "reset, then no answer": Fault([reset, hang], errors.TimedOut, "timeout", requests=2, budget=0.15),
+    "reset, then 503": Fault([reset, refused(503, 10)], errors.BackendDown, requests=2),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_each_fault_gets_its_documented_answer(name: str) -> None:
+    fault = FAULTS[name]
+    async with FaultServer(fault.script) as server:
+        async with VespaIndex(settings(server.url, query=QuerySettings(**fault.query))) as index:
+            result: Any
+            try:
+                (result,) = await index.search(QUERY, 10, None, Deadline.after(fault.budget))
+            except IndexUnavailable as unavailable:
+                result = unavailable
+        assert len(server.requests) == fault.requests
+    if fault.raises is not None:
+        assert type(result) is fault.raises
+        assert not fault.reason or result.reason == fault.reason
+        if fault.codes is not None:
+            assert result.codes == fault.codes
+    else:
+        assert isinstance(result, Neighbours)
+        assert (result.coverage, result.degraded) == (fault.coverage, fault.degraded)
+
+
+#: Faults that `vectors` shares: all but those about fields that only a search asks for.
+SHARED = [
+    name
+    for name, fault in FAULTS.items()
+    if fault.raises and not any(word in name for word in ("hit", "closeness", "relevance"))
+]
+
+
+@pytest.mark.parametrize("name", SHARED)
+async def test_vectors_fail_as_searches_do(name: str) -> None:
+    fault = FAULTS[name]
+    async with FaultServer(fault.script) as server:
+        async with VespaIndex(settings(server.url, query=QuerySettings(**fault.query))) as index:
+            with pytest.raises(IndexUnavailable) as raised:
+                await index.vectors(["a"], Deadline.after(fault.budget))
+        assert len(server.requests) == fault.requests
+    assert type(raised.value) is fault.raises
+
+
+async def test_good_hits_have_their_cosines() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        (found,) = await index.search(QUERY, 10, None, Deadline.after(5))
+    assert found.ids == ["a", "b", "c"]
+    np.testing.assert_allclose(found.scores, [0.9, 0.5, -0.25], atol=1e-6)
+    assert found.scores.dtype == np.float32
+
+
+async def test_nothing_is_sent_when_the_deadline_has_passed() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(errors.DeadlinePassed) as raised:
+            await index.search(QUERY, 10, None, Deadline.after(0.001))
+        with pytest.raises(errors.DeadlinePassed):
+            await index.vectors(["a"], Deadline.after(0))
+        assert server.requests == []
+    assert raised.value.reason == "timeout"
+
+
+async def test_nothing_listens() -> None:
+    with socket.socket() as bound:  # taken, and nobody accepts
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        async with VespaIndex(settings(url)) as index:
+            with pytest.raises(errors.ConnectFailed) as raised:
+                await index.search(QUERY, 10, None, Deadline.after(5))
+    assert raised.value.reason == "connect"
+
+
+class _Resolver(AbstractResolver):
+    """Knows ``good.test``; counts what it is asked."""
+
+    def __init__(self, hangs: bool = False) -> None:
+        self.asked: list[str] = []
+        self._hangs = hangs
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        if self._hangs:
+            await asyncio.Event().wait()
+        if host != "good.test":
+            raise OSError("name or service not known")
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
+    resolver, where = _Resolver(), settings("http://bad.test:8080")
+    async with VespaIndex(where, transport=AiohttpTransport(where, resolver=resolver)) as index:
+        with pytest.raises(errors.NameNotResolved) as raised:
+            await index.search(QUERY, 10, None, Deadline.after(5))
+    assert raised.value.reason == "dns"
+    assert resolver.asked == ["bad.test"]
+
+
+async def test_a_name_server_that_does_not_answer() -> None:
+    where = settings("http://good.test:8080")
+    async with VespaIndex(where, transport=AiohttpTransport(where, resolver=_Resolver(hangs=True))) as index:
+        with pytest.raises(errors.TimedOut):
+            await index.search(QUERY, 10, None, Deadline.after(0.1))
+
+
+async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server:
+        port = server.url.rpartition(":")[2]
+        where = settings("http://bad.test:1", f"http://good.test:{port}")
+        async with VespaIndex(where, transport=AiohttpTransport(where, resolver=_Resolver())) as index:
+            for _ in range(4):
+                await index.search(QUERY, 10, None, Deadline.after(5))
+        assert len(server.requests) == 4
+
+
+async def test_a_retry_goes_to_another_endpoint() -> None:
+    async with FaultServer([reset]) as bad, FaultServer([answer(200, GOOD)]) as good:
+        async with VespaIndex(settings(bad.url, good.url)) as index:
+            for _ in range(4):
+                await index.search(QUERY, 10, None, Deadline.after(5))
+        assert (len(bad.requests), len(good.requests)) == (2, 4)
+
+
+async def test_no_retry_without_budget() -> None:
+    class Slow(AiohttpTransport):
+        async def send(self, *arguments: Any, **named: Any) -> Any:
+            now[0] += 4.999
+            return await super().send(*arguments, **named)
+
+    now = [0.0]
+    async with FaultServer([reset]) as server:
+        where = settings(server.url)
+        async with VespaIndex(where, transport=Slow(where), clock=lambda: now[0]) as index:
+            with pytest.raises(errors.ConnectionLost):
+                await index.search(QUERY, 10, None, Deadline(5.0, clock=lambda: now[0]))
+        assert len(server.requests) == 1
+
+
+async def test_the_circuit_opens_and_closes_again() -> None:
+    now = [0.0]
+    script = [refused(503, 10)] * 3 + [refused(503, 10), answer(200, GOOD)]
+    async with FaultServer(script) as server:
+        where = settings(server.url, breaker=BreakerSettings(failures=3, pause=10))
+        async with VespaIndex(where, clock=lambda: now[0]) as index:
+
+            async def search() -> None:
+                await index.search(QUERY, 10, None, Deadline.after(5))
+
+            for _ in range(3):
+                with pytest.raises(errors.BackendDown):
+                    await search()
+            assert index.open_circuits == 1
+            with pytest.raises(errors.CircuitOpen):
+                await search()
+            assert len(server.requests) == 3
+            now[0] = 10.0  # half open: one request tries, and fails
+            with pytest.raises(errors.BackendDown):
+                await search()
+            with pytest.raises(errors.CircuitOpen):
+                await search()
+            now[0] = 20.0  # and another, and does not
+            await search()
+            await search()
+            assert index.open_circuits == 0
+        assert len(server.requests) == 6
+
+
+async def test_our_own_mistakes_do_not_open_the_circuit() -> None:
+    async with FaultServer([refused(400, 4, coverage=None)]) as server:
+        where = settings(server.url, breaker=BreakerSettings(failures=2))
+        async with VespaIndex(where) as index:
+            for _ in range(5):
+                with pytest.raises(errors.RequestRefused):
+                    await index.search(QUERY, 10, None, Deadline.after(5))
+
+
+async def test_a_search_given_up_frees_its_connection() -> None:
+    async with FaultServer([hang, answer(200, GOOD)]) as server:
+        where = settings(server.url, connection=ConnectionSettings(limit=1))
+        async with VespaIndex(where) as index:
+            given_up = asyncio.ensure_future(index.search(QUERY, 10, None, Deadline.after(60)))
+            await server.arrived.wait()
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+            (found,) = await index.search(QUERY, 10, None, Deadline.after(5))
+        assert found.ids == ["a", "b", "c"]
+
+
+async def test_parallel_vectors_fail_as_one_and_leave_nothing_running() -> None:
+    vectors = np.eye(6, 8, dtype=np.float32)
+    async with FaultServer([refused(503, 10), hang]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(errors.BackendDown):
+            await index.search(vectors, 10, None, Deadline.after(60))
+        assert len(asyncio.all_tasks()) <= 2 + len(server._tasks)
+
+
+async def test_messages_hold_no_tensors() -> None:
+    body = root(coverage=None, errors=[error(3, "Illegal query", f"Could not set 'q' to '{BOUND}'")])
+    async with FaultServer([answer(400, body)]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(errors.RequestRefused) as raised:
+            await index.search(QUERY, 10, None, Deadline.after(5))
+    assert len(str(raised.value)) < 300
+    assert "0123456789abcdef" not in str(raised.value)
+
+
+async def test_close_then_no_answer() -> None:
+    index = VespaIndex(settings())
+    await index.close()
+    await index.close()
+    with pytest.raises(errors.Closed):
+        await index.search(QUERY, 10, None, Deadline.after(5))

@@ -1,0 +1,96 @@
+"""Vespa in the contract suite: its own container as peer, or a real cluster.
+
+Where ``MRSE_VESPA_URL`` is set the suite runs against that cluster. With ``VESPA_CONFIG_URL`` the
+catalogue's package is deployed there first, in place of whatever is deployed; without it, it has to be
+there already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from common.deadline import Deadline
+from devtools.embeddings import make_embeddings
+from devtools.vespa_peer.peer import start_peer
+from index.port import AttributeKind, ItemIndex
+from index.vespa.client import VespaIndex, open_vespa_index
+from index.vespa.feed.deploy import deploy
+from index.vespa.feed.feeder import Feeder
+from index.vespa.feed.journal import Journal
+from index.vespa.feed.source import EmbeddingsSource, new_feed_version
+from index.vespa.package import Layout, Version, render
+from index.vespa.settings import VespaSettings
+from tests.support.vespa_peer import require_peer
+
+if TYPE_CHECKING:
+    from tests.index.engines import Catalogue
+
+
+class Vespa:
+    """Renders the package, starts the container, feeds over document/v1, searches."""
+
+    name = "vespa"
+    #: bfloat16 keeps 8 bits of each cell.
+    tolerance = 4e-3
+
+    @contextmanager
+    def up(self, folder: Path) -> Iterator[VespaStarter]:
+        """Nothing is started yet: the package depends on the catalogue."""
+        if "MRSE_VESPA_URL" not in os.environ:
+            require_peer()
+        with contextlib.ExitStack() as running:
+            yield VespaStarter(folder, running)
+
+
+class VespaStarter:
+    """Brings up one catalogue, once."""
+
+    def __init__(self, folder: Path, running: contextlib.ExitStack) -> None:
+        self._folder = folder
+        self._running = running
+        self._settings: VespaSettings | None = None
+
+    async def start(self, catalogue: Catalogue) -> ItemIndex:
+        """See `Starter.start`."""
+        if self._settings is None:
+            self._settings = await self._bring_up(catalogue)
+        index: VespaIndex = await open_vespa_index(self._settings)
+        return index
+
+    async def _bring_up(self, catalogue: Catalogue) -> VespaSettings:
+        kinds = {name: cast("AttributeKind", kind) for name, kind in catalogue.attributes.items()}
+        dimension = catalogue.vectors.shape[1]
+        version = Version(catalogue.bundle_version, dimension, kinds)
+        application = render(self._folder / "package", [version], Layout.dev())
+        url = os.environ.get("MRSE_VESPA_URL")
+        if url is None:
+            url = self._running.enter_context(start_peer(application, nodes=2)).url
+        config = os.environ.get("VESPA_CONFIG_URL")
+        settings = VespaSettings(
+            (url,),
+            catalogue.bundle_version,
+            version.attributes,
+            dimension,
+            config_servers=() if config is None else (config,),
+        )
+        if settings.config_servers:
+            await deploy(settings, application, Deadline.after(120))
+        embeddings = make_embeddings(
+            self._folder / "embeddings",
+            items=catalogue.items,
+            vectors=catalogue.vectors,
+            attributes=catalogue.attributes,
+            bundle_version=catalogue.bundle_version,
+        )
+        source = EmbeddingsSource.open(embeddings)
+        journal = Journal(None, source.fingerprint, new_feed_version())
+        async with Feeder(settings) as feeder:
+            operations = source.operations(settings, journal.feed_ver, journal.settled)
+            report = await feeder.feed(operations, journal)
+        assert report.complete, report.failures
+        return settings

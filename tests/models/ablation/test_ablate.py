@@ -1,0 +1,205 @@
+import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from artifacts.shop.shop import Shop
+from models.ablation import GROUPS, ablate, cells
+from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, value_of
+from models.ablation.outcome import check, gap, summarise, verdict
+from models.ablation.runs import Outcome, claimed, folder_of
+from models.ablation.subset import subset
+from models.evaluation.measure import MEASURES
+from models.evaluation.statistics import Interval, Sums
+from models.synthetic import Judge
+from models.towers import Towers, preset
+from models.towers.experts.lmoe import Experts
+from models.towers.experts.single import SingleTransformer, parameters
+from models.training.reuse import alike, same_experts
+
+
+def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid() -> None:
+    base = preset("tiny")
+    matrix = cells(base)
+    assert {cell.group for cell in matrix} == set(GROUPS) - {PROOF}
+    assert len({cell.name for cell in matrix}) == len(matrix)
+    folders = {folder_of(Path("out"), cell, 7) for cell in matrix}
+    assert len(folders) == len(matrix)
+    for cell in matrix[1:]:
+        other = cell.config(base, 9)
+        assert other.seed == 9
+        assert cell.part < 1 or other.fingerprint() != base.with_overrides({"seed": 9}).fingerprint()
+    assert matrix[0].name == FULL
+    assert [c.name for c in cells(base, ["loss"])] == [FULL, "mnsce only", "hnst only"]
+    proof = {c.name for c in cells(base, [PROOF])}
+    assert len(proof) == 6
+    assert {c.cell for c in CLAIMS[:12]} == proof - {FULL}
+    with pytest.raises(ValueError, match="nonsense"):
+        cells(base, ["nonsense"])
+
+
+def test_claims_name_cells_and_measures_that_are_there() -> None:
+    names = {cell.name for cell in cells(preset("demo"))}
+    for claim in CLAIMS:
+        assert claim.cell in names
+        assert claim.measure in MEASURES
+
+
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda s: s.key)
+def test_sweeps_vary_a_value_around_the_usual_one(sweep) -> None:  # type: ignore[no-untyped-def]
+    base = preset("demo")
+    found = [c for c in cells(base, [sweep.group]) if c.group == sweep.group]
+    assert len(found) >= 2
+    assert value_of(base, sweep.key) not in [c.x for c in found]
+    for cell in found:
+        assert value_of(cell.config(base, 7), sweep.key) == cell.x
+
+
+def test_runs_share_what_does_not_differ() -> None:
+    base = preset("tiny")
+    by_name = {cell.name: cell for cell in cells(base)}
+    for name in ("no picture", "single transformer", "mnsce only", "dimension 16"):
+        assert alike(base, by_name[name].config(base, base.seed))
+    assert not alike(base, by_name["threshold 0.1"].config(base, base.seed))
+    assert alike(base, by_name["no picture"].config(base, 8))
+    for name, same in (("no history", True), ("no gate", True), ("mnsce only", False), ("no picture", False)):
+        assert same_experts(base, by_name[name].config(base, base.seed)) == same
+        assert not same_experts(base, by_name[name].config(base, 8))
+
+
+def test_the_usual_configuration_keeps_its_fingerprint_whatever_kinds_there_are() -> None:
+    base = preset("tiny")
+    assert base.with_overrides({"experts.kind": "lmoe"}).fingerprint() == base.fingerprint()
+    assert base.with_overrides({"experts.kind": "single"}).fingerprint() != base.fingerprint()
+
+
+@pytest.mark.parametrize(("name", "off"), [("tiny", 0.05), ("demo", 0.01)])
+def test_the_single_transformer_is_of_equal_size(name: str, off: float) -> None:
+    config = preset(name)
+    vocabulary = config.data.vocabulary
+    three, one = Experts(config, vocabulary), SingleTransformer(config, vocabulary)
+    assert abs(parameters(one) / parameters(three) - 1) < off
+
+
+def test_the_single_transformer_takes_and_gives_what_the_experts_do() -> None:
+    config = preset("tiny").with_overrides({"experts.kind": "single", "experts.share_text_experts": False})
+    towers = Towers(config, 400).eval()
+    assert isinstance(towers.query_experts, SingleTransformer)
+    assert towers.item_experts is towers.query_experts
+    ids, ngrams = torch.tensor([[1, 7, 2], [1, 2, 0]]), torch.tensor([[[5, 6]], [[0, 0]]])
+    picture = torch.randn(2, config.picture.feature_dim)
+    out = towers.query_experts(ids, ngrams, picture, torch.tensor([1.0, 0.0]))
+    assert out.shape == (2, 3, config.dimensions.expert_dim)
+    torch.testing.assert_close(out.norm(dim=-1), torch.ones(2, 3))
+    unseen = towers.query_experts(ids, ngrams, picture + 1, torch.tensor([1.0, 0.0]))
+    assert not torch.equal(unseen[0], out[0])
+    assert torch.equal(unseen[1], out[1])
+    blind = Towers(config.with_overrides({"switches.picture": False}), 400).eval().query_experts
+    torch.testing.assert_close(
+        blind(ids, ngrams, picture, torch.ones(2)), blind(ids, ngrams, picture + 1, torch.ones(2))
+    )
+
+
+@pytest.mark.parametrize(
+    ("interval", "claim", "held"),
+    [
+        ((0.2, 0.1, 0.3), {}, "holds"),
+        ((0.2, -0.1, 0.3), {}, "not shown"),
+        ((-0.2, -0.3, -0.1), {}, "reversed"),
+        ((0.2, 0.1, 0.3), {"more": 0.25}, "not shown"),
+        ((0.3, 0.1, 0.5), {"more": 0.25}, "holds"),
+        ((-0.01, -0.05, 0.03), {"no_loss": True}, "holds"),
+        ((-0.04, -0.05, -0.03), {"no_loss": True}, "reversed"),
+        ((float("nan"),) * 3, {}, "unknown"),
+    ],
+)
+def test_verdicts(interval: tuple[float, float, float], claim: dict, held: str) -> None:  # type: ignore[type-arg]
+    assert verdict(Claim("", "", "all", "MRR", **claim), Interval(*interval)) == held
+
+
+def _outcome(cell: str, seed: int, hits: list[float], failed: str = "") -> Outcome:
+    sums = {} if failed else {("all", "Recall@100"): Sums(np.array(hits), np.ones(len(hits)))}
+    return Outcome(cell, seed, float("nan"), 10, failed, sums)
+
+
+def test_summary_by_hand() -> None:
+    outcomes = {
+        FULL: [_outcome(FULL, 7, [1, 1, 1, 0]), _outcome(FULL, 8, [1, 1, 1, 0])],
+        "mnsce only": [_outcome("mnsce only", 7, [1, 0, 0, 0]), _outcome("mnsce only", 8, [], "int8 is off")],
+    }
+    key = ("all", "Recall@100")
+    full, mnsce = summarise(cells(preset("tiny"), ["loss"]), outcomes)
+    assert full.values[key].value == 0.75
+    assert mnsce.values[key].value == 0.25
+    assert mnsce.gaps[key].value == 0.5
+    assert mnsce.failed == ("seed 8: int8 is off",)
+    assert "NaN" not in json.dumps(mnsce.as_dict())
+    held = {c.claim.says: c for c in check(outcomes)}
+    assert held["both losses over MNSCE alone"].gap.value == 0.5
+    assert held["history over none, users with a taste"].held == "unknown"
+    # A part of the catalogue is asked other queries, so there is no difference query by query.
+    assert np.isnan(gap(outcomes[FULL], [_outcome("growth", 7, [1.0])], key).value)
+
+
+def test_a_part_of_a_shop_is_a_shop(shop_path: Path, tmp_path: Path) -> None:
+    subset(shop_path, tmp_path / "half", 0.5)
+    subset(shop_path, tmp_path / "quarter", 0.25)
+    half, quarter = Shop.open(tmp_path / "half"), Shop.open(tmp_path / "quarter")
+    ids, fewer = [i.id for i in half.items()], {i.id for i in quarter.items()}
+    assert 90 < len(ids) < 160
+    assert fewer < set(ids)
+    assert {e.item for e in half.events()} <= set(ids)
+    picture = next(i.picture for i in half.items() if i.picture is not None)
+    assert half.picture(picture)
+    assert Judge.open(tmp_path / "half").rows(ids[:3]).tolist() == sorted(int(i[1:]) for i in ids[:3])
+
+
+@pytest.mark.slow
+def test_the_matrix_runs_is_resumed_and_is_not_run_twice(shop_path: Path, tmp_path: Path) -> None:
+    base = preset("tiny").with_overrides({"stage1.steps": 4, "stage2.steps": 4})
+    first = ablate(shop_path, tmp_path, base, seeds=(7,), groups=["experts"], resamples=100)
+    assert (first.ran, first.skipped) == (2, 0)
+    assert [c.cell.name for c in first.cells] == [FULL, "single transformer"]
+    assert not any(c.failed for c in first.cells)
+    donor, taker = (folder_of(tmp_path, c.cell, 7) / "run" for c in first.cells)
+    assert (donor / "image.pt").stat().st_ino == (taker / "image.pt").stat().st_ino
+    assert (donor / "stage1.pt").stat().st_ino != (taker / "stage1.pt").stat().st_ino
+    (taker.parent / "result.json").unlink()
+    again = ablate(shop_path, tmp_path, base, seeds=(7,), groups=["experts"], resamples=100, processes=2)
+    assert again.ran + again.skipped == 2
+    assert (taker.parent / "result.json").is_file()
+    key = ("all", "Recall@100")
+    assert [c.values[key] for c in again.cells] == [c.values[key] for c in first.cells]
+    page = again.page.read_text()
+    assert "http" not in page
+    assert "LMoE over one transformer" in page
+
+
+@pytest.mark.slow
+def test_processes_share_a_matrix_and_none_takes_what_another_is_at(shop_path: Path, tmp_path: Path) -> None:
+    base = preset("tiny").with_overrides({"stage1.steps": 2, "stage2.steps": 2})
+    out = tmp_path / "out"
+    single = folder_of(out, Cell("single transformer", "experts"), 7)
+    with ThreadPoolExecutor() as pool, claimed(single) as ours:
+        assert ours
+        with claimed(single) as again:
+            assert not again
+        full = folder_of(out, Cell(FULL, FULL), 7) / "result.json"
+        running = pool.submit(ablate, shop_path, out, base, seeds=(7,), groups=["experts"], resamples=10)
+        while not full.is_file() and not running.done():
+            time.sleep(0.05)
+        # The other run is ours: waited for, not run.
+        assert not (single / "run").exists()
+        assert not running.done()
+        shutil.copyfile(full.with_name("sums.npz"), single / "sums.npz")
+        stored = json.loads(full.read_text()) | {"cell": "single transformer"}
+        stored["identity"]["config"] = base.with_overrides({"experts.kind": "single"}).fingerprint()
+        (single / "result.json").write_text(json.dumps(stored))
+    done = running.result()
+    assert (done.ran, done.skipped) == (1, 1)
+    assert not (single / "run").exists()

@@ -1,0 +1,184 @@
+"""Embedding a catalogue: the result, and that a kill at any point changes nothing of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from artifacts.bundle import Bundle, ItemText, decode_picture, open_graph
+from artifacts.shop.errors import DataError
+from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.shop import Shop
+from artifacts.shop.writer import ShopWriter
+from models.embed import embed_shop
+from tests.support import shop as small
+
+COLOURS = tuple(small.COLOURS)
+ATTRIBUTES = {
+    "price": AttributeType.NUMBER,
+    "in_stock": AttributeType.BOOL,
+    "brand": AttributeType.STRING,
+    "tags": AttributeType.LIST,
+}
+
+
+def write_shop(path: Path, copies: int = 12) -> Shop:
+    """720 items, more than two batches; a third have no picture, two users click pairs."""
+    at = datetime(2026, 10, 1, tzinfo=UTC)
+    with ShopWriter(path, ShopSchema(name="small", attributes=ATTRIBUTES)) as writer:
+        for colour in COLOURS:
+            writer.add_picture(f"{colour}.png", small.picture(colour))
+        for copy in range(copies):
+            for item in small.items():
+                picture = None if copy % 3 == 0 else f"{item['colour']}.png"
+                values = {name: item[name] for name in ATTRIBUTES}
+                writer.add_item(
+                    Item(
+                        f"{item['id']}-{copy}",
+                        item["title"],
+                        item["category"],
+                        picture=picture,
+                        attributes=values,
+                    )
+                )
+        for user in ("u1", "u2"):
+            for step, item_id in enumerate(("i0-0", "i5-1")):
+                when = at + timedelta(minutes=step)
+                writer.add_event(Event(when, item_id, "click", "shoes", user, split="train"))
+    return Shop.open(path)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return small.bundle(tmp_path_factory.mktemp("bundle") / "b")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return write_shop(tmp_path_factory.mktemp("shop") / "s")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_rows_shapes_and_types(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    summary = embed_shop(shop, bundle, tmp_path / "e")
+    dims = bundle.manifest.dimensions
+    features = np.load(tmp_path / "e" / "features.npy")
+    embeddings = np.load(tmp_path / "e" / "embeddings.npy")
+    table = pq.read_table(tmp_path / "e" / "items.parquet")
+    meta = json.loads((tmp_path / "e" / "meta.json").read_text())
+    assert summary.rows == meta["rows"] == table.num_rows == 720
+    assert features.shape == (720, 3, dims.expert_dim)
+    assert embeddings.shape == (720, dims.embedding_dim)
+    assert features.dtype == embeddings.dtype == np.float16
+    np.testing.assert_allclose(np.linalg.norm(embeddings.astype(np.float32), axis=1), 1.0, atol=2e-3)
+    assert table.column_names == ["id", "category", *ATTRIBUTES]
+    assert table["id"].to_pylist() == [item.id for item in shop.items()]
+    assert meta["bundle_version"] == bundle.version
+    assert not (tmp_path / "e.partial").exists()
+
+
+def test_features_are_those_of_the_graph_run_alone(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    embed_shop(shop, bundle, tmp_path / "e")
+    features = np.load(tmp_path / "e" / "features.npy")
+    experts = open_graph(bundle.graph("item_experts"))
+    encoder = open_graph(bundle.graph("image_encoder"))
+    for row in (0, 61, 719):
+        item = list(shop.items())[row]
+        text = bundle.text.items([ItemText(item.title, item.category, item.description)])
+        picture = np.zeros((1, bundle.manifest.picture.feature_dim), np.float32)
+        if item.picture:
+            pixels = decode_picture(shop.picture(item.picture), bundle.manifest.picture.side)[None]
+            picture = encoder.run({"pixels": pixels})["feature"]
+        has = np.array([item.picture is not None], np.float32)
+        alone = experts.run(
+            {
+                "input_ids": text.input_ids,
+                "ngram_ids": text.ngram_ids,
+                "picture": picture,
+                "has_picture": has,
+            }
+        )["experts"][0]
+        np.testing.assert_allclose(features[row].astype(np.float32), alone, atol=5e-3, rtol=5e-3)
+
+
+def test_co_clicked_items_move_the_embedding(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    embed_shop(shop, bundle, tmp_path / "e")
+    features = np.load(tmp_path / "e" / "features.npy").astype(np.float32)
+    embeddings = np.load(tmp_path / "e" / "embeddings.npy").astype(np.float32)
+    fusion = open_graph(bundle.graph("item_fusion"))
+    alone = fusion.run({"features": features, "coclick": np.zeros_like(features)})["embedding"]
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    clicked = [rows["i0-0"], rows["i5-1"]]
+    moved = np.abs(embeddings - alone).max(axis=1) > 2e-3
+    assert sorted(np.flatnonzero(moved)) == sorted(clicked)
+
+
+class Killed(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.parametrize("stage", ["items", "features", "embeddings"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_kill_leaves_nothing_wrong(
+    shop: Shop, bundle: Bundle, tmp_path: Path, stage: str, call: int
+) -> None:
+    embed_shop(shop, bundle, tmp_path / "whole")
+    seen = 0
+
+    def kill(at: str, done: int, total: int | None) -> None:
+        nonlocal seen
+        seen += at == stage
+        if seen == call:
+            raise Killed
+
+    try:
+        embed_shop(shop, bundle, tmp_path / "e", progress=kill)
+    except Killed:
+        assert not (tmp_path / "e").exists(), "an unfinished folder must not look finished"
+    again = embed_shop(shop, bundle, tmp_path / "e")
+    assert files(tmp_path / "e") == files(tmp_path / "whole")
+    if stage == "features":
+        assert again.resumed_from == 256 * call, "rows that were done must not be done again"
+
+
+def test_a_partial_folder_of_another_bundle_is_not_reused(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    def kill(at: str, done: int, total: int | None) -> None:
+        if at == "embeddings":
+            raise Killed
+
+    with pytest.raises(Killed):
+        embed_shop(shop, bundle, tmp_path / "e", progress=kill)
+    other = small.bundle(tmp_path / "other", seed=2)
+    summary = embed_shop(shop, other, tmp_path / "e")
+    assert summary.resumed_from == 0
+    embed_shop(shop, other, tmp_path / "clean")
+    assert files(tmp_path / "e") == files(tmp_path / "clean")
+
+
+@pytest.fixture
+def broken_shop(tmp_path: Path) -> Shop:
+    schema = ShopSchema(name="broken")
+    with ShopWriter(tmp_path / "broken", schema) as writer:
+        writer.add_picture("bad.png", b"\x89PNG no")
+        writer.add_item(Item("a", "red cup", picture="bad.png"))
+    return Shop.open(tmp_path / "broken")
+
+
+def test_a_damaged_picture_is_named(broken_shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"pictures/bad\.png.*JPEG or PNG"):
+        embed_shop(broken_shop, bundle, tmp_path / "e")
+
+
+def test_a_folder_that_holds_no_embeddings_is_left_alone(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is no embeddings folder"):
+        embed_shop(shop, bundle, tmp_path)
+    assert (tmp_path / "thesis.txt").exists()

@@ -1,0 +1,102 @@
+"""Averages of weights, and early stop on val Recall: what is kept, when it ends, and that it goes on."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from artifacts.shop.shop import Shop
+from models.dataset.prepared import Prepared
+from models.towers import Config
+from models.towers.config import ValidationConfig
+from models.training import load_finished, train
+from models.training.averaging import Average
+from models.training.early_stop import Watch
+from models.training.validation import Validation
+
+
+def weigh(module: nn.Linear, value: float) -> None:
+    with torch.no_grad():
+        module.weight.fill_(value)
+
+
+def test_the_average_follows_the_weights_and_goes_on_after_a_checkpoint() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    average, resumed = Average(module, 0.5), Average(module, 0.5)
+    # After n steps the decay is min(0.5, (1 + n) / (10 + n)): 2/11 after one, 3/12 after two.
+    expected = 1.0
+    for value, decay in ((1.0, 0.0), (4.0, 2 / 11), (-2.0, 3 / 12)):
+        weigh(module, value)
+        average.update()
+        expected = decay * expected + (1 - decay) * value
+        state = average.state()
+        resumed.resume(state)
+    for kept in (average, resumed):
+        weigh(module, 9.0)
+        with kept.lent():
+            assert module.weight.item() == pytest.approx(expected)
+        assert module.weight.item() == 9.0
+    average.settle()
+    assert module.weight.item() == pytest.approx(expected)
+
+
+def test_without_a_decay_there_is_no_average() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    average = Average(module, 0.0)
+    weigh(module, 3.0)
+    average.update()
+    average.settle()
+    with average.lent():
+        assert module.weight.item() == 3.0
+    assert average.state() is None
+
+
+def test_a_stage_ends_when_nothing_better_comes_and_keeps_the_best(tmp_path: Path) -> None:
+    values = iter([0.1, 0.3, 0.2, 0.3, 0.9])
+    module = nn.Linear(1, 1, bias=False)
+    watch = Watch(ValidationConfig(every=10, patience=2), lambda: next(values), "stage2", tmp_path)
+    assert [step for step in range(1, 36) if watch.due(step, 35)] == [10, 20, 30, 35]
+    for step in (10, 20, 30):
+        weigh(module, float(step))
+        watch.look(step, module)
+        assert not watch.over
+    again = Watch(ValidationConfig(every=10, patience=2), lambda: next(values), "stage2", tmp_path)
+    again.resume(watch.state())
+    weigh(module, 40.0)
+    again.look(40, module)
+    assert again.over
+    again.settle(module)
+    assert module.weight.item() == 20.0
+    with (tmp_path / "stage2-val.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["recall@100"] for row in rows] == ["0.1", "0.3", "0.2", "0.3"]
+
+
+def test_recall_counts_requests_whose_item_is_near(shop: Shop, run: Path, config: Config) -> None:
+    few = config.with_overrides({"validation.requests": 12})
+    found = Validation(shop, Prepared(run / "data", few))
+    assert len(found.texts) == len(found.wanted) == 12
+    assert all(found.texts)
+    assert (found.histories.items >= 0).any()
+    assert ((found.histories.items >= 0) == (found.histories.behaviour > 0)).all()
+    assert (found.histories.age_days >= 0).all()
+    items = torch.eye(250)
+    queries = items[torch.from_numpy(found.wanted)]
+    assert found.recall(queries, items, 1) == 1.0
+    queries[:3] = -queries[:3]
+    assert found.recall(queries, items, 1) == pytest.approx(0.75)
+
+
+def test_training_stops_early_and_keeps_what_was_best(
+    shop_path: Path, config: Config, run: Path, tmp_path: Path
+) -> None:
+    # A rate of 0: no look is better than the first, so that the stage ends after three.
+    still = {"stage2.rate": 0, "validation.every": 2, "validation.patience": 2, "stage2.steps": 40}
+    train(shop_path, tmp_path / "run", config.with_overrides(still))
+    with (tmp_path / "run" / "stage2-val.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
+    with (tmp_path / "run" / "stage2.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0"]
+    assert load_finished(tmp_path / "run").config.validation.every == 2

@@ -1,0 +1,126 @@
+"""The OpenAPI document holds, and what it shows works; the playground needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service.http.schemas import BATCH_EXAMPLES, REQUEST_EXAMPLES
+
+METHODS = {"get", "post"}
+
+
+@pytest.fixture(scope="session")
+def document(client: httpx.Client) -> dict[str, Any]:
+    response = client.get("/openapi.json")
+    assert response.status_code == 200
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from nodes(child)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
+    assert references
+    for reference in references:
+        target: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+        assert target["type"] == "object"
+
+
+def test_every_endpoint_is_documented(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/recall",
+        "/recall/batch",
+        "/items/{item_id}/similar",
+        "/livez",
+        "/readyz",
+        "/version",
+        "/metrics",
+    }
+    ids = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert method in METHODS
+            assert operation["summary"]
+            assert operation["description"]
+            assert "200" in operation["responses"]
+            ids.append(operation["operationId"])
+            named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path))
+            for parameter in operation.get("parameters", []):
+                assert ("schema" in parameter) != ("content" in parameter)
+    assert len(ids) == len(set(ids))
+
+
+def test_errors_are_problems(document: dict[str, Any]) -> None:
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                assert answer["description"]
+                if status.startswith(("4", "5")):
+                    assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_the_fields_say_what_the_issue_says(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert set(schemas["RecallRequest"]["properties"]) == {
+        "query",
+        "user_id",
+        "history",
+        "k",
+        "filters",
+        "picture",
+        "timeout_ms",
+        "explain",
+    }
+    assert schemas["RecallRequest"]["additionalProperties"] is False
+    assert "cosine" in schemas["Item"]["properties"]["score"]["description"]
+
+
+def test_the_document_carries_the_examples(document: dict[str, Any]) -> None:
+    content = document["paths"]["/recall"]["post"]["requestBody"]["content"]["application/json"]
+    assert content["examples"] == REQUEST_EXAMPLES
+    assert document["paths"]["/recall"]["post"]["requestBody"]["required"] is True
+
+
+@pytest.mark.parametrize("name", REQUEST_EXAMPLES)
+def test_each_example_is_answered(client: httpx.Client, name: str) -> None:
+    response = client.post("/recall", json=REQUEST_EXAMPLES[name]["value"] | {"timeout_ms": 10_000})
+    assert response.status_code == 200, response.text
+
+
+def test_the_batch_example_is_answered(client: httpx.Client) -> None:
+    assert client.post("/recall/batch", json=BATCH_EXAMPLES["two"]["value"]).status_code == 200
+
+
+def test_the_playground_loads_nothing_and_runs_only_its_own_script(client: httpx.Client) -> None:
+    response = client.get("/")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    page, policy = response.text, response.headers["content-security-policy"]
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!data:|playground/)[^"'\s>]""", page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert not re.search(r"\son\w+=|\sstyle=|innerHTML", page)

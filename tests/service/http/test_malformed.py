@@ -1,0 +1,236 @@
+"""Whatever is sent is answered with a 4xx that names the field, never with a 5xx."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.http.schemas import Problem
+from tests.support import shop
+from tests.support.serving import Server
+
+
+def png(width: int, height: int) -> str:
+    stream = io.BytesIO()
+    Image.new("1", (width, height)).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def cut_jpeg() -> str:
+    return base64.b64encode(shop.picture("red", 64, "JPEG")[:-200]).decode()
+
+
+def gif() -> str:
+    stream = io.BytesIO()
+    Image.new("P", (4, 4)).save(stream, "GIF")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+JSON = {"Content-Type": "application/json"}
+CLICK = {"item_id": "i9", "action": "click"}
+BODIES: list[tuple[str, Any, str]] = [
+    ("nothing to search by", {}, "query"),
+    ("blank query", {"query": " \t "}, "query"),
+    ("query of another type", {"query": 7}, "query"),
+    ("null query", {"query": None}, "query"),
+    ("list as query", {"query": ["a"]}, "query"),
+    ("query too long", {"query": "x" * 513}, "query"),
+    ("unknown field", {"query": "a", "limit": 3}, "limit"),
+    ("unknown field with a strange name", {"query": "a", "a.b\n": 3}, "a.b?"),
+    ("k of zero", {"query": "a", "k": 0}, "k"),
+    ("negative k", {"query": "a", "k": -5}, "k"),
+    ("k above the limit", {"query": "a", "k": 1001}, "k"),
+    ("huge k", {"query": "a", "k": 10**30}, "k"),
+    ("k as string", {"query": "a", "k": "10"}, "k"),
+    ("k as fraction", {"query": "a", "k": 1.5}, "k"),
+    ("k as bool", {"query": "a", "k": True}, "k"),
+    ("timeout of zero", {"query": "a", "timeout_ms": 0}, "timeout_ms"),
+    ("timeout too long", {"query": "a", "timeout_ms": 10_001}, "timeout_ms"),
+    ("timeout as string", {"query": "a", "timeout_ms": "80"}, "timeout_ms"),
+    ("explain as number", {"query": "a", "explain": 1}, "explain"),
+    ("empty user", {"query": "a", "user_id": ""}, "user_id"),
+    ("user of another type", {"query": "a", "user_id": 42}, "user_id"),
+    ("user too long", {"query": "a", "user_id": "u" * 129}, "user_id"),
+    ("history as object", {"query": "a", "history": {}}, "history"),
+    ("history too long", {"query": "a", "history": [CLICK] * 201}, "history"),
+    ("history entry as string", {"query": "a", "history": ["i9"]}, "history.0"),
+    ("history without item", {"query": "a", "history": [{"action": "click"}]}, "history.0.item_id"),
+    ("unknown action", {"query": "a", "history": [CLICK, {**CLICK, "action": "look"}]}, "history.1.action"),
+    (
+        "time without zone",
+        {"query": "a", "history": [{**CLICK, "ts": "2026-11-19T10:00:00"}]},
+        "history.0.ts",
+    ),
+    ("time that is none", {"query": "a", "history": [{**CLICK, "ts": "yesterday"}]}, "history.0.ts"),
+    ("unknown field in history", {"query": "a", "history": [{**CLICK, "x": 1}]}, "history.0.x"),
+    ("item id too long", {"query": "a", "history": [{**CLICK, "item_id": "i" * 129}]}, "history.0.item_id"),
+    ("filters as list", {"query": "a", "filters": ["price"]}, "filters"),
+    ("unknown attribute", {"query": "a", "filters": {"size": 4}}, "filters.size"),
+    ("wrong type of value", {"query": "a", "filters": {"price": "cheap"}}, "filters.price"),
+    ("bool for a number", {"query": "a", "filters": {"price": True}}, "filters.price"),
+    ("string for a bool", {"query": "a", "filters": {"in_stock": "yes"}}, "filters.in_stock"),
+    ("range on a string", {"query": "a", "filters": {"brand": {"lt": "b"}}}, "filters.brand"),
+    ("unknown operator", {"query": "a", "filters": {"price": {"about": 3}}}, "filters.price"),
+    ("empty any-of", {"query": "a", "filters": {"brand": []}}, "filters.brand"),
+    ("empty range", {"query": "a", "filters": {"price": {}}}, "filters.price"),
+    ("null filter", {"query": "a", "filters": {"price": None}}, "filters.price"),
+    ("number without end", {"query": "a", "filters": {"price": {"lt": 10**400}}}, "filters.price"),
+    ("not within not", {"query": "a", "filters": {"price": {"not": {"not": 1}}}}, "filters.price"),
+    ("picture of another type", {"picture": 5}, "picture"),
+    ("empty picture", {"picture": ""}, "picture"),
+    ("picture that is not base64", {"picture": "data:image/png;base64,AAAA"}, "picture"),
+    ("picture that is no picture", {"picture": "aGVsbG8="}, "picture"),
+    ("picture of another format", {"picture": gif()}, "picture"),
+    ("picture cut off", {"picture": cut_jpeg()}, "picture"),
+    ("picture of too many pixels", {"picture": png(6000, 6000)}, "picture"),
+    ("picture bomb", {"picture": png(20_000, 20_000)}, "picture"),
+    ("picture of too many bytes", {"picture": "AAAA" * 800_000}, "picture"),
+    ("body as list", [], "body"),
+    ("body as string", "red shoes", "body"),
+    ("body as null", None, "body"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), [pytest.param(b, f, id=n) for n, b, f in BODIES])
+def test_a_malformed_body_is_422_and_the_field_is_named(client: httpx.Client, body: Any, field: str) -> None:
+    response = client.post("/recall", content=json.dumps(body), headers=JSON)
+    problem = check_problem(response, 422)
+    assert problem.errors is not None
+    assert problem.errors[0].field == field
+    assert problem.detail.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"query": "a",}',
+        b"{\"query\": 'a'}",
+        b'{"query": "\xff"}',
+        b'{"query": "\\ud800"}',
+        b"\x00",
+        b"[" * 100_000,
+        b'{"query": "a"} x',
+        "{}".encode("utf-16"),
+    ],
+)
+def test_a_body_that_is_not_json_is_400_and_says_where(client: httpx.Client, content: bytes) -> None:
+    response = client.post("/recall", content=content, headers=JSON)
+    problem = check_problem(response, 400)
+    assert "line" in problem.detail
+    assert "column" in problem.detail
+
+
+def test_numbers_that_are_none_are_refused(client: httpx.Client) -> None:
+    for number in ("NaN", "Infinity", "-Infinity", "1e400"):
+        content = '{"query": "a", "filters": {"price": {"lt": NUMBER}}}'.replace("NUMBER", number)
+        response = client.post("/recall", content=content, headers=JSON)
+        assert response.status_code in (400, 422)
+
+
+def test_other_content_types_are_415(client: httpx.Client) -> None:
+    body = b'{"query": "a"}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense"):
+        check_problem(client.post("/recall", content=body, headers={"Content-Type": kind}), 415)
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    check_problem(client.post("/recall", content=body, headers=packed), 415)
+
+
+def test_json_under_its_other_names_is_read(client: httpx.Client) -> None:
+    for kind in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.shop+json"):
+        response = client.post("/recall", content=b'{"query": "a"}', headers={"Content-Type": kind})
+        assert response.status_code == 200
+
+
+def test_a_body_over_the_limit_is_413(client: httpx.Client) -> None:
+    content = b'{"query": "' + b"x" * (5 * 1024 * 1024) + b'"}'
+    check_problem(client.post("/recall", content=content, headers=JSON), 413)
+    chunks = (content[i : i + 65_536] for i in range(0, len(content), 65_536))
+    check_problem(client.post("/recall", content=chunks, headers=JSON), 413)
+
+
+def test_unknown_paths_and_methods_are_problems(client: httpx.Client) -> None:
+    check_problem(client.get("/nowhere"), 404)
+    check_problem(client.get("/recall/"), 404)
+    response = client.get("/recall")
+    check_problem(response, 405)
+    assert response.headers["allow"] == "POST"
+    check_problem(client.post("/livez"), 405)
+
+
+def test_what_was_sent_is_not_sent_back(client: httpx.Client) -> None:
+    response = client.post("/recall", json={"query": "a", "user_id": ["my secret"], "k": "my secret"})
+    assert "secret" not in response.text
+
+
+def test_a_request_without_a_body_or_a_length_is_answered(server: Server) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /recall HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=10), children, max_size=4)
+    ),
+    max_leaves=12,
+)
+FIELDS = ["query", "user_id", "history", "k", "filters", "picture", "timeout_ms", "explain", "extra"]
+near_valid = st.fixed_dictionaries(
+    {"query": st.text(max_size=40)},
+    optional={
+        "user_id": st.text(max_size=10),
+        "history": st.lists(
+            st.fixed_dictionaries(
+                {"item_id": st.text(max_size=6), "action": st.sampled_from(["click", "cart", "order"])},
+                optional={"ts": st.datetimes().map(str) | st.datetimes().map(lambda t: t.isoformat() + "Z")},
+            ),
+            max_size=5,
+        ),
+        "k": st.integers(-1, 1200),
+        "filters": st.dictionaries(
+            st.sampled_from(["category", "brand", "price", "in_stock", "tags", "nope"]),
+            json_values,
+            max_size=3,
+        ),
+        "explain": st.booleans(),
+    },
+)
+
+
+@given(body=near_valid | st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6) | json_values)
+def test_no_json_makes_it_fail(client: httpx.Client, body: Any) -> None:
+    content = json.dumps(body).encode()
+    response = client.post("/recall", content=content, headers=JSON)
+    assert response.status_code in (200, 400, 422), (body, response.text)
+    if response.status_code != 200:
+        check_problem(response, response.status_code)
+
+
+@given(content=st.binary(max_size=200))
+def test_no_bytes_make_it_fail(client: httpx.Client, content: bytes) -> None:
+    response = client.post("/recall", content=content, headers=JSON)
+    assert response.status_code in (200, 400, 422), response.text
+
+
+def check_problem(response: httpx.Response, status: int) -> Problem:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = Problem.model_validate_json(response.content)
+    assert problem.status == status
+    assert problem.type.startswith("/problems/")
+    assert problem.request_id == response.headers["x-request-id"]
+    return problem

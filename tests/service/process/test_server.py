@@ -1,0 +1,166 @@
+"""Several workers: whichever is asked answers for all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from devtools.waiting import free_port, wait_for
+from service.process.server import SHARED_VARIABLE
+from tests.service.conftest import Demo
+
+ROOT = Path(__file__).parents[3]
+RECALL = {"route": "/recall", "method": "POST", "status": "2xx"}
+
+
+@contextmanager
+def serving(demo: Demo, workers: int, cwd: Path | None = None) -> Iterator[tuple[str, int]]:
+    """Address, and process id of the parent, which leads a session. As a script, so without the folder."""
+    port = free_port()
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; del sys.path[0]; from cli.main import main; main()",
+        "serve",
+    ]
+    command += ["--bundle", str(demo.bundle.path), "--index", str(demo.index)]
+    command += ["--port", str(port), "--workers", str(workers)]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=cwd,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _metric(url, "mrse_ready") == 1)
+        yield url, process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def serve(demo: Demo, workers: int) -> Iterator[str]:
+    with serving(demo, workers) as (url, _):
+        yield url
+
+
+def _forks(session: int) -> set[int]:
+    """Ids of a session's processes that were forked by one of it that is not its leader: the workers."""
+    parents: dict[int, int] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, _, owner = file.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(owner) == session and state != "Z":
+            parents[int(file.parent.name)] = int(parent)
+    return {pid for pid, parent in parents.items() if parent in parents and parent != session}
+
+
+def _metrics(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _metric(url: str, name: str, **labels: str) -> float | None:
+    """Asked on a connection of its own, so of whichever worker takes it."""
+    try:
+        text = httpx.get(f"{url}/metrics", timeout=30).text
+    except httpx.HTTPError:
+        return None
+    return _metrics(text).get((name, frozenset(labels.items())))
+
+
+def test_two_workers_count_together(demo: Demo) -> None:
+    with serve(demo, 2) as url:
+
+        def ask(number: int) -> str:
+            body = {"query": f"red shoes {number % 5}", "k": 3, "timeout_ms": 10_000}
+            response = httpx.post(f"{url}/recall", json=body, timeout=30)
+            assert response.status_code == 200
+            return response.text
+
+        # Until both are ready some answers are problems, and those are not counted here.
+        before = _metric(url, "mrse_requests_total", **RECALL) or 0.0
+        wait_for(lambda: all(_metric(url, "mrse_ready") == 1 for _ in range(4)))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(ask, range(60)))
+        seen = {_metric(url, "mrse_requests_total", **RECALL) for _ in range(8)}
+        assert seen == {before + 60}
+        assert _metric(url, "mrse_request_seconds_count", route="/recall") == before + 60
+        assert _metric(url, "mrse_in_flight") == 0
+        wait_for(lambda: 5 <= (_metric(url, "mrse_cache_entries") or 0) <= 10)
+        index = httpx.get(f"{url}/version").json()["towers"]["control"]["index"]["version"]
+        labels = {"arm": "control", "bundle": demo.bundle.version, "index": index}
+        assert _metric(url, "mrse_bundle_info", **labels) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_a_worker_that_is_killed_or_replaced_comes_back_as_a_fork(demo: Demo, tmp_path: Path) -> None:
+    # What workers import is imported where they are forked from, and never from the working directory.
+    (tmp_path / "uvloop.py").write_text("raise SystemExit('imported from the working directory')")
+    with serving(demo, 2, cwd=tmp_path) as (url, parent):
+
+        def replaced(gone: set[int]) -> bool:
+            """Two workers, none of them one that has gone, and they answer."""
+            now = _forks(parent)
+            return len(now) == 2 and not now & gone and _metric(url, "mrse_ready") == 1
+
+        wait_for(lambda: replaced(set()))
+        killed = min(_forks(parent))
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: replaced({killed}))
+        before = _forks(parent)
+        os.kill(parent, signal.SIGHUP)
+        wait_for(lambda: replaced(before))
+        assert (
+            httpx.post(f"{url}/recall", json={"query": "shoes", "timeout_ms": 10_000}, timeout=30).status_code
+            == 200
+        )
+    wait_for(lambda: not _forks(parent))
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+from service.telemetry.metrics import Metrics
+metrics = Metrics(Path(sys.argv[1]))
+metrics.gauge("in_flight", "", lambda: 3)
+metrics.gauge("ready", "", lambda: 0, "livemin")
+for _ in range(int(sys.argv[2])):
+    metrics.request("/recall", "POST", 200, 0.001)
+metrics.bundle("control", "b", "old", loaded=True)
+metrics.note()
+if sys.argv[3:] == ["killed"]:
+    import os
+    os.kill(os.getpid(), 9)
+print(metrics.render().decode())
+"""
+
+
+def test_counts_of_a_worker_that_was_killed_stay_and_its_gauges_go(tmp_path: Path) -> None:
+    environment = os.environ | {SHARED_VARIABLE: str(tmp_path), "PYTHONPATH": str(ROOT)}
+    worker = [sys.executable, "-c", _WORKER, str(tmp_path)]
+    subprocess.run([*worker, "5", "killed"], env=environment, check=False)
+    text = subprocess.run([*worker, "2"], env=environment, check=True, capture_output=True, text=True).stdout
+    found = _metrics(text)
+    assert found["mrse_requests_total", frozenset(RECALL.items())] == 7
+    assert found["mrse_request_seconds_count", frozenset({"route": "/recall"}.items())] == 7
+    assert found["mrse_in_flight", frozenset()] == 3
+    assert found["mrse_ready", frozenset()] == 0

@@ -1,0 +1,150 @@
+"""Settings: where each value comes from, what is refused, what is hidden."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from common.masking import mask_url
+from service.settings import Settings, SettingsError, effective, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("MRSE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mrse.toml"
+    path.write_text('[server]\nport = 9000\nhost = "0.0.0.0"\n[redis]\nurl = "redis://:pw@cache/1"\n')
+    return path
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file_over_defaults(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings().server.port == 8080
+    assert load_settings(file).server.port == 9000
+    monkeypatch.setenv("MRSE_SERVER_PORT", "9001")
+    assert load_settings(file).server.port == 9001
+    assert load_settings(file, {"server": {"port": 9002}}).server.port == 9002
+    assert load_settings(file, {"server": {"port": 9002}}).server.host == "0.0.0.0"
+
+
+def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRSE_CONFIG", str(file))
+    assert load_settings().server.port == 9000
+
+
+def test_the_redis_url_has_the_promised_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRSE_REDIS_URL", "redis://cache/2")
+    url = load_settings().redis.url
+    assert url is not None
+    assert url.get_secret_value() == "redis://cache/2"
+
+
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRSE_REDIS_URL", "")
+    assert load_settings().redis.url is None
+
+
+def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRSE_RECALL_I2I_SHARE", "0.05")
+    monkeypatch.setenv("MRSE_LIMITS_MAX_K", "77")
+    settings = load_settings()
+    assert settings.recall.i2i_share == 0.05
+    assert settings.limits.max_k == 77
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[server]\nprot = 1\n", "server.prot: there is no such key"),
+        ("[sever]\nport = 1\n", "sever: there is no such key"),
+        (
+            "[experiments.nohist.off]\ni2i_enabled = false\n",
+            "experiments.nohist.off.i2i_enabled: there is no such key; "
+            "did you mean experiments.nohist.off.recall.i2i_enabled",
+        ),
+        ('[server]\nport = "many"\n', "server.port: "),
+        ("[server]\nport = 70000\n", "server.port: "),
+        ("[recall]\nq2i_share = 0.9\ni2i_share = 0.2\n", "recall: q2i_share and i2i_share together"),
+        ("[limits]\nshed_i2i_at = 0.9\n", "limits: shed_i2i_at"),
+        ("[experiments.merge]\na = {bundle = 'x', index = 'y'}\n", "only arms of `towers`"),
+        ("[experiments.towers]\na = {bundle = 'x'}\n", "bundle and index go together"),
+        ("[experiments.merge]\na = {weight = 0}\n", "experiments.merge: no variant has a weight"),
+        ("[experiments.merge]\na = {recall = {merg = 'rrf'}}\n", "experiments.merge.a.recall.merg"),
+        ("[experiments.merge]\na = {recall = {merge = 'best'}}\n", "experiments.merge.a.recall.merge"),
+        ("[experiments.'a b']\na = {weight = 1}\n", "experiments.a b"),
+        ("[server\n", "not TOML"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, toml: str, message: str) -> None:
+    file = tmp_path / "mrse.toml"
+    file.write_text(toml)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(file)
+    assert message in str(refused.value)
+    if "recall" not in message and "experiments" not in message and "only" not in message:
+        assert str(file) in str(refused.value) or "together" in message
+
+
+def test_what_is_wrong_in_the_environment_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRSE_SERVER_PORT", "many")
+    with pytest.raises(SettingsError, match=r"^MRSE_SERVER_PORT: server\.port: "):
+        load_settings(file)
+    monkeypatch.delenv("MRSE_SERVER_PORT")
+    monkeypatch.setenv("MRSE_REDIS_ULR", "redis://x")
+    with pytest.raises(SettingsError, match=r"MRSE_REDIS_ULR: redis\.ulr: there is no such key"):
+        load_settings(file)
+    monkeypatch.delenv("MRSE_REDIS_ULR")
+    monkeypatch.setenv("MRSE_EXPERIMENTS", "not json")
+    with pytest.raises(SettingsError, match="environment"):
+        load_settings(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_secrets_are_hidden_and_nothing_else(file: Path) -> None:
+    settings = load_settings(file)
+    shown = effective(settings)
+    assert shown["redis"]["url"] == "redis://:***@cache/1"
+    assert shown["server"]["port"] == 9000
+    assert "pw" not in repr(settings)
+    assert "pw" not in str(shown)
+    assert set(shown) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://cache:6379/0", "redis://cache:6379/0"),
+        ("redis://user:p%40ss@cache:6379/0", "redis://user:***@cache:6379/0"),
+        ("rediss://:pass@[::1]:6379/0?password=x", "rediss://:***@[::1]:6379/0?***"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("just-a-password", "***"),
+        ("redis://[broken", "***"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(url: str, shown: str) -> None:
+    assert mask_url(url) == shown
+
+
+def test_settings_are_frozen_and_travel_to_workers(file: Path) -> None:
+    settings = load_settings(file)
+    with pytest.raises(ValidationError):
+        settings.server.port = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        settings.server = settings.server  # type: ignore[misc]
+    assert effective(pickle.loads(pickle.dumps(settings))) == effective(settings)
