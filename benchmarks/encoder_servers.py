@@ -47,6 +47,7 @@ def ours(bundle: str, graph: str, port: int) -> None:
     from pydantic import BaseModel
 
     from artifacts.bundle import Bundle
+    from artifacts.bundle.text import normalise
     from service.query.encoder import OnnxQueryEncoder
     from service.settings import BundleSettings, Encoder
 
@@ -61,7 +62,7 @@ def ours(bundle: str, graph: str, port: int) -> None:
     @app.post("/encode")
     async def encode(request: Request) -> Response:
         parsed = Query.model_validate_json(await request.body())
-        experts = await encoder.experts(parsed.query, None)
+        experts = await encoder.experts(normalise(parsed.query), None)
         body = orjson.dumps({"experts": experts.astype(np.float32)}, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(body, media_type="application/json")
 

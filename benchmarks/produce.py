@@ -33,6 +33,7 @@ import numpy as np
 from redis import Redis
 
 from artifacts.bundle import Bundle
+from artifacts.bundle.text import normalise
 from artifacts.cache.codec import PortraitCodec
 from artifacts.cache.keys import query_key, user_key
 from benchmarks.report import Claim, arguments, finish
@@ -165,7 +166,7 @@ def measure_resume(bundle: Bundle, server: RedisServer, redis: Redis, rows: int)
             process.wait()
         subprocess.run(command, check=True)
         worked = sum(int(b) - int(a) for a, b in (line.split() for line in notes.read_text().splitlines()))
-    found = redis.exists(*(query_key(bundle.version, f"query number {n}") for n in range(rows)))
+    found = redis.exists(*(query_key(bundle.version, normalise(f"query number {n}")) for n in range(rows)))
     return {
         "rows": rows,
         "kills": kills,

@@ -15,6 +15,7 @@ import orjson
 import uvicorn
 
 from artifacts.bundle import Bundle, build_portraits
+from artifacts.bundle.text import normalise
 from common.deadline import Deadline
 from index.embedded import EmbeddedIndex
 from service.query.encoder import OnnxQueryEncoder
@@ -48,7 +49,7 @@ class Bare:
         query, k, options = asked["query"], asked["k"], self._options
         experts = self._cache.get(query)
         if experts is None:
-            experts = self._cache[query] = await self._encoder.experts(query, None)
+            experts = self._cache[query] = await self._encoder.experts(normalise(query), None)
         vector = self._encoder.fuse(experts, self._nothing).embedding
         (found,) = await self._index.search(vector[None], k, None, NEVER)
         items = {

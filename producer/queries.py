@@ -13,7 +13,7 @@ import numpy.typing as npt
 from artifacts.bundle.graphs import open_graph
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision
-from artifacts.bundle.text import TextBatch, normalise
+from artifacts.bundle.text import NormalText, TextBatch, normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import query_key
 from producer.features import finite_rows
@@ -28,7 +28,7 @@ MAX_QUERY_CHARACTERS = 512
 _WINDOW = 8192
 
 
-def head_queries(queries: Iterable[str], top: int | None = None) -> list[str]:
+def head_queries(queries: Iterable[str], top: int | None = None) -> list[NormalText]:
     """The distinct queries in their normal form, most frequent first; equal counts by first appearance.
 
     Args:
@@ -36,11 +36,11 @@ def head_queries(queries: Iterable[str], top: int | None = None) -> list[str]:
         top: how many to keep; None for all.
     """
     raw = Counter(queries)  # normalising is the dear part, and a log repeats itself
-    counts: Counter[str] = Counter()
+    counts: Counter[NormalText] = Counter()
     for query, count in raw.items():
         if len(query) <= MAX_QUERY_CHARACTERS:
             counts[normalise(query)] += count
-    del counts[""]
+    del counts[NormalText("")]
     return [query for query, _ in counts.most_common(top)]
 
 
@@ -66,7 +66,7 @@ class QueryJob:
     def __init__(
         self,
         bundle: Bundle,
-        queries: Sequence[str],
+        queries: Sequence[NormalText],
         *,
         precision: Precision = "fp32",
         device: str = "cpu",
@@ -94,7 +94,7 @@ class QueryJob:
 
     def prepare(self, start: int, end: int) -> TextBatch:
         """See `Job.prepare`; ids of the queries."""
-        return self._text.queries(self._queries[start:end])
+        return self._text.normal_queries(self._queries[start:end])
 
     def run(self, prepared: TextBatch) -> F32:
         """See `Job.run`; experts float32 ``[B, 3, d]`` of queries without pictures."""
@@ -123,9 +123,9 @@ class QueryJob:
         return value
 
 
-def by_length(queries: Sequence[str]) -> list[str]:
+def by_length(queries: Sequence[NormalText]) -> list[NormalText]:
     """The same queries with those of like length side by side, since padding costs as much as text."""
-    ordered: list[str] = []
+    ordered: list[NormalText] = []
     for start in range(0, len(queries), _WINDOW):
         ordered += sorted(queries[start : start + _WINDOW], key=len)
     return ordered

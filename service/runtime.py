@@ -22,8 +22,9 @@ from service.query.cache.portraits import StoredPortraits
 from service.query.cache.redis import RedisCache, SharedCache
 from service.query.cache.tiers import TieredCache
 from service.query.fusions import KnownFusions
+from service.query.query import Query
 from service.recall.neighbours import KnownNeighbours
-from service.recall.pipeline import Lane, RecallQuery, RecallResult, recall
+from service.recall.pipeline import Lane, RecallResult, recall
 from service.settings import Recall, Settings, Variant
 from service.telemetry.metrics import Metrics
 
@@ -197,7 +198,7 @@ class Runtime:
         return Deadline(received + milliseconds / 1000, self.clock)
 
     async def recall(
-        self, lane: Lane, query: RecallQuery, options: Recall, pressure: Pressure, deadline: Deadline
+        self, lane: Lane, query: Query, options: Recall, pressure: Pressure, deadline: Deadline
     ) -> RecallResult:
         """Recall and count; raises as `service.recall.pipeline.recall` does."""
         result = await recall(

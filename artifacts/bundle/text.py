@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, NewType
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ _FNV_OFFSET, _FNV_PRIME, _MASK32 = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
 #: Characters of raw text looked at, so that a huge title costs no more than a long one.
 _MAX_CHARACTERS = 2048
 
+#: Text as `normalise` makes it.
+NormalText = NewType("NormalText", str)
 IntArray = npt.NDArray[np.int64]
 
 
@@ -45,10 +47,10 @@ class TextBatch:
     ngram_ids: IntArray
 
 
-def normalise(text: str) -> str:
+def normalise(text: str) -> NormalText:
     """NFKC, lower case, single spaces. Idempotent; also the form that cache keys are made from."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text[:_MAX_CHARACTERS]).lower())
-    return " ".join(folded.split())
+    return NormalText(" ".join(folded.split()))
 
 
 def words(text: str) -> list[str]:
@@ -95,15 +97,18 @@ class TextFeatures:
         self._word_ngrams = lru_cache(maxsize=cached_words)(self._hash_word)
 
     def queries(self, queries: Sequence[str]) -> TextBatch:
-        """Ids of raw queries; an empty query gives ``[CLS]`` alone and no words."""
-        normal = [normalise(query) for query in queries]
+        """Ids of queries as they were typed; an empty query gives ``[CLS]`` alone and no words."""
+        return self.normal_queries([normalise(query) for query in queries])
+
+    def normal_queries(self, queries: Sequence[NormalText]) -> TextBatch:
+        """Ids of queries that are in their normal form already."""
         limit = self.spec.max_query_tokens
-        encoded = self._tokenizer.encode_batch_fast(normal, add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch_fast(queries, add_special_tokens=False)
         if self._framed:
             ids = [[self._cls, *e.ids[: limit - 2], self._sep] for e in encoded]
         else:
             ids = [[self._cls, *e.ids[: limit - 1]] for e in encoded]
-        return self._batch(ids, [words(text)[: self.spec.max_query_words] for text in normal])
+        return self._batch(ids, [words(text)[: self.spec.max_query_words] for text in queries])
 
     def items(self, items: Sequence[ItemText]) -> TextBatch:
         """Ids of item texts: title, category and description, each closed by ``[SEP]``."""

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import hashlib
 
-from artifacts.bundle.text import normalise
+from artifacts.bundle.text import NormalText
 
 PREFIX = "mrse"
 _DIGEST_BYTES = 16
 
 
-def query_key(bundle_version: str, query: str, picture_digest: bytes = b"") -> str:
+def query_key(bundle_version: str, text: NormalText, picture_digest: bytes = b"") -> str:
     """Key of the experts ``[3, d]`` of a query and, where given, its picture.
 
     Args:
         bundle_version: version of the bundle whose query experts made the value.
-        query: as the user typed it; queries of one normal form share a key.
+        text: the query in its normal form.
         picture_digest: `picture_digest` of the picture, empty for none.
     """
     # The digest has a fixed length, so no query can imitate another's query-and-picture pair.
-    text = normalise(query).encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(picture_digest + b"\0" + text, digest_size=_DIGEST_BYTES)
+    content = picture_digest + b"\0" + text.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES)
     return f"{PREFIX}:{bundle_version}:q:{digest.hexdigest()}"
 
 

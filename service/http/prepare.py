@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from artifacts.bundle import Behaviour, PictureError
 from artifacts.bundle.text import normalise
@@ -14,7 +14,8 @@ from service.errors import DeadlinePassed, FieldError
 from service.experiments import Assignment
 from service.http.schemas import RecallRequest
 from service.query.picture import QueryPicture, parse_picture
-from service.recall.pipeline import Lane, RecallQuery
+from service.query.query import Query
+from service.recall.pipeline import Lane
 from service.runtime import Runtime
 from service.settings import Limits
 
@@ -26,19 +27,19 @@ class Prepared:
     request: RecallRequest
     assignment: Assignment
     lane: Lane
-    filters: Filter | None
+    #: Without the picture, which is read when the deadline is known.
+    query: Query
 
-    async def query(self, limits: Limits, deadline: Deadline) -> RecallQuery:
-        """What the pipeline works on; the picture is read on a thread.
+    async def with_picture(self, limits: Limits, deadline: Deadline) -> Query:
+        """The query and its picture, which is read on a thread.
 
         Raises:
             FieldError: the picture cannot be used.
             DeadlinePassed: reading it took too long.
         """
-        request = self.request
-        picture = None if request.picture is None else await _picture(request.picture, limits, deadline)
-        history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
-        return RecallQuery(request.query, history, request.k, self.filters, picture, request.user_id)
+        if self.request.picture is None:
+            return self.query
+        return replace(self.query, picture=await _picture(self.request.picture, limits, deadline))
 
 
 def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None) -> Prepared:
@@ -47,13 +48,17 @@ def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experimen
     Raises:
         FieldError: nothing to search by, k above the limit, or a filter that the index cannot answer.
     """
+    text = normalise(request.query)
     stored = request.user_id is not None and runtime.settings.redis.url is not None
-    if not (request.history or stored or request.picture is not None or normalise(request.query)):
+    if not (request.history or stored or request.picture is not None or text):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     check_k(request.k, runtime.settings.limits)
     assignment = runtime.experiments.assign(request.user_id or request_id, experiment)
     lane = runtime.lanes[assignment.towers]
-    return Prepared(request, assignment, lane, check_filters(lane, request.filters))
+    history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
+    filters = check_filters(lane, request.filters)
+    query = Query(text, request.k, history, filters, user_id=request.user_id)
+    return Prepared(request, assignment, lane, query)
 
 
 def check_k(k: int, limits: Limits) -> None:

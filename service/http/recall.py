@@ -137,7 +137,7 @@ async def _answer(
     columnar: bool,
 ) -> dict[str, Any]:
     deadline = runtime.deadline(prepared.request.timeout_ms, received)
-    query = await prepared.query(runtime.settings.limits, deadline)
+    query = await prepared.with_picture(runtime.settings.limits, deadline)
     result = await runtime.recall(prepared.lane, query, prepared.assignment.recall, pressure, deadline)
     recalled = runtime.clock()
     answer = recall_answer(prepared, result, request_id, recalled - received, columnar=columnar)

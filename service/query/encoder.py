@@ -13,6 +13,7 @@ from artifacts.bundle.graphs import Graph, open_graph
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision, Role
 from artifacts.bundle.portrait import PortraitBatch
+from artifacts.bundle.text import NormalText
 from service.query.batcher import MicroBatcher
 from service.query.picture import QueryPicture, picture_pixels
 from service.settings import BundleSettings, Encoder
@@ -30,7 +31,7 @@ class Fused:
 
 
 class _Text(NamedTuple):
-    query: str
+    text: NormalText
     #: Picture feature ``[P]``, None without a picture.
     picture: F32 | None
 
@@ -38,8 +39,8 @@ class _Text(NamedTuple):
 class QueryEncoder(Protocol):
     """Query side of one bundle."""
 
-    async def experts(self, query: str, picture: QueryPicture | None) -> F16:
-        """Experts ``[3, d]`` of a query and its picture, rounded to fp16 as the cache stores them.
+    async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
+        """Experts ``[3, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
 
         Cancelling the call drops the work if it has not started.
 
@@ -105,10 +106,10 @@ class OnnxQueryEncoder:
         """Where the graphs run, such as ``CPUExecutionProvider``."""
         return list(self._query_experts.session.get_providers())
 
-    async def experts(self, query: str, picture: QueryPicture | None) -> F16:
+    async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
         """See `QueryEncoder.experts`."""
         feature = None if picture is None else await self.pictures.submit(picture)
-        return await self.texts.submit(_Text(query, feature))
+        return await self.texts.submit(_Text(text, feature))
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
         """See `QueryEncoder.fuse`."""
@@ -128,7 +129,7 @@ class OnnxQueryEncoder:
         self.pictures.close()
 
     def _run_texts(self, jobs: list[_Text]) -> list[F16]:
-        batch = self._text.queries([job.query for job in jobs])
+        batch = self._text.normal_queries([job.text for job in jobs])
         picture = np.zeros((len(jobs), self._picture.feature_dim), dtype=np.float32)
         has_picture = np.zeros(len(jobs), dtype=np.float32)
         for row, job in enumerate(jobs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from artifacts.bundle.text import normalise
 from service.recall.pipeline import RecallResult
 
 
@@ -13,7 +12,7 @@ def explain(result: RecallResult) -> dict[str, Any]:
     trace = result.trace
     gate = trace.fused.gate.tolist()
     return {
-        "query": normalise(trace.query.query),
+        "query": trace.query.text,
         "cache": trace.tier,
         "gate": dict(zip(trace.lane.experts, [round(weight, 4) for weight in gate], strict=True)),
         "portrait": {

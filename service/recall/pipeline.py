@@ -10,11 +10,9 @@ from datetime import datetime
 
 from artifacts.bundle import Behaviour, PictureError
 from artifacts.bundle.portrait import recent
-from artifacts.bundle.text import normalise
 from artifacts.cache.codec import F16, StoredPortrait
 from artifacts.cache.keys import query_key
 from common.deadline import Deadline, within
-from index.filters import Filter
 from index.port import ItemFeatures, ItemIndex
 from service.admission import Pressure
 from service.errors import DeadlinePassed, FieldError, Unavailable
@@ -22,8 +20,8 @@ from service.query.cache.portraits import StoredPortraits
 from service.query.cache.tiers import EmbeddingCache, Tier
 from service.query.encoder import Fused, QueryEncoder
 from service.query.fusions import KnownFusions
-from service.query.picture import QueryPicture
 from service.query.portrait import Portrait, portrait_of, stored_portrait
+from service.query.query import Query
 from service.recall.merge import merge
 from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Item, RouteOutcome
@@ -62,33 +60,11 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class RecallQuery:
-    """One checked request."""
-
-    query: str
-    history: Sequence[Behaviour]
-    k: int
-    filters: Filter | None
-    picture: QueryPicture | None = None
-    user_id: str | None = None
-
-    @property
-    def by_user_alone(self) -> bool:
-        """Whether the history is to be the one that is stored for the user."""
-        return self.user_id is not None and not self.history
-
-    @property
-    def browse(self) -> bool:
-        """Whether there is no query of words or picture, only a history."""
-        return self.picture is None and not normalise(self.query)
-
-
-@dataclass(frozen=True, slots=True)
 class Trace:
     """How an answer came about, for ``explain``."""
 
     lane: Lane
-    query: RecallQuery
+    query: Query
     options: Recall
     tier: Tier
     fused: Fused
@@ -134,7 +110,7 @@ class _Stages:
 
 async def recall(
     lane: Lane,
-    query: RecallQuery,
+    query: Query,
     options: Recall,
     pressure: Pressure,
     deadline: Deadline,
@@ -207,7 +183,7 @@ async def recall(
 
 async def _encoded(
     lane: Lane,
-    query: RecallQuery,
+    query: Query,
     history: Sequence[Behaviour],
     reading: asyncio.Task[StoredPortrait | None] | None,
     deadline: Deadline,
@@ -225,7 +201,7 @@ async def _encoded(
     return experts, tier, portrait
 
 
-def _shed(lane: Lane, query: RecallQuery, options: Recall, pressure: Pressure) -> list[str]:
+def _shed(lane: Lane, query: Query, options: Recall, pressure: Pressure) -> list[str]:
     """What this request does without."""
     shed = []
     if pressure.no_i2i and options.i2i_enabled:
@@ -248,17 +224,17 @@ async def _routes(
     return await run_routes(lane.index, lane.neighbours, lane.heads, request, i2i=i2i)
 
 
-async def _experts(lane: Lane, query: RecallQuery, deadline: Deadline) -> tuple[F16, Tier]:
+async def _experts(lane: Lane, query: Query, deadline: Deadline) -> tuple[F16, Tier]:
     digest = query.picture.digest if query.picture else b""
-    key = query_key(lane.bundle_version, query.query, digest)
+    key = query_key(lane.bundle_version, query.text, digest)
     try:
-        return await lane.cache.get(key, lambda: lane.encoder.experts(query.query, query.picture), deadline)
+        return await lane.cache.get(key, lambda: lane.encoder.experts(query.text, query.picture), deadline)
     except PictureError as error:
         raise FieldError("picture", str(error)) from error
 
 
 def _reading(
-    lane: Lane, query: RecallQuery, shed: Sequence[str], deadline: Deadline
+    lane: Lane, query: Query, shed: Sequence[str], deadline: Deadline
 ) -> asyncio.Task[StoredPortrait | None] | None:
     """The read of the user's stored portrait, begun; None where there is none to read."""
     if lane.portraits is None or not query.by_user_alone or query.user_id is None or "no_portrait" in shed:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from artifacts.bundle.text import normalise
 from artifacts.cache.codec import PortraitCodec
 from artifacts.cache.keys import query_key, user_key
 from artifacts.shop.schema import Event, Item, ShopSchema
@@ -60,7 +61,7 @@ def test_from_a_shop_to_redis(made: Made, files: Path, redis: RedisServer, clien
     heads = mrse("queries", str(files), *where, "--top", "5", "--json")
     assert json.loads(heads.stdout)["written"] == 5
     assert "queries: 5/5" in heads.stderr
-    assert client.exists(query_key(made.bundle.version, "Red  Shoes"))
+    assert client.exists(query_key(made.bundle.version, normalise("Red  Shoes")))
     users = mrse("portraits", str(files), *where, "--features", str(made.embeddings), "--ttl-days", "2")
     assert f"portraits: 10 written for bundle {made.bundle.version}" in users.stdout
     portrait = PortraitCodec(3, D).decode(client.get(user_key(made.bundle.version, "u1")))
@@ -79,7 +80,7 @@ def test_queries_from_a_file(made: Made, redis: RedisServer, client: Redis, tmp_
         *("queries", str(tmp_path / "queries.txt"), "--bundle", str(made.bundle.path)),
         *("--redis", redis.url, "--top", "1"),
     )
-    assert client.keys() == [query_key(made.bundle.version, "boots").encode()]
+    assert client.keys() == [query_key(made.bundle.version, normalise("boots")).encode()]
 
 
 def test_what_is_wrong_is_said_in_a_line(made: Made, other: Made, files: Path, redis: RedisServer) -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from artifacts.bundle import TextBatch
+from artifacts.bundle.text import normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
 from devtools.redis import RedisServer
@@ -32,7 +33,7 @@ from tests.producer.conftest import Made
 from tests.support import shop
 from tests.support.bundle import D
 
-QUERIES = [f"{item['title']} {n}" for n in range(5) for item in shop.items()]
+QUERIES = [normalise(f"{item['title']} {n}") for n in range(5) for item in shop.items()]
 
 
 class Plain(OneStep):
@@ -68,7 +69,7 @@ async def test_queries_get_what_the_service_would_have_encoded(made: Made, clien
     encoder, _ = OnnxQueryEncoder.open(made.bundle, BundleSettings(precision="fp32"), Encoder())
     try:
         for query in QUERIES[::29]:
-            stored = codec.decode(client.get(query_key(made.bundle.version, query.upper())))
+            stored = codec.decode(client.get(query_key(made.bundle.version, normalise(query.upper()))))
             assert stored is not None
             # Padding to another length may move the last bit.
             np.testing.assert_allclose(stored, await encoder.experts(query, None), rtol=2e-3, atol=1e-4)
@@ -184,7 +185,9 @@ def test_killed_four_times_leaves_no_gap_and_repeats_at_most_a_batch_each(
         done = int(client.hget(mark, "done"))
         assert client.dbsize() == done + 1, "mark and values are written together"
     subprocess.run(command, check=True)
-    values = client.mget([query_key(made.bundle.version, f"query number {n}") for n in range(rows)])
+    values = client.mget(
+        [query_key(made.bundle.version, normalise(f"query number {n}")) for n in range(rows)]
+    )
     assert all(values)
     worked = sum(int(b) - int(a) for a, b in (line.split() for line in notes.read_text().splitlines()))
     assert rows <= worked <= rows + kills * batch

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from artifacts.bundle.text import normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
 from common.deadline import Deadline
@@ -157,7 +158,7 @@ def test_a_service_serves_what_another_has_encoded(demo: Demo, redis: RedisServe
     with serving(settings) as first, httpx.Client(base_url=first.url) as client:
         one = client.post("/recall", json=body).json()
         with Redis.from_url(redis.url) as plain:
-            wait_for(lambda: plain.exists(query_key(demo.bundle.version, "red running shoes")))
+            wait_for(lambda: plain.exists(query_key(demo.bundle.version, normalise("red running shoes"))))
     with serving(settings) as second, httpx.Client(base_url=second.url) as client:
         two = client.post("/recall", json=body).json()
     assert (one["explain"]["cache"], two["explain"]["cache"]) == ("miss", "redis")
@@ -165,7 +166,7 @@ def test_a_service_serves_what_another_has_encoded(demo: Demo, redis: RedisServe
 
 
 def test_what_somebody_else_wrote_under_our_key_is_a_miss(demo: Demo, redis: RedisServer) -> None:
-    key = query_key(demo.bundle.version, "tea cup")
+    key = query_key(demo.bundle.version, normalise("tea cup"))
     with Redis.from_url(redis.url) as plain:
         plain.set(key, b"not experts")
     settings = make_settings(demo.bundle.path, demo.index, redis={"url": redis.url, "timeout_ms": 5000})

@@ -1,0 +1,37 @@
+"""What one request asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from artifacts.bundle import Behaviour
+from artifacts.bundle.text import NormalText
+from index.filters import Filter
+from service.query.picture import QueryPicture
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A checked request: words, a picture, a history, or any of them together.
+
+    ``text`` is normalised once, where the request is checked; cache keys, the encoder and ``explain`` take it
+    as it is. ``filters`` fit the index that answers.
+    """
+
+    text: NormalText
+    k: int
+    history: Sequence[Behaviour] = ()
+    filters: Filter | None = None
+    picture: QueryPicture | None = None
+    user_id: str | None = None
+
+    @property
+    def by_user_alone(self) -> bool:
+        """Whether the history is to be the one that is stored for the user."""
+        return self.user_id is not None and not self.history
+
+    @property
+    def browse(self) -> bool:
+        """Whether there are no words and no picture, only a history."""
+        return self.picture is None and not self.text
