@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from index.port import ItemIndex
 from service.deployment import load_stacks
 from service.errors import StartError
-from service.http import admin, cards, documentation, health, playground, problems, recall, similar
+from service.http import admin, documentation, health, playground, previews, problems, recall, similar
 from service.http.middleware import BodyLimit, Observe
 from service.http.problems import ProblemError
 from service.http.requests import not_ready
@@ -92,8 +92,8 @@ def create_app(
     documentation.install(app)
     for module in (recall, similar, health, playground):
         app.include_router(module.router)
-    if settings.playground.cards is not None:
-        app.include_router(cards.router(settings.playground.cards))
+    if settings.playground.previews is not None:
+        app.include_router(previews.router(settings.playground.previews))
     if settings.server.admin_token is not None:
         app.include_router(admin.router(settings.server.admin_token, partial(_indexes_to_change, runtime)))
     app.add_middleware(recall.Shortcut, retry_after_s=settings.limits.retry_after_s)

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.cards import write_cards
 from cli.console import Report, err, for_stage, out, progress
 from cli.demo_files import demo_bundle
 from cli.ports import refuse_taken
+from cli.previews import write_previews
 
 _READY_WITHIN_S = 60.0
 _SEED = 7
@@ -44,9 +44,9 @@ def demo(
     bundle = demo_bundle()
     with progress() as report:
         shop, index = prepare(directory, bundle, items, report)
-        cards = directory / "cards.parquet"
-        if not cards.is_file() or cards.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
-            write_cards(shop, cards)
+        previews = directory / "previews.parquet"
+        if not previews.is_file() or previews.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
+            write_previews(shop, previews)
     from service.process.server import run
     from service.settings import load_settings
 
@@ -54,7 +54,7 @@ def demo(
         "bundle": {"path": bundle},
         "index": {"path": index},
         "server": {"host": host, "port": port},
-        "playground": {"cards": cards},
+        "playground": {"previews": previews},
     }
     settings = load_settings(None, overrides)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"

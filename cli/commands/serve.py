@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.cards import write_cards
 from cli.console import Json, out, print_json
 from cli.ports import refuse_taken
+from cli.previews import write_previews
 
 
 def register(app: typer.Typer) -> None:
@@ -67,6 +67,6 @@ def serve(
         run(settings, read)
         return
     with TemporaryDirectory() as folder:
-        overrides["playground"] = {"cards": Path(folder) / "cards.parquet"}
-        write_cards(shop, overrides["playground"]["cards"])
+        overrides["playground"] = {"previews": Path(folder) / "previews.parquet"}
+        write_previews(shop, overrides["playground"]["previews"])
         run(read(), read)

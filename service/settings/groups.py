@@ -34,9 +34,10 @@ class Server(_Group):
 
 
 class Playground(_Group):
-    """The page at ``/``. ``cards`` is a Parquet file of titles and pictures, as `mrse serve --shop` makes."""
+    """The page at ``/``."""
 
-    cards: Path | None = None
+    #: Titles and pictures of items, a Parquet file that ``mrse serve --shop`` writes.
+    previews: Path | None = None
 
 
 class BundleSettings(_Group):

@@ -151,6 +151,11 @@ def test_a_port_that_is_taken_ends_the_process(demo: Demo) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
 
 
+def test_the_service_loads_the_library_for_parquet_only_for_previews() -> None:
+    program = "import sys, service.app; sys.exit('pyarrow.parquet' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], timeout=120, check=True)
+
+
 def run_service(bundle: Path, index: Path, **env: str) -> subprocess.CompletedProcess[str]:
     program = (
         "import sys\n"

@@ -1,52 +1,24 @@
-"""Titles and pictures of the playground: there where a shop was given, and nothing else of it."""
+"""The playground needs nothing from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import base64
+import hashlib
+import re
 
 import httpx
-import pytest
-
-from artifacts.shop.schema import Item
-from artifacts.shop.shop import Shop
-from cli.cards import write_cards
-from models.synthetic import make_shop
-from tests.service.conftest import Demo
-from tests.support.serving import make_settings, serving
 
 
-@pytest.fixture(scope="module")
-def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cards")
-    make_shop(folder / "shop", items=1000, seed=3)
-    write_cards(folder / "shop", folder / "cards.parquet")
-    return folder / "cards.parquet"
-
-
-def test_cards_are_what_the_shop_says(demo: Demo, cards: Path) -> None:
-    settings = make_settings(demo.bundle.path, demo.index, playground={"cards": cards})
-    items = {item.id: item for item in _items(cards)}
-    pictured = next(item for item in items.values() if item.picture)
-    bare = next(item for item in items.values() if not item.picture)
-    with serving(settings) as server, httpx.Client(base_url=server.url) as client:
-        asked = [("item_id", pictured.id), ("item_id", bare.id), ("item_id", "nobody")]
-        found = client.get("/playground/cards", params=asked).json()
-        assert found == {
-            item.id: {"title": item.title, "category": item.category, "picture": bool(item.picture)}
-            for item in (pictured, bare)
-        }
-        picture = client.get("/playground/picture", params={"item_id": pictured.id})
-        assert picture.headers["content-type"].startswith("image/")
-        assert picture.content == (cards.parent / "shop" / "pictures" / (pictured.picture or "")).read_bytes()
-        for other in (bare.id, "nobody", "../shop.toml"):
-            assert client.get("/playground/picture", params={"item_id": other}).status_code == 404
-
-
-def test_there_are_no_cards_where_none_were_given(client: httpx.Client) -> None:
-    assert client.get("/playground/cards", params={"item_id": "i1"}).status_code == 404
-
-
-def _items(cards: Path) -> Iterator[Item]:
-
-    return Shop.open(cards.parent / "shop").items()
+def test_the_playground_loads_nothing_and_runs_only_its_own_script(client: httpx.Client) -> None:
+    response = client.get("/")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    page, policy = response.text, response.headers["content-security-policy"]
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?!data:|playground/)[^"'\s>]""", page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert not re.search(r"\son\w+=|\sstyle=|innerHTML", page)

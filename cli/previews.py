@@ -1,4 +1,4 @@
-"""The cards of a shop: titles and pictures for the playground."""
+"""The item previews of a shop: titles and pictures for the playground."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 _CHUNK = 50_000
 
 
-def write_cards(shop_path: Path, target: Path) -> None:
+def write_previews(shop_path: Path, target: Path) -> None:
     """Write ``id``, ``title``, ``category`` and the path of the ``picture`` of a shop's items as Parquet.
 
     Raises:
@@ -17,13 +17,13 @@ def write_cards(shop_path: Path, target: Path) -> None:
     import pyarrow.parquet as pq
 
     from artifacts.shop.shop import Shop
+    from common.files import replacing
 
     shop = Shop.open(shop_path)
     pictures = (shop.path / shop.schema.pictures).resolve()
     schema = pa.schema([(name, pa.string()) for name in ("id", "title", "category", "picture")])
-    temporary = target.with_name(f"{target.name}.tmp")
     rows: list[dict[str, str | None]] = []
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with replacing(target) as written, pq.ParquetWriter(written, schema) as writer:
         for item in shop.items():
             picture = None if item.picture is None else str(pictures / item.picture)
             rows.append({"id": item.id, "title": item.title, "category": item.category, "picture": picture})
@@ -31,4 +31,3 @@ def write_cards(shop_path: Path, target: Path) -> None:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 rows.clear()
         writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-    temporary.replace(target)

@@ -1,6 +1,6 @@
-"""What the playground shows of items beside their ids: titles and pictures, from a cards file.
+"""What the playground shows of items beside their ids: titles and pictures, from a file of item previews.
 
-For people who try queries; answers of ``POST /recall`` stay ids. Mounted only where a cards file is set.
+For people who try queries; answers of ``POST /recall`` stay ids. Mounted only where such a file is set.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 import asyncio
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 from fastapi import APIRouter, Query, Response
 
 from service.http.problems import ProblemError
 
-#: Cards in an answer.
-MAX_CARDS = 1000
-_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Previews in an answer.
+MAX_PREVIEWS = 1000
+_MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
-class Cards:
-    """A Parquet file of ``id``, ``title``, ``category`` and ``picture``: a file's path, or null.
+class ItemPreviews:
+    """A Parquet file with the columns ``id``, ``title``, ``category`` and ``picture`` (a path, or null).
 
-    Read when the first card is asked for.
+    Read when the first preview is asked for, and only then is the library for Parquet loaded.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,14 +34,16 @@ class Cards:
 
     @cached_property
     def _table(self) -> pa.Table:
+        import pyarrow.parquet as pq
+
         return pq.read_table(self._path, columns=["id", "title", "category", "picture"])
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self._table["id"].to_pylist())}
+        return {item_id: row for row, item_id in enumerate(self._table["id"].to_pylist())}
 
-    def of(self, ids: list[str]) -> dict[str, dict[str, str | bool]]:
-        """Title, category and whether there is a picture, of the items that have a card."""
+    def get(self, ids: list[str]) -> dict[str, dict[str, str | bool]]:
+        """Title, category and whether there is a picture, of the items that have a preview."""
         return {
             item_id: {
                 "title": self._value("title", row),
@@ -62,19 +65,19 @@ class Cards:
 
 
 def router(path: Path) -> APIRouter:
-    """The routes, over the cards file at ``path``."""
-    cards = Cards(path)
+    """The routes, over the file of previews at ``path``."""
+    previews = ItemPreviews(path)
     routes = APIRouter(prefix="/playground", include_in_schema=False)
 
-    @routes.get("/cards")
-    async def get_cards(item_id: Annotated[list[str], Query(max_length=MAX_CARDS)]) -> Response:
-        found = await asyncio.to_thread(cards.of, item_id)
+    @routes.get("/previews")
+    async def get_previews(item_id: Annotated[list[str], Query(max_length=MAX_PREVIEWS)]) -> Response:
+        found = await asyncio.to_thread(previews.get, item_id)
         return Response(orjson.dumps(found), media_type="application/json")
 
     @routes.get("/picture")
     async def get_picture(item_id: str) -> Response:
-        file = await asyncio.to_thread(cards.picture, item_id)
-        kind = None if file is None else _TYPES.get(file.suffix.lower())
+        file = await asyncio.to_thread(previews.picture, item_id)
+        kind = None if file is None else _MEDIA_TYPES.get(file.suffix.lower())
         if file is None or kind is None or not file.is_file():
             raise ProblemError(404, "not-found", "this item has no picture")
         content = await asyncio.to_thread(file.read_bytes)

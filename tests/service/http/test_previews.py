@@ -1,0 +1,53 @@
+"""Titles and pictures of the playground: there where a shop was given, and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from artifacts.shop.schema import Item
+from artifacts.shop.shop import Shop
+from cli.previews import write_previews
+from models.synthetic import make_shop
+from tests.service.conftest import Demo
+from tests.support.serving import make_settings, serving
+
+
+@pytest.fixture(scope="module")
+def previews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("previews")
+    make_shop(folder / "shop", items=1000, seed=3)
+    write_previews(folder / "shop", folder / "previews.parquet")
+    return folder / "previews.parquet"
+
+
+def test_previews_are_what_the_shop_says(demo: Demo, previews: Path) -> None:
+    settings = make_settings(demo.bundle.path, demo.index, playground={"previews": previews})
+    items = {item.id: item for item in _items(previews)}
+    pictured = next(item for item in items.values() if item.picture)
+    bare = next(item for item in items.values() if not item.picture)
+    with serving(settings) as server, httpx.Client(base_url=server.url) as client:
+        asked = [("item_id", pictured.id), ("item_id", bare.id), ("item_id", "nobody")]
+        found = client.get("/playground/previews", params=asked).json()
+        assert found == {
+            item.id: {"title": item.title, "category": item.category, "picture": bool(item.picture)}
+            for item in (pictured, bare)
+        }
+        picture = client.get("/playground/picture", params={"item_id": pictured.id})
+        assert picture.headers["content-type"].startswith("image/")
+        assert (
+            picture.content == (previews.parent / "shop" / "pictures" / (pictured.picture or "")).read_bytes()
+        )
+        for other in (bare.id, "nobody", "../shop.toml"):
+            assert client.get("/playground/picture", params={"item_id": other}).status_code == 404
+
+
+def test_there_are_no_previews_where_none_were_given(client: httpx.Client) -> None:
+    assert client.get("/playground/previews", params={"item_id": "i1"}).status_code == 404
+
+
+def _items(previews: Path) -> Iterator[Item]:
+    return Shop.open(previews.parent / "shop").items()
