@@ -133,9 +133,9 @@ def measure_portraits(bundle: Bundle, redis: Redis, table: FeatureTable, users: 
         for n, item in enumerate(items.tolist())
     )
     began = time.perf_counter()
-    histories = Histories.collect(log, bundle.manifest.dimensions.history)
+    histories = Histories.collect(log, bundle.manifest.dimensions.history, bundle.manifest.behaviours)
     collected = time.perf_counter() - began
-    job = PortraitJob(histories, table, bundle.version, bundle.manifest.dimensions)
+    job = PortraitJob(histories, table, bundle.manifest)
     filled = fill(job, Store(redis, TTL_S))
     lengths = [redis.strlen(user_key(bundle.version, f"user-{n}")) for n in range(0, users, users // 100)]
     return {

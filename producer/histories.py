@@ -11,10 +11,9 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.actions import ACTIONS
 from artifacts.cache.codec import microseconds
 
-_ACTIONS = {name: place for place, name in enumerate(BEHAVIOURS, start=1)}
 #: One row of a log: user, item, action, time.
 LogRow = tuple[str, str, str, datetime]
 
@@ -23,7 +22,7 @@ LogRow = tuple[str, str, str, datetime]
 class Histories:
     """Behaviours of user ``u`` are rows ``offsets[u]:offsets[u + 1]``, most recent first.
 
-    ``items`` int32 index into ``item_ids``, ``actions`` int8 (1 click, 2 cart, 3 order), ``times`` int64
+    ``items`` int32 index into ``item_ids``, ``actions`` int8 `behaviour_ids`, ``times`` int64
     microseconds since 1970.
     """
 
@@ -35,19 +34,21 @@ class Histories:
     times: npt.NDArray[np.int64]
 
     @classmethod
-    def collect(cls, log: Iterable[LogRow], limit: int) -> Histories:
+    def collect(cls, log: Iterable[LogRow], limit: int, behaviours: Sequence[str]) -> Histories:
         """Read a log.
 
         Args:
-            log: rows in any order; what is no behaviour (an impression) is left out, and of rows that are
+            log: rows in any order; what is none of ``behaviours`` is left out, and of rows that are
                 equal in all four one counts.
             limit: behaviours kept for each user.
+            behaviours: those that the bundle was trained with.
         """
+        ids = {name: ACTIONS.behaviour_ids[name] for name in behaviours}
         users: dict[str, int] = {}
         item_ids: dict[str, int] = {}
         columns = (array("i"), array("i"), array("b"), array("q"))
         for user, item, action, ts in log:
-            kind = _ACTIONS.get(action)
+            kind = ids.get(action)
             if kind is None:
                 continue
             columns[0].append(users.setdefault(user, len(users)))

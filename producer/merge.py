@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour, recent
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour, recent
 from artifacts.cache.codec import F16, StoredPortrait
 
 
@@ -16,6 +17,7 @@ def merged(
     features: Mapping[str, F16],
     *,
     limit: int,
+    known: Collection[str],
     shape: tuple[int, int],
 ) -> StoredPortrait:
     """The portrait over both, each behaviour (item, action, time) once.
@@ -25,20 +27,21 @@ def merged(
         behaviours: what is to be added.
         features: features ``[3, d]`` of items, known at this time; they win over those that are stored.
         limit: behaviours kept.
+        known: the behaviours that the bundle was trained with; others are left out.
         shape: ``(3, d)``.
     """
     every = {*behaviours, *(stored.behaviours if stored else ())}
     # By name first, so that behaviours of one moment have one order wherever they came from.
-    by_name = sorted((b for b in every if b.action in BEHAVIOURS), key=_name)
-    kept = recent(by_name, limit)
+    by_name = sorted((b for b in every if b.action in known), key=_name)
+    kept = recent(by_name, limit, known)
     have: dict[str, F16] = {}
     if stored is not None:
         have.update(zip(stored.known, stored.features, strict=True))
     have.update(features)
-    known = [item_id for item_id in dict.fromkeys(b.item_id for b in kept) if item_id in have]
-    rows = [have[item_id] for item_id in known]
-    return StoredPortrait(kept, known, np.stack(rows) if rows else np.zeros((0, *shape), np.float16))
+    featured = [item_id for item_id in dict.fromkeys(b.item_id for b in kept) if item_id in have]
+    rows = [have[item_id] for item_id in featured]
+    return StoredPortrait(kept, featured, np.stack(rows) if rows else np.zeros((0, *shape), np.float16))
 
 
 def _name(behaviour: Behaviour) -> tuple[str, int]:
-    return behaviour.item_id, BEHAVIOURS.index(behaviour.action)
+    return behaviour.item_id, ACTIONS.behaviour_ids[behaviour.action]

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle.manifest import Dimensions
+from artifacts.bundle.manifest import Manifest
 from artifacts.cache.codec import F16, PortraitCodec, encoded_id
 from artifacts.cache.keys import user_key
 from producer.features import FeatureTable, finite_rows
@@ -28,8 +28,7 @@ class PortraitJob(OneStep):
     Args:
         histories: the log.
         table: item features of the same bundle.
-        bundle_version: the namespace.
-        dimensions: the bundle's.
+        manifest: the bundle's.
 
     Raises:
         FeaturesRefused: the table is another bundle's.
@@ -39,15 +38,15 @@ class PortraitJob(OneStep):
     reconciles = True
     workers = 1
 
-    def __init__(
-        self, histories: Histories, table: FeatureTable, bundle_version: str, dimensions: Dimensions
-    ) -> None:
+    def __init__(self, histories: Histories, table: FeatureTable, manifest: Manifest) -> None:
+        dimensions = manifest.dimensions
         shape = (len(dimensions.experts), dimensions.expert_dim)
-        table.require(bundle_version, shape)
-        self.bundle_version = bundle_version
+        table.require(manifest.version, shape)
+        self.bundle_version = manifest.version
         self._histories = histories
         self._codec = PortraitCodec(*shape)
         self._limit = dimensions.history
+        self._behaviours = manifest.behaviours
         self._features: F16 = table.features
         places = {item_id: row for row, item_id in enumerate(table.ids)}
         rows = np.array([places.get(item_id, -1) for item_id in histories.item_ids], dtype=np.int64)
@@ -87,7 +86,14 @@ class PortraitJob(OneStep):
             return value
         features = dict(zip(new.known, new.features, strict=True))
         return self._codec.encode(
-            merged(old, new.behaviours, features, limit=self._limit, shape=self._codec.shape)
+            merged(
+                old,
+                new.behaviours,
+                features,
+                limit=self._limit,
+                known=self._behaviours,
+                shape=self._codec.shape,
+            )
         )
 
     def _portrait(self, items: list[int], actions: list[int], times: list[int]) -> bytes:

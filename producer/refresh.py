@@ -7,7 +7,7 @@ from typing import cast
 
 from redis import Redis
 
-from artifacts.bundle.manifest import Dimensions
+from artifacts.bundle.manifest import Manifest
 from artifacts.bundle.portrait import Behaviour
 from artifacts.cache.codec import F16, FeatureCodec, PortraitCodec, StoredPortrait
 from artifacts.cache.keys import item_key, user_key
@@ -37,8 +37,7 @@ class Refresher:
 
     Args:
         store: where the portraits are.
-        bundle_version: the namespace.
-        dimensions: the bundle's.
+        manifest: the bundle's.
         look_up: features of items.
         unknown: told how many items of a refresh have no features.
     """
@@ -46,14 +45,15 @@ class Refresher:
     def __init__(
         self,
         store: Store,
-        bundle_version: str,
-        dimensions: Dimensions,
+        manifest: Manifest,
         look_up: Lookup,
         unknown: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._store = store
-        self._bundle_version = bundle_version
+        dimensions = manifest.dimensions
+        self._bundle_version = manifest.version
         self._limit = dimensions.history
+        self._known = manifest.behaviours
         self._codec = PortraitCodec(len(dimensions.experts), dimensions.expert_dim)
         self._look_up = look_up
         self._unknown = unknown
@@ -65,7 +65,9 @@ class Refresher:
             before = [self._codec.decode(value) for value in stored]
             features = self._features(behaviours.values(), before)
             return [
-                self._codec.encode(merged(old, new, features, limit=self._limit, shape=self._codec.shape))
+                self._codec.encode(
+                    merged(old, new, features, limit=self._limit, known=self._known, shape=self._codec.shape)
+                )
                 for new, old in zip(behaviours.values(), before, strict=True)
             ]
 

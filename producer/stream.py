@@ -14,15 +14,14 @@ from typing import Any, Literal, cast
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour
 
 #: Why an entry is of no use; the labels of the dead-letter count.
 Reason = Literal["user", "item", "action", "ts", "encoding"]
 REASONS: tuple[Reason, ...] = ("user", "item", "action", "ts", "encoding")
 #: As long as the API takes.
 MAX_ID_CHARACTERS = 128
-#: Actions of an events file that are no behaviour.
-_NO_BEHAVIOUR = frozenset({"impression"})
 #: How far a clock may be ahead of ours. One entry from next year would lead a portrait until then.
 _AHEAD = timedelta(days=1)
 #: Dead letters kept, about.
@@ -64,10 +63,11 @@ def parse(entry: Entry, now: datetime) -> tuple[str, Behaviour] | None:
     entry_id, fields = entry
     user, item = _name(fields, "user"), _name(fields, "item")
     action = _text(fields, "action")
-    if action in _NO_BEHAVIOUR:
+    if action not in ACTIONS.names:
+        wanted = ", ".join(ACTIONS.behaviours)
+        raise Malformed("action", f"action is {action[:64]!r}, expected one of {wanted}")
+    if action not in ACTIONS.behaviours:
         return None
-    if action not in BEHAVIOURS:
-        raise Malformed("action", f"action is {action[:64]!r}, expected one of {', '.join(BEHAVIOURS)}")
     return user, Behaviour(item, action, _time(fields, entry_id, now))
 
 

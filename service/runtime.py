@@ -228,6 +228,7 @@ class Runtime:
             dimensions.expert_dim,
             dimensions.experts,
             dimensions.history,
+            stack.bundle.manifest.behaviours,
             stack.encoder,
             TieredCache(codec, self._l1, self._shared, self.metrics.cache),
             stack.index,

@@ -8,11 +8,10 @@ from artifacts.bundle.graphs import Graph, open_graph
 from artifacts.bundle.loader import Bundle, BundleError
 from artifacts.bundle.manifest import Manifest, PictureSpec, TextSpec
 from artifacts.bundle.pictures import PictureError, decode_picture
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour, PortraitBatch, build_portraits
+from artifacts.bundle.portrait import Behaviour, PortraitBatch, build_portraits
 from artifacts.bundle.text import ItemText, TextBatch, TextFeatures
 
 __all__ = [
-    "BEHAVIOURS",
     "Behaviour",
     "Bundle",
     "BundleError",

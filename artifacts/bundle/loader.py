@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from tokenizers import Tokenizer
 
+from artifacts.actions import ACTIONS
 from artifacts.bundle.graphs import Graph
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
@@ -60,6 +61,7 @@ class Bundle:
                 f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
                 f"its content is {expected}"
             )
+        _check_behaviours(path, manifest.behaviours)
         for name, entry in manifest.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file():
@@ -122,6 +124,15 @@ class Bundle:
             raise BundleError(f"bundle {self.version}: {what} is off the canonical output by {worst:.2g}")
         if not exact and not (low := float(cosine(got, want).min(initial=1.0))) >= REDUCED_COSINE:
             raise BundleError(f"bundle {self.version}: {what} has cosine {low:.4f} to the canonical output")
+
+
+def _check_behaviours(path: Path, trained: tuple[str, ...]) -> None:
+    """Refuse a bundle whose behaviour ids are not ours; ours may have more behaviours at the end."""
+    if trained != ACTIONS.behaviours[: len(trained)]:
+        raise BundleError(
+            f"bundle {path}: was trained with the behaviours {', '.join(trained)}, which are not the first "
+            f"of this installation's: {', '.join(ACTIONS.behaviours)}"
+        )
 
 
 def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

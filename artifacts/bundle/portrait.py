@@ -6,17 +6,15 @@ behaviours, their type and their age in days.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
-#: Behaviour types; the id of a type is its place here plus 1, and 0 is an empty slot.
-#: An impression without a click is no behaviour.
-BEHAVIOURS: tuple[str, ...] = ("click", "cart", "order")
-_IDS = {name: place for place, name in enumerate(BEHAVIOURS, start=1)}
+from artifacts.actions import ACTIONS
+
 _SECONDS_PER_DAY = 86_400.0
 
 
@@ -42,11 +40,17 @@ class PortraitBatch:
     age_days: npt.NDArray[np.float32]
 
 
-def recent(history: Sequence[Behaviour], limit: int) -> list[Behaviour]:
-    """The last ``limit`` behaviours of known type, most recent first; without a time counts as newest."""
-    known = [b for b in history if b.action in _IDS]
-    known.sort(key=lambda b: (b.ts is None, b.ts.timestamp() if b.ts else 0.0), reverse=True)
-    return known[:limit]
+def recent(history: Sequence[Behaviour], limit: int, known: Collection[str]) -> list[Behaviour]:
+    """The last ``limit`` behaviours, most recent first; without a time counts as newest.
+
+    Args:
+        history: in any order.
+        limit: behaviours given.
+        known: the behaviours that the bundle was trained with; others are left out.
+    """
+    kept = [b for b in history if b.action in known]
+    kept.sort(key=lambda b: (b.ts is None, b.ts.timestamp() if b.ts else 0.0), reverse=True)
+    return kept[:limit]
 
 
 def build_portraits(
@@ -66,6 +70,7 @@ def build_portraits(
         expert_dim: d.
         experts: 3.
     """
+    ids = ACTIONS.behaviour_ids
     rows = len(histories)
     depth = max((len(history) for history in histories), default=0) or 1
     batch = PortraitBatch(
@@ -77,7 +82,7 @@ def build_portraits(
         if not history:
             continue
         batch.features[row, : len(history)] = features[row]
-        batch.behaviour[row, : len(history)] = [_IDS[b.action] for b in history]
+        batch.behaviour[row, : len(history)] = [ids[b.action] for b in history]
         batch.age_days[row, : len(history)] = [
             max(0.0, (now[row] - b.ts).total_seconds() / _SECONDS_PER_DAY) if b.ts else 0.0 for b in history
         ]

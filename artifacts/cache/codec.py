@@ -3,7 +3,7 @@
 Experts and item features are their numbers and nothing else. A portrait is, in this order::
 
     u8 format, u8 experts, u16 expert_dim, u16 behaviours K, u16 distinct items U, u16 of them known F
-    u16[K] item of each behaviour, u8[K] its type (1 click, 2 cart, 3 order), i64[K] its time in µs (UTC)
+    u16[K] item of each behaviour, u8[K] its id in `ACTIONS`, i64[K] its time in µs (UTC)
     u16[U] length of each id in bytes, the ids in UTF-8
     f16[F, experts, expert_dim] features of the first F items
 
@@ -20,7 +20,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour
 
 F16 = npt.NDArray[np.float16]
 _WIRE = np.dtype("<f2")
@@ -30,7 +31,6 @@ _HEADER = struct.Struct("<BBHHHH")
 _U16, _I64 = np.dtype("<u2"), np.dtype("<i8")
 _BEHAVIOUR_BYTES = _U16.itemsize + 1 + _I64.itemsize
 _MOST = 0xFFFF
-_ACTIONS = {name: place for place, name in enumerate(BEHAVIOURS, start=1)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: A behaviour without a time.
@@ -92,7 +92,7 @@ class PortraitCodec:
             raise ValueError("an item is known twice")
         items = [places.setdefault(b.item_id, len(places)) for b in portrait.behaviours]
         try:
-            actions = [_ACTIONS[b.action] for b in portrait.behaviours]
+            actions = [ACTIONS.behaviour_ids[b.action] for b in portrait.behaviours]
         except KeyError as error:
             raise ValueError(f"no behaviour is called {error}") from error
         times = [NO_TIME if b.ts is None else microseconds(b.ts) for b in portrait.behaviours]
@@ -181,12 +181,13 @@ def _read_behaviours(data: bytes, count: int, ids: Sequence[str]) -> list[Behavi
     at += count * _U16.itemsize
     actions = data[at : at + count]
     times = np.frombuffer(data, _I64, count, at + count).tolist()
+    names = ACTIONS.behaviours
     if 0 in actions:
         raise IndexError("0 is an empty slot, not a behaviour")
     return [
         Behaviour(
             ids[item],
-            BEHAVIOURS[action - 1],
+            names[action - 1],
             None if time == NO_TIME else _EPOCH + timedelta(microseconds=time),
         )
         for item, action, time in zip(items, actions, times, strict=True)

@@ -14,7 +14,7 @@ files are ``items`` and ``events`` with one of the endings ``.parquet``, ``.csv`
 | items | all ``[attributes]`` | as declared | column only | to filter by; lists are of non-empty strings |
 | events | ``ts`` | time | yes | ISO 8601 or Parquet timestamp, UTC unless it has an offset; 1990 to now |
 | events | ``item`` | string | yes | ``id`` of an item |
-| events | ``action`` | string | yes | ``impression``, ``click``, ``cart`` or ``order`` |
+| events | ``action`` | string | yes | one of `artifacts.actions.ACTIONS` |
 | events | ``query`` | string | one of the three | what was typed; empty when browsing |
 | events | ``picture`` | string | one of the three | picture that was searched with, as in items |
 | events | ``user`` | string | one of the three | who it was |

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
+from artifacts.actions import ACTIONS
 from artifacts.bundle.pictures import PictureError, decode_picture
-from artifacts.bundle.portrait import BEHAVIOURS
 from artifacts.shop.errors import DataError, Fault, located
 from artifacts.shop.formats import find_file, nothing_found, open_table
 from artifacts.shop.progress import STEP, Progress, no_progress
@@ -168,7 +168,8 @@ class _Check:
                 continue
             faults: list[Fault] = []
             event = parser.parse(row[0], row[1], faults)
-            taught = taught or bool(faults) or (event.action in BEHAVIOURS and event.split in (None, "train"))
+            teaches = event.action in ACTIONS.behaviours and event.split in (None, "train")
+            taught = taught or bool(faults) or teaches
             self._check_event(row[0], event, faults, timed="ts" not in faulty)
             for fault in faults:
                 yield _problem(file, fault)
@@ -177,7 +178,7 @@ class _Check:
                     yield _problem(file, fault)
         if not taught:
             yield Problem(
-                file, None, None, f"no click, cart or order to train on; {UNTAUGHT}", "no-behaviour"
+                file, None, None, f"no {ACTIONS.any_behaviour()} to train on; {UNTAUGHT}", "no-behaviour"
             )
 
     def _check_item(self, line: int, item: Item, faults: list[Fault]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.actions import ACTIONS
 from artifacts.shop.schema import Event
 
 #: Share of the newest behaviours that is val, and again that is test, where the file marks no split
@@ -34,7 +34,7 @@ class Holdout:
         for event in events:
             if event.split is not None:
                 return cls(True, np.inf, np.inf)
-            if event.action in BEHAVIOURS:
+            if event.action in ACTIONS.behaviours:
                 times.append(event.ts.timestamp())
         if not times:
             return cls(False, np.inf, np.inf)

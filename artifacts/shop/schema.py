@@ -26,8 +26,6 @@ AttributeValue = str | float | bool | list[str] | None
 MAX_ID_CHARACTERS = 128
 #: Between the levels of a category path, as in ``Shoes > Running``.
 CATEGORY_SEPARATOR = " > "
-#: Actions of the events file; an impression without a click is no negative and no behaviour.
-ACTIONS: tuple[str, ...] = ("impression", "click", "cart", "order")
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 #: Columns of the items file that are no attributes.
 ITEM_COLUMNS: tuple[str, ...] = ("id", "title", "category", "description", "picture")

@@ -11,7 +11,8 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from artifacts.shop.schema import ACTIONS, MAX_ID_CHARACTERS, SPLITS, AttributeType, AttributeValue
+from artifacts.actions import ACTIONS
+from artifacts.shop.schema import MAX_ID_CHARACTERS, SPLITS, AttributeType, AttributeValue
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -133,13 +134,14 @@ def timestamp(raw: object) -> datetime:
 
 
 def action(raw: object) -> str:
-    """One of `ACTIONS`."""
-    if raw in ACTIONS:
+    """The name of one of `ACTIONS`."""
+    if raw in ACTIONS.names:
         return raw
     value = text(raw)
+    wanted = f"expected one of {', '.join(ACTIONS.names)}"
     if not value:
-        raise InvalidValueError("missing-value", f"is missing, expected one of {', '.join(ACTIONS)}")
-    raise InvalidValueError("unknown-action", f"is {shown(value)}, expected one of {', '.join(ACTIONS)}")
+        raise InvalidValueError("missing-value", f"is missing, {wanted}")
+    raise InvalidValueError("unknown-action", f"is {shown(value)}, {wanted}")
 
 
 def split(raw: object) -> str | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+from artifacts.actions import ACTIONS
 from cli.console import USAGE, Json, Report, err, fail, for_stage, out, print_json, progress
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ Batch = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     produce = typer.Typer(no_args_is_help=True, help="Fill Redis with query experts, portraits and features.")
-    for command in (queries, portraits, items, follow):
+    for command in (queries, portraits, items):
         produce.command()(command)
+    produce.command(help=(follow.__doc__ or "").replace("BEHAVIOUR", ACTIONS.any_behaviour()))(follow)
     app.add_typer(produce, name="produce")
 
 
@@ -102,10 +104,11 @@ def portraits(
     from producer.portraits import PortraitJob
 
     loaded = Bundle.load(bundle)
-    dimensions = loaded.manifest.dimensions
+    manifest = loaded.manifest
     with progress() as report:
-        log = Histories.collect(_log_rows(Shop.open(shop), report), dimensions.history)
-        job = PortraitJob(log, open_features(features, log.item_ids), loaded.version, dimensions)
+        rows = _log_rows(Shop.open(shop), report)
+        log = Histories.collect(rows, manifest.dimensions.history, manifest.behaviours)
+        job = PortraitJob(log, open_features(features, log.item_ids), manifest)
         _show(_fill(job, redis, ttl_days, batch, report), json)
 
 
@@ -152,7 +155,7 @@ def follow(
 ) -> None:
     """Refresh portraits as users act, until stopped. Start as many as needed, on any machine.
 
-    Entries have the fields user, item, action (click, cart or order) and ts (ISO 8601; without it, the time
+    Entries have the fields user, item, action (BEHAVIOUR) and ts (ISO 8601; without it, the time
     of arrival). Malformed ones go to `NAME:dead` with the reason. Features come from `mrse produce items`.
 
     Example: `mrse produce follow --bundle bundles/demo-1a2b3c4d --stream behaviours --metrics-port 9108`
@@ -176,8 +179,7 @@ def follow(
     me = consumer or f"{socket.gethostname()}-{os.getpid()}"
     refresher = Refresher(
         Store(cache, ttl_days * _DAY_S),
-        loaded.version,
-        dimensions,
+        loaded.manifest,
         stored_features(cache, loaded.version, codec),
         metrics.unknown_items.inc,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.actions import ACTIONS
 from artifacts.shop.holdout import HELD_OUT, Holdout
 from artifacts.shop.shop import Shop
 
@@ -82,7 +82,7 @@ def coclicked(
     columns = array("q"), array("q"), array("d")
     for event in shop.events():
         row = rows.get(event.item)
-        if row is None or event.user is None or event.action not in BEHAVIOURS:
+        if row is None or event.user is None or event.action not in ACTIONS.behaviours:
             continue
         if holdout.split(event) != "train":
             continue

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from artifacts.bundle import BEHAVIOURS, ItemText, TextFeatures
+from artifacts.actions import ACTIONS
+from artifacts.bundle import ItemText, TextFeatures
 from artifacts.bundle.manifest import TOKENIZER_NAME
 from artifacts.bundle.text import normalise
 from artifacts.shop.formats import nothing_found
@@ -124,12 +125,12 @@ class _Preparation:
             if item is None or holdout.split(event) != "train":
                 continue
             low_label = event.relevance is not None and event.relevance <= loss.low_relevance
-            behaviour = event.action in BEHAVIOURS
+            behaviour = event.action in ACTIONS.behaviours
             user = -1 if event.user is None else self.users.setdefault(event.user, len(self.users))
             if behaviour and user >= 0:
                 behaviours["user"].append(user)
                 behaviours["item"].append(item)
-                behaviours["action"].append(BEHAVIOURS.index(event.action) + 1)
+                behaviours["action"].append(ACTIONS.behaviour_ids[event.action])
                 behaved_at.append(event.ts.timestamp())
             if low_label:
                 if query := self._query(event):
@@ -141,7 +142,7 @@ class _Preparation:
                 positives["picture"].append(self._picture(event.picture))
                 at.append(event.ts.timestamp())
         if not at:
-            lacks = "no click, cart or order to train on"
+            lacks = f"no {ACTIONS.any_behaviour()} to train on"
             lacks = lacks if self.shop.events_file else nothing_found("events")
             log.warning("%s: %s; %s", self.shop.events_file or self.shop.path, lacks, UNTAUGHT)
         for name, column in positives.items():

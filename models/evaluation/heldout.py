@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from artifacts.bundle import BEHAVIOURS, Behaviour
+from artifacts.actions import ACTIONS
+from artifacts.bundle import Behaviour
 from artifacts.bundle.portrait import recent
 from artifacts.bundle.text import normalise
 from artifacts.shop.formats import nothing_found
@@ -53,7 +54,7 @@ def read_requests(
     wanted: list[Event] = []
     seen: set[tuple[str | None, str, str | None, str]] = set()
     for event in shop.events():
-        if event.action not in BEHAVIOURS or holdout.split(event) != split:
+        if event.action not in ACTIONS.behaviours or holdout.split(event) != split:
             continue
         key = (event.user, normalise(event.query), event.picture, event.item)
         if key not in seen:
@@ -70,8 +71,8 @@ def nothing_held_out(shop: Shop, split: str) -> NothingHeldOut:
     if shop.events_file is None:
         return NothingHeldOut(f"{shop.path}: no request to measure on; {nothing_found('events')}")
     return NothingHeldOut(
-        f"{shop.events_file}: no request to measure on; the {split} split has no click, cart or order of an "
-        "item in the catalogue"
+        f"{shop.events_file}: no request to measure on; the {split} split has no "
+        f"{ACTIONS.any_behaviour()} of an item in the catalogue"
     )
 
 
@@ -104,7 +105,7 @@ def _behaviours(shop: Shop, users: set[str]) -> dict[str, list[Behaviour]]:
     found: dict[str, list[Behaviour]] = defaultdict(list)
     if users:
         for event in shop.events():
-            if event.user in users and event.action in BEHAVIOURS:
+            if event.user in users and event.action in ACTIONS.behaviours:
                 found[event.user].append(Behaviour(event.item, event.action, event.ts))
     return found
 
@@ -118,4 +119,5 @@ def _before(event: Event, done: list[Behaviour], depth: int, same_item_days: flo
             if b.ts is not None and b.ts < event.ts and (b.item_id != event.item or event.ts - b.ts > visit)
         ],
         depth,
+        ACTIONS.behaviours,
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle import BEHAVIOURS, Bundle, open_graph
+from artifacts.actions import ACTIONS
+from artifacts.bundle import Bundle, open_graph
 from artifacts.shop.shop import Shop
 from models.evaluation.collapse import alignment, effective_rank, similarity, uniformity
 from models.evaluation.finding import Finding, Verdict, worst
@@ -101,7 +102,8 @@ def history(patient: Patient) -> list[Finding]:
         "share at full depth": float((lengths >= depth).mean()),
     }
     figures |= {
-        f"share of {a}": _share([b.action == a for r in requests for b in r.history]) for a in BEHAVIOURS
+        f"share of {a}": _share([b.action == a for r in requests for b in r.history])
+        for a in ACTIONS.behaviours
     }
     if figures["share with history"] < _COVERAGE:
         says = f"only {figures['share with history']:.0%} of the requests come with a history"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from artifacts.bundle import BEHAVIOURS
+from artifacts.actions import ACTIONS
 from artifacts.bundle.text import normalise
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event
@@ -100,7 +100,7 @@ def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set
             continue
         if event.relevance is not None and event.relevance <= low:
             labelled[pair] = None
-        elif event.action in BEHAVIOURS:
+        elif event.action in ACTIONS.behaviours:
             clicked.add(pair)
     return list(labelled), clicked
 

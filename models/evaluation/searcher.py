@@ -90,7 +90,11 @@ class Searcher:
             "has_picture": has,
         }
         experts = self._experts.run(inputs)["experts"]
-        known = [[b for b in r.history if b.item_id in self.rows] if history else [] for r in requests]
+        taught = self._bundle.manifest.behaviours
+        known = [
+            [b for b in r.history if b.item_id in self.rows and b.action in taught] if history else []
+            for r in requests
+        ]
         features = [self._features[[self.rows[b.item_id] for b in done]] for done in known]
         portraits = build_portraits(
             known,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle import BEHAVIOURS
+from artifacts.actions import ACTIONS
 from artifacts.bundle.text import normalise
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.shop import Shop
@@ -54,7 +54,7 @@ def _train_traffic(shop: Shop, held_out: float) -> tuple[Counter[str], set[str]]
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     for event in shop.events():
-        if event.action in BEHAVIOURS and holdout.split(event) == "train":
+        if event.action in ACTIONS.behaviours and holdout.split(event) == "train":
             seen.add(event.item)
             if query := normalise(event.query):
                 counts[query] += 1

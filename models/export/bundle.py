@@ -14,7 +14,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from artifacts.bundle import BEHAVIOURS, Manifest, TextBatch, open_graph
+from artifacts.actions import ACTIONS
+from artifacts.bundle import Manifest, TextBatch, open_graph
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
@@ -94,7 +95,7 @@ def write_bundle(
             dimensions=config.dimensions,
             text=config.text,
             picture=config.picture,
-            behaviours=BEHAVIOURS,
+            behaviours=ACTIONS.behaviours,
             files={path.name: file_entry(path) for path in sorted(work.iterdir())},
             graphs=writer.graphs,
             parity=writer.parity,
@@ -203,7 +204,7 @@ class _Writer:
         portrait = item_experts.astype(np.float16).astype(np.float32)[rows]
         portrait[empty] = 0.0
         place = np.arange(rows.size).reshape(rows.shape)
-        behaviour = np.where(empty, 0, place % len(BEHAVIOURS) + 1).astype(np.int64)
+        behaviour = np.where(empty, 0, place % len(ACTIONS.behaviours) + 1).astype(np.int64)
         age = np.where(empty, 0.0, (place % 37) / 2.0).astype(np.float32)
         return {"experts": asked, "portrait": portrait, "behaviour": behaviour, "age_days": age}
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.shop.schema import ACTIONS, AttributeType, AttributeValue, Event, Item, ShopSchema
+from artifacts.actions import ACTIONS
+from artifacts.shop.schema import AttributeType, AttributeValue, Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
 from models.synthetic import lexicon, truth
 from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, LOGO, PATTERN
@@ -210,7 +211,7 @@ def _write_events(writer: ShopWriter, log: list[Column], queries: QueryPool) -> 
             Event(
                 ts=datetime.fromtimestamp(_START + seconds, UTC),
                 item=item_id(item),
-                action=ACTIONS[action],
+                action=ACTIONS.names[action],
                 query=queries.texts[asked] if asked >= 0 else "",
                 user=user_id(user) if user >= 0 else None,
                 relevance=None if isnan(relevance) else round(relevance, 4),

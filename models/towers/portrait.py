@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from artifacts.bundle.portrait import BEHAVIOURS
+from artifacts.actions import ACTIONS
 
 
 class Portrait(nn.Module):
@@ -24,10 +24,10 @@ class Portrait(nn.Module):
         #: What the query asks of the history when it says nothing itself (browse).
         self.ask = nn.Parameter(torch.zeros(experts, expert_dim))
         self.sharpness = nn.Parameter(torch.full((experts,), 4.0))
-        self.behaviour_bias = nn.Parameter(torch.zeros(len(BEHAVIOURS) + 1, experts))
+        self.behaviour_bias = nn.Parameter(torch.zeros(len(ACTIONS.behaviours) + 1, experts))
         self.age_slope = nn.Parameter(torch.full((experts,), 0.1))
         #: Score of each behaviour type in the taste's mean, and how fast it forgets.
-        self.taste_bias = nn.Parameter(torch.zeros(len(BEHAVIOURS) + 1, experts))
+        self.taste_bias = nn.Parameter(torch.zeros(len(ACTIONS.behaviours) + 1, experts))
         self.taste_slope = nn.Parameter(torch.zeros(experts))
 
     def forward(

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from torch import Tensor
 
-from artifacts.bundle import BEHAVIOURS
+from artifacts.actions import ACTIONS
 from artifacts.bundle.text import normalise
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event
@@ -50,7 +50,7 @@ class Validation:
             for slot, done in enumerate(b for b in request.history if b.item_id in rows):
                 assert done.ts is not None
                 self.histories.items[place, slot] = rows[done.item_id]
-                self.histories.behaviour[place, slot] = BEHAVIOURS.index(done.action) + 1
+                self.histories.behaviour[place, slot] = ACTIONS.behaviour_ids[done.action]
                 age = (request.event.ts - done.ts).total_seconds() / _SECONDS_PER_DAY
                 self.histories.age_days[place, slot] = age
 
@@ -78,7 +78,7 @@ def _sample(shop: Shop, held_out: float, count: int) -> list[Event]:
     kept: list[tuple[int, str]] = []
     chosen: dict[str, Event] = {}
     for event in shop.events():
-        if event.action not in BEHAVIOURS or not event.query or holdout.split(event) != "val":
+        if event.action not in ACTIONS.behaviours or not event.query or holdout.split(event) != "val":
             continue
         key = "\t".join((event.user or "", normalise(event.query), event.item))
         if key in chosen:

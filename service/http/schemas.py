@@ -4,9 +4,11 @@ as plain values, and these describe them in the OpenAPI document and check them 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from artifacts.actions import ACTIONS
 
 #: Above every limit that the settings allow; the configured limits are checked after parsing.
 MAX_K = 10_000
@@ -22,11 +24,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+if TYPE_CHECKING:
+    BehaviourName = str
+else:
+    BehaviourName = Literal[ACTIONS.final_behaviours()]
+
+
 class HistoryEntry(_Strict):
     """One thing that the user did."""
 
     item_id: ItemId
-    action: Literal["click", "cart", "order"]
+    action: BehaviourName
     ts: AwareDatetime | None = Field(
         default=None, description="ISO 8601 with a time zone; without it the behaviour counts as just now."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -64,12 +64,12 @@ def _nothing(shape: tuple[int, int]) -> Portrait:
 
 
 def stored_portrait(
-    stored: StoredPortrait | None, limit: int, now: datetime, shape: tuple[int, int]
+    stored: StoredPortrait | None, limit: int, known: Collection[str], now: datetime, shape: tuple[int, int]
 ) -> Portrait:
     """The portrait that was stored, as if its behaviours had come with the request; empty for None."""
     if stored is None:
         return _nothing(shape)
-    history = recent(stored.behaviours, limit)
+    history = recent(stored.behaviours, limit, known)
     degraded = None if stored.known or not history else "history_unknown"
     return _assemble(history, stored.known, stored.features, now, shape, degraded, stored=True)
 

@@ -42,6 +42,8 @@ class Lane:
     experts: Sequence[str]
     #: Behaviours kept in a portrait.
     history: int
+    #: The actions that the bundle was trained with.
+    behaviours: Sequence[str]
     encoder: QueryEncoder
     cache: EmbeddingCache
     index: ItemIndex
@@ -137,7 +139,7 @@ async def recall(
     """
     stages = _Stages()
     degraded = _shed(lane, query, options, pressure)
-    history = [] if "no_portrait" in degraded else recent(query.history, lane.history)
+    history = [] if "no_portrait" in degraded else recent(query.history, lane.history, lane.behaviours)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(lane, query, degraded, deadline)
     try:
@@ -196,7 +198,7 @@ async def _encoded(
     if reading is None:
         portrait = await portrait_of(history, lane.features, now(), deadline, lane.shape)
     else:
-        portrait = stored_portrait(await reading, lane.history, now(), lane.shape)
+        portrait = stored_portrait(await reading, lane.history, lane.behaviours, now(), lane.shape)
     stages.mark("features")
     return experts, tier, portrait
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour
 from artifacts.cache.codec import FeatureCodec, PortraitCodec, StoredPortrait
 from artifacts.cache.keys import item_key, user_key
 from devtools.redis import RedisServer
@@ -43,7 +44,8 @@ class Setting:
     """A stream and what it takes to follow it."""
 
     def __init__(self, made: Made, redis: RedisServer, client: Redis) -> None:
-        self.version = made.bundle.version
+        self.manifest = made.bundle.manifest
+        self.version = self.manifest.version
         self.server = redis
         self.client = client
         fill(ItemJob(read_embeddings(made.embeddings)), Store(client, 1000))
@@ -53,7 +55,7 @@ class Setting:
         metrics = FollowMetrics()
         look_up = stored_features(client, self.version, FeatureCodec(3, D))
         store = Store(client, 1000)
-        refresher = Refresher(store, self.version, DIMENSIONS, look_up, metrics.unknown_items.inc)
+        refresher = Refresher(store, self.manifest, look_up, metrics.unknown_items.inc)
         stream = BehaviourStream(client, STREAM, "group", consumer)
         return Follower(stream, refresher, metrics, QUICK, **knobs), metrics
 
@@ -237,7 +239,7 @@ def test_killed_five_times_loses_nothing(setting: Setting, made: Made) -> None:
         pipe = setting.client.pipeline(transaction=False)
         for _ in range(count):
             behaviour = Behaviour(
-                f"i{rng.randrange(60)}", rng.choice(BEHAVIOURS), start + timedelta(seconds=len(sent))
+                f"i{rng.randrange(60)}", rng.choice(ACTIONS.behaviours), start + timedelta(seconds=len(sent))
             )
             user = f"u{rng.randrange(40)}"
             sent.append((user, behaviour))

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour, recent
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour, recent
 from producer.histories import Histories, LogRow
 from producer.queries import by_length, head_queries
 
@@ -16,7 +17,7 @@ ROWS = st.lists(
     st.tuples(
         st.sampled_from("uvw"),
         st.sampled_from("abcde"),
-        st.sampled_from(("impression", "seen", *BEHAVIOURS)),
+        st.sampled_from(("impression", "seen", *ACTIONS.behaviours)),
         st.integers(0, 20).map(lambda s: START + timedelta(seconds=s, microseconds=s)),
     ),
     max_size=40,
@@ -26,7 +27,7 @@ ROWS = st.lists(
 def history(log: Histories, user: int) -> list[Behaviour]:
     here = slice(log.offsets[user], log.offsets[user + 1])
     return [
-        Behaviour(log.item_ids[item], BEHAVIOURS[action - 1], START + timedelta(microseconds=time))
+        Behaviour(log.item_ids[item], ACTIONS.behaviours[action - 1], START + timedelta(microseconds=time))
         for item, action, time in zip(
             log.items[here].tolist(),
             log.actions[here].tolist(),
@@ -38,22 +39,24 @@ def history(log: Histories, user: int) -> list[Behaviour]:
 
 @given(ROWS, st.integers(1, 6))
 def test_each_user_keeps_the_last_behaviours(rows: list[LogRow], limit: int) -> None:
-    log = Histories.collect(rows, limit)
+    log = Histories.collect(rows, limit, ACTIONS.behaviours)
     wanted: dict[str, set[Behaviour]] = {}
     for user, item, action, ts in rows:
-        if action in BEHAVIOURS:
+        if action in ACTIONS.behaviours:
             wanted.setdefault(user, set()).add(Behaviour(item, action, ts))
     assert set(log.users) == set(wanted)
     for place, user in enumerate(log.users):
-        ordered = sorted(wanted[user], key=lambda b: (b.item_id, BEHAVIOURS.index(b.action)))
-        assert history(log, place) == recent(ordered, limit)
+        ordered = sorted(wanted[user], key=lambda b: (b.item_id, ACTIONS.behaviours.index(b.action)))
+        assert history(log, place) == recent(ordered, limit, ACTIONS.behaviours)
 
 
 @given(ROWS)
 def test_equal_logs_have_equal_digests_and_others_do_not(rows: list[LogRow]) -> None:
-    assert Histories.collect(rows, 5).digest() == Histories.collect(list(rows), 5).digest()
-    more = [*rows, ("x", "a", "click", START)]
-    assert Histories.collect(rows, 5).digest() != Histories.collect(more, 5).digest()
+    def digest(log: list[LogRow]) -> bytes:
+        return Histories.collect(log, 5, ACTIONS.behaviours).digest()
+
+    assert digest(rows) == digest(list(rows))
+    assert digest(rows) != digest([*rows, ("x", "a", "click", START)])
 
 
 def test_the_head_of_a_log_in_normal_form() -> None:

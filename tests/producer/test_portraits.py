@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from artifacts.actions import ACTIONS
 from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from artifacts.cache.keys import user_key
 from devtools.redis import RedisServer
@@ -29,9 +30,9 @@ CODEC = PortraitCodec(3, D)
 
 
 def fill_portraits(made: Made, client: Redis, log: list[LogRow], features: Path | None = None) -> Histories:
-    histories = Histories.collect(log, DIMENSIONS.history)
+    histories = Histories.collect(log, DIMENSIONS.history, ACTIONS.behaviours)
     table = open_features(features or made.embeddings, histories.item_ids)
-    job = PortraitJob(histories, table, made.bundle.version, DIMENSIONS)
+    job = PortraitJob(histories, table, made.bundle.manifest)
     filled = fill(job, Store(client, 1000), batch=64)
     assert filled.written == len(histories)
     return histories
@@ -91,9 +92,9 @@ def test_what_is_no_portrait_is_replaced(made: Made, client: Redis) -> None:
 
 
 def test_features_of_another_bundle_are_refused(made: Made, other: Made) -> None:
-    histories = Histories.collect(random_log(5, 50), 8)
+    histories = Histories.collect(random_log(5, 50), 8, ACTIONS.behaviours)
     with pytest.raises(FeaturesRefused, match=other.bundle.version):
-        PortraitJob(histories, read_embeddings(other.embeddings), made.bundle.version, DIMENSIONS)
+        PortraitJob(histories, read_embeddings(other.embeddings), made.bundle.manifest)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour
 from producer.stream import REASONS, Malformed, parse
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -72,5 +73,5 @@ def test_any_entry_is_a_behaviour_or_malformed(fields: dict[bytes, bytes]) -> No
         reason = error.reason
     else:
         reason = "action"
-        assert parsed is None or parsed[1].action in BEHAVIOURS
+        assert parsed is None or parsed[1].action in ACTIONS.behaviours
     assert reason in REASONS

@@ -15,7 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from artifacts.bundle import BEHAVIOURS, Bundle, ItemText, TextFeatures, open_graph
+from artifacts.actions import ACTIONS
+from artifacts.bundle import Bundle, ItemText, TextFeatures, open_graph
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
@@ -64,7 +65,7 @@ def make_bundle(path: Path, texts: list[str], *, seed: int = 1, name: str = "tin
         dimensions=DIMENSIONS,
         text=TEXT,
         picture=PICTURES,
-        behaviours=BEHAVIOURS,
+        behaviours=ACTIONS.behaviours,
         files={f.name: file_entry(f) for f in sorted(path.iterdir())},
         graphs={role: {"fp32": file} for role, file in FILES.items()},
         training={"seed": seed},

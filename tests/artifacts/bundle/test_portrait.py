@@ -8,24 +8,25 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.bundle import BEHAVIOURS, Behaviour, build_portraits
+from artifacts.actions import ACTIONS
+from artifacts.bundle import Behaviour, build_portraits
 from artifacts.bundle.portrait import recent
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 behaviours = st.builds(
     Behaviour,
     st.text("abc", min_size=1, max_size=3),
-    st.sampled_from([*BEHAVIOURS, "impression", "nonsense"]),
+    st.sampled_from([*ACTIONS.behaviours, "impression", "nonsense"]),
     st.none() | st.integers(-50, 5000).map(lambda hours: NOW - timedelta(hours=hours)),
 )
 
 
 @given(st.lists(behaviours, max_size=30), st.integers(0, 12))
 def test_recent_is_newest_first_of_known_types(history: list[Behaviour], limit: int) -> None:
-    kept = recent(history, limit)
-    known = [b for b in history if b.action in BEHAVIOURS]
+    kept = recent(history, limit, ACTIONS.behaviours)
+    known = [b for b in history if b.action in ACTIONS.behaviours]
     assert len(kept) == min(limit, len(known))
-    assert all(b.action in BEHAVIOURS for b in kept)
+    assert all(b.action in ACTIONS.behaviours for b in kept)
     times = [b.ts or datetime.max.replace(tzinfo=UTC) for b in kept]
     assert times == sorted(times, reverse=True)
     if kept:
@@ -35,15 +36,21 @@ def test_recent_is_newest_first_of_known_types(history: list[Behaviour], limit: 
         assert all(t <= times[-1] for t in left_out)
 
 
+@given(st.lists(behaviours, max_size=30), st.integers(0, 12))
+def test_what_a_bundle_was_not_trained_with_takes_no_place(history: list[Behaviour], limit: int) -> None:
+    clicks = [b for b in history if b.action == "click"]
+    assert recent(history, limit, ("click",)) == recent(clicks, limit, ACTIONS.behaviours)
+
+
 @given(st.lists(st.lists(behaviours, max_size=6), min_size=1, max_size=4))
 def test_a_batch_holds_each_row_and_pads_the_rest(histories: list[list[Behaviour]]) -> None:
-    rows = [recent(history, 5) for history in histories]
+    rows = [recent(history, 5, ACTIONS.behaviours) for history in histories]
     features = [np.full((len(row), 3, 4), 1.5, dtype=np.float16) for row in rows]
     batch = build_portraits(rows, features, [NOW] * len(rows), expert_dim=4)
     depth = max(1, *(len(row) for row in rows))
     assert batch.features.shape == (len(rows), depth, 3, 4)
     for r, row in enumerate(rows):
-        assert [BEHAVIOURS[i - 1] for i in batch.behaviour[r, : len(row)]] == [b.action for b in row]
+        assert [ACTIONS.behaviours[i - 1] for i in batch.behaviour[r, : len(row)]] == [b.action for b in row]
         assert not batch.behaviour[r, len(row) :].any()
         assert not batch.features[r, len(row) :].any()
         assert (batch.age_days[r] >= 0).all()

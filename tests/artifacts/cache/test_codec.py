@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.bundle.portrait import BEHAVIOURS, Behaviour, recent
+from artifacts.actions import ACTIONS
+from artifacts.bundle.portrait import Behaviour, recent
 from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from producer.merge import merged
 
@@ -19,7 +20,7 @@ CODEC = PortraitCodec(*SHAPE)
 IDS = st.text(st.characters(codec=None), min_size=1, max_size=12)  # lone surrogates too, which JSON may carry
 FEW_IDS = st.sampled_from(["a", "b", "é", "\ud800", "long" * 30])
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
-BEHAVIOUR = st.builds(Behaviour, IDS | FEW_IDS, st.sampled_from(BEHAVIOURS), st.none() | TIMES)
+BEHAVIOUR = st.builds(Behaviour, IDS | FEW_IDS, st.sampled_from(ACTIONS.behaviours), st.none() | TIMES)
 FINITE = st.floats(-60_000, 60_000, width=16)
 
 
@@ -111,13 +112,13 @@ def test_what_cannot_be_stored_is_refused(portrait: StoredPortrait) -> None:
 
 # Few moments and items, so that ties and repeats are common.
 MOMENT = st.integers(0, 5).map(lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
-CLOSE = st.builds(Behaviour, st.sampled_from("abcd"), st.sampled_from(BEHAVIOURS), MOMENT)
+CLOSE = st.builds(Behaviour, st.sampled_from("abcd"), st.sampled_from(ACTIONS.behaviours), MOMENT)
 PARTS = st.lists(st.lists(CLOSE, max_size=8), min_size=1, max_size=4)
 
 
 def add(stored: StoredPortrait | None, part: list[Behaviour], limit: int) -> StoredPortrait:
     known = {b.item_id: features_of(b.item_id) for b in part if b.item_id != "d"}
-    return merged(stored, part, known, limit=limit, shape=SHAPE)
+    return merged(stored, part, known, limit=limit, known=ACTIONS.behaviours, shape=SHAPE)
 
 
 @given(PARTS, st.randoms(use_true_random=False), st.integers(1, 6))
@@ -136,7 +137,8 @@ def test_merging_needs_no_order_and_bears_repeats(parts: list[list[Behaviour]], 
     assert set(again.known) == set(stored.known)
     everything = {b for part in parts for b in part}
     assert len(stored.behaviours) == min(limit, len(everything))
-    assert [b.ts for b in stored.behaviours] == [b.ts for b in recent(list(everything), limit)]
+    wanted = recent(list(everything), limit, ACTIONS.behaviours)
+    assert [b.ts for b in stored.behaviours] == [b.ts for b in wanted]
     for item_id, row in zip(stored.known, stored.features, strict=True):
         assert np.array_equal(row, features_of(item_id))
     assert "d" not in stored.known, "nobody knows its features; it is kept by name"

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artifacts.actions import ACTIONS
 from artifacts.shop.check import check_shop
-from artifacts.shop.schema import ACTIONS, SPLITS, AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import SPLITS, AttributeType, Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
 from artifacts.shop.shop_toml import render_shop_toml
 from artifacts.shop.writer import ShopWriter
@@ -72,7 +73,7 @@ events = st.builds(
     Event,
     ts=st.datetimes(SINCE, UNTIL, timezones=st.just(UTC)),
     item=ids,
-    action=st.sampled_from(ACTIONS),
+    action=st.sampled_from(ACTIONS.names),
     query=texts,
     user=ids,
     relevance=st.none() | st.floats(0, 1),

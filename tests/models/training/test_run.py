@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from artifacts.actions import ACTIONS
 from artifacts.bundle import Bundle
-from artifacts.bundle.portrait import BEHAVIOURS
 from artifacts.shop.shop import Shop
 from models.dataset.prepared import Prepared
 from models.embed import embed_shop
@@ -144,7 +144,7 @@ def test_batches_hold_every_kind_of_query(data: Prepared, pictures: PictureFeatu
     said = np.concatenate([s.says for s in steps])
     np.testing.assert_array_equal(said, text | picture | behaved)
     assert said.mean() > 0.95
-    assert max(int(s.histories.behaviour.max()) for s in steps if s.histories) <= len(BEHAVIOURS)
+    assert max(int(s.histories.behaviour.max()) for s in steps if s.histories) <= len(ACTIONS.behaviours)
 
 
 def test_stage1_has_no_browsing(data: Prepared, pictures: PictureFeatures) -> None:
