@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artifacts.bundle import Bundle, ItemText, open_graph
+from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
 from benchmarks.produce import make_queries
 from index.embedded.build import build_index
 from index.embedded.manifest import MANIFEST_NAME
@@ -23,38 +21,29 @@ def make_index(bundle: Bundle, folder: Path, rows: int) -> Path:
     index = folder / "index"
     if (index / MANIFEST_NAME).exists():
         return index
-    embeddings = folder / "embeddings"
-    embeddings.mkdir(parents=True, exist_ok=True)
     vectors, features = _embed(bundle, make_queries(bundle, min(TEXTS, rows)))
-    dimensions = bundle.manifest.dimensions
-    shape = (len(dimensions.experts), dimensions.expert_dim)
     rng = np.random.default_rng(11)
-    out = _array(embeddings / "embeddings.npy", (rows, dimensions.embedding_dim))
-    kept = _array(embeddings / "features.npy", (rows, *shape))
+    meta = EmbeddingsMeta(
+        bundle_version=bundle.version,
+        rows=rows,
+        dim=vectors.shape[1],
+        experts=features.shape[1],
+        expert_dim=features.shape[2],
+        data="benchmark",
+    )
+    writer = EmbeddingsWriter(folder / "embeddings", meta, {"price": "number"})
     for start in range(0, rows, 65_536):
         chosen = rng.integers(0, len(vectors), min(65_536, rows - start))
         noise = rng.standard_normal((len(chosen), vectors.shape[1]), dtype=np.float32)
         near = vectors[chosen] + noise * np.float32(SPREAD / vectors.shape[1] ** 0.5)
-        out[start : start + len(chosen)] = near / np.linalg.norm(near, axis=1, keepdims=True)
-        kept[start : start + len(chosen)] = features[chosen]
-    out.flush()
-    kept.flush()
-    columns = {
-        "id": pa.array([f"item-{row:07d}" for row in range(rows)]),
-        "category": pa.array([""] * rows),
-        "price": pa.array(rng.random(rows)),
-    }
-    pq.write_table(pa.table(columns), embeddings / "items.parquet")
-    meta = {"format": 1, "bundle_version": bundle.version, "rows": rows, "dim": vectors.shape[1]}
-    meta |= {"experts": shape[0], "expert_dim": shape[1], "data": "benchmark"}
-    (embeddings / "meta.json").write_text(json.dumps(meta))
-    (embeddings / "schema.json").write_text(json.dumps({"attributes": {"price": "number"}}))
-    build_index(embeddings, index)
+        end = start + len(chosen)
+        writer.embeddings[start:end] = near / np.linalg.norm(near, axis=1, keepdims=True)
+        writer.features[start:end] = features[chosen]
+    prices = rng.random(rows).tolist()
+    items = ({"id": f"item-{row:07d}", "category": "", "price": price} for row, price in enumerate(prices))
+    writer.write_items(items, lambda done, total: None)
+    build_index(writer.finish().path, index)
     return index
-
-
-def _array(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
 
 
 def _embed(bundle: Bundle, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:

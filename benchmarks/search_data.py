@@ -9,8 +9,8 @@ from typing import Any
 
 import faiss
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+
+from artifacts import embeddings
 
 DIM, K, TOPICS, STYLES = 128, 200, 500, 20
 #: ``random`` draws from all rows, ``topic`` takes whole topics: near some queries and far from others.
@@ -107,20 +107,20 @@ def write_embeddings(folder: Path, target: Path) -> None:
     """The same data as an embeddings folder; features are small and empty."""
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     attributes = np.load(folder / "attributes.npz")
-    rows = len(vectors)
-    target.mkdir(parents=True, exist_ok=True)
-    table = {
-        "id": pa.array([f"{row:07d}" for row in range(rows)]),
-        "category": pa.array([""] * rows),
-        "random": pa.array(attributes["random"]),
-        "topic": pa.array(attributes["topic"].astype(np.float64)),
-    }
-    pq.write_table(pa.table(table), target / "items.parquet")
-    np.save(target / "embeddings.npy", vectors)
-    np.save(target / "features.npy", np.zeros((rows, 3, 64), dtype=np.float16))
-    meta = {"format": 1, "bundle_version": "bench-00000000", "rows": rows, "dim": DIM, "experts": 3}
-    (target / "meta.json").write_text(json.dumps({**meta, "expert_dim": 64, "data": "benchmark"}))
-    (target / "schema.json").write_text(json.dumps({"attributes": {"random": "number", "topic": "number"}}))
+    columns = attributes["random"].tolist(), attributes["topic"].astype(np.float64).tolist()
+    items = [
+        {"id": f"{row:07d}", "category": "", "random": random, "topic": topic}
+        for row, (random, topic) in enumerate(zip(*columns, strict=True))
+    ]
+    embeddings.write_embeddings(
+        target,
+        items,
+        vectors,
+        np.zeros((len(vectors), 3, 64), dtype=np.float16),
+        bundle_version="bench-00000000",
+        attributes={"random": "number", "topic": "number"},
+        data="benchmark",
+    )
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-ARROW_TYPES = {
-    "string": pa.string(),
-    "number": pa.float64(),
-    "bool": pa.bool_(),
-    "list": pa.list_(pa.string()),
-}
+from artifacts.attributes import AttributeKind
+from artifacts.embeddings import write_embeddings
+
 #: The attributes that `make_embeddings` draws when none are given.
-ATTRIBUTES = {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+ATTRIBUTES: Mapping[str, AttributeKind] = {
+    "brand": "string",
+    "price": "number",
+    "in_stock": "bool",
+    "tags": "list",
+}
 BRANDS = ("Acme", "Blauer Bär", "ÉCLAIR", "straße", "Zebra")
 CATEGORIES = ("Shoes", "Shoes > Running", "Shoes > Running > Trail", "Shoes > Boots", "Bags", "")
 TAGS = ("Red", "blue", "new in", "SALE")
@@ -56,7 +55,7 @@ def make_embeddings(
     dim: int = 128,
     seed: int = 0,
     bundle_version: str = "demo-00000000",
-    attributes: Mapping[str, str] = ATTRIBUTES,
+    attributes: Mapping[str, AttributeKind] = ATTRIBUTES,
     *,
     items: Sequence[Mapping[str, Any]] | None = None,
     vectors: np.ndarray | None = None,
@@ -72,24 +71,15 @@ def make_embeddings(
         items = random_items(rows if vectors is None else len(vectors), seed)
     if vectors is None:
         vectors = unit_vectors(len(items), dim, seed)
-    path.mkdir(parents=True)
-    columns = {"id": pa.string(), "category": pa.string()}
-    columns |= {name: ARROW_TYPES[kind] for name, kind in attributes.items()}
-    table = {name: pa.array([item.get(name) for item in items], kind) for name, kind in columns.items()}
-    pq.write_table(pa.table(table), path / "items.parquet")
-    np.save(path / "embeddings.npy", vectors.astype(np.float16))
     shape = (len(items), experts, expert_dim)
     features = np.random.default_rng(seed + 1).standard_normal(shape, dtype=np.float32)
-    np.save(path / "features.npy", features.astype(np.float16))
-    meta = {
-        "format": 1,
-        "bundle_version": bundle_version,
-        "rows": len(items),
-        "dim": vectors.shape[1],
-        "experts": experts,
-        "expert_dim": expert_dim,
-        "data": "0123456789abcdef",
-    }
-    (path / "meta.json").write_text(json.dumps(meta))
-    (path / "schema.json").write_text(json.dumps({"attributes": dict(attributes)}))
-    return path
+    folder = write_embeddings(
+        path,
+        items,
+        vectors,
+        features,
+        bundle_version=bundle_version,
+        attributes=attributes,
+        data="0123456789abcdef",
+    )
+    return folder.path

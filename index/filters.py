@@ -18,11 +18,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from artifacts.attributes import CATEGORY as CATEGORY
+
 #: Bounds on one request's filters, so that a request cannot cost more than a search. *Inferred*.
 MAX_FIELDS = 32
 MAX_VALUES = 1000
-#: The attribute that is always there: the prefixes of the category path.
-CATEGORY = "category"
 
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _EXPECTED = {"string": "a string", "number": "a number", "bool": "true or false", "list": "a list of strings"}

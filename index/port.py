@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from artifacts.attributes import AttributeKind as AttributeKind
 from common.deadline import Deadline
 from index.filters import Filter
 
 F32 = npt.NDArray[np.float32]
 F16 = npt.NDArray[np.float16]
-#: Types of a filterable attribute; ``category`` is always one, a list of the path's prefixes.
-AttributeKind = Literal["string", "number", "bool", "list"]
 
 
 class IndexUnavailable(Exception):  # noqa: N818 -- a state of the world, not a programming error

@@ -12,10 +12,8 @@ The folder is built beside its final place and renamed when it is whole.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -24,26 +22,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from artifacts.attributes import AttributeKind
 from artifacts.bundle import Bundle, Graph, ItemText, PictureError, decode_picture, open_graph
+from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
 from artifacts.shop.errors import DataError
-from artifacts.shop.schema import AttributeType, Item
+from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
+from common.arrays import F32
+from common.progress import Progress, silent, stage_progress
 from models.dataset.coclick import coclick_options, coclicked
 
-Progress = Callable[[str, int, int | None], None]
-F32 = npt.NDArray[np.float32]
-
-_ARROW = {
-    AttributeType.STRING: pa.string(),
-    AttributeType.NUMBER: pa.float64(),
-    AttributeType.BOOL: pa.bool_(),
-    AttributeType.LIST: pa.list_(pa.string()),
-}
 _ROWS = 256
-_ROWS_PER_GROUP = 16_384
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ def embed_shop(
     device: str = "cpu",
     threads: int = 2,
     known: npt.NDArray[np.float16] | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> EmbedSummary:
     """Write the embeddings folder of a shop.
 
@@ -81,80 +71,27 @@ def embed_shop(
         DataError: an item or picture cannot be read; names the file.
         FileExistsError: the target is there and is no embeddings folder.
     """
-    if target.exists() and not (target / "meta.json").is_file() and any(target.iterdir()):
-        raise FileExistsError(f"{target} is there and is no embeddings folder")
-    work = target.with_name(target.name + ".partial")
-    rows = shop.count_items()
-    identity = {"bundle": bundle.version, "shop": shop.fingerprint(), "rows": rows}
-    _reuse_or_clear(work, identity)
-    _write_items(shop, work, rows, progress)
     dims = bundle.manifest.dimensions
-    features = _open_array(work / "features.npy", (rows, len(dims.experts), dims.expert_dim))
-    embeddings = _open_array(work / "embeddings.npy", (rows, dims.embedding_dim))
-    resumed = _Done(work, "features").rows
+    meta = EmbeddingsMeta(
+        bundle_version=bundle.version,
+        rows=shop.count_items(),
+        dim=dims.embedding_dim,
+        experts=len(dims.experts),
+        expert_dim=dims.expert_dim,
+        data=shop.fingerprint(),
+    )
+    attributes: dict[str, AttributeKind] = {n: kind.value for n, kind in shop.schema.attributes.items()}
+    writer = EmbeddingsWriter(target, meta, attributes)
+    rows = ({**item.attributes, "id": item.id, "category": item.category} for item in shop.items())
+    writer.write_items(rows, stage_progress(progress, "items"))
+    resumed = writer.done("features")
     if known is None:
-        _Experts(shop, bundle, device, threads).fill(features, _Done(work, "features"), progress)
+        _Experts(shop, bundle, device, threads).fill(writer, progress)
     else:
-        features[:] = known
-    _fuse(shop, bundle, features, embeddings, _Done(work, "embeddings"), device, threads, progress)
-    _finish(work, target, shop, bundle, rows)
-    return EmbedSummary(bundle.version, rows, resumed)
-
-
-def _reuse_or_clear(work: Path, identity: dict[str, object]) -> None:
-    """Keep a partial folder only if it was begun for the same bundle and shop."""
-    marker = work / "identity.json"
-    if marker.is_file() and json.loads(marker.read_text()) == identity:
-        return
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    marker.write_text(json.dumps(identity))
-
-
-class _Done:
-    """How many rows of a pass are on disk, in a file replaced atomically."""
-
-    def __init__(self, work: Path, name: str) -> None:
-        self._file = work / f"{name}.done"
-        self.rows = int(self._file.read_text()) if self._file.is_file() else 0
-
-    def store(self, rows: int) -> None:
-        temporary = self._file.with_suffix(".tmp")
-        temporary.write_text(str(rows))
-        temporary.replace(self._file)
-        self.rows = rows
-
-
-def _open_array(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
-    if path.is_file():
-        existing: npt.NDArray[np.float16] = np.lib.format.open_memmap(path, mode="r+")
-        if existing.shape == shape:
-            return existing
-    created: npt.NDArray[np.float16] = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float16, shape=shape
-    )
-    return created
-
-
-def _write_items(shop: Shop, work: Path, rows: int, progress: Progress) -> None:
-    final = work / "items.parquet"
-    if final.is_file():
-        return
-    types = shop.schema.attributes
-    schema = pa.schema(
-        [("id", pa.string()), ("category", pa.string())] + [(n, _ARROW[t]) for n, t in types.items()]
-    )
-    temporary = work / "items.parquet.tmp"
-    done = 0
-    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for batch in _batches(shop.items(), _ROWS_PER_GROUP):
-            columns: list[list[Any]] = [[item.id for item in batch], [item.category for item in batch]]
-            columns += [[item.attributes.get(name) for item in batch] for name in types]
-            arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            done += len(batch)
-            progress("items", done, rows)
-    temporary.replace(final)
+        writer.features[:] = known
+    _fuse(shop, bundle, writer, device, threads, progress)
+    writer.finish()
+    return EmbedSummary(bundle.version, meta.rows, resumed)
 
 
 class _Experts:
@@ -166,14 +103,15 @@ class _Experts:
         self._graph = open_graph(bundle.graph("item_experts"), device=device, threads=threads)
         self._pictures = _PictureFeatures(shop, bundle, device, threads)
 
-    def fill(self, features: npt.NDArray[np.float16], done: _Done, progress: Progress) -> None:
-        total = len(features)
+    def fill(self, writer: EmbeddingsWriter, progress: Progress) -> None:
+        start = writer.done("features")
         with self._pictures:
-            for batch in _batches(islice(self._shop.items(), done.rows, None), _ROWS):
-                start, end = done.rows, done.rows + len(batch)
-                features[start:end] = self._run(batch)
-                done.store(end)
-                progress("features", end, total)
+            for batch in _batches(islice(self._shop.items(), start, None), _ROWS):
+                end = start + len(batch)
+                writer.features[start:end] = self._run(batch)
+                writer.store("features", end)
+                progress("features", end, len(writer.features))
+                start = end
 
     def _run(self, batch: list[Item]) -> F32:
         # Rows of like length share a run: padding costs as much as text.
@@ -243,49 +181,27 @@ class _PictureFeatures:
 def _fuse(
     shop: Shop,
     bundle: Bundle,
-    features: npt.NDArray[np.float16],
-    embeddings: npt.NDArray[np.float16],
-    done: _Done,
+    writer: EmbeddingsWriter,
     device: str,
     threads: int,
     progress: Progress,
 ) -> None:
     """Pass 3: item fusion over the features and the mean features of co-clicked items."""
-    total = len(features)
-    if done.rows >= total:
+    features, total, done = writer.features, len(writer.features), writer.done("embeddings")
+    if done >= total:
         return
     progress("co-clicks", 0, None)
     neighbours = coclicked(shop, **coclick_options(bundle.manifest.training))
     progress("co-clicks", total, total)
     graph = open_graph(bundle.graph("item_fusion"), device=device, threads=threads)
     step = 4096
-    for start in range(done.rows, total, step):
+    for start in range(done, total, step):
         end = min(start + step, total)
         own = features[start:end].astype(np.float32)
         coclick = neighbours.mean_features(features, start, end)
-        embeddings[start:end] = graph.run({"features": own, "coclick": coclick})["embedding"]
-        done.store(end)
+        writer.embeddings[start:end] = graph.run({"features": own, "coclick": coclick})["embedding"]
+        writer.store("embeddings", end)
         progress("embeddings", end, total)
-
-
-def _finish(work: Path, target: Path, shop: Shop, bundle: Bundle, rows: int) -> None:
-    dims = bundle.manifest.dimensions
-    meta = {
-        "format": 1,
-        "bundle_version": bundle.version,
-        "rows": rows,
-        "dim": dims.embedding_dim,
-        "experts": len(dims.experts),
-        "expert_dim": dims.expert_dim,
-        "data": shop.fingerprint(),
-    }
-    attributes = {name: str(kind) for name, kind in shop.schema.attributes.items()}
-    (work / "meta.json").write_text(json.dumps(meta, indent=2))
-    (work / "schema.json").write_text(json.dumps({"attributes": attributes}, indent=2))
-    for leftover in [*work.glob("*.done"), work / "identity.json"]:
-        leftover.unlink()
-    shutil.rmtree(target, ignore_errors=True)
-    work.rename(target)
 
 
 def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:

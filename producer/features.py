@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from artifacts.cache.codec import F16
+from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
+from common.arrays import F16, Bool
 from common.deadline import Deadline
-from producer.errors import FeaturesRefused
 
 _INDEX_MANIFEST = "index.json"
 _LOOKED_UP = 4096
@@ -37,19 +35,19 @@ class FeatureTable:
         """Refuse a table of another bundle.
 
         Raises:
-            FeaturesRefused: it is; the message names both.
+            EmbeddingsError: it is; the message names both.
         """
         if self.bundle_version != bundle_version:
-            raise FeaturesRefused(
+            raise EmbeddingsError(
                 self.path, f"was made with bundle {self.bundle_version}, but the bundle is {bundle_version}"
             )
         if self.shape != shape:
-            raise FeaturesRefused(
+            raise EmbeddingsError(
                 self.path, f"holds features of shape {self.shape}, the bundle makes {shape}"
             )
 
 
-def finite_rows(features: F16) -> npt.NDArray[np.bool_]:
+def finite_rows(features: F16) -> Bool:
     """Which rows of ``[n, 3, d]`` are all numbers; the others are worth nothing to anybody."""
     return np.asarray(np.isfinite(features).all(axis=(1, 2)))
 
@@ -62,35 +60,22 @@ def open_features(path: Path, wanted: Sequence[str]) -> FeatureTable:
         wanted: ids of the items that are needed; of an embeddings folder all are given.
 
     Raises:
-        FeaturesRefused: the folder cannot be used.
+        EmbeddingsError: the folder cannot be used.
         IndexDamaged: an index folder is not whole.
     """
-    return _from_index(path, wanted) if (path / _INDEX_MANIFEST).is_file() else read_embeddings(path)
+    if (path / _INDEX_MANIFEST).is_file():
+        return _from_index(path, wanted)
+    return read_embeddings(path)
 
 
 def read_embeddings(path: Path) -> FeatureTable:
     """All items of an embeddings folder; the features stay on disk until they are looked at.
 
     Raises:
-        FeaturesRefused: a file is missing or is not what the others say.
+        EmbeddingsError: a file is missing or is not what the others say.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        meta = json.loads((path / "meta.json").read_bytes())
-        version, rows = str(meta["bundle_version"]), int(meta["rows"])
-        shape = (rows, int(meta["experts"]), int(meta["expert_dim"]))
-        ids = pq.read_table(path / "items.parquet", columns=["id"]).column("id").to_pylist()
-        features: F16 = np.load(path / "features.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise FeaturesRefused(path, f"is neither a folder of embeddings nor an index ({error})") from error
-    if features.shape != shape or features.dtype != np.float16 or len(ids) != rows:
-        raise FeaturesRefused(
-            path,
-            f"has {features.dtype} features {features.shape} and {len(ids)} ids, meta.json says {shape}",
-        )
-    return FeatureTable(path, version, ids, features)
+    folder = EmbeddingsFolder.open(path)
+    return FeatureTable(path, folder.meta.bundle_version, folder.ids(), folder.features)
 
 
 def _from_index(path: Path, wanted: Sequence[str]) -> FeatureTable:

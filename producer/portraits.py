@@ -31,7 +31,7 @@ class PortraitJob(OneStep):
         manifest: the bundle's.
 
     Raises:
-        FeaturesRefused: the table is another bundle's.
+        EmbeddingsError: the table is another bundle's.
     """
 
     name = "portraits"

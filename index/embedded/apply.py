@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import orjson
-import pyarrow.parquet as pq
 
+from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.deadline import Deadline
-from index.embedded.build import EmbeddingsRefused, open_embeddings
 from index.embedded.clusters import Progress
 from index.embedded.index import EmbeddedIndex
 from index.filters import CATEGORY
@@ -33,34 +32,32 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: Progress) ->
     """Put every item of an embeddings folder.
 
     Raises:
-        EmbeddingsRefused: the folder cannot be read, or another bundle made it.
+        EmbeddingsError: the folder cannot be read, or another bundle made it.
         ChangeRefused: an item does not fit; items before it are put.
     """
-    meta, vectors, features = open_embeddings(embeddings)
+    folder = EmbeddingsFolder.open(embeddings)
     async with _opened(root) as index:
-        if meta.bundle_version != index.bundle_version:
-            ours, theirs = index.bundle_version, meta.bundle_version
-            raise EmbeddingsRefused(embeddings / "meta.json", f"is of bundle {theirs}, the index of {ours}")
-        names = [name for name in index.attributes if name != CATEGORY]
+        if folder.meta.bundle_version != index.bundle_version:
+            ours, theirs = index.bundle_version, folder.meta.bundle_version
+            raise EmbeddingsError(embeddings / "meta.json", f"is of bundle {theirs}, the index of {ours}")
+        names = [name for name in folder.attributes if name in index.attributes]
 
         def puts() -> Iterator[ItemPut]:
             row = 0
-            with pq.ParquetFile(embeddings / "items.parquet") as items:
-                for batch in items.iter_batches(_BATCH):
-                    rows = np.arange(row, row + len(batch))
-                    row += len(batch)
-                    chunk = zip(batch.to_pylist(), vectors(rows), features(rows), strict=True)
-                    for item, vector, feature in chunk:
-                        attributes = {name: item.get(name) for name in names}
-                        yield ItemPut(
-                            item["id"],
-                            vector.astype(np.float32),
-                            feature,
-                            item.get(CATEGORY) or "",
-                            attributes,
-                        )
+            for batch in folder.batches(["id", CATEGORY, *names], _BATCH):
+                rows = np.arange(row, row + len(batch["id"]))
+                row += len(rows)
+                vectors, features = folder.checked_vectors(rows), folder.checked_features(rows)
+                for place, item_id in enumerate(batch["id"]):
+                    yield ItemPut(
+                        item_id,
+                        vectors[place].astype(np.float32),
+                        features[place],
+                        batch[CATEGORY][place] or "",
+                        {name: batch[name][place] for name in names},
+                    )
 
-        return await _in_batches(puts(), index.upsert, meta.rows, progress)
+        return await _in_batches(puts(), index.upsert, folder.meta.rows, progress)
 
 
 async def update_from(root: Path, changes: Path, progress: Progress) -> WriteResult:

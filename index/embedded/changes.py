@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from artifacts.embeddings import LENGTH_TOLERANCE
 from index.embedded.columns import column_values
 from index.embedded.live import State
 from index.embedded.log import Change, Put, Remove
 from index.embedded.manifest import IndexManifest
-from index.embedded.vectors import LENGTH_TOLERANCE
 from index.filters import CATEGORY
 from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 

@@ -26,8 +26,6 @@ U8 = npt.NDArray[np.uint8]
 
 #: Rows that are copied out and scored at a time: 128 fp16 values each make 1 MB, which stays in cache.
 BLOCK = 4096
-#: How far a vector's length may be from 1; fp16 alone accounts for 0.001.
-LENGTH_TOLERANCE = 0.01
 _HALF = 2
 _ROW_NUMBER = 8
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from artifacts.bundle import Bundle, PictureError, build_portraits, decode_picture, open_graph
 from artifacts.bundle.manifest import Precision
+from artifacts.embeddings import EmbeddingsFolder
 from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
 from models.evaluation.heldout import Request
@@ -31,9 +31,10 @@ class Searcher:
         self._experts = open_graph(bundle.graph("query_experts", precision), threads=threads)
         self._fusion = open_graph(bundle.graph("query_fusion"), threads=threads)
         self._encoder = open_graph(bundle.graph("image_encoder"), threads=threads)
-        self._features: npt.NDArray[np.float16] = np.load(embeddings / "features.npy", mmap_mode="r")
-        self._items: Float32 = np.load(embeddings / "embeddings.npy", mmap_mode="r").astype(np.float32)
-        self.ids: list[str] = pq.read_table(embeddings / "items.parquet", columns=["id"])["id"].to_pylist()
+        folder = EmbeddingsFolder.open(embeddings)
+        self._features = folder.features
+        self._items: Float32 = folder.vectors.astype(np.float32)
+        self.ids = folder.ids()
         self.rows = {name: row for row, name in enumerate(self.ids)}
         self._pictures: dict[str, Float32] = {}
 

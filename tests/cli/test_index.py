@@ -15,11 +15,12 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from artifacts.embeddings import EmbeddingsError
 from cli.main import build as commands
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
 from index.embedded import EmbeddedIndex
-from index.embedded.build import EmbeddingsRefused, build_index
+from index.embedded.build import build_index
 from index.embedded.store import ChangesHeld
 from index.filters import parse_filter
 from service.http import admin, problems
@@ -100,7 +101,7 @@ def test_embeddings_of_another_bundle_are_refused(folder: Path, tmp_path: Path) 
         tmp_path / "other", rows=2, dim=DIM, expert_dim=8, bundle_version="other-11111111"
     )
     result = CliRunner().invoke(commands(), ["index", "upsert", str(folder), str(other)])
-    assert isinstance(result.exception, EmbeddingsRefused)
+    assert isinstance(result.exception, EmbeddingsError)
     assert "is of bundle other-11111111, the index of demo-00000000" in str(result.exception)
 
 

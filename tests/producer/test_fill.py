@@ -18,9 +18,10 @@ from artifacts.bundle import TextBatch
 from artifacts.bundle.text import normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
+from artifacts.embeddings import EmbeddingsError
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
-from producer.errors import FeaturesRefused, ProduceError
+from producer.errors import ProduceError
 from producer.features import open_features, read_embeddings
 from producer.fill import Entries, OneStep, fill
 from producer.items import ItemJob
@@ -232,5 +233,5 @@ def test_a_folder_that_cannot_be_used_is_named(made: Made, tmp_path: Path, damag
         np.save(folder / "features.npy", np.zeros((3, 3, D), np.float16))
     elif damage == "dtype":
         np.save(folder / "features.npy", np.zeros((60, 3, D), np.float32))
-    with pytest.raises(FeaturesRefused, match=str(folder)):
+    with pytest.raises(EmbeddingsError, match=str(folder)):
         open_features(folder, [])

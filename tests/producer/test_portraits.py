@@ -14,9 +14,9 @@ from redis import Redis
 from artifacts.actions import ACTIONS
 from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from artifacts.cache.keys import user_key
+from artifacts.embeddings import EmbeddingsError
 from devtools.redis import RedisServer
 from index.embedded.build import build_index
-from producer.errors import FeaturesRefused
 from producer.features import open_features, read_embeddings
 from producer.fill import fill
 from producer.histories import Histories, LogRow
@@ -93,7 +93,7 @@ def test_what_is_no_portrait_is_replaced(made: Made, client: Redis) -> None:
 
 def test_features_of_another_bundle_are_refused(made: Made, other: Made) -> None:
     histories = Histories.collect(random_log(5, 50), 8, ACTIONS.behaviours)
-    with pytest.raises(FeaturesRefused, match=other.bundle.version):
+    with pytest.raises(EmbeddingsError, match=other.bundle.version):
         PortraitJob(histories, read_embeddings(other.embeddings), made.bundle.manifest)
 
 

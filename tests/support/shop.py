@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
+from artifacts import embeddings
+from artifacts.attributes import AttributeKind
 from artifacts.bundle import Bundle, ItemText, open_graph
-from tests.support.bundle import DIM, D, make_bundle
+from tests.support.bundle import make_bundle
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 180, 30), "black": (10, 10, 10)}
 KINDS = {
@@ -26,6 +25,13 @@ KINDS = {
     "tea cup": "Kitchen > Cups",
 }
 BRANDS = ("acme", "zenith", "orbit")
+ATTRIBUTES: dict[str, AttributeKind] = {
+    "colour": "string",
+    "brand": "string",
+    "price": "number",
+    "in_stock": "bool",
+    "tags": "list",
+}
 
 
 def items() -> list[dict[str, Any]]:
@@ -88,30 +94,14 @@ def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any
 
 def write_embeddings(made: Bundle, path: Path) -> Path:
     """The embeddings folder that `mrse embed` would write for the shop."""
-    path.mkdir(parents=True)
-    ids, vectors, features = embed(made)
-    shop = items()
-    np.save(path / "embeddings.npy", vectors.astype(np.float16))
-    np.save(path / "features.npy", features)
-    attributes = {
-        "colour": "string",
-        "brand": "string",
-        "price": "number",
-        "in_stock": "bool",
-        "tags": "list",
-    }
-    columns = {"id": ids, "category": [item["category"] for item in shop]}
-    columns |= {name: [item[name] for item in shop] for name in attributes}
-    pq.write_table(pa.table(columns), path / "items.parquet")
-    (path / "schema.json").write_text(json.dumps({"attributes": attributes}))
-    meta = {
-        "format": 1,
-        "bundle_version": made.version,
-        "rows": len(ids),
-        "dim": DIM,
-        "experts": 3,
-        "expert_dim": D,
-        "data": "0" * 16,
-    }
-    (path / "meta.json").write_text(json.dumps(meta))
-    return path
+    _, vectors, features = embed(made)
+    folder = embeddings.write_embeddings(
+        path,
+        items(),
+        vectors,
+        features,
+        bundle_version=made.version,
+        attributes=ATTRIBUTES,
+        data="0" * 16,
+    )
+    return folder.path

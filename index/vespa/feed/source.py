@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
-import pyarrow.parquet as pq
 
+from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
+from common.arrays import F16, F32
 from index.filters import CATEGORY, category_prefixes
 from index.port import AttributeKind
 from index.vespa.errors import RuleBroken
@@ -23,14 +22,6 @@ from index.vespa.tensors import bfloat16_hex, unit_rows
 
 Settled = Callable[[int], bool]
 _BATCH = 1024
-
-
-class SourceRefused(ValueError):  # noqa: N818 -- the state of a file
-    """A folder or file that cannot be fed; ``file`` says which is wrong."""
-
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(f"{file}: {reason}")
-        self.file = file
 
 
 def new_feed_version() -> int:
@@ -46,64 +37,39 @@ class EmbeddingsSource:
     up to 0.1% off unit length, and Vespa's closeness does not divide that out.
     """
 
-    folder: Path
-    bundle_version: str
-    rows: int
-    dimension: int
+    folder: EmbeddingsFolder
     attributes: Mapping[str, AttributeKind]
-    fingerprint: str
 
     @classmethod
-    def open(cls, folder: Path) -> EmbeddingsSource:
+    def open(cls, path: Path) -> EmbeddingsSource:
         """Read what the folder says of itself.
 
         Raises:
-            SourceRefused: a file is missing, or not as it should be.
+            EmbeddingsError: a file is missing, or not as it should be.
         """
-        meta, schema = _json(folder / "meta.json"), _json(folder / "schema.json")
-        try:
-            if meta["format"] != 1:
-                raise SourceRefused(folder / "meta.json", f"format {meta['format']}; this reads format 1")
-            attributes = dict(schema["attributes"])
-            source = cls(
-                folder=folder,
-                bundle_version=str(meta["bundle_version"]),
-                rows=int(meta["rows"]),
-                dimension=int(meta["dim"]),
-                attributes={**attributes, CATEGORY: "list"},
-                fingerprint=f"{meta['bundle_version']}:{meta.get('data', '')}:{meta['rows']}",
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, SourceRefused):
-                raise
-            raise SourceRefused(folder / "meta.json", f"not as expected: {error!r}") from error
-        shape = source.vectors().shape
-        if shape != (source.rows, source.dimension):
-            raise SourceRefused(folder / "embeddings.npy", f"has shape {shape}, not what meta.json says")
-        return source
+        folder = EmbeddingsFolder.open(path)
+        _ = folder.vectors  # before the feed begins
+        return cls(folder, {**folder.attributes, CATEGORY: "list"})
 
-    def vectors(self) -> npt.NDArray[np.float16]:
-        """The embeddings as they lie: float16 ``[rows, dim]``, memory-mapped.
+    @property
+    def bundle_version(self) -> str:
+        """Version of the bundle that made the embeddings."""
+        return self.folder.meta.bundle_version
 
-        Raises:
-            SourceRefused: the file is missing or damaged.
-        """
-        file = self.folder / "embeddings.npy"
-        try:
-            vectors: npt.NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            raise SourceRefused(file, f"cannot be read: {error}") from error
-        if vectors.dtype != np.float16 or vectors.ndim != 2:
-            raise SourceRefused(file, f"holds {vectors.dtype} of {vectors.ndim} dimensions, not float16 of 2")
-        return vectors
+    @property
+    def rows(self) -> int:
+        """Items in all."""
+        return self.folder.meta.rows
 
-    def ids(self) -> list[str]:
-        """Item ids in row order.
+    @property
+    def dimension(self) -> int:
+        """Width of an embedding."""
+        return self.folder.meta.dim
 
-        Raises:
-            SourceRefused: the items file is missing or damaged.
-        """
-        return [item for batch in self._batches(["id"]) for item in batch["id"]]
+    @property
+    def fingerprint(self) -> str:
+        """Bundle, shop and number of items."""
+        return f"{self.bundle_version}:{self.folder.meta.data}:{self.rows}"
 
     def operations(
         self, settings: VespaSettings, feed_ver: int, settled: Settled
@@ -111,13 +77,13 @@ class EmbeddingsSource:
         """Puts in row order; rows that are settled are numbered and not built.
 
         Raises:
-            SourceRefused: the folder belongs to another version, or is damaged.
+            EmbeddingsError: the folder belongs to another version, or is damaged.
         """
         self._belongs(settings)
         operations = Operations(settings)
-        vectors = self.vectors()
+        vectors = self.folder.vectors
         row = 0
-        for batch in self._batches(["id", CATEGORY, *(name for name in self.attributes if name != CATEGORY)]):
+        for batch in self.folder.batches(["id", CATEGORY, *self.folder.attributes], _BATCH):
             count = len(batch["id"])
             wanted = [i for i in range(count) if not settled(row + i)]
             embeddings = _embeddings(vectors[row : row + count], wanted)
@@ -132,34 +98,21 @@ class EmbeddingsSource:
                 except RuleBroken as error:
                     yield row + i, Rejected(str(item_id), str(error))
             row += count
-        if row != self.rows:
-            raise SourceRefused(self.folder / "items.parquet", f"has {row} rows, meta.json says {self.rows}")
 
     def _belongs(self, settings: VespaSettings) -> None:
         if settings.bundle_version != self.bundle_version:
-            raise SourceRefused(
-                self.folder,
+            raise EmbeddingsError(
+                self.folder.path,
                 f"made by bundle {self.bundle_version}, but fed to bundle {settings.bundle_version}",
             )
         if settings.dimension != self.dimension:
-            raise SourceRefused(
-                self.folder, f"vectors of width {self.dimension}, the schema has {settings.dimension}"
+            raise EmbeddingsError(
+                self.folder.path, f"vectors of width {self.dimension}, the schema has {settings.dimension}"
             )
         missing = self.attributes.items() - settings.attributes.items()
         if missing:
             names = ", ".join(sorted(f"{name} ({kind})" for name, kind in missing))
-            raise SourceRefused(self.folder / "schema.json", f"the deployed schema lacks {names}")
-
-    def _batches(self, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
-        file = self.folder / "items.parquet"
-        try:
-            with pq.ParquetFile(file) as table:
-                for batch in table.iter_batches(batch_size=_BATCH, columns=columns):
-                    if missing := set(columns) - set(batch.schema.names):
-                        raise SourceRefused(file, f"lacks the columns {', '.join(sorted(missing))}")
-                    yield batch.to_pydict()
-        except OSError as error:
-            raise SourceRefused(file, f"cannot be read: {error}") from error
+            raise EmbeddingsError(self.folder.path / "schema.json", f"the deployed schema lacks {names}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +168,7 @@ def _change(operations: Operations, change: Mapping[str, Any], feed_ver: int) ->
     return operations.update(item_id, attributes, version)
 
 
-def _embeddings(vectors: npt.NDArray[np.float16], wanted: list[int]) -> list[str | ValueError]:
+def _embeddings(vectors: F16, wanted: list[int]) -> list[str | ValueError]:
     """Hex of the wanted rows; where a batch has a row without direction, row by row."""
     rows = np.asarray(vectors[wanted], dtype=np.float32)
     try:
@@ -224,18 +177,8 @@ def _embeddings(vectors: npt.NDArray[np.float16], wanted: list[int]) -> list[str
         return [_embedding(row) for row in rows]
 
 
-def _embedding(row: npt.NDArray[np.float32]) -> str | ValueError:
+def _embedding(row: F32) -> str | ValueError:
     try:
         return bfloat16_hex(unit_rows(row[None]))[0]
     except ValueError as error:
         return error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SourceRefused(path, f"cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise SourceRefused(path, "is no JSON object")
-    return content

@@ -74,7 +74,7 @@ async def verify(
 
     Raises:
         IndexUnavailable: Vespa does not answer.
-        SourceRefused: the folder is damaged.
+        EmbeddingsError: the folder is damaged.
     """
     settings = VerifySettings() if settings is None else settings
     random = np.random.default_rng(settings.seed)
@@ -95,9 +95,9 @@ async def verify(
 
 def unit_rows_of(source: EmbeddingsSource, rows: npt.NDArray[np.int64]) -> dict[str, F32]:
     """Ids and unit vectors of some rows, as they should be stored: rounded to bfloat16."""
-    ids = source.ids()
+    ids = source.folder.ids()
     order = np.sort(rows)
-    vectors = from_bfloat16(bfloat16(unit_rows(source.vectors()[order])))
+    vectors = from_bfloat16(bfloat16(unit_rows(source.folder.vectors[order])))
     return {ids[row]: vector for row, vector in zip(order, vectors, strict=True)}
 
 

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from artifacts.embeddings import EmbeddingsError
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
 from index.embedded import EmbeddedIndex, IndexDamaged
-from index.embedded.build import EmbeddingsRefused, build_index
+from index.embedded.build import build_index
 from index.embedded.manifest import FILE_NAMES, MANIFEST_NAME, read_manifest
 
 
@@ -169,7 +170,7 @@ def test_embeddings_that_do_not_fit_are_refused(
 ) -> None:
     before = build_index(embeddings, tmp_path / "index")
     damage(embeddings)
-    with pytest.raises(EmbeddingsRefused, match=message):
+    with pytest.raises(EmbeddingsError, match=message):
         build_index(embeddings, tmp_path / "index")
     # The index that was there is whole, and nothing lies about.
     assert read_manifest(tmp_path / "index") == before

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from artifacts.embeddings import EmbeddingsError
 from devtools.embeddings import make_embeddings, random_items
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
 from devtools.vespa_fakes.fault_server import FaultServer, answer
@@ -26,7 +27,7 @@ from index.vespa.feed.journal import Journal, JournalMismatch
 from index.vespa.feed.operations import Operation, Operations, Rejected
 from index.vespa.feed.report import Outcome
 from index.vespa.feed.settings import FeedSettings
-from index.vespa.feed.source import ChangesSource, EmbeddingsSource, SourceRefused
+from index.vespa.feed.source import ChangesSource, EmbeddingsSource
 from index.vespa.feed.window import Window
 from index.vespa.settings import BreakerSettings
 from index.vespa.tensors import parse_bfloat16_hex
@@ -355,16 +356,16 @@ def test_folders_that_cannot_be_fed(embeddings: Path) -> None:
         replace(where, dimension=64),
         replace(where, attributes={"price": "number"}),
     ):
-        with pytest.raises(SourceRefused):
+        with pytest.raises(EmbeddingsError):
             next(source.operations(other, 1, lambda number: False))
     (embeddings / "items.parquet").unlink()
-    with pytest.raises(SourceRefused, match=r"items\.parquet"):
-        source.ids()
+    with pytest.raises(EmbeddingsError, match=r"items\.parquet"):
+        source.folder.ids()
     (embeddings / "embeddings.npy").write_bytes(b"")
-    with pytest.raises(SourceRefused, match=r"embeddings\.npy"):
+    with pytest.raises(EmbeddingsError, match=r"embeddings\.npy"):
         EmbeddingsSource.open(embeddings)
     (embeddings / "meta.json").write_text("{}")
-    with pytest.raises(SourceRefused, match=r"meta\.json"):
+    with pytest.raises(EmbeddingsError, match=r"meta\.json"):
         EmbeddingsSource.open(embeddings)
 
 

@@ -320,6 +320,6 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
 
 def unit_ids(source: EmbeddingsSource, query: np.ndarray, k: int = 5) -> list[str]:
     """The exact nearest, in float32."""
-    scores = source.vectors().astype(np.float32) @ query
-    ids = source.ids()
+    scores = source.folder.vectors.astype(np.float32) @ query
+    ids = source.folder.ids()
     return [ids[row] for row in np.argsort(-scores)[:k]]

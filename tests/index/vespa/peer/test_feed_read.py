@@ -143,7 +143,7 @@ def test_an_embeddings_folder_is_read_whole(read: Read, tmp_path: Path) -> None:
     operations = [op for _, op in source.operations(SETTINGS, 5, lambda number: False)]
     assert all(isinstance(operation, Operation) for operation in operations)
     documents = read([operation for operation in operations if isinstance(operation, Operation)])
-    for document, item, vector in zip(documents, items, source.vectors(), strict=True):
+    for document, item, vector in zip(documents, items, source.folder.vectors, strict=True):
         cells = _cells(document["fields"]["embedding"])
         np.testing.assert_allclose(cells, vector.astype(np.float32), atol=2e-3)
         assert abs(float(np.linalg.norm(cells)) - 1.0) < 4e-3

@@ -1,0 +1,146 @@
+"""Reads an embeddings folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifacts.attributes import AttributeKind
+from artifacts.embeddings.files import (
+    FEATURES_NAME,
+    ITEMS_NAME,
+    META_NAME,
+    SCHEMA_NAME,
+    VECTORS_NAME,
+    EmbeddingsError,
+    EmbeddingsMeta,
+    Schema,
+    read_json,
+)
+from common.arrays import F16, I64
+
+#: How far a vector's length may be from 1; fp16 alone accounts for 0.001.
+LENGTH_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class EmbeddingsFolder:
+    """An embeddings folder. Opening it reads ``meta.json`` and ``schema.json``, the rest is read when used.
+
+    Every method and property raises `EmbeddingsError` where a file is missing or is not what the others say.
+    """
+
+    path: Path
+    meta: EmbeddingsMeta
+    #: Types of the attributes, without ``category``.
+    attributes: Mapping[str, AttributeKind]
+
+    @classmethod
+    def open(cls, path: Path) -> EmbeddingsFolder:
+        """Read what the folder says of itself.
+
+        Raises:
+            EmbeddingsError: ``meta.json`` or ``schema.json`` is missing or not as it should be.
+        """
+        meta = read_json(path / META_NAME, EmbeddingsMeta)
+        return cls(path, meta, read_json(path / SCHEMA_NAME, Schema).attributes)
+
+    @property
+    def items_file(self) -> Path:
+        """Path of ``items.parquet``, for messages about its content."""
+        return self.path / ITEMS_NAME
+
+    @cached_property
+    def vectors(self) -> F16:
+        """The embeddings: float16 ``[rows, dim]``, memory-mapped."""
+        return _open_array(self.path / VECTORS_NAME, (self.meta.rows, self.meta.dim))
+
+    @cached_property
+    def features(self) -> F16:
+        """The item features: float16 ``[rows, experts, expert_dim]``, memory-mapped."""
+        shape = (self.meta.rows, self.meta.experts, self.meta.expert_dim)
+        return _open_array(self.path / FEATURES_NAME, shape)
+
+    def checked_vectors(self, rows: I64) -> F16:
+        """The embeddings of some rows, checked to be finite and of unit length."""
+        path = self.path / VECTORS_NAME
+        chunk = self.vectors[rows]
+        _check_finite(path, chunk, rows)
+        lengths = np.linalg.norm(chunk.astype(np.float32), axis=1)
+        wrong = np.flatnonzero(np.abs(lengths - 1) > LENGTH_TOLERANCE)
+        if len(wrong):
+            place = int(wrong[0])
+            raise EmbeddingsError(path, f"row {int(rows[place])} has length {lengths[place]:.3f}, expected 1")
+        return chunk
+
+    def checked_features(self, rows: I64) -> F16:
+        """The features of some rows, checked to be finite."""
+        chunk = self.features[rows]
+        _check_finite(self.path / FEATURES_NAME, chunk, rows)
+        return chunk
+
+    def column(self, name: str) -> Any:
+        """A column of the items file as a pyarrow array: ``id``, ``category`` or an attribute."""
+        with self._items([name]) as file:
+            return file.read(columns=[name]).column(0).combine_chunks()
+
+    def id_column(self) -> Any:
+        """Item ids in row order, as a pyarrow array of strings; none is null."""
+        import pyarrow as pa
+
+        ids = self.column("id").cast(pa.large_string())
+        if ids.null_count:
+            raise EmbeddingsError(self.items_file, f"has {ids.null_count} rows without an id")
+        return ids
+
+    def ids(self) -> list[str]:
+        """Item ids in row order."""
+        ids: list[str] = self.id_column().to_pylist()
+        return ids
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[dict[str, list[Any]]]:
+        """The values of some columns of the items file by name, that many rows at a time, in row order."""
+        with self._items(columns) as file:
+            for batch in file.iter_batches(rows, columns=list(columns)):
+                yield batch.to_pydict()
+
+    @contextmanager
+    def _items(self, columns: Sequence[str]) -> Iterator[Any]:
+        """The items file as a ``ParquetFile``, checked to have all rows and these columns."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.items_file
+        try:
+            with pq.ParquetFile(path) as file:
+                if (found := file.metadata.num_rows) != self.meta.rows:
+                    raise EmbeddingsError(path, f"has {found} rows, {META_NAME} says {self.meta.rows}")
+                for name in columns:
+                    if name not in file.schema_arrow.names:
+                        raise EmbeddingsError(path, f"has no column {name!r}")
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            raise EmbeddingsError(path, f"cannot be read as Parquet ({error})") from error
+
+
+def _open_array(path: Path, shape: tuple[int, ...]) -> F16:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise EmbeddingsError(path, f"cannot be read ({error})") from error
+    if array.shape != shape or array.dtype != np.float16:
+        raise EmbeddingsError(path, f"has {array.dtype} {array.shape}, expected float16 {shape}")
+    return np.asarray(array)
+
+
+def _check_finite(path: Path, chunk: F16, rows: I64) -> None:
+    finite = np.isfinite(chunk).reshape(len(chunk), -1).all(axis=1)
+    if not finite.all():
+        row = int(rows[int(np.argmin(finite))])
+        raise EmbeddingsError(path, f"row {row} has values that are not finite")

@@ -1,0 +1,173 @@
+"""Writes an embeddings folder beside its place; it takes its place when it is whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from artifacts.attributes import CATEGORY, AttributeKind
+from artifacts.embeddings.files import (
+    FEATURES_NAME,
+    ITEMS_NAME,
+    META_NAME,
+    SCHEMA_NAME,
+    VECTORS_NAME,
+    EmbeddingsError,
+    EmbeddingsMeta,
+    Schema,
+    read_json,
+)
+from artifacts.embeddings.folder import EmbeddingsFolder
+from common.arrays import F16, Floats
+from common.files import replace_text, replacing
+from common.progress import StageProgress
+
+_ROWS_PER_GROUP = 16_384
+
+#: The arrays, which are filled from the first row to the last.
+Part = Literal["features", "embeddings"]
+
+
+class EmbeddingsWriter:
+    """An embeddings folder that is being written, in the folder ``<target>.partial``.
+
+    Fill ``features`` and ``embeddings`` from the first row to the last, and `store` how far they are; what
+    was stored is there after a kill. `finish` puts the folder in its place.
+    """
+
+    #: float16 ``[rows, experts, expert_dim]`` and ``[rows, dim]``, on disk.
+    features: F16
+    embeddings: F16
+
+    def __init__(self, target: Path, meta: EmbeddingsMeta, attributes: Mapping[str, AttributeKind]) -> None:
+        """Go on with a partial folder that was begun for the same bundle, shop and attributes, or begin one.
+
+        Args:
+            target: the folder to write; an embeddings folder that is there is replaced.
+            meta: what the folder says of itself.
+            attributes: types of the attributes.
+
+        Raises:
+            FileExistsError: the target is there and is no embeddings folder.
+        """
+        if target.exists() and not (target / META_NAME).is_file() and any(target.iterdir()):
+            raise FileExistsError(f"{target} is there and is no embeddings folder")
+        self._target = target
+        self._work = work = target.with_name(target.name + ".partial")
+        self._rows = meta.rows
+        schema = Schema(attributes=dict(attributes))
+        self._attributes = schema.attributes
+        begun = _same(work, meta, schema)
+        if not begun:
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+        self.features = _array(work / FEATURES_NAME, (meta.rows, meta.experts, meta.expert_dim))
+        self.embeddings = _array(work / VECTORS_NAME, (meta.rows, meta.dim))
+        if not begun:
+            replace_text(work / SCHEMA_NAME, schema.model_dump_json(indent=2))
+            replace_text(work / META_NAME, meta.model_dump_json(indent=2))
+
+    def write_items(self, items: Iterable[Mapping[str, Any]], progress: StageProgress) -> None:
+        """Write the items file, unless it is there.
+
+        Args:
+            items: of each item ``id``, ``category`` and its attributes, None or absent where missing.
+            progress: items done and all items.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        final = self._work / ITEMS_NAME
+        if final.is_file():
+            return
+        types = {
+            "string": pa.string(),
+            "number": pa.float64(),
+            "bool": pa.bool_(),
+            "list": pa.list_(pa.string()),
+        }
+        fields = {"id": "string", CATEGORY: "string", **self._attributes}
+        schema = pa.schema([(name, types[kind]) for name, kind in fields.items()])
+        remaining, done = iter(items), 0
+        with replacing(final) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            while batch := list(islice(remaining, _ROWS_PER_GROUP)):
+                columns = [pa.array([item.get(each.name) for item in batch], each.type) for each in schema]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+                done += len(batch)
+                progress(done, self._rows)
+
+    def done(self, part: Part) -> int:
+        """How many rows of an array are stored."""
+        file = self._done_file(part)
+        return int(file.read_text()) if file.is_file() else 0
+
+    def store(self, part: Part, rows: int) -> None:
+        """Say that the first ``rows`` of an array are filled."""
+        replace_text(self._done_file(part), str(rows))
+
+    def finish(self) -> EmbeddingsFolder:
+        """Put the folder in its place and open it."""
+        for part in ("features", "embeddings"):
+            self._done_file(part).unlink(missing_ok=True)
+        del self.features, self.embeddings
+        shutil.rmtree(self._target, ignore_errors=True)
+        self._work.rename(self._target)
+        return EmbeddingsFolder.open(self._target)
+
+    def _done_file(self, part: str) -> Path:
+        return self._work / f"{part}.done"
+
+
+def write_embeddings(
+    target: Path,
+    items: Sequence[Mapping[str, Any]],
+    vectors: Floats,
+    features: Floats,
+    *,
+    bundle_version: str,
+    attributes: Mapping[str, AttributeKind],
+    data: str = "",
+) -> EmbeddingsFolder:
+    """Write an embeddings folder at once.
+
+    Args:
+        target: the folder to write; an embeddings folder that is there is replaced.
+        items: of each item ``id``, ``category`` and its attributes, None or absent where missing.
+        vectors: ``[N, dim]`` of unit length.
+        features: ``[N, experts, expert_dim]``.
+        bundle_version: of the bundle that made them.
+        attributes: types of the attributes.
+        data: fingerprint of the shop.
+    """
+    experts, expert_dim = features.shape[1:]
+    meta = EmbeddingsMeta(
+        bundle_version=bundle_version,
+        rows=len(items),
+        dim=vectors.shape[1],
+        experts=experts,
+        expert_dim=expert_dim,
+        data=data,
+    )
+    writer = EmbeddingsWriter(target, meta, attributes)
+    writer.write_items(items, lambda done, total: None)
+    writer.embeddings[:], writer.features[:] = vectors, features
+    return writer.finish()
+
+
+def _same(work: Path, meta: EmbeddingsMeta, schema: Schema) -> bool:
+    try:
+        begun = read_json(work / META_NAME, EmbeddingsMeta), read_json(work / SCHEMA_NAME, Schema)
+    except EmbeddingsError:
+        return False
+    return begun == (meta, schema)
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> F16:
+    mode: Literal["r+", "w+"] = "r+" if path.is_file() else "w+"
+    array: F16 = np.lib.format.open_memmap(path, mode=mode, dtype=np.float16, shape=shape)
+    return array
