@@ -74,7 +74,7 @@ SYSTEMS = (
         # With some 480 clicks to learn from, MiniLM itself stays as it is given.
         {
             "experts.layers": 6,
-            "experts.given_every": 0,
+            "experts.pretrained_every": 0,
             "stage1.steps": 20,
             "stage1.batch": 128,
             "stage1.rate": 2e-4,
@@ -87,8 +87,8 @@ SYSTEMS = (
         # Cut off after two layers it has to learn again what the other four did: at 5e-5.
         {
             "experts.layers": 2,
-            "experts.given_every": 2,
-            "experts.given_rate": 0.1,
+            "experts.pretrained_every": 2,
+            "experts.pretrained_rate": 0.1,
             "stage1.steps": 60,
             "stage1.batch": 64,
             "stage1.rate": 5e-4,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.actions import ACTIONS
 from artifacts.shop.holdout import HELD_OUT, Holdout
 from artifacts.shop.shop import Shop
+from common.arrays import F16, F32, F64, I64
 
 #: Two behaviours of a user within this many seconds belong to one visit (*inferred*).
 WINDOW_SECONDS = 3600.0
@@ -25,21 +25,17 @@ FOLLOWING = 5
 #: Pairs counted at a time; bounds the memory of the counting.
 _PAIRS_AT_ONCE = 8_000_000
 
-Int64 = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class CoClicks:
     """CSR over the catalogue's row order: ``indptr`` int64 ``[N + 1]``, ``indices`` int64, and ``weights``
     float32, above 0."""
 
-    indptr: Int64
-    indices: Int64
-    weights: npt.NDArray[np.float32]
+    indptr: I64
+    indices: I64
+    weights: F32
 
-    def mean_features(
-        self, features: npt.NDArray[np.float16], start: int, end: int
-    ) -> npt.NDArray[np.float32]:
+    def mean_features(self, features: F16, start: int, end: int) -> F32:
         """Weighted mean features of items co-clicked with rows ``start`` to ``end``; zeros where none are.
 
         Args:
@@ -104,9 +100,9 @@ def coclick_options(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def count_pairs(
-    user: Int64,
-    item: Int64,
-    at: npt.NDArray[np.float64],
+    user: I64,
+    item: I64,
+    at: F64,
     items: int,
     top: int,
     *,
@@ -131,8 +127,8 @@ def count_pairs(
     blocks = max(1, -(-len(item) * 2 * following // _PAIRS_AT_ONCE))
     often = np.sqrt(np.bincount(item, minlength=items))
     counts = np.zeros(items, dtype=np.int64)
-    kept: list[Int64] = []
-    worth: list[npt.NDArray[np.float32]] = []
+    kept: list[I64] = []
+    worth: list[F32] = []
     edges = np.linspace(0, items, blocks + 1).astype(np.int64)
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         left, right, seen = _pairs(user, item, at, low, high, items, following)
@@ -150,8 +146,8 @@ def count_pairs(
 
 
 def _pairs(
-    user: Int64, item: Int64, at: npt.NDArray[np.float64], low: int, high: int, items: int, following: int
-) -> tuple[Int64, Int64, Int64]:
+    user: I64, item: I64, at: F64, low: int, high: int, items: int, following: int
+) -> tuple[I64, I64, I64]:
     """Distinct pairs ``(left in [low, high), right)`` and how often each was seen."""
     keys = [np.zeros(0, dtype=np.int64)]
     for lag in range(1, min(following, len(item) - 1) + 1):

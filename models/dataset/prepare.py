@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,13 @@ from artifacts.shop.formats import nothing_found
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event, Item
 from artifacts.shop.shop import UNTAUGHT, Shop
+from common.progress import Progress
 from models.dataset.text_store import write_item_texts
 from models.dataset.vocabulary import train_tokenizer
 from models.towers.config import Config
 
 log = logging.getLogger("mrse.training")
 
-Progress = Callable[[str, int, int | None], None]
 _TELL = 5000
 
 

@@ -8,12 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.bundle import ItemText, TextBatch, TextFeatures
+from common.arrays import I32, I64
 
 _CHUNK = 512
-Int64 = npt.NDArray[np.int64]
 
 
 def write_item_texts(items: Iterable[ItemText], text: TextFeatures, folder: Path) -> None:
@@ -22,7 +21,7 @@ def write_item_texts(items: Iterable[ItemText], text: TextFeatures, folder: Path
     word_ids, word_ends = array("i"), array("q", [0])
     depth = text.spec.ngrams_per_word
     known: dict[bytes, int] = {}
-    rows: list[npt.NDArray[np.int32]] = []
+    rows: list[I32] = []
     source = iter(items)
     while chunk := list(islice(source, _CHUNK)):
         batch = text.items(chunk)
@@ -53,15 +52,15 @@ class TextStore:
 
     def __init__(self, folder: Path) -> None:
         self._tokens = np.load(folder / "tokens.npy", mmap_mode="r")
-        self._token_ends: Int64 = np.load(folder / "token_ends.npy")
+        self._token_ends: I64 = np.load(folder / "token_ends.npy")
         self._words = np.load(folder / "words.npy", mmap_mode="r")
-        self._word_ends: Int64 = np.load(folder / "word_ends.npy")
+        self._word_ends: I64 = np.load(folder / "word_ends.npy")
         self._grams = np.load(folder / "grams.npy", mmap_mode="r")
 
     def __len__(self) -> int:
         return len(self._token_ends) - 1
 
-    def batch(self, rows: Int64) -> TextBatch:
+    def batch(self, rows: I64) -> TextBatch:
         """Ids of items, padded to the longest."""
         input_ids = _padded(self._tokens, self._token_ends, rows, 0)
         words = _padded(self._words, self._word_ends, rows, -1)
@@ -73,7 +72,7 @@ class TextStore:
         return TextBatch(input_ids, grams[:, :, :depth])
 
 
-def _padded(values: npt.NDArray[np.int32], ends: Int64, rows: Int64, fill: int) -> Int64:
+def _padded(values: I32, ends: I64, rows: I64, fill: int) -> I64:
     starts, stops = ends[rows], ends[rows + 1]
     lengths = stops - starts
     width = int(lengths.max(initial=0))

@@ -24,6 +24,7 @@ from artifacts.bundle.manifest import (
     Role,
     file_entry,
 )
+from common.arrays import F32
 from models.export.graphs import INT8_CHOICES, Arrays, first_that, quantise, run_module, write_graph
 from models.towers import Config, Towers
 from models.training.run import Samples, load_finished
@@ -171,7 +172,7 @@ class _Writer:
         inputs: Arrays,
         outputs: list[str],
         axes: dict[str, dict[int, str]],
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    ) -> dict[str, F32]:
         file = f"{role}.onnx"
         # The exporter takes an axis of 1 for a constant, so the example has at least 2 everywhere.
         example = {key: _at_least_two(value, axes[key]) for key, value in inputs.items()}
@@ -181,7 +182,7 @@ class _Writer:
 
     def _measure(
         self, role: Role, module: nn.Module, inputs: Arrays, outputs: list[str], file: str
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    ) -> dict[str, F32]:
         expected = run_module(module, inputs, outputs)
         actual = open_graph(self.work / f"{file}.onnx").run(inputs)
         for name, want in expected.items():
@@ -198,7 +199,7 @@ class _Writer:
             self.canonical[f"{role}/out/{key}"] = value
         return expected
 
-    def _portraits(self, asked: npt.NDArray[np.float32], item_experts: npt.NDArray[np.float32]) -> Arrays:
+    def _portraits(self, asked: F32, item_experts: F32) -> Arrays:
         rows = np.resize(self.samples.histories, (len(asked), self.samples.histories.shape[1]))
         empty = rows < 0
         portrait = item_experts.astype(np.float16).astype(np.float32)[rows]
@@ -230,7 +231,7 @@ class _Writer:
         self.graphs["query_experts"]["int8"] = target.name
 
 
-def _expert_inputs(batch: TextBatch, pictures: npt.NDArray[np.float32], has: Any) -> Arrays:
+def _expert_inputs(batch: TextBatch, pictures: F32, has: Any) -> Arrays:
     rows = len(batch.input_ids)
     flags = np.array([float(has(row)) for row in range(rows)], dtype=np.float32)
     features = np.resize(pictures, (rows, pictures.shape[1])) * flags[:, None]

@@ -16,6 +16,8 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
+from common.arrays import F32
+
 OPSET = 20
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -96,9 +98,7 @@ def quantise(source: Path, target: Path, operators: Sequence[str]) -> None:
         target.write_bytes(_clean(onnx.load(raw)).SerializeToString(deterministic=True))
 
 
-def run_module(
-    module: nn.Module, inputs: Arrays, outputs: Sequence[str]
-) -> dict[str, npt.NDArray[np.float32]]:
+def run_module(module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> dict[str, F32]:
     """What torch says for the same inputs, in eval mode."""
     module.eval()
     with torch.no_grad():

@@ -6,14 +6,14 @@ stands where the query does not ask for the attribute.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TypeAlias
 
+import numpy as np
+
+from common.arrays import F32, I16
 from models.synthetic import lexicon
 
-Codes = npt.NDArray[np.int16]
-Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+Codes: TypeAlias = I16
 
 ATTRIBUTES: tuple[str, ...] = (
     "top", "category", "colour", "pattern", "logo", "brand", "material", "model",
@@ -47,7 +47,7 @@ GRADE_PARTIAL = 0.3
 RELEVANT = 0.5
 
 
-def grade(intents: Codes, items: Codes) -> Floats:
+def grade(intents: Codes, items: Codes) -> F32:
     """How well items answer intents, from 0 to 1.
 
     1 where everything asked matches. 0 where a category was asked and the item is of another one, or

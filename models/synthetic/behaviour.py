@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from common.arrays import F32, F64, I8, I64, Bool
 from models.synthetic import lexicon
-from models.synthetic.attributes import CATEGORY, RELEVANT, UNASKED, Codes, Floats, Rows, grade
+from models.synthetic.attributes import CATEGORY, RELEVANT, UNASKED, Codes, grade
 from models.synthetic.catalogue import Catalogue
 from models.synthetic.pools import Pools, build_pools
 from models.synthetic.queries import QueryPool
@@ -52,9 +53,9 @@ class Sessions:
     row of the pool, -1 for browsing.
     """
 
-    seconds: Rows
-    user: Rows
-    query: Rows
+    seconds: I64
+    user: I64
+    query: I64
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ class Actions:
     item stood, counted from 0.
     """
 
-    session: Rows
-    seconds: Rows
-    item: Rows
-    action: npt.NDArray[np.int8]
-    relevance: Floats
-    place: npt.NDArray[np.int8]
+    session: I64
+    seconds: I64
+    item: I64
+    action: I8
+    relevance: F32
+    place: I8
 
 
 class Simulator:
@@ -105,7 +106,7 @@ class Simulator:
         self._cold = np.flatnonzero(users.cold)
         self._by_lean = [np.cumsum(queries.tilted(lean)) for lean in LEANS]
 
-    def sessions(self, seconds: Rows, rng: np.random.Generator) -> Sessions:
+    def sessions(self, seconds: I64, rng: np.random.Generator) -> Sessions:
         """Who comes at these times and what they ask."""
         count = len(seconds)
         user = np.searchsorted(self._active, rng.random(count) * self._active[-1])
@@ -121,14 +122,14 @@ class Simulator:
         query = np.where(again, second, first)
         return Sessions(seconds, np.where(anonymous, -1, user), np.where(browsing, -1, query))
 
-    def _ask(self, modality: Rows, u: npt.NDArray[np.float64]) -> Rows:
+    def _ask(self, modality: I64, u: F64) -> I64:
         query = np.zeros(len(u), dtype=np.int64)
         for code, cumulative in enumerate(self._by_lean):
             rows = modality == code
             query[rows] = np.searchsorted(cumulative, u[rows] * cumulative[-1])
         return np.minimum(query, len(self.queries.texts) - 1)
 
-    def _own(self, user: Rows, query: Rows) -> npt.NDArray[np.bool_]:
+    def _own(self, user: I64, query: I64) -> Bool:
         category = self._intents[CATEGORY, self.queries.intent[query]]
         return np.asarray((self.users.categories[user] == category[:, None]).any(axis=1))
 
@@ -160,7 +161,7 @@ class Simulator:
         other = shown & ~clicked & ~low & (kept > 1 - _KEEP)
         delay = rng.integers(2, 40, size=(count, SHOWN)) + 15 * np.arange(SHOWN)
         labelled = (rng.random((count, SHOWN)) < _LABELLED) & (sessions.query >= 0)[:, None]
-        parts: list[tuple[npt.NDArray[np.bool_], int, int, npt.NDArray[np.bool_]]] = [
+        parts: list[tuple[Bool, int, int, Bool]] = [
             (low, IMPRESSION, 0, np.ones_like(low)),
             (other, IMPRESSION, 0, np.zeros_like(low)),
             (clicked, CLICK, 1, labelled),
@@ -180,7 +181,7 @@ class Simulator:
         order = np.lexsort((places, action_codes, session, seconds))
         return Actions(*(c[order] for c in (session, seconds, item, action_codes, relevance, places)))
 
-    def _lists(self, sessions: Sessions, rng: np.random.Generator) -> tuple[Rows, Rows, Floats, Floats]:
+    def _lists(self, sessions: Sessions, rng: np.random.Generator) -> tuple[I64, I64, F32, F32]:
         """What each session shows: user, items ``[n, SHOWN]`` (-1 = none), their grades and liking.
 
         Liking is the user's taste for the item around 0, times its strength: 0 for nobody known.
@@ -227,7 +228,7 @@ class Simulator:
         return user, take(items), take(grades).astype(np.float32), take(liking).astype(np.float32)  # type: ignore[return-value]
 
 
-def session_times(count: int, seconds: int, chunk: int, rng: np.random.Generator) -> Iterator[Rows]:
+def session_times(count: int, seconds: int, chunk: int, rng: np.random.Generator) -> Iterator[I64]:
     """``count`` times over ``seconds``, in order, in chunks; even over the whole span."""
     chunks = -(-count // chunk)
     edges = np.linspace(0, seconds, chunks + 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from common.arrays import F32, F64, I8, I64, Bool
 from models.synthetic import lexicon
 from models.synthetic.attributes import (
     BRAND,
@@ -18,11 +18,8 @@ from models.synthetic.attributes import (
     PATTERN,
     TOP,
     Codes,
-    Floats,
 )
 from models.synthetic.pictures import VARIANTS
-
-Flags = npt.NDArray[np.bool_]
 
 _PLAIN_SHARE = 0.25
 _NO_LOGO_SHARE = 0.5
@@ -44,13 +41,13 @@ class Catalogue:
     """
 
     codes: Codes
-    price: Floats
-    price_band: npt.NDArray[np.int8]
-    in_stock: Flags
-    popularity: npt.NDArray[np.float64]
-    new: Flags
-    has_picture: Flags
-    variant: npt.NDArray[np.int8]
+    price: F32
+    price_band: I8
+    in_stock: Bool
+    popularity: F64
+    new: Bool
+    has_picture: Bool
+    variant: I8
 
     @property
     def size(self) -> int:
@@ -97,21 +94,19 @@ def draw_catalogue(size: int, rng: np.random.Generator) -> Catalogue:
     )
 
 
-def zipf(size: int) -> npt.NDArray[np.float64]:
+def zipf(size: int) -> F64:
     """Zipf weights by rank, highest first; they sum to 1."""
     weights = 1 / (np.arange(size) + ZIPF_OFFSET) ** ZIPF_EXPONENT
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def _first_or_any(rng: np.random.Generator, size: int, share: float, values: int) -> npt.NDArray[np.int64]:
+def _first_or_any(rng: np.random.Generator, size: int, share: float, values: int) -> I64:
     """Code 0 with probability ``share``, else one of the others evenly."""
     others = rng.integers(1, values, size=size)
     return np.where(rng.random(size) < share, 0, others)
 
 
-def _of_category(
-    rng: np.random.Generator, category: npt.NDArray[np.int64], allowed: list[tuple[int, ...]]
-) -> npt.NDArray[np.int64]:
+def _of_category(rng: np.random.Generator, category: I64, allowed: list[tuple[int, ...]]) -> I64:
     """A value of those that each row's category allows; earlier ones are more frequent."""
     width = max(map(len, allowed))
     table = np.array([[*row, *[-1] * (width - len(row))] for row in allowed])
@@ -120,7 +115,7 @@ def _of_category(
     return np.asarray(table[category, place], dtype=np.int64)
 
 
-def _prices(codes: Codes, rng: np.random.Generator) -> Floats:
+def _prices(codes: Codes, rng: np.random.Generator) -> F32:
     """Category's middling price, times brand level, a little by material, and chance."""
     base = np.array([leaf.price for leaf in lexicon.CATEGORIES])[codes[CATEGORY]]
     level = np.array(lexicon.BRAND_FACTORS)[codes[BRAND] % 3]
@@ -129,7 +124,7 @@ def _prices(codes: Codes, rng: np.random.Generator) -> Floats:
     return np.asarray(np.maximum(np.round(base * level * material * chance, 2), 1.0), dtype=np.float32)
 
 
-def _bands(category: npt.NDArray[np.int64], price: Floats) -> npt.NDArray[np.int8]:
+def _bands(category: I64, price: F32) -> I8:
     bands = np.zeros(len(price), dtype=np.int8)
     for code in np.unique(category):
         rows = np.flatnonzero(category == code)

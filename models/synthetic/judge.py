@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from common.arrays import F32, I64
 from models.synthetic.attributes import (
     ATTRIBUTES,
     PICTURE_ONLY,
     TEXT_ONLY,
     VALUES,
     Codes,
-    Floats,
-    Rows,
     asked,
     grade,
 )
@@ -72,7 +71,7 @@ class Judge:
         """Grade of one item: see `relevances`."""
         return float(self.relevances(query, [item_id], picture)[0])
 
-    def relevances(self, query: str, item_ids: Sequence[str], picture: str | None = None) -> Floats:
+    def relevances(self, query: str, item_ids: Sequence[str], picture: str | None = None) -> F32:
         """Grades of items for a query, and the query's picture where it has one (its path in the shop).
 
         1 = everything asked for matches; between 0 and `RELEVANT` = the category or part of the rest does;
@@ -92,7 +91,7 @@ class Judge:
         """
         return grade(self._intent(query, picture)[:, None], self._catalogue.codes[:, self.rows(item_ids)])
 
-    def all_relevances(self, query: str, picture: str | None = None) -> Floats:
+    def all_relevances(self, query: str, picture: str | None = None) -> F32:
         """Grades of the whole catalogue, float32 ``[items]``; row n is item n (`item_ids`)."""
         return grade(self._intent(query, picture)[:, None], self._catalogue.codes)
 
@@ -102,7 +101,7 @@ class Judge:
 
     def taste_relevances(
         self, user: str, query: str, item_ids: Sequence[str], picture: str | None = None
-    ) -> Floats:
+    ) -> F32:
         """Relevance times ``1 - TASTE_WEIGHT x strength x (1 - affinity)``: float32 ``[len(item_ids)]``.
 
         For users without taste it is the relevance itself. Errors as for `relevances`, and KeyError for an
@@ -174,7 +173,7 @@ class Judge:
         """Ids of all items in the order of `all_relevances`."""
         return [item_id(row) for row in range(self._catalogue.size)]
 
-    def rows(self, item_ids: Sequence[str]) -> Rows:
+    def rows(self, item_ids: Sequence[str]) -> I64:
         """Places of items in `all_relevances`, int64 ``[len(item_ids)]``. Raises KeyError."""
         rows = np.fromiter((_number(name, "i") for name in item_ids), dtype=np.int64, count=len(item_ids))
         unknown = np.flatnonzero((rows < 0) | (rows >= self._catalogue.size))

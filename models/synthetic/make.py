@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from artifacts.actions import ACTIONS
 from artifacts.shop.schema import AttributeType, AttributeValue, Event, Item, ShopSchema
@@ -25,7 +25,6 @@ from models.synthetic.titles import write_texts
 from models.synthetic.users import draw_users, user_id
 
 Progress = Callable[[int, int | None], None]
-Column = npt.NDArray[Any]
 
 #: The log ends here, whenever the shop is made: the same seed gives the same bytes.
 END = datetime(2026, 11, 1, tzinfo=UTC)
@@ -101,7 +100,7 @@ def make_shop(
         count = _sessions_for(simulator, events, np.random.default_rng([seed, 8]))
         searches = np.zeros(len(queries.texts), dtype=np.int64)
         done = items
-        later: list[Column] = []
+        later: list[NDArray[Any]] = []
         for seconds in session_times(count, _SPAN, _CHUNK, parts[6]):
             sessions = simulator.sessions(seconds, parts[7])
             log = _log(sessions, simulator.act(sessions, parts[7]), later)
@@ -189,9 +188,9 @@ def _sessions_for(simulator: Simulator, events: int, rng: np.random.Generator) -
     return max(1, round(events * _PILOT / max(rows, 1)))
 
 
-def _log(sessions: Sessions, actions: Actions, earlier: list[Column]) -> list[Column]:
+def _log(sessions: Sessions, actions: Actions, earlier: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """Columns seconds, item, action, query, user and relevance, by time; with rows that waited."""
-    columns: list[Column] = [
+    columns: list[NDArray[Any]] = [
         actions.seconds,
         actions.item,
         actions.action,
@@ -205,7 +204,7 @@ def _log(sessions: Sessions, actions: Actions, earlier: list[Column]) -> list[Co
     return [column[order] for column in columns]
 
 
-def _write_events(writer: ShopWriter, log: list[Column], queries: QueryPool) -> None:
+def _write_events(writer: ShopWriter, log: list[NDArray[Any]], queries: QueryPool) -> None:
     for seconds, item, action, asked, user, relevance in zip(*(c.tolist() for c in log), strict=True):
         writer.add_event(
             Event(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from common.arrays import F64
 from models.synthetic.lexicon import PATTERNS
 from models.synthetic.silhouettes import Point, silhouettes
 
@@ -100,7 +100,7 @@ class _Placement:
     scale: float
 
     @classmethod
-    def draw(cls, u: npt.NDArray[np.float64], edge: int, photo: bool) -> _Placement:
+    def draw(cls, u: F64, edge: int, photo: bool) -> _Placement:
         tilt = math.radians((14 if photo else 8) * (2 * u[1] - 1))
         scale = edge * ((0.72 if photo else 0.80) + 0.16 * u[2])
         shift = edge * (0.06 if photo else 0.03)
@@ -120,7 +120,7 @@ class _Placement:
         return [self.point(x, y) for x, y in points]
 
 
-def _ground(u: npt.NDArray[np.float64], photo: bool) -> tuple[int, int, int]:
+def _ground(u: F64, photo: bool) -> tuple[int, int, int]:
     """A light, greyish background; darker and more tinted ones for photos, though the ranges overlap."""
     grey = (190 if photo else 205) + (42 if photo else 40) * float(u[0])
     tint = 14 if photo else 10
@@ -133,7 +133,7 @@ def _scaled(rgb: tuple[int, int, int], factor: float) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _cloth(look: Look, colour: tuple[int, int, int], u: npt.NDArray[np.float64], edge: int) -> Image.Image:
+def _cloth(look: Look, colour: tuple[int, int, int], u: F64, edge: int) -> Image.Image:
     """The colour with the pattern, as large as the picture."""
     plain = Image.new("RGB", (edge, edge), colour)
     name = PATTERNS[look.pattern].name

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from common.arrays import F64, I32, I64
 from models.synthetic import lexicon
-from models.synthetic.attributes import CATEGORY, TOP, UNASKED, Codes, Rows, grade
+from models.synthetic.attributes import CATEGORY, TOP, UNASKED, Codes, grade
 from models.synthetic.catalogue import Catalogue
 
 #: Candidates kept of an intent; popular items are likelier to be among them.
@@ -18,16 +18,16 @@ NEAR_LIMIT = 400
 
 @dataclass(frozen=True)
 class Pools:
-    """Rows of items for each intent, most popular first.
+    """I64 of items for each intent, most popular first.
 
     Intent n owns ``rows[start[n]:start[n] + length[n]]``.
     """
 
-    rows: npt.NDArray[np.int32]
-    start: Rows
-    length: Rows
+    rows: I32
+    start: I64
+    length: I64
 
-    def draw(self, intents: Rows, u: npt.NDArray[np.float64]) -> Rows:
+    def draw(self, intents: I64, u: F64) -> I64:
         """One item of each intent's pool, popular ones more often; -1 where the pool is empty.
 
         ``intents`` int64 and ``u`` in [0, 1) have one shape, which the result has too.
@@ -45,8 +45,8 @@ def build_pools(catalogue: Catalogue, intents: Codes, rng: np.random.Generator) 
     category = catalogue.codes[CATEGORY, order]
     codes = catalogue.codes[:, order]
     chance = np.log(catalogue.popularity)[order] + rng.gumbel(size=len(order))
-    full: list[npt.NDArray[np.int32]] = []
-    near: list[npt.NDArray[np.int32]] = []
+    full: list[I32] = []
+    near: list[I32] = []
     for intent in intents.T:
         low, high = _categories(intent)
         part = slice(*np.searchsorted(category, [low, high]).tolist())
@@ -74,7 +74,7 @@ def _categories(intent: Codes) -> tuple[int, int]:
     return 0, len(lexicon.CATEGORIES)
 
 
-def _pack(parts: list[npt.NDArray[np.int32]]) -> Pools:
+def _pack(parts: list[I32]) -> Pools:
     length = np.array([len(part) for part in parts], dtype=np.int64)
     start = np.cumsum(length) - length
     return Pools(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32), start, length)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from common.arrays import F64, I8, I32, Bool
 from models.synthetic import lexicon
 from models.synthetic.attributes import (
     ATTRIBUTES,
@@ -82,14 +82,14 @@ class QueryPool:
 
     texts: list[str]
     pictures: list[str | None]
-    intent: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float64]
-    typo: npt.NDArray[np.bool_]
-    synonym: npt.NDArray[np.bool_]
+    intent: I32
+    weight: F64
+    typo: Bool
+    synonym: Bool
     intents: Codes
-    kind: npt.NDArray[np.int8]
+    kind: I8
 
-    def tilted(self, lean: int) -> npt.NDArray[np.float64]:
+    def tilted(self, lean: int) -> F64:
         """Traffic shares for users leaning to pictures (1), to text (-1) or to neither (0); sum to 1."""
         factor = np.ones(len(KIND_NAMES))
         for place, kind in enumerate(KINDS):
@@ -161,7 +161,7 @@ def _intents(catalogue: Catalogue, kind: Kind, limit: int, rng: np.random.Genera
     return intents
 
 
-def _put_into_words(intents: Codes, weights: npt.NDArray[np.float64], rng: np.random.Generator) -> QueryPool:
+def _put_into_words(intents: Codes, weights: F64, rng: np.random.Generator) -> QueryPool:
     """Several wordings of each intent; one that is already taken by another intent is left out."""
     taken: set[str] = set()
     texts: list[str] = []

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from common.arrays import I8, I64, Bool, Ints
 from models.synthetic import lexicon
 from models.synthetic.attributes import (
     ATTRIBUTES,
@@ -26,7 +26,6 @@ from models.synthetic.attributes import (
     UNASKED,
     VALUES,
     Codes,
-    Rows,
 )
 from models.synthetic.catalogue import Catalogue, item_id
 from models.synthetic.queries import KIND_NAMES, QueryPool
@@ -47,8 +46,8 @@ class QueryTable:
     pictures: list[str | None]
     kinds: list[str]
     bands: list[str]
-    typo: npt.NDArray[np.bool_]
-    synonym: npt.NDArray[np.bool_]
+    typo: Bool
+    synonym: Bool
     intents: Codes
 
 
@@ -120,7 +119,7 @@ def read_users(folder: Path) -> Users:
     )
 
 
-def write_queries(folder: Path, pool: QueryPool, searches: Rows) -> None:
+def write_queries(folder: Path, pool: QueryPool, searches: I64) -> None:
     """Write ``queries.parquet``; ``searches`` int64 ``[q]`` counts how often each was asked."""
     columns: dict[str, pa.Array] = {
         "query": pa.array(pool.texts),
@@ -152,7 +151,7 @@ def read_queries(folder: Path) -> QueryTable:
     )
 
 
-def _bands(searches: Rows) -> npt.NDArray[np.int8]:
+def _bands(searches: I64) -> I8:
     """Band of each query by the share of the traffic that more frequent ones make up."""
     order = np.argsort(-searches, kind="stable")
     before = (np.cumsum(searches[order]) - searches[order]) / max(1, int(searches.sum()))
@@ -161,7 +160,7 @@ def _bands(searches: Rows) -> npt.NDArray[np.int8]:
     return bands
 
 
-def _named(codes: npt.NDArray[np.integer], names: Sequence[str]) -> pa.Array:
+def _named(codes: Ints, names: Sequence[str]) -> pa.Array:
     """Codes as names; `UNASKED` as null."""
     indices = pa.array(codes.astype(np.int16), mask=codes == UNASKED)
     return pa.DictionaryArray.from_arrays(indices, pa.array(list(names)))

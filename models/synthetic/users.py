@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from common.arrays import F32, F64, I8, I64, Bool
 from models.synthetic import lexicon
-from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, PATTERN, Floats, Rows
+from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, PATTERN
 from models.synthetic.catalogue import Catalogue, zipf
 
 MODALITIES: tuple[str, ...] = ("balanced", "picture", "text")
@@ -38,15 +38,15 @@ class Users:
     test period; ``activity`` float64, sums to 1 over the others.
     """
 
-    modality: npt.NDArray[np.int8]
-    strength: Floats
-    colours: npt.NDArray[np.int8]
-    pattern: npt.NDArray[np.int8]
-    brands: npt.NDArray[np.int64]
-    price_band: npt.NDArray[np.int8]
-    categories: npt.NDArray[np.int8]
-    cold: npt.NDArray[np.bool_]
-    activity: npt.NDArray[np.float64]
+    modality: I8
+    strength: F32
+    colours: I8
+    pattern: I8
+    brands: I64
+    price_band: I8
+    categories: I8
+    cold: Bool
+    activity: F64
 
     @property
     def size(self) -> int:
@@ -78,7 +78,7 @@ def draw_users(size: int, rng: np.random.Generator) -> Users:
     )
 
 
-def affinity(users: Users, user: Rows, catalogue: Catalogue, items: Rows) -> Floats:
+def affinity(users: Users, user: I64, catalogue: Catalogue, items: I64) -> F32:
     """How well items suit users' tastes, from 0 to 1, whatever the query.
 
     What the picture shows: colour 0.7 (second colour 0.7 of that) and pattern 0.3. What the text tells:
@@ -102,7 +102,7 @@ def affinity(users: Users, user: Rows, catalogue: Catalogue, items: Rows) -> Flo
     return np.asarray(weight * visual + (1 - weight) * textual, dtype=np.float32)
 
 
-def likes_category(users: Users, user: Rows, catalogue: Catalogue, items: Rows) -> npt.NDArray[np.bool_]:
+def likes_category(users: Users, user: I64, catalogue: Catalogue, items: I64) -> Bool:
     """Whether items are of one of the users' own categories; shapes as for `affinity`."""
     category = catalogue.codes[CATEGORY, items]
     liked = np.zeros(np.broadcast_shapes(user.shape, items.shape), dtype=bool)
@@ -111,6 +111,6 @@ def likes_category(users: Users, user: Rows, catalogue: Catalogue, items: Rows) 
     return liked
 
 
-def _distinct(rng: np.random.Generator, size: int, values: int, width: int) -> npt.NDArray[np.int8]:
+def _distinct(rng: np.random.Generator, size: int, values: int, width: int) -> I8:
     """``width`` different codes a row."""
     return np.argsort(rng.random((size, values)), axis=1)[:, :width].astype(np.int8)

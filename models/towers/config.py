@@ -23,8 +23,8 @@ _LATER = (
     "data.companion_share",
     "experts.bert",
     "experts.fasttext",
-    "experts.given_every",
-    "experts.given_rate",
+    "experts.pretrained_every",
+    "experts.pretrained_rate",
     "experts.kind",
     "experts.lexical_start",
     "experts.shape",
@@ -50,14 +50,14 @@ class _Frozen(BaseModel):
 
 
 class BertShape(_Frozen):
-    """What a given BERT's layers need to know beside their sizes; read from its folder, never set by hand."""
+    """What the layers of a pretrained BERT need beside their sizes; its folder says so, nobody sets it."""
 
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
     norm_eps: float = 1e-12
 
 
 class VitShape(_Frozen):
-    """A given ViT, as its folder says; never set by hand. ``mean`` and ``std`` of channels from 0 to 1."""
+    """A pretrained ViT, as its folder says. ``mean`` and ``std`` are of channels from 0 to 1."""
 
     family: Literal["vit", "clip"] = "vit"
     width: int
@@ -78,7 +78,7 @@ class ImageConfig(_Frozen):
     #: ``picture.feature_dim`` are then the folder's own, and nothing below applies.
     vit: str | None = None
     shape: VitShape | None = None
-    #: Where a given ViT's features are kept by picture hash, for other runs too; the run folder where unset.
+    #: Folder that keeps a pretrained ViT's features by picture hash, for other runs too; else the run's own.
     cache: str | None = None
     width: int = 96
     depth: int = 1
@@ -136,11 +136,11 @@ class ExpertsConfig(_Frozen):
     fasttext: str | None = None
     #: Start FtAtt's n-grams at lengths that make a word count by its idf in the catalogue; for few clicks.
     lexical_start: bool = False
-    #: Rate of a given BERT's weights over the stage's own.
-    given_rate: float = 0.02
+    #: Rate of a pretrained BERT's weights over the stage's own.
+    pretrained_rate: float = 0.02
     #: The experts that start from a BERT take part in every so manieth step of stage 1, for theirs cost ten
-    #: times those of FtAtt; 0 keeps them as they are given.
-    given_every: int = 1
+    #: times those of FtAtt; 0 keeps them as they are.
+    pretrained_every: int = 1
 
     #: ``single`` puts one transformer of as many parameters in their place, for `mrse ablate`.
     kind: Literal["lmoe", "single"] = "lmoe"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.towers.config import Config
 from models.towers.gate import Gate
 from models.towers.layers import unit
-from models.towers.portrait import Portrait
+from models.towers.portrait_attention import PortraitAttention
 
 
 class Dssm(nn.Module):
@@ -50,7 +50,7 @@ class QueryFusion(nn.Module):
         super().__init__()
         dims, switches = config.dimensions, config.switches
         count, dim = len(dims.experts), dims.expert_dim
-        self.portrait = Portrait(count, dim)
+        self.portrait = PortraitAttention(count, dim)
         self.gate = Gate(count, dim, config.fusion.gate_hidden, config.fusion.gate_start)
         self.dssm = Dssm(
             count * dim, 2 * count * dim, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout

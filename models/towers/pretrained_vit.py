@@ -1,4 +1,4 @@
-"""A given ViT in place of the small image encoder: used as it is, never trained."""
+"""A pretrained ViT in place of the small image encoder: used as it is, never trained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.towers.layers import Attention
 
 
 class VitBlock(nn.Module):
-    """Pre-norm transformer block of a given ViT, ``[B, L, w]`` -> ``[B, L, w]``."""
+    """Pre-norm transformer block of a pretrained ViT, ``[B, L, w]`` -> ``[B, L, w]``."""
 
     def __init__(self, shape: VitShape) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class VitBlock(nn.Module):
         return result
 
 
-class GivenVit(nn.Module):
+class PretrainedVit(nn.Module):
     """Pixels uint8 ``[B, S, S, 3]`` -> feature float32 ``[B, P]``, P the ViT's own width.
 
     The feature is the class token's, normalised by layer as that of `ImageEncoder` is. *Inferred*: pictures

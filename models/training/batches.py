@@ -5,49 +5,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from artifacts.bundle import TextBatch
-from models.dataset.prepared import Histories, Prepared
+from common.arrays import F32, I64, Bool
+from models.dataset.training_data import Histories, TrainingData
 from models.towers.experts.lmoe import Experts
 from models.training.augment import typo
 from models.training.features import PictureFeatures
 from models.training.ranks import Rows
 
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
 #: Rows of like length that run together.
 _ALIKE = 96
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryBatch:
     """Queries of a batch. ``query`` int64 ``[B]``: row of the distinct queries, 0 where the text was
     emptied or is no query; ``has_text`` bool ``[B]``; ``picture`` float32 ``[B, P]`` and ``has_picture``
     float32 ``[B]``."""
 
-    query: Int64
+    query: I64
     text: TextBatch
     has_text: Bool
-    picture: Float32
-    has_picture: Float32
+    picture: F32
+    has_picture: F32
 
-    def part(self, rows: Rows) -> Asked:
+    def part(self, rows: Rows) -> QueryBatch:
         """Some of the rows."""
         text = TextBatch(self.text.input_ids[rows], self.text.ngram_ids[rows])
-        return Asked(self.query[rows], text, self.has_text[rows], self.picture[rows], self.has_picture[rows])
+        return QueryBatch(
+            self.query[rows], text, self.has_text[rows], self.picture[rows], self.has_picture[rows]
+        )
 
 
 @dataclass(frozen=True)
 class Step:
     """A batch: what was asked, histories (stage 2), positive items ``[B]`` and uniform ones ``[M]``."""
 
-    asked: Asked
-    items: Int64
-    uniform: Int64
+    asked: QueryBatch
+    items: I64
+    uniform: I64
     histories: Histories | None
 
     @property
@@ -60,11 +59,11 @@ class Step:
 class Sampler:
     """Draws batches. ``browse`` says whether rows with a history alone take part (stage 2)."""
 
-    def __init__(self, data: Prepared, pictures: PictureFeatures, *, browse: bool) -> None:
+    def __init__(self, data: TrainingData, pictures: PictureFeatures, *, browse: bool) -> None:
         self._data, self._pictures, self._browse = data, pictures, browse
         said = (np.asarray(data.query) > 0) | (np.asarray(data.picture) >= 0)
         self._with_history = data.has_history() if browse else np.zeros(len(said), dtype=np.bool_)
-        self._rows: Int64 = np.flatnonzero(said | self._with_history)
+        self._rows: I64 = np.flatnonzero(said | self._with_history)
 
     def draw(self, batch: int, rng: np.random.Generator) -> Step:
         """A batch of events with a share of titles that stand in for queries."""
@@ -89,7 +88,7 @@ class Sampler:
         uniform = rng.integers(data.items, size=round(batch * config.loss.uniform_share * stage.uniform))
         return Step(asked, items, uniform, histories)
 
-    def _histories(self, rows: Int64, emptied: Bool, rng: np.random.Generator) -> Histories:
+    def _histories(self, rows: I64, emptied: Bool, rng: np.random.Generator) -> Histories:
         data = self._data
         said = np.zeros(len(rows), dtype=np.bool_)
         if len(data.query):
@@ -108,7 +107,7 @@ class Sampler:
         result.age_days[wanted] = found.age_days
         return result
 
-    def _ask(self, rows: Int64, items: Int64, emptied: Bool, rng: np.random.Generator) -> Asked:
+    def _ask(self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator) -> QueryBatch:
         data, knobs = self._data, self._data.config.data
         count = len(rows)
         event = rows >= 0
@@ -133,7 +132,9 @@ class Sampler:
                 texts.append(data.queries[query[place]])
         has_text = np.array([bool(text) for text in texts])
         feature = self._pictures.of_queries(picture, rng)
-        return Asked(query, data.text.queries(texts), has_text, feature, (picture >= 0).astype(np.float32))
+        return QueryBatch(
+            query, data.text.queries(texts), has_text, feature, (picture >= 0).astype(np.float32)
+        )
 
 
 def _some_words(title: str, rng: np.random.Generator) -> str:
@@ -145,14 +146,12 @@ def _some_words(title: str, rng: np.random.Generator) -> str:
     return " ".join(parts[i] for i in sorted(rng.choice(len(parts), count, replace=False)))
 
 
-def encode_queries(experts: Experts, asked: Asked, device: str) -> Tensor:
+def encode_queries(experts: Experts, asked: QueryBatch, device: str) -> Tensor:
     """``[B, 3, d]`` of what was asked."""
     return run_experts(experts, asked.text, asked.picture, asked.has_picture, device)
 
 
-def run_experts(
-    experts: Experts, text: TextBatch, picture: Float32, has_picture: Float32, device: str
-) -> Tensor:
+def run_experts(experts: Experts, text: TextBatch, picture: F32, has_picture: F32, device: str) -> Tensor:
     """``[B, 3, d]`` from arrays. Rows of like length go together, for padding costs as much as text."""
     lengths = (text.input_ids > 0).sum(axis=1)
     order = np.argsort(lengths, kind="stable")

@@ -8,14 +8,11 @@ that learns it, for its hashed subwords tell single items apart and a step costs
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.arrays import F32, I64
 from models.dataset.coclick import CoClicks
-
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 
 
 class Companions:
@@ -23,26 +20,26 @@ class Companions:
 
     def __init__(self, coclicks: CoClicks) -> None:
         self._coclicks = coclicks
-        self._counts: Int64 = np.diff(coclicks.indptr)
-        self._rows: Int64 = np.flatnonzero(self._counts)
+        self._counts: I64 = np.diff(coclicks.indptr)
+        self._rows: I64 = np.flatnonzero(self._counts)
         # Sorted, so that a pair's weight is found by bisection.
         self._items = len(self._counts)
         keys = np.repeat(np.arange(self._items), self._counts) * self._items + coclicks.indices
         order = np.argsort(keys)
-        self._keys: Int64 = keys[order]
-        self._weights: Float32 = coclicks.weights[order]
+        self._keys: I64 = keys[order]
+        self._weights: F32 = coclicks.weights[order]
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Int64, Int64]:
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[I64, I64]:
         """Items int64 ``[R]``, at most ``count``, and distinct columns ``[C]``: these and companions."""
         rows = rng.choice(self._rows, min(count, len(self._rows)), replace=False)
         place = self._coclicks.indptr[rows] + rng.integers(self._counts[rows])
         return rows, np.unique(np.concatenate([rows, self._coclicks.indices[place]]))
 
-    def weights(self, rows: Int64, columns: Int64) -> Float32:
+    def weights(self, rows: I64, columns: I64) -> F32:
         """How much each column goes with each row, float32 ``[R, C]``; 0 where nothing is known."""
         wanted = rows[:, None] * self._items + columns
         places = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
-        result: Float32 = np.where(self._keys[places] == wanted, self._weights[places], 0.0)
+        result: F32 = np.where(self._keys[places] == wanted, self._weights[places], 0.0)
         return result.astype(np.float32)
 
 

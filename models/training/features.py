@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from models.dataset.prepared import Prepared
+from common.arrays import F16, F32, I64, Ints
+from common.progress import Progress
+from models.dataset.training_data import TrainingData
 from models.towers.experts.lmoe import Experts
 
-Progress = Callable[[str, int, int | None], None]
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
-Float16 = npt.NDArray[np.float16]
 _CHUNK = 256
 
 
@@ -28,17 +24,17 @@ class PictureFeatures:
         query_pictures: int64 ``[q]``, sorted picture ids of ``views``.
     """
 
-    def __init__(self, plain: Float32, views: Float32, query_pictures: Int64) -> None:
+    def __init__(self, plain: F32, views: F32, query_pictures: I64) -> None:
         self._plain, self._views, self._query_pictures = plain, views, query_pictures
 
-    def of_items(self, pictures: npt.NDArray[np.integer]) -> Float32:
+    def of_items(self, pictures: Ints) -> F32:
         """Plain features float32 ``[B, P]``; zeros for -1."""
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
         has = pictures >= 0
         result[has] = self._plain[pictures[has], 0]
         return result
 
-    def of_queries(self, pictures: npt.NDArray[np.integer], rng: np.random.Generator) -> Float32:
+    def of_queries(self, pictures: Ints, rng: np.random.Generator) -> F32:
         """A random view of each query picture, float32 ``[B, P]``; zeros for -1."""
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
         view = rng.integers(self._views.shape[1], size=len(pictures))
@@ -49,8 +45,8 @@ class PictureFeatures:
 
 
 def write_item_features(
-    experts: Experts, data: Prepared, pictures: PictureFeatures, path: Path, progress: Progress
-) -> Float16:
+    experts: Experts, data: TrainingData, pictures: PictureFeatures, path: Path, progress: Progress
+) -> F16:
     """Features of all items, float16 ``[2, N, 3, d]``: with their pictures, and without; memory-mapped."""
     if not path.is_file():
         dims = data.config.dimensions
@@ -76,5 +72,5 @@ def write_item_features(
             progress("item features", int(rows[-1]) + 1, data.items)
         target.flush()
         temporary.replace(path)
-    result: Float16 = np.load(path, mmap_mode="r")
+    result: F16 = np.load(path, mmap_mode="r")
     return result

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from models.dataset.prepared import Prepared
+from common.arrays import F32, I32, I64, Bool
+from models.dataset.training_data import TrainingData
 
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 #: Mined negatives kept for a query, and queries that are mined for (*inferred*).
 _KEPT, _MOST_QUERIES, _CHUNK = 32, 20_000, 256
 
@@ -20,12 +18,12 @@ class HardNegatives:
     """Draws hard negatives: ``loss.mined_share`` of them mined, the rest labels; all of them of the one kind
     where a query has none of the other."""
 
-    def __init__(self, data: Prepared) -> None:
+    def __init__(self, data: TrainingData) -> None:
         self._data = data
         self._mined_share = data.config.loss.mined_share
-        self._mined: npt.NDArray[np.int32] = np.zeros((0, 0), dtype=np.int32)
+        self._mined: I32 = np.zeros((0, 0), dtype=np.int32)
 
-    def mine(self, path: Path, queries: npt.NDArray[np.float32], items: npt.NDArray[np.float32]) -> None:
+    def mine(self, path: Path, queries: F32, items: F32) -> None:
         """Search exactly for the first queries, and keep a sample of the ranks in ``loss.hard_ranks``.
 
         Args:
@@ -56,7 +54,7 @@ class HardNegatives:
         """How many of the distinct queries are mined for."""
         return min(_MOST_QUERIES, len(self._data.queries))
 
-    def draw(self, query: Int64, count: int, rng: np.random.Generator) -> tuple[Int64, Bool]:
+    def draw(self, query: I64, count: int, rng: np.random.Generator) -> tuple[I64, Bool]:
         """``(items int64 [B, H], present bool [B, H])`` for rows of the distinct queries."""
         items = np.zeros((len(query), count), dtype=np.int64)
         present = np.zeros((len(query), count), dtype=np.bool_)

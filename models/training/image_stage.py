@@ -11,21 +11,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artifacts.bundle.text import special_ids
-from models.dataset.prepared import Prepared
+from common.arrays import F32, I64, U8
+from common.progress import Progress
+from models.dataset.training_data import TrainingData
 from models.towers import Config, ImageEncoder
 from models.towers.experts.ftatt import FtAtt
 from models.towers.layers import unit
 from models.training.augment import as_float, augment
-from models.training.loop import Group, Losses, Progress, Schedule, Stage
+from models.training.loop import Group, Losses, Schedule, Stage
 from models.training.losses import contrast
-
-Int64 = npt.NDArray[np.int64]
 
 _CHUNK = 1024
 
@@ -52,7 +51,7 @@ class Labelled:
         picture, item: int64 ``[n]``, distinct pairs.
     """
 
-    def __init__(self, data: Prepared, limit: int, seed: int) -> None:
+    def __init__(self, data: TrainingData, limit: int, seed: int) -> None:
         rows = np.flatnonzero(data.item_picture >= 0)
         clicked = np.flatnonzero(np.asarray(data.picture) >= 0)
         pictures = np.concatenate([data.item_picture[rows], data.picture[clicked]]).astype(np.int64)
@@ -67,12 +66,12 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.item)
 
-    def another(self, rows: Int64, rng: np.random.Generator) -> Int64:
+    def another(self, rows: I64, rng: np.random.Generator) -> I64:
         """For each row a row of the same item, at random; itself where there is no other."""
-        drawn: Int64 = self._starts[rows] + (rng.random(len(rows)) * self._counts[rows]).astype(np.int64)
+        drawn: I64 = self._starts[rows] + (rng.random(len(rows)) * self._counts[rows]).astype(np.int64)
         return drawn
 
-    def products(self, least: int, most: int) -> Int64:
+    def products(self, least: int, most: int) -> I64:
         """For each item row up to the last its class, or -1: items with ``least`` pictures or more."""
         counts = np.bincount(self.item)
         chosen = np.flatnonzero(counts >= least)[:most]
@@ -82,7 +81,7 @@ class Labelled:
 
 
 def train_image_encoder(
-    data: Prepared, pixels_of: Int64, pixels: npt.NDArray[np.uint8], labelled: Labelled, folder: Path,
+    data: TrainingData, pixels_of: I64, pixels: U8, labelled: Labelled, folder: Path,
     progress: Progress, device: str = "cpu",
 ) -> ImageEncoder:  # fmt: skip
     """Train, or load what was trained before.
@@ -156,20 +155,20 @@ def _on_cpu(module: ImageStage) -> ImageEncoder:
 class Batches:
     """Texts for items: their titles, and the queries that led to a click on them."""
 
-    def __init__(self, data: Prepared, shown: Int64) -> None:
+    def __init__(self, data: TrainingData, shown: I64) -> None:
         self._data = data
         wanted = np.zeros(data.items, dtype=np.bool_)
         wanted[shown] = True
         asked = (np.asarray(data.query) > 0) & wanted[data.item]
         pairs = np.unique(np.stack([data.item[asked], data.query[asked]]), axis=1)
-        self._query: Int64 = pairs[1].astype(np.int64)
-        self._ends: Int64 = np.searchsorted(pairs[0], np.arange(data.items + 1))
+        self._query: I64 = pairs[1].astype(np.int64)
+        self._ends: I64 = np.searchsorted(pairs[0], np.arange(data.items + 1))
         tokens = data.text.queries(data.queries).input_ids
         self._special = list(special_ids(data.tokenizer))
         tokens[np.isin(tokens, self._special)] = 0
         self._tokens = tokens
 
-    def texts(self, items: Int64, rng: np.random.Generator) -> tuple[Int64, Int64]:
+    def texts(self, items: I64, rng: np.random.Generator) -> tuple[I64, I64]:
         """One text for each item, its title or one of its queries.
 
         Returns:
@@ -185,7 +184,7 @@ class Batches:
         result[as_query, : queries.shape[1], : queries.shape[2]] = queries[as_query]
         return result, np.where(as_query, chosen, -1 - items)
 
-    def words(self, items: Int64) -> npt.NDArray[np.float32]:
+    def words(self, items: I64) -> F32:
         """float32 ``[B, V]``: 1 for each token of the queries that led to an item, or else of its title."""
         result = np.zeros((len(items), self._data.tokenizer.get_vocab_size()), dtype=np.float32)
         low, high = self._ends[items], self._ends[items + 1]
@@ -197,7 +196,7 @@ class Batches:
         result[:, self._special] = 0.0
         return result
 
-    def weights(self, items: Int64, told: float) -> npt.NDArray[np.float32]:
+    def weights(self, items: I64, told: float) -> F32:
         """float32 ``[V]``: what a token weighs, 1 on average of the tokens named.
 
         A token that the titles of the items hold as well weighs ``told`` times as much as one that no title
@@ -216,7 +215,7 @@ class Batches:
         mean = (weights * named).sum() / max(1.0, named.sum())
         return np.asarray(weights / (mean or 1.0), dtype=np.float32)
 
-    def _queries(self, items: Int64, rng: np.random.Generator) -> Int64:
+    def _queries(self, items: I64, rng: np.random.Generator) -> I64:
         """For each item the row of a query that led to it, 0 where none did."""
         low, high = self._ends[items], self._ends[items + 1]
         places = low + (rng.random(len(items)) * (high - low)).astype(np.int64)
@@ -226,7 +225,7 @@ class Batches:
         return np.where(high > low, chosen, 0).astype(np.int64)
 
 
-def _epoch_rows(count: int, batch: int, step: int, seed: int) -> Int64:
+def _epoch_rows(count: int, batch: int, step: int, seed: int) -> I64:
     """Rows of a step: every epoch is its own shuffle, found again from the step's number alone."""
     per_epoch = max(1, count // batch)
     epoch, place = divmod(step, per_epoch)

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.progress import Progress
 from models.training import ranks
 from models.training.averaging import Average
 from models.training.early_stop import Watch
 from models.training.precision import mixed
 
-Progress = Callable[[str, int, int | None], None]
 #: A step's losses by name; the first one is what is minimised.
 Losses = dict[str, Tensor]
 _CURVE_EVERY = 10

@@ -1,27 +1,25 @@
-"""Pixels of pictures, and their features: cached on disk by picture id, which stands for a content hash."""
+"""U8 of pictures, and their features: cached on disk by picture id, which stands for a content hash."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from artifacts.bundle import PictureError, decode_picture
 from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
+from common.arrays import U8
+from common.progress import Progress
 from models.towers import ImageEncoder
 from models.towers.config import Config
 from models.training.augment import as_float, augment
 
-Progress = Callable[[str, int, int | None], None]
-Pixels = npt.NDArray[np.uint8]
 _CHUNK = 256
 
 
-def read_pixels(shop: Shop, files: list[str], side: int) -> Pixels:
+def read_pixels(shop: Shop, files: list[str], side: int) -> U8:
     """uint8 ``[n, S, S, 3]`` of picture files.
 
     Raises:

@@ -15,15 +15,16 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
+from common.arrays import I64
+
 #: Rows of a batch: all of them, or the numbers of a rank's own.
-Rows = slice | npt.NDArray[np.int64]
+Rows = slice | I64
 #: Others wait this long for what rank 0 does alone, such as preparing a log.
 _PATIENCE = timedelta(days=2)
 #: Whether this process is inside `alone`.

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 
 from artifacts.bundle import TextBatch
 from artifacts.shop.shop import Shop
+from common.arrays import I64, U8
+from common.progress import Progress
 from models.dataset.coclick import CoClicks, coclicked
 from models.dataset.prepare import prepare
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.towers import Config, ImageEncoder, Towers
 from models.training import ranks
 from models.training.curves import plot_curves
@@ -30,12 +31,11 @@ from models.training.image_stage import ImageStage, Labelled, train_image_encode
 from models.training.loop import Stage
 from models.training.pictures import write_features, write_pixels
 from models.training.pretrained import resolve
-from models.training.pretrained.vit_stage import given_pictures, load_given_vit
 from models.training.reuse import reuse
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion
+from models.training.vit_stage import load_run_vit, pretrained_pictures
 
-Progress = Callable[[str, int, int | None], None]
 _CONFIG, _SUMMARY = "config.json", "summary.json"
 
 
@@ -74,8 +74,8 @@ class Samples:
 
     queries: TextBatch
     items: TextBatch
-    pictures: npt.NDArray[np.uint8]
-    histories: npt.NDArray[np.int64]
+    pictures: U8
+    histories: I64
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def train(
     Raises:
         DataError: the shop cannot be read.
         TrainError: the run folder holds a run of another configuration or other data.
-        GivenError: given weights cannot be used.
+        PretrainedError: pretrained weights cannot be used.
     """
     began = time.monotonic()
     config, given = resolve(config)
@@ -138,7 +138,7 @@ def train(
         data_folder = out / "data"
         with ranks.leader_first():
             prepare(shop, data_folder, config, progress, given.tokenizer())
-        data = Prepared(data_folder, config)
+        data = TrainingData(data_folder, config)
         if not len(data.queries) or not data.items:
             raise TrainError(f"{shop_path}: there are no items to train on")
         # By rank 0 alone: batch norm over a share of the batch would learn something else.
@@ -146,7 +146,7 @@ def train(
             if given.vit is None:
                 pictures = _train_pictures(shop, data, out, progress, device)
             else:
-                pictures = given_pictures(given.vit, shop, data, out, progress, device, given.cache)
+                pictures = pretrained_pictures(given.vit, shop, data, out, progress, device, given.cache)
         torch.manual_seed(config.seed)
         towers = Towers(config, data.tokenizer.get_vocab_size())
         if not (out / "stage1.pt").is_file():
@@ -182,13 +182,13 @@ def load_finished(run: Path) -> Finished:
     if not (run / _SUMMARY).is_file():
         raise TrainError(f"{run} holds no finished run: `mrse train` has not come to its end there")
     config = Config.model_validate(json.loads((run / _CONFIG).read_text())["config"])
-    data = Prepared(run / "data", config)
+    data = TrainingData(run / "data", config)
     towers = Towers(config, data.tokenizer.get_vocab_size())
     Stage("stage2", run, config.seed, 0).load(towers)
     stage0 = Stage("image", run, config.seed, 0)
     encoder: nn.Module
     if config.image.shape is not None:
-        encoder = load_given_vit(run, config)
+        encoder = load_run_vit(run, config)
     else:
         encoder = ImageEncoder(config.image, config.picture)
     if stage0.checkpoint.is_file():
@@ -200,12 +200,14 @@ def load_finished(run: Path) -> Finished:
     return Finished(config, towers, encoder, data.tokenizer, _samples(run, data), fingerprint)
 
 
-def _samples(run: Path, data: Prepared, queries: int = 1024, items: int = 256, pictures: int = 32) -> Samples:
+def _samples(
+    run: Path, data: TrainingData, queries: int = 1024, items: int = 256, pictures: int = 32
+) -> Samples:
     rng = np.random.default_rng(data.config.seed)
     asked = np.sort(rng.choice(len(data.queries), min(queries, len(data.queries)), replace=False))
     shown = np.sort(rng.choice(data.items, min(items, data.items), replace=False))
     side, depth = data.config.picture.side, data.config.dimensions.history
-    pixels: npt.NDArray[np.uint8] = np.load(run / "pixels.npy", mmap_mode="r")
+    pixels: U8 = np.load(run / "pixels.npy", mmap_mode="r")
     chosen = np.ascontiguousarray(pixels[:pictures])
     if not len(chosen):
         chosen = rng.integers(0, 256, (4, side, side, 3), dtype=np.uint8)
@@ -217,7 +219,7 @@ def _samples(run: Path, data: Prepared, queries: int = 1024, items: int = 256, p
 
 
 def _train_pictures(
-    shop: Shop, data: Prepared, out: Path, progress: Progress, device: str
+    shop: Shop, data: TrainingData, out: Path, progress: Progress, device: str
 ) -> PictureFeatures:
     config = data.config
     labelled = Labelled(data, config.image.max_pictures, config.seed)
@@ -226,7 +228,7 @@ def _train_pictures(
     if not pixels_path.is_file():
         files = [data.picture_files[p] for p in used]
         write_pixels(shop, files, config.picture.side, pixels_path, progress)
-    pixels: npt.NDArray[np.uint8] = np.load(pixels_path, mmap_mode="r")
+    pixels: U8 = np.load(pixels_path, mmap_mode="r")
     row_of = np.full(len(data.picture_files), -1, dtype=np.int64)
     row_of[used] = np.arange(len(used))
     encoder = train_image_encoder(data, row_of, pixels, labelled, out, progress, device)

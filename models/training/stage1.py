@@ -8,24 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.progress import Progress
 from models.dataset.coclick import CoClicks
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.towers import Towers
 from models.towers.towers import expert_scores
 from models.training import ranks
-from models.training.batches import Asked, Sampler, encode_queries, run_experts
+from models.training.batches import QueryBatch, Sampler, encode_queries, run_experts
 from models.training.companions import Companions, companion_loss
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
-from models.training.loop import Losses, Progress, Schedule, Stage
+from models.training.loop import Losses, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
 from models.training.precision import full
-from models.training.pretrained.rates import expert_groups, resting
+from models.training.rates import expert_groups, resting
 
 
 def train_experts(
     towers: Towers,
-    data: Prepared,
+    data: TrainingData,
     pictures: PictureFeatures,
     coclicks: CoClicks,
     folder: Path,
@@ -55,7 +56,7 @@ def train_experts(
         text, feature = data.texts.batch(rows[own]), pictures.of_items(picture[own])
         return ranks.gather(run_experts(towers.item_experts, text, feature, has[own], device), len(rows))
 
-    def queries_of(asked: Asked) -> Tensor:
+    def queries_of(asked: QueryBatch) -> Tensor:
         own = asked.part(ranks.share(batch))
         return ranks.gather(encode_queries(towers.query_experts, own, device), batch)
 

@@ -7,36 +7,35 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from artifacts.shop.shop import Shop
+from common.arrays import F16, F32, I64
+from common.progress import Progress
 from models.dataset.coclick import CoClicks
-from models.dataset.prepared import Histories, Prepared
+from models.dataset.training_data import Histories, TrainingData
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Sampler, Step, encode_queries, run_experts
 from models.training.early_stop import Watch
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
-from models.training.loop import Group, Losses, Progress, Schedule, Stage
+from models.training.loop import Group, Losses, Schedule, Stage
 from models.training.losses import hnst, hybrid, mnsce, negatives_mask
 from models.training.precision import cosines, full
-from models.training.pretrained.rates import expert_groups
+from models.training.rates import expert_groups
 from models.training.validation import Validation
 
-Int64 = npt.NDArray[np.int64]
-Float16 = npt.NDArray[np.float16]
 _CHUNK = 4096
 
 
 def train_fusion(
     towers: Towers,
     shop: Shop,
-    data: Prepared,
+    data: TrainingData,
     pictures: PictureFeatures,
-    features: Float16,
+    features: F16,
     coclicks: CoClicks,
     folder: Path,
     progress: Progress,
@@ -77,9 +76,9 @@ class _Fusion:
     def __init__(
         self,
         towers: Towers,
-        data: Prepared,
+        data: TrainingData,
         pictures: PictureFeatures,
-        features: Float16,
+        features: F16,
         coclicks: CoClicks,
         folder: Path,
         device: str,
@@ -149,7 +148,7 @@ class _Fusion:
         first, second, third = (torch.from_numpy(np.ascontiguousarray(a)).to(self.device) for a in arrays)
         return first, second, third
 
-    def _items(self, rows: Int64, rng: np.random.Generator) -> Tensor:
+    def _items(self, rows: I64, rng: np.random.Generator) -> Tensor:
         knobs = self.config.data
         count, own = len(rows), ranks.share(len(rows))
         without = (rng.random(count) < knobs.item_picture_dropout).astype(np.int64)[own]
@@ -176,8 +175,8 @@ class _Fusion:
         """Rank the catalogue for the queries, without history, with the weights of this step."""
         self.towers.eval()
         path = self.folder / "hard.npy"
-        queries: list[npt.NDArray[np.float32]] = []
-        items: list[npt.NDArray[np.float32]] = []
+        queries: list[F32] = []
+        items: list[F32] = []
         if not path.is_file():
             with torch.no_grad():
                 starts = range(0, self.hard.most_queries, _CHUNK)
@@ -217,7 +216,7 @@ class _Fusion:
             queries, _ = self.towers.query_fusion(experts, *self._portraits(found.histories))
             return found.recall(queries, torch.cat(list(self._catalogue())), self.config.validation.at)
 
-    def _plain_queries(self, texts: list[str]) -> npt.NDArray[np.float32]:
+    def _plain_queries(self, texts: list[str]) -> F32:
         text = self.data.text.queries(texts)
         picture = np.zeros((len(texts), self.config.picture.feature_dim), dtype=np.float32)
         has = np.zeros(len(texts), dtype=np.float32)
@@ -225,11 +224,11 @@ class _Fusion:
         empty = torch.zeros(len(texts), 1, *experts.shape[1:], device=self.device)
         behaviour = torch.zeros(len(texts), 1, dtype=torch.int64, device=self.device)
         embedding, _ = self.towers.query_fusion(experts, empty, behaviour, behaviour.to(torch.float32))
-        result: npt.NDArray[np.float32] = embedding.cpu().numpy()
+        result: F32 = embedding.cpu().numpy()
         return result
 
 
-def _coclick_features(coclicks: CoClicks, features: Float16, path: Path) -> Float16:
+def _coclick_features(coclicks: CoClicks, features: F16, path: Path) -> F16:
     """Mean features of co-clicked items, float16 ``[N, 3, d]``, memory-mapped."""
     if not path.is_file():
         temporary = path.with_suffix(".tmp")
@@ -239,5 +238,5 @@ def _coclick_features(coclicks: CoClicks, features: Float16, path: Path) -> Floa
             target[start:end] = coclicks.mean_features(features, start, end)
         target.flush()
         temporary.replace(path)
-    result: Float16 = np.load(path, mmap_mode="r")
+    result: F16 = np.load(path, mmap_mode="r")
     return result

@@ -13,7 +13,7 @@ from artifacts.bundle.text import normalise
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event
 from artifacts.shop.shop import Shop
-from models.dataset.prepared import Histories, Prepared
+from models.dataset.training_data import Histories, TrainingData
 from models.evaluation.heldout import with_histories
 
 _SECONDS_PER_DAY = 86_400.0
@@ -32,7 +32,7 @@ class Validation:
         histories: of the n requests.
     """
 
-    def __init__(self, shop: Shop, data: Prepared) -> None:
+    def __init__(self, shop: Shop, data: TrainingData) -> None:
         config = data.config
         events = _sample(shop, config.data.held_out, config.validation.requests)
         depth = config.dimensions.history

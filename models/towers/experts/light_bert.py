@@ -1,4 +1,4 @@
-"""Light-Bert, the text expert (paper): a BERT of two layers, from scratch or from given weights."""
+"""Light-Bert, the text expert (paper): a BERT of two layers, from scratch or from pretrained weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LightBert(nn.Module):
         self.norm = last_norm(config)
         self.project = nn.Linear(config.hidden, expert_dim)
         if config.shape is not None:
-            # The given model's own mean stands at the start.
+            # The pretrained model's own mean stands at the start.
             straight(self.project)
 
     def forward(self, input_ids: Tensor) -> Tensor:

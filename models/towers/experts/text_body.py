@@ -1,4 +1,4 @@
-"""The transformer inside Light-Bert and VBert: our own small one, or the layers of a given BERT."""
+"""The transformer inside Light-Bert and VBert: our own small one, or the layers of a pretrained BERT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.towers.config import BertShape, ExpertsConfig
 from models.towers.layers import Attention, Block, TokenEmbedding
 
 
-class GivenEmbedding(TokenEmbedding):
+class BertEmbedding(TokenEmbedding):
     """Token plus position, normalised: ids int64 ``[B, L]`` -> ``[B, L, w]``.
 
     BERT's vector of segment 0 is the same for every token, so it lies in the positions.
@@ -23,7 +23,7 @@ class GivenEmbedding(TokenEmbedding):
         return result
 
 
-class PostBlock(nn.Module):
+class BertBlock(nn.Module):
     """BERT's own block, which normalises after each sum: ``[B, L, w]`` -> ``[B, L, w]``."""
 
     def __init__(self, config: ExpertsConfig, shape: BertShape) -> None:
@@ -47,7 +47,7 @@ def text_embedding(config: ExpertsConfig, vocabulary: int, positions: int) -> To
     """What the blocks start from."""
     if config.shape is None:
         return TokenEmbedding(vocabulary, config.hidden, positions)
-    return GivenEmbedding(vocabulary, config.hidden, positions, config.shape.norm_eps)
+    return BertEmbedding(vocabulary, config.hidden, positions, config.shape.norm_eps)
 
 
 def text_blocks(config: ExpertsConfig) -> nn.ModuleList:
@@ -56,11 +56,11 @@ def text_blocks(config: ExpertsConfig) -> nn.ModuleList:
     if shape is None:
         own = (Block(width, config.heads, config.mlp_ratio, config.dropout) for _ in range(config.layers))
         return nn.ModuleList(own)
-    return nn.ModuleList(PostBlock(config, shape) for _ in range(config.layers))
+    return nn.ModuleList(BertBlock(config, shape) for _ in range(config.layers))
 
 
 def last_norm(config: ExpertsConfig) -> nn.Module:
-    """What comes after the blocks; those of a given BERT have normalised already."""
+    """What comes after the blocks; those of a pretrained BERT have normalised already."""
     return nn.LayerNorm(config.hidden) if config.shape is None else nn.Identity()
 
 
@@ -74,7 +74,7 @@ def straight(layer: nn.Linear) -> None:
 
 
 def activation(name: str) -> nn.Module:
-    """The non-linearity of a given model's blocks, by the name in our configuration."""
+    """The non-linearity of a pretrained model's blocks, by the name in our configuration."""
     if name == "relu":
         return nn.ReLU()
     if name == "quick_gelu":

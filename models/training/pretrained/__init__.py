@@ -1,7 +1,7 @@
-"""Starting from given weights: a BERT folder, fastText vectors, a ViT folder; nothing of it is downloaded.
+"""Pretrained weights to start from: a BERT folder, fastText vectors, a ViT folder. Nothing is downloaded.
 
 `resolve` reads what the files decide of the configuration and puts checksums in the place of paths, so that
-neither a run's fingerprint nor a bundle depends on where the files lie. *Inferred*: all choices of how given
+neither a run's fingerprint nor a bundle depends on where the files lie. *Inferred*: how pretrained
 weights enter; the paper only names a pretrained visual BERT, a Light-Bert of two layers and fastText.
 """
 
@@ -12,23 +12,23 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.towers import Config, Experts, Towers
 from models.towers.experts.light_bert import LightBert
 from models.towers.experts.vbert import VBert
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 from models.training.pretrained.fasttext import FastText
 from models.training.pretrained.fasttext_fit import fit_ngrams
-from models.training.pretrained.folder import GivenError, digest, weights_file
+from models.training.pretrained.folder import PretrainedError, digest, weights_file
 from models.training.pretrained.lexical import scale_ngrams
 from models.training.pretrained.vit import load_vit, vit_sizes
 
-__all__ = ["Given", "GivenError", "load_vit", "resolve"]
+__all__ = ["Pretrained", "PretrainedError", "load_vit", "resolve"]
 
 
 @dataclass(frozen=True)
-class Given:
-    """Where the given weights lie, None for what starts from scratch; ``cache`` is for the ViT's features."""
+class Pretrained:
+    """Where the pretrained weights lie, None for what starts from scratch; ``cache`` keeps ViT features."""
 
     bert: Path | None = None
     fasttext: Path | None = None
@@ -39,11 +39,11 @@ class Given:
         """The tokenizer that goes with the BERT."""
         return None if self.bert is None else bert_tokenizer(self.bert)
 
-    def fill(self, towers: Towers, data: Prepared) -> None:
-        """Put the given weights, and a lexical start where it is wanted, into towers just made.
+    def fill(self, towers: Towers, data: TrainingData) -> None:
+        """Put the pretrained weights, and a lexical start where it is wanted, into towers just made.
 
         Raises:
-            GivenError: a weight is missing or has another shape.
+            PretrainedError: a weight is missing or has another shape.
         """
         sides = {id(side): side for side in (towers.query_experts, towers.item_experts)}
         parts = {id(part): part for side in sides.values() for part in _text_parts(side)}
@@ -64,21 +64,21 @@ def _text_parts(side: Experts) -> list[LightBert | VBert]:
     return [part for part in parts if isinstance(part, LightBert | VBert)]
 
 
-def resolve(config: Config) -> tuple[Config, Given]:
-    """The configuration that the given files lead to, and where they lie.
+def resolve(config: Config) -> tuple[Config, Pretrained]:
+    """The configuration that the pretrained files lead to, and where they lie.
 
     Raises:
-        GivenError: a file is missing, damaged or of a kind that is not known.
+        PretrainedError: a file is missing, damaged or of a kind that is not known.
     """
     experts, image = config.experts, config.image
     paths = (experts.bert, experts.fasttext, image.vit, image.cache)
-    given = Given(*(None if path is None else Path(path) for path in paths))
+    given = Pretrained(*(None if path is None else Path(path) for path in paths))
     changed: dict[str, object] = {}
     if given.bert is not None:
         changed |= bert_sizes(given.bert, config) | {"bert": _name(given.bert, weights_file(given.bert))}
     if given.fasttext is not None:
         if not given.fasttext.is_file():
-            raise GivenError(f"{given.fasttext}: there is no such file")
+            raise PretrainedError(f"{given.fasttext}: there is no such file")
         changed["fasttext"] = _name(given.fasttext, given.fasttext)
     image = image.model_copy(update={"cache": None})
     update: dict[str, object] = {"experts": experts.model_copy(update=changed), "image": image}

@@ -11,33 +11,35 @@ from tokenizers import BertWordPieceTokenizer, Tokenizer
 from artifacts.bundle.text import special_ids
 from models.towers.config import BertShape, Config
 from models.towers.experts.light_bert import LightBert
-from models.towers.experts.text_body import GivenEmbedding, PostBlock
+from models.towers.experts.text_body import BertBlock, BertEmbedding
 from models.towers.experts.vbert import VBert
-from models.training.pretrained.folder import GivenError, Weights, activation, number, read_json
+from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
 
 
 def bert_sizes(folder: Path, config: Config) -> dict[str, Any]:
     """What the folder decides of ``experts``.
 
     Raises:
-        GivenError: it is no BERT, or has fewer layers or positions than are wanted.
+        PretrainedError: it is no BERT, or has fewer layers or positions than are wanted.
     """
     file = folder / "config.json"
     content = read_json(file)
     kind, position = content.get("model_type", "bert"), content.get("position_embedding_type", "absolute")
     if kind != "bert" or position != "absolute":
-        raise GivenError(f"{file}: is a {kind} with {position} positions, expected a bert with absolute ones")
+        raise PretrainedError(
+            f"{file}: is a {kind} with {position} positions, expected a bert with absolute ones"
+        )
     layers, width = number(content, "num_hidden_layers", file), number(content, "hidden_size", file)
     if config.experts.layers > layers:
-        raise GivenError(f"{file}: has {layers} layers, experts.layers wants {config.experts.layers}")
+        raise PretrainedError(f"{file}: has {layers} layers, experts.layers wants {config.experts.layers}")
     longest = max(config.text.max_query_tokens, config.text.max_item_tokens)
     if longest > (positions := number(content, "max_position_embeddings", file)):
-        raise GivenError(f"{file}: has {positions} positions, texts are up to {longest} tokens long")
+        raise PretrainedError(f"{file}: has {positions} positions, texts are up to {longest} tokens long")
     if config.experts.kind == "single":
-        raise GivenError("experts.kind=single starts from no given weights")
+        raise PretrainedError("experts.kind=single starts from no given weights")
     name = activation(content, file)
     if name == "quick_gelu":
-        raise GivenError(f"{file}: hidden_act is quick_gelu, which no BERT has")
+        raise PretrainedError(f"{file}: hidden_act is quick_gelu, which no BERT has")
     return {
         "hidden": width,
         "heads": number(content, "num_attention_heads", file),
@@ -50,7 +52,7 @@ def bert_tokenizer(folder: Path) -> Tokenizer:
     """The folder's tokenizer: ``tokenizer.json``, or one made from ``vocab.txt``.
 
     Raises:
-        GivenError: it has neither, or its special tokens are not BERT's with ``[PAD]`` as 0.
+        PretrainedError: it has neither, or its special tokens are not BERT's with ``[PAD]`` as 0.
     """
     file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
     try:
@@ -62,14 +64,14 @@ def bert_tokenizer(folder: Path) -> Tokenizer:
             made = BertWordPieceTokenizer(str(vocabulary), lowercase=bool(lower))
             tokenizer = Tokenizer.from_str(made.to_str())
         else:
-            raise GivenError(f"{folder}: has no tokenizer.json and no vocab.txt")
+            raise PretrainedError(f"{folder}: has no tokenizer.json and no vocab.txt")
         tokenizer.no_padding()
         tokenizer.no_truncation()
         special_ids(tokenizer)
-    except GivenError:
+    except PretrainedError:
         raise
     except Exception as error:  # the library raises plain Exceptions
-        raise GivenError(f"{folder}: the tokenizer cannot be used: {error}") from error
+        raise PretrainedError(f"{folder}: the tokenizer cannot be used: {error}") from error
     return tokenizer
 
 
@@ -77,25 +79,25 @@ def fill_bert(folder: Path, experts: list[LightBert | VBert]) -> None:
     """Start the transformers of some experts from the folder's first layers.
 
     Raises:
-        GivenError: a weight is missing or has another shape.
+        PretrainedError: a weight is missing or has another shape.
     """
     weights = Weights(folder, ("bert.",))
     for expert in experts:
         embed = expert.embed
-        assert isinstance(embed, GivenEmbedding)
+        assert isinstance(embed, BertEmbedding)
         _fill_embedding(weights, embed)
         for place, block in enumerate(expert.blocks):
-            assert isinstance(block, PostBlock)
+            assert isinstance(block, BertBlock)
             _fill_block(weights, f"encoder.layer.{place}", block)
 
 
-def _fill_embedding(weights: Weights, embed: GivenEmbedding) -> None:
+def _fill_embedding(weights: Weights, embed: BertEmbedding) -> None:
     words = weights.take("embeddings.word_embeddings.weight")
     positions = weights.take("embeddings.position_embeddings.weight")
     segments = weights.take("embeddings.token_type_embeddings.weight")
     rows, width = embed.token.weight.shape
     if words.shape[0] < rows or words.shape[1] != width:
-        raise GivenError(
+        raise PretrainedError(
             f"{weights.file}: word embeddings are {tuple(words.shape)}, the tokenizer has {rows} tokens"
         )
     with torch.no_grad():
@@ -104,7 +106,7 @@ def _fill_embedding(weights: Weights, embed: GivenEmbedding) -> None:
     weights.linear(embed.norm, "embeddings.LayerNorm")
 
 
-def _fill_block(weights: Weights, name: str, block: PostBlock) -> None:
+def _fill_block(weights: Weights, name: str, block: BertBlock) -> None:
     own = f"{name}.attention"
     weights.linear(block.attention.qkv, *(f"{own}.self.{part}" for part in ("query", "key", "value")))
     weights.linear(block.attention.out, f"{own}.output.dense")

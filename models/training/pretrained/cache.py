@@ -1,4 +1,4 @@
-"""Features of a given ViT by picture hash, on disk: kept through a kill and across runs."""
+"""Features of a pretrained ViT by picture hash, on disk: kept through a kill and across runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from artifacts.bundle import PictureError, decode_picture
 from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
-from models.towers.pretrained_vit import GivenVit
-from models.training.loop import Progress
+from common.arrays import F32, U8
+from common.progress import Progress
+from models.towers.pretrained_vit import PretrainedVit
 
 _ROWS = 16
 
@@ -39,7 +40,7 @@ class FeatureCache:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def add(self, keys: list[str], features: npt.NDArray[np.float32]) -> None:
+    def add(self, keys: list[str], features: F32) -> None:
         """Append features ``[n, P]`` by key."""
         rows = np.zeros(len(keys), dtype=self._record)
         rows["key"], rows["feature"] = keys, features
@@ -48,9 +49,9 @@ class FeatureCache:
         for key in keys:
             self._places[key] = len(self._places)
 
-    def get(self, keys: list[str]) -> npt.NDArray[np.float32]:
+    def get(self, keys: list[str]) -> F32:
         """Features ``[n, P]`` by key."""
-        result: npt.NDArray[np.float32] = self._read()["feature"][[self._places[key] for key in keys]]
+        result: F32 = self._read()["feature"][[self._places[key] for key in keys]]
         return result
 
     def _read(self) -> npt.NDArray[np.void]:
@@ -61,21 +62,21 @@ class FeatureCache:
 
 
 def vit_features(
-    vit: GivenVit,
+    vit: PretrainedVit,
     shop: Shop,
     files: list[str],
     side: int,
     cache: FeatureCache,
     progress: Progress,
     device: str = "cpu",
-) -> npt.NDArray[np.float32]:
+) -> F32:
     """Features float32 ``[n, P]`` of picture files; only those that are new are computed.
 
     Raises:
         DataError: a file is missing or no picture.
     """
     keys: list[str] = []
-    waiting: dict[str, npt.NDArray[np.uint8]] = {}
+    waiting: dict[str, U8] = {}
     vit = vit.to(device)
 
     def flush() -> None:

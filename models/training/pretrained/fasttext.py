@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from models.training.pretrained.folder import GivenError
+from common.arrays import F32
+from models.training.pretrained.folder import PretrainedError
 
-Float32 = npt.NDArray[np.float32]
 _MAGIC, _VERSIONS = 793712314, (11, 12)
 _ARGS = struct.Struct("<12id")
 _COUNTS = struct.Struct("<3i2q")
@@ -23,7 +22,7 @@ class FastText:
 
     dim: int
 
-    def vectors(self, words: Iterable[str]) -> dict[str, Float32]:
+    def vectors(self, words: Iterable[str]) -> dict[str, F32]:
         """The words that there is a vector for, float32 ``[dim]`` each."""
         raise NotImplementedError
 
@@ -32,14 +31,14 @@ class FastText:
         """A ``.bin`` model, or else a text file of vectors.
 
         Raises:
-            GivenError: it is neither, or a model that is quantised.
+            PretrainedError: it is neither, or a model that is quantised.
         """
         try:
             with path.open("rb") as file:
                 binary = file.read(4) == struct.pack("<i", _MAGIC)
             return _Model(path) if binary else _Text(path)
         except (OSError, struct.error, UnicodeDecodeError) as error:
-            raise GivenError(f"{path}: cannot be read: {error}") from error
+            raise PretrainedError(f"{path}: cannot be read: {error}") from error
 
 
 class _Text(FastText):
@@ -50,19 +49,19 @@ class _Text(FastText):
         with path.open(encoding="utf-8", errors="replace") as file:
             head = file.readline().split()
         if len(head) != 2 or not all(part.isdigit() for part in head):
-            raise GivenError(f"{path}: does not begin with the number of words and the width of vectors")
+            raise PretrainedError(f"{path}: does not begin with the number of words and the width of vectors")
         self.dim = int(head[1])
 
-    def vectors(self, words: Iterable[str]) -> dict[str, Float32]:
+    def vectors(self, words: Iterable[str]) -> dict[str, F32]:
         wanted, found = set(words), {}
         for number, (word, numbers) in enumerate(self._lines(), start=2):
             if word in wanted and word not in found:
                 try:
                     vector = np.array(numbers.split(), dtype=np.float32)
                 except ValueError as error:
-                    raise GivenError(f"{self._path}, line {number}: {error}") from error
+                    raise PretrainedError(f"{self._path}, line {number}: {error}") from error
                 if vector.shape != (self.dim,):
-                    raise GivenError(
+                    raise PretrainedError(
                         f"{self._path}, line {number}: has {vector.size} numbers, expected {self.dim}"
                     )
                 found[word] = vector
@@ -84,7 +83,7 @@ class _Model(FastText):
         with path.open("rb") as file:
             version = struct.unpack("<2i", file.read(8))[1]
             if version not in _VERSIONS:
-                raise GivenError(f"{path}: is of version {version}, known are 11 and 12")
+                raise PretrainedError(f"{path}: is of version {version}, known are 11 and 12")
             args = _ARGS.unpack(file.read(_ARGS.size))
             self.dim, self._buckets, self._min, self._max = args[0], args[8], args[9], args[10]
             if version == 11 and args[7] == 3:
@@ -98,16 +97,16 @@ class _Model(FastText):
                     self._rows[word.decode("utf-8", errors="replace")] = row
             quantised = struct.unpack("<?", file.read(1))[0]
             if pruned > 0 or quantised:
-                raise GivenError(f"{path}: is quantised; give the model as it was before")
+                raise PretrainedError(f"{path}: is quantised; give the model as it was before")
             rows, width = struct.unpack("<2q", file.read(16))
             if width != self.dim:
-                raise GivenError(f"{path}: is damaged: vectors of width {width}, expected {self.dim}")
+                raise PretrainedError(f"{path}: is damaged: vectors of width {width}, expected {self.dim}")
             start = file.tell()
         if path.stat().st_size < start + rows * width * 4:
-            raise GivenError(f"{path}: is cut off")
-        self._matrix: Float32 = np.memmap(path, np.float32, "r", start, (rows, width))
+            raise PretrainedError(f"{path}: is cut off")
+        self._matrix: F32 = np.memmap(path, np.float32, "r", start, (rows, width))
 
-    def vectors(self, words: Iterable[str]) -> dict[str, Float32]:
+    def vectors(self, words: Iterable[str]) -> dict[str, F32]:
         found = {}
         for word in words:
             rows = [self._words + h % self._buckets for h in self._hashes(word)] if self._buckets else []

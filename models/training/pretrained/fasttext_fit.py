@@ -13,26 +13,26 @@ import torch
 from torch import Tensor
 
 from artifacts.bundle.text import normalise, words
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.training.pretrained.fasttext import FastText
-from models.training.pretrained.folder import GivenError
+from models.training.pretrained.folder import PretrainedError
 
 _RIDGE, _ROUNDS = 1e-3, 50
 
 
-def fit_ngrams(table: Tensor, vectors: FastText, data: Prepared) -> None:
+def fit_ngrams(table: Tensor, vectors: FastText, data: TrainingData) -> None:
     """Fill the rows of `FtAtt.ngrams` ``[buckets, d]`` in place, from the shop's titles and queries.
 
     Fitted words are as long on the average as they were; rows that are in none of them stay as they are.
 
     Raises:
-        GivenError: no word of the shop has a vector.
+        PretrainedError: no word of the shop has a vector.
     """
     seen = {word: None for row in range(data.items) for word in words(normalise(data.title(row)))}
     seen |= {word: None for query in data.queries for word in words(query)}
     found = vectors.vectors(seen)
     if not found:
-        raise GivenError("the fastText vectors have none of the words of the shop's titles and queries")
+        raise PretrainedError("the fastText vectors have none of the words of the shop's titles and queries")
     grams = data.text.ngrams(list(found))
     target = _of_width(np.stack(list(found.values())), table.shape[1], data.config.seed)
     counts = torch.tensor([len(g) for g in grams])

@@ -23,22 +23,22 @@ _ACTIVATIONS = {
 }
 
 
-class GivenError(ConfigError):
-    """What was given cannot be used; the message names the file and what is wrong with it."""
+class PretrainedError(ConfigError):
+    """What was pretrained cannot be used; the message names the file and what is wrong with it."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """An object of a JSON file.
 
     Raises:
-        GivenError: it is not there or no JSON object.
+        PretrainedError: it is not there or no JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise GivenError(f"{path}: cannot be read: {error}") from error
+        raise PretrainedError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise GivenError(f"{path}: is no JSON object")
+        raise PretrainedError(f"{path}: is no JSON object")
     return content
 
 
@@ -46,11 +46,11 @@ def number(content: dict[str, Any], key: str, path: Path) -> int:
     """A positive whole number of a configuration.
 
     Raises:
-        GivenError: it is not there, or none.
+        PretrainedError: it is not there, or none.
     """
     value = content.get(key)
     if not isinstance(value, int) or value < 1:
-        raise GivenError(f"{path}: {key} is {value!r}, expected a positive whole number")
+        raise PretrainedError(f"{path}: {key} is {value!r}, expected a positive whole number")
     return value
 
 
@@ -58,11 +58,11 @@ def activation(content: dict[str, Any], path: Path, default: str = "gelu") -> st
     """Our name of ``hidden_act``.
 
     Raises:
-        GivenError: there is no such activation here.
+        PretrainedError: there is no such activation here.
     """
     name = str(content.get("hidden_act", default))
     if name not in _ACTIVATIONS:
-        raise GivenError(f"{path}: hidden_act is {name!r}; known are {', '.join(_ACTIVATIONS)}")
+        raise PretrainedError(f"{path}: hidden_act is {name!r}; known are {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name]
 
 
@@ -70,12 +70,12 @@ def weights_file(folder: Path) -> Path:
     """The file of weights: safetensors where there is one, else torch's.
 
     Raises:
-        GivenError: there is neither (weights in several shards are not read).
+        PretrainedError: there is neither (weights in several shards are not read).
     """
     for name in _WEIGHTS:
         if (folder / name).is_file():
             return folder / name
-    raise GivenError(f"{folder}: has no {' and no '.join(_WEIGHTS)}")
+    raise PretrainedError(f"{folder}: has no {' and no '.join(_WEIGHTS)}")
 
 
 def digest(path: Path) -> str:
@@ -85,7 +85,7 @@ def digest(path: Path) -> str:
 
 
 class Weights:
-    """Float32 weights by name, without the prefix that a head's model puts before the encoder's names."""
+    """F32 weights by name, without the prefix that a head's model puts before the encoder's names."""
 
     def __init__(self, folder: Path, prefixes: tuple[str, ...]) -> None:
         self.file = weights_file(folder)
@@ -111,21 +111,21 @@ class Weights:
         """A weight.
 
         Raises:
-            GivenError: the file has none of this name.
+            PretrainedError: the file has none of this name.
         """
         if name not in self._tensors:
-            raise GivenError(f"{self.file}: has no weight {name!r}")
+            raise PretrainedError(f"{self.file}: has no weight {name!r}")
         return self._tensors[name].detach().to(torch.float32)
 
     def fill(self, target: Tensor, *names: str) -> None:
         """Copy weights, one after the other along the first axis, into a weight of ours.
 
         Raises:
-            GivenError: one is not there, or the shapes differ.
+            PretrainedError: one is not there, or the shapes differ.
         """
         value = torch.cat([self.take(name) for name in names])
         if value.shape != target.shape:
-            raise GivenError(
+            raise PretrainedError(
                 f"{self.file}: {names[0]!r} has shape {tuple(value.shape)}, expected {tuple(target.shape)}"
             )
         with torch.no_grad():
@@ -145,14 +145,14 @@ def _read(path: Path) -> dict[str, Tensor]:
             from safetensors import SafetensorError
             from safetensors.torch import load_file
         except ImportError as error:
-            raise GivenError(f"{path}: reading it needs safetensors: install the train extra") from error
+            raise PretrainedError(f"{path}: reading it needs safetensors: install the train extra") from error
         try:
             stored: dict[str, Tensor] = load_file(path)
             return stored
         except (SafetensorError, OSError) as error:
-            raise GivenError(f"{path}: cannot be read: {error}") from error
+            raise PretrainedError(f"{path}: cannot be read: {error}") from error
     try:
         loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise GivenError(f"{path}: cannot be read: {error}") from error
+        raise PretrainedError(f"{path}: cannot be read: {error}") from error
     return loaded

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from artifacts.bundle.text import normalise, words
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 
 _ROUNDS, _STEP = 30, 0.7
 
 
-def scale_ngrams(table: Tensor, data: Prepared) -> None:
+def scale_ngrams(table: Tensor, data: TrainingData) -> None:
     """Stretch the rows of `FtAtt.ngrams` ``[buckets, d]`` in place; their mean length stays.
 
     Rows of n-grams that the shop does not have get the length of the longest: they are in rare words only.

@@ -9,8 +9,8 @@ import torch
 
 from artifacts.bundle.manifest import PictureSpec
 from models.towers.config import VitShape
-from models.towers.pretrained_vit import GivenVit, VitBlock
-from models.training.pretrained.folder import GivenError, Weights, activation, number, read_json
+from models.towers.pretrained_vit import PretrainedVit, VitBlock
+from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
 
 #: Where a weight of ours lies in each family; blocks are numbered.
 _NAMES = {
@@ -45,13 +45,13 @@ def vit_sizes(folder: Path) -> tuple[VitShape, PictureSpec]:
     """What the folder decides of ``image`` and ``picture``.
 
     Raises:
-        GivenError: it is no ViT, or a value is missing.
+        PretrainedError: it is no ViT, or a value is missing.
     """
     file = folder / "config.json"
     content = read_json(file)
     family = _FAMILIES.get(str(content.get("model_type", "vit")))
     if family is None:
-        raise GivenError(f"{file}: is a {content['model_type']}, expected one of {', '.join(_FAMILIES)}")
+        raise PretrainedError(f"{file}: is a {content['model_type']}, expected one of {', '.join(_FAMILIES)}")
     content = content.get("vision_config", content)
     prepared = read_json(folder / "preprocessor_config.json")
     width, side = number(content, "hidden_size", file), number(content, "image_size", file)
@@ -69,17 +69,17 @@ def vit_sizes(folder: Path) -> tuple[VitShape, PictureSpec]:
         std=_channels(prepared, "image_std", 0.5),
     )
     if side % shape.patch:
-        raise GivenError(f"{file}: pictures of {side} pixels are not made of patches of {shape.patch}")
+        raise PretrainedError(f"{file}: pictures of {side} pixels are not made of patches of {shape.patch}")
     return shape, PictureSpec(side=side, feature_dim=width)
 
 
-def load_vit(folder: Path, shape: VitShape, picture: PictureSpec) -> GivenVit:
+def load_vit(folder: Path, shape: VitShape, picture: PictureSpec) -> PretrainedVit:
     """The ViT with its weights.
 
     Raises:
-        GivenError: a weight is missing or has another shape.
+        PretrainedError: a weight is missing or has another shape.
     """
-    vit, names = GivenVit(shape, picture), _NAMES[shape.family]
+    vit, names = PretrainedVit(shape, picture), _NAMES[shape.family]
     weights = Weights(folder, ("vit.", "vision_model."))
     _filled(weights, vit.first, str(names["first"]))
     _filled(weights, vit.position, str(names["position"]))
@@ -112,7 +112,7 @@ def _filled(weights: Weights, target: torch.Tensor, name: str) -> None:
     """As `Weights.fill`, for a weight that has axes of length 1 ahead of ours."""
     value = weights.take(name)
     if value.numel() != target.numel():
-        raise GivenError(
+        raise PretrainedError(
             f"{weights.file}: {name!r} has shape {tuple(value.shape)}, expected {tuple(target.shape)}"
         )
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Prepared data: texts, histories cut off before a moment, positives, vocabulary, held-out rule."""
+"""TrainingData data: texts, histories cut off before a moment, positives, vocabulary, held-out rule."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +16,8 @@ from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
 from models.dataset.coclick import FOLLOWING, WINDOW_SECONDS, CoClicks, coclicked, count_pairs
 from models.dataset.prepare import prepare
-from models.dataset.prepared import Prepared
 from models.dataset.text_store import TextStore, write_item_texts
+from models.dataset.training_data import TrainingData
 from models.dataset.vocabulary import train_tokenizer
 from models.towers import Config, preset
 from models.training.augment import typo
@@ -50,7 +50,7 @@ def test_a_shop_without_behaviour_is_warned_of(tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def small(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     """Four items; user u goes a, b, a again, c; a label says that d does not answer "mug"."""
     folder = tmp_path_factory.mktemp("small")
     with ShopWriter(folder / "shop", ShopSchema("small")) as writer:
@@ -70,10 +70,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
             writer.add_event(event)
     config = preset("tiny").with_overrides({"dimensions.history": 2})
     prepare(Shop.open(folder / "shop"), folder / "data", config, quiet)
-    return Prepared(folder / "data", config)
+    return TrainingData(folder / "data", config)
 
 
-def test_positives_are_the_behaviours_of_the_train_split(small: Prepared) -> None:
+def test_positives_are_the_behaviours_of_the_train_split(small: TrainingData) -> None:
     assert small.queries == ["", "mug", "cup"]
     assert np.asarray(small.item).tolist() == [0, 1, 0, 2, 1]
     assert np.asarray(small.query).tolist() == [1, 0, 1, 2, 1]
@@ -81,7 +81,7 @@ def test_positives_are_the_behaviours_of_the_train_split(small: Prepared) -> Non
     assert small.title(2) == "title c"
 
 
-def test_histories_are_before_the_event_newest_first_and_without_its_own_visit(small: Prepared) -> None:
+def test_histories_are_before_the_event_newest_first_and_without_its_own_visit(small: TrainingData) -> None:
     found = small.histories(np.arange(5))
     assert found.items.tolist() == [[-1, -1], [0, -1], [1, 0], [0, 1], [-1, -1]]
     assert found.behaviour.tolist() == [[0, 0], [1, 0], [3, 1], [2, 3], [0, 0]]
@@ -89,37 +89,37 @@ def test_histories_are_before_the_event_newest_first_and_without_its_own_visit(s
     assert small.has_history().tolist() == [False, True, True, True, False]
 
 
-def test_an_item_clicked_within_the_same_visit_is_cut(small: Prepared) -> None:
+def test_an_item_clicked_within_the_same_visit_is_cut(small: TrainingData) -> None:
     config = small.config.with_overrides({"data.same_item_days": 2})
-    longer = Prepared.__new__(Prepared)
+    longer = TrainingData.__new__(TrainingData)
     longer.__dict__.update(small.__dict__, config=config)
     # The third event is on item a, which was clicked 1.5 days before.
     assert longer.histories(np.array([2])).items.tolist() == [[1, -1]]
 
 
-def test_what_was_done_in_the_same_visit_is_cut(small: Prepared) -> None:
+def test_what_was_done_in_the_same_visit_is_cut(small: TrainingData) -> None:
     config = small.config.with_overrides({"data.visit_minutes": 1.6 * 24 * 60})
-    longer = Prepared.__new__(Prepared)
+    longer = TrainingData.__new__(TrainingData)
     longer.__dict__.update(small.__dict__, config=config)
     # The fourth event: item a was carted 1.5 days before it; what came before that stays.
     assert longer.histories(np.array([3])).items.tolist() == [[1, 0]]
 
 
-def test_a_browse_keeps_what_its_visit_showed(small: Prepared) -> None:
+def test_a_browse_keeps_what_its_visit_showed(small: TrainingData) -> None:
     config = small.config.with_overrides({"data.visit_minutes": 100 * 24 * 60})
-    longer = Prepared.__new__(Prepared)
+    longer = TrainingData.__new__(TrainingData)
     longer.__dict__.update(small.__dict__, config=config)
     # The second event has no query, so nothing but its history says what was wanted.
     assert longer.histories(np.array([1, 2])).items.tolist() == [[0, -1], [-1, -1]]
 
 
-def test_known_positives(small: Prepared) -> None:
+def test_known_positives(small: TrainingData) -> None:
     known = small.are_positive(np.array([1, 2, 0]), np.array([0, 1, 2, 3]))
     expected = [[True, True, False, False], [False, False, True, False], [False] * 4]
     assert known.tolist() == expected
 
 
-def test_low_relevance_is_never_what_was_clicked(small: Prepared) -> None:
+def test_low_relevance_is_never_what_was_clicked(small: TrainingData) -> None:
     assert small.low_relevance(1).tolist() == [3]
     assert small.low_relevance(2).tolist() == []
     items, present = HardNegatives(small).draw(np.array([1, 2, 0]), 2, np.random.default_rng(0))
@@ -127,8 +127,10 @@ def test_low_relevance_is_never_what_was_clicked(small: Prepared) -> None:
     assert present.tolist() == [[True, True], [False, False], [False, False]]
 
 
-def test_mined_negatives_come_from_the_ranks_and_are_no_positives(small: Prepared, tmp_path: Path) -> None:
-    data = Prepared.__new__(Prepared)
+def test_mined_negatives_come_from_the_ranks_and_are_no_positives(
+    small: TrainingData, tmp_path: Path
+) -> None:
+    data = TrainingData.__new__(TrainingData)
     config = small.config.with_overrides({"loss.hard_ranks": [2, 4]})
     data.__dict__.update(small.__dict__, config=config)
     items = np.eye(4, dtype=np.float32)
@@ -146,9 +148,9 @@ def test_mined_negatives_come_from_the_ranks_and_are_no_positives(small: Prepare
 
 @pytest.mark.parametrize(("share", "mined"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
 def test_mined_negatives_and_labels_take_their_shares(
-    small: Prepared, tmp_path: Path, share: float, mined: int
+    small: TrainingData, tmp_path: Path, share: float, mined: int
 ) -> None:
-    data = Prepared.__new__(Prepared)
+    data = TrainingData.__new__(TrainingData)
     data.__dict__.update(small.__dict__, config=small.config.with_overrides({"loss.mined_share": share}))
     hard = HardNegatives(data)
     np.save(tmp_path / "hard.npy", np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32))

@@ -5,7 +5,7 @@ from models.towers import Config, Experts, ImageEncoder, Towers, preset
 from models.towers.fusion import QueryFusion
 from models.towers.gate import Gate
 from models.towers.layers import Attention, masked_mean, unit
-from models.towers.portrait import Portrait
+from models.towers.portrait_attention import PortraitAttention
 
 CONFIG = preset("tiny")
 D, E, P = CONFIG.dimensions.expert_dim, CONFIG.dimensions.embedding_dim, CONFIG.picture.feature_dim
@@ -86,14 +86,14 @@ def test_a_switched_off_expert_is_zeros(switch: str, place: int) -> None:
 
 
 def test_no_history_gives_an_all_zero_portrait() -> None:
-    portrait = Portrait(3, D)
+    portrait = PortraitAttention(3, D)
     nothing = torch.zeros(2, 4, dtype=torch.int64)
     reads = portrait(torch.randn(2, 3, D), torch.randn(2, 4, 3, D), nothing, torch.rand(2, 4))
     assert all(read.abs().max() == 0 for read in reads)
 
 
 def test_the_zero_slot_lets_history_be_ignored() -> None:
-    portrait = Portrait(3, D)
+    portrait = PortraitAttention(3, D)
     features, behaviour, age = portraits(2, 4)
     with torch.no_grad():
         portrait.behaviour_bias.fill_(-50.0)
@@ -102,7 +102,7 @@ def test_the_zero_slot_lets_history_be_ignored() -> None:
 
 
 def test_taste_is_read_from_all_behaviours_whatever_the_query() -> None:
-    portrait = Portrait(3, D)
+    portrait = PortraitAttention(3, D)
     features, behaviour, age = portraits(2, 4)
     _, taste = portrait(torch.randn(2, 3, D), features, behaviour, age)
     _, again = portrait(torch.randn(2, 3, D), features, behaviour, age)
@@ -130,7 +130,7 @@ def test_gradient_reaches_what_reads_the_history() -> None:
 
 
 def test_portrait_by_hand() -> None:
-    portrait = Portrait(3, 2)
+    portrait = PortraitAttention(3, 2)
     features = torch.zeros(1, 1, 3, 2)
     features[0, 0, :, 0] = 1.0
     query = torch.zeros(1, 3, 2)

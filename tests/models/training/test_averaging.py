@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from artifacts.shop.shop import Shop
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.towers import Config
 from models.towers.config import ValidationConfig
 from models.training import load_finished, train
@@ -76,7 +76,7 @@ def test_a_stage_ends_when_nothing_better_comes_and_keeps_the_best(tmp_path: Pat
 
 def test_recall_counts_requests_whose_item_is_near(shop: Shop, run: Path, config: Config) -> None:
     few = config.with_overrides({"validation.requests": 12})
-    found = Validation(shop, Prepared(run / "data", few))
+    found = Validation(shop, TrainingData(run / "data", few))
     assert len(found.texts) == len(found.wanted) == 12
     assert all(found.texts)
     assert (found.histories.items >= 0).any()

@@ -10,7 +10,7 @@ import torch
 from artifacts.actions import ACTIONS
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.embed import embed_shop
 from models.towers import Config, Towers
 from models.training import TrainError, load_finished, train
@@ -121,18 +121,18 @@ def test_variants_train(
 
 
 @pytest.fixture(scope="module")
-def data(run: Path, config: Config) -> Prepared:
-    return Prepared(run / "data", config)
+def data(run: Path, config: Config) -> TrainingData:
+    return TrainingData(run / "data", config)
 
 
 @pytest.fixture(scope="module")
-def pictures(run: Path, data: Prepared) -> PictureFeatures:
+def pictures(run: Path, data: TrainingData) -> PictureFeatures:
     asked = np.unique(np.asarray(data.picture)[np.asarray(data.picture) >= 0]).astype(np.int64)
     plain, views = (np.load(run / f"{n}.npy") for n in ("picture_features", "query_picture_features"))
     return PictureFeatures(plain, views, asked)
 
 
-def test_batches_hold_every_kind_of_query(data: Prepared, pictures: PictureFeatures) -> None:
+def test_batches_hold_every_kind_of_query(data: TrainingData, pictures: PictureFeatures) -> None:
     sampler = Sampler(data, pictures, browse=True)
     steps = [sampler.draw(64, np.random.default_rng(seed)) for seed in range(20)]
     text = np.concatenate([s.asked.has_text for s in steps])
@@ -147,7 +147,7 @@ def test_batches_hold_every_kind_of_query(data: Prepared, pictures: PictureFeatu
     assert max(int(s.histories.behaviour.max()) for s in steps if s.histories) <= len(ACTIONS.behaviours)
 
 
-def test_stage1_has_no_browsing(data: Prepared, pictures: PictureFeatures) -> None:
+def test_stage1_has_no_browsing(data: TrainingData, pictures: PictureFeatures) -> None:
     step = Sampler(data, pictures, browse=False).draw(64, np.random.default_rng(0))
     assert step.histories is None
     assert (step.asked.has_text | (step.asked.has_picture > 0)).all()
@@ -156,15 +156,15 @@ def test_stage1_has_no_browsing(data: Prepared, pictures: PictureFeatures) -> No
 
 
 def test_stage2_draws_as_many_uniform_items_as_told(
-    run: Path, data: Prepared, pictures: PictureFeatures
+    run: Path, data: TrainingData, pictures: PictureFeatures
 ) -> None:
     config = data.config.with_overrides({"stage2.uniform": 3.0})
-    more = Prepared(run / "data", config)
+    more = TrainingData(run / "data", config)
     step = Sampler(more, pictures, browse=True).draw(64, np.random.default_rng(0))
     assert len(step.uniform) == 96
 
 
-def test_words_that_titles_hold_weigh_less_in_the_picture_stage(data: Prepared) -> None:
+def test_words_that_titles_hold_weigh_less_in_the_picture_stage(data: TrainingData) -> None:
     shown = np.flatnonzero(data.item_picture >= 0)
     batches = Batches(data, shown)
     told, even = batches.weights(shown, 0.1), batches.weights(shown, 1.0)

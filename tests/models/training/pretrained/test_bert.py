@@ -13,11 +13,11 @@ from artifacts.bundle import ItemText, TextFeatures
 from models.towers import Config, Towers, preset
 from models.towers.experts.light_bert import LightBert
 from models.towers.layers import masked_mean, unit
-from models.training.pretrained import GivenError, resolve
+from models.training.pretrained import PretrainedError, resolve
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 from models.training.pretrained.folder import Weights
-from models.training.pretrained.rates import expert_groups, resting
-from tests.support.given import EPS, HEADS, WIDTH, bert_states, write_bert
+from models.training.rates import expert_groups, resting
+from tests.support.pretrained import EPS, HEADS, WIDTH, bert_states, write_bert
 
 
 def given(folder: Path, layers: int = 2, **more: object) -> Config:
@@ -107,7 +107,7 @@ def data() -> object:
 
 def test_given_weights_train_at_their_own_rate_and_rest(tmp_path: Path) -> None:
     write_bert(tmp_path)
-    config = given(tmp_path, **{"experts.given_rate": 0.1, "experts.given_every": 3})
+    config = given(tmp_path, **{"experts.pretrained_rate": 0.1, "experts.pretrained_every": 3})
     towers = Towers(config, 70)
     own, theirs = expert_groups(towers, config, 0.5)
     assert (own.rate, theirs.rate) == (0.5, 0.05)
@@ -117,7 +117,7 @@ def test_given_weights_train_at_their_own_rate_and_rest(tmp_path: Path) -> None:
     assert id(towers.query_experts.light_bert.blocks[0].attention.qkv.weight) in slow
     assert id(towers.query_experts.light_bert.project.weight) not in slow
     assert [bool(resting(config, step)) for step in range(4)] == [False, True, True, False]
-    assert all(resting(given(tmp_path, **{"experts.given_every": 0}), step) for step in range(3))
+    assert all(resting(given(tmp_path, **{"experts.pretrained_every": 0}), step) for step in range(3))
     assert not resting(preset("tiny"), 1)
 
 
@@ -138,7 +138,7 @@ def test_a_folder_that_does_not_fit_is_refused(
     write_bert(tmp_path)
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    with pytest.raises(GivenError, match=message):
+    with pytest.raises(PretrainedError, match=message):
         given(tmp_path)
 
 
@@ -148,25 +148,25 @@ def test_damage_is_named(tmp_path: Path) -> None:
     bert = LightBert(config.experts, 64, 24, 16)
     name = "encoder.layer.1.output.dense.weight"
     torch.save({n: t for n, t in made.items() if n != name}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(GivenError, match=name):
+    with pytest.raises(PretrainedError, match=name):
         fill_bert(tmp_path, [bert])
-    with pytest.raises(GivenError, match="the tokenizer has 99 tokens"):
+    with pytest.raises(PretrainedError, match="the tokenizer has 99 tokens"):
         fill_bert(tmp_path, [LightBert(config.experts, 99, 24, 16)])
     torch.save({**made, name: made[name][:5]}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(GivenError, match="shape"):
+    with pytest.raises(PretrainedError, match="shape"):
         fill_bert(tmp_path, [bert])
     (tmp_path / "pytorch_model.bin").write_bytes(b"no weights")
-    with pytest.raises(GivenError, match="cannot be read"):
+    with pytest.raises(PretrainedError, match="cannot be read"):
         fill_bert(tmp_path, [bert])
     (tmp_path / "pytorch_model.bin").unlink()
-    with pytest.raises(GivenError, match=r"has no model\.safetensors"):
+    with pytest.raises(PretrainedError, match=r"has no model\.safetensors"):
         given(tmp_path)
     for name in ("tokenizer.json", "vocab.txt"):
         (tmp_path / name).unlink()
-    with pytest.raises(GivenError, match=r"no vocab\.txt"):
+    with pytest.raises(PretrainedError, match=r"no vocab\.txt"):
         bert_tokenizer(tmp_path)
     (tmp_path / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n")
-    with pytest.raises(GivenError, match=r"\[PAD\] must be 0"):
+    with pytest.raises(PretrainedError, match=r"\[PAD\] must be 0"):
         bert_tokenizer(tmp_path)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.dataset.prepared import Prepared
+from models.dataset.training_data import TrainingData
 from models.towers import Config, preset
 from models.towers.experts.ftatt import FtAtt
-from models.training.pretrained import GivenError, resolve
+from models.training.pretrained import PretrainedError, resolve
 from models.training.pretrained.fasttext import FastText
 from models.training.pretrained.fasttext_fit import fit_ngrams
 from models.training.pretrained.lexical import scale_ngrams
@@ -74,42 +74,42 @@ def test_a_text_file_gives_its_words(tmp_path: Path) -> None:
 )
 def test_a_damaged_text_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "m.vec").write_text(content)
-    with pytest.raises(GivenError, match=message):
+    with pytest.raises(PretrainedError, match=message):
         FastText.open(tmp_path / "m.vec").vectors(["shoe"])
 
 
 def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.bin"
     write_bin(path, ["a"], version=9)
-    with pytest.raises(GivenError, match="version 9"):
+    with pytest.raises(PretrainedError, match="version 9"):
         FastText.open(path)
     write_bin(path, ["a"], quantised=True)
-    with pytest.raises(GivenError, match="quantised"):
+    with pytest.raises(PretrainedError, match="quantised"):
         FastText.open(path)
     write_bin(path, ["a"])
     whole = path.read_bytes()
     path.write_bytes(whole[:-800])
-    with pytest.raises(GivenError, match="cut off"):
+    with pytest.raises(PretrainedError, match="cut off"):
         FastText.open(path)
     path.write_bytes(whole[:70])
-    with pytest.raises(GivenError, match="cannot be read"):
+    with pytest.raises(PretrainedError, match="cannot be read"):
         FastText.open(path)
-    with pytest.raises(GivenError, match="no such file"):
+    with pytest.raises(PretrainedError, match="no such file"):
         resolve(preset("tiny").with_overrides({"experts.fasttext": str(tmp_path / "none.vec")}))
 
 
 @pytest.fixture(scope="module")
-def data(run: Path, config: Config) -> Prepared:
+def data(run: Path, config: Config) -> TrainingData:
     wide = config.with_overrides({"text.ngram_buckets": 20_000})
-    return Prepared(run / "data", wide)
+    return TrainingData(run / "data", wide)
 
 
-def word_vectors(table: torch.Tensor, data: Prepared, words: list[str]) -> torch.Tensor:
+def word_vectors(table: torch.Tensor, data: TrainingData, words: list[str]) -> torch.Tensor:
     return torch.stack([table[list(grams)].mean(dim=0) for grams in data.text.ngrams(words)])
 
 
 @pytest.mark.parametrize("width", [DIM, 60])
-def test_words_get_the_angles_of_their_vectors(data: Prepared, tmp_path: Path, width: int) -> None:
+def test_words_get_the_angles_of_their_vectors(data: TrainingData, tmp_path: Path, width: int) -> None:
     words = sorted({w for row in range(data.items) for w in data.title(row).lower().split() if w.isalpha()})
     rng = np.random.default_rng(0)
     # Six directions that matter, however wide the vectors are.
@@ -140,14 +140,14 @@ def test_words_get_the_angles_of_their_vectors(data: Prepared, tmp_path: Path, w
     assert near.argsort(descending=True)[:3].tolist().count(words.index(long)) == 1
 
 
-def test_vectors_without_any_word_of_the_shop_are_refused(data: Prepared, tmp_path: Path) -> None:
+def test_vectors_without_any_word_of_the_shop_are_refused(data: TrainingData, tmp_path: Path) -> None:
     (tmp_path / "m.vec").write_text("1 2\nqqqqqq 1 2\n")
     table = torch.zeros(20_000, 16)
-    with pytest.raises(GivenError, match="none of the words"):
+    with pytest.raises(PretrainedError, match="none of the words"):
         fit_ngrams(table, FastText.open(tmp_path / "m.vec"), data)
 
 
-def test_a_lexical_start_makes_rare_words_longer_than_common_ones(data: Prepared) -> None:
+def test_a_lexical_start_makes_rare_words_longer_than_common_ones(data: TrainingData) -> None:
     torch.manual_seed(0)
     table = FtAtt(20_000, 16, 0.0).ngrams.weight.data
     counts: dict[str, int] = {}

@@ -15,12 +15,12 @@ from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
 from models.export.bundle import export
 from models.towers import preset
-from models.towers.pretrained_vit import GivenVit
+from models.towers.pretrained_vit import PretrainedVit
 from models.training import train
-from models.training.pretrained import GivenError, resolve
+from models.training.pretrained import PretrainedError, resolve
 from models.training.pretrained.cache import FeatureCache, vit_features
 from models.training.pretrained.vit import load_vit, vit_sizes
-from tests.support.given import SIDE, WIDTH, vit_states, write_bert, write_vit
+from tests.support.pretrained import SIDE, WIDTH, vit_states, write_bert, write_vit
 
 
 def pixels(rows: int = 3) -> torch.Tensor:
@@ -57,11 +57,11 @@ def test_a_folder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "config.json").read_text())
     for change, message in (({"model_type": "swin"}, "is a swin"), ({"patch_size": 7}, "patches of 7")):
         (tmp_path / "config.json").write_text(json.dumps({**content, **change}))
-        with pytest.raises(GivenError, match=message):
+        with pytest.raises(PretrainedError, match=message):
             vit_sizes(tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(GivenError, match="preprocessor_config"):
+    with pytest.raises(PretrainedError, match="preprocessor_config"):
         resolve(preset("tiny").with_overrides({"image.vit": str(tmp_path)}))
 
 
@@ -77,7 +77,7 @@ def picture_shop(path: Path, colours: list[int]) -> Shop:
     return Shop.open(path)
 
 
-class CountingVit(GivenVit):
+class CountingVit(PretrainedVit):
     seen = 0
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -136,7 +136,7 @@ def test_a_run_from_given_weights_ends_in_a_bundle_that_needs_no_folder(
     settings = {
         "experts.bert": str(tmp_path / "given" / "bert"),
         "experts.fasttext": str(tmp_path / "given" / "words.vec"),
-        "experts.given_every": 2,
+        "experts.pretrained_every": 2,
         "experts.lexical_start": True,
         "image.vit": str(tmp_path / "given" / "vit"),
         "image.cache": str(tmp_path / "cache"),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from artifacts.actions import ACTIONS
 
 
-class Portrait(nn.Module):
+class PortraitAttention(nn.Module):
     """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> two ``[B, 3, d]``.
 
     The first, for each modality: attention over the behaviours with the query's expert output as key, and

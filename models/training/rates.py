@@ -1,4 +1,4 @@
-"""How a given BERT's weights train: at a lower rate, and not in every step."""
+"""How a pretrained BERT's weights train: at a lower rate, and not in every step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _PARTS = ("embed", "blocks")
 
 
 def expert_groups(towers: Towers, config: Config, rate: float = 1.0) -> list[Group]:
-    """Groups of the experts' weights; a given BERT's train at ``experts.given_rate`` times the others' rate.
+    """Groups of the experts' weights; those of a pretrained BERT train at ``experts.pretrained_rate``.
 
     Args:
         towers: both sides.
-        config: knobs; whether there are given weights at all.
+        config: knobs; whether there are pretrained weights at all.
         rate: of the experts over the stage's own.
     """
     every = towers.expert_parameters()
@@ -28,12 +28,12 @@ def expert_groups(towers: Towers, config: Config, rate: float = 1.0) -> list[Gro
                 if hasattr(expert, part):
                     given |= {id(weight): weight for weight in getattr(expert, part).parameters()}
     own = [weight for weight in every if id(weight) not in given]
-    return [Group(own, rate), Group(list(given.values()), rate * config.experts.given_rate)]
+    return [Group(own, rate), Group(list(given.values()), rate * config.experts.pretrained_rate)]
 
 
 def resting(config: Config, step: int) -> frozenset[str]:
     """Experts that take no part in a step of stage 1."""
-    every = config.experts.given_every
+    every = config.experts.pretrained_every
     if config.experts.shape is None or (every > 0 and step % every == 0):
         return frozenset()
     return frozenset({"vbert", "light_bert"})

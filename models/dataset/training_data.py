@@ -12,14 +12,11 @@ from tokenizers import Tokenizer
 
 from artifacts.bundle import TextFeatures
 from artifacts.bundle.manifest import TOKENIZER_NAME
+from common.arrays import F32, F64, I8, I32, I64, Bool
 from models.dataset.text_store import TextStore
 from models.towers.config import Config
 from models.training.ranks import Rows
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 _SECONDS_PER_DAY = 86_400.0
 
 
@@ -30,16 +27,16 @@ class Histories:
     ``items`` int64 ``[B, K]``, -1 = empty slot; ``behaviour`` int64 ``[B, K]``; ``age_days`` float32.
     """
 
-    items: Int64
-    behaviour: Int64
-    age_days: Float32
+    items: I64
+    behaviour: I64
+    age_days: F32
 
     def part(self, rows: Rows) -> Histories:
         """Some of the rows."""
         return Histories(self.items[rows], self.behaviour[rows], self.age_days[rows])
 
 
-class Prepared:
+class TrainingData:
     """The prepared arrays of a run, memory-mapped.
 
     Attributes:
@@ -57,28 +54,28 @@ class Prepared:
             return result
 
         self.config = config
-        self.query: Int32 = column("positive_query")  # type: ignore[assignment]
-        self.item: Int32 = column("positive_item")  # type: ignore[assignment]
-        self.user: Int32 = column("positive_user")  # type: ignore[assignment]
-        self.picture: Int32 = column("positive_picture")  # type: ignore[assignment]
-        self.at: Float64 = column("positive_at")  # type: ignore[assignment]
-        self.low_pairs: Int64 = column("low_pairs")  # type: ignore[assignment]
-        self.item_picture: Int32 = column("item_picture")  # type: ignore[assignment]
+        self.query: I32 = column("positive_query")  # type: ignore[assignment]
+        self.item: I32 = column("positive_item")  # type: ignore[assignment]
+        self.user: I32 = column("positive_user")  # type: ignore[assignment]
+        self.picture: I32 = column("positive_picture")  # type: ignore[assignment]
+        self.at: F64 = column("positive_at")  # type: ignore[assignment]
+        self.low_pairs: I64 = column("low_pairs")  # type: ignore[assignment]
+        self.item_picture: I32 = column("item_picture")  # type: ignore[assignment]
         self.queries: list[str] = json.loads((folder / "queries.json").read_text())
         self.picture_files: list[str] = json.loads((folder / "pictures.json").read_text())
         self.texts = TextStore(folder / "items")
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_NAME))
         self.text = TextFeatures(self.tokenizer, config.text)
         self._titles = np.memmap(folder / "titles.bin", dtype=np.uint8, mode="r")
-        self._title_ends: Int64 = column("title_ends")  # type: ignore[assignment]
-        self._ends: Int64 = column("history_ends")  # type: ignore[assignment]
-        self._at: Float64 = column("history_at")  # type: ignore[assignment]
-        self._item: Int32 = column("history_item")  # type: ignore[assignment]
-        self._action: npt.NDArray[np.int8] = column("history_action")  # type: ignore[assignment]
+        self._title_ends: I64 = column("title_ends")  # type: ignore[assignment]
+        self._ends: I64 = column("history_ends")  # type: ignore[assignment]
+        self._at: F64 = column("history_at")  # type: ignore[assignment]
+        self._item: I32 = column("history_item")  # type: ignore[assignment]
+        self._action: I8 = column("history_action")  # type: ignore[assignment]
         text = np.asarray(self.query) > 0
         keys = self.query[text].astype(np.int64) * self.items + self.item[text]
-        self._positives: Int64 = np.unique(keys)
-        self._low_ends: Int64 = np.searchsorted(self.low_pairs[:, 0], np.arange(len(self.queries) + 1))
+        self._positives: I64 = np.unique(keys)
+        self._low_ends: I64 = np.searchsorted(self.low_pairs[:, 0], np.arange(len(self.queries) + 1))
 
     @property
     def items(self) -> int:
@@ -89,31 +86,31 @@ class Prepared:
         """The title of an item."""
         return bytes(self._titles[self._title_ends[row] : self._title_ends[row + 1]]).decode()
 
-    def are_positive(self, query: Int64, items: Int64) -> npt.NDArray[np.bool_]:
+    def are_positive(self, query: I64, items: I64) -> Bool:
         """Whether an item was ever clicked for a query: ``[B]`` and ``[M]`` (or ``[B, M]``) -> ``[B, M]``."""
         wanted = query[:, None] * self.items + items
         if not len(self._positives):
             return np.zeros(wanted.shape, dtype=np.bool_)
         places = np.searchsorted(self._positives, wanted).clip(max=len(self._positives) - 1)
-        result: npt.NDArray[np.bool_] = (self._positives[places] == wanted) & (query > 0)[:, None]
+        result: Bool = (self._positives[places] == wanted) & (query > 0)[:, None]
         return result
 
-    def low_relevance(self, query: int) -> Int64:
+    def low_relevance(self, query: int) -> I64:
         """Items labelled as of low relevance for a query, less those that were clicked for it."""
-        low: Int64 = self.low_pairs[self._low_ends[query] : self._low_ends[query + 1], 1]
+        low: I64 = self.low_pairs[self._low_ends[query] : self._low_ends[query + 1], 1]
         return low[~self.are_positive(np.array([query]), low[None])[0]] if len(low) else low
 
-    def has_history(self) -> npt.NDArray[np.bool_]:
+    def has_history(self) -> Bool:
         """For each positive event whether its user did anything before it."""
         user, at = np.asarray(self.user), np.asarray(self.at)
         known = np.maximum(user, 0)
         first = np.full(len(self._ends) - 1 or 1, np.inf)
         filled = np.diff(self._ends) > 0
         first[: len(filled)][filled] = self._at[self._ends[:-1][filled]]
-        result: npt.NDArray[np.bool_] = (user >= 0) & (first[known] < at)
+        result: Bool = (user >= 0) & (first[known] < at)
         return result
 
-    def histories(self, rows: Int64) -> Histories:
+    def histories(self, rows: I64) -> Histories:
         """The last K behaviours before each event, or before the visit it asked in; none of its own item that
         day."""
         depth = self.config.dimensions.history

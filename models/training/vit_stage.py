@@ -1,4 +1,4 @@
-"""Stage 0 with a given ViT: run once over the pictures and frozen; nothing is trained."""
+"""Stage 0 with a pretrained ViT: run once over the pictures and frozen; nothing is trained."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from artifacts.shop.shop import Shop
-from models.dataset.prepared import Prepared
+from common.progress import Progress
+from models.dataset.training_data import TrainingData
 from models.towers import Config
-from models.towers.pretrained_vit import GivenVit
+from models.towers.pretrained_vit import PretrainedVit
 from models.training.features import PictureFeatures
-from models.training.loop import Progress
 from models.training.pictures import write_pixels
 from models.training.pretrained.cache import FeatureCache, vit_features
 from models.training.pretrained.vit import load_vit
@@ -22,10 +22,10 @@ _WEIGHTS = "vit.pt"
 _SAMPLES = 32
 
 
-def given_pictures(
+def pretrained_pictures(
     folder: Path,
     shop: Shop,
-    data: Prepared,
+    data: TrainingData,
     out: Path,
     progress: Progress,
     device: str,
@@ -34,7 +34,7 @@ def given_pictures(
     """Features of all pictures, and the ViT's weights in the run folder.
 
     *Inferred*: a query picture has its plain feature alone. The augmented views of the small encoder make up
-    for its being trained on the very pictures it then reads, which a given ViT is not.
+    for its being trained on the very pictures it then reads, which a pretrained ViT is not.
 
     Args:
         folder: the ViT's folder.
@@ -46,7 +46,7 @@ def given_pictures(
         cache: where features are kept by picture hash; the run folder where None.
 
     Raises:
-        GivenError: the folder's weights do not fit its configuration.
+        PretrainedError: the folder's weights do not fit its configuration.
         DataError: a picture cannot be read.
     """
     config = data.config
@@ -72,9 +72,9 @@ def given_pictures(
     return PictureFeatures(features, features[asked], asked)
 
 
-def load_given_vit(run: Path, config: Config) -> GivenVit:
+def load_run_vit(run: Path, config: Config) -> PretrainedVit:
     """The ViT of a finished run."""
     assert config.image.shape is not None
-    vit = GivenVit(config.image.shape, config.picture)
+    vit = PretrainedVit(config.image.shape, config.picture)
     vit.load_state_dict(torch.load(run / _WEIGHTS, map_location="cpu", weights_only=True))
     return vit.eval()
