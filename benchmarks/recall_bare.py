@@ -17,7 +17,7 @@ import uvicorn
 from artifacts.bundle import Bundle, build_portraits
 from artifacts.bundle.text import normalise
 from common.deadline import Deadline
-from index.embedded import EmbeddedIndex
+from index.embedded.index import EmbeddedIndex
 from service.query.encoder import OnnxQueryEncoder
 from service.settings import BundleSettings, Encoder, Recall
 

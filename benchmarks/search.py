@@ -30,8 +30,8 @@ from benchmarks.report import Claim, arguments, finish
 from benchmarks.search_data import FILTERS, Case, K, cases, make_data, write_embeddings
 from benchmarks.search_peers import GOAL, PEERS
 from common.deadline import Deadline
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import MANIFEST_NAME
 from index.embedded.probe import EXACT
 from index.embedded.segment import Planning
@@ -123,7 +123,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from common.deadline import Deadline
-from index.embedded import EmbeddedIndex
+from index.embedded.index import EmbeddedIndex
 async def main():
     index = EmbeddedIndex.open(Path(sys.argv[1]), verify=True)
     for query in np.load(sys.argv[2])[:200]:

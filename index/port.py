@@ -1,24 +1,31 @@
-"""The port that every item index stands behind, and the values that cross it."""
+"""The port that every item index stands behind, the values that cross it, and what an engine is.
+
+A new engine is a package with an `Engine` in it, and a line in `index.engines.ENGINES`. What an index can do
+beyond a search is said by `OpenedIndex`: whether it holds item features, takes changes, has a server to ask.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Generic, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
 
 from artifacts.attributes import AttributeKind as AttributeKind
+from common.arrays import F16 as F16
+from common.arrays import F32 as F32
 from common.deadline import Deadline
+from common.errors import NOT_IN_ORDER, MrseError
 from index.filters import Filter
 
-F32 = npt.NDArray[np.float32]
-F16 = npt.NDArray[np.float16]
 
-
-class IndexUnavailable(Exception):  # noqa: N818 -- a state of the world, not a programming error
+class IndexUnavailable(MrseError):  # noqa: N818 -- a state of the world, not a programming error
     """The index gave no answer: down, overloaded or past the deadline. ``reason`` is a short code."""
+
+    exit_code = NOT_IN_ORDER
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -105,7 +112,7 @@ class ItemFeatures(Protocol):
         """The ids that are known, in the order asked, and their features ``[n, 3, d]``."""
 
 
-class ChangeRefused(ValueError):  # noqa: N818 -- a verdict on what was asked for
+class ChangeRefused(MrseError, ValueError):  # noqa: N818 -- a verdict on what was asked for
     """A change that the index cannot take; nothing of the call was done. The message names the item."""
 
     def __init__(self, item_id: str, reason: str) -> None:
@@ -173,4 +180,55 @@ class WritableIndex(ItemIndex, Protocol):
 
         Raises:
             IndexUnavailable: as `search`.
+        """
+
+
+class IndexOpenError(MrseError):
+    """An index cannot be opened with these settings; the message names the file or the setting."""
+
+
+class EngineSettings(BaseModel):
+    """The table of an engine in the configuration file; a subclass adds the keys and their defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=EngineSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedIndex:
+    """An index, and what can be done with it beside searching; None where the engine does not offer it."""
+
+    index: ItemIndex
+    #: Where the item features of a history come from.
+    features: ItemFeatures | None = None
+    #: Takes changes while it is searched.
+    writable: WritableIndex | None = None
+    #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.
+    #: Raises `IndexUnavailable` while it is not there, and ValueError when its content is another bundle's.
+    check: Callable[[], Awaitable[None]] | None = None
+
+
+class Engine(ABC, Generic[S]):
+    """Opens indexes of one kind. Its module must load fast: the engine's libraries are imported in `open`."""
+
+    #: Value of ``index.engine``, and the engine's table in the configuration file: lower case, no underscore.
+    name: ClassVar[str]
+    #: The keys of that table.
+    settings: type[S]
+    #: Modules that a server imports before it forks its workers, so that they share their memory.
+    preload: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def open(self, path: Path, settings: S, *, queue: int) -> OpenedIndex:
+        """Open an index; may block, and is called before the event loop needs it.
+
+        Args:
+            path: ``index.path`` of the configuration, or the index of an experiment's arm.
+            settings: the engine's own table.
+            queue: searches that may wait; beyond, a search may fail with ``overloaded``.
+
+        Raises:
+            IndexOpenError: there is no index, it is damaged, or the settings do not go together.
         """

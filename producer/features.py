@@ -79,7 +79,7 @@ def read_embeddings(path: Path) -> FeatureTable:
 
 
 def _from_index(path: Path, wanted: Sequence[str]) -> FeatureTable:
-    from index.embedded import EmbeddedIndex  # faiss is not loaded where there is no index
+    from index.embedded.index import EmbeddedIndex  # faiss is not loaded where there is no index
 
     async def look_up() -> FeatureTable:
         index = EmbeddedIndex.open(path)

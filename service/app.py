@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from index.port import ItemIndex
+from index.port import WritableIndex
 from service.deployment import load_stacks
 from service.errors import StartError
 from service.http import admin, documentation, health, playground, previews, problems, recall, similar
@@ -154,7 +154,9 @@ def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asy
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
 
 
-def _indexes_to_change(runtime: Runtime, request: Request) -> dict[str, tuple[ItemIndex, tuple[int, int]]]:
+def _indexes_to_change(
+    runtime: Runtime, request: Request
+) -> dict[str, tuple[WritableIndex | None, tuple[int, int]]]:
     """The index of the arm that ``?towers=`` names, or every arm's, each index once."""
     if not runtime.ready:
         raise not_ready(runtime)
@@ -162,9 +164,10 @@ def _indexes_to_change(runtime: Runtime, request: Request) -> dict[str, tuple[It
     if named is not None and named not in runtime.stacks:
         known = ", ".join(runtime.stacks)
         raise ProblemError(404, "not-found", f"towers has no arm {named!r}; it has {known}")
-    found: dict[str, tuple[ItemIndex, tuple[int, int]]] = {}
-    for arm in runtime.stacks if named is None else (named,):
-        index = runtime.stacks[arm].index
-        if not any(index is other for other, _ in found.values()):
-            found[arm] = index, runtime.lanes[arm].shape
-    return found
+    arms = runtime.stacks if named is None else (named,)
+    distinct = {id(runtime.stacks[arm].index): arm for arm in reversed(list(arms))}
+    return {
+        arm: (runtime.stacks[arm].opened.writable, runtime.lanes[arm].shape)
+        for arm in arms
+        if arm in distinct.values()
+    }

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.bundle import Bundle, BundleError
 from artifacts.bundle.graphs import GraphError
 from artifacts.bundle.manifest import Precision, Role
-from index.port import ItemFeatures, ItemIndex
+from index.engines import ENGINES
+from index.port import IndexOpenError, ItemIndex, OpenedIndex
 from service.errors import StartError, not_set
 from service.query.encoder import OnnxQueryEncoder
 from service.settings import Settings, Variant
 
 Progress = Callable[[str], None]
-Check = Callable[[], Awaitable[None]]
 #: Paths of bundle and index.
 StackKey = tuple[Path | None, Path | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What answers the requests of an arm. ``features`` is None where the index does not hold them."""
+    """What answers the requests of an arm."""
 
     bundle: Bundle
     encoder: OnnxQueryEncoder
     precisions: Mapping[Role, Precision]
-    index: ItemIndex
-    features: ItemFeatures | None
-    #: For an index behind a server: asks, in the event loop, whether it is there and is this bundle's.
-    check: Check | None = None
+    opened: OpenedIndex
+
+    @property
+    def index(self) -> ItemIndex:
+        """The item index."""
+        return self.opened.index
 
     async def close(self) -> None:
         """End threads, release files and connections."""
@@ -75,10 +77,10 @@ def load_stack(
     bundle = load_bundle(bundle_path, progress)
     progress(f"opening the index {index_path}")
     # Two searches a request: admission is the one bound on load, the index's own queue only backs it up.
-    index, features, check = open_index(settings, index_path, queue=2 * settings.limits.in_flight)
-    if index.bundle_version != bundle.version:
+    opened = open_index(settings, index_path, queue=2 * settings.limits.in_flight)
+    if opened.index.bundle_version != bundle.version:
         raise StartError(
-            f"index {index_path} was built with bundle {index.bundle_version}, "
+            f"index {index_path} was built with bundle {opened.index.bundle_version}, "
             f"but the bundle {bundle.path} is {bundle.version}; build the index again with this bundle"
         )
     progress(f"checking the graphs of bundle {bundle.version}")
@@ -88,7 +90,7 @@ def load_stack(
         raise StartError(str(error)) from error
     except Exception as error:  # onnxruntime's and numpy's errors on a graph or archive that is no such thing
         raise StartError(f"bundle {bundle.path}: {error}") from error
-    return Stack(bundle, encoder, precisions, index, features, check)
+    return Stack(bundle, encoder, precisions, opened)
 
 
 def load_bundle(path: Path | None, progress: Progress) -> Bundle:
@@ -108,34 +110,15 @@ def load_bundle(path: Path | None, progress: Progress) -> Bundle:
         raise StartError(f"bundle {path}: {error}") from error
 
 
-def open_index(
-    settings: Settings, path: Path | None, *, queue: int
-) -> tuple[ItemIndex, ItemFeatures | None, Check | None]:
+def open_index(settings: Settings, path: Path | None, *, queue: int) -> OpenedIndex:
     """Open the index of the configured engine; ``queue`` searches may wait for a thread.
-
-    Returns:
-        the index, what holds item features if the index does, and what is still to be asked of a server.
 
     Raises:
         StartError: there is none, or it is damaged.
     """
     if path is None:
         raise not_set("index")
-    # Each engine loads its own libraries only.
-    if settings.index.engine == "vespa":
-        from index.vespa.open import open_vespa
-
-        vespa = open_vespa(settings.vespa, path)
-        return vespa, None, vespa.check
-    from index.embedded import EmbeddedIndex
-
     try:
-        index = EmbeddedIndex.open(
-            path,
-            threads=settings.index.threads,
-            queue=queue,
-            rebuild_after=settings.index.rebuild_after,
-        )
-    except (ValueError, OSError) as error:
-        raise StartError(f"index {path}: {error}") from error
-    return index, index, None
+        return ENGINES[settings.index.engine].open(path, settings.engine_table, queue=queue)
+    except IndexOpenError as error:
+        raise StartError(str(error)) from error

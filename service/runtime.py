@@ -168,12 +168,13 @@ class Runtime:
 
     async def _until_it_answers(self, stack: Stack) -> None:
         """Wait for the server behind an index; one that is not there yet is no reason to end."""
-        if stack.check is None:
+        check = stack.opened.check
+        if check is None:
             return
         while True:
             self._note_progress(f"asking {stack.index.version} whether it is there")
             try:
-                await stack.check()
+                await check()
             except IndexUnavailable as error:
                 self._note_progress(f"waiting for the index: {error.reason}")
                 await asyncio.sleep(_ASK_AGAIN_S)
@@ -222,7 +223,7 @@ class Runtime:
     def _lane(self, stack: Stack) -> Lane:
         dimensions, cache = stack.bundle.manifest.dimensions, self.settings.cache
         codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
-        features = stack.features or CachedFeatures(stack.bundle.version, codec, self._shared)
+        features = stack.opened.features or CachedFeatures(stack.bundle.version, codec, self._shared)
         return Lane(
             stack.bundle.version,
             dimensions.expert_dim,

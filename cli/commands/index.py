@@ -12,7 +12,7 @@ import typer
 from cli.console import NOT_IN_ORDER, USAGE, Json, counted, fail, for_stage, out, print_json, progress
 
 if TYPE_CHECKING:
-    from index.embedded import IndexManifest
+    from index.embedded.manifest import IndexManifest
     from index.port import WriteResult
 
 #: Ids that are named when they are not in the index.

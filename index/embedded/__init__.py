@@ -1,7 +1,8 @@
 """The embedded engine: an item index in this process, over memory-mapped files.
 
-`build.build_index` makes an index folder from an embeddings folder, `EmbeddedIndex` serves it::
+`build.build_index` makes an index folder from an embeddings folder, `index.EmbeddedIndex` serves it::
 
+    engine        the engine as `index.engines` knows it, with its table of settings
     build         embeddings folder ─► index folder (manifest with checksums; atomic)
       base          writes a base: `clusters` its vectors into lists, `calibrate`s the search of them
       store         the folder's layout, its locks, and how one base takes another's place
@@ -20,8 +21,3 @@
 
 Building is not imported here: a server does not need the Parquet reader.
 """
-
-from index.embedded.index import EmbeddedIndex
-from index.embedded.manifest import IndexDamaged, IndexManifest
-
-__all__ = ["EmbeddedIndex", "IndexDamaged", "IndexManifest"]

@@ -23,7 +23,6 @@ from index.port import (
     F32,
     ChangeRefused,
     IndexUnavailable,
-    ItemIndex,
     ItemPut,
     ItemUpdate,
     WritableIndex,
@@ -37,9 +36,9 @@ from service.http.problems import ProblemError, invalid
 PATIENCE_S = 30.0
 B = TypeVar("B", bound=BaseModel)
 
-#: The indexes that a request may change, by arm of ``towers``, each once; with the shape of its features,
-#: ``(3, d)``.
-IndexesOf = Callable[[Request], Mapping[str, tuple[ItemIndex, tuple[int, int]]]]
+#: The indexes that a request may change (None: one that takes no changes), by arm of ``towers``, each once;
+#: with the shape of its features, ``(3, d)``.
+IndexesOf = Callable[[Request], Mapping[str, tuple[WritableIndex | None, tuple[int, int]]]]
 _Writable = Mapping[str, tuple[WritableIndex, tuple[int, int]]]
 
 
@@ -62,13 +61,14 @@ def router(token: SecretStr, indexes_of: IndexesOf) -> APIRouter:
         if not hmac.compare_digest(shown, expected):
             headers = {"WWW-Authenticate": "Bearer"}
             raise ProblemError(401, "unauthorized", "the admin token is missing or wrong", headers=headers)
-        indexes = indexes_of(request)
-        for arm, (index, _) in indexes.items():
-            if not all(hasattr(index, name) for name in ("upsert", "update", "remove")):
+        indexes: dict[str, tuple[WritableIndex, tuple[int, int]]] = {}
+        for arm, (index, shape) in indexes_of(request).items():
+            if index is None:
                 raise ProblemError(
                     501, "not-writable", f"the index of {arm} is not changed through this service"
                 )
-        return indexes  # type: ignore[return-value]
+            indexes[arm] = index, shape
+        return indexes
 
     @routes.post("/upsert", **UPSERT_DOCS)
     async def upsert(request: Request) -> Response:

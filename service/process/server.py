@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn import _subprocess
 from uvicorn.supervisors import Multiprocess
 
+from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.forks import environment, start_method
 from service.settings import Settings, Variant
@@ -94,12 +95,12 @@ def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
 
 
 def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
-    engine = "index.vespa.open" if settings.index.engine == "vespa" else "index.embedded"
+    engine = ENGINES[settings.index.engine]
     with (
         tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder,
         environment({SHARED_VARIABLE: folder}),  # the workers inherit it
     ):
-        context = start_method((*_LIBRARIES, engine))
+        context = start_method((*_LIBRARIES, *engine.preload))
         # Checked once: a worker that cannot start would only be started again and again. In a process of
         # its own, so that this one, which only watches, never holds bundle, index or their libraries.
         with ProcessPoolExecutor(1, mp_context=context) as pool:

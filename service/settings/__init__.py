@@ -19,7 +19,6 @@ from service.settings.groups import (
     Server,
     Tracing,
     Variant,
-    Vespa,
 )
 from service.settings.load import CONFIG_VARIABLE, SettingsError, effective, load_settings
 from service.settings.tree import Settings
@@ -41,7 +40,6 @@ __all__ = [
     "SettingsError",
     "Tracing",
     "Variant",
-    "Vespa",
     "effective",
     "load_settings",
 ]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from index.engines import ENGINES
 
 #: Names of experiments and variants travel in headers and metric labels.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -49,34 +52,20 @@ class BundleSettings(_Group):
     threads: int = Field(default=1, ge=1)
 
 
+def _known_engine(name: str) -> str:
+    if name not in ENGINES:
+        raise PydanticCustomError("engine", f"Input should be {' or '.join(map(repr, ENGINES))}")
+    return name
+
+
 class IndexSettings(_Group):
     """The item index."""
 
-    engine: Literal["embedded", "vespa"] = "embedded"
+    #: One of `index.engines`; each has a table of its own, such as ``[embedded]`` or ``[vespa]``.
+    engine: Annotated[str, AfterValidator(_known_engine)] = "embedded"
     #: The index folder; for ``vespa`` the version's file that ``mrse vespa add-version`` wrote, such as
     #: ``vespa-package/versions/item_demo_1a2b3c4d.json``.
     path: Path | None = None
-    #: Searches that run at once; two, so that Q2I and I2I run side by side.
-    threads: int = Field(default=2, ge=1)
-    #: Live changes after which the embedded index is rebuilt in the background.
-    rebuild_after: int = Field(default=20_000, ge=1)
-
-
-class Vespa(_Group):
-    """Where Vespa is, for ``index.engine = "vespa"``."""
-
-    #: Base addresses of query containers, with commas between: ``http://vespa-1:8080,http://vespa-2:8080``.
-    url: str | None = None
-    #: Bearer token; sent over https only.
-    token: SecretStr | None = None
-    #: Certificates to trust, and our own certificate and key for mutual TLS; PEM.
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    #: Connections to each container.
-    connections: int = Field(default=64, ge=1)
-    #: Candidates of the graph search per asked hit.
-    target_hits_factor: float = Field(default=1.0, ge=1)
 
 
 class Encoder(_Group):

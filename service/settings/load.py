@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from common.masking import mask_url
 from service.settings.groups import Recall
-from service.settings.tree import Settings
+from service.settings.tree import Settings, composed
 
 CONFIG_VARIABLE = "MRSE_CONFIG"
 
@@ -57,12 +57,11 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             return init_settings, env_settings, Source(settings_cls)
 
     try:
-        loaded = Loaded(**dict(overrides or {}))
+        return composed(Loaded)(**dict(overrides or {}))
     except ValidationError as error:
         raise SettingsError(_explain(error, values, file)) from error
     except ValueError as error:  # pydantic-settings: a variable that should be JSON is not
         raise SettingsError(f"environment: {error}") from error
-    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
 
 
 def effective(settings: Settings) -> dict[str, Any]:

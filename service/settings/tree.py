@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError, model_validator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from common.extensions import load_extensions
+from index.engines import ENGINES
+from index.port import EngineSettings
 from service.settings.groups import (
     BundleSettings,
     Cache,
@@ -18,12 +24,11 @@ from service.settings.groups import (
     RedisSettings,
     Server,
     Tracing,
-    Vespa,
 )
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; frozen."""
+    """Everything that can be set; frozen. `composed` adds the table of each engine."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -37,7 +42,6 @@ class Settings(BaseSettings):
     server: Server = Server()
     bundle: BundleSettings = BundleSettings()
     index: IndexSettings = IndexSettings()
-    vespa: Vespa = Vespa()
     encoder: Encoder = Encoder()
     cache: Cache = Cache()
     redis: RedisSettings = RedisSettings()
@@ -47,6 +51,15 @@ class Settings(BaseSettings):
     deadline: DeadlineSettings = DeadlineSettings()
     tracing: Tracing = Tracing()
     playground: Playground = Playground()
+
+    @property
+    def engine_table(self) -> EngineSettings:
+        """The table of the engine that ``index.engine`` chooses."""
+        table: EngineSettings = getattr(self, self.index.engine)
+        return table
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Settings], tuple[dict[str, Any]]]:
+        return _restore, (dict(self),)  # a class that is composed has no place to be pickled from
 
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
@@ -79,3 +92,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The command line and the environment; `load_settings` adds the file."""
         return init_settings, env_settings
+
+
+def composed(base: type[Settings] = Settings) -> type[Settings]:
+    """The settings with a table for each engine that is registered, those of extensions among them."""
+    load_extensions()
+    tables: Mapping[str, Any] = {
+        name: (engine.settings, engine.settings()) for name, engine in ENGINES.items()
+    }
+    return create_model("Settings", __base__=base, **tables)
+
+
+def _restore(values: dict[str, Any]) -> Settings:
+    return composed().model_construct(**values)

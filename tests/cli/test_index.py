@@ -19,8 +19,8 @@ from artifacts.embeddings import EmbeddingsError
 from cli.main import build as commands
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from index.embedded.store import ChangesHeld
 from index.filters import parse_filter
 from service.http import admin, problems

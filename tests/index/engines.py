@@ -16,8 +16,8 @@ import numpy as np
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
 from index.embedded.segment import Planning
 from index.port import ItemIndex, ItemPut, ItemUpdate

@@ -77,7 +77,10 @@ def test_a_server_that_never_answers_ends_the_reload_and_changes_nothing(demo: D
 
     def loader(settings: Settings, arms: Mapping[str, Variant], progress: Progress) -> dict[str, Stack]:
         stacks = load_stacks(settings, arms, progress)
-        return {arm: replace(s, check=away if arm == "treatment" else None) for arm, s in stacks.items()}
+        return {
+            arm: replace(s, opened=replace(s.opened, check=away if arm == "treatment" else None))
+            for arm, s in stacks.items()
+        }
 
     with serving(make_settings(demo.bundle.path, demo.index), loader) as server:
         settings = make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from artifacts.bundle import Bundle
 from devtools.waiting import wait_for
+from index.port import OpenedIndex
 from service.app import create_app
 from service.deployment import Stack, load_stacks
 from service.query.encoder import OnnxQueryEncoder
@@ -98,7 +99,7 @@ def stub_loader(bundle: Bundle, index: MemoryIndex) -> Loader:
 
     def load(settings: Settings, arms: Mapping[str, Any], progress: Any) -> dict[str, Stack]:
         encoder, precisions = OnnxQueryEncoder.open(bundle, BundleSettings(), Encoder())
-        stack = Stack(bundle, encoder, precisions, index, index)
+        stack = Stack(bundle, encoder, precisions, OpenedIndex(index=index, features=index))
         return dict.fromkeys(arms, stack)
 
     return load

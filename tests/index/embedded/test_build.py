@@ -12,9 +12,9 @@ import pytest
 from artifacts.embeddings import EmbeddingsError
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
-from index.embedded import EmbeddedIndex, IndexDamaged
 from index.embedded.build import build_index
-from index.embedded.manifest import FILE_NAMES, MANIFEST_NAME, read_manifest
+from index.embedded.index import EmbeddedIndex
+from index.embedded.manifest import FILE_NAMES, MANIFEST_NAME, IndexDamaged, read_manifest
 
 
 @pytest.fixture

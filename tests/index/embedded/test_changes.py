@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from common.deadline import Deadline
 from devtools.embeddings import ATTRIBUTES, make_embeddings, random_items, unit_vectors
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
 from index.embedded.rebuild import rebuild_index
 from index.embedded.segment import Planning

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
-from index.embedded import EmbeddedIndex, ids, selection
+from index.embedded import ids, selection
 from index.embedded import index as embedded
 from index.embedded.build import build_index
 from index.embedded.ids import IdTable, write_ids
+from index.embedded.index import EmbeddedIndex
 from index.embedded.live import LiveIndex
 from index.embedded.segment import nearest
 from index.embedded.selection import Selection, Selections, Selector, variation

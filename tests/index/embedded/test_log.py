@@ -16,9 +16,9 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
-from index.embedded import EmbeddedIndex, IndexDamaged
 from index.embedded.build import build_index
-from index.embedded.manifest import read_manifest
+from index.embedded.index import EmbeddedIndex
+from index.embedded.manifest import IndexDamaged, read_manifest
 from index.embedded.rebuild import RebuildRunning, rebuild_index
 from index.embedded.store import LOG_NAME, rebuild_lock
 from index.port import ItemPut
@@ -29,7 +29,7 @@ import asyncio, sys
 import numpy as np
 from pathlib import Path
 from common.deadline import Deadline
-from index.embedded import EmbeddedIndex
+from index.embedded.index import EmbeddedIndex
 from index.port import ItemPut
 
 async def main():

@@ -11,8 +11,8 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import MANIFEST_NAME, Probing, read_manifest
 from index.embedded.probe import EXACT
 from index.embedded.segment import Planning

@@ -13,8 +13,8 @@ import numpy as np
 
 from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
 from common.deadline import Deadline
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from service.query.encoder import Fused
 from service.query.fusions import KnownFusions
 from service.query.portrait import Portrait

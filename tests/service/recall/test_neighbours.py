@@ -10,8 +10,8 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
-from index.embedded import EmbeddedIndex
 from index.embedded.build import build_index
+from index.embedded.index import EmbeddedIndex
 from index.filters import AnyOf, Filter
 from index.port import F32, ItemPut
 from service.recall.neighbours import KnownNeighbours

@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from common.masking import mask_url
+from index.engines import ENGINES
+from index.port import Engine, EngineSettings, OpenedIndex
 from service.settings import Settings, SettingsError, effective, load_settings
 
 
@@ -75,6 +77,9 @@ def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
             "did you mean experiments.nohist.off.recall.i2i_enabled",
         ),
         ('[server]\nport = "many"\n', "server.port: "),
+        ('[index]\nengine = "none"\n', "index.engine: Input should be 'embedded' or 'vespa'"),
+        ("[embedded]\nthreads = 0\n", "embedded.threads: "),
+        ('[vespa]\nulr = "x"\n', "vespa.ulr: there is no such key"),
         ("[server]\nport = 70000\n", "server.port: "),
         ("[recall]\nq2i_share = 0.9\ni2i_share = 0.2\n", "recall: q2i_share and i2i_share together"),
         ("[limits]\nshed_i2i_at = 0.9\n", "limits: shed_i2i_at"),
@@ -123,7 +128,7 @@ def test_secrets_are_hidden_and_nothing_else(file: Path) -> None:
     assert shown["server"]["port"] == 9000
     assert "pw" not in repr(settings)
     assert "pw" not in str(shown)
-    assert set(shown) == set(Settings.model_fields)
+    assert set(shown) == {*Settings.model_fields, *ENGINES}
 
 
 @pytest.mark.parametrize(
@@ -148,3 +153,25 @@ def test_settings_are_frozen_and_travel_to_workers(file: Path) -> None:
     with pytest.raises(ValidationError):
         settings.server = settings.server  # type: ignore[misc]
     assert effective(pickle.loads(pickle.dumps(settings))) == effective(settings)
+
+
+class _ToySettings(EngineSettings):
+    shelves: int = 3
+
+
+class _Toy(Engine[_ToySettings]):
+    name = "toy"
+    settings = _ToySettings
+
+    def open(self, path: Path, settings: _ToySettings, *, queue: int) -> OpenedIndex:
+        raise NotImplementedError
+
+
+def test_each_engine_has_a_table_of_its_own(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES, "toy", _Toy())
+    monkeypatch.setenv("MRSE_TOY_SHELVES", "5")
+    file.write_text('[index]\nengine = "toy"\n[toy]\nshelves = 4\n[embedded]\nrebuild_after = 7\n')
+    settings = load_settings(file)
+    assert settings.engine_table == _ToySettings(shelves=5)
+    assert effective(settings)["embedded"] == {"threads": 2, "rebuild_after": 7}
+    assert pickle.loads(pickle.dumps(settings)).engine_table == _ToySettings(shelves=5)
