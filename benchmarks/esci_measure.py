@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.esci_data import Esci
-from models.evaluation.metrics import ndcg_at
+from models.evaluation.measures import ndcg_at
 from models.evaluation.statistics import Sums, bootstrap, by_query, difference
 
 KS = (1, 10, 100)

@@ -19,9 +19,9 @@ from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
 from models.ablation.matrix import Cell
 from models.embed import embed_shop
-from models.evaluation.full_report import Evaluated, evaluate_full
-from models.evaluation.measure import MEASURES
+from models.evaluation.measures import MEASURES, score
 from models.evaluation.statistics import Sums
+from models.evaluation.subject import Subject, open_subject
 from models.towers import Config
 
 Progress = Callable[[str, int, int | None], None]
@@ -127,18 +127,9 @@ def perform(
         result["failed"] = str(error)
     else:
         _embed(run, bundle, shop, folder / "embedded", config, progress)
-        # Intervals are drawn over cells and seeds, from the sums.
-        found = evaluate_full(
-            bundle,
-            shop,
-            split=split,
-            embeddings=folder / "embedded",
-            bm25=False,
-            bare=False,
-            resamples=1,
-            progress=progress,
-        )
-        _write_sums(folder / _SUMS, found)
+        opened = open_subject(bundle, shop, split, embeddings=folder / "embedded", progress=progress)
+        with opened as subject:
+            _write_sums(folder / _SUMS, subject)
     temporary = folder / f"{RESULT}.tmp"
     temporary.write_text(json.dumps(result, indent=2))
     temporary.replace(folder / RESULT)
@@ -187,13 +178,13 @@ def _identity(config: Config, data: str, split: str) -> dict[str, str]:
     return {"config": config.fingerprint(), "data": data, "split": split}
 
 
-def _write_sums(path: Path, found: Evaluated) -> None:
-    """The bundle's own answers by slice and measure, so that cells can be compared query by query."""
-    ours = found.answers[0]
+def _write_sums(path: Path, subject: Subject) -> None:
+    """Sums by slice and measure, so that cells can be compared query by query."""
+    scores = score(subject.answers())
     arrays: dict[str, npt.NDArray[np.float64]] = {}
-    for name, mask in found.masks.items():
+    for name, mask in subject.slices().items():
         for measure in MEASURES:
-            sums = ours.sums(measure, found.asked, mask)
+            sums = scores.sums(measure, mask)
             arrays[f"{name}|{measure}"] = np.stack([sums.above, sums.below])
     temporary = path.with_suffix(".tmp.npz")
     np.savez_compressed(temporary, allow_pickle=False, **arrays)

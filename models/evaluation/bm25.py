@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import bm25s
 import numpy as np
-import numpy.typing as npt
 import Stemmer
 
 from artifacts.bundle.text import normalise, words
+from artifacts.shop.shop import Shop
+from common.arrays import F32, I64
 
 K1, B = 1.2, 0.75
 
@@ -26,22 +27,27 @@ class Bm25:
         vocabulary = dict(self._stems) or {"": 0}
         self._index.index(bm25s.tokenization.Tokenized(ids=rows, vocab=vocabulary), show_progress=False)
 
+    @classmethod
+    def over(cls, shop: Shop) -> Bm25:
+        """Over a shop's catalogue: title, category and description of each item."""
+        return cls(f"{item.title} {item.category} {item.description}" for item in shop.items())
+
     def _split(self, text: str) -> list[str]:
         stems: list[str] = self._stemmer.stemWords(words(normalise(text)))
         return stems
 
-    def scores(self, queries: Sequence[str]) -> npt.NDArray[np.float32]:
+    def scores(self, queries: Sequence[str]) -> F32:
         """Scores of all items for each query, ``[q, N]``; 0 where an item has no word of it."""
         return np.stack([self._scores(query) for query in queries])
 
-    def _scores(self, query: str) -> npt.NDArray[np.float32]:
+    def _scores(self, query: str) -> F32:
         known = [self._stems[s] for s in self._split(query) if s in self._stems]
         if not known:
             return np.zeros(self.items, dtype=np.float32)
-        scores: npt.NDArray[np.float32] = self._index.get_scores_from_ids(known)
+        scores: F32 = self._index.get_scores_from_ids(known)
         return scores
 
-    def top(self, queries: Sequence[str], k: int) -> npt.NDArray[np.int64]:
+    def top(self, queries: Sequence[str], k: int) -> I64:
         """Item rows of the best k for each query, ``[q, k]``; -1 where no item has a word of it."""
         k = min(k, self.items)
         result = np.full((len(queries), k), -1, dtype=np.int64)

@@ -22,9 +22,3 @@ class Finding:
         """For ``--json``; NaN becomes null."""
         figures = {name: None if value != value else value for name, value in self.figures.items()}
         return {**asdict(self), "figures": figures}
-
-
-def worst(*verdicts: Verdict) -> Verdict:
-    """The gravest; ``unknown`` only where nothing else is said."""
-    order: tuple[Verdict, ...] = ("unknown", "fine", "watch", "broken")
-    return max(verdicts, key=order.index, default="unknown")

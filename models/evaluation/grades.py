@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.bundle.text import normalise
 from artifacts.shop.shop import Shop
+from common.arrays import F32, I64
 
 if TYPE_CHECKING:
     from models.synthetic import Judge
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 #: Least grade that counts as relevant (*inferred*): a judge gives as much only where everything matches.
 RELEVANT = 0.5
 
@@ -28,8 +25,8 @@ class Grades(Protocol):
     #: Where the grades come from, for the report: ``judge`` or ``labels``.
     source: str
 
-    def of(self, query: str, picture: str | None) -> Float32 | None:
-        """Float32 ``[N]`` over the catalogue's rows, 0 to 1; None where nothing is known of the query."""
+    def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
+        """F32 ``[N]`` over the catalogue's rows, 0 to 1; None where nothing is known of the query."""
 
 
 class JudgeGrades:
@@ -45,9 +42,9 @@ class JudgeGrades:
     def __init__(self, judge: Judge, ids: Sequence[str]) -> None:
         self.judge = judge
         self._ids = ids
-        self._rows: Int64 = judge.rows(ids)
+        self._rows: I64 = judge.rows(ids)
 
-    def of(self, query: str, picture: str | None) -> Float32 | None:
+    def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
         """See `Grades`."""
         from models.synthetic.judge import UnknownQueryError
 
@@ -58,7 +55,16 @@ class JudgeGrades:
         except UnknownQueryError:
             return None
 
-    def suits(self, user: str, query: str, picture: str | None, rows: Int64) -> float:
+    def groups(self, query: str, picture: str | None) -> frozenset[str]:
+        """Names of the groups that a query belongs to, see `Judge.slices`; none where nothing is known."""
+        from models.synthetic.judge import UnknownQueryError
+
+        try:
+            return self.judge.slices(query, picture)
+        except UnknownQueryError:
+            return frozenset()
+
+    def suits(self, user: str, query: str, picture: str | None, rows: I64) -> float:
         """Mean grade of some items for one user, whose taste counts; NaN where nothing is known."""
         from models.synthetic.judge import UnknownQueryError
 
@@ -86,7 +92,7 @@ class LabelGrades:
     def __bool__(self) -> bool:
         return bool(self._labels)
 
-    def of(self, query: str, picture: str | None) -> Float32 | None:
+    def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
         """See `Grades`; None where the query has no label, or none above 0."""
         labels = self._labels.get((normalise(query), picture))
         if not labels or max(labels.values()) <= 0:
@@ -96,17 +102,16 @@ class LabelGrades:
         return result
 
 
-def open_grades(shop: Shop, path: Path, rows: dict[str, int]) -> Grades | None:
+def open_grades(shop: Shop, rows: dict[str, int]) -> Grades | None:
     """The judge where the shop is a synthetic one, else its labels, else None.
 
     Args:
         shop: the shop.
-        path: its folder.
         rows: row of each item id.
     """
-    if (path / "truth.parquet").is_file():
+    if (shop.path / "truth.parquet").is_file():
         from models.synthetic import Judge
 
-        return JudgeGrades(Judge.open(path), list(rows))
+        return JudgeGrades(Judge.open(shop.path), list(rows))
     labels = LabelGrades(shop, rows)
     return labels if labels else None

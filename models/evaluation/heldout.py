@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import numpy as np
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle import Behaviour
@@ -15,13 +19,18 @@ from artifacts.shop.formats import nothing_found
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event
 from artifacts.shop.shop import Shop
+from common.arrays import F32, I64
+from common.errors import NOT_IN_ORDER, MrseError
+from models.evaluation.grades import Grades
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
 KINDS: tuple[Kind, ...] = ("text", "photo", "text+photo", "browse")
 
 
-class NothingHeldOut(ValueError):  # noqa: N818 -- the state of a shop
+class NothingHeldOut(MrseError):  # noqa: N818 -- the state of a shop
     """A split has no request to measure on; the message says why."""
+
+    exit_code: ClassVar[int] = NOT_IN_ORDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,61 @@ class Request:
     history: tuple[Behaviour, ...]
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out requests that figures are of, over the rows of a catalogue.
+
+    Attributes:
+        requests: n of them.
+        query: int64 ``[n]``, numbers the distinct (query, picture) pairs, and the users of browse requests.
+        queries: how many numbers there are.
+        wanted: int64 ``[n]``, row of the clicked item.
+        grades: of the catalogue, where there are any.
+    """
+
+    requests: tuple[Request, ...]
+    query: I64
+    queries: int
+    wanted: I64
+    grades: Grades | None
+
+    @classmethod
+    def number(cls, requests: Sequence[Request], rows: dict[str, int], grades: Grades | None) -> HeldOut:
+        """Number the queries; requests whose item is not in the catalogue are left out."""
+        kept = tuple(r for r in requests if r.event.item in rows)
+        numbers: dict[tuple[str, str | None, str | None], int] = {}
+        query = [
+            numbers.setdefault(
+                (normalise(r.event.query), r.event.picture, r.event.user if r.kind == "browse" else None),
+                len(numbers),
+            )
+            for r in kept
+        ]
+        wanted = np.array([rows[r.event.item] for r in kept], dtype=np.int64)
+        return cls(kept, np.array(query, dtype=np.int64), len(numbers), wanted, grades)
+
+    @property
+    def gains(self) -> str:
+        """Where the gains of nDCG come from: ``judge``, ``labels`` or ``clicks``."""
+        return "clicks" if self.grades is None else self.grades.source
+
+    @cached_property
+    def by_query(self) -> list[I64]:
+        """Places of the requests of each query."""
+        order = np.argsort(self.query, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.query, minlength=self.queries))[:-1])
+
+    def grades_of(self, place: int) -> F32 | None:
+        """Grades of the catalogue for the query of a request; None where nothing is known of it.
+
+        Browsing asks for nothing, so that everything would be right: nothing is known.
+        """
+        request = self.requests[place]
+        if self.grades is None or request.kind == "browse":
+            return None
+        return self.grades.of_catalogue(request.event.query, request.event.picture)
+
+
 def read_requests(
     shop: Shop, split: str, *, depth: int, held_out: float, same_item_days: float
 ) -> list[Request]:
@@ -42,7 +106,7 @@ def read_requests(
         shop: the shop.
         split: ``val`` or ``test``.
         depth: K, behaviours kept of a history.
-        held_out: as training held out, see `Holdout.of`.
+        held_out: the share that training held out, see `artifacts.shop.holdout`.
         same_item_days: behaviours on the clicked item this shortly before are of the same visit and cut,
             as in training; otherwise a cart would be predicted from the click a minute before.
 

@@ -14,7 +14,7 @@ from artifacts.shop.schema import Event
 from models.evaluation.finding import Finding, Verdict
 from models.evaluation.grades import RELEVANT
 from models.evaluation.heldout import Request
-from models.evaluation.probes import Patient
+from models.evaluation.patient import Patient
 
 #: Shares of hard negatives that are relevant after all (*inferred*).
 _FALSE, _FALSE_BROKEN = 0.1, 0.3
@@ -25,13 +25,13 @@ _HARD = 0.1
 
 def false_negatives(patient: Patient) -> list[Finding]:
     """How many hard negatives are relevant after all: labelled ones, and those mined by rank."""
-    loss = patient.bundle.manifest.training.get("loss", {})
+    loss = patient.training.get("loss", {})
     low = float(loss.get("low_relevance", 0.34))
     labelled, clicked = _low_pairs(patient, low)
     figures: dict[str, float] = {"labelled pairs": float(len(labelled))}
     if labelled:
         figures["clicked as well"] = len([p for p in labelled if p in clicked]) / len(labelled)
-    judged = patient.grades is not None and patient.grades.source == "judge"
+    judged = patient.held_out.grades is not None and patient.held_out.grades.source == "judge"
     if judged:
         figures |= _judged_low(patient, labelled) | _judged_mined(patient, loss.get("hard_ranks", (101, 500)))
     rates = {n: v for n, v in figures.items() if n != "labelled pairs"}
@@ -56,7 +56,7 @@ def hardness(patient: Patient) -> list[Finding]:
     HNST learns from those alone. Where there are few, MNSCE keeps negatives apart by itself: the part of the
     catalogue that a step of it sees as negatives says how likely that is.
     """
-    training = patient.bundle.manifest.training
+    training = patient.training
     loss, stage = training.get("loss", {}), training.get("stage2", {})
     margin, low = float(loss.get("margin", 0.1)), float(loss.get("low_relevance", 0.34))
     labelled, clicked = _low_pairs(patient, low)
@@ -91,10 +91,10 @@ def hardness(patient: Patient) -> list[Finding]:
 
 def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
     """Train pairs (query, item) labelled as of low relevance, and those that were clicked."""
-    holdout = Holdout.of(patient.shop.events(), float(patient.bundle.manifest.training["held_out"]))
+    holdout = Holdout.of(patient.subject.shop.events(), float(patient.training["held_out"]))
     labelled: dict[tuple[str, str], None] = {}
     clicked: set[tuple[str, str]] = set()
-    for event in patient.shop.events():
+    for event in patient.subject.shop.events():
         pair = (normalise(event.query), event.item)
         if not pair[0] or pair[1] not in patient.searcher.rows or holdout.split(event) != "train":
             continue
@@ -112,7 +112,8 @@ def _judged_low(patient: Patient, labelled: list[tuple[str, str]]) -> dict[str, 
     wrong = [
         bool(known[rows[item]] >= RELEVANT)
         for query, item in drawn
-        if patient.grades is not None and (known := patient.grades.of(query, None)) is not None
+        if patient.held_out.grades is not None
+        and (known := patient.held_out.grades.of_catalogue(query, None)) is not None
     ]
     return {"labelled but relevant": float(np.mean(wrong))} if wrong else {}
 
@@ -120,7 +121,7 @@ def _judged_low(patient: Patient, labelled: list[tuple[str, str]]) -> dict[str, 
 def _judged_mined(patient: Patient, ranks: Sequence[int]) -> dict[str, float]:
     first, last = ranks
     distinct: dict[str, Request] = {}
-    for request in patient.asked.requests:
+    for request in patient.held_out.requests:
         if request.kind == "text":
             distinct.setdefault(normalise(request.event.query), request)
     some = list(distinct.values())[:_QUERIES]
@@ -129,7 +130,11 @@ def _judged_mined(patient: Patient, ranks: Sequence[int]) -> dict[str, float]:
     top = patient.searcher.top(patient.searcher.embed(some, history=False), last)[:, first - 1 :]
     wrong = []
     for request, rows in zip(some, top, strict=True):
-        known = patient.grades.of(request.event.query, None) if patient.grades is not None else None
+        known = (
+            patient.held_out.grades.of_catalogue(request.event.query, None)
+            if patient.held_out.grades is not None
+            else None
+        )
         if known is not None:
             wrong.append(float((known[rows] >= RELEVANT).mean()))
     return {f"mined at ranks {first}-{last} but relevant": float(np.mean(wrong))} if wrong else {}

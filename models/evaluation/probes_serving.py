@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from artifacts.bundle import Bundle, BundleError, open_graph
+from artifacts.bundle import BundleError, open_graph
 from artifacts.bundle.loader import cosine
 from artifacts.bundle.manifest import ROLES
+from common.arrays import F64
 from models.evaluation.finding import Finding, Verdict
-from models.evaluation.metrics import ranks_of
-from models.evaluation.probes import Patient
-from models.evaluation.statistics import by_request, difference
+from models.evaluation.patient import DEPTH, RESAMPLES, Patient
+from models.evaluation.statistics import difference
 
 #: Bounds, *inferred*: least cosine of int8 to fp32, and least share of the top 100 that both have.
 _COSINE, _SHARED = 0.99, 0.9
-_SAMPLE, _K = 500, 100
+_SAMPLE = 500
 #: A loss that falls by more than this share over the last fifth of a stage has not come to rest.
 _FALLING = 0.03
 
@@ -38,55 +36,35 @@ def parity(patient: Patient) -> list[Finding]:
                 bundle.check_canonical(role, open_graph(bundle.graph(role, precision)), precision)
             except BundleError as error:
                 wrong.append(str(error))
-    findings = [
-        Finding("parity with torch", "broken", "; ".join(wrong), "export again on this machine", figures)
-        if wrong
-        else Finding(
-            "parity with torch",
-            "fine",
-            "every graph gives the outputs that torch gave at export",
-            "",
-            figures,
-        )
-    ]
+    says = "; ".join(wrong) or "every graph gives the outputs that torch gave at export"
+    remedy = "export again on this machine" if wrong else ""
+    torch = Finding("parity with torch", "broken" if wrong else "fine", says, remedy, figures)
     if "int8" in bundle.manifest.graphs["query_experts"]:
-        findings.append(_int8(patient))
-    else:
-        findings.append(Finding("parity of int8", "unknown", "the bundle has no int8 graph"))
-    return findings
+        return [torch, _int8(patient)]
+    return [torch, Finding("parity of int8", "unknown", "the bundle has no int8 graph")]
 
 
 def _int8(patient: Patient) -> Finding:
-    asked = patient.asked
-    places = np.unique(
-        np.linspace(0, len(asked.requests) - 1, min(_SAMPLE, len(asked.requests))).astype(np.int64)
-    )
-    some = [asked.requests[p] for p in places.tolist()]
+    places, some = patient.sample(_SAMPLE)
     small = patient.searcher.as_precision("int8")
-    queries = [s.embed(some) for s in (patient.searcher, small)]
-    tops = [patient.searcher.top(q, _K) for q in queries]
-    hits = [
-        by_request(
-            (ranks_of(top, asked.wanted[places]) > 0).astype(np.float64), asked.query[places], asked.queries
-        )
-        for top in tops
-    ]
-    lost = difference(*hits, resamples=500)
+    queries = [searcher.embed(some) for searcher in (patient.searcher, small)]
+    tops = [patient.searcher.top(q, DEPTH) for q in queries]
+    lost = difference(*(patient.recall(q, places) for q in queries), resamples=RESAMPLES)
     both = [len(np.intersect1d(a, b)) / len(a) for a, b in zip(*tops, strict=True)]
     figures = {
         "least cosine": float(cosine(queries[0], queries[1]).min()),
         "top 100 in common": float(np.mean(both)),
-        f"Recall@{_K} lost": lost.value,
+        f"Recall@{DEPTH} lost": lost.value,
     }
     fine = figures["least cosine"] >= _COSINE and figures["top 100 in common"] >= _SHARED and lost.low <= 0
-    says = f"int8 keeps {figures['top 100 in common']:.1%} of the top 100, Recall@{_K} {-lost.value:+.4f}"
+    says = f"int8 keeps {figures['top 100 in common']:.1%} of the top 100, Recall@{DEPTH} {-lost.value:+.4f}"
     remedy = "" if fine else "serve fp32 (encoder precision in the settings); quantise less at export"
     return Finding("parity of int8", "fine" if fine else "watch", says, remedy, figures)
 
 
-def convergence(run: Path | None, bundle: Bundle) -> list[Finding]:
+def convergence(patient: Patient) -> list[Finding]:
     """Whether the losses of a run came to rest; the paper reads slow convergence as a wrong beta/alpha."""
-    loss = bundle.manifest.training.get("loss", {})
+    loss, run = patient.training.get("loss", {}), patient.run
     ratio = float(loss.get("beta", 0.0)) / max(float(loss.get("alpha", 1.0)), 1e-9)
     if run is None:
         says = "give the training run (--run) to look at its curves"
@@ -101,12 +79,12 @@ def convergence(run: Path | None, bundle: Bundle) -> list[Finding]:
         with file.open(newline="") as stream:
             values = np.array([float(row[measure]) for row in csv.DictReader(stream)])
         found.append(_stage(stage, measure, values, ratio))
-    if seed != bundle.manifest.training.get("seed"):
+    if seed != patient.training.get("seed"):
         found.append(Finding("convergence", "watch", "the run is of another seed than the bundle"))
     return found
 
 
-def _stage(stage: str, measure: str, values: npt.NDArray[np.float64], ratio: float) -> Finding:
+def _stage(stage: str, measure: str, values: F64, ratio: float) -> Finding:
     name = f"convergence of {stage}"
     fifth = len(values) // 5
     if fifth < 2:

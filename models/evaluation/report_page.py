@@ -10,11 +10,11 @@ import numpy as np
 from artifacts.shop.errors import DataError
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
-from models.evaluation.full_report import Comparison, Evaluated
+from models.evaluation.evaluate import Comparison, Evaluation
 from models.evaluation.heldout import Request
 from models.evaluation.html import Bar, cell, intervals, page, table, text, thumbnail
-from models.evaluation.measure import MEASURES
-from models.evaluation.metrics import ranks_of
+from models.evaluation.measures import DRAWN, MEASURES
+from models.evaluation.slices import ALL
 
 _GAINS = {
     "judge": "Relevance is graded by the synthetic shop's judge.",
@@ -25,62 +25,55 @@ _GAINS = {
 _EXAMPLES, _SHOWN = 8, 6
 
 
-def write_page(evaluated: Evaluated, shop: Shop) -> str:
+def write_page(evaluation: Evaluation, shop: Shop) -> str:
     """The HTML of the report; it needs nothing beside it."""
-    title = f"{evaluated.bundle} on {evaluated.shop}, {evaluated.split} split"
-    return page(
-        title, [*_summary(evaluated), *_slices(evaluated), *_gaps(evaluated), *_examples(evaluated, shop)]
-    )
+    title = f"{evaluation.systems[0]} on {evaluation.shop}, {evaluation.split} split"
+    parts = (_summary(evaluation), _slices(evaluation), _gaps(evaluation), _examples(evaluation, shop))
+    return page(title, [piece for part in parts for piece in part])
 
 
-def _summary(e: Evaluated) -> Iterator[str]:
-    requests, queries = len(e.asked.requests), e.asked.queries
+def _summary(e: Evaluation) -> Iterator[str]:
+    requests, queries = len(e.held_out.requests), e.held_out.queries
     yield (
         f"<p>{requests:,} held-out requests, {queries:,} distinct queries, {len(e.ids):,} items. "
-        f"{_GAINS[e.asked.gains]} Behind each figure is its 95% interval, by bootstrap over queries.</p>"
+        f"{_GAINS[e.held_out.gains]} Behind each figure is its 95% interval, by bootstrap over queries.</p>"
     )
-    first = next(iter(e.masks))
     rows = [
-        [text(system), *(cell(e.figures[first, system, m]) for m in MEASURES)]
-        for system in e.systems
-        if (first, system, "MRR") in e.figures
+        [text(row.system), *map(cell, row.figures.values())]
+        for row in e.rows
+        if row.slice == next(iter(e.masks))
     ]
     yield f"<h2>All that ask for something</h2>{table(['system', *MEASURES], rows)}"
+    units = "; ".join(f"{name}: {measure.unit}" for name, measure in MEASURES.items())
+    yield f'<p class="note">What counts once. {text(units)}.</p>'
 
 
-def _slices(e: Evaluated) -> Iterator[str]:
-    ours = e.systems[0]
-    measures = ["Recall@100"] + (["Rele@10_p"] if e.asked.gains != "clicks" else [])
-    for measure in measures:
+def _slices(e: Evaluation) -> Iterator[str]:
+    for measure in DRAWN:
         bars = [
-            Bar(f"{name} ({e.sizes[name][0]:,})", e.figures[name, ours, measure])
-            for name in e.masks
-            if (name, ours, measure) in e.figures
+            Bar(f"{row.slice} ({e.masks[row.slice].sum():,})", row.figures[measure])
+            for row in e.rows
+            if row.system == e.systems[0]
         ]
         yield f"<h2>{measure} by slice</h2>{intervals(bars)}"
     for system in e.systems:
         rows = [
-            [
-                text(name),
-                f"{e.answered(name, system):,}",
-                *(cell(e.figures[name, system, m]) for m in MEASURES),
-            ]
-            for name in e.masks
-            if (name, system, "MRR") in e.figures
+            [text(row.slice), f"{row.requests:,}", *map(cell, row.figures.values())]
+            for row in e.rows
+            if row.system == system
         ]
         yield f"<h2>{text(system)} by slice</h2>{table(['slice', 'requests', *MEASURES], rows)}"
 
 
-def _gaps(e: Evaluated) -> Iterator[str]:
+def _gaps(e: Evaluation) -> Iterator[str]:
     for other in e.systems[1:]:
         found = [c for c in e.comparisons if c.against == other]
-        shown = [c for c in found if c.measure == "Recall@100"]
-        if not shown:
+        drawn = [Bar(c.slice, c.gap) for c in found if c.measure == DRAWN[0]]
+        if not drawn:
             continue
-        yield f"<h2>{text(e.systems[0])} less {text(other)}</h2>"
-        yield intervals([Bar(c.slice, c.gap) for c in shown], zero=True)
-        yield '<p class="note">Drawn: Recall@100. p: paired permutation test by query, two-sided.</p>'
-        yield table(["slice", "measure", "difference", "p"], [_gap_row(c) for c in found])
+        yield f"<h2>{text(e.systems[0])} less {text(other)}</h2>{intervals(drawn, zero=True)}"
+        yield f'<p class="note">Drawn: {DRAWN[0]}. p: paired permutation test by query, two-sided.</p>'
+        yield table(["slice", "measure", "difference", "p"], map(_gap_row, found))
 
 
 def _gap_row(c: Comparison) -> list[str]:
@@ -95,10 +88,9 @@ class _Example:
     wanted: int
 
 
-def _examples(e: Evaluated, shop: Shop) -> Iterator[str]:
-    top = e.answers[0].top
-    ranks = ranks_of(top, e.asked.wanted)
-    asks = np.array([r.kind != "browse" for r in e.asked.requests])
+def _examples(e: Evaluation, shop: Shop) -> Iterator[str]:
+    ranks, top = e.answers[0].ranks, e.answers[0].top
+    asks = e.masks.get(ALL, np.zeros(len(ranks), dtype=np.bool_))
     rng = np.random.default_rng(0)
     groups = {
         "Hits: the clicked item among the first answers": asks & (ranks > 0) & (ranks <= _SHOWN),
@@ -110,10 +102,10 @@ def _examples(e: Evaluated, shop: Shop) -> Iterator[str]:
         drawn = np.sort(rng.choice(places, min(_EXAMPLES, len(places)), replace=False))
         chosen[name] = [
             _Example(
-                e.asked.requests[p],
+                e.held_out.requests[p],
                 [int(row) for row in top[p, :_SHOWN] if row >= 0],
                 int(ranks[p]),
-                int(e.asked.wanted[p]),
+                int(e.held_out.wanted[p]),
             )
             for p in drawn.tolist()
         ]
@@ -129,12 +121,12 @@ def _examples(e: Evaluated, shop: Shop) -> Iterator[str]:
 
 def _example(x: _Example, items: dict[int, Item], shop: Shop) -> str:
     event = x.request.event
-    asked = f"“{text(event.query)}”" if event.query else "a photo"
+    query = f"“{text(event.query)}”" if event.query else "a photo"
     photo = ""
     if event.picture is not None:
         photo = f'<span class="answer">{_picture(shop, event.picture)}asked with</span>'
     place = f"clicked item at rank {x.rank}" if x.rank else "clicked item not among the answers"
-    head = f'<p class="query">{asked} · {len(x.request.history)} behaviours before · {place}</p>'
+    head = f'<p class="query">{query} · {len(x.request.history)} behaviours before · {place}</p>'
     answers = "".join(_answer(items[row], shop, right=row == x.wanted) for row in x.rows)
     missed = "" if x.wanted in x.rows else f" … {_answer(items[x.wanted], shop, right=True)}"
     return f"{head}<div>{photo}{answers}{missed}</div>"

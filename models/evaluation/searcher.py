@@ -53,6 +53,11 @@ class Searcher:
         return np.concatenate([*parts, np.zeros((0, width), dtype=np.float32)])
 
     @property
+    def features(self) -> npt.NDArray[np.float16]:
+        """Item features ``[N, experts, d]``."""
+        return self._features
+
+    @property
     def items(self) -> Float32:
         """Item embeddings ``[N, e]``."""
         return self._items

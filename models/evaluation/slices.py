@@ -3,54 +3,63 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.text import normalise
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.shop import Shop
-from models.evaluation.grades import Grades, JudgeGrades
-from models.evaluation.heldout import KINDS, Request
+from common.arrays import Bool
+from models.evaluation.grades import JudgeGrades
+from models.evaluation.heldout import KINDS, HeldOut, Request
 
-Bool = npt.NDArray[np.bool_]
 #: All requests that ask for something.
 ALL = "all"
+#: Slices of every shop that a table shows where it does not show every one.
+USUAL: tuple[str, ...] = (ALL, *KINDS)
 #: The most frequent queries that make up half of the train traffic, the next to four fifths, the rest.
 _BANDS = (("head", 0.5), ("torso", 0.8))
 #: Slices of the judge that go into the report, in its order.
 _JUDGED = ("colour", "pattern", "picture_only", "text_only", "typo", "synonym", "head", "torso", "tail")
 
 
-def slice_requests(
-    shop: Shop, requests: Sequence[Request], grades: Grades | None, held_out: float
-) -> dict[str, Bool]:
+def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Bool]:
     """Bool masks ``[n]`` over the requests by slice, empty ones left out.
 
     ``all`` and each kind of query; ``head``, ``torso`` and ``tail`` of the traffic (browsing left out);
     ``cold users``, without any behaviour before the request; ``cold items``, without a behaviour in the
     train split. Where a judge knows, also: queries for a colour, a pattern, what only pictures show or only
     texts tell, misspelt ones and synonyms; users by the modality that wins them, and those without taste.
+
+    Args:
+        shop: the shop, whose train events are counted.
+        held_out: the requests.
+        share: the share of events that training held out.
     """
-    counts, seen = _train_traffic(shop, held_out)
-    result = {ALL: np.array([r.kind != "browse" for r in requests], dtype=np.bool_)}
-    result |= {kind: np.array([r.kind == kind for r in requests], dtype=np.bool_) for kind in KINDS}
-    if isinstance(grades, JudgeGrades):
-        result |= _judged(grades, requests)
-    else:
-        result |= _bands(requests, counts)
-    result["cold users"] = result[ALL] & np.array([not r.history for r in requests], dtype=np.bool_)
+    requests, grades = held_out.requests, held_out.grades
+    counts, seen = _train_traffic(shop, share)
+    result = {ALL: _mask(requests, lambda r: r.kind != "browse")}
+    result |= {kind: _mask(requests, lambda r, kind=kind: r.kind == kind) for kind in KINDS}  # type: ignore[misc]
+    result |= _judged(grades, requests) if isinstance(grades, JudgeGrades) else _bands(requests, counts)
+    result["cold users"] = result[ALL] & _mask(requests, lambda r: not r.history)
     result["warm users"] = result[ALL] & ~result["cold users"]
-    new = np.array([r.event.item not in seen for r in requests], dtype=np.bool_)
-    result["cold items"] = result[ALL] & new
+    result["cold items"] = result[ALL] & _mask(requests, lambda r: r.event.item not in seen)
     return {name: mask for name, mask in result.items() if mask.any()}
 
 
-def _train_traffic(shop: Shop, held_out: float) -> tuple[Counter[str], set[str]]:
+def _mask(requests: Sequence[Request], belongs: Callable[[Request], bool]) -> Bool:
+    return np.fromiter(map(belongs, requests), np.bool_, len(requests))
+
+
+def _named(names: Sequence[str], requested: Sequence[frozenset[str]]) -> dict[str, Bool]:
+    return {name: np.array([name in found for found in requested], dtype=np.bool_) for name in names}
+
+
+def _train_traffic(shop: Shop, share: float) -> tuple[Counter[str], set[str]]:
     """How often each query was asked in the train split, and the items with a behaviour there."""
-    holdout = Holdout.of(shop.events(), held_out)
+    holdout = Holdout.of(shop.events(), share)
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     for event in shop.events():
@@ -74,28 +83,23 @@ def bands(counts: Counter[str]) -> dict[str, str]:
 
 def _bands(requests: Sequence[Request], counts: Counter[str]) -> dict[str, Bool]:
     known = bands(counts)
-    asked = [known.get(q, "tail") if (q := normalise(r.event.query)) else "" for r in requests]
-    return {name: np.array([a == name for a in asked], dtype=np.bool_) for name in ("head", "torso", "tail")}
+    found = [
+        frozenset([known.get(query, "tail")] if (query := normalise(r.event.query)) else []) for r in requests
+    ]
+    return _named(("head", "torso", "tail"), found)
 
 
 def _judged(grades: JudgeGrades, requests: Sequence[Request]) -> dict[str, Bool]:
-    from models.synthetic.judge import UnknownQueryError
-
-    judge = grades.judge
-    found: list[frozenset[str]] = []
-    likes: list[str] = []
+    found, tastes = [], []
     for request in requests:
-        event = request.event
-        try:
-            asked = request.kind != "browse"
-            found.append(judge.slices(event.query, event.picture) if asked else frozenset())
-        except UnknownQueryError:
-            found.append(frozenset())
-        truth = None if event.user is None or request.kind == "browse" else judge.user(event.user)
-        likes.append("" if truth is None else "no taste" if truth.strength == 0 else truth.modality)
-    result = {name: np.array([name in f for f in found], dtype=np.bool_) for name in _JUDGED}
-    result["taste"] = np.array([name not in ("", "no taste") for name in likes], dtype=np.bool_)
-    for name in ("picture", "text", "balanced"):
-        result[f"taste: {name}"] = np.array([like == name for like in likes], dtype=np.bool_)
-    result["no taste"] = np.array([like == "no taste" for like in likes], dtype=np.bool_)
-    return {name.replace("_", " "): mask for name, mask in result.items()}
+        event, asks = request.event, request.kind != "browse"
+        found.append(grades.groups(event.query, event.picture) if asks else frozenset())
+        user = grades.judge.user(event.user) if asks and event.user is not None else None
+        tastes.append(frozenset() if user is None else _taste(user.modality, user.strength))
+    names = ("taste", "taste: picture", "taste: text", "taste: balanced", "no taste")
+    queries = {name.replace("_", " "): mask for name, mask in _named(_JUDGED, found).items()}
+    return queries | _named(names, tastes)
+
+
+def _taste(modality: str, strength: float) -> frozenset[str]:
+    return frozenset({"no taste"} if strength == 0 else {"taste", f"taste: {modality}"})

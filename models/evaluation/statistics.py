@@ -6,13 +6,14 @@ kept as two sums for each query, and the bootstrap and the permutation test draw
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+from common.arrays import F64, I64
+
 #: Replicates that are held in memory at a time.
 _CHUNK = 64
 
@@ -38,8 +39,8 @@ UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 class Sums:
     """A figure as ``sum(above) / sum(below)``, by query: both float64 ``[q]``."""
 
-    above: Float64
-    below: Float64
+    above: F64
+    below: F64
 
     @property
     def value(self) -> float:
@@ -48,7 +49,7 @@ class Sums:
         return float(self.above.sum()) / total if total > 0 else float("nan")
 
 
-def by_request(values: Float64, query: Int64, queries: int) -> Sums:
+def by_request(values: F64, query: I64, queries: int) -> Sums:
     """Every request counts once.
 
     Args:
@@ -61,32 +62,71 @@ def by_request(values: Float64, query: Int64, queries: int) -> Sums:
     return Sums(above.astype(np.float64), np.bincount(query[known], minlength=queries).astype(np.float64))
 
 
-def by_query(values: Float64, query: Int64, queries: int) -> Sums:
+def by_query(values: F64, query: I64, queries: int) -> Sums:
     """Every query counts once, with the mean over its requests; arguments as for `by_request`."""
     sums = by_request(values, query, queries)
     asked = sums.below > 0
     return Sums(np.where(asked, sums.above / np.where(asked, sums.below, 1.0), 0.0), asked.astype(np.float64))
 
 
-def bootstrap(sums: Sums, *, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Interval:
-    """Percentile bootstrap over queries.
+def bootstrap(sums: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
+    """A figure with its 95% interval: see `bootstrap_all`."""
+    return bootstrap_all([sums], resamples=resamples, seed=seed)[0]
+
+
+def bootstrap_all(figures: Sequence[Sums], *, resamples: int = 1000, seed: int = 0) -> list[Interval]:
+    """Percentile bootstrap over queries: each figure with its 95% interval.
 
     Args:
-        sums: the figure.
+        figures: the figures.
         resamples: replicates.
-        seed: the same seed gives the same interval.
-        level: share of the replicates that lie inside.
+        seed: the same seed gives the same intervals.
     """
-    asked = np.flatnonzero(sums.below > 0)
-    if not len(asked):
-        return UNKNOWN
-    drawn = replicate(
-        np.stack([sums.above[asked], sums.below[asked]], axis=1), resamples=resamples, seed=seed
-    )
-    return _percentiles(sums.value, drawn[:, 0] / drawn[:, 1], level)
+    tables = [np.stack([sums.above, sums.below], axis=1) for sums in figures]
+    drawn = _resampled(tables, resamples=resamples, seed=seed)
+    return [UNKNOWN if d is None else _percentiles(d[0, 0] / d[0, 1], d[1:, 0] / d[1:, 1]) for d in drawn]
 
 
-def replicate(columns: Float64, *, resamples: int, seed: int) -> Float64:
+def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
+    """Ours minus theirs with its 95% interval: see `difference_all`."""
+    return difference_all([(ours, theirs)], resamples=resamples, seed=seed)[0]
+
+
+def difference_all(
+    pairs: Sequence[tuple[Sums, Sums]], *, resamples: int = 1000, seed: int = 0
+) -> list[Interval]:
+    """Of each pair the first minus the second over the same queries, bootstrapped paired by query."""
+    tables = [np.stack([a for sums in pair for a in (sums.above, sums.below)], axis=1) for pair in pairs]
+    found = []
+    for drawn in _resampled(tables, resamples=resamples, seed=seed):
+        gaps = None if drawn is None else drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
+        found.append(UNKNOWN if gaps is None else _percentiles(gaps[0], gaps[1:]))
+    return found
+
+
+def _resampled(tables: Sequence[F64], *, resamples: int, seed: int) -> list[F64 | None]:
+    """Sums of each table's columns ``[q, c]`` over its queries, then over drawn ones: ``[1 + resamples, c]``.
+
+    Columns take turns: above, below. The queries of a table are those where no below is 0; None where it has
+    none. Tables over the same queries share the draws, which cost more than all else.
+    """
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    asked = [np.all(table[:, 1::2] > 0, axis=1) for table in tables]
+    for place, queries in enumerate(asked):
+        groups[queries.tobytes()].append(place)
+    result: list[F64 | None] = [None] * len(tables)
+    for places in groups.values():
+        if not asked[places[0]].any():
+            continue
+        columns = np.concatenate([tables[p][asked[p]] for p in places], axis=1)
+        drawn = np.concatenate([columns.sum(axis=0, keepdims=True), replicate(columns, resamples, seed)])
+        ends = np.cumsum([tables[p].shape[1] for p in places])[:-1]
+        for place, part in zip(places, np.split(drawn, ends, axis=1), strict=True):
+            result[place] = part
+    return result
+
+
+def replicate(columns: F64, resamples: int, seed: int) -> F64:
     """Sums of columns over queries that are drawn with replacement: ``[q, c]`` -> ``[resamples, c]``."""
     queries = len(columns)
     rng = np.random.default_rng(seed)
@@ -97,21 +137,9 @@ def replicate(columns: Float64, *, resamples: int, seed: int) -> Float64:
     return result
 
 
-def weights(units: int, count: int, rng: np.random.Generator) -> Float64:
+def weights(units: int, count: int, rng: np.random.Generator) -> F64:
     """How often each unit is drawn in each of ``count`` replicates: ``[count, units]``, rows sum to units."""
     return rng.multinomial(units, np.full(units, 1 / units), size=count).astype(np.float64)
-
-
-def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
-    """Ours minus theirs over the same queries, with its 95% bootstrap interval, paired by query."""
-    asked = np.flatnonzero((ours.below > 0) & (theirs.below > 0))
-    if not len(asked):
-        return UNKNOWN
-    columns = np.stack([a[asked] for s in (ours, theirs) for a in (s.above, s.below)], axis=1)
-    drawn = replicate(columns, resamples=resamples, seed=seed)
-    total = columns.sum(axis=0)
-    value = float(total[0] / total[1] - total[2] / total[3])
-    return _percentiles(value, drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3], 0.95)
 
 
 def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> float:
@@ -175,23 +203,23 @@ def seeds_difference(
     flat = np.ones((1, len(asked)))
     points = [_ratio(flat, np.ones((1, len(above))), above, below) for above, below in tables]
     value = float(_gap(points[0], points[1], relative)[0])
-    return _percentiles(value, np.concatenate(replicates), 0.95)
+    return _percentiles(value, np.concatenate(replicates))
 
 
-def _ratio(queries: Float64, seeds: Float64, above: Float64, below: Float64) -> Float64:
-    result: Float64 = ((seeds @ above) * queries).sum(axis=1) / ((seeds @ below) * queries).sum(axis=1)
+def _ratio(queries: F64, seeds: F64, above: F64, below: F64) -> F64:
+    result: F64 = ((seeds @ above) * queries).sum(axis=1) / ((seeds @ below) * queries).sum(axis=1)
     return result
 
 
-def _gap(ours: Float64, theirs: Float64, relative: bool) -> Float64:
+def _gap(ours: F64, theirs: F64, relative: bool) -> F64:
     gap = ours - theirs
     if not relative:
         return gap
     return np.where(theirs > 0, gap / np.where(theirs > 0, theirs, 1.0), np.nan)
 
 
-def _percentiles(value: float, replicates: Float64, level: float) -> Interval:
+def _percentiles(value: float, replicates: F64) -> Interval:
     if np.isnan(replicates).all():
-        return Interval(value, float("nan"), float("nan"))
-    low, high = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+        return Interval(float(value), float("nan"), float("nan"))
+    low, high = np.nanquantile(replicates, [0.025, 0.975])
+    return Interval(float(value), float(low), float(high))

@@ -1,0 +1,205 @@
+"""The evaluation of a bundle: every measure by slice with intervals, beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifacts.bundle import Bundle
+from artifacts.bundle.manifest import Precision
+from artifacts.shop.shop import Shop
+from common.arrays import I64, Bool
+from common.progress import Progress, silent, stage_progress
+from models.evaluation.answers import DEPTH, Answers
+from models.evaluation.bm25 import Bm25
+from models.evaluation.heldout import HeldOut
+from models.evaluation.measures import MEASURES, Scores, score
+from models.evaluation.statistics import Interval, bootstrap_all, difference_all, permutation
+from models.evaluation.subject import Subject, answer, open_searcher, open_subject
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system on a slice: ``requests`` of it that the system could take, and each measure's figure."""
+
+    slice: str
+    system: str
+    requests: int
+    figures: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The bundle minus another system on a slice, with its interval and the p of the paired permutation."""
+
+    slice: str
+    measure: str
+    against: str
+    gap: Interval
+    p: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured.
+
+    Attributes:
+        shop: its name.
+        split: what was held out.
+        held_out: the requests.
+        masks: bool ``[n]`` by slice.
+        answers: of every system, the bundle's first.
+        rows: figures by slice and system, but for slices of which a system can take no request.
+        comparisons: the bundle against every other system, by slice and measure.
+        ids: of the catalogue's rows.
+    """
+
+    shop: str
+    split: str
+    held_out: HeldOut
+    masks: dict[str, Bool]
+    answers: tuple[Answers, ...]
+    rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+    ids: tuple[str, ...]
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Names of the systems; the first is the bundle's version."""
+        return tuple(answers.system for answers in self.answers)
+
+    def row(self, slice_name: str, system: str) -> Row | None:
+        """A system on a slice; None where it could take none of the requests."""
+        return next((r for r in self.rows if (r.slice, r.system) == (slice_name, system)), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``; NaN becomes null."""
+        queries = {name: len(np.unique(self.held_out.query[mask])) for name, mask in self.masks.items()}
+        rows = [
+            {
+                "slice": row.slice,
+                "system": row.system,
+                "requests": row.requests,
+                "queries_of_slice": queries[row.slice],
+                **{name: figure.as_dict() for name, figure in row.figures.items()},
+            }
+            for row in self.rows
+        ]
+        comparisons = [
+            {"slice": c.slice, "measure": c.measure, "against": c.against, **c.gap.as_dict(), "p": c.p}
+            for c in self.comparisons
+        ]
+        return {
+            "bundle": self.systems[0],
+            "shop": self.shop,
+            "split": self.split,
+            "gains": self.held_out.gains,
+            "units": {name: measure.unit for name, measure in MEASURES.items()},
+            "slices": rows,
+            "comparisons": comparisons,
+        }
+
+
+def evaluate(
+    bundle_path: Path,
+    shop_path: Path,
+    *,
+    split: str = "val",
+    embeddings: Path | None = None,
+    against: Path | None = None,
+    precision: Precision = "fp32",
+    resamples: int = 1000,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Measure a bundle by slice.
+
+    Systems: the bundle; the bundle without history; the bundle ``against``; BM25 on text queries.
+
+    Args:
+        bundle_path: the bundle.
+        shop_path: the shop.
+        split: ``val`` or ``test``.
+        embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
+        against: another bundle; it answers the very same requests, with histories of the depth of ours.
+        precision: of the query experts.
+        resamples: bootstrap replicates and permutations.
+        progress: called with the stage, done and total.
+
+    Raises:
+        BundleError, DataError: bundle or shop cannot be read.
+        NothingHeldOut: there is no held-out request to measure on.
+    """
+    opened = open_subject(
+        bundle_path, shop_path, split, embeddings=embeddings, precision=precision, progress=progress
+    )
+    with opened as subject:
+        masks = subject.slices()
+        scores = [score(answers) for answers in _answers(subject, against, masks, progress)]
+        ids = tuple(subject.searcher.ids)
+    rows: list[Row] = []
+    comparisons: list[Comparison] = []
+    told = stage_progress(progress, "intervals")
+    for done, (name, mask) in enumerate(masks.items()):
+        told(done, len(masks))
+        rows += [row for each in scores if (row := _row(each, name, mask, resamples)) is not None]
+        comparisons += [c for other in scores[1:] for c in _compare(scores[0], other, name, mask, resamples)]
+    told(len(masks), len(masks))
+    order = {each.answers.system: place for place, each in enumerate(scores)}
+    comparisons.sort(key=lambda c: order[c.against])
+    return Evaluation(
+        subject.shop.schema.name,
+        split,
+        subject.held_out,
+        masks,
+        tuple(each.answers for each in scores),
+        tuple(rows),
+        tuple(comparisons),
+        ids,
+    )
+
+
+def _answers(
+    subject: Subject, against: Path | None, masks: dict[str, Bool], progress: Progress
+) -> Iterator[Answers]:
+    yield subject.answers()
+    if (bare := subject.answers_without_history()) is not None:
+        yield bare
+    if against is not None:
+        other = Bundle.load(against)
+        with open_searcher(other, subject.shop, progress=progress) as searcher:
+            yield answer(other.version, searcher, subject.held_out)
+    if "text" in masks:
+        yield _bm25(subject.shop, subject.held_out, masks["text"])
+
+
+def _bm25(shop: Shop, held_out: HeldOut, text: Bool) -> Answers:
+    index = Bm25.over(shop)
+    queries = [request.event.query for request, asked in zip(held_out.requests, text, strict=True) if asked]
+    distinct = sorted(set(queries))
+    best = dict(zip(distinct, index.top(distinct, DEPTH), strict=True))
+    top: I64 = np.full((len(text), min(DEPTH, index.items)), -1, dtype=np.int64)
+    top[text] = np.stack([best[query] for query in queries])
+    return Answers("bm25", held_out, top, text)
+
+
+def _row(scores: Scores, name: str, mask: Bool, resamples: int) -> Row | None:
+    requests = int((scores.answers.answered & mask).sum())
+    if not requests:
+        return None
+    figures = bootstrap_all([scores.sums(m, mask) for m in MEASURES], resamples=resamples)
+    return Row(name, scores.answers.system, requests, dict(zip(MEASURES, figures, strict=True)))
+
+
+def _compare(ours: Scores, theirs: Scores, name: str, mask: Bool, resamples: int) -> Iterator[Comparison]:
+    """Ours against theirs by measure, over the requests of a slice that both answered."""
+    both = mask & ours.answers.answered & theirs.answers.answered
+    pairs = {m: (ours.sums(m, both), theirs.sums(m, both)) for m in MEASURES}
+    pairs = {m: (a, b) for m, (a, b) in pairs.items() if a.below.any() and b.below.any()}
+    gaps = difference_all(list(pairs.values()), resamples=resamples)
+    for (measure, pair), gap in zip(pairs.items(), gaps, strict=True):
+        p = permutation(*pair, resamples=resamples)
+        yield Comparison(name, measure, theirs.answers.system, gap, p)

@@ -1,0 +1,188 @@
+"""The registry of measures: each has a name, what counts once in it, and the value of each request.
+
+Definitions, *inferred* where the paper only names a measure:
+
+- Recall@K: share of held-out clicked items in the top K; every request counts once.
+- Hit@1: whether the first answer is among all items clicked for the same query in the split; every distinct
+  query counts once, with the mean over its requests, since users get different answers.
+- MRR: mean of 1 / rank of the clicked item, 0 beyond the depth that is searched.
+- Rele@K_p: share of the top K whose grade is at least p; every query counts once. Rele@K_p_w: the same
+  weighted by the query's traffic in the split.
+- nDCG@10: gains are the judge's or the labels' grades; where a shop has neither, the items clicked for the
+  query in the split; every query counts once.
+- Taste@10, ours: mean grade of the top 10 by a judge that knows the user's taste; every request counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from common.arrays import F64, Bool, Floats
+from models.evaluation.answers import Answers
+from models.evaluation.grades import RELEVANT, JudgeGrades
+from models.evaluation.statistics import Sums, by_query, by_request
+
+#: What counts once. A query by traffic counts as often as it was asked in the split: with the mean over its
+#: requests, that is every request counting once.
+Unit = Literal["request", "query", "query by traffic"]
+_SUMS: dict[Unit, Callable[..., Sums]] = {
+    "request": by_request,
+    "query": by_query,
+    "query by traffic": by_request,
+}
+#: Float64 ``[n]``, the value of each request; NaN where nothing is known.
+Values = Callable[[Answers], F64]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure.
+
+    Attributes:
+        name: in reports, JSON and claims.
+        unit: what counts once.
+        values: gives the value of each request.
+        shown: whether terminal and ablation have a column of it; ``--json`` and the page have all.
+    """
+
+    name: str
+    unit: Unit
+    values: Values
+    shown: bool = False
+
+
+def recall(k: int) -> Values:
+    """Recall@K: whether the clicked item is in the top K."""
+    return lambda answers: ((answers.ranks > 0) & (answers.ranks <= k)).astype(np.float64)
+
+
+def hit(answers: Answers) -> F64:
+    """Hit@1: whether the first answer was clicked for the same query in the split."""
+    return answers.clicked[:, 0].astype(np.float64)
+
+
+def reciprocal_rank(answers: Answers) -> F64:
+    """MRR: 1 / rank of the clicked item, 0 where it is not found."""
+    return np.where(answers.ranks > 0, 1.0 / np.maximum(answers.ranks, 1), 0.0)
+
+
+def relevant(k: int) -> Values:
+    """Rele@K_p: share of the top K whose grade is at least p (`RELEVANT`); a missing answer is not relevant."""
+
+    def values(answers: Answers) -> F64:
+        grades = answers.grades[:, :k]
+        return np.where(np.isnan(grades[:, 0]), np.nan, (grades >= RELEVANT).sum(axis=1) / k)
+
+    return values
+
+
+def ndcg(k: int) -> Values:
+    """nDCG@K by grades; by the clicks of the split where the shop has no grades."""
+
+    def values(answers: Answers) -> F64:
+        if answers.held_out.grades is None:
+            ideal = np.arange(k) < answers.clicks[:, None]
+            return ndcg_at(answers.clicked.astype(np.float64), ideal.astype(np.float64), k)
+        unknown = np.isnan(answers.grades[:, 0])
+        return np.where(unknown, np.nan, ndcg_at(answers.grades, answers.best_grades, k))
+
+    return values
+
+
+def taste(k: int) -> Values:
+    """Taste@K: mean grade of the top K for this user, where a judge knows the user's taste."""
+
+    def values(answers: Answers) -> F64:
+        result = np.full(len(answers.top), np.nan)
+        grades = answers.held_out.grades
+        if isinstance(grades, JudgeGrades):
+            for place, request in enumerate(answers.held_out.requests):
+                event = request.event
+                if event.user is not None and request.kind != "browse":
+                    rows = answers.top[place, :k]
+                    result[place] = grades.suits(event.user, event.query, event.picture, rows)
+        return result
+
+    return values
+
+
+#: All measures by name, in the order of the report.
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("Recall@1", "request", recall(1)),
+        Measure("Hit@1", "query", hit),
+        Measure("Recall@10", "request", recall(10), shown=True),
+        Measure("Recall@50", "request", recall(50)),
+        Measure("Recall@100", "request", recall(100), shown=True),
+        Measure("Recall@500", "request", recall(500), shown=True),
+        Measure("Rele@10_p", "query", relevant(10), shown=True),
+        Measure("Rele@100_p", "query", relevant(100), shown=True),
+        Measure("Rele@10_p_w", "query by traffic", relevant(10)),
+        Measure("Rele@100_p_w", "query by traffic", relevant(100)),
+        Measure("nDCG@10", "query", ndcg(10), shown=True),
+        Measure("MRR", "request", reciprocal_rank, shown=True),
+        Measure("Taste@10", "request", taste(10), shown=True),
+    )
+}
+#: Measures that pages draw.
+DRAWN: tuple[str, ...] = ("Recall@100", "Rele@100_p")
+
+
+def register(measure: Measure) -> None:
+    """Add a measure of an extension's own.
+
+    Raises:
+        ValueError: there is one of this name.
+    """
+    if measure.name in MEASURES:
+        raise ValueError(f"there is a measure {measure.name!r} already")
+    MEASURES[measure.name] = measure
+
+
+def shown() -> list[str]:
+    """Names of the measures that terminal and ablation have a column of."""
+    return [measure.name for measure in MEASURES.values() if measure.shown]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A system's answers, and ``values`` float64 ``[n]`` of each request by measure, NaN where the system was
+    not asked or nothing is known."""
+
+    answers: Answers
+    values: dict[str, F64]
+
+    def sums(self, measure: str, mask: Bool) -> Sums:
+        """A measure's sums by query over the requests of a mask."""
+        values = np.where(mask, self.values[measure], np.nan)
+        held_out = self.answers.held_out
+        return _SUMS[MEASURES[measure].unit](values, held_out.query, held_out.queries)
+
+
+def score(answers: Answers, measures: Iterable[Measure] | None = None) -> Scores:
+    """The value of every request by every measure, or by some."""
+    wanted = MEASURES.values() if measures is None else measures
+    return Scores(answers, {m.name: np.where(answers.answered, m.values(answers), np.nan) for m in wanted})
+
+
+def ndcg_at(gains: Floats, ideal: Floats, k: int) -> F64:
+    """nDCG@K of each query, with gains as they are (linear) and a discount of log2(rank + 1).
+
+    Args:
+        gains: ``[q, at least K]``, gain of the item at each rank.
+        ideal: ``[q, m]``, gains of all items that the query could have got, in any order.
+        k: K.
+
+    Returns:
+        ``[q]``, 0 to 1; 0 for a query without any gain to be had.
+    """
+    best = -np.sort(-ideal, axis=1)[:, :k]
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    got: F64 = (gains[:, :k] * discount[: gains[:, :k].shape[1]]).sum(axis=1)
+    most: F64 = (best * discount[: best.shape[1]]).sum(axis=1)
+    return np.where(most > 0, got / np.where(most > 0, most, 1.0), 0.0)
