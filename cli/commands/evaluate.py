@@ -41,7 +41,7 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap replicates and permutations.")] = 1000,
     json: Json = False,
 ) -> None:
-    """Measure a bundle on held-out events: every measure by slice, beside BM25 and the bundle without history.
+    """Measure a bundle on held-out events by slice, beside BM25 and the bundle without history.
 
     Each figure has a 95% bootstrap interval by query. The terminal shows some measures and slices; --json
     and --report have all.

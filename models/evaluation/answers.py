@@ -56,7 +56,7 @@ class Answers:
     def grades(self) -> F32:
         """Grade of each answer, 0 where there is none: float32 ``[n, at most GRADED]``.
 
-        The rows of requests of which no grade is known are NaN, and those of browsing, which asks for nothing.
+        A row is NaN where no grade is known for the query, and for browsing, which asks for nothing.
         """
         return self._graded[0]
 

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from common.arrays import F64, Bool, Floats
+from common.errors import MrseError
 from models.evaluation.answers import Answers
 from models.evaluation.grades import RELEVANT, JudgeGrades
 from models.evaluation.statistics import Sums, by_query, by_request
@@ -36,6 +37,10 @@ _SUMS: dict[Unit, Callable[..., Sums]] = {
 }
 #: Float64 ``[n]``, the value of each request; NaN where nothing is known.
 Values = Callable[[Answers], F64]
+
+
+class MeasureError(MrseError, ValueError):
+    """A measure cannot be registered."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def reciprocal_rank(answers: Answers) -> F64:
 
 
 def relevant(k: int) -> Values:
-    """Rele@K_p: share of the top K whose grade is at least p (`RELEVANT`); a missing answer is not relevant."""
+    """Rele@K_p: share of the top K whose grade is at least p (`RELEVANT`); no answer is not relevant."""
 
     def values(answers: Answers) -> F64:
         grades = answers.grades[:, :k]
@@ -134,13 +139,13 @@ DRAWN: tuple[str, ...] = ("Recall@100", "Rele@100_p")
 
 
 def register(measure: Measure) -> None:
-    """Add a measure of an extension's own.
+    """Add a measure, as an extension does.
 
     Raises:
-        ValueError: there is one of this name.
+        MeasureError: the name is taken.
     """
     if measure.name in MEASURES:
-        raise ValueError(f"there is a measure {measure.name!r} already")
+        raise MeasureError(f"measure {measure.name!r} is registered already")
     MEASURES[measure.name] = measure
 
 

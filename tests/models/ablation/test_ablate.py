@@ -14,7 +14,7 @@ from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, val
 from models.ablation.outcome import check, gap, summarise, verdict
 from models.ablation.runs import Outcome, claimed, folder_of
 from models.ablation.subset import subset
-from models.evaluation.measure import MEASURES
+from models.evaluation.measures import MEASURES
 from models.evaluation.statistics import Interval, Sums
 from models.synthetic import Judge
 from models.towers import Towers, preset

@@ -8,6 +8,7 @@ import pytest
 from artifacts.bundle import Bundle
 from artifacts.bundle.manifest import MANIFEST_NAME
 from artifacts.shop.shop import Shop
+from models.evaluation import Evaluation, evaluate
 from models.synthetic import make_shop
 from tests.support.bundle import make_bundle
 
@@ -55,3 +56,8 @@ def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "stage1.csv").write_text("\n".join(["step,loss", *rest]))
     (path / "stage2.csv").write_text("\n".join(["step,mnsce", *falls]))
     return path
+
+
+@pytest.fixture(scope="session")
+def evaluation(bundle_path: Path, other_path: Path, shop_path: Path) -> Evaluation:
+    return evaluate(bundle_path, shop_path, split="test", against=other_path, resamples=100)

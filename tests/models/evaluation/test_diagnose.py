@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.evaluation.diagnose import diagnose
-from models.evaluation.finding import Finding, worst
+from models.evaluation.finding import Finding
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,3 @@ def test_curves(findings: dict[str, Finding]) -> None:
 def test_without_a_run_convergence_is_unknown(bundle_path: Path, shop_path: Path) -> None:
     found = {f.signature: f.verdict for f in diagnose(bundle_path, shop_path, sample=50)}
     assert found["convergence"] == "unknown"
-
-
-def test_the_gravest_verdict() -> None:
-    assert worst() == "unknown"
-    assert worst("unknown", "fine") == "fine"
-    assert worst("watch", "broken", "fine") == "broken"

@@ -1,0 +1,20 @@
+from models.evaluation.html import Bar, curves, intervals, table, thumbnail
+from models.evaluation.statistics import UNKNOWN, Interval
+
+
+def bar(label: str) -> Bar:
+    return Bar(label, Interval(0.5, 0.4, 0.6))
+
+
+def test_what_users_wrote_is_escaped() -> None:
+    assert "<script>" not in intervals([bar("<script>")])
+    assert "<script>" not in table(["<script>"], [])
+    assert "<script>" not in curves({"<script>": [(0, Interval(1, 0, 2))]}, "<script>", "<script>")
+
+
+def test_drawings_of_nothing_and_of_one_point() -> None:
+    assert "svg" not in curves({"a": [(1, UNKNOWN)]}, "x", "y")
+    assert "svg" not in intervals([])
+    assert "nan" not in curves({"a": [(1, Interval(0.5, float("nan"), float("nan")))]}, "x", "y")
+    assert "nan" not in intervals([bar("a"), bar("b")], zero=True)
+    assert thumbnail(b"no picture") is None
