@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
 
+from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
-from index.port import F32, AttributeKind, IndexStats, IndexUnavailable, Neighbours, StoredVectors
-from index.vespa import answer, names, rules
-from index.vespa.endpoints import Endpoints
-from index.vespa.errors import (
-    DeadlinePassed,
-    NoCoverage,
-    NotDeployed,
-    RequestRefused,
-    VersionMismatch,
-)
+from index.port import AttributeKind, IndexStats, IndexUnavailable, Neighbours, StoredVectors
+from index.vespa import answer, names
+from index.vespa.endpoints import LEAST_BUDGET, Endpoints
+from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
 from index.vespa.text import is_text
@@ -31,20 +26,18 @@ from index.vespa.transport import AiohttpTransport, Transport
 
 T = TypeVar("T")
 
-#: Budget of the count in `stats` and of the check at the start.
-_ADMIN_BUDGET = 5.0
-_SEARCH = "/search/"
+#: Seconds for the count in `stats` and for the check at the start.
+_ADMIN_BUDGET: Final = 5.0
+#: Seconds of a query's budget for the way to Vespa and back, so that Vespa's own time-out comes first and
+#: brings partial hits; *inferred*.
+_NETWORK_MARGIN: Final = 0.005
+#: How far the squared length of a query vector may be from 1.
+_UNIT: Final = 0.02
+_SEARCH: Final = "/search/"
 
 
 class VespaIndex:
-    """`ItemIndex` over one document type of a Vespa application.
-
-    One vector is one query. Two or three are one query of labelled operators: the content nodes walk
-    filter and summary once. Its hits are split by the label's closeness; Vespa cuts by the best label, and
-    where that may have cut a vector's own neighbours (`answer.neighbours_of_each` can tell), that vector
-    is asked for alone. More vectors are parallel queries: the operators of one query run after one
-    another on a node, so many of them add up.
-    """
+    """`ItemIndex` over one document type of a Vespa application: one query a vector, side by side."""
 
     def __init__(
         self, settings: VespaSettings, *, transport: Transport | None = None, clock: Clock = time.monotonic
@@ -53,13 +46,7 @@ class VespaIndex:
         self._clock = clock
         self._transport = AiohttpTransport(settings) if transport is None else transport
         self._builder = QueryBuilder(settings)
-        self._endpoints = Endpoints(
-            settings.endpoints,
-            self._transport,
-            settings.breaker,
-            least_budget=settings.query.least_budget,
-            clock=clock,
-        )
+        self._endpoints = Endpoints(settings.endpoints, self._transport, settings.breaker, clock)
 
     @property
     def version(self) -> str:
@@ -80,11 +67,6 @@ class VespaIndex:
         """What can be filtered by."""
         return self._settings.attributes
 
-    @property
-    def open_circuits(self) -> int:
-        """Endpoints that are being left alone, for metrics."""
-        return self._endpoints.open_circuits
-
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
     ) -> list[Neighbours]:
@@ -92,54 +74,34 @@ class VespaIndex:
 
         Raises:
             IndexUnavailable: one of `errors`, when any vector has no answer.
-            RuleBroken: vectors or filters that this index cannot be asked with.
+            ValueError: the vectors are not finite rows of unit length, as wide as the index.
         """
-        rules.vectors(vectors, self._settings.dimension)
-        count = len(vectors)
-        if k <= 0 or count == 0:
-            return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in range(count)]
-        if count == 1:
-            return [await self._search_one(vectors[0], k, filters, deadline)]
-        if count <= names.MAX_LABELS and k * count <= self._settings.query.max_hits:
-            return await self._search_labelled(vectors, k, filters, deadline)
-        return await _all([self._search_one(row, k, filters, deadline) for row in vectors])
+        self._check_vectors(vectors)
+        if k <= 0:
+            return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in vectors]
+        return await _all([self._search(row, k, filters, deadline) for row in vectors])
 
     async def search_exact(
         self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
     ) -> Neighbours:
-        """The ``k`` nearest items of one vector ``[dim]`` without the graph: to shadow and to verify.
+        """The ``k`` nearest items of one vector ``[dim]`` without the graph: to measure the graph's recall.
 
         Raises:
-            IndexUnavailable: as `search`.
+            IndexUnavailable, ValueError: as `search`.
         """
-        rules.vectors(vector[None], self._settings.dimension)
-        body = self._builder.nearest(vector, k, filters, self._budget(deadline), approximate=False)
-        return answer.neighbours(await self._ask(body, deadline))
-
-    async def rank_all(self, vector: F32, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
-        """The ``k`` nearest items of one vector ``[dim]`` by the ``exact`` profile, which ranks every item.
-
-        Raises:
-            IndexUnavailable: as `search`.
-        """
-        rules.vectors(vector[None], self._settings.dimension)
-        body = self._builder.exact(vector, k, filters, self._budget(deadline))
-        return answer.neighbours(await self._ask(body, deadline))
+        self._check_vectors(vector[None])
+        return await self._search(vector, k, filters, deadline, approximate=False)
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
-        """See `ItemIndex.vectors`; one query for up to ``max_hits`` ids."""
+        """See `ItemIndex.vectors`; one query for up to `names.MAX_HITS` ids."""
         # An id that no document can have is unknown.
-        wanted = [item for item in dict.fromkeys(ids) if len(item) > 0 and is_text(item)]
-        step = self._settings.query.max_hits
-        if not wanted:
-            return StoredVectors([], np.empty((0, self._settings.dimension), dtype=np.float32))
-        if len(wanted) <= step:
-            return await self._stored(wanted, deadline)
-        chunks = [wanted[i : i + step] for i in range(0, len(wanted), step)]
+        wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
+        chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
         parts = await _all([self._stored(chunk, deadline) for chunk in chunks])
-        return StoredVectors(
-            [item for part in parts for item in part.ids], np.concatenate([part.vectors for part in parts])
-        )
+        if len(parts) == 1:
+            return parts[0]
+        rows = [np.empty((0, self._settings.dimension), dtype=np.float32), *(part.vectors for part in parts)]
+        return StoredVectors([item for part in parts for item in part.ids], np.concatenate(rows))
 
     async def count(self, filters: Filter | None, deadline: Deadline) -> int:
         """How many items match.
@@ -173,7 +135,7 @@ class VespaIndex:
         probe[0] = 1.0
         try:
             with contextlib.suppress(NoCoverage):
-                await self._search_one(probe, 1, None, limit)
+                await self._search(probe, 1, None, limit)
             with contextlib.suppress(NoCoverage):
                 await self._ask(self._builder.attribute_probe(self._budget(limit)), limit)
         except (RequestRefused, NotDeployed) as error:
@@ -195,64 +157,52 @@ class VespaIndex:
     ) -> None:
         await self.close()
 
-    async def _search_one(
-        self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
+    async def _search(
+        self,
+        vector: F32,
+        k: int,
+        filters: Filter | None,
+        deadline: Deadline,
+        *,
+        approximate: bool = True,
     ) -> Neighbours:
-        body = self._builder.nearest(vector, k, filters, self._budget(deadline))
+        budget = self._budget(deadline)
+        body = self._builder.nearest(vector, k, filters, budget, approximate=approximate)
         return answer.neighbours(await self._ask(body, deadline))
-
-    async def _search_labelled(
-        self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
-    ) -> list[Neighbours]:
-        body = self._builder.nearest_of_each(vectors, k, filters, self._budget(deadline))
-        got = await self._ask(body, deadline)
-        lists = answer.neighbours_of_each(got, len(vectors), k, k * len(vectors))
-        alone = [row for row, found in enumerate(lists) if found is None]
-        again = await _all([self._search_one(vectors[row], k, filters, deadline) for row in alone])
-        for row, found in zip(alone, again, strict=True):
-            lists[row] = found
-        return [found for found in lists if found is not None]
 
     async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         got = await self._ask(self._builder.stored(ids, self._budget(deadline)), deadline)
         return answer.stored_vectors(got, ids, self._settings.dimension)
 
+    def _check_vectors(self, rows: F32) -> None:
+        """Vespa takes vectors that are not finite or not of unit length; their scores would be no cosines."""
+        if rows.ndim != 2 or rows.shape[1] != self._settings.dimension:
+            raise ValueError(
+                f"vectors of shape {rows.shape} for an index of width {self._settings.dimension}"
+            )
+        if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
+            raise ValueError("a vector is not finite, or not of unit length")
+
     def _budget(self, deadline: Deadline) -> float:
         """Seconds that Vespa may take: what is left, less the way there and back.
 
         Raises:
-            DeadlinePassed: less than the least is left.
+            VespaError: too little is left.
         """
         left = deadline.remaining()
-        if left < self._settings.query.least_budget:
-            raise DeadlinePassed(f"{left * 1000:.1f} ms left")
-        return max(left - self._settings.query.network_margin, left / 2)
+        if left < LEAST_BUDGET:
+            raise VespaError("timeout", f"{left * 1000:.1f} ms left")
+        return max(left - _NETWORK_MARGIN, left / 2)
 
     async def _ask(self, body: Body, deadline: Deadline) -> answer.Answer:
         reply = await self._endpoints.send("POST", _SEARCH, orjson.dumps(body), deadline)
-        return answer.parse(
-            reply.status, reply.body, hits_beside_errors=self._settings.query.hits_beside_errors
-        )
+        return answer.parse(reply.status, reply.body)
 
 
-async def open_vespa_index(settings: VespaSettings, *, check: bool = True) -> VespaIndex:
-    """The index, after making sure that what is deployed belongs to the bundle.
-
-    Raises:
-        VersionMismatch, IndexUnavailable: as `VespaIndex.check`; nothing is left open.
-    """
-    index = VespaIndex(settings)
-    if check:
-        try:
-            await index.check()
-        except BaseException:
-            await index.close()
-            raise
-    return index
-
-
-async def _all(calls: Sequence[Awaitable[T]]) -> list[T]:
+async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order; the first failure cancels the rest and is raised as it is."""
+    if len(calls) == 1:  # the common case, and a task costs more than building its query
+        return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))

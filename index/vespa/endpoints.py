@@ -1,23 +1,23 @@
-"""Several endpoints as one: turns, breakers, and the one retry that is safe."""
+"""Several endpoints as one: they take turns, each has a circuit breaker, and one retry is safe."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
-from index.vespa.breaker import Breaker
-from index.vespa.errors import (
-    CircuitOpen,
-    DeadlinePassed,
-    NameNotResolved,
-    TimedOut,
-    TlsFailed,
-    Unreachable,
-)
+from index.vespa.errors import CircuitOpen, TimedOut, Unreachable, VespaError
 from index.vespa.settings import BreakerSettings
 from index.vespa.transport import Reply, Transport
+
+#: Seconds. With less left nothing is sent: Vespa counts in milliseconds.
+LEAST_BUDGET: Final = 0.003
+#: Seconds. A time-out speaks against an endpoint only when it had at least this long: requests that arrive
+#: with little left say nothing about Vespa.
+_FAIR_BUDGET: Final = 0.02
 
 
 class Endpoints:
@@ -34,21 +34,12 @@ class Endpoints:
         urls: Sequence[str],
         transport: Transport,
         breaker: BreakerSettings,
-        *,
-        least_budget: float,
         clock: Clock = time.monotonic,
     ) -> None:
         self._urls = [url.rstrip("/") for url in urls]
-        self._breakers = [Breaker(breaker, clock) for _ in urls]
+        self._breakers = [CircuitBreaker(breaker.failures, breaker.pause, clock) for _ in urls]
         self._transport = transport
-        self._settings = breaker
-        self._least_budget = least_budget
         self._next = 0
-
-    @property
-    def open_circuits(self) -> int:
-        """Endpoints that are being left alone."""
-        return sum(breaker.is_open for breaker in self._breakers)
 
     async def send(
         self,
@@ -61,20 +52,19 @@ class Endpoints:
         """Ask one endpoint, or a second after a connection failure.
 
         Raises:
-            VespaError: `DeadlinePassed`, `CircuitOpen`, or as `Transport.send`.
+            VespaError: no budget is left, `CircuitOpen`, or as `Transport.send`.
         """
         first = self._choose(None)
         try:
             return await self._attempt(first, method, path, body, deadline, headers)
         except Unreachable as error:
-            lasting = isinstance(error, NameNotResolved | TlsFailed)
-            if deadline.remaining() < self._least_budget or (lasting and len(self._urls) == 1):
+            if deadline.remaining() < LEAST_BUDGET or (error.lasts and len(self._urls) == 1):
                 raise
             try:
                 second = self._choose(first)
             except CircuitOpen:
                 raise error from None
-            if lasting and second == first:
+            if error.lasts and second == first:
                 self._breakers[second].inconclusive()
                 raise
         return await self._attempt(second, method, path, body, deadline, headers)
@@ -86,12 +76,10 @@ class Endpoints:
         if failed is None:
             self._next = (start + 1) % count
         turns = [(start + i) % count for i in range(count)]
-        if failed is not None:
-            turns = [turn for turn in turns if turn != failed] + [failed]
-        for turn in turns:
+        for turn in sorted(turns, key=lambda turn: turn == failed):
             if self._breakers[turn].allows():
                 return turn
-        raise CircuitOpen(f"all {count} endpoints failed lately")
+        raise CircuitOpen("circuit_open", f"all {count} endpoints failed lately")
 
     async def _attempt(
         self,
@@ -104,22 +92,16 @@ class Endpoints:
     ) -> Reply:
         breaker = self._breakers[number]
         budget = deadline.remaining()
-        if budget < self._least_budget:
+        if budget < LEAST_BUDGET:
             breaker.inconclusive()
-            raise DeadlinePassed(f"{budget * 1000:.1f} ms left")
+            raise VespaError("timeout", f"{budget * 1000:.1f} ms left")
         try:
             reply = await self._transport.send(method, self._urls[number] + path, body, budget, headers)
-        except Unreachable:
-            breaker.failed()
-            raise
-        except TimedOut:
-            if budget >= self._settings.least_budget:
+        except (asyncio.CancelledError, Exception) as error:
+            if isinstance(error, Unreachable) or (isinstance(error, TimedOut) and budget >= _FAIR_BUDGET):
                 breaker.failed()
             else:
                 breaker.inconclusive()
-            raise
-        except (asyncio.CancelledError, Exception):
-            breaker.inconclusive()
             raise
         if reply.status in (502, 503, 504):
             breaker.failed()

@@ -1,41 +1,37 @@
-# ruff: noqa: N818 -- states of the world, named as what happened
-"""What can go wrong between us and Vespa; told apart by type, never by text.
+"""What can go wrong between us and Vespa.
 
-::
+Callers tell errors apart by type, never by text; ``reason``, the short code in brackets, is for metrics
+and answers::
 
-    VespaError (is an IndexUnavailable; `reason` is the short code in brackets)
-    ├── NotSent                    nothing left this process
-    │   ├── DeadlinePassed         [timeout]       no budget was left to ask with
-    │   ├── Closed                 [closed]        this client was closed
-    │   └── CircuitOpen            [circuit_open]  every endpoint failed lately; asked again after a pause
-    ├── Unreachable                no answer, and no sign that Vespa worked on the request
-    │   ├── NameNotResolved        [dns]
-    │   ├── TlsFailed              [tls]           handshake or certificate
-    │   ├── ConnectFailed          [connect]       refused, no route, too slow to connect
-    │   └── ConnectionLost         [connection]    reset or closed before a whole answer
-    ├── TimedOut                   [timeout]       our deadline, or Vespa's (504, code 12)
-    ├── BadAnswer                  [bad_answer]    not JSON, or JSON that is no answer
-    └── Refused                    Vespa answered, and said no (`status`, `codes`)
-        ├── RequestRefused         [request]       400 and other 4xx: our mistake, asking again is useless
-        ├── NotAuthorised          [auth]          401, 403
-        ├── Overloaded             [overloaded]    429, 503 with no error code
-        ├── BackendDown            [backend]       503 (codes 0, 10) and any other 5xx
-        ├── AnswerWithErrors       [errors]        200 with `root.errors`, with hits beside them or not
-        ├── NoCoverage             [no_coverage]   200, but no document was looked at
-        └── NotDeployed            [not_deployed]  200 without coverage and hits: no such document type
+    VespaError (an IndexUnavailable)
+    │                      [timeout]       no budget was left to ask with
+    │                      [closed]        this client was closed
+    │                      [auth]          401, 403: Vespa does not accept the certificate or token
+    │                      [overloaded]    429, or 503 without an error code
+    │                      [backend]       503 (codes 0, 10) and any other 5xx: content nodes fail
+    │                      [errors]        200 with `root.errors`, with hits beside them or not
+    │                      [bad_answer]    not JSON, or JSON that is no answer
+    ├── CircuitOpen        [circuit_open]  every endpoint failed lately; asked again after a pause
+    ├── Unreachable        no whole answer, and no sign that Vespa worked on the request:
+    │                      [dns] the host name has no address, [tls] handshake or certificate,
+    │                      [connect] refused, no route, too slow, [connection] reset or closed early
+    ├── TimedOut           [timeout]       our deadline, or Vespa's (504, code 12)
+    ├── RequestRefused     [request]       400 and other 4xx: our mistake, asking again is useless
+    ├── NoCoverage         [no_coverage]   200, but no document was looked at
+    └── NotDeployed        [not_deployed]  200 without coverage and hits: no such document type
 
-    VersionMismatch (ValueError)   the deployed schema is not the bundle's; the service must not start
-    RuleBroken (ValueError)        a request or document that Vespa would take and misread; never sent
+    VersionMismatch        the deployed schema is not the bundle's; the service must not start
 
-Only `Unreachable` may be tried again, once, and only when budget is left; see `endpoints.Endpoints`.
+Only `Unreachable` may be tried again, once, and only while budget is left; see `endpoints.Endpoints`.
 Messages are shortened and stripped of tensors: Vespa's errors echo the whole query.
 """
 
+# ruff: noqa: N818 -- states of the world, named as what happened
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
+from common.errors import NOT_IN_ORDER, MrseError
 from index.port import IndexUnavailable
 
 _LONG_HEX = re.compile(r"[0-9A-Fa-f]{24,}")
@@ -52,133 +48,43 @@ def shorten(text: str) -> str:
 class VespaError(IndexUnavailable):
     """Vespa gave no answer that can be used."""
 
-    code: ClassVar[str] = "vespa"
-
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(self.code, shorten(detail))
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, shorten(detail))
 
 
-class NotSent(VespaError):
-    """Nothing was sent."""
-
-
-class DeadlinePassed(NotSent):
-    """No budget was left."""
-
-    code = "timeout"
-
-
-class Closed(NotSent):
-    """This client was closed."""
-
-    code = "closed"
-
-
-class CircuitOpen(NotSent):
-    """Every endpoint failed lately."""
-
-    code = "circuit_open"
+class CircuitOpen(VespaError):
+    """Every endpoint failed lately; nothing was sent."""
 
 
 class Unreachable(VespaError):
     """The endpoint could not be reached, or hung up before a whole answer."""
 
-    code = "unreachable"
-
-
-class NameNotResolved(Unreachable):
-    """The endpoint's host name has no address."""
-
-    code = "dns"
-
-
-class TlsFailed(Unreachable):
-    """The TLS handshake failed, or a certificate is not trusted."""
-
-    code = "tls"
-
-
-class ConnectFailed(Unreachable):
-    """No connection: refused, no route, or too slow."""
-
-    code = "connect"
-
-
-class ConnectionLost(Unreachable):
-    """The connection was reset or closed before a whole answer."""
-
-    code = "connection"
+    @property
+    def lasts(self) -> bool:
+        """Whether the same endpoint would fail again at once: its name or its certificate is wrong."""
+        return self.reason in ("dns", "tls")
 
 
 class TimedOut(VespaError):
     """The deadline passed while Vespa was working, here or there."""
 
-    code = "timeout"
+    def __init__(self, detail: str) -> None:
+        super().__init__("timeout", detail)
 
 
-class BadAnswer(VespaError):
-    """Something answered, but not as Vespa does."""
-
-    code = "bad_answer"
-
-
-class Refused(VespaError):
-    """Vespa answered, and said no: HTTP ``status`` and the ``codes`` of ``root.errors``."""
-
-    code = "refused"
-
-    def __init__(self, status: int, codes: tuple[int, ...] = (), detail: str = "") -> None:
-        numbers = f"status {status}" + (f", code {', '.join(map(str, codes))}" if codes else "")
-        super().__init__(f"{numbers}: {detail}" if detail else numbers)
-        self.status = status
-        self.codes = codes
-
-
-class RequestRefused(Refused):
+class RequestRefused(VespaError):
     """The request is wrong."""
 
-    code = "request"
 
-
-class NotAuthorised(Refused):
-    """Certificate or token are not accepted."""
-
-    code = "auth"
-
-
-class Overloaded(Refused):
-    """Too much at once."""
-
-    code = "overloaded"
-
-
-class BackendDown(Refused):
-    """Content nodes are down or failing."""
-
-    code = "backend"
-
-
-class AnswerWithErrors(Refused):
-    """Status 200 with errors in it."""
-
-    code = "errors"
-
-
-class NoCoverage(Refused):
+class NoCoverage(VespaError):
     """Status 200, and no document was looked at, whatever the coverage says."""
 
-    code = "no_coverage"
 
-
-class NotDeployed(Refused):
+class NotDeployed(VespaError):
     """Status 200 with nothing in it: Vespa asks nobody when it does not know the document type."""
 
-    code = "not_deployed"
 
-
-class VersionMismatch(ValueError):
+class VersionMismatch(MrseError, ValueError):
     """What is deployed was not made for this bundle."""
 
-
-class RuleBroken(ValueError):
-    """A request or document that Vespa would accept and misread."""
+    exit_code = NOT_IN_ORDER

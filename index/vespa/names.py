@@ -38,17 +38,11 @@ DIMENSION: Final = "x"
 SUMMARY_IDS: Final = "ids"  # item_id
 SUMMARY_VECTORS: Final = "vectors"  # item_id, embedding, feed_ver
 
-#: One vector: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.
+#: The rank profile of a search: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.
 PROFILE_Q2I: Final = "q2i"
-#: Up to `MAX_LABELS` labelled operators in one query: inputs and labels `LABELS`, first phase the
-#: largest ``closeness(label, tN)``, match-features each of them.
-PROFILE_I2I: Final = "i2i"
-#: Exact closeness of every matching document without an index operator; for `verify` only.
-PROFILE_EXACT: Final = "exact"
-
 QUERY_TENSOR: Final = "q"
-LABELS: Final = ("t0", "t1", "t2")
-MAX_LABELS: Final = len(LABELS)
+#: Most hits of one query, as the package's query profile allows (Vespa's own limit is 400).
+MAX_HITS: Final = 10_000
 
 #: Vespa's type of a field for each kind of attribute.
 FIELD_TYPES: Final[Mapping[AttributeKind, str]] = MappingProxyType(

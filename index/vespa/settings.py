@@ -35,14 +35,6 @@ class ConnectionSettings:
 
     #: Connections per endpoint. More than Vespa's search threads only queue on its side.
     limit: int = 64
-    #: How long an idle connection is kept; below Vespa's own 180 s, or it closes them under our hands.
-    keepalive: float = 60.0
-    #: Longest wait for a connection (the deadline may be nearer).
-    connect_timeout: float = 1.0
-    #: How long an address is remembered.
-    dns_ttl: float = 10.0
-    #: Ask for gzip answers. Costs CPU on both sides: for links slower than about 1 Gbit/s only.
-    compression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +45,6 @@ class BreakerSettings:
     failures: int = 8
     #: How long it stays open; then one request at a time tries.
     pause: float = 1.0
-    #: A time-out counts as a failure only when at least this much budget had been given: requests that
-    #: arrive with little left say nothing about Vespa.
-    least_budget: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +53,6 @@ class QuerySettings:
 
     #: Candidates of the graph search per asked hit. Above 1 a better recall at a higher price.
     target_hits_factor: float = 1.0
-    #: Off: each content node brings its own ``k`` nearest (``targetHits``), so that none is lost however
-    #: items are spread. On: the nodes share ``k`` between them (``totalTargetHits``, Vespa 8.639+, at least
-    #: 100 a node), which is cheaper on many nodes; a node with more than its share of the nearest then
-    #: loses some, so raise the factor.
-    total_target_hits: bool = False
-    #: Links explored beyond the target hits, per search of the graph (``hnsw.exploreAdditionalHits``).
-    explore_additional_hits: int = 0
-    #: Most hits of one query: what the package's query profile allows (Vespa's own default is 400).
-    max_hits: int = 10_000
-    #: Share of the budget that the graph search may take (``ranking.matching.anntimebudget``, 8.684+);
-    #: None leaves it out, for older versions.
-    ann_budget_share: float | None = 0.7
-    #: Kept of the budget for the way to Vespa and back, so that Vespa's own time-out comes first and
-    #: brings partial hits.
-    network_margin: float = 0.005
-    #: With less left than this nothing is sent: Vespa counts in milliseconds.
-    least_budget: float = 0.003
-    #: Hits gathered so far are answered when Vespa's time-out nears (on by itself from 8.709 only).
-    soft_timeout: bool = True
-    #: Take hits that come with errors of single nodes (codes 8 and 12) as a degraded answer, where they
-    #: are whole. Off: an answer with errors is a failure.
-    hits_beside_errors: bool = False
-    #: Name of a query profile to ask for; None for the package's ``default``.
-    query_profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

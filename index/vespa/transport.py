@@ -7,25 +7,21 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from types import TracebackType
-from typing import Protocol
+from typing import Final, Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from index.vespa.errors import (
-    BadAnswer,
-    Closed,
-    ConnectFailed,
-    ConnectionLost,
-    NameNotResolved,
-    TimedOut,
-    TlsFailed,
-    VespaError,
-)
+from index.vespa.errors import TimedOut, Unreachable, VespaError
 from index.vespa.settings import TlsSettings, VespaSettings
+
+#: Seconds that an idle connection is kept: below Vespa's own 180, or it closes them under our hands.
+_KEEPALIVE: Final = 60.0
+#: Longest wait for a connection in seconds; the deadline may be nearer.
+_CONNECT_TIMEOUT: Final = 1.0
+#: Seconds that an address is remembered.
+_DNS_TTL: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,7 @@ class Transport(Protocol):
         Raises:
             Unreachable: no whole answer.
             TimedOut: the budget ran out.
-            BadAnswer: not HTTP.
-            Closed: after `close`.
+            VespaError: what came is not HTTP, or this transport is closed.
         """
 
     async def close(self) -> None:
@@ -73,23 +68,21 @@ class AiohttpTransport:
         self._closed = False
 
     def _open(self) -> aiohttp.ClientSession:
-        connection = self._settings.connection
-        headers = {"Content-Type": "application/json"}
-        headers["Accept-Encoding"] = "gzip" if connection.compression else "identity"
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self._settings.token is not None:
             headers["Authorization"] = f"Bearer {self._settings.token}"
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
-                limit_per_host=connection.limit,
-                keepalive_timeout=connection.keepalive,
-                ttl_dns_cache=max(1, int(connection.dns_ttl)),
+                limit_per_host=self._settings.connection.limit,
+                keepalive_timeout=_KEEPALIVE,
+                ttl_dns_cache=_DNS_TTL,
                 resolver=self._resolver,
                 ssl=True if self._tls is None else self._tls,
             ),
             headers=headers,
             # The deadline is held by `send`, over connecting, sending and reading together.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connection.connect_timeout),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
             # A proxy from the environment would carry the query, or the token, elsewhere.
@@ -106,18 +99,19 @@ class AiohttpTransport:
     ) -> Reply:
         """See `Transport.send`."""
         if self._closed:
-            raise Closed
+            raise VespaError("closed")
         if self._session is None:
             self._session = self._open()
         try:
             async with (
                 asyncio.timeout(budget),
+                # The URL is encoded already, and is to stay as it is.
                 self._session.request(
-                    method, _url(url), data=body, headers=headers, allow_redirects=False
+                    method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 return Reply(response.status, await response.read(), response.headers)
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _translate(error) from error
 
     async def close(self) -> None:
@@ -125,20 +119,6 @@ class AiohttpTransport:
         self._closed = True
         if self._session is not None:
             await self._session.close()
-
-    async def __aenter__(self) -> AiohttpTransport:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-@lru_cache(maxsize=64)
-def _url(url: str) -> URL:
-    """Parsed once: queries go to the same few. Encoded already, and to stay as it is."""
-    return URL(url, encoded=True)
 
 
 def _any_https(settings: VespaSettings) -> bool:
@@ -168,18 +148,16 @@ def _translate(error: Exception) -> VespaError:
     detail = type(error).__name__
     match error:
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
-            return NameNotResolved(detail)
+            return Unreachable("dns", detail)
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return TlsFailed(detail)
+            return Unreachable("tls", detail)
         case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return ConnectFailed(detail)
+            return Unreachable("connect", detail)
         case TimeoutError():
             return TimedOut("no answer within the deadline")
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | aiohttp.ClientConnectionError():
-            return ConnectionLost(detail)
-        case aiohttp.ClientPayloadError():
-            return ConnectionLost(detail)
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
+            return Unreachable("connection", detail)
         case aiohttp.ClientError():
-            return BadAnswer(detail)
+            return VespaError("bad_answer", detail)
         case _:
-            return ConnectionLost(detail)
+            return Unreachable("connection", detail)

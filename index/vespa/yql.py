@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable
 
 from index.filters import AnyOf, Filter, Not, Range
-from index.port import AttributeKind
 from index.vespa import names
-from index.vespa.errors import RuleBroken
 from index.vespa.text import storable
-
-T = TypeVar("T", str, float, bool)
 
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-.,:;+=/>")
 
@@ -28,56 +22,27 @@ def _escape(character: str) -> str:
 
 
 def number_literal(value: float) -> str:
-    """A finite number with a point, so that a whole one is not read as an integer of 32 bits.
-
-    Raises:
-        RuleBroken: not a finite number.
-    """
-    if isinstance(value, bool) or not math.isfinite(value):
-        raise RuleBroken(f"not a finite number: {value!r}")
-    text = repr(float(value))
-    mantissa, exponent, power = text.partition("e")
+    """A finite number with a point, so that a whole one is not read as an integer of 32 bits."""
+    mantissa, exponent, power = repr(float(value)).partition("e")
     return mantissa + ("" if "." in mantissa else ".0") + exponent + power
 
 
-def where(filters: Filter | None, attributes: Mapping[str, AttributeKind]) -> str:
-    """The filter's clauses joined by ``and``, or an empty string for no filter.
-
-    Raises:
-        RuleBroken: an attribute that is not deployed, or a value of another type than the attribute's.
-    """
-    if filters is None:
-        return ""
-    return " and ".join(_clause(clause, attributes) for clause in filters.clauses)
+def where(filters: Filter) -> str:
+    """The filter's clauses, joined by ``and``. `parse_filter` has checked fields and types of values."""
+    return " and ".join(_clause(clause) for clause in filters.clauses)
 
 
-def _clause(clause: AnyOf | Range | Not, attributes: Mapping[str, AttributeKind]) -> str:
+def _clause(clause: AnyOf | Range | Not) -> str:
     if isinstance(clause, Not):
-        return f"!({_clause(clause.clause, attributes)})"
-    kind = attributes.get(clause.field)
-    if kind is None:
-        raise RuleBroken(f"no attribute {clause.field!r} in this version")
+        return f"!({_clause(clause.clause)})"
     field = names.field_name(clause.field)
     if isinstance(clause, Range):
-        if kind != "number":
-            raise RuleBroken(f"a range over {clause.field!r}, which is no number")
         return _range(field, clause)
-    if not clause.values:
-        raise RuleBroken(f"no values for {clause.field!r}")
-    if kind in ("string", "list"):
-        return _any_string(field, _typed(clause, str))
-    if kind == "number":
-        return _any_of(f"{field} = {number_literal(v)}" for v in _typed(clause, float))
-    return _any_of(_bool(field, clause.field, v) for v in _typed(clause, bool))
-
-
-def _typed(clause: AnyOf, kind: type[T]) -> list[T]:
-    """The values, if all are of the type that the attribute holds; a bool is no number here."""
-    accepted: tuple[type, ...] = (float, int) if kind is float else (kind,)
-    for value in clause.values:
-        if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
-            raise RuleBroken(f"{clause.field!r} is asked for a {type(value).__name__}")
-    return [kind(v) for v in clause.values]
+    if isinstance(clause.values[0], str):
+        return _any_string(field, clause.values)
+    if isinstance(clause.values[0], bool):
+        return _any_of(_bool(field, clause.field, value) for value in clause.values)
+    return _any_of(f"{field} = {number_literal(value)}" for value in clause.values)
 
 
 def _any_string(field: str, values: Iterable[str]) -> str:
@@ -87,7 +52,7 @@ def _any_string(field: str, values: Iterable[str]) -> str:
     return f"{field} in ({', '.join(literals)})"
 
 
-def _bool(field: str, attribute: str, value: bool) -> str:
+def _bool(field: str, attribute: str, value: object) -> str:
     if value:
         return f"{field} = true"
     # A missing bool reads false in Vespa, and must not match.
@@ -102,8 +67,6 @@ def _any_of(clauses: Iterable[str]) -> str:
 def _range(field: str, bounds: Range) -> str:
     low, low_open = _tighter(bounds.gt, bounds.gte, upper=False)
     high, high_open = _tighter(bounds.lt, bounds.lte, upper=True)
-    if low is None and high is None:
-        raise RuleBroken(f"a range over {bounds.field!r} without bounds")
     above = "" if low is None else f"{field} {'>' if low_open else '>='} {number_literal(low)}"
     below = "" if high is None else f"{field} {'<' if high_open else '<='} {number_literal(high)}"
     if low is None or high is None:

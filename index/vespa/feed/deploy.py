@@ -88,9 +88,7 @@ async def deploy(
     if not settings.config_servers:
         raise ValueError("no config server is given")
     own = AiohttpTransport(settings) if transport is None else transport
-    servers = Endpoints(
-        settings.config_servers, own, settings.breaker, least_budget=settings.query.least_budget
-    )
+    servers = Endpoints(settings.config_servers, own, settings.breaker)
     try:
         headers = {"Content-Type": "application/zip"}
         package = await asyncio.to_thread(package_zip, application)

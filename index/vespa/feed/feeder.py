@@ -61,8 +61,7 @@ class Feeder:
             settings.feed_endpoints or settings.endpoints,
             self._transport,
             settings.breaker,
-            least_budget=settings.query.least_budget,
-            clock=clock,
+            clock,
         )
         self._clock = clock
         self._sleep = sleep

@@ -6,24 +6,29 @@ stored is older. So an operation that comes late, or twice, changes nothing: Ves
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
-import numpy as np
 import orjson
 
-from index.port import F32, AttributeKind
-from index.vespa import names, rules
-from index.vespa.errors import RuleBroken
+from common.arrays import F32
+from index.vespa import names
 from index.vespa.settings import VespaSettings
 from index.vespa.tensors import bfloat16_hex, unit_rows
-from index.vespa.text import storable, term
+from index.vespa.text import is_text, storable, term
 
 AttributeValue = str | float | bool | Sequence[str] | None
 Kind = Literal["put", "update", "remove"]
 _METHODS: Mapping[Kind, str] = {"put": "POST", "update": "PUT", "remove": "DELETE"}
+#: Characters of an item id.
+_LONGEST_ID: Final = 128
+
+
+class ItemRefused(ValueError):  # noqa: N818 -- a verdict on somebody's data
+    """An item or a change that Vespa would misread or could not hold; it is counted, and never sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An item that our rules do not let through; counted as failed, never sent."""
+    """An item that was refused; counted as failed, never sent."""
 
     item_id: str
     reason: str
@@ -54,7 +59,11 @@ class FeedRequest:
 
 
 class Operations:
-    """Makes operations for one embedding version; every one is checked by `rules` when it is made."""
+    """Makes operations for one embedding version.
+
+    Vespa takes many wrong values without a word: ``"in_stock": 1`` and ``"yes"`` become false, ``"12.5"``
+    and 7 are converted. So what people give (ids, attributes, feed versions) is checked here.
+    """
 
     def __init__(self, settings: VespaSettings) -> None:
         self._type = settings.document_type
@@ -67,9 +76,11 @@ class Operations:
         """The whole document of an item; ``vector`` ``[dim]`` is normalised here.
 
         Raises:
-            RuleBroken: the item cannot be fed.
+            ItemRefused: the item cannot be fed.
             ValueError: a vector that is zero or not finite.
         """
+        if vector.shape != (self._dimension,):
+            raise ItemRefused(f"a vector of shape {vector.shape}, expected ({self._dimension},)")
         return self.put_rounded(item_id, bfloat16_hex(unit_rows(vector[None]))[0], attributes, feed_ver)
 
     def put_rounded(
@@ -78,8 +89,9 @@ class Operations:
         """As `put`, with the embedding in hex already.
 
         Raises:
-            RuleBroken: the item cannot be fed.
+            ItemRefused: the item cannot be fed.
         """
+        _check(item_id, feed_ver)
         fields: dict[str, Any] = {
             names.ITEM_ID: item_id,
             names.EMBEDDING: embedding,
@@ -87,16 +99,13 @@ class Operations:
         }
         known_bools: list[str] = []
         for name, value in attributes.items():
-            kind = self._kind(name)
-            written = attribute_field(name, value, kind)
-            if written is None:
-                continue
-            fields[names.field_name(name)] = written
-            if kind == "bool":
-                known_bools.append(storable(name))
+            written = self._value(name, value)
+            if written is not None:
+                fields[names.field_name(name)] = written
+                if isinstance(written, bool):
+                    known_bools.append(storable(name))
         if known_bools:
             fields[names.KNOWN_BOOLS] = dict.fromkeys(known_bools, 1)
-        rules.document_fields(fields, self._attributes, self._dimension, whole=True)
         return Operation("put", item_id, feed_ver, fields)
 
     def update(self, item_id: str, attributes: Mapping[str, AttributeValue], feed_ver: int) -> Operation:
@@ -105,37 +114,31 @@ class Operations:
         A value of None takes the attribute away.
 
         Raises:
-            RuleBroken: an unknown attribute, or a value of another type.
+            ItemRefused: an odd id, an unknown attribute, or a value of another type.
         """
-        rules.item_id(item_id)
+        _check(item_id, feed_ver)
         if not attributes:
-            raise RuleBroken("an update without attributes")
-        assigned: dict[str, Any] = {names.FEED_VERSION: feed_ver}
-        bools: dict[str, bool] = {}
+            raise ItemRefused("an update without attributes")
+        fields: dict[str, Any] = {names.FEED_VERSION: {"assign": feed_ver}}
+        known_bools: dict[str, dict[str, int]] = {}
         for name, value in attributes.items():
-            kind = self._kind(name)
-            assigned[names.field_name(name)] = attribute_field(name, value, kind)
-            if kind == "bool":
-                bools[storable(name)] = value is not None
-        given = {name: value for name, value in assigned.items() if value is not None}
-        rules.document_fields(given, self._attributes, self._dimension, whole=False)
-        # Assigning null takes a field away; Vespa offers no other form for it.
-        fields: dict[str, Any] = {name: {"assign": value} for name, value in assigned.items()}
-        changes = {
-            "add": {name: 1 for name, known in bools.items() if known},
-            "remove": {name: 0 for name, known in bools.items() if not known},
-        }
-        if bools:
-            fields[names.KNOWN_BOOLS] = {change: entries for change, entries in changes.items() if entries}
+            written = self._value(name, value)
+            # Assigning null takes a field away; Vespa offers no other form for it.
+            fields[names.field_name(name)] = {"assign": written}
+            if self._attributes[name] == "bool":
+                change, weight = ("remove", 0) if written is None else ("add", 1)
+                known_bools.setdefault(change, {})[storable(name)] = weight
+        if known_bools:
+            fields[names.KNOWN_BOOLS] = known_bools
         return Operation("update", item_id, feed_ver, fields)
 
     def remove(self, item_id: str, feed_ver: int) -> Operation:
         """Take an item out.
 
         Raises:
-            RuleBroken: an odd id.
+            ItemRefused: an odd id.
         """
-        rules.item_id(item_id)
+        _check(item_id)
         return Operation("remove", item_id, feed_ver, {})
 
     def request(self, operation: Operation, timeout: float) -> FeedRequest:
@@ -151,28 +154,30 @@ class Operations:
         body = None if operation.kind == "remove" else orjson.dumps({"fields": operation.fields})
         return FeedRequest(_METHODS[operation.kind], f"{path}?{urlencode(parameters, quote_via=quote)}", body)
 
-    def _kind(self, attribute: str) -> AttributeKind:
-        kind = self._attributes.get(attribute)
+    def _value(self, name: str, value: AttributeValue) -> object:
+        """An attribute's value in Vespa's form; None where the item has none."""
+        kind = self._attributes.get(name)
         if kind is None:
-            raise RuleBroken(f"no attribute {attribute!r} in this version")
-        return kind
+            raise ItemRefused(f"no attribute {name!r} in this version")
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None
+        match kind, value:
+            case "bool", bool():
+                return value
+            case "string", str():
+                return term(value)
+            case "number", int() | float() if not isinstance(value, bool) and math.isfinite(value):
+                return float(value)
+            case "list", list() | tuple() if all(isinstance(entry, str) for entry in value):
+                return [term(entry) for entry in value] or None
+        raise ItemRefused(f"attribute {name!r} is a {kind}, not {value!r:.60}")
 
 
-def attribute_field(name: str, value: AttributeValue, kind: AttributeKind) -> object:
-    """An attribute's value in Vespa's form; None where the item has none.
-
-    Raises:
-        RuleBroken: a value of another type.
-    """
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return None
-    if kind == "list" and not isinstance(value, str) and isinstance(value, Sequence):
-        value = list(value)
-    if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    rules.attribute_value(name, value, kind)
-    if isinstance(value, str):
-        return term(value)
-    if isinstance(value, list):
-        return [term(entry) for entry in value] or None
-    return value
+def _check(item_id: object, feed_ver: int = 1) -> None:
+    """An id that a document id can hold, and a feed version that Vespa's ``long`` can."""
+    if not isinstance(item_id, str) or not 1 <= len(item_id) <= _LONGEST_ID:
+        raise ItemRefused(f"an item id is 1 to {_LONGEST_ID} characters")
+    if not is_text(item_id):
+        raise ItemRefused("an item id with characters that Vespa does not take")
+    if not 0 < feed_ver < 1 << 63:
+        raise ItemRefused("feed_ver is a positive 64-bit integer")

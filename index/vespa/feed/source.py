@@ -15,8 +15,7 @@ from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.arrays import F16, F32
 from index.filters import CATEGORY, category_prefixes
 from index.port import AttributeKind
-from index.vespa.errors import RuleBroken
-from index.vespa.feed.operations import Operation, Operations, Rejected
+from index.vespa.feed.operations import ItemRefused, Operation, Operations, Rejected
 from index.vespa.settings import VespaSettings
 from index.vespa.tensors import bfloat16_hex, unit_rows
 
@@ -93,9 +92,9 @@ class EmbeddingsSource:
                 attributes[CATEGORY] = category_prefixes(attributes[CATEGORY] or "")
                 try:
                     if isinstance(embedding, ValueError):
-                        raise RuleBroken(str(embedding)) from embedding
+                        raise ItemRefused(str(embedding)) from embedding
                     yield row + i, operations.put_rounded(item_id, embedding, attributes, feed_ver)
-                except RuleBroken as error:
+                except ItemRefused as error:
                     yield row + i, Rejected(str(item_id), str(error))
             row += count
 
@@ -148,16 +147,16 @@ class ChangesSource:
                     continue
                 try:
                     yield number, _change(operations, orjson.loads(line), feed_ver)
-                except (RuleBroken, ValueError, KeyError, TypeError, AttributeError) as error:
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
                     yield number, Rejected(f"line {place}", f"{type(error).__name__}: {error}")
 
 
 def _change(operations: Operations, change: Mapping[str, Any], feed_ver: int) -> Operation:
     if unknown := change.keys() - {"id", "feed_ver", "attributes", "vector", "remove"}:
-        raise RuleBroken(f"unknown keys {', '.join(sorted(unknown))}")
+        raise ItemRefused(f"unknown keys {', '.join(sorted(unknown))}")
     item_id, version = change["id"], change.get("feed_ver", feed_ver)
     if type(version) is not int:
-        raise RuleBroken("feed_ver is no integer")
+        raise ItemRefused("feed_ver is no integer")
     if change.get("remove") is True:
         return operations.remove(item_id, version)
     attributes = dict(change.get("attributes", {}))
