@@ -18,7 +18,7 @@ from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
 from devtools.vespa_peer.peer import start_peer
 from index.port import AttributeKind, ItemIndex
-from index.vespa.client import VespaIndex, open_vespa_index
+from index.vespa.client import VespaIndex
 from index.vespa.feed.deploy import deploy
 from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal
@@ -59,7 +59,8 @@ class VespaStarter:
         """See `Starter.start`."""
         if self._settings is None:
             self._settings = await self._bring_up(catalogue)
-        index: VespaIndex = await open_vespa_index(self._settings)
+        index = VespaIndex(self._settings)
+        await index.check()
         return index
 
     async def _bring_up(self, catalogue: Catalogue) -> VespaSettings:

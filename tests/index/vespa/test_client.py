@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from devtools.vespa_fakes.fault_server import (
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
 from index.vespa.client import VespaIndex
-from index.vespa.settings import BreakerSettings, ConnectionSettings, QuerySettings
+from index.vespa.settings import BreakerSettings, ConnectionSettings
 from index.vespa.transport import AiohttpTransport
 from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings
 
@@ -46,11 +46,11 @@ class Fault:
     requests: int = 1
     #: Seconds the caller gives; short for what never ends.
     budget: float = 5.0
-    codes: tuple[int, ...] | None = None
+    #: Of the error's message.
+    words: str = ""
     #: Of an answer.
     coverage: float = 1.0
     degraded: tuple[str, ...] = ()
-    query: dict[str, Any] = field(default_factory=dict)
 
 
 def refused(status: int, *codes: int, coverage: Any = NOTHING, hits: Any = ()) -> Act:
@@ -63,46 +63,29 @@ FAULTS: dict[str, Fault] = {
     "an answer too late": Fault([answer(200, GOOD, after=0.5)], errors.TimedOut, "timeout", budget=0.1),
     "504, coverage 100 of 0": Fault([refused(504, 12)], errors.TimedOut, "timeout"),
     "504 of a proxy": Fault([answer(504, HTML)], errors.TimedOut, "timeout"),
-    "503, coverage 100 of 0": Fault([refused(503, 10)], errors.BackendDown, "backend", codes=(10,)),
-    "503, code 0": Fault([refused(503, 0)], errors.BackendDown, "backend", codes=(0,)),
-    "503 of a proxy": Fault([answer(503, HTML)], errors.Overloaded, "overloaded"),
-    "502 of a proxy": Fault([answer(502, HTML)], errors.BackendDown, "backend"),
-    "500, every node fails": Fault([refused(500, 8)], errors.BackendDown, "backend", codes=(8,)),
-    "429": Fault([answer(429, {"message": "busy"})], errors.Overloaded, "overloaded"),
-    "400, query": Fault([refused(400, 3, coverage=None)], errors.RequestRefused, "request", codes=(3,)),
-    "400, YQL": Fault([refused(400, 4, coverage=None)], errors.RequestRefused, "request", codes=(4,)),
+    "503, coverage 100 of 0": Fault([refused(503, 10)], errors.VespaError, "backend", words="code 10"),
+    "503, code 0": Fault([refused(503, 0)], errors.VespaError, "backend", words="code 0"),
+    "503 of a proxy": Fault([answer(503, HTML)], errors.VespaError, "overloaded"),
+    "502 of a proxy": Fault([answer(502, HTML)], errors.VespaError, "backend"),
+    "500, every node fails": Fault([refused(500, 8)], errors.VespaError, "backend", words="code 8"),
+    "429": Fault([answer(429, {"message": "busy"})], errors.VespaError, "overloaded"),
+    "400, query": Fault([refused(400, 3, coverage=None)], errors.RequestRefused, "request", words="code 3"),
+    "400, YQL": Fault([refused(400, 4, coverage=None)], errors.RequestRefused, "request", words="code 4"),
     "404, HTML": Fault([answer(404, HTML)], errors.RequestRefused, "request"),
-    "401": Fault([answer(401, {"code": 401})], errors.NotAuthorised, "auth"),
-    "403": Fault([answer(403, {"code": 403})], errors.NotAuthorised, "auth"),
+    "401": Fault([answer(401, {"code": 401})], errors.VespaError, "auth"),
+    "403": Fault([answer(403, {"code": 403})], errors.VespaError, "auth"),
     "a redirect": Fault([answer(302, b"", {"Location": "http://127.0.0.1:9/"})], errors.RequestRefused),
     "200, no document looked at": Fault(
         [answer(200, root(coverage=NOTHING))], errors.NoCoverage, "no_coverage"
     ),
     "200, hits, no document looked at": Fault([answer(200, root(HITS, coverage=NOTHING))], errors.NoCoverage),
-    "200, no coverage": Fault([answer(200, root(HITS, coverage=None))], errors.BadAnswer, "bad_answer"),
+    "200, no coverage": Fault([answer(200, root(HITS, coverage=None))], errors.VespaError, "bad_answer"),
     "200 with nothing, of a document type that is not there": Fault(
         [answer(200, root(coverage=None))], errors.NotDeployed, "not_deployed"
     ),
-    "200, errors and no hits": Fault([refused(200, 8)], errors.AnswerWithErrors, "errors", codes=(8,)),
+    "200, errors and no hits": Fault([refused(200, 8)], errors.VespaError, "errors", words="code 8"),
     "200, errors beside hits": Fault(
-        [refused(200, 8, coverage=COVERAGE, hits=HITS)], errors.AnswerWithErrors, "errors", codes=(8,)
-    ),
-    "200, errors beside hits, where taken": Fault(
-        [refused(200, 8, 12, coverage=HALF, hits=HITS)],
-        None,
-        coverage=0.5,
-        degraded=("timeout", "error-8", "error-12"),
-        query={"hits_beside_errors": True},
-    ),
-    "200, an error that is not a node's, where taken": Fault(
-        [refused(200, 4, coverage=COVERAGE, hits=HITS)],
-        errors.AnswerWithErrors,
-        query={"hits_beside_errors": True},
-    ),
-    "200, errors beside hits without fields, where taken": Fault(
-        [refused(200, 12, coverage=HALF, hits=[{"id": "index:items/0/x", "relevance": 0.5}])],
-        errors.BadAnswer,
-        query={"hits_beside_errors": True},
+        [refused(200, 8, coverage=COVERAGE, hits=HITS)], errors.VespaError, "errors", words="code 8"
     ),
     "half coverage": Fault(
         [answer(200, root(HITS, coverage=HALF))], None, coverage=0.5, degraded=("timeout",)
@@ -113,33 +96,33 @@ FAULTS: dict[str, Fault] = {
         degraded=("non-ideal-state",),
     ),
     "no hits": Fault([answer(200, root())], None),
-    "garbage": Fault([answer(200, b"<<<%$")], errors.BadAnswer, "bad_answer"),
-    "JSON that is no answer": Fault([answer(200, [1, 2])], errors.BadAnswer, "bad_answer"),
-    "root that is no object": Fault([answer(200, {"root": "x"})], errors.BadAnswer, "bad_answer"),
+    "garbage": Fault([answer(200, b"<<<%$")], errors.VespaError, "bad_answer"),
+    "JSON that is no answer": Fault([answer(200, [1, 2])], errors.VespaError, "bad_answer"),
+    "root that is no object": Fault([answer(200, {"root": "x"})], errors.VespaError, "bad_answer"),
     "children that are no list": Fault(
-        [answer(200, {"root": GOOD["root"] | {"children": {"a": 1}}})], errors.BadAnswer
+        [answer(200, {"root": GOOD["root"] | {"children": {"a": 1}}})], errors.VespaError, "bad_answer"
     ),
     "a hit without its id": Fault(
-        [answer(200, root([{"id": "x", "relevance": 0.5, "fields": {}}]))], errors.BadAnswer
+        [answer(200, root([{"id": "x", "relevance": 0.5, "fields": {}}]))], errors.VespaError, "bad_answer"
     ),
-    "a closeness over 1": Fault([answer(200, root([hit("a", 1.5)]))], errors.BadAnswer),
+    "a closeness over 1": Fault([answer(200, root([hit("a", 1.5)]))], errors.VespaError, "bad_answer"),
     "a relevance that is NaN": Fault(
-        [answer(200, root([hit("a", 1.0) | {"relevance": "NaN"}]))], errors.BadAnswer, "bad_answer"
+        [answer(200, root([hit("a", 1.0) | {"relevance": "NaN"}]))], errors.VespaError, "bad_answer"
     ),
     "a relevance of nothing": Fault(
-        [answer(200, root([hit("a", 1.0) | {"relevance": 0.0}]))], errors.BadAnswer
+        [answer(200, root([hit("a", 1.0) | {"relevance": 0.0}]))], errors.VespaError, "bad_answer"
     ),
-    "an empty body": Fault([answer(200, b"")], errors.BadAnswer, "bad_answer"),
-    "no HTTP": Fault([no_http], errors.BadAnswer, "bad_answer"),
+    "an empty body": Fault([answer(200, b"")], errors.VespaError, "bad_answer"),
+    "no HTTP": Fault([no_http], errors.VespaError, "bad_answer"),
     # Tried a second time, and only these.
-    "reset twice": Fault([reset], errors.ConnectionLost, "connection", requests=2),
+    "reset twice": Fault([reset], errors.Unreachable, "connection", requests=2),
     "reset once": Fault([reset, answer(200, GOOD)], None, requests=2),
-    "closed twice": Fault([hang_up], errors.ConnectionLost, "connection", requests=2),
+    "closed twice": Fault([hang_up], errors.Unreachable, "connection", requests=2),
     "closed once": Fault([hang_up, answer(200, GOOD)], None, requests=2),
-    "half an answer": Fault([half], errors.ConnectionLost, "connection", requests=2),
+    "half an answer": Fault([half], errors.Unreachable, "connection", requests=2),
     "half an answer, once": Fault([half, answer(200, GOOD)], None, requests=2),
     "reset, then no answer": Fault([reset, hang], errors.TimedOut, "timeout", requests=2, budget=0.15),
-    "reset, then 503": Fault([reset, refused(503, 10)], errors.BackendDown, requests=2),
+    "reset, then 503": Fault([reset, refused(503, 10)], errors.VespaError, "backend", requests=2),
 }
 
 
@@ -147,7 +130,7 @@ FAULTS: dict[str, Fault] = {
 async def test_each_fault_gets_its_documented_answer(name: str) -> None:
     fault = FAULTS[name]
     async with FaultServer(fault.script) as server:
-        async with VespaIndex(settings(server.url, query=QuerySettings(**fault.query))) as index:
+        async with VespaIndex(settings(server.url)) as index:
             result: Any
             try:
                 (result,) = await index.search(QUERY, 10, None, Deadline.after(fault.budget))
@@ -157,8 +140,7 @@ async def test_each_fault_gets_its_documented_answer(name: str) -> None:
     if fault.raises is not None:
         assert type(result) is fault.raises
         assert not fault.reason or result.reason == fault.reason
-        if fault.codes is not None:
-            assert result.codes == fault.codes
+        assert fault.words in str(result)
     else:
         assert isinstance(result, Neighbours)
         assert (result.coverage, result.degraded) == (fault.coverage, fault.degraded)
@@ -176,7 +158,7 @@ SHARED = [
 async def test_vectors_fail_as_searches_do(name: str) -> None:
     fault = FAULTS[name]
     async with FaultServer(fault.script) as server:
-        async with VespaIndex(settings(server.url, query=QuerySettings(**fault.query))) as index:
+        async with VespaIndex(settings(server.url)) as index:
             with pytest.raises(IndexUnavailable) as raised:
                 await index.vectors(["a"], Deadline.after(fault.budget))
         assert len(server.requests) == fault.requests
@@ -193,9 +175,9 @@ async def test_good_hits_have_their_cosines() -> None:
 
 async def test_nothing_is_sent_when_the_deadline_has_passed() -> None:
     async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
-        with pytest.raises(errors.DeadlinePassed) as raised:
+        with pytest.raises(errors.VespaError) as raised:
             await index.search(QUERY, 10, None, Deadline.after(0.001))
-        with pytest.raises(errors.DeadlinePassed):
+        with pytest.raises(errors.VespaError):
             await index.vectors(["a"], Deadline.after(0))
         assert server.requests == []
     assert raised.value.reason == "timeout"
@@ -206,7 +188,7 @@ async def test_nothing_listens() -> None:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         async with VespaIndex(settings(url)) as index:
-            with pytest.raises(errors.ConnectFailed) as raised:
+            with pytest.raises(errors.Unreachable) as raised:
                 await index.search(QUERY, 10, None, Deadline.after(5))
     assert raised.value.reason == "connect"
 
@@ -235,7 +217,7 @@ class _Resolver(AbstractResolver):
 async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
     resolver, where = _Resolver(), settings("http://bad.test:8080")
     async with VespaIndex(where, transport=AiohttpTransport(where, resolver=resolver)) as index:
-        with pytest.raises(errors.NameNotResolved) as raised:
+        with pytest.raises(errors.Unreachable) as raised:
             await index.search(QUERY, 10, None, Deadline.after(5))
     assert raised.value.reason == "dns"
     assert resolver.asked == ["bad.test"]
@@ -276,7 +258,7 @@ async def test_no_retry_without_budget() -> None:
     async with FaultServer([reset]) as server:
         where = settings(server.url)
         async with VespaIndex(where, transport=Slow(where), clock=lambda: now[0]) as index:
-            with pytest.raises(errors.ConnectionLost):
+            with pytest.raises(errors.Unreachable, match="connection"):
                 await index.search(QUERY, 10, None, Deadline(5.0, clock=lambda: now[0]))
         assert len(server.requests) == 1
 
@@ -292,21 +274,19 @@ async def test_the_circuit_opens_and_closes_again() -> None:
                 await index.search(QUERY, 10, None, Deadline.after(5))
 
             for _ in range(3):
-                with pytest.raises(errors.BackendDown):
+                with pytest.raises(errors.VespaError, match="backend"):
                     await search()
-            assert index.open_circuits == 1
             with pytest.raises(errors.CircuitOpen):
                 await search()
             assert len(server.requests) == 3
             now[0] = 10.0  # half open: one request tries, and fails
-            with pytest.raises(errors.BackendDown):
+            with pytest.raises(errors.VespaError, match="backend"):
                 await search()
             with pytest.raises(errors.CircuitOpen):
                 await search()
             now[0] = 20.0  # and another, and does not
             await search()
             await search()
-            assert index.open_circuits == 0
         assert len(server.requests) == 6
 
 
@@ -335,7 +315,7 @@ async def test_a_search_given_up_frees_its_connection() -> None:
 async def test_parallel_vectors_fail_as_one_and_leave_nothing_running() -> None:
     vectors = np.eye(6, 8, dtype=np.float32)
     async with FaultServer([refused(503, 10), hang]) as server, VespaIndex(settings(server.url)) as index:
-        with pytest.raises(errors.BackendDown):
+        with pytest.raises(errors.VespaError, match="backend"):
             await index.search(vectors, 10, None, Deadline.after(60))
         assert len(asyncio.all_tasks()) <= 2 + len(server._tasks)
 
@@ -353,5 +333,5 @@ async def test_close_then_no_answer() -> None:
     index = VespaIndex(settings())
     await index.close()
     await index.close()
-    with pytest.raises(errors.Closed):
+    with pytest.raises(errors.VespaError, match="closed"):
         await index.search(QUERY, 10, None, Deadline.after(5))

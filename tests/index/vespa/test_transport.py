@@ -98,7 +98,7 @@ async def test_certificates_that_are_not_taken(folder: Path, case: str) -> None:
     )
     ca = make(folder, "other") if case == "nobody trusts it" else identity
     async with FaultServer([answer(200, GOOD)], tls=server_context(identity)) as server:
-        with pytest.raises(errors.TlsFailed) as raised:
+        with pytest.raises(errors.Unreachable) as raised:
             await ask(server.url, TlsSettings(ca=ca.certificate))
         assert raised.value.reason == "tls"
         assert server.requests == []

@@ -10,7 +10,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, answer
-from index.vespa.errors import ConnectFailed
+from index.vespa.errors import Unreachable
 from index.vespa.feed.deploy import DeployRefused, NotConverged, deploy, package_zip
 from index.vespa.package import Layout, Version, render
 from tests.index.vespa.answers import settings
@@ -77,7 +77,7 @@ async def test_services_that_do_not_follow(application: Path) -> None:
 async def test_nobody_to_deploy_to(application: Path) -> None:
     with pytest.raises(ValueError, match="no config server"):
         await deploy(settings(), application, Deadline.after(1))
-    with pytest.raises(ConnectFailed):
+    with pytest.raises(Unreachable):
         await deploy(settings(config_servers=("http://127.0.0.1:1",)), application, Deadline.after(5))
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from artifacts.embeddings import EmbeddingsError
 from devtools.embeddings import make_embeddings, random_items
@@ -21,16 +24,17 @@ from devtools.vespa_fakes.fault_server import FaultServer, answer
 from devtools.vespa_fakes.feed_process import FEED, settings_for
 from devtools.vespa_fakes.feeding import CHAOS, changes, newest
 from index.filters import fold
-from index.vespa.errors import RuleBroken
+from index.vespa import names
 from index.vespa.feed.feeder import Feeder, FeedStopped
 from index.vespa.feed.journal import Journal, JournalMismatch
-from index.vespa.feed.operations import Operation, Operations, Rejected
+from index.vespa.feed.operations import ItemRefused, Operation, Operations, Rejected
 from index.vespa.feed.report import Outcome
 from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import ChangesSource, EmbeddingsSource
 from index.vespa.feed.window import Window
 from index.vespa.settings import BreakerSettings
 from index.vespa.tensors import parse_bfloat16_hex
+from tests.index.vespa import rules
 from tests.index.vespa.answers import settings
 
 VECTOR = np.eye(1, 8, dtype=np.float32)[0]
@@ -120,23 +124,55 @@ def test_requests_carry_their_condition() -> None:
     ],
 )
 def test_values_that_vespa_would_misread_are_not_fed(attributes: dict[str, Any]) -> None:
-    with pytest.raises(RuleBroken):
+    with pytest.raises(ItemRefused):
         operations().put("a", VECTOR, attributes, 1)
-    with pytest.raises(RuleBroken):
+    with pytest.raises(ItemRefused):
         operations().update("a", attributes, 1)
 
 
-@pytest.mark.parametrize(
-    "digits", ["3f80" * 4, "3f80" * 7, "3f800000" * 8, "zz80" * 8, "7f80" * 8, "7fc0" * 8, ""]
+def test_a_vector_of_another_width_is_not_fed() -> None:
+    with pytest.raises(ItemRefused, match="shape"):
+        operations().put("a", VECTOR[:7], {}, 1)
+
+
+@pytest.mark.parametrize("feed_ver", [0, -1, 1 << 63])
+def test_feed_versions_that_cannot_be(feed_ver: int) -> None:
+    with pytest.raises(ItemRefused, match="64-bit"):
+        operations().update("a", {"price": 1.0}, feed_ver)
+
+
+_values: dict[str, st.SearchStrategy[Any]] = {
+    "brand": st.text(),
+    "price": st.one_of(st.floats(allow_nan=True, allow_infinity=False), st.integers(-(2**53), 2**53)),
+    "in_stock": st.booleans(),
+    "tags": st.lists(st.text(), max_size=4),
+    "category": st.lists(st.text(), max_size=4),
+}
+_attributes = st.fixed_dictionaries(
+    {}, optional={name: st.one_of(st.none(), values) for name, values in _values.items()}
 )
-def test_embeddings_of_another_width_are_not_fed(digits: str) -> None:
-    with pytest.raises(RuleBroken):
-        operations().put_rounded("a", digits, {}, 1)
+
+
+@given(
+    attributes=_attributes,
+    vector=hnp.arrays(np.float32, 8, elements=st.floats(0.125, 100, width=32)),
+    feed_ver=st.integers(1, (1 << 63) - 1),
+)
+def test_what_is_fed_keeps_the_rules(attributes: dict[str, Any], vector: np.ndarray, feed_ver: int) -> None:
+    kinds = settings().attributes
+    fields = operations().put("a", vector, attributes, feed_ver).fields
+    rules.document_fields(fields, kinds, 8, whole=True)
+    if attributes:
+        changed = operations().update("a", attributes, feed_ver).fields
+        assert names.EMBEDDING not in changed
+        given_ = {name: change["assign"] for name, change in changed.items() if "assign" in change}
+        values = {name: value for name, value in given_.items() if value is not None}
+        rules.document_fields(values, kinds, 8, whole=False)
 
 
 @pytest.mark.parametrize("item", ["", "x" * 129, "a\x00b", "a\ufffe", 7])
 def test_ids_that_cannot_be(item: Any) -> None:
-    with pytest.raises(RuleBroken):
+    with pytest.raises(ItemRefused):
         operations().put(item, VECTOR, {}, 1)
 
 

@@ -1,8 +1,8 @@
 """Planted faults: what goes wrong, who must catch it, and a word of what is said.
 
-``vespa``: Vespa's own code refuses it. ``ours``: Vespa takes it, as the tests assert, and a rule of
-ours refuses it. ``tree``: Vespa takes it and no single request is wrong, but the parsed query is not the
-one that was meant.
+``vespa``: Vespa's own code refuses it. ``ours``: Vespa takes it, as the tests assert, and a rule of ours
+finds it: in a package one that `mrse vespa deploy` asks, in a query or a document one of the tests'.
+``tree``: Vespa takes it and no single request is wrong, but the parsed query is not the one that was meant.
 """
 
 from __future__ import annotations
@@ -117,12 +117,6 @@ PACKAGE = [
         "ours",
         "its dimension must be",
         _replace(SCHEMA, "query(q) tensor<float>(x[128])", "query(q) tensor<float>(y[128])"),
-    ),
-    Planted(
-        "a trigger tensor with another dimension name",
-        "ours",
-        "query(t1)",
-        _replace(SCHEMA, "query(t1) tensor<float>(x[128])", "query(t1) tensor<float>(y[128])"),
     ),
     Planted(
         "a summary of a field that is not there",

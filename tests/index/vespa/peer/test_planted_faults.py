@@ -7,13 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from devtools.vespa_peer.peer import Judge
-from index.vespa import rules
-from index.vespa.errors import RuleBroken
 from index.vespa.package import Layout, Version, check_change, check_package, render
+from tests.index.vespa import rules
 from tests.index.vespa.peer.planted import (
     CHANGE,
     FEED,
@@ -89,20 +87,8 @@ def test_query(fault: Planted, vespa_judge: Judge, vespa_application: Path) -> N
         assert verdict["tree"] != good["tree"]
         assert verdict["tree"][0] == fault.words
         return
-    with pytest.raises(RuleBroken, match=re.escape(fault.words)):
-        _our_query_rules(body)
-
-
-def _our_query_rules(body: dict[str, object]) -> None:
-    """What the client's builder runs before anything is sent, on a body that is there already."""
-    annotations = re.search(r"\{(.*?)\}nearestNeighbor", str(body["yql"]))
-    assert annotations is not None
-    pairs = [pair.partition(":") for pair in annotations[1].split(",")]
-    rules.nearest_annotations({name.strip(): json.loads(value) for name, _, value in pairs})
-    rules.request(body, 128, 10_000)
-    tensor = body["input.query(q)"]
-    assert isinstance(tensor, str)
-    rules.vectors(np.frombuffer(bytes.fromhex(tensor), dtype=">f4").astype(np.float32)[None], 128)
+    with pytest.raises(rules.RuleBroken, match=re.escape(fault.words)):
+        rules.request(body, 128)
 
 
 @_named(FEED)
@@ -116,13 +102,13 @@ def test_feed(fault: Planted, vespa_judge: Judge, vespa_application: Path) -> No
         assert fault.words in verdict["error"]
         return
     assert verdict["ok"], verdict
-    with pytest.raises(RuleBroken, match=re.escape(fault.words)):
+    with pytest.raises(rules.RuleBroken, match=re.escape(fault.words)):
         rules.document_fields(fields, VERSION.attributes, 128, whole=True)
 
 
 def test_the_good_ones_pass(vespa_judge: Judge, vespa_application: Path) -> None:
     assert check_package(vespa_application) == []
-    _our_query_rules(query_body())
+    rules.request(query_body(), 128)
     rules.document_fields(document_fields(), VERSION.attributes, 128, whole=True)
     operation = {
         "method": "POST",

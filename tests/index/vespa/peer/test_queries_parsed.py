@@ -18,25 +18,18 @@ from hypothesis import strategies as st
 from devtools.embeddings import unit_vectors
 from devtools.vespa_peer.peer import Judge
 from index.filters import AnyOf, Filter, Not, Range, parse_filter
+from index.vespa import names
 from index.vespa.query import Body, QueryBuilder
-from index.vespa.settings import QuerySettings, VespaSettings
+from index.vespa.settings import VespaSettings
 from index.vespa.text import storable
 from tests.support.reference import raw_filters
 from tests.support.vespa_peer import VERSION
 
 Tree = Any
-VECTORS = unit_vectors(3, 128)
+VECTORS = unit_vectors(1, 128)
 
 
-def builder(**query: Any) -> QueryBuilder:
-    return QueryBuilder(
-        VespaSettings(
-            ("http://localhost:8080",),
-            VERSION.bundle_version,
-            VERSION.attributes,
-            query=QuerySettings(**query),
-        )
-    )
+BUILDER = QueryBuilder(VespaSettings(("http://localhost:8080",), VERSION.bundle_version, VERSION.attributes))
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +119,8 @@ def interval(text: str) -> tuple[float | None, bool, float | None, bool]:
     return low, False, low, False
 
 
-def nearest(tensor: str, hits: int, *, approximate: bool = True, label: str | None = None) -> Tree:
-    annotations: dict[str, Any] = {"approximate": approximate, "targetHits": hits}
-    if label is not None:
-        annotations["label"] = label
-    return ["nearestNeighbor", "embedding", tensor, annotations]
+def nearest(tensor: str, hits: int, *, approximate: bool = True) -> Tree:
+    return ["nearestNeighbor", "embedding", tensor, {"approximate": approximate, "targetHits": hits}]
 
 
 _text = st.one_of(
@@ -173,54 +163,35 @@ _hostile = st.fixed_dictionaries(
 @given(raw=st.one_of(raw_filters, _hostile))
 def test_filters_mean_what_they_say(parse: Callable[[Body], dict[str, Any]], raw: dict[str, Any]) -> None:
     filters = parse_filter(raw, VERSION.attributes)
-    parsed = parse(builder().nearest(VECTORS[0], 20, filters, 1.0))
+    parsed = parse(BUILDER.nearest(VECTORS[0], 20, filters, 1.0))
     assert canonical(parsed["tree"]) == meant(nearest("q", 20), filters)
-
-
-@given(raw=_hostile)
-def test_labelled_operators_and_filters(parse: Callable[[Body], dict[str, Any]], raw: dict[str, Any]) -> None:
-    filters = parse_filter(raw, VERSION.attributes)
-    parsed = parse(builder().nearest_of_each(VECTORS, 20, filters, 1.0))
-    operators = ["OR", *(nearest(label, 20, label=label) for label in ("t0", "t1", "t2"))]
-    assert canonical(parsed["tree"]) == meant(operators, filters)
 
 
 @given(ids=st.lists(_text.filter(bool), min_size=1, max_size=5, unique=True))
 def test_stored_ids(parse: Callable[[Body], dict[str, Any]], ids: list[str]) -> None:
-    parsed = parse(builder().stored(ids, 1.0))
+    parsed = parse(BUILDER.stored(ids, 1.0))
     # Vespa's `in` folds nothing: ids are told apart by case.
     assert canonical(parsed["tree"]) == ("in", "item_id", *sorted(ids))
     assert (parsed["summary"], parsed["profile"]) == ("vectors", "unranked")
 
 
 def test_all_that_a_search_sets_arrives(parse: Callable[[Body], dict[str, Any]]) -> None:
-    parsed = parse(builder().nearest(VECTORS[0], 200, None, 0.1))
+    parsed = parse(BUILDER.nearest(VECTORS[0], 200, None, 0.1))
     assert parsed["tree"] == nearest("q", 200)
     assert parsed["hits"] == 200
-    assert parsed["maxHits"] >= QuerySettings().max_hits
+    assert parsed["maxHits"] >= names.MAX_HITS
     assert (parsed["timeout"], parsed["annTimeBudget"]) == (100, 70)
     assert parsed["restrict"] == [VERSION.document_type]
     assert (parsed["profile"], parsed["summary"], parsed["softTimeout"]) == ("q2i", "ids", True)
     assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])"}
 
 
-def test_all_that_labelled_operators_set_arrives(parse: Callable[[Body], dict[str, Any]]) -> None:
-    parsed = parse(builder().nearest_of_each(VECTORS[:2], 50, None, 0.1))
-    assert (parsed["hits"], parsed["profile"]) == (100, "i2i")
-    assert set(parsed["inputs"]) >= {"query(t0)", "query(t1)"}
-
-
-def test_the_settings_that_change_an_operator(parse: Callable[[Body], dict[str, Any]]) -> None:
-    shared = builder(total_target_hits=True, target_hits_factor=1.5, explore_additional_hits=64)
-    annotations = parse(shared.nearest(VECTORS[0], 200, None, 1.0))["tree"][3]
-    assert annotations == {"approximate": True, "totalTargetHits": 300, "hnsw.exploreAdditionalHits": 64}
-    exact = parse(builder().nearest(VECTORS[0], 200, None, 1.0, approximate=False))
+def test_exact_searches(parse: Callable[[Body], dict[str, Any]]) -> None:
+    exact = parse(BUILDER.nearest(VECTORS[0], 200, None, 1.0, approximate=False))
     assert exact["tree"] == nearest("q", 200, approximate=False)
-    ranked = parse(builder().exact(VECTORS[0], 200, None, 1.0))
-    assert (ranked["tree"], ranked["profile"]) == (["TRUE"], "exact")
 
 
 def test_the_probe_and_the_count_are_taken(parse: Callable[[Body], dict[str, Any]]) -> None:
-    assert parse(builder().count(None, 1.0))["tree"] == ["TRUE"]
-    probe = parse(builder().attribute_probe(1.0))["tree"]
+    assert parse(BUILDER.count(None, 1.0))["tree"] == ["TRUE"]
+    probe = parse(BUILDER.attribute_probe(1.0))["tree"]
     assert sorted(child[1] for child in probe[2][1:]) == sorted(VERSION.attributes)
