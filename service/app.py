@@ -14,13 +14,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 from index.port import WritableIndex
-from service.deployment import load_stacks
+from service.deployment import Deployment, open_deployment
 from service.errors import StartError
 from service.http import admin, documentation, health, playground, previews, problems, recall, similar
 from service.http.middleware import BodyLimit, Observe
 from service.http.problems import ProblemError
 from service.http.requests import not_ready
-from service.runtime import Loader, Runtime
+from service.runtime import Opener, Runtime
 from service.settings import Settings, SettingsError
 from service.telemetry import tracing
 from service.telemetry.metrics import NOTE_EVERY_S, Metrics
@@ -38,7 +38,7 @@ ReadSettings = Callable[[], Settings]
 def create_app(
     settings: Settings,
     *,
-    loader: Loader = load_stacks,
+    opener: Opener = open_deployment,
     on_fatal: OnFatal | None = None,
     read_again: ReadSettings | None = None,
     metrics: Metrics | None = None,
@@ -47,7 +47,7 @@ def create_app(
 
     Args:
         settings: see `service.settings`.
-        loader: loads the stacks; runs on a thread.
+        opener: opens a deployment; runs on a thread.
         on_fatal: told why the service cannot start; the caller ends the process. Until then it is alive
             and not ready.
         read_again: reads the settings once more, on SIGHUP; the experiments of it are taken at once.
@@ -58,7 +58,7 @@ def create_app(
     """
     provider = tracing.open_provider(settings.tracing)
     on_stages = None if provider is None else tracing.note_stages
-    runtime = Runtime(settings, loader, metrics=metrics, on_stages=on_stages)
+    runtime = Runtime(settings, opener, metrics=metrics, on_stages=on_stages)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -161,13 +161,11 @@ def _indexes_to_change(
     if not runtime.ready:
         raise not_ready(runtime)
     named = request.query_params.get("towers")
-    if named is not None and named not in runtime.stacks:
-        known = ", ".join(runtime.stacks)
+    if named is not None and named not in runtime.deployments:
+        known = ", ".join(runtime.deployments)
         raise ProblemError(404, "not-found", f"towers has no arm {named!r}; it has {known}")
-    arms = runtime.stacks if named is None else (named,)
-    distinct = {id(runtime.stacks[arm].index): arm for arm in reversed(list(arms))}
-    return {
-        arm: (runtime.stacks[arm].opened.writable, runtime.lanes[arm].shape)
-        for arm in arms
-        if arm in distinct.values()
-    }
+    arms = runtime.deployments if named is None else (named,)
+    found: dict[int, tuple[str, Deployment]] = {}
+    for arm in arms:
+        found.setdefault(id(runtime.deployments[arm].index), (arm, runtime.deployments[arm]))
+    return {arm: (deployment.writable, deployment.shape) for arm, deployment in found.values()}

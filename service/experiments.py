@@ -1,7 +1,7 @@
-"""Experiments: which variant of each a request gets, and what the variant changes.
+"""Experiments: which arm of each a request gets, and what the arm changes.
 
 The ``X-Experiment`` header decides (``towers=treatment,merge=rrf``); without it a hash of the user, salted
-by the experiment's name, decides by weight, so a user keeps the variant and experiments are independent.
+by the experiment's name, decides by weight, so a user keeps the arm and experiments are independent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from service.errors import StartError
-from service.settings import Experiments, Recall, Variant
+from service.settings import Arm, Experiments, Recall
 
 #: The experiment that chooses bundle and index; without settings it has this one arm.
 TOWERS, CONTROL = "towers", "control"
@@ -25,9 +25,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.=-]")
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one request got: experiment to variant, in the order of the settings."""
+    """What one request got: experiment to arm, in the order of the settings."""
 
-    variants: dict[str, str]
+    arms: dict[str, str]
     recall: Recall
     #: Names from the header that do not exist, made safe for a header.
     ignored: tuple[str, ...] = ()
@@ -35,30 +35,30 @@ class Assignment:
     @property
     def towers(self) -> str:
         """The arm that says which bundle and index answer."""
-        return self.variants[TOWERS]
+        return self.arms[TOWERS]
 
     def header(self) -> str:
         """Value of ``X-Experiment-Applied``."""
-        applied = ",".join(f"{name}={variant}" for name, variant in self.variants.items())
+        applied = ",".join(f"{name}={arm}" for name, arm in self.arms.items())
         return f'{applied}; ignored="{",".join(self.ignored)}"' if self.ignored else applied
 
 
 @dataclass(frozen=True, slots=True)
 class _Experiment:
     name: str
-    variants: dict[str, Variant]
-    #: Upper ends of the variants' shares of [0, 1), ascending.
+    arms: dict[str, Arm]
+    #: Upper ends of the arms' shares of [0, 1), ascending.
     bounds: tuple[tuple[float, str], ...] = field(default=())
 
     @classmethod
-    def of(cls, name: str, variants: dict[str, Variant]) -> _Experiment:
-        total = sum(variant.weight for variant in variants.values())
+    def from_weights(cls, name: str, arms: dict[str, Arm]) -> _Experiment:
+        total = sum(arm.weight for arm in arms.values())
         bounds, reached = [], 0.0
-        for arm, variant in variants.items():
-            if variant.weight > 0:
-                reached += variant.weight / total
-                bounds.append((reached, arm))
-        return cls(name, variants, tuple(bounds))
+        for name_of_arm, arm in arms.items():
+            if arm.weight > 0:
+                reached += arm.weight / total
+                bounds.append((reached, name_of_arm))
+        return cls(name, arms, tuple(bounds))
 
     def draw(self, unit: str) -> str:
         if len(self.bounds) > 1:
@@ -74,57 +74,57 @@ class ExperimentBook:
 
     Args:
         experiments: from the settings.
-        recall: the options that variants change.
-        unknown: told ``experiment`` or ``variant`` for each unknown name in a header.
+        recall: the options that arms change.
+        unknown: told ``experiment`` or ``variant`` (an arm) for each unknown name in a header.
 
     Raises:
-        StartError: variants of two experiments do not go together.
+        StartError: arms of two experiments do not go together.
     """
 
     def __init__(
         self, experiments: Experiments, recall: Recall, unknown: Callable[[str], None] = lambda kind: None
     ) -> None:
-        arms = {TOWERS: {CONTROL: Variant()}} | experiments
-        self._experiments = {name: _Experiment.of(name, variants) for name, variants in arms.items()}
+        arms = {TOWERS: {CONTROL: Arm()}} | experiments
+        self._experiments = {name: _Experiment.from_weights(name, its) for name, its in arms.items()}
         self._recall = recall
         self._unknown = unknown
         self._combined = self._combine()
 
     @property
-    def arms(self) -> dict[str, Variant]:
+    def towers(self) -> dict[str, Arm]:
         """The arms of ``towers``."""
-        return self._experiments[TOWERS].variants
+        return self._experiments[TOWERS].arms
 
     def describe(self) -> dict[str, dict[str, float]]:
-        """Experiments with the weights of their variants."""
+        """Experiments with the weights of their arms."""
         return {
-            name: {arm: variant.weight for arm, variant in experiment.variants.items()}
+            name: {arm: settings.weight for arm, settings in experiment.arms.items()}
             for name, experiment in self._experiments.items()
         }
 
     def assign(self, unit: str, header: str | None) -> Assignment:
-        """The variants for a unit (the user, or the request where there is none) and a header."""
+        """The arms for a unit (the user, or the request where there is none) and a header."""
         forced: dict[str, str] = {}
         ignored: list[str] = []
-        for name, variant in _pairs(header):
+        for name, arm in _pairs(header):
             experiment = self._experiments.get(name)
-            if experiment is None or variant not in experiment.variants:
+            if experiment is None or arm not in experiment.arms:
                 self._unknown("experiment" if experiment is None else "variant")
-                ignored.append(_UNSAFE.sub("_", f"{name}={variant}" if variant else name)[:64])
+                ignored.append(_UNSAFE.sub("_", f"{name}={arm}" if arm else name)[:64])
             else:
-                forced[name] = variant
-        variants = {
+                forced[name] = arm
+        arms = {
             name: forced.get(name) or experiment.draw(unit) for name, experiment in self._experiments.items()
         }
-        return Assignment(variants, self._combined[tuple(variants.values())], tuple(ignored))
+        return Assignment(arms, self._combined[tuple(arms.values())], tuple(ignored))
 
     def _combine(self) -> dict[tuple[str, ...], Recall]:
-        """Options for every combination of variants, so that a clash is found at start, not by a request."""
+        """Options for every combination of arms, so that a clash is found at start, not by a request."""
         combined = {}
-        for key in itertools.product(*(e.variants for e in self._experiments.values())):
+        for key in itertools.product(*(e.arms for e in self._experiments.values())):
             changes: dict[str, object] = {}
             for experiment, arm in zip(self._experiments.values(), key, strict=True):
-                changes |= experiment.variants[arm].recall
+                changes |= experiment.arms[arm].recall
             try:
                 combined[key] = Recall.model_validate(self._recall.model_dump() | changes)
             except ValidationError as error:
@@ -135,8 +135,8 @@ class ExperimentBook:
 def _pairs(header: str | None) -> Iterator[tuple[str, str]]:
     for part in (header or "").split(",")[:_MAX_HEADER_PAIRS]:
         if part.strip():
-            name, _, variant = part.partition("=")
-            yield name.strip(), variant.strip()
+            name, _, arm = part.partition("=")
+            yield name.strip(), arm.strip()
 
 
 def _hash(salt: str, unit: str) -> float:

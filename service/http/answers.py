@@ -17,9 +17,9 @@ def recall_answer(
     """The body of ``POST /recall``; described by `service.http.schemas.RecallAnswer` and `ColumnarAnswer`."""
     answer: dict[str, Any] = {
         "request_id": request_id,
-        "model_version": prepared.lane.bundle_version,
-        "index_version": prepared.lane.index.version,
-        "variant": prepared.assignment.variants,
+        "model_version": prepared.deployment.bundle.version,
+        "index_version": prepared.deployment.index.version,
+        "variant": prepared.assignment.arms,
         "items": columns(result.items) if columnar else result.items,
         "routes": {name: route_answer(outcome) for name, outcome in result.routes.items()},
         "partial": result.partial,

@@ -36,24 +36,24 @@ async def get_readyz(request: Request) -> Response:
 async def get_version(request: Request) -> Response:
     """Versions of the service and of what each arm of ``towers`` answers with."""
     runtime = runtime_of(request)
-    stacks = {}
-    for arm, stack in runtime.stacks.items():
-        index: dict[str, Any] = {"version": stack.index.version}
+    towers = {}
+    for arm, deployment in runtime.deployments.items():
+        index: dict[str, Any] = {"version": deployment.index.version}
         try:
-            stats = await stack.index.stats()
+            stats = await deployment.index.stats()
             index |= {"engine": stats.engine, "kind": stats.kind, "items": stats.items}
         except IndexUnavailable as error:
             index["unavailable"] = error.reason
-        stacks[arm] = {
-            "bundle": stack.bundle.version,
+        towers[arm] = {
+            "bundle": deployment.bundle.version,
             "index": index,
-            "precisions": {str(role): precision for role, precision in stack.precisions.items()},
-            "providers": stack.encoder.providers,
+            "precisions": {str(role): precision for role, precision in deployment.precisions.items()},
+            "providers": deployment.encoder.providers,
         }
     answer = {
         "service": service_version(),
         "ready": runtime.ready,
-        "towers": stacks,
+        "towers": towers,
         "experiments": runtime.experiments.describe(),
     }
     return Response(orjson.dumps(answer), media_type="application/json")

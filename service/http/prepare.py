@@ -10,12 +10,12 @@ from artifacts.bundle import Behaviour, PictureError
 from artifacts.bundle.text import normalise
 from common.deadline import Deadline
 from index.filters import Filter, FilterError, parse_filter
+from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError
 from service.experiments import Assignment
 from service.http.schemas import RecallRequest
 from service.query.picture import QueryPicture, parse_picture
 from service.query.query import Query
-from service.recall.pipeline import Lane
 from service.runtime import Runtime
 from service.settings import Limits
 
@@ -26,7 +26,7 @@ class Prepared:
 
     request: RecallRequest
     assignment: Assignment
-    lane: Lane
+    deployment: Deployment
     #: Without the picture, which is read when the deadline is known.
     query: Query
 
@@ -43,7 +43,7 @@ class Prepared:
 
 
 def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None) -> Prepared:
-    """Check a request and choose its variants.
+    """Check a request and choose its arms.
 
     Raises:
         FieldError: nothing to search by, k above the limit, or a filter that the index cannot answer.
@@ -54,11 +54,11 @@ def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experimen
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     check_k(request.k, runtime.settings.limits)
     assignment = runtime.experiments.assign(request.user_id or request_id, experiment)
-    lane = runtime.lanes[assignment.towers]
+    deployment = runtime.deployments[assignment.towers]
     history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
-    filters = check_filters(lane, request.filters)
+    filters = check_filters(deployment, request.filters)
     query = Query(text, request.k, history, filters, user_id=request.user_id)
-    return Prepared(request, assignment, lane, query)
+    return Prepared(request, assignment, deployment, query)
 
 
 def check_k(k: int, limits: Limits) -> None:
@@ -71,14 +71,14 @@ def check_k(k: int, limits: Limits) -> None:
         raise FieldError("k", f"Input should be less than or equal to {limits.max_k}")
 
 
-def check_filters(lane: Lane, raw: Mapping[str, object]) -> Filter | None:
-    """The filters in the form that the lane's index reads.
+def check_filters(deployment: Deployment, raw: Mapping[str, object]) -> Filter | None:
+    """The filters in the form that the deployment's index reads.
 
     Raises:
         FieldError: they do not fit its attributes.
     """
     try:
-        return parse_filter(raw, lane.index.attributes) if raw else None
+        return parse_filter(raw, deployment.index.attributes) if raw else None
     except FilterError as error:
         field = "filters" if error.field == "filters" else f"filters.{error.field}"
         raise FieldError(field, str(error)) from error

@@ -138,7 +138,7 @@ async def _answer(
 ) -> dict[str, Any]:
     deadline = runtime.deadline(prepared.request.timeout_ms, received)
     query = await prepared.with_picture(runtime.settings.limits, deadline)
-    result = await runtime.recall(prepared.lane, query, prepared.assignment.recall, pressure, deadline)
+    result = await runtime.recall(prepared.deployment, query, prepared.assignment.recall, pressure, deadline)
     recalled = runtime.clock()
     answer = recall_answer(prepared, result, request_id, recalled - received, columnar=columnar)
     runtime.metrics.stage("answer", runtime.clock() - recalled)

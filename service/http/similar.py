@@ -36,11 +36,13 @@ async def get_similar(request: Request) -> Response:
     with runtime.admission.enter():
         request_id = request_id_of(request) or ""
         assignment = runtime.experiments.assign(request_id, request.headers.get("x-experiment"))
-        lane = runtime.lanes[assignment.towers]
-        filters = check_filters(lane, wanted.filters)
+        deployment = runtime.deployments[assignment.towers]
+        filters = check_filters(deployment, wanted.filters)
         deadline = runtime.deadline(wanted.timeout_ms, received)
         try:
-            outcome = await unless_gone(request, similar(lane.index, item_id, wanted.k, filters, deadline))
+            outcome = await unless_gone(
+                request, similar(deployment.index, item_id, wanted.k, filters, deadline)
+            )
         except ClientGone:
             runtime.metrics.cancelled.inc()
             return Response(status_code=GONE)
@@ -49,9 +51,9 @@ async def get_similar(request: Request) -> Response:
     answer: dict[str, Any] = {
         "request_id": request_id,
         "item_id": item_id,
-        "model_version": lane.bundle_version,
-        "index_version": lane.index.version,
-        "variant": assignment.variants,
+        "model_version": deployment.bundle.version,
+        "index_version": deployment.index.version,
+        "variant": assignment.arms,
         "items": columns(items) if columnar else items,
         "routes": {"i2i": route_answer(outcome)},
         "partial": outcome.short,

@@ -23,7 +23,7 @@ from uvicorn.supervisors import Multiprocess
 from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.forks import environment, start_method
-from service.settings import Settings, Variant
+from service.settings import Arm, Settings
 from service.telemetry import logs
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def refuse_missing(settings: Settings) -> None:
     Raises:
         StartError: one has not; said before anything is started.
     """
-    arms = list(settings.experiments.get("towers", {}).values()) or [Variant()]
+    arms = list(settings.experiments.get("towers", {}).values()) or [Arm()]
     if settings.bundle.path is None and not all(arm.bundle for arm in arms):
         raise not_set("bundle")
     if settings.index.path is None and not all(arm.index for arm in arms):
@@ -118,13 +118,11 @@ def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
 
 
 def _reason_not_to_start(settings: Settings) -> str | None:
-    from service.deployment import load_stacks
+    from service.deployment import check_arms
     from service.experiments import ExperimentBook
 
     try:
-        arms = ExperimentBook(settings.experiments, settings.recall).arms
-        for stack in load_stacks(settings, arms, lambda step: None).values():
-            stack.encoder.close()
+        check_arms(settings, ExperimentBook(settings.experiments, settings.recall).towers.values())
     except StartError as error:
         return str(error)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -10,14 +10,13 @@ from functools import cache
 import numpy as np
 
 from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
-from artifacts.bundle.portrait import recent
 from artifacts.cache.codec import F16, StoredPortrait
 from common.deadline import Deadline
 from index.port import IndexUnavailable, ItemFeatures
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class RequestPortrait:
     """One row for the fusion, the behaviours it came from, and which of their items were known or not."""
 
     batch: PortraitBatch
@@ -28,13 +27,13 @@ class Portrait:
     stored: bool = False
 
 
-async def portrait_of(
+async def make_portrait(
     history: Sequence[Behaviour],
     source: ItemFeatures,
     now: datetime,
     deadline: Deadline,
     shape: tuple[int, int],
-) -> Portrait:
+) -> RequestPortrait:
     """The portrait of a history, as `recent` gives it.
 
     Args:
@@ -58,18 +57,17 @@ async def portrait_of(
 
 
 @cache
-def _nothing(shape: tuple[int, int]) -> Portrait:
+def _nothing(shape: tuple[int, int]) -> RequestPortrait:
     """The portrait of no history."""
     return _assemble((), (), np.zeros((0, *shape), np.float16), datetime.now(UTC), shape)
 
 
-def stored_portrait(
-    stored: StoredPortrait | None, limit: int, known: Collection[str], now: datetime, shape: tuple[int, int]
-) -> Portrait:
-    """The portrait that was stored, as if its behaviours had come with the request; empty for None."""
+def restore_portrait(
+    stored: StoredPortrait | None, history: Sequence[Behaviour], now: datetime, shape: tuple[int, int]
+) -> RequestPortrait:
+    """The portrait that was stored, as if its ``history`` had come with the request; empty for None."""
     if stored is None:
         return _nothing(shape)
-    history = recent(stored.behaviours, limit, known)
     degraded = None if stored.known or not history else "history_unknown"
     return _assemble(history, stored.known, stored.features, now, shape, degraded, stored=True)
 
@@ -83,10 +81,11 @@ def _assemble(
     degraded: str | None = None,
     *,
     stored: bool = False,
-) -> Portrait:
+) -> RequestPortrait:
     rows = {item_id: row for row, item_id in enumerate(known)}
     used = [behaviour for behaviour in history if behaviour.item_id in rows]
     aligned = features[[rows[behaviour.item_id] for behaviour in used]]
     batch = build_portraits([used], [aligned], [now], experts=shape[0], expert_dim=shape[1])
     unknown = [i for i in dict.fromkeys(behaviour.item_id for behaviour in history) if i not in rows]
-    return Portrait(batch, history, [behaviour.item_id for behaviour in used], unknown, degraded, stored)
+    known_ids = [behaviour.item_id for behaviour in used]
+    return RequestPortrait(batch, history, known_ids, unknown, degraded, stored)

@@ -9,20 +9,22 @@ from service.recall.pipeline import RecallResult
 
 def explain(result: RecallResult) -> dict[str, Any]:
     """Plain values: the gate over the modalities, the portrait, the triggers, the cache tier, the stages."""
-    trace = result.trace
-    gate = trace.fused.gate.tolist()
+    origin = result.provenance
+    gate = origin.fused.gate.tolist()
     return {
-        "query": trace.query.text,
-        "cache": trace.tier,
-        "gate": dict(zip(trace.lane.experts, [round(weight, 4) for weight in gate], strict=True)),
+        "query": origin.query.text,
+        "cache": origin.tier,
+        "gate": dict(
+            zip(origin.deployment.dimensions.experts, [round(weight, 4) for weight in gate], strict=True)
+        ),
         "portrait": {
-            "used": list(trace.portrait.used),
-            "unknown": list(trace.portrait.unknown),
-            "stored": trace.portrait.stored,
+            "used": list(origin.portrait.used),
+            "unknown": list(origin.portrait.unknown),
+            "stored": origin.portrait.stored,
         },
         "triggers": [
             {"item_id": trigger.item_id, "origin": trigger.origin, "score": round(trigger.score, 4)}
-            for trigger in trace.triggering.triggers
+            for trigger in origin.triggering.triggers
         ],
         "considered": [
             {
@@ -31,8 +33,8 @@ def explain(result: RecallResult) -> dict[str, Any]:
                 "reason": item.reason,
                 "score": None if item.score is None else round(item.score, 4),
             }
-            for item in trace.triggering.considered
+            for item in origin.triggering.considered
         ],
-        "merge": trace.options.merge,
+        "merge": origin.options.merge,
         "stages_ms": {name: round(seconds * 1000, 3) for name, seconds in result.stages},
     }

@@ -9,21 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from artifacts.bundle import Behaviour, PictureError
-from artifacts.bundle.portrait import recent
 from artifacts.cache.codec import F16, StoredPortrait
 from artifacts.cache.keys import query_key
 from common.deadline import Deadline, within
-from index.port import ItemFeatures, ItemIndex
 from service.admission import Pressure
+from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError, Unavailable
-from service.query.cache.portraits import StoredPortraits
-from service.query.cache.tiers import EmbeddingCache, Tier
-from service.query.encoder import Fused, QueryEncoder
-from service.query.fusions import KnownFusions
-from service.query.portrait import Portrait, portrait_of, stored_portrait
+from service.query.cache.tiers import Tier
+from service.query.encoder import Fused
+from service.query.portrait import RequestPortrait, make_portrait, restore_portrait
 from service.query.query import Query
 from service.recall.merge import merge
-from service.recall.neighbours import KnownNeighbours
 from service.recall.outcome import Item, RouteOutcome
 from service.recall.routes import RouteRequest, Triggering, run_routes
 from service.settings import Recall
@@ -34,43 +30,15 @@ _NOTHING = RouteOutcome("skipped", reason="nothing to search by")
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """What answers the requests of one arm of ``towers``."""
-
-    bundle_version: str
-    expert_dim: int
-    experts: Sequence[str]
-    #: Behaviours kept in a portrait.
-    history: int
-    #: The actions that the bundle was trained with.
-    behaviours: Sequence[str]
-    encoder: QueryEncoder
-    cache: EmbeddingCache
-    index: ItemIndex
-    features: ItemFeatures
-    #: Of I2I's triggers, and of queries without a history.
-    neighbours: KnownNeighbours
-    heads: KnownNeighbours
-    fusions: KnownFusions
-    #: Portraits stored ahead of the requests; None without a shared cache.
-    portraits: StoredPortraits | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape ``(3, d)`` of one item's features."""
-        return len(self.experts), self.expert_dim
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Provenance:
     """How an answer came about, for ``explain``."""
 
-    lane: Lane
+    deployment: Deployment
     query: Query
     options: Recall
     tier: Tier
     fused: Fused
-    portrait: Portrait
+    portrait: RequestPortrait
     triggering: Triggering
 
 
@@ -82,7 +50,7 @@ class RecallResult:
     routes: Mapping[str, RouteOutcome]
     degraded: Sequence[str]
     stages: list[tuple[str, float]]
-    trace: Trace
+    provenance: Provenance
 
     @property
     def partial(self) -> bool:
@@ -111,7 +79,7 @@ class _Stages:
 
 
 async def recall(
-    lane: Lane,
+    deployment: Deployment,
     query: Query,
     options: Recall,
     pressure: Pressure,
@@ -123,7 +91,7 @@ async def recall(
     """Items for a query, a picture, a history, or any of them together.
 
     Args:
-        lane: bundle and index.
+        deployment: what answers.
         query: the checked request.
         options: how to recall and merge.
         pressure: what to do without.
@@ -138,19 +106,19 @@ async def recall(
         FieldError: the picture is damaged.
     """
     stages = _Stages()
-    degraded = _shed(lane, query, options, pressure)
-    history = [] if "no_portrait" in degraded else recent(query.history, lane.history, lane.behaviours)
+    degraded = _shed(deployment, query, options, pressure)
+    history = [] if "no_portrait" in degraded else deployment.recent(query.history)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
-    reading = _reading(lane, query, degraded, deadline)
+    reading = _reading(deployment, query, degraded, deadline)
     try:
-        work = _encoded(lane, query, history, reading, deadline, now, stages)
+        work = _encoded(deployment, query, history, reading, deadline, now, stages)
         experts, tier, portrait = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
     finally:
         if reading is not None:
             reading.cancel()  # does nothing to one that is done
-    fused = lane.fusions.fuse(lane.encoder, experts, portrait)
+    fused = deployment.fusions.fuse(experts, portrait)
     stages.mark("fusion")
     k = max(1, int(query.k * pressure.k_share))
     request = RouteRequest(
@@ -164,7 +132,7 @@ async def recall(
         query.browse,
         not portrait.used,
     )
-    outcomes, triggering = await _routes(lane, request, pressure, portrait)
+    outcomes, triggering = await _routes(deployment, request, pressure, portrait)
     _raise_if_unanswered(outcomes)
     stages.skip(
         [(name, outcome.took_ms / 1000) for name, outcome in outcomes.items() if outcome.status == "ok"]
@@ -179,69 +147,78 @@ async def recall(
     stages.mark("merge")
     degraded += [portrait.degraded] if portrait.degraded else []
     degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
-    trace = Trace(lane, query, options, tier, fused, portrait, triggering)
-    return RecallResult(items, outcomes, degraded, stages.seconds, trace)
+    provenance = Provenance(deployment, query, options, tier, fused, portrait, triggering)
+    return RecallResult(items, outcomes, degraded, stages.seconds, provenance)
 
 
 async def _encoded(
-    lane: Lane,
+    deployment: Deployment,
     query: Query,
     history: Sequence[Behaviour],
     reading: asyncio.Task[StoredPortrait | None] | None,
     deadline: Deadline,
     now: Callable[[], datetime],
     stages: _Stages,
-) -> tuple[F16, Tier, Portrait]:
+) -> tuple[F16, Tier, RequestPortrait]:
     """The query's experts and where they were, and the user's portrait."""
-    experts, tier = await _experts(lane, query, deadline)
+    experts, tier = await _experts(deployment, query, deadline)
     stages.mark("cache" if tier == "l1" else "encode")
     if reading is None:
-        portrait = await portrait_of(history, lane.features, now(), deadline, lane.shape)
+        portrait = await make_portrait(history, deployment.features, now(), deadline, deployment.shape)
     else:
-        portrait = stored_portrait(await reading, lane.history, lane.behaviours, now(), lane.shape)
+        stored = await reading
+        kept = [] if stored is None else deployment.recent(stored.behaviours)
+        portrait = restore_portrait(stored, kept, now(), deployment.shape)
     stages.mark("features")
     return experts, tier, portrait
 
 
-def _shed(lane: Lane, query: Query, options: Recall, pressure: Pressure) -> list[str]:
+def _shed(deployment: Deployment, query: Query, options: Recall, pressure: Pressure) -> list[str]:
     """What this request does without."""
     shed = []
     if pressure.no_i2i and options.i2i_enabled:
         shed.append("no_i2i")
     if int(query.k * pressure.k_share) < query.k:
         shed.append("fewer_candidates")
-    personal = query.history or (lane.portraits is not None and query.by_user_alone)
+    personal = query.history or (deployment.portraits is not None and query.by_user_alone)
     if pressure.no_portrait and personal and not query.browse:  # a browse has nothing but its history
         shed.append("no_portrait")
     return shed
 
 
 async def _routes(
-    lane: Lane, request: RouteRequest, pressure: Pressure, portrait: Portrait
+    deployment: Deployment, request: RouteRequest, pressure: Pressure, portrait: RequestPortrait
 ) -> tuple[dict[str, RouteOutcome], Triggering]:
     if request.browse and not portrait.used:
         # An empty query and no history that we know: the embedding would point nowhere.
         return {"q2i": _NOTHING, "i2i": _NOTHING}, Triggering()
     i2i = _I2I_OFF if not request.options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
-    return await run_routes(lane.index, lane.neighbours, lane.heads, request, i2i=i2i)
+    return await run_routes(deployment, request, i2i=i2i)
 
 
-async def _experts(lane: Lane, query: Query, deadline: Deadline) -> tuple[F16, Tier]:
+async def _experts(deployment: Deployment, query: Query, deadline: Deadline) -> tuple[F16, Tier]:
     digest = query.picture.digest if query.picture else b""
-    key = query_key(lane.bundle_version, query.text, digest)
+    key = query_key(deployment.bundle.version, query.text, digest)
     try:
-        return await lane.cache.get(key, lambda: lane.encoder.experts(query.text, query.picture), deadline)
+        return await deployment.experts.get(
+            key, lambda: deployment.encoder.experts(query.text, query.picture), deadline
+        )
     except PictureError as error:
         raise FieldError("picture", str(error)) from error
 
 
 def _reading(
-    lane: Lane, query: Query, shed: Sequence[str], deadline: Deadline
+    deployment: Deployment, query: Query, shed: Sequence[str], deadline: Deadline
 ) -> asyncio.Task[StoredPortrait | None] | None:
     """The read of the user's stored portrait, begun; None where there is none to read."""
-    if lane.portraits is None or not query.by_user_alone or query.user_id is None or "no_portrait" in shed:
+    if (
+        deployment.portraits is None
+        or not query.by_user_alone
+        or query.user_id is None
+        or "no_portrait" in shed
+    ):
         return None
-    return asyncio.create_task(lane.portraits.of(query.user_id, deadline))
+    return asyncio.create_task(deployment.portraits.get(query.user_id, deadline))
 
 
 def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:

@@ -23,7 +23,7 @@ from artifacts.bundle.portrait import Behaviour
 from common.deadline import Deadline, within
 from index.filters import Filter
 from index.port import F32, IndexUnavailable, ItemIndex, Neighbours
-from service.recall.neighbours import KnownNeighbours
+from service.deployment import Deployment
 from service.recall.outcome import Candidate, RouteOutcome, RouteStatus, Source
 from service.recall.triggers import Considered, Trigger, head_items, history_triggers, recent_items
 from service.settings import Recall
@@ -60,9 +60,7 @@ class Triggering:
 
 
 async def run_routes(
-    index: ItemIndex,
-    known: KnownNeighbours,
-    heads: KnownNeighbours,
+    deployment: Deployment,
     request: RouteRequest,
     *,
     i2i: RouteOutcome | None = None,
@@ -70,26 +68,24 @@ async def run_routes(
     """Both routes, within the deadline.
 
     Args:
-        index: where the items are.
-        known: neighbours of triggers, found before in it.
-        heads: neighbours of common queries, likewise.
+        deployment: what answers.
         request: what to look for.
         i2i: the outcome of I2I where it is not to run.
     """
     triggering = Triggering()
     guarded = partial(_guarded, deadline=request.deadline, started=time.perf_counter())
-    q2i = guarded("q2i", _q2i(index, heads, request))
+    q2i = guarded("q2i", _q2i(deployment, request))
     if i2i is not None:
         return {"q2i": await q2i, "i2i": i2i}, triggering
     recent = recent_items(request.history, request.options, request.now)
     if not recent:
         ready = asyncio.get_running_loop().create_future()
         ready.set_result(await q2i)
-        work = _i2i(index, known, request, recent, ready, triggering)
+        work = _i2i(deployment, request, recent, ready, triggering)
         return {"q2i": ready.result(), "i2i": await guarded("i2i", work)}, triggering
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(q2i)
-        second = tasks.create_task(guarded("i2i", _i2i(index, known, request, recent, first, triggering)))
+        second = tasks.create_task(guarded("i2i", _i2i(deployment, request, recent, first, triggering)))
     return {"q2i": first.result(), "i2i": second.result()}, triggering
 
 
@@ -109,13 +105,13 @@ async def _guarded(
         return RouteOutcome("error", took_ms=_ms(started), reason="internal")
 
 
-async def _q2i(index: ItemIndex, heads: KnownNeighbours, request: RouteRequest) -> RouteOutcome:
+async def _q2i(deployment: Deployment, request: RouteRequest) -> RouteOutcome:
     started = time.perf_counter()
     embedding, asked = request.embedding, (request.k, request.filters, request.deadline)
     if request.common:
-        found = await heads.search(index, [embedding.tobytes()], [embedding], *asked)
+        found = await deployment.heads.search([embedding.tobytes()], [embedding], *asked)
     else:
-        found = await index.search(embedding[None], *asked)
+        found = await deployment.index.search(embedding[None], *asked)
     scores = rounded(found[0].scores)
     sources: list[Source] = [
         {"route": "q2i", "rank": rank, "score": score} for rank, score in enumerate(scores, start=1)
@@ -128,26 +124,25 @@ async def _q2i(index: ItemIndex, heads: KnownNeighbours, request: RouteRequest) 
 
 
 async def _i2i(
-    index: ItemIndex,
-    known: KnownNeighbours,
+    deployment: Deployment,
     request: RouteRequest,
     recent: Sequence[str],
     q2i: asyncio.Future[RouteOutcome],
     triggering: Triggering,
 ) -> RouteOutcome:
     started = time.perf_counter()
-    triggers = await _triggers(index, request, recent, q2i, triggering)
+    triggers = await _triggers(deployment.index, request, recent, q2i, triggering)
     if not triggers:
         return RouteOutcome("skipped", took_ms=_ms(started), reason="no triggers")
     options = request.options
     # One more than asked for: a trigger is its own nearest neighbour.
     names, vectors = [t.item_id for t in triggers], [t.vector for t in triggers]
     asked = (options.neighbours + 1, request.filters, request.deadline)
-    found = await known.search(index, names, vectors, *asked)
+    found = await deployment.neighbours.search(names, vectors, *asked)
     coverage = min(near.coverage for near in found)
     # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
     scored = {c[0]: c[1] for c in q2i.result().candidates} if triggers[0].origin == "head" else {}
-    relevance = await _relevance(index, request, found, scored)
+    relevance = await _relevance(deployment.index, request, found, scored)
     candidates, returned = _keep(triggers, found, relevance, request)
     return RouteOutcome("ok", candidates, returned, coverage, _ms(started), _shortfall(found))
 

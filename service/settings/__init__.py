@@ -6,6 +6,7 @@ variable is ``MRSE_<GROUP>_<KEY>``, such as ``MRSE_SERVER_PORT`` or ``MRSE_REDIS
 """
 
 from service.settings.groups import (
+    Arm,
     BundleSettings,
     Cache,
     DeadlineSettings,
@@ -18,13 +19,13 @@ from service.settings.groups import (
     RedisSettings,
     Server,
     Tracing,
-    Variant,
 )
 from service.settings.load import CONFIG_VARIABLE, SettingsError, effective, load_settings
 from service.settings.tree import Settings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "Arm",
     "BundleSettings",
     "Cache",
     "DeadlineSettings",
@@ -39,7 +40,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Tracing",
-    "Variant",
     "effective",
     "load_settings",
 ]

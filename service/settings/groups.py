@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from index.engines import ENGINES
 
-#: Names of experiments and variants travel in headers and metric labels.
+#: Names of experiments and arms travel in headers and metric labels.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 MergeMethod = Literal["score", "rrf"]
@@ -153,7 +153,7 @@ class Recall(_Group):
         return self
 
 
-class Variant(_Group):
+class Arm(_Group):
     """One arm of an experiment. Only arms of ``towers`` name another bundle and index."""
 
     weight: float = Field(default=1.0, ge=0)
@@ -200,4 +200,4 @@ class DeadlineSettings(_Group):
     reserve_ms: float = Field(default=2.0, ge=0)
 
 
-Experiments = dict[Name, dict[Name, Variant]]
+Experiments = dict[Name, dict[Name, Arm]]

@@ -63,21 +63,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
-        for name, variants in self.experiments.items():
-            if not variants or sum(v.weight for v in variants.values()) <= 0:
-                raise ValueError(f"experiments.{name}: no variant has a weight")
-            for arm, variant in variants.items():
-                if name != "towers" and (variant.bundle or variant.index):
+        for name, arms in self.experiments.items():
+            if not arms or sum(arm.weight for arm in arms.values()) <= 0:
+                raise ValueError(f"experiments.{name}: no arm has a weight")
+            for arm_name, arm in arms.items():
+                if name != "towers" and (arm.bundle or arm.index):
                     raise ValueError(
-                        f"experiments.{name}.{arm}: only arms of `towers` name a bundle or index"
+                        f"experiments.{name}.{arm_name}: only arms of `towers` name a bundle or index"
                     )
-                if (variant.bundle is None) != (variant.index is None):
-                    raise ValueError(f"experiments.{name}.{arm}: bundle and index go together")
+                if (arm.bundle is None) != (arm.index is None):
+                    raise ValueError(f"experiments.{name}.{arm_name}: bundle and index go together")
                 try:  # a bad arm must fail now, not in the first request that draws it
-                    Recall.model_validate(self.recall.model_dump() | variant.recall)
+                    Recall.model_validate(self.recall.model_dump() | arm.recall)
                 except ValidationError as error:
                     first = error.errors(include_url=False)[0]
-                    key = ".".join(["experiments", name, arm, "recall", *map(str, first["loc"])])
+                    key = ".".join(["experiments", name, arm_name, "recall", *map(str, first["loc"])])
                     raise ValueError(f"{key}: {first['msg']}") from error
         return self
 

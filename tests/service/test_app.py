@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from artifacts.bundle import Bundle
 from artifacts.bundle.manifest import CANONICAL_NAME, MANIFEST_NAME, Manifest, file_entry
 from devtools.waiting import wait_for
 from index.embedded.build import build_index
-from service.deployment import Stack, load_stacks
+from service.deployment import Announce, Deployment, check_arms, open_deployment
 from service.errors import StartError
-from service.settings import Settings, Variant
+from service.settings import Arm, Settings
 from tests.service.conftest import Demo
 from tests.support import shop
 from tests.support.bundle import FILES
@@ -33,17 +32,17 @@ BUNDLE_FILES = sorted({*FILES.values(), MANIFEST_NAME, CANONICAL_NAME, "tokenize
 def refuse(settings: Settings) -> str:
     """The message with which loading is refused."""
     with pytest.raises(StartError) as refused:
-        load_stacks(settings, {"control": Variant()}, lambda step: None)
+        check_arms(settings, [Arm()])
     return str(refused.value)
 
 
 def test_readyz_is_503_and_says_what_is_loading_until_all_is_loaded(demo: Demo) -> None:
     go = threading.Event()
 
-    def slow(settings: Settings, arms: Mapping[str, Any], progress: Any) -> dict[str, Stack]:
-        progress("verifying the bundle demo")
+    def slow(*, announce: Announce, **given: Any) -> Deployment:
+        announce("verifying the bundle demo")
         go.wait()
-        return load_stacks(settings, arms, progress)
+        return open_deployment(announce=announce, **given)
 
     with (
         serving(make_settings(demo.bundle.path, demo.index), slow, ready=False) as server,

@@ -1,4 +1,4 @@
-"""Who gets which variant."""
+"""Who gets which arm."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from hypothesis import strategies as st
 
 from service.errors import StartError
 from service.experiments import ExperimentBook
-from service.settings import Recall, Variant
+from service.settings import Arm, Recall
 
 UNITS = [f"user-{n}" for n in range(20_000)]
 
 
-def book(unknown: list[str] | None = None, **experiments: dict[str, Variant]) -> ExperimentBook:
+def book(unknown: list[str] | None = None, **experiments: dict[str, Arm]) -> ExperimentBook:
     return ExperimentBook(experiments, Recall(), (unknown if unknown is not None else []).append)
 
 
-def weights(**arms: float) -> dict[str, Variant]:
-    return {arm: Variant(weight=weight) for arm, weight in arms.items()}
+def weights(**arms: float) -> dict[str, Arm]:
+    return {arm: Arm(weight=weight) for arm, weight in arms.items()}
 
 
 def test_without_settings_everybody_is_in_control() -> None:
     assignment = book().assign("anyone", None)
-    assert assignment.variants == {"towers": "control"}
+    assert assignment.arms == {"towers": "control"}
     assert assignment.header() == "towers=control"
 
 
 def test_units_are_spread_by_weight() -> None:
     experiment = book(merge=weights(a=70, b=20, c=10, off=0))
-    counts = Counter(experiment.assign(unit, None).variants["merge"] for unit in UNITS)
+    counts = Counter(experiment.assign(unit, None).arms["merge"] for unit in UNITS)
     assert set(counts) == {"a", "b", "c"}
     for arm, share in (("a", 0.7), ("b", 0.2), ("c", 0.1)):
         # Four standard deviations of a binomial draw; the hash is fixed, so this cannot flicker.
         assert abs(counts[arm] / len(UNITS) - share) < 4 * (share * (1 - share) / len(UNITS)) ** 0.5
 
 
-def test_a_user_keeps_the_variant() -> None:
+def test_a_user_keeps_the_arm() -> None:
     first, second = book(merge=weights(a=1, b=1)), book(merge=weights(a=1, b=1))
-    assert [first.assign(u, None).variants for u in UNITS[:500]] == [
-        second.assign(u, None).variants for u in UNITS[:500]
+    assert [first.assign(u, None).arms for u in UNITS[:500]] == [
+        second.assign(u, None).arms for u in UNITS[:500]
     ]
 
 
 def test_experiments_are_independent() -> None:
     both = book(one=weights(a=1, b=1), two=weights(a=1, b=1))
-    pairs = Counter(tuple(both.assign(unit, None).variants.values())[1:] for unit in UNITS)
+    pairs = Counter(tuple(both.assign(unit, None).arms.values())[1:] for unit in UNITS)
     assert len(pairs) == 4
     for count in pairs.values():
         assert abs(count / len(UNITS) - 0.25) < 0.0125
@@ -57,14 +57,14 @@ def test_a_new_arm_moves_nobody_between_the_old_ones_it_follows() -> None:
     before = book(merge=weights(a=50, b=50))
     after = book(merge=weights(a=50, b=40, c=10))
     for unit in UNITS[:2000]:
-        old, new = (x.assign(unit, None).variants["merge"] for x in (before, after))
+        old, new = (x.assign(unit, None).arms["merge"] for x in (before, after))
         assert new in (old, "c")
 
 
 def test_the_header_decides_even_for_an_arm_without_weight() -> None:
     experiment = book(merge=weights(a=1, off=0), towers=weights(control=1, treatment=0))
     assignment = experiment.assign("u", " towers = treatment , merge=off")
-    assert assignment.variants == {"towers": "treatment", "merge": "off"}
+    assert assignment.arms == {"towers": "treatment", "merge": "off"}
     assert assignment.towers == "treatment"
 
 
@@ -72,7 +72,7 @@ def test_the_header_decides_even_for_an_arm_without_weight() -> None:
 def test_no_header_breaks_it_and_none_breaks_out_of_the_answer(header: str) -> None:
     unknown: list[str] = []
     assignment = book(unknown, merge=weights(a=1)).assign("u", header)
-    assert assignment.variants == {"towers": "control", "merge": "a"}
+    assert assignment.arms == {"towers": "control", "merge": "a"}
     assert len(unknown) == len(assignment.ignored)
     value = assignment.header()
     assert value.isascii()
@@ -87,17 +87,17 @@ def test_unknown_names_are_told_apart() -> None:
     assert assignment.ignored == ("merge=z", "color=red", "merge")
 
 
-def test_variants_change_the_options_together() -> None:
+def test_arms_change_the_options_together() -> None:
     experiment = book(
-        merge={"rrf": Variant(recall={"merge": "rrf"})}, routes={"no": Variant(recall={"i2i_enabled": False})}
+        merge={"rrf": Arm(recall={"merge": "rrf"})}, routes={"no": Arm(recall={"i2i_enabled": False})}
     )
     options = experiment.assign("u", None).recall
     assert (options.merge, options.i2i_enabled, options.triggers) == ("rrf", False, Recall().triggers)
 
 
-def test_variants_that_do_not_go_together_are_found_at_start() -> None:
+def test_arms_that_do_not_go_together_are_found_at_start() -> None:
     with pytest.raises(StartError, match="do not go together"):
         book(
-            a={"x": Variant(recall={"q2i_share": 0.2, "i2i_share": 0.8})},
-            b={"y": Variant(recall={"q2i_share": 0.5})},
+            a={"x": Arm(recall={"q2i_share": 0.2, "i2i_share": 0.8})},
+            b={"y": Arm(recall={"q2i_share": 0.5})},
         )

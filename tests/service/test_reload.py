@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ import pytest
 
 from devtools.waiting import free_port, wait_for
 from index.port import IndexUnavailable
-from service.deployment import Progress, Stack, load_stacks
+from service.deployment import Deployment, Folders, open_deployment
 from service.errors import StartError
-from service.settings import Settings, Variant
 from service.settings.weights import set_weights
 from tests.service.conftest import Demo
 from tests.support.load import load, wait_for_more
@@ -75,14 +73,11 @@ def test_a_server_that_never_answers_ends_the_reload_and_changes_nothing(demo: D
     async def away() -> None:
         raise IndexUnavailable("connection")
 
-    def loader(settings: Settings, arms: Mapping[str, Variant], progress: Progress) -> dict[str, Stack]:
-        stacks = load_stacks(settings, arms, progress)
-        return {
-            arm: replace(s, opened=replace(s.opened, check=away if arm == "treatment" else None))
-            for arm, s in stacks.items()
-        }
+    def opener(*, folders: Folders, **given: Any) -> Deployment:
+        deployment = open_deployment(folders=folders, **given)
+        return replace(deployment, check=away if folders.bundle == demo.other_bundle.path else None)
 
-    with serving(make_settings(demo.bundle.path, demo.index), loader) as server:
+    with serving(make_settings(demo.bundle.path, demo.index), opener) as server:
         settings = make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))
         waiting = asyncio.run_coroutine_threadsafe(
             server.runtime.reload(settings, patience_s=0.2), server.app.state.loop
@@ -95,9 +90,9 @@ def test_a_server_that_never_answers_ends_the_reload_and_changes_nothing(demo: D
 
 def test_arms_that_stay_are_not_loaded_again(demo: Demo) -> None:
     with serving(make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))) as server:
-        before = dict(server.runtime.stacks)
+        before = dict(server.runtime.deployments)
         reload(server, demo, arms(demo, 9, 1))
-        assert dict(server.runtime.stacks) == before
+        assert dict(server.runtime.deployments) == before
         assert server.runtime.experiments.describe()["towers"] == {"control": 9.0, "treatment": 1.0}
 
 

@@ -19,10 +19,9 @@ from artifacts.bundle import Bundle
 from devtools.waiting import wait_for
 from index.port import OpenedIndex
 from service.app import create_app
-from service.deployment import Stack, load_stacks
-from service.query.encoder import OnnxQueryEncoder
-from service.runtime import Loader, Runtime
-from service.settings import BundleSettings, Encoder, Settings, load_settings
+from service.deployment import Announce, Deployment, assemble, open_deployment
+from service.runtime import Opener, Runtime
+from service.settings import Settings, load_settings
 from tests.support import shop
 from tests.support.index import MemoryIndex
 
@@ -53,9 +52,9 @@ def make_settings(bundle: Path | None, index: Path | None, /, **groups: Mapping[
 
 
 @contextmanager
-def serving(settings: Settings, loader: Loader = load_stacks, *, ready: bool = True) -> Iterator[Server]:
+def serving(settings: Settings, opener: Opener = open_deployment, *, ready: bool = True) -> Iterator[Server]:
     """Serve on a free port of 127.0.0.1, in a thread, until the block is left."""
-    app = create_app(settings, loader=loader)
+    app = create_app(settings, opener=opener)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
@@ -94,15 +93,13 @@ async def in_process(app: FastAPI, *, ready: bool = True) -> AsyncIterator[httpx
             yield client
 
 
-def stub_loader(bundle: Bundle, index: MemoryIndex) -> Loader:
-    """Loads the real encoder of a bundle beside an index in memory, for every arm."""
+def opener_in_memory(bundle: Bundle, index: MemoryIndex) -> Opener:
+    """Opens a deployment of the real encoder of a bundle and an index in memory."""
 
-    def load(settings: Settings, arms: Mapping[str, Any], progress: Any) -> dict[str, Stack]:
-        encoder, precisions = OnnxQueryEncoder.open(bundle, BundleSettings(), Encoder())
-        stack = Stack(bundle, encoder, precisions, OpenedIndex(index=index, features=index))
-        return dict.fromkeys(arms, stack)
+    def opened(*, announce: Announce, **given: Any) -> Deployment:
+        return assemble(bundle=bundle, opened=OpenedIndex(index=index, features=index), **given)
 
-    return load
+    return opened
 
 
 def memory_index(bundle: Bundle) -> MemoryIndex:

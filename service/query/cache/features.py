@@ -9,13 +9,13 @@ import numpy as np
 from artifacts.cache.codec import F16, FeatureCodec
 from artifacts.cache.keys import item_key
 from common.deadline import Deadline
-from service.query.cache.redis import SharedCache
+from service.query.cache.redis import RedisCache
 
 
 class CachedFeatures:
     """`index.port.ItemFeatures` on a shared cache; without one, no item is known."""
 
-    def __init__(self, bundle_version: str, codec: FeatureCodec, shared: SharedCache | None) -> None:
+    def __init__(self, bundle_version: str, codec: FeatureCodec, shared: RedisCache | None) -> None:
         self._bundle_version = bundle_version
         self._codec = codec
         self._shared = shared

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from artifacts.cache.keys import user_key
 from common.deadline import Deadline
-from service.query.cache.redis import SharedCache
+from service.query.cache.redis import RedisCache
 
 
 class StoredPortraits:
@@ -21,14 +21,14 @@ class StoredPortraits:
     """
 
     def __init__(
-        self, bundle_version: str, codec: PortraitCodec, shared: SharedCache, found: Callable[[bool], None]
+        self, bundle_version: str, codec: PortraitCodec, shared: RedisCache, found: Callable[[bool], None]
     ) -> None:
         self._bundle_version = bundle_version
         self._codec = codec
         self._shared = shared
         self._found = found
 
-    async def of(self, user_id: str, deadline: Deadline) -> StoredPortrait | None:
+    async def get(self, user_id: str, deadline: Deadline) -> StoredPortrait | None:
         """The user's portrait, or None where there is none; a cache that is away has none."""
         key = user_key(self._bundle_version, user_id)
         portrait = self._codec.decode((await self._shared.get([key], deadline)).get(key))

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -19,8 +19,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from common.breaker import CircuitBreaker
 from common.deadline import Deadline
-from service.query.cache.breaker import Breaker
 from service.settings import RedisSettings
 
 log = logging.getLogger("mrse.cache")
@@ -30,25 +30,12 @@ _WRITE_BATCH = 64
 _AWAY = (RedisError, OSError, TimeoutError)
 
 
-class SharedCache(Protocol):
-    """Bytes by key, shared by all workers. No method raises for a cache that is away."""
-
-    async def get(self, keys: Sequence[str], deadline: Deadline) -> dict[str, bytes]:
-        """The values that are there, within the deadline."""
-
-    def put(self, key: str, value: bytes) -> None:
-        """Store a value some time soon, or drop it."""
-
-    async def close(self) -> None:
-        """Write what is queued, for a moment, and release connections."""
-
-
 T = TypeVar("T")
 Count = Callable[[str], None]
 
 
 class RedisCache:
-    """`SharedCache` on Redis.
+    """Bytes by key, shared by all workers. No method raises for a Redis that is away.
 
     Args:
         settings: address, timeouts, bounds.
@@ -56,7 +43,7 @@ class RedisCache:
         count: told ``timeout``, ``error``, ``open`` (breaker), ``dropped`` and ``written``.
     """
 
-    def __init__(self, settings: RedisSettings, breaker: Breaker, count: Count) -> None:
+    def __init__(self, settings: RedisSettings, breaker: CircuitBreaker, count: Count) -> None:
         if settings.url is None:
             raise ValueError("redis.url is not set")
         self._timeout = settings.timeout_ms / 1000
@@ -76,7 +63,7 @@ class RedisCache:
         self._writer: asyncio.Task[None] | None = None
 
     async def get(self, keys: Sequence[str], deadline: Deadline) -> dict[str, bytes]:
-        """See `SharedCache.get`."""
+        """The values that are there, within the deadline."""
         if not keys:
             return {}
         waiting = [self._ask(key) for key in keys]
@@ -89,7 +76,7 @@ class RedisCache:
         }
 
     def put(self, key: str, value: bytes) -> None:
-        """See `SharedCache.put`."""
+        """Store a value some time soon, or drop it."""
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="redis-writer")
         try:
@@ -98,9 +85,9 @@ class RedisCache:
             self._count("dropped")
 
     async def close(self) -> None:
-        """See `SharedCache.close`."""
+        """Write what is queued, for a moment, and release connections."""
         if self._writer is not None:
-            if not self._breaker.open:
+            if not self._breaker.is_open:
                 await asyncio.wait([asyncio.ensure_future(self._queue.join())], timeout=2 * self._timeout)
             self._writer.cancel()
             await asyncio.gather(self._writer, return_exceptions=True)
@@ -118,7 +105,7 @@ class RedisCache:
 
     def _send(self) -> None:
         asked, self._asked = self._asked, {}
-        if not self._breaker.allow():
+        if not self._breaker.allows():
             self._count("open")
             for future in asked.values():
                 future.set_result(None)
@@ -141,7 +128,7 @@ class RedisCache:
             batch = [await self._queue.get()]
             while len(batch) < _WRITE_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            if self._breaker.allow():
+            if self._breaker.allows():
                 pipe = self._client.pipeline(transaction=False)
                 for key, value in batch:
                     # Jitter, so that what was written together does not expire together.
@@ -157,14 +144,14 @@ class RedisCache:
         try:
             result = await call
         except asyncio.CancelledError:
-            self._breaker.failure()  # a probe that never reports would keep the breaker open for ever
+            self._breaker.inconclusive()
             raise
         except _AWAY as error:
-            was_open = self._breaker.open
-            self._breaker.failure()
+            was_open = self._breaker.is_open
+            self._breaker.failed()
             self._count("timeout" if isinstance(error, TimeoutError | RedisTimeout) else "error")
-            if self._breaker.open and not was_open:
+            if self._breaker.is_open and not was_open:
                 log.warning("redis is away, going on without it", extra={"error": type(error).__name__})
             return None
-        self._breaker.success()
+        self._breaker.succeeded()
         return result

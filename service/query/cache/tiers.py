@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 from artifacts.cache.codec import F16, FeatureCodec
 from common.deadline import Deadline
-from service.query.cache.l1 import LruCache
-from service.query.cache.redis import SharedCache
+from common.lru import Lru
+from service.query.cache.redis import RedisCache
 from service.query.cache.singleflight import SingleFlight
 
 Tier = Literal["l1", "redis", "miss"]
 
 
-class EmbeddingCache(Protocol):
-    """Query experts by key, computed where they are missing."""
+class ExpertCache:
+    """Query experts by key, computed where no cache has them.
 
-    async def get(
-        self, key: str, compute: Callable[[], Awaitable[F16]], deadline: Deadline
-    ) -> tuple[F16, Tier]:
-        """The value ``[3, d]`` and where it came from. Raises what ``compute`` raises; that is not kept."""
-
-
-class TieredCache:
-    """`EmbeddingCache` over an LRU and, where there is one, a shared cache."""
+    Args:
+        codec: of their shape.
+        local: the cache in process.
+        shared: Redis, where it is set.
+        hit: told for each lookup which tier had the value.
+    """
 
     def __init__(
         self,
         codec: FeatureCodec,
-        l1: LruCache[F16],
-        shared: SharedCache | None,
+        local: Lru[str, F16],
+        shared: RedisCache | None,
         hit: Callable[[Tier], None],
     ) -> None:
         self._codec = codec
-        self._l1 = l1
+        self._local = local
         self._shared = shared
         self._hit = hit
         self._flights: SingleFlight[tuple[F16, Tier]] = SingleFlight()
@@ -42,8 +40,8 @@ class TieredCache:
     async def get(
         self, key: str, compute: Callable[[], Awaitable[F16]], deadline: Deadline
     ) -> tuple[F16, Tier]:
-        """See `EmbeddingCache.get`."""
-        found = self._l1.get(key)
+        """The value ``[3, d]`` and where it came from. Raises what ``compute`` raises; that is not kept."""
+        found = self._local.get(key)
         if found is not None:
             self._hit("l1")
             return found, "l1"
@@ -58,11 +56,11 @@ class TieredCache:
             stored = await self._shared.get([key], deadline)
             value = self._codec.decode(stored.get(key))
             if value is not None:
-                self._l1.put(key, value)
+                self._local.put(key, value)
                 return value, "redis"
         value = await compute()
         value.setflags(write=False)  # shared by every request that hits it
-        self._l1.put(key, value)
+        self._local.put(key, value)
         if self._shared is not None:
             self._shared.put(key, self._codec.encode(value))
         return value, "miss"

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.app import create_app
 from service.telemetry.logs import JsonFormatter
 from tests.service.conftest import Demo
-from tests.support.serving import in_process, make_settings, memory_index, serving, stub_loader
+from tests.support.serving import in_process, make_settings, memory_index, opener_in_memory, serving
 
 SECRETS = {
     "query": "my secret wish",
@@ -95,7 +95,7 @@ async def test_the_access_log_tells_users_apart_only_at_debug(
     logger.addHandler(handler)
     caplog.set_level(level, "mrse")
     settings = make_settings(None, None, server={"access_log": True})
-    app = create_app(settings, loader=stub_loader(demo.bundle, memory_index(demo.bundle)))
+    app = create_app(settings, opener=opener_in_memory(demo.bundle, memory_index(demo.bundle)))
     try:
         async with in_process(app) as client:
             response = await client.post("/recall", json=SECRETS, headers={"X-Request-Id": "r1"})

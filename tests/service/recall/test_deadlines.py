@@ -16,7 +16,7 @@ from service.app import create_app
 from service.runtime import Runtime
 from tests.service.conftest import Demo
 from tests.support.index import MemoryIndex
-from tests.support.serving import in_process, make_settings, memory_index, serving, stub_loader
+from tests.support.serving import in_process, make_settings, memory_index, opener_in_memory, serving
 
 
 class Harness:
@@ -43,7 +43,9 @@ class Start:
 
     async def __call__(self, **groups: dict) -> Harness:  # type: ignore[type-arg]
         index = memory_index(self._demo.bundle)
-        app = create_app(make_settings(None, None, **groups), loader=stub_loader(self._demo.bundle, index))
+        app = create_app(
+            make_settings(None, None, **groups), opener=opener_in_memory(self._demo.bundle, index)
+        )
         client = await self._stack.enter_async_context(in_process(app))
         return Harness(client, index, app.state.runtime)
 
@@ -97,7 +99,7 @@ async def test_the_default_deadline_is_the_settings(start: Start) -> None:
 
 async def test_an_encoder_that_is_too_slow_is_504_and_its_work_is_dropped(start: Start) -> None:
     service = await start()
-    encoder = service.runtime.stacks["control"].encoder
+    encoder = service.runtime.deployments["control"].encoder
     batches: list[int] = []
     real = encoder.texts._work
 
@@ -232,7 +234,7 @@ async def test_a_batch_takes_a_place_for_each_entry(start: Start) -> None:
 
 async def test_a_full_encoder_queue_is_503(start: Start) -> None:
     service = await start()
-    encoder = service.runtime.stacks["control"].encoder
+    encoder = service.runtime.deployments["control"].encoder
     encoder.texts._limit = 0
     problem = await service.ask(503, query="never seen")
     assert problem["type"] == "/problems/overloaded"
@@ -244,7 +246,7 @@ async def test_a_full_encoder_queue_is_503(start: Start) -> None:
 def test_a_client_that_leaves_cancels_its_work(demo: Demo) -> None:
     index = memory_index(demo.bundle)
     index.delay_s = 30.0
-    with serving(make_settings(None, None), stub_loader(demo.bundle, index)) as server:
+    with serving(make_settings(None, None), opener_in_memory(demo.bundle, index)) as server:
         with httpx.Client(base_url=server.url) as client, pytest.raises(httpx.ReadTimeout):
             client.post("/recall", json={"query": "shoes"}, timeout=httpx.Timeout(30, read=0.3))
         wait_for(lambda: index.cancelled >= 1)
@@ -259,7 +261,7 @@ def test_a_body_that_dribbles_in_is_408_and_one_that_breaks_off_harms_nobody(dem
     index = memory_index(demo.bundle)
     settings = make_settings(None, None, limits={"body_timeout_s": 0.1})
     head = b"POST /recall HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-    with serving(settings, stub_loader(demo.bundle, index)) as server:
+    with serving(settings, opener_in_memory(demo.bundle, index)) as server:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         with socket.create_connection(address) as slow:
             slow.sendall(head + b'{"query": ')
@@ -275,7 +277,7 @@ def test_a_server_that_stops_lets_running_requests_finish(demo: Demo) -> None:
     index = memory_index(demo.bundle)
     index.delay_s = 0.5
     answers: list[int] = []
-    with serving(make_settings(None, None), stub_loader(demo.bundle, index)) as server:
+    with serving(make_settings(None, None), opener_in_memory(demo.bundle, index)) as server:
 
         def ask() -> None:
             with httpx.Client(base_url=server.url) as client:

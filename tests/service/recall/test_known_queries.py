@@ -15,9 +15,9 @@ from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
 from common.deadline import Deadline
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
+from service.query.cache.fusions import FusionCache
 from service.query.encoder import Fused
-from service.query.fusions import KnownFusions
-from service.query.portrait import Portrait
+from service.query.portrait import RequestPortrait
 from tests.service.conftest import Demo
 from tests.service.http.test_health import value
 from tests.support import shop
@@ -40,34 +40,34 @@ class _Encoder:
         return Fused((experts.sum(0) + portrait.features.sum()).astype(np.float32), np.ones(3, np.float32))
 
 
-def portrait(*items: str) -> Portrait:
+def portrait(*items: str) -> RequestPortrait:
     history = [Behaviour(item, "click", NOW) for item in items]
     batch = build_portraits([history], [np.ones((len(items), 3, 4), np.float16)], [NOW], expert_dim=4)
-    return Portrait(batch, history, items)
+    return RequestPortrait(batch, history, items)
 
 
 def test_only_queries_without_a_history_are_fused_once() -> None:
     encoder, counted = _Encoder(), Counter[bool]()
-    known = KnownFusions(2, lambda hit: counted.update([hit]))
+    known = FusionCache(encoder, 2, lambda hit: counted.update([hit]))
     queries = [np.full((3, 4), n, np.float16) for n in range(3)]
     for number in (0, 0, 1, 0, 2, 0, 1):  # 1 is the least recently used when 2 comes
-        fused = known.fuse(encoder, queries[number].copy(), portrait())
+        fused = known.fuse(queries[number].copy(), portrait())
         np.testing.assert_array_equal(fused.embedding, np.full(4, 3 * number))
         assert not fused.embedding.flags.writeable
         assert len(known) <= 2
     assert encoder.calls == 4
     assert counted == {True: 3, False: 4}
     for _ in range(2):
-        assert known.fuse(encoder, queries[0], portrait("a")).embedding[0] == 12
+        assert known.fuse(queries[0], portrait("a")).embedding[0] == 12
     assert encoder.calls == 6
     assert sum(counted.values()) == 7
 
 
 def test_none_are_kept_where_none_are_to_be() -> None:
     encoder = _Encoder()
-    known = KnownFusions(0, lambda hit: None)
+    known = FusionCache(encoder, 0, lambda hit: None)
     for _ in range(3):
-        known.fuse(encoder, np.ones((3, 4), np.float16), portrait())
+        known.fuse(np.ones((3, 4), np.float16), portrait())
     assert (encoder.calls, len(known)) == (3, 0)
 
 

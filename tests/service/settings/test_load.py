@@ -85,7 +85,7 @@ def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[limits]\nshed_i2i_at = 0.9\n", "limits: shed_i2i_at"),
         ("[experiments.merge]\na = {bundle = 'x', index = 'y'}\n", "only arms of `towers`"),
         ("[experiments.towers]\na = {bundle = 'x'}\n", "bundle and index go together"),
-        ("[experiments.merge]\na = {weight = 0}\n", "experiments.merge: no variant has a weight"),
+        ("[experiments.merge]\na = {weight = 0}\n", "experiments.merge: no arm has a weight"),
         ("[experiments.merge]\na = {recall = {merg = 'rrf'}}\n", "experiments.merge.a.recall.merg"),
         ("[experiments.merge]\na = {recall = {merge = 'best'}}\n", "experiments.merge.a.recall.merge"),
         ("[experiments.'a b']\na = {weight = 1}\n", "experiments.a b"),

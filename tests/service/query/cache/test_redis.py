@@ -13,10 +13,10 @@ from redis import Redis
 from artifacts.bundle.text import normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
+from common.breaker import CircuitBreaker
 from common.deadline import Deadline
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
-from service.query.cache.breaker import Breaker
 from service.query.cache.features import CachedFeatures
 from service.query.cache.redis import RedisCache
 from service.settings import RedisSettings
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("redis")
 
 def cache_on(server: RedisServer, events: Counter[str], **knobs: object) -> RedisCache:
     settings = RedisSettings.model_validate({"url": server.url, "timeout_ms": 2000, **knobs})
-    breaker = Breaker(settings.breaker_failures, settings.breaker_open_s)
+    breaker = CircuitBreaker(settings.breaker_failures, settings.breaker_open_s)
     return RedisCache(settings, breaker, lambda event: events.update([event]))
 
 

@@ -1,4 +1,4 @@
-"""Codec, keys, LRU, single-flight, breaker: the parts of the cache that need no Redis."""
+"""Codec, keys, single-flight: the parts of the cache that need no Redis."""
 
 from __future__ import annotations
 
@@ -13,21 +13,9 @@ from hypothesis.extra import numpy as nps
 from artifacts.bundle.text import normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
-from service.query.cache.breaker import Breaker
-from service.query.cache.l1 import LruCache
 from service.query.cache.singleflight import SingleFlight
 
 CODEC = FeatureCodec(3, 4)
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 finite = st.floats(width=16, allow_nan=False, allow_infinity=False)
@@ -84,48 +72,6 @@ def test_keys_carry_the_bundle_and_never_the_query() -> None:
     assert "secret" not in key
     assert query_key("a", normalise("x")) != query_key("b", normalise("x"))
     assert item_key("demo-1", "i7") == "mrse:demo-1:i:i7"
-
-
-def test_the_least_recently_used_goes_first() -> None:
-    cache: LruCache[int] = LruCache(2, 10.0, Clock())
-    cache.put("a", 1)
-    cache.put("b", 2)
-    assert cache.get("a") == 1
-    cache.put("c", 3)
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (1, None, 3)
-
-
-def test_nothing_outlives_its_time_and_hits_do_not_prolong_it() -> None:
-    clock = Clock()
-    cache: LruCache[int] = LruCache(2, 10.0, clock)
-    cache.put("a", 1)
-    clock.now += 9.9
-    assert cache.get("a") == 1
-    clock.now += 0.1
-    assert cache.get("a") is None
-    assert len(cache) == 0
-
-
-def test_a_cache_of_no_entries_keeps_nothing() -> None:
-    cache: LruCache[int] = LruCache(0, 10.0)
-    cache.put("a", 1)
-    assert cache.get("a") is None
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=60), st.integers(1, 4))
-def test_the_lru_behaves_like_a_plain_model(steps: list[tuple[str, bool]], size: int) -> None:
-    cache: LruCache[str] = LruCache(size, 10.0, Clock())
-    model: list[str] = []
-    for key, write in steps:
-        if write:
-            cache.put(key, key)
-            model = [k for k in model if k != key] + [key]
-            model = model[-size:]
-        else:
-            assert cache.get(key) == (key if key in model else None)
-            if key in model:
-                model = [k for k in model if k != key] + [key]
-    assert len(cache) == len(model)
 
 
 # -- single-flight ----------------------------------------------------------------------------------------
@@ -219,35 +165,3 @@ async def test_keys_do_not_wait_for_each_other() -> None:
     assert await flights.run("fast", fast) == 1
     slow.go.set()
     assert await waiting == 1
-
-
-# -- breaker ----------------------------------------------------------------------------------------------
-
-
-def test_the_breaker_opens_probes_and_closes() -> None:
-    clock = Clock()
-    breaker = Breaker(2, 5.0, clock)
-    for _ in range(2):
-        assert breaker.allow()
-        breaker.failure()
-    assert breaker.open
-    assert not breaker.allow()
-    clock.now += 5.0
-    assert breaker.allow(), "one may try"
-    assert not breaker.allow(), "and only one"
-    breaker.failure()
-    assert not breaker.allow()
-    clock.now += 5.0
-    assert breaker.allow()
-    breaker.success()
-    assert not breaker.open
-    assert breaker.allow()
-    assert breaker.allow()
-
-
-def test_a_success_forgets_the_failures_before_it() -> None:
-    breaker = Breaker(2, 5.0, Clock())
-    for _ in range(5):
-        breaker.failure()
-        breaker.success()
-    assert not breaker.open

@@ -14,7 +14,7 @@ from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.filters import AnyOf, Filter
 from index.port import F32, ItemPut
-from service.recall.neighbours import KnownNeighbours
+from service.query.cache.neighbours import NeighbourCache
 from service.recall.triggers import Trigger
 from tests.support.index import MemoryIndex
 
@@ -38,24 +38,24 @@ async def triggers(index: EmbeddedIndex, numbers: list[int]) -> list[Trigger]:
     return [Trigger(i, 0.9, v, "head") for i, v in zip(stored.ids, stored.vectors, strict=True)]
 
 
-def of(asked: list[Trigger]) -> tuple[list[str], list[F32]]:
-    return [trigger.item_id for trigger in asked], [trigger.vector for trigger in asked]
+def names_and_vectors(wanted: list[Trigger]) -> tuple[list[str], list[F32]]:
+    return [trigger.item_id for trigger in wanted], [trigger.vector for trigger in wanted]
 
 
 @pytest.mark.parametrize("entries", [0, 3, 100])
 async def test_known_neighbours_are_those_of_a_search(folder: Path, entries: int) -> None:
     index, other = EmbeddedIndex.open(folder), EmbeddedIndex.open(folder)
-    known = KnownNeighbours(entries, lambda _: None)
+    known = NeighbourCache(index, entries, lambda _: None)
     rng = np.random.default_rng(5)
     for turn in range(120):
         if rng.random() < 0.2:  # by another process half of the time
             writer = (index, other)[turn % 2]
             put = ItemPut(f"new-{turn % 7}", unit_vectors(1, DIM, seed=turn)[0])
             await (writer.remove([put.id], soon()) if rng.random() < 0.3 else writer.upsert([put], soon()))
-        asked = await triggers(index, rng.integers(ROWS, size=3).tolist())
+        wanted = await triggers(index, rng.integers(ROWS, size=3).tolist())
         k, filters = int(rng.integers(1, 12)), (None, SHOES)[turn % 2]
-        expected = await index.search(np.stack([t.vector for t in asked]), k, filters, soon())
-        found = await known.search(index, *of(asked), k, filters, soon())
+        expected = await index.search(np.stack([t.vector for t in wanted]), k, filters, soon())
+        found = await known.search(*names_and_vectors(wanted), k, filters, soon())
         assert [near.ids for near in found] == [near.ids for near in expected]
         for near, right in zip(found, expected, strict=True):
             np.testing.assert_array_equal(near.scores, right.scores)
@@ -67,14 +67,14 @@ async def test_known_neighbours_are_those_of_a_search(folder: Path, entries: int
 async def test_a_list_is_searched_once_until_the_index_changes(folder: Path) -> None:
     index = EmbeddedIndex.open(folder)
     counted: Counter[bool] = Counter()
-    known = KnownNeighbours(10, lambda hit: counted.update([hit]))
-    asked = await triggers(index, [1, 2])
+    known = NeighbourCache(index, 10, lambda hit: counted.update([hit]))
+    wanted = await triggers(index, [1, 2])
     for _ in range(3):
-        await known.search(index, *of(asked), 5, None, soon())
+        await known.search(*names_and_vectors(wanted), 5, None, soon())
     assert counted == {False: 2, True: 4}
-    twin = ItemPut("twin", asked[0].vector)
+    twin = ItemPut("twin", wanted[0].vector)
     await index.upsert([twin], soon())
-    (near,) = await known.search(index, *of(asked[:1]), 5, None, soon())
+    (near,) = await known.search(*names_and_vectors(wanted[:1]), 5, None, soon())
     assert "twin" in near.ids[:2]
     assert counted[False] == 3
     await index.close()
@@ -84,9 +84,9 @@ async def test_an_index_that_cannot_tell_when_it_changes_is_searched_every_time(
     vectors = unit_vectors(8, DIM)
     features = np.zeros((8, 3, 4), dtype=np.float16)
     index = MemoryIndex("b-1", [f"i{n}" for n in range(8)], vectors, features)
-    known = KnownNeighbours(10, lambda _: None)
-    asked = [Trigger("i1", 0.9, vectors[1], "head")]
+    known = NeighbourCache(index, 10, lambda _: None)
+    wanted = [Trigger("i1", 0.9, vectors[1], "head")]
     for _ in range(3):
-        await known.search(index, *of(asked), 4, None, soon())
+        await known.search(*names_and_vectors(wanted), 4, None, soon())
     assert index.searches == 3
     assert len(known) == 0
