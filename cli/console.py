@@ -1,7 +1,6 @@
-"""What every command shares: output for people or machines, progress, and errors as exit codes.
+"""What every command shares: output for people or machines, progress, and errors.
 
-Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 the thing asked about is not in
-order (problems found, service not reachable, refused), 2 the command was wrong (usage, unreadable input).
+Results go to stdout, everything else to stderr. Exit codes are those of `common.errors`.
 """
 
 from __future__ import annotations
@@ -12,29 +11,22 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
 
 import typer
+from rich import progress as bars
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Column, Table
 from rich.text import Text
 
-NOT_IN_ORDER = 1
-USAGE = 2
+from common.errors import NOT_IN_ORDER
+from common.progress import Progress
 
-out = Console()
-err = Console(stderr=True)
+# Texts come from files and services: their brackets, as in `mrse-recall[train]`, are no markup.
+out = Console(markup=False, highlight=False)
+err = Console(stderr=True, markup=False, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines instead of text.")]
 
@@ -64,9 +56,14 @@ def figures(title: str, names: Sequence[str], measures: Sequence[str], *more: st
     )
 
 
+def say_error(message: str) -> None:
+    """Say what is wrong on stderr, in one line."""
+    err.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
 def fail(message: str, code: int = NOT_IN_ORDER) -> NoReturn:
     """Say what is wrong on stderr and leave with an exit code."""
-    err.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    say_error(message)
     raise typer.Exit(code)
 
 
@@ -86,53 +83,52 @@ def warnings_of(logger: str) -> Iterator[None]:
         logging.getLogger(logger).removeHandler(lines)
 
 
-class Report(Protocol):
-    """Progress of a stage: its name, units done and units in all (None while unknown)."""
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Bars with rate and time left on a terminal; elsewhere a plain line at most every few seconds."""
+    if not err.is_terminal:
+        yield _PlainLines()
+        return
+    columns = (
+        bars.TextColumn("{task.description:>14}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        _RateColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=err) as shown:
+        tasks: dict[str, bars.TaskID] = {}
 
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
-        """Say how far a stage is."""
+        def tell(stage: str, done: int, total: int | None, /) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage, total=total)
+            if done < shown.tasks[tasks[stage]].completed:  # the stage of another run
+                shown.reset(tasks[stage])
+            shown.update(tasks[stage], completed=done, total=total)
+
+        yield tell
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
+class _RateColumn(bars.ProgressColumn):
+    def render(self, task: bars.Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else _rate(speed), style="progress.data.speed")
+        return Text("" if speed is None else _per_second(speed), style="progress.data.speed")
 
 
-def _rate(speed: float) -> str:
+def _per_second(speed: float) -> str:
     return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s"
 
 
-@contextmanager
-def progress() -> Iterator[Report]:
-    """Bars with rate and time left on a terminal; elsewhere a plain line at most every few seconds."""
-    if err.is_terminal:
-        yield from _bars()
-    else:
-        yield _PlainLines()
+@dataclass
+class _Stage:
+    """A stage that began at ``began`` (s) with ``first`` units done and had its last line at ``told`` (s)."""
 
-
-def _bars() -> Iterator[Report]:
-    columns = (
-        TextColumn("{task.description:>14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            if done < bars.tasks[tasks[stage]].completed:  # the stage of another run
-                bars.reset(tasks[stage])
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield report
+    began: float
+    first: int
+    done: int
+    told: float | None = None
 
 
 class _PlainLines:
@@ -141,32 +137,24 @@ class _PlainLines:
     _EVERY_S = 5.0
 
     def __init__(self) -> None:
-        self._began: dict[str, tuple[float, int]] = {}
-        self._said: dict[str, float] = {}
-        self._done: dict[str, int] = {}
+        self._stages: dict[str, _Stage] = {}
 
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
+    def __call__(self, stage: str, done: int, total: int | None, /) -> None:
         now = time.monotonic()
-        if done < self._done.get(stage, done):  # the stage of another run
-            del self._began[stage]
-            self._said.pop(stage, None)
-        self._done[stage] = done
-        began, first = self._began.setdefault(stage, (now, done))
+        at = self._stages.get(stage)
+        if at is None or done < at.done:  # the stage of another run
+            at = self._stages[stage] = _Stage(now, done, done)
+        at.done = done
         finished = total is not None and done >= total
-        if stage in self._said and not finished and now - self._said[stage] < self._EVERY_S:
+        if at.told is not None and not finished and now - at.told < self._EVERY_S:
             return
         if not done and total is None:
             return  # says nothing yet, and looks as if nothing had come of the stage
-        self._said[stage] = now
-        rate = (done - first) / (now - began) if now > began else 0.0
+        at.told = now
         line = f"{stage}: {done:,}" + (f"/{total:,}" if total else "")
+        rate = (done - at.first) / (now - at.began) if now > at.began else 0.0
         if rate > 0:
-            line += f", {_rate(rate)}"
+            line += f", {_per_second(rate)}"
             if total is not None and not finished:
                 line += f", {(total - done) / rate:,.0f} s left"
-        err.print(line, highlight=False)
-
-
-def for_stage(report: Report, stage: str) -> Any:
-    """A ``(done, total)`` callback that reports under one stage name."""
-    return lambda done, total: report(stage, done, total)
+        err.print(line)

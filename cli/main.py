@@ -7,17 +7,12 @@ import sys
 
 import typer
 
-from cli.console import NOT_IN_ORDER, USAGE, fail
+from cli.console import say_error
+from cli.extras import missing_extra
+from common.errors import NOT_IN_ORDER, USAGE, MrseError
+from common.extensions import load_extensions
 
-app = typer.Typer(
-    name="mrse",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="Multi-modality recall for shopping search: from a shop's files to `POST /recall`.",
-)
-
-#: Modules that register their commands on `app`, in the order of the help page.
+#: Modules that register their commands, in the order of the help page.
 _COMMANDS = (
     "shop",
     "check",
@@ -34,61 +29,39 @@ _COMMANDS = (
     "doctor",
 )
 
-#: Errors that say what the user has to mend, and the exit code of each.
-_KNOWN: tuple[tuple[str, str, int], ...] = (
-    ("artifacts.shop.errors", "DataError", USAGE),
-    ("artifacts.bundle.loader", "BundleError", USAGE),
-    ("artifacts.bundle.graphs", "GraphError", NOT_IN_ORDER),
-    ("models.towers.config", "ConfigError", USAGE),
-    ("models.export.bundle", "ExportError", NOT_IN_ORDER),
-    ("models.evaluation.heldout", "NothingHeldOut", NOT_IN_ORDER),
-    ("models.training.run", "TrainError", USAGE),
-    ("models.training.ranks", "DeviceError", USAGE),
-    ("service.settings", "SettingsError", USAGE),
-    ("service.errors", "StartError", USAGE),
-    ("index.embedded.manifest", "IndexDamaged", USAGE),
-    ("artifacts.embeddings", "EmbeddingsError", USAGE),
-    ("index.vespa.feed.journal", "JournalMismatch", USAGE),
-    ("index.vespa.package.versions", "VersionError", USAGE),
-    ("index.vespa.package.layout", "LayoutError", USAGE),
-    ("index.vespa.errors", "VersionMismatch", NOT_IN_ORDER),
-    ("index.port", "IndexUnavailable", NOT_IN_ORDER),
-    ("producer.errors", "ProduceError", NOT_IN_ORDER),
-    ("builtins", "FileNotFoundError", USAGE),
-    ("builtins", "FileExistsError", USAGE),
-    ("builtins", "PermissionError", USAGE),
-    ("builtins", "NotADirectoryError", USAGE),
-)
+#: Of the operating system, about a file that a person named.
+_ABOUT_FILES = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
 
 
 def build() -> typer.Typer:
     """The whole command with every sub-command registered."""
+    app = typer.Typer(
+        name="mrse",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        help="Multi-modality recall for shopping search: from a shop's files to `POST /recall`.",
+    )
     for name in _COMMANDS:
-        module = importlib.import_module(f"cli.commands.{name}")
-        module.register(app)
+        importlib.import_module(f"cli.commands.{name}").register(app)
     return app
 
 
 def main() -> None:
-    """Entry point. Errors that name a file or a setting end as one line and an exit code."""
-    command = build()
+    """Entry point. What a person can mend ends as one line and an exit code; a bug keeps its traceback."""
     try:
-        command()
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:
+        load_extensions()
+        build()()
+    except MrseError as error:
+        _leave(str(error), error.exit_code)
+    except _ABOUT_FILES as error:
+        _leave(str(error), USAGE)
+    except ModuleNotFoundError as error:
+        if (remedy := missing_extra(error)) is None:
             raise
-        try:
-            fail(str(error), code)
-        except typer.Exit as leave:
-            sys.exit(leave.exit_code)
+        _leave(remedy, NOT_IN_ORDER)
 
 
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of the errors that are the user's to mend; None for a bug, which keeps its traceback."""
-    for module, name, code in _KNOWN:
-        # Only a module that is loaded can have raised its error, so none is loaded to find out.
-        kind = getattr(sys.modules.get(module), name, None)
-        if kind is not None and isinstance(error, kind):
-            return code
-    return None
+def _leave(message: str, code: int) -> None:
+    say_error(message)
+    sys.exit(code)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import USAGE, fail
+from cli.console import fail
+from common.errors import USAGE
 
 if TYPE_CHECKING:
     from index.vespa.feed.source import EmbeddingsSource

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from common.errors import MrseError
+
 
 class RecallError(Exception):
     """Base of them all; the message is fit to be shown."""
@@ -45,7 +47,7 @@ class DeadlinePassed(RecallError):  # noqa: N818
         self.stage = stage
 
 
-class StartError(Exception):
+class StartError(MrseError):
     """The service cannot start with these settings; the message says what is wrong with which part."""
 
 

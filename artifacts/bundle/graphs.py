@@ -13,12 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from common.errors import NOT_IN_ORDER, MrseError
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
-class GraphError(RuntimeError):
+class GraphError(MrseError, RuntimeError):
     """A graph cannot be opened, or does not run where it was asked to."""
+
+    exit_code = NOT_IN_ORDER
 
 
 class Graph:

@@ -23,6 +23,7 @@ from artifacts.bundle.manifest import (
     file_entry,
 )
 from artifacts.bundle.text import TextFeatures
+from common.errors import MrseError
 
 #: Largest absolute difference from the canonical outputs that fp32 may show on another machine.
 FP32_TOLERANCE = 1e-3
@@ -30,7 +31,7 @@ FP32_TOLERANCE = 1e-3
 REDUCED_COSINE = 0.99
 
 
-class BundleError(ValueError):
+class BundleError(MrseError, ValueError):
     """The bundle cannot be served; the message names the bundle, the file and the reason."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 
+from common.errors import MrseError
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -27,7 +29,7 @@ def located(file: str, line: int | None, column: str | None, message: str) -> st
     return f"{place}: {message}" if column is None else f"{place}: {column} {message}"
 
 
-class DataError(ValueError):
+class DataError(MrseError, ValueError):
     """A shop's file cannot be used.
 
     Attributes:

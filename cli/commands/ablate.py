@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands.train import need_torch, overrides
+from cli.commands.train import overrides
 from cli.console import Json, fail, figures, out, print_json, progress
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ def ablate(
 
     Example: `mrse ablate shop/ --out ablation/ --preset demo --seeds 3 --only parts --only loss`
     """
-    need_torch()
     from models.ablation import ablate as run
     from models.ablation import cells
     from models.towers.presets import preset as load_preset
@@ -65,7 +64,7 @@ def ablate(
         for cell in matrix:
             changes = ", ".join(f"{key}={value}" for key, value in cell.overrides.items())
             part = "" if cell.part == 1 else f"{cell.part:.0%} of the catalogue"
-            out.print(f"{cell.group:<14} {cell.name:<20} {changes or part}", highlight=False)
+            out.print(f"{cell.group:<14} {cell.name:<20} {changes or part}")
         out.print(f"{len(matrix)} cells x {seeds} seeds = {len(matrix) * seeds} runs")
         return
     chosen = tuple(base.seed + place for place in range(seeds))

@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli.console import NOT_IN_ORDER, Json, counted, err, for_stage, out, print_json, progress
+from cli.console import Json, counted, err, out, print_json, progress
+from common.errors import NOT_IN_ORDER
+from common.progress import stage_progress
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +38,7 @@ def check(
     by_code: Counter[str] = Counter()
     shown: list[Problem] = []
     with progress() as report:
-        for problem in check_shop(data, progress=for_stage(report, "check")):
+        for problem in check_shop(data, progress=stage_progress(report, "check")):
             by_code[problem.code] += 1
             warnings += problem.harmless
             problems += not problem.harmless
@@ -53,5 +55,5 @@ def check(
         if problems + warnings > len(shown):
             err.print(f"… and {problems + warnings - len(shown):,} more")
         found = counted(problems, "problem") if problems else "no problems"
-        err.print(found + (f", {counted(warnings, 'warning')}" if warnings else ""), highlight=False)
+        err.print(found + (f", {counted(warnings, 'warning')}" if warnings else ""))
     raise typer.Exit(NOT_IN_ORDER if problems else 0)

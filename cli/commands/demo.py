@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import Report, err, for_stage, out, progress
+from cli.console import err, out, progress
 from cli.demo_files import demo_bundle
 from cli.ports import refuse_taken
 from cli.previews import write_previews
+from common.progress import Progress, stage_progress
 
 _READY_WITHIN_S = 60.0
 _SEED = 7
@@ -40,6 +41,8 @@ def demo(
 
     Example: `mrse demo --port 9000`
     """
+    import artifacts.bundle  # noqa: F401 -- where onnxruntime is missing, this says so before any work
+
     refuse_taken(host, port, "make run PORT=9000")  # its answers would pass for ours
     bundle = demo_bundle()
     with progress() as report:
@@ -62,7 +65,7 @@ def demo(
     run(settings)
 
 
-def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[Path, Path]:
+def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tuple[Path, Path]:
     """Make what is missing of shop, embeddings and index.
 
     Each step leaves a stamp with what it was made from, so a new bundle or size makes it again and an
@@ -88,7 +91,7 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
     def draw() -> None:
         from models.synthetic import make_shop
 
-        make_shop(shop, items=items, seed=_SEED, progress=for_stage(report, "shop"))
+        make_shop(shop, items=items, seed=_SEED, progress=stage_progress(report, "shop"))
         (directory / _HELLO).write_text(json.dumps(_hello_request(shop)))
 
     def embed() -> None:
@@ -101,7 +104,7 @@ def prepare(directory: Path, bundle: Path, items: int, report: Report) -> tuple[
     def build() -> None:
         from index.embedded.build import build_index
 
-        build_index(embeddings, index, progress=for_stage(report, "index"))
+        build_index(embeddings, index, progress=stage_progress(report, "index"))
 
     directory.mkdir(parents=True, exist_ok=True)
     source: dict[str, Any] = {"items": items, "seed": _SEED}
@@ -134,14 +137,13 @@ def _when_ready(address: str, then: Callable[[], None]) -> None:
 
 
 def _say_hello(address: str, request: str) -> None:
-    out.print("\nReady. Try:\n", highlight=False)
+    out.print("\nReady. Try:\n")
     command = f"curl -s {address}/recall -H 'Content-Type: application/json' -d '{request}'"
-    out.print(command, highlight=False, soft_wrap=True, markup=False)
+    out.print(command, soft_wrap=True)
     out.print(
         f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n",
-        highlight=False,
     )
-    err.print("Ctrl-C stops it.", highlight=False)
+    err.print("Ctrl-C stops it.")
 
 
 def _hello_request(shop: Path) -> dict[str, Any]:

@@ -18,8 +18,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import NOT_IN_ORDER, Json, out, print_json
+from cli.console import Json, out, print_json
 from cli.extras import how_to_get
+from common.errors import NOT_IN_ORDER
 
 State = Literal["ok", "optional", "broken"]
 _COLOURS: dict[State, str] = {"ok": "green", "optional": "yellow", "broken": "bold red"}

@@ -138,7 +138,9 @@ def diagnose(
     else:
         colours = {"fine": "green", "watch": "yellow", "broken": "red", "unknown": "dim"}
         for f in findings:
-            out.print(f"[{colours[f.verdict]}]{f.verdict:>8}[/]  [bold]{f.signature}[/bold]: {f.says}")
+            out.print(
+                f"[{colours[f.verdict]}]{f.verdict:>8}[/]  [bold]{f.signature}[/bold]: {f.says}", markup=True
+            )
             if f.figures:
                 out.print("          " + ", ".join(f"{n} {v:.3g}" for n, v in f.figures.items()), style="dim")
             if f.remedy:

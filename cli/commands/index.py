@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import NOT_IN_ORDER, USAGE, Json, counted, fail, for_stage, out, print_json, progress
+from cli.console import Json, counted, fail, out, print_json, progress
+from common.errors import NOT_IN_ORDER, USAGE
+from common.progress import stage_progress
 
 if TYPE_CHECKING:
     from index.embedded.manifest import IndexManifest
@@ -57,7 +59,7 @@ def build(
     try:
         with progress() as report:
             manifest = build_index(
-                embeddings, to, for_stage(report, "index"), cluster_rows=rows, drop_changes=force
+                embeddings, to, stage_progress(report, "index"), cluster_rows=rows, drop_changes=force
             )
     except ChangesHeld as held:
         kept = f"`mrse index rebuild {to}` keeps them and writes them into the index, "
@@ -80,7 +82,7 @@ def upsert(
     from index.embedded.apply import upsert_embeddings
 
     with progress() as report:
-        result = _run(upsert_embeddings(index, embeddings, for_stage(report, "upsert")))
+        result = _run(upsert_embeddings(index, embeddings, stage_progress(report, "upsert")))
     _tell(index, result, json)
 
 
@@ -100,7 +102,7 @@ def update(
     from index.embedded.apply import update_from
 
     with progress() as report:
-        result = _run(update_from(index, changes, for_stage(report, "update")))
+        result = _run(update_from(index, changes, stage_progress(report, "update")))
     _tell(index, result, json)
 
 
@@ -124,7 +126,7 @@ def remove(
     if not gone:
         fail("name the ids to delete, or a file with --from", USAGE)
     with progress() as report:
-        result = _run(remove_ids(index, gone, for_stage(report, "remove")))
+        result = _run(remove_ids(index, gone, stage_progress(report, "remove")))
     _tell(index, result, json)
 
 
@@ -139,7 +141,7 @@ def rebuild(index: Index, json: Json = False) -> None:
 
     try:
         with progress() as report:
-            manifest = rebuild_index(index, for_stage(report, "index"))
+            manifest = rebuild_index(index, stage_progress(report, "index"))
     except IndexDamaged:
         raise
     except (RebuildRunning, ValueError) as error:
@@ -164,7 +166,7 @@ def _tell(index: Path, result: WriteResult, json: bool) -> None:
         out.print(f"{index}: {counted(result.written, 'item')} written")
         if result.unknown:
             named = ", ".join(result.unknown[:_NAMED]) + (" …" if len(result.unknown) > _NAMED else "")
-            out.print(f"not in the index: {counted(len(result.unknown), 'id')}: {named}", markup=False)
+            out.print(f"not in the index: {counted(len(result.unknown), 'id')}: {named}")
     if result.unknown and not result.written:
         raise typer.Exit(NOT_IN_ORDER)
 

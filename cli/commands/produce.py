@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 import typer
 
 from artifacts.actions import ACTIONS
-from cli.console import USAGE, Json, Report, err, fail, for_stage, out, print_json, progress
+from cli.console import Json, err, fail, out, print_json, progress
+from common.errors import USAGE
+from common.progress import Progress, stage_progress
 
 if TYPE_CHECKING:
     from artifacts.bundle.manifest import Precision
@@ -193,7 +195,7 @@ def follow(
         close = metrics.serve(metrics_port) if metrics_port else None
     except OSError as error:
         fail(f"--metrics-port {metrics_port}: {error}", USAGE)
-    err.print(f"following {stream} for bundle {loaded.version}; stop with Ctrl-C", highlight=False)
+    err.print(f"following {stream} for bundle {loaded.version}; stop with Ctrl-C")
     try:
         with explained(stream_redis or redis):
             follower.run(_stopped())
@@ -202,7 +204,7 @@ def follow(
             close()
 
 
-def _log_queries(source: Path, report: Report) -> Iterator[str]:
+def _log_queries(source: Path, report: Progress) -> Iterator[str]:
     from artifacts.shop.shop import Shop
 
     if source.is_dir():
@@ -212,13 +214,13 @@ def _log_queries(source: Path, report: Report) -> Iterator[str]:
         yield from (line.strip() for line in _counted(lines, report))
 
 
-def _log_rows(shop: Shop, report: Report) -> Iterator[LogRow]:
+def _log_rows(shop: Shop, report: Progress) -> Iterator[LogRow]:
     for event in _counted(shop.events(), report):
         if event.user is not None:
             yield event.user, event.item, event.action, event.ts
 
 
-def _counted(rows: Iterator[T], report: Report) -> Iterator[T]:
+def _counted(rows: Iterator[T], report: Progress) -> Iterator[T]:
     done = 0
     for done, row in enumerate(rows, start=1):
         if done % 10_000 == 0:
@@ -227,12 +229,14 @@ def _counted(rows: Iterator[T], report: Report) -> Iterator[T]:
     report("log", done, done)
 
 
-def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Report) -> Filled:
+def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Progress) -> Filled:
     from producer.fill import fill
     from producer.store import Store, connect, explained
 
     with explained(redis), connect(redis) as client:
-        return fill(job, Store(client, ttl_days * _DAY_S), batch=batch, progress=for_stage(report, job.name))
+        return fill(
+            job, Store(client, ttl_days * _DAY_S), batch=batch, progress=stage_progress(report, job.name)
+        )
 
 
 def _precision(name: str) -> Precision:
@@ -258,6 +262,5 @@ def _show(filled: Filled, json: bool) -> None:
     out.print(
         f"{filled.job}: {filled.written:,} written{skipped}{resumed} "
         f"for bundle {filled.bundle_version} in {filled.seconds:.1f} s",
-        highlight=False,
         soft_wrap=True,
     )

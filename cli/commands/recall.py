@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.console import NOT_IN_ORDER, USAGE, Json, err, fail, out, print_json
+from cli.console import Json, err, fail, out, print_json
+from common.errors import NOT_IN_ORDER, USAGE
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +64,7 @@ def recall(
     _, _, ignored = answer.headers.get("X-Experiment-Applied", "").partition("; ignored=")
     if ignored:
         names = ignored.strip('"').replace(",", ", ")
-        err.print(f"--experiment: the service knows no {names}", highlight=False, markup=False)
+        err.print(f"--experiment: the service knows no {names}")
 
 
 def _parse(filters: str) -> Any:

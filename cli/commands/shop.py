@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Json, fail, for_stage, out, print_json, progress
+from cli.console import Json, fail, out, print_json, progress
+from common.progress import stage_progress
 
 
 class Source(StrEnum):
@@ -54,7 +55,7 @@ def make(
         shutil.rmtree(path)
     with progress() as report:
         make_shop(
-            path, items=items, users=users, events=events, seed=seed, progress=for_stage(report, "shop")
+            path, items=items, users=users, events=events, seed=seed, progress=stage_progress(report, "shop")
         )
     print_json({"path": str(path), "items": items, "seed": seed}) if json else out.print(f"made {path}")
 
@@ -78,7 +79,7 @@ def import_(
         Source.CLOTHING: importers.import_clothing,
     }[source]
     with progress() as report:
-        summary = run(path, to, progress=for_stage(report, "import"))
+        summary = run(path, to, progress=stage_progress(report, "import"))
     if json:
         print_json({"path": str(to), **asdict(summary)})
         return

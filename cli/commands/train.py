@@ -8,21 +8,12 @@ from typing import Annotated
 import typer
 
 from cli.console import Json, fail, out, print_json, progress, warnings_of
-from cli.extras import how_to_get
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(train)
     app.command()(export)
-
-
-def need_torch() -> None:
-    """Leave with a line that says what to install where torch is missing."""
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        fail(f"training needs torch; `{how_to_get('train')}` installs it", 1)
 
 
 def overrides(pairs: list[str]) -> dict[str, str]:
@@ -55,7 +46,6 @@ def train(
 
     Example: `mrse train shop/ --out run/ --preset demo --set image.epochs=40`
     """
-    need_torch()
     from models.towers.presets import preset as load_preset
     from models.training import ranks
     from models.training import train as run
@@ -84,7 +74,6 @@ def export(
 
     Example: `mrse export run/ --out bundles/ --name acme`
     """
-    need_torch()
     from artifacts.bundle import Bundle
     from models.export.bundle import export as write
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.commands import vespa_rollout
-from cli.console import USAGE, Json, counted, err, fail, out, print_json
+from cli.console import Json, counted, err, fail, out, print_json
 from cli.vespa_options import (
     Ca,
     Certificate,
@@ -30,6 +30,7 @@ from cli.vespa_options import (
     client_settings,
     known_versions,
 )
+from common.errors import USAGE
 
 if TYPE_CHECKING:
     from index.vespa.package import Layout
@@ -94,7 +95,7 @@ def deploy(
         print_json(asdict(deployment))
         return
     for line in (*deployment.warnings, *deployment.actions):
-        err.print(line, highlight=False)
+        err.print(line)
     out.print(f"generation {deployment.generation} is active")
 
 
@@ -153,6 +154,6 @@ def _refuse_problems(application: Path) -> None:
 
     problems = check_package(application)
     for problem in problems:
-        err.print(str(problem), highlight=False)
+        err.print(str(problem))
     if problems:
         fail(f"{application}: {counted(len(problems), 'problem')} that Vespa would let pass")

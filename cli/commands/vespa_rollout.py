@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from cli.console import NOT_IN_ORDER, USAGE, Json, err, fail, for_stage, out, print_json, progress
+from cli.console import Json, err, fail, out, print_json, progress
 from cli.vespa_options import (
     Ca,
     Certificate,
@@ -22,6 +22,8 @@ from cli.vespa_options import (
     client_settings,
     version_of,
 )
+from common.errors import NOT_IN_ORDER, USAGE
+from common.progress import stage_progress
 
 if TYPE_CHECKING:
     from index.vespa.settings import VespaSettings
@@ -55,7 +57,7 @@ def feed(
     )
     total = everything.rows if changes is None else None
     with progress() as report:
-        fed = asyncio.run(_feed(settings, source, kept, total, for_stage(report, "feed")))
+        fed = asyncio.run(_feed(settings, source, kept, total, stage_progress(report, "feed")))
     counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
     if json:
         failures = [asdict(failure) for failure in fed.failures]
@@ -63,7 +65,7 @@ def feed(
     else:
         out.print(", ".join(f"{name} {count:,}" for name, count in counts.items()) or "nothing to feed")
         for failure in fed.failures:
-            err.print(f"{failure.item_id}: {failure.reason}", highlight=False)
+            err.print(f"{failure.item_id}: {failure.reason}")
     raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.deadline import Deadline
+from common.errors import MrseError
 from index.embedded.clusters import Progress
 from index.embedded.index import EmbeddedIndex
 from index.filters import CATEGORY
@@ -24,7 +25,7 @@ _PATIENCE = 600.0
 T = TypeVar("T")
 
 
-class ChangesRefused(ValueError):  # noqa: N818 -- the state of a file
+class ChangesRefused(MrseError, ValueError):  # noqa: N818 -- the state of a file
     """A file of changes that cannot be read; the message names file and line."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from common.errors import NOT_IN_ORDER, MrseError
 from index.port import F16
 
 _HEAD = struct.Struct("<II")
@@ -46,8 +47,10 @@ class Remove:
 Change = Put | Remove
 
 
-class LogDamaged(ValueError):  # noqa: N818 -- the state of a file
+class LogDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a file
     """A log that is wrong before its end: what was acknowledged cannot be told."""
+
+    exit_code = NOT_IN_ORDER
 
 
 def encode(sequence: int, change: Change) -> bytes:

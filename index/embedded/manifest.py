@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from artifacts.bundle.manifest import FileEntry, file_entry
+from common.errors import MrseError
 from index.port import AttributeKind
 
 MANIFEST_NAME = "index.json"
@@ -42,7 +43,7 @@ SPREAD_REACH = (4.3, 3.3)
 IndexKind = Literal["flat_fp16", "ivf_fp16"]
 
 
-class IndexDamaged(ValueError):  # noqa: N818 -- the state of a folder
+class IndexDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a folder
     """An index folder that cannot be served; ``file`` says which file, the message what is wrong."""
 
     def __init__(self, file: Path, reason: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from common.errors import NOT_IN_ORDER, MrseError
+from common.extensions import load_extensions
 from index.embedded.attributes import Column
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.clusters import LISTS_PER_ROOT, Progress
@@ -36,8 +38,10 @@ _LISTS_SHARE = 0.7
 _RUNNING = 75
 
 
-class RebuildFailed(RuntimeError):  # noqa: N818 -- the outcome of a process
+class RebuildFailed(MrseError, RuntimeError):  # noqa: N818 -- the outcome of a process
     """The process that rebuilds an index ended with an error; the index is as it was."""
+
+    exit_code = NOT_IN_ORDER
 
 
 def rebuild_index(root: Path, progress: Progress = lambda done, total: None) -> IndexManifest:
@@ -102,6 +106,7 @@ async def run_rebuild(root: Path) -> None:
 def main(root: Path) -> int:
     """The process: returns its exit code."""
     os.nice(10)
+    load_extensions()
     try:
         rebuild_index(root)
     except RebuildRunning:

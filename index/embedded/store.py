@@ -18,21 +18,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from common.errors import NOT_IN_ORDER, MrseError
 from index.embedded.log import last_sequence
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
 
 LOG_NAME = "changes.log"
 
 
-class RebuildRunning(RuntimeError):  # noqa: N818 -- a state of the world
+class RebuildRunning(MrseError, RuntimeError):  # noqa: N818 -- a state of the world
     """Another process rebuilds this index now."""
 
+    exit_code = NOT_IN_ORDER
 
-class ChangesHeld(RuntimeError):  # noqa: N818 -- a state of the world
+
+class ChangesHeld(MrseError, RuntimeError):  # noqa: N818 -- a state of the world
     """An index holds changes that building it anew would lose.
 
     ``changes`` is how many; ``unwritten`` how many of them a rebuild has not written into its base yet.
     """
+
+    exit_code = NOT_IN_ORDER
 
     def __init__(self, root: Path, changes: int, unwritten: int) -> None:
         made = "1 change" if changes == 1 else f"{changes:,} changes"

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from artifacts.shop.shop import Shop
+from common.extensions import load_extensions
 from models.ablation.matrix import FULL, Cell
 from models.ablation.runs import claimed, finished, folder_of, perform
 from models.ablation.subset import subset
@@ -107,6 +108,7 @@ def helped(work: Work, processes: int) -> Iterator[None]:
 
 
 def _help(work: Work) -> None:
+    load_extensions()
     # What goes wrong here goes wrong in the process that is helped too, which then says so.
     with suppress(Exception):
         work_off(work, lambda stage, done, total: None, lambda: None)

@@ -25,6 +25,7 @@ from artifacts.bundle.manifest import (
     file_entry,
 )
 from common.arrays import F32
+from common.errors import NOT_IN_ORDER, MrseError
 from models.export.graphs import INT8_CHOICES, Arrays, first_that, quantise, run_module, write_graph
 from models.towers import Config, Towers
 from models.training.run import Samples, load_finished
@@ -36,8 +37,10 @@ INT8_COSINE = 0.999
 _CANONICAL_ROWS = 8
 
 
-class ExportError(ValueError):
+class ExportError(MrseError, ValueError):
     """The exported graphs do not compute what torch computes; the message says where and by how much."""
+
+    exit_code = NOT_IN_ORDER
 
 
 def export(run: Path, bundles: Path, name: str = "demo") -> Path:

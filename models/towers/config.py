@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artifacts.bundle.manifest import Dimensions, PictureSpec, TextSpec
+from common.errors import MrseError
 
 #: Values that came after the first runs. At their defaults they do not count in a configuration's
 #: fingerprint, so that runs begun before them go on.
@@ -41,7 +42,7 @@ _LATER = (
 PresetName = Literal["tiny", "demo", "paper"]
 
 
-class ConfigError(ValueError):
+class ConfigError(MrseError, ValueError):
     """There is no such preset or key, or a value does not fit; the message names it."""
 
 

@@ -22,6 +22,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
 from common.arrays import I64
+from common.errors import MrseError
 
 #: Rows of a batch: all of them, or the numbers of a rank's own.
 Rows = slice | I64
@@ -32,7 +33,7 @@ _ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 T = TypeVar("T")
 
 
-class DeviceError(ValueError):
+class DeviceError(MrseError, ValueError):
     """The device that was asked for is not there, or the processes do not find together."""
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from artifacts.bundle import TextBatch
 from artifacts.shop.shop import Shop
 from common.arrays import I64, U8
+from common.errors import MrseError
 from common.progress import Progress
 from models.dataset.coclick import CoClicks, coclicked
 from models.dataset.prepare import prepare
@@ -39,7 +40,7 @@ from models.training.vit_stage import load_run_vit, pretrained_pictures
 _CONFIG, _SUMMARY = "config.json", "summary.json"
 
 
-class TrainError(ValueError):
+class TrainError(MrseError, ValueError):
     """The run cannot be trained or read; the message says why and what to do."""
 
 

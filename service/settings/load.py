@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from common.errors import MrseError
 from common.masking import mask_url
 from service.settings.groups import Recall
 from service.settings.tree import Settings, composed
@@ -18,7 +19,7 @@ from service.settings.tree import Settings, composed
 CONFIG_VARIABLE = "MRSE_CONFIG"
 
 
-class SettingsError(ValueError):
+class SettingsError(MrseError, ValueError):
     """The settings cannot be used; the message names the key and where it came from."""
 
 

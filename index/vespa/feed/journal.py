@@ -13,8 +13,10 @@ from pathlib import Path
 
 import orjson
 
+from common.errors import MrseError
 
-class JournalMismatch(ValueError):  # noqa: N818 -- a state of the world
+
+class JournalMismatch(MrseError, ValueError):  # noqa: N818 -- a state of the world
     """The journal belongs to another source, document type or format."""
 
 

@@ -21,10 +21,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from common.errors import MrseError
+
 DEFAULT_PORT = 8080
 
 
-class LayoutError(ValueError):
+class LayoutError(MrseError, ValueError):
     """A layout that cannot be rendered; the message says what was found and what was expected."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
+from common.errors import MrseError
 from index.port import AttributeKind
 from index.vespa import names
 
@@ -24,7 +25,7 @@ CATEGORY: Final = "category"
 OVERRIDE_DAYS: Final = 7
 
 
-class VersionError(ValueError):
+class VersionError(MrseError, ValueError):
     """A version that cannot be added, dropped or read."""
 
 
