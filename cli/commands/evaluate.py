@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import USAGE, Json, fail, figures, out, print_json, progress
+from cli.console import Json, fail, figures, out, print_json, progress
 from cli.extras import how_to_get
+from common.errors import USAGE
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
