@@ -10,5 +10,6 @@
     lru          least recently used goes first
     breaker      stop asking what keeps failing
     masking      hide passwords in addresses
+    schema       pieces of pydantic schemas: strings that a registry limits, fields that may be left out
     extensions   modules of a team's own that register routes, engines, experts, actions or measures
 """

@@ -8,18 +8,14 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 
-from index.port import WritableIndex
-from service.deployment import Deployment, open_deployment
+from service.deployment import open_deployment
 from service.errors import StartError
-from service.http import admin, documentation, health, playground, previews, problems, recall, similar
-from service.http.middleware import BodyLimit, Observe
-from service.http.problems import ProblemError
-from service.http.requests import not_ready
+from service.http import admin, documentation, health, playground, previews, recall, routing, similar
+from service.http.middleware import Observe
 from service.runtime import Opener, Runtime
 from service.settings import Settings, SettingsError
 from service.telemetry import tracing
@@ -88,16 +84,13 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.runtime = runtime
-    problems.install(app, settings.limits.retry_after_s)
-    documentation.install(app)
-    for module in (recall, similar, health, playground):
-        app.include_router(module.router)
+    routes = [*recall.routes, *similar.routes, *health.routes, *playground.routes]
     if settings.playground.previews is not None:
-        app.include_router(previews.router(settings.playground.previews))
+        routes += previews.routes(settings.playground.previews)
     if settings.server.admin_token is not None:
-        app.include_router(admin.router(settings.server.admin_token, partial(_indexes_to_change, runtime)))
-    app.add_middleware(recall.Shortcut, retry_after_s=settings.limits.retry_after_s)
-    app.add_middleware(BodyLimit, limit=settings.limits.body_bytes)
+        routes += admin.routes(settings.server.admin_token, runtime)
+    routing.install(app, routes)
+    documentation.complete(app)
     if provider is not None:
         app.add_middleware(tracing.Trace, provider=provider)
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
@@ -152,20 +145,3 @@ def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asy
         task.add_done_callback(tasks.discard)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
-
-
-def _indexes_to_change(
-    runtime: Runtime, request: Request
-) -> dict[str, tuple[WritableIndex | None, tuple[int, int]]]:
-    """The index of the arm that ``?towers=`` names, or every arm's, each index once."""
-    if not runtime.ready:
-        raise not_ready(runtime)
-    named = request.query_params.get("towers")
-    if named is not None and named not in runtime.deployments:
-        known = ", ".join(runtime.deployments)
-        raise ProblemError(404, "not-found", f"towers has no arm {named!r}; it has {known}")
-    arms = runtime.deployments if named is None else (named,)
-    found: dict[int, tuple[str, Deployment]] = {}
-    for arm in arms:
-        found.setdefault(id(runtime.deployments[arm].index), (arm, runtime.deployments[arm]))
-    return {arm: (deployment.writable, deployment.shape) for arm, deployment in found.values()}

@@ -6,6 +6,7 @@
     ├── FieldError        the request names something that cannot be used        422
     ├── UnknownItem       there is no such item                                  404
     ├── Unavailable       the service has no answer now                          503
+    │   ├── NotReady      bundle and index are being loaded                      503
     │   └── Overloaded    too much is being worked on                            503
     └── DeadlinePassed    the time ran out before any route answered             504
 """
@@ -33,6 +34,10 @@ class UnknownItem(RecallError):  # noqa: N818 -- reads as what it is
 
 class Unavailable(RecallError):  # noqa: N818
     """No route has an answer, and trying again may help."""
+
+
+class NotReady(Unavailable):
+    """Bundle and index are being loaded; the message says which."""
 
 
 class Overloaded(Unavailable):

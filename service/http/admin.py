@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 import orjson
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, SecretStr, ValidationError
+from fastapi import Request, Response
+from pydantic import BaseModel, SecretStr
 
 from common.deadline import Deadline
 from index.port import (
@@ -28,21 +28,23 @@ from index.port import (
     WritableIndex,
     WriteResult,
 )
-from service.http.admin_schemas import Remove, Update, Upsert
+from service.errors import NotReady, Unavailable
+from service.http.admin_schemas import Changed, Remove, Update, Upsert
 from service.http.documentation import REMOVE_DOCS, UPDATE_DOCS, UPSERT_DOCS
-from service.http.problems import ProblemError, invalid
+from service.http.problems import ProblemError
+from service.http.requests import parse, read_json
+from service.http.routing import RawRoute
+from service.runtime import Runtime
 
 #: Seconds that a change may take.
 PATIENCE_S = 30.0
 B = TypeVar("B", bound=BaseModel)
 
-#: The indexes that a request may change (None: one that takes no changes), by arm of ``towers``, each once;
-#: with the shape of its features, ``(3, d)``.
-IndexesOf = Callable[[Request], Mapping[str, tuple[WritableIndex | None, tuple[int, int]]]]
-_Writable = Mapping[str, tuple[WritableIndex, tuple[int, int]]]
+#: Indexes by arm of ``towers``, with the shape of their features, ``(3, d)``.
+_Indexes = Mapping[str, tuple[WritableIndex, tuple[int, int]]]
 
 
-def router(token: SecretStr, indexes_of: IndexesOf) -> APIRouter:
+def routes(token: SecretStr, runtime: Runtime) -> list[RawRoute]:
     """The routes.
 
     An item is withdrawn, or costs less, whatever arm answers: updates and removals go to every arm's index,
@@ -51,32 +53,26 @@ def router(token: SecretStr, indexes_of: IndexesOf) -> APIRouter:
 
     Args:
         token: what a caller has to show.
-        indexes_of: the indexes, as they are when a request comes.
+        runtime: has the indexes, as they are when a request comes.
     """
-    routes = APIRouter(prefix="/admin/index", tags=["admin"])
     expected = f"Bearer {token.get_secret_value()}".encode()
 
-    def entered(request: Request) -> _Writable:
+    def entered(request: Request) -> _Indexes:
         shown = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(shown, expected):
             headers = {"WWW-Authenticate": "Bearer"}
             raise ProblemError(401, "unauthorized", "the admin token is missing or wrong", headers=headers)
-        indexes: dict[str, tuple[WritableIndex, tuple[int, int]]] = {}
-        for arm, (index, shape) in indexes_of(request).items():
-            if index is None:
-                raise ProblemError(
-                    501, "not-writable", f"the index of {arm} is not changed through this service"
-                )
-            indexes[arm] = index, shape
-        return indexes
+        return _writable_indexes(runtime, request.query_params.get("towers"))
 
-    @routes.post("/upsert", **UPSERT_DOCS)
+    async def read(request: Request, model: type[B]) -> B:
+        return parse(model, await read_json(request, runtime.settings.limits))
+
     async def upsert(request: Request) -> Response:
         indexes = entered(request)
         if len(indexes) > 1:
             arms = " or ".join(f"?towers={arm}" for arm in indexes)
             raise ProblemError(422, "invalid-request", f"vectors are of one bundle: say whose, {arms}")
-        body = await _read(request, Upsert)
+        body = await read(request, Upsert)
         ((_, shape),) = indexes.values()
         puts = [
             ItemPut(
@@ -88,32 +84,50 @@ def router(token: SecretStr, indexes_of: IndexesOf) -> APIRouter:
             )
             for item in body.items
         ]
-        return await _written(indexes, lambda index: index.upsert(puts, Deadline.after(PATIENCE_S)))
+        return await _change(indexes, lambda index: index.upsert(puts, Deadline.after(PATIENCE_S)))
 
-    @routes.post("/update", **UPDATE_DOCS)
     async def update(request: Request) -> Response:
         indexes = entered(request)
-        body = await _read(request, Update)
+        body = await read(request, Update)
         updates = [ItemUpdate(item.id, item.attributes, item.category) for item in body.items]
-        return await _written(indexes, lambda index: index.update(updates, Deadline.after(PATIENCE_S)))
+        return await _change(indexes, lambda index: index.update(updates, Deadline.after(PATIENCE_S)))
 
-    @routes.post("/remove", **REMOVE_DOCS)
     async def remove(request: Request) -> Response:
         indexes = entered(request)
-        body = await _read(request, Remove)
-        return await _written(indexes, lambda index: index.remove(body.ids, Deadline.after(PATIENCE_S)))
+        body = await read(request, Remove)
+        return await _change(indexes, lambda index: index.remove(body.ids, Deadline.after(PATIENCE_S)))
 
-    return routes
-
-
-async def _read(request: Request, model: type[B]) -> B:
-    try:
-        return model.model_validate_json(await request.body())
-    except ValidationError as error:
-        raise invalid(error) from error
+    return [
+        RawRoute(f"/admin/index/{endpoint.__name__}", endpoint, methods=["POST"], tags=["admin"], **docs)
+        for endpoint, docs in ((upsert, UPSERT_DOCS), (update, UPDATE_DOCS), (remove, REMOVE_DOCS))
+    ]
 
 
-async def _written(indexes: _Writable, change: Callable[[WritableIndex], Awaitable[WriteResult]]) -> Response:
+def _writable_indexes(runtime: Runtime, arm: str | None) -> _Indexes:
+    """The index of the arm, or of every arm, each once.
+
+    Raises:
+        NotReady: the worker is still loading.
+        ProblemError: 404 for an arm that there is not, 501 for an index that takes no changes.
+    """
+    if not runtime.ready:
+        raise NotReady(runtime.progress)
+    if arm is not None and arm not in runtime.deployments:
+        known = ", ".join(runtime.deployments)
+        raise ProblemError(404, "not-found", f"towers has no arm {arm!r}; it has {known}")
+    found: dict[str, tuple[WritableIndex, tuple[int, int]]] = {}
+    for name in runtime.deployments if arm is None else (arm,):
+        deployment = runtime.deployments[name]
+        index = deployment.writable
+        if index is None:
+            detail = f"the index of {name} is not changed through this service"
+            raise ProblemError(501, "not-writable", detail)
+        if not any(index is other for other, _ in found.values()):
+            found[name] = index, deployment.shape
+    return found
+
+
+async def _change(indexes: _Indexes, change: Callable[[WritableIndex], Awaitable[WriteResult]]) -> Response:
     """Change one index after the other. Where one fails the call fails: it may be made again as it was."""
     done: dict[str, WriteResult] = {}
     for arm, (index, _) in indexes.items():
@@ -122,12 +136,12 @@ async def _written(indexes: _Writable, change: Callable[[WritableIndex], Awaitab
         except ChangeRefused as error:
             raise ProblemError(422, "invalid-request", str(error)) from error
         except IndexUnavailable as error:
-            raise ProblemError(503, "unavailable", f"{arm}: {error}") from error
+            raise Unavailable(f"{arm}: {error}") from error
     unknown = set.intersection(*(set(result.unknown) for result in done.values()))
-    answer = {
+    answer: Changed = {
         "written": sum(result.written for result in done.values()),
         "unknown": [item_id for item_id in next(iter(done.values())).unknown if item_id in unknown],
-        "towers": {arm: {"written": r.written, "unknown": r.unknown} for arm, r in done.items()},
+        "towers": {arm: {"written": r.written, "unknown": list(r.unknown)} for arm, r in done.items()},
     }
     return Response(orjson.dumps(answer), media_type="application/json")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 #: Changes in a call.
 MAX_CHANGES = 1000
@@ -52,14 +53,14 @@ class Remove(_Body):
     ids: list[str] = Field(max_length=MAX_CHANGES)
 
 
-class ChangedArm(BaseModel):
+class ChangedArm(TypedDict):
     """What was written to the index of one arm, and the ids that it does not have."""
 
     written: int
     unknown: list[str]
 
 
-class Changed(BaseModel):
+class Changed(TypedDict):
     """What is on disk now: changes written, over all arms; ids that no arm has; and each arm's own."""
 
     written: int

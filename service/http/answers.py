@@ -1,47 +1,169 @@
-"""Results as the plain values that orjson writes."""
+"""What answers look like: each shape is defined here, built here, and described in OpenAPI from here.
+
+They are plain dictionaries, because orjson writes those fastest; `columnar` has the other form of the items.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from service.http.columnar import columns
-from service.http.prepare import Prepared
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from common.schema import OMITTED
+from service.deployment import Deployment
+from service.http.checks import CheckedRequest
+from service.http.columnar import ItemColumns, columns
+from service.http.problems import Problem
 from service.recall.explain import explain
-from service.recall.outcome import Item, RouteOutcome
+from service.recall.outcome import Item, RouteName, RouteOutcome, RouteStatus
 from service.recall.pipeline import RecallResult
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_CLOSED = ConfigDict(extra="forbid")
+
+
+@with_config(_STRICT)
+class Route(TypedDict):
+    """How one route fared."""
+
+    status: RouteStatus
+    returned: Annotated[int, Field(description="Distinct items that the route found.")]
+    coverage: Annotated[float, Field(description="Share of the index that was looked at.")]
+    took_ms: float
+    reason: NotRequired[Annotated[str | None, Field(description="Why the route fell short."), OMITTED]]
+
+
+class _Answer(TypedDict):
+    request_id: str
+    model_version: str
+    index_version: str
+    variant: Annotated[dict[str, str], Field(description="Experiment to the variant that answered.")]
+    routes: dict[RouteName, Route]
+    partial: Annotated[bool, Field(description="Whether a route gave less than it should have.")]
+    degraded: Annotated[list[str], Field(description="What was left out and why, as short codes.")]
+    took_ms: float
+    explain: NotRequired[Annotated[dict[str, Any] | None, OMITTED]]
+
+
+@with_config(_STRICT)
+class RecallAnswer(_Answer):
+    """The items for a request, and how they came about."""
+
+    items: list[Item]
+
+
+@with_config(_STRICT)
+class ColumnarAnswer(_Answer):
+    """A `RecallAnswer` with its items as columns."""
+
+    items: ItemColumns
+
+
+@with_config(_STRICT)
+class SimilarAnswer(RecallAnswer):
+    """The nearest items of an item."""
+
+    item_id: str
+
+
+@with_config(_STRICT)
+class ColumnarSimilarAnswer(ColumnarAnswer):
+    """A `SimilarAnswer` with its items as columns."""
+
+    item_id: str
+
+
+class _Entry(TypedDict):
+    status: int
+
+
+@with_config(_CLOSED)
+class BatchEntry(_Entry):
+    """An answer, or why there is none."""
+
+    answer: NotRequired[Annotated[RecallAnswer | None, OMITTED]]
+    problem: NotRequired[Annotated[Problem | None, OMITTED]]
+
+
+@with_config(_CLOSED)
+class ColumnarBatchEntry(_Entry):
+    """A `BatchEntry` with its items as columns."""
+
+    answer: NotRequired[Annotated[ColumnarAnswer | None, OMITTED]]
+    problem: NotRequired[Annotated[Problem | None, OMITTED]]
+
+
+@with_config(_STRICT)
+class BatchAnswer(TypedDict):
+    """The answers in the order of the requests."""
+
+    request_id: str
+    results: list[BatchEntry]
+    took_ms: float
+
+
+@with_config(_STRICT)
+class ColumnarBatchAnswer(TypedDict):
+    """A `BatchAnswer` with its items as columns."""
+
+    request_id: str
+    results: list[ColumnarBatchEntry]
+    took_ms: float
 
 
 def recall_answer(
-    prepared: Prepared, result: RecallResult, request_id: str, took_s: float, *, columnar: bool
-) -> dict[str, Any]:
-    """The body of ``POST /recall``; described by `service.http.schemas.RecallAnswer` and `ColumnarAnswer`."""
-    answer: dict[str, Any] = {
+    checked: CheckedRequest, result: RecallResult, request_id: str, took_s: float, *, columnar: bool
+) -> RecallAnswer:
+    """The body of ``POST /recall``; a `ColumnarAnswer` where the client asked for one."""
+    items: Any = columns(result.items) if columnar else result.items
+    answer: RecallAnswer = {
         "request_id": request_id,
-        "model_version": prepared.deployment.bundle.version,
-        "index_version": prepared.deployment.index.version,
-        "variant": prepared.assignment.arms,
-        "items": columns(result.items) if columnar else result.items,
-        "routes": {name: route_answer(outcome) for name, outcome in result.routes.items()},
+        "model_version": checked.deployment.bundle.version,
+        "index_version": checked.deployment.index.version,
+        "variant": checked.assignment.arms,
+        "items": items,
+        "routes": {name: _route(outcome) for name, outcome in result.routes.items()},
         "partial": result.partial,
-        "degraded": result.degraded,
+        "degraded": list(result.degraded),
         "took_ms": round(took_s * 1000, 3),
     }
-    if prepared.request.explain:
+    if checked.request.explain:
         answer["explain"] = explain(result)
     return answer
 
 
-def similar_items(outcome: RouteOutcome) -> list[Item]:
-    """The items of ``GET /items/{item_id}/similar``."""
-    return [
-        {"item_id": item_id, "score": value, "sources": [source]}
-        for item_id, value, source in outcome.candidates
+def similar_answer(
+    item_id: str,
+    deployment: Deployment,
+    arms: dict[str, str],
+    outcome: RouteOutcome,
+    request_id: str,
+    took_s: float,
+    *,
+    columnar: bool,
+) -> SimilarAnswer:
+    """The body of ``GET /items/{item_id}/similar``; a `ColumnarSimilarAnswer` where asked for."""
+    found: list[Item] = [
+        {"item_id": other, "score": value, "sources": [source]} for other, value, source in outcome.candidates
     ]
+    items: Any = columns(found) if columnar else found
+    return {
+        "request_id": request_id,
+        "item_id": item_id,
+        "model_version": deployment.bundle.version,
+        "index_version": deployment.index.version,
+        "variant": arms,
+        "items": items,
+        "routes": {"i2i": _route(outcome)},
+        "partial": outcome.short,
+        "degraded": ["i2i_coverage"] if outcome.short else [],
+        "took_ms": round(took_s * 1000, 3),
+    }
 
 
-def route_answer(outcome: RouteOutcome) -> dict[str, Any]:
-    """How a route fared."""
-    answer: dict[str, Any] = {
+def _route(outcome: RouteOutcome) -> Route:
+    answer: Route = {
         "status": outcome.status,
         "returned": outcome.returned,
         "coverage": outcome.coverage,

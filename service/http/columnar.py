@@ -5,19 +5,43 @@ Chosen with ``Accept: application/vnd.mrse.columnar+json``. Problems stay proble
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+import orjson
+from fastapi import Request, Response
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
-from service.recall.outcome import Item
+from service.recall.outcome import Item, RouteName
 
 MEDIA_TYPE = "application/vnd.mrse.columnar+json"
 DEFAULT_TYPE = "application/json"
+_STRICT = ConfigDict(extra="forbid", strict=True)
 _ID, _SCORE, _SOURCES = itemgetter("item_id"), itemgetter("score"), itemgetter("sources")
 _ROUTE, _RANK = itemgetter("route"), itemgetter("rank")
+
+
+@with_config(_STRICT)
+class SourceColumns(TypedDict):
+    """All sources of all items as columns, in the order of the items; a row is one source."""
+
+    item: Annotated[list[int], Field(description="Place of the source's item in `item_id`, from 0.")]
+    route: list[RouteName]
+    trigger: Annotated[list[str | None], Field(description="null for q2i.")]
+    rank: list[int]
+    score: list[float]
+
+
+@with_config(_STRICT)
+class ItemColumns(TypedDict):
+    """The items of an answer as columns, best first; the fields are those of `Item` and `Source`."""
+
+    item_id: list[str]
+    score: list[float]
+    sources: SourceColumns
 
 
 def wants_columns(request: Request) -> bool:
@@ -30,8 +54,8 @@ def wants_columns(request: Request) -> bool:
     return wanted > 0.0 and wanted >= quality.get(DEFAULT_TYPE, 0.0)
 
 
-def columns(items: Sequence[Item]) -> dict[str, Any]:
-    """Items as columns; described by `service.http.schemas.ItemColumns`."""
+def columns(items: Sequence[Item]) -> ItemColumns:
+    """The items of the default form as columns."""
     sources: list[Any] = []
     places: list[int] = []
     for place, found in enumerate(map(_SOURCES, items)):
@@ -48,6 +72,16 @@ def columns(items: Sequence[Item]) -> dict[str, Any]:
             "score": list(map(_SCORE, sources)),
         },
     }
+
+
+def json_response(
+    answer: Mapping[str, Any], columnar: bool, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer in the form that the client chose; caches must keep the two forms apart."""
+    media_type = MEDIA_TYPE if columnar else DEFAULT_TYPE
+    return Response(
+        orjson.dumps(answer), headers={"Vary": "Accept", **(headers or {})}, media_type=media_type
+    )
 
 
 def _weighted(part: str) -> tuple[str, float]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
 from service.http import columnar
 from service.http.admin_schemas import (
@@ -19,23 +18,25 @@ from service.http.admin_schemas import (
     Update,
     Upsert,
 )
-from service.http.problems import MEDIA_TYPE
+from service.http.answers import (
+    BatchAnswer,
+    ColumnarAnswer,
+    ColumnarBatchAnswer,
+    ColumnarSimilarAnswer,
+    RecallAnswer,
+    SimilarAnswer,
+)
+from service.http.problems import MEDIA_TYPE, Problem
 from service.http.schemas import (
     BATCH_EXAMPLES,
     FILTERS_EXAMPLE,
     REQUEST_EXAMPLES,
-    BatchAnswer,
     BatchRequest,
-    ColumnarAnswer,
-    ColumnarBatchAnswer,
-    ColumnarSimilarAnswer,
-    Problem,
-    RecallAnswer,
     RecallRequest,
-    SimilarAnswer,
 )
 
-_COMPONENTS: tuple[type[BaseModel], ...] = (
+#: Bodies and answers; pydantic derives the schemas of models and of typed dictionaries alike.
+_COMPONENTS: tuple[type, ...] = (
     RecallRequest,
     BatchRequest,
     RecallAnswer,
@@ -46,10 +47,10 @@ _COMPONENTS: tuple[type[BaseModel], ...] = (
     ColumnarSimilarAnswer,
     Problem,
 )
-_ADMIN: tuple[type[BaseModel], ...] = (Upsert, Update, Remove, Changed)
+_ADMIN: tuple[type, ...] = (Upsert, Update, Remove, Changed)
 
 
-def _ref(model: type[BaseModel]) -> dict[str, str]:
+def _ref(model: type) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
@@ -57,13 +58,13 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": _ref(Problem)}}}
 
 
-def _answer(model: type[BaseModel], columns: type[BaseModel], description: str) -> dict[str, Any]:
+def _answer(model: type, columns: type, description: str) -> dict[str, Any]:
     forms = {columnar.DEFAULT_TYPE: model, columnar.MEDIA_TYPE: columns}
     content = {media_type: {"schema": _ref(form)} for media_type, form in forms.items()}
     return {"description": description, "content": content}
 
 
-def _body(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
+def _body(model: type, examples: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": _ref(model), "examples": examples}}
     return {"required": True, "content": content}
 
@@ -145,7 +146,7 @@ SIMILAR_DOCS: dict[str, Any] = {
 }
 
 
-def _admin_docs(summary: str, model: type[BaseModel], examples: dict[str, Any], arm: str) -> dict[str, Any]:
+def _admin_docs(summary: str, model: type, examples: dict[str, Any], arm: str) -> dict[str, Any]:
     answer = {
         "description": "On disk and in the next answer.",
         "content": {"application/json": {"schema": _ref(Changed)}},
@@ -174,7 +175,7 @@ UPDATE_DOCS = _admin_docs("Change attributes of items", Update, UPDATE_EXAMPLES,
 REMOVE_DOCS = _admin_docs("Take items out", Remove, REMOVE_EXAMPLES, _EVERY)
 
 
-def install(app: FastAPI) -> None:
+def complete(app: FastAPI) -> None:
     """Make the app's OpenAPI document complete; it is built when first asked for."""
 
     def openapi() -> dict[str, Any]:
@@ -186,8 +187,11 @@ def install(app: FastAPI) -> None:
             if admin:
                 schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
                 schemes["token"] = {"type": "http", "scheme": "bearer"}
-            _, schemas = models_json_schema(
-                [(model, "validation") for model in (*_COMPONENTS, *(_ADMIN if admin else ()))],
+            _, schemas = TypeAdapter.json_schemas(
+                [
+                    (shape.__name__, "validation", TypeAdapter(shape))
+                    for shape in (*_COMPONENTS, *(_ADMIN if admin else ()))
+                ],
                 ref_template="#/components/schemas/{model}",
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from index.port import IndexUnavailable
+from service.errors import NotReady
 from service.http.documentation import PROBLEM_503
-from service.http.requests import not_ready, runtime_of
+from service.http.requests import runtime_of
+from service.http.routing import RawRoute
 from service.telemetry.metrics import CONTENT_TYPE
 
-router = APIRouter()
 
-
-@router.get("/livez", summary="Is the process alive?", tags=["operation"])
-async def get_livez() -> Response:
+async def get_livez(request: Request) -> Response:
     """200 as long as the process answers."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/readyz", summary="Can it answer?", tags=["operation"], responses={503: PROBLEM_503})
 async def get_readyz(request: Request) -> Response:
     """503 until bundle and index are loaded and the graphs give the outputs that training saw."""
     runtime = runtime_of(request)
     if not runtime.ready:
-        raise not_ready(runtime)
+        raise NotReady(runtime.progress)
     return Response(b'{"status":"ready"}', media_type="application/json")
 
 
-@router.get("/version", summary="What is running?", tags=["operation"])
 async def get_version(request: Request) -> Response:
     """Versions of the service and of what each arm of ``towers`` answers with."""
     runtime = runtime_of(request)
@@ -59,7 +57,6 @@ async def get_version(request: Request) -> Response:
     return Response(orjson.dumps(answer), media_type="application/json")
 
 
-@router.get("/metrics", summary="Prometheus metrics", tags=["operation"])
 async def get_metrics(request: Request) -> Response:
     """The text exposition of this worker's metrics; with several workers, of all of them together."""
     return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE})
@@ -72,3 +69,17 @@ def service_version() -> str:
         return version("mrse-recall")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _route(
+    path: str, endpoint: Callable[[Request], Awaitable[Response]], summary: str, **docs: Any
+) -> RawRoute:
+    return RawRoute(path, endpoint, methods=["GET"], summary=summary, tags=["operation"], **docs)
+
+
+routes = [
+    _route("/livez", get_livez, "Is the process alive?"),
+    _route("/readyz", get_readyz, "Can it answer?", responses={503: PROBLEM_503}),
+    _route("/version", get_version, "What is running?"),
+    _route("/metrics", get_metrics, "Prometheus metrics"),
+]

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: request ids, the access log and metrics, the bound on bodies."""
+"""Pure ASGI middleware: request ids, the access log, metrics, and answers for bugs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.problems import ProblemError, problem_of
+from service.http.problems import problem_from
+from service.http.scope import NOTES, REQUEST_ID, route_template
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
 log = logging.getLogger("mrse.service")
 
-REQUEST_ID = "mrse.request_id"
-#: Facts that an endpoint leaves for the access log's debug line: never at info.
-NOTES = "mrse.notes"
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _UNMATCHED = "unmatched"
 
@@ -57,61 +55,25 @@ class Observe:
         except Exception as error:
             log.exception("unhandled error", extra={"request_id": request_id})
             if status == 0:
-                response = problem_of(error).response(request_id)
+                response = problem_from(error).response(request_id)
                 await response(scope, receive, send_with_id)
             else:
                 raise  # the answer has begun; the server must break the connection
         finally:
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path_format", _UNMATCHED)
+            route = route_template(scope) or _UNMATCHED
             self._metrics.request(route, scope["method"], status or 499, seconds)
             if self._log:
                 _log_access(scope, route, status or 499, seconds)
 
 
-class BodyLimit:
-    """Refuses a body above the limit as soon as that can be told, without keeping what is over it."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        length = _header(scope["headers"], b"content-length")
-        if length is not None and length.isdigit() and int(length) > self._limit:
-            problem = ProblemError(413, "too-large", f"the body is over {self._limit} bytes")
-            await problem.response(scope.get(REQUEST_ID))(scope, receive, send)
-            return
-        seen = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal seen
-            message = await receive()
-            if message["type"] == "http.request":
-                seen += len(message.get("body", b""))
-                if seen > self._limit:
-                    raise ProblemError(413, "too-large", f"the body is over {self._limit} bytes")
-            return message
-
-        await self._app(scope, receive_bounded, send)
-
-
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    sent = _header(headers, b"x-request-id")
-    if sent is not None and _SANE_ID.fullmatch(sent):
-        return sent.decode("ascii")
+    for name, value in headers:
+        if name == b"x-request-id":
+            if _SANE_ID.fullmatch(value):
+                return value.decode("ascii")
+            break
     return secrets.token_hex(16)
-
-
-def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    for key, value in headers:
-        if key == name:
-            return value
-    return None
 
 
 def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:

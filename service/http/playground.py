@@ -8,13 +8,12 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import Request, Response
 
-router = APIRouter()
+from service.http.routing import RawRoute
 
 
-@router.get("/", include_in_schema=False)
-async def get_playground() -> Response:
+async def get_playground(request: Request) -> Response:
     """The page."""
     page, policy = _page()
     headers = {
@@ -47,3 +46,6 @@ def _hash(page: str, tag: str) -> str:
     assert found is not None, f"the playground has no <{tag}>"
     digest = hashlib.sha256(found[1].encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+routes = [RawRoute("/", get_playground, methods=["GET"], include_in_schema=False)]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import Request, Response
 
-from service.http.problems import ProblemError
+from service.http.problems import ProblemError, invalid_field
+from service.http.routing import RawRoute
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,19 +65,19 @@ class ItemPreviews:
         return self._table[column][row].as_py() or ""
 
 
-def router(path: Path) -> APIRouter:
+def routes(path: Path) -> list[RawRoute]:
     """The routes, over the file of previews at ``path``."""
     previews = ItemPreviews(path)
-    routes = APIRouter(prefix="/playground", include_in_schema=False)
 
-    @routes.get("/previews")
-    async def get_previews(item_id: Annotated[list[str], Query(max_length=MAX_PREVIEWS)]) -> Response:
-        found = await asyncio.to_thread(previews.get, item_id)
+    async def get_previews(request: Request) -> Response:
+        ids = request.query_params.getlist("item_id")
+        if not 1 <= len(ids) <= MAX_PREVIEWS:
+            raise invalid_field("item_id", f"give 1 to {MAX_PREVIEWS} of them")
+        found = await asyncio.to_thread(previews.get, ids)
         return Response(orjson.dumps(found), media_type="application/json")
 
-    @routes.get("/picture")
-    async def get_picture(item_id: str) -> Response:
-        file = await asyncio.to_thread(previews.picture, item_id)
+    async def get_picture(request: Request) -> Response:
+        file = await asyncio.to_thread(previews.picture, request.query_params.get("item_id", ""))
         kind = None if file is None else _MEDIA_TYPES.get(file.suffix.lower())
         if file is None or kind is None or not file.is_file():
             raise ProblemError(404, "not-found", "this item has no picture")
@@ -84,4 +85,7 @@ def router(path: Path) -> APIRouter:
         headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
         return Response(content, headers=headers, media_type=kind)
 
-    return routes
+    return [
+        RawRoute(f"/playground/{name}", endpoint, methods=["GET"], include_in_schema=False)
+        for name, endpoint in (("previews", get_previews), ("picture", get_picture))
+    ]

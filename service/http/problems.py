@@ -1,19 +1,23 @@
-"""Errors as RFC 9457 problem details, for everything: parsing, routing, overload, bugs."""
+"""Errors as RFC 9457 problem details, for everything: parsing, routing, overload, bugs.
+
+An error travels as it was raised; `problem_from` is the one place that says what it means to the client.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, NotRequired
 
 import orjson
-from fastapi import FastAPI, Request, Response
-from pydantic import ValidationError
+from fastapi import Response
+from pydantic import ConfigDict, ValidationError, with_config
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
 
-from service.errors import DeadlinePassed, FieldError, RecallError, Unavailable, UnknownItem
-from service.query.batcher import EncoderBusy
+from common.schema import OMITTED
+from service.errors import DeadlinePassed, FieldError, NotReady, Overloaded, Unavailable, UnknownItem
 
 MEDIA_TYPE = "application/problem+json"
 #: Problem types are relative references, as RFC 9457 allows: stable names without a site of their own.
@@ -35,9 +39,39 @@ _TITLES = {
     "not-writable": "The index is not changed here",
     "internal": "Something went wrong here",
 }
+#: Status and type of the service's own errors; of an error's classes the first one counts.
+_MEANINGS: dict[type[Exception], tuple[int, str]] = {
+    UnknownItem: (404, "unknown-item"),
+    NotReady: (503, "not-ready"),
+    Overloaded: (503, "overloaded"),
+    Unavailable: (503, "unavailable"),
+    DeadlinePassed: (504, "deadline"),
+}
+_BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _MAX_ERRORS = 20
 _MAX_NAME = 128
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+@with_config(ConfigDict(extra="ignore"))
+class FieldProblem(TypedDict):
+    """One field that cannot be used."""
+
+    field: str
+    reason: str
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Problem(TypedDict):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: NotRequired[Annotated[str | None, OMITTED]]
+    request_id: NotRequired[Annotated[str | None, OMITTED]]
+    errors: NotRequired[Annotated[list[FieldProblem] | None, OMITTED]]
 
 
 class ProblemError(Exception):
@@ -49,7 +83,7 @@ class ProblemError(Exception):
         kind: str,
         detail: str,
         *,
-        errors: Sequence[Mapping[str, str]] = (),
+        errors: Sequence[FieldProblem] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
@@ -59,86 +93,66 @@ class ProblemError(Exception):
         self.errors = list(errors)
         self.headers = dict(headers or {})
 
-    def body(self, request_id: str | None) -> dict[str, Any]:
+    def body(self, request_id: str) -> Problem:
         """The problem as plain values."""
-        body: dict[str, Any] = {
+        body: Problem = {
             "type": _TYPE.format(self.kind),
             "title": _TITLES[self.kind],
             "status": self.status,
             "detail": self.detail,
+            "request_id": request_id,
         }
-        if request_id is not None:
-            body["request_id"] = request_id
         if self.errors:
             body["errors"] = self.errors
         return body
 
-    def response(self, request_id: str | None) -> Response:
+    def response(self, request_id: str) -> Response:
         """The problem as an answer."""
         return Response(
             orjson.dumps(self.body(request_id)), self.status, headers=self.headers, media_type=MEDIA_TYPE
         )
 
 
-def invalid(error: ValidationError, prefix: str = "") -> ProblemError:
-    """The problem of a body or query string that does not fit its schema; what the client sent stays out."""
-    found = error.errors(include_url=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        return ProblemError(400, "malformed-json", _printable(found[0]["msg"]))
-    errors = [
-        {"field": _field([prefix, *problem["loc"]]), "reason": _reason(problem)}
-        for problem in found[:_MAX_ERRORS]
-    ]
-    return ProblemError(422, "invalid-request", _first(errors), errors=errors)
+def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
+    """What an error means to the client; one that nobody foresaw is a 500 that tells nothing.
 
-
-def invalid_field(field: str, reason: str) -> ProblemError:
-    """The problem of one field that cannot be used."""
-    errors = [{"field": _field([field]), "reason": reason}]
-    return ProblemError(422, "invalid-request", _first(errors), errors=errors)
-
-
-def problem_of(error: Exception, retry_after_s: int = 1) -> ProblemError:
-    """The problem that an error of the service means; an unknown error is a 500 that tells nothing."""
-    retry = {"Retry-After": str(retry_after_s)}
+    Args:
+        error: any error that an endpoint or the router raises.
+        retry_after_s: when a client may try again that was turned away with a 503.
+    """
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, FieldError):
         return invalid_field(error.field, str(error))
-    if isinstance(error, UnknownItem):
-        return ProblemError(404, "unknown-item", str(error))
-    if isinstance(error, EncoderBusy):
-        return ProblemError(503, "overloaded", "too many queries wait to be encoded", headers=retry)
-    if isinstance(error, Unavailable):
-        kind = "overloaded" if type(error) is not Unavailable else "unavailable"
-        return ProblemError(503, kind, str(error), headers=retry)
-    if isinstance(error, DeadlinePassed):
-        return ProblemError(504, "deadline", str(error))
+    if isinstance(error, HTTPException):
+        kind = "invalid-request" if error.status_code < 500 else "internal"
+        kind = _BY_STATUS.get(error.status_code, kind)
+        return ProblemError(error.status_code, kind, str(error.detail), headers=error.headers)
+    for known, (status, kind) in _MEANINGS.items():
+        if isinstance(error, known):
+            headers = {"Retry-After": str(retry_after_s)} if status == 503 else {}
+            return ProblemError(status, kind, str(error), headers=headers)
     return ProblemError(500, "internal", "the error was logged under the request id")
 
 
-def install(app: FastAPI, retry_after_s: int) -> None:
-    """Answer every error of the app with a problem."""
-
-    async def known(request: Request, error: Exception) -> Response:
-        return problem_of(error, retry_after_s).response(request_id_of(request))
-
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        kinds = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
-        kind = kinds.get(error.status_code, "invalid-request" if error.status_code < 500 else "internal")
-        problem = ProblemError(error.status_code, kind, str(error.detail), headers=error.headers)
-        return problem.response(request_id_of(request))
-
-    app.add_exception_handler(HTTPException, http)
-    for kind in (ProblemError, RecallError, EncoderBusy):
-        app.add_exception_handler(kind, known)
+def invalid_request(error: ValidationError) -> ProblemError:
+    """The problem of a body or query string that does not fit its schema; what the client sent stays out."""
+    found = error.errors(include_url=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        return ProblemError(400, "malformed-json", _printable(found[0]["msg"]))
+    return _invalid_fields(
+        [{"field": _field(problem["loc"]), "reason": _reason(problem)} for problem in found[:_MAX_ERRORS]]
+    )
 
 
-def request_id_of(request: Request) -> str | None:
-    """The id that the middleware gave to the request."""
-    request_id: str | None = request.scope.get("mrse.request_id")
-    return request_id
+def invalid_field(field: str, reason: str) -> ProblemError:
+    """The problem of one field that cannot be used."""
+    return _invalid_fields([{"field": _field([field]), "reason": reason}])
+
+
+def _invalid_fields(errors: Sequence[FieldProblem]) -> ProblemError:
+    detail = f"{errors[0]['field']}: {errors[0]['reason']}"
+    return ProblemError(422, "invalid-request", detail, errors=errors)
 
 
 def _field(path: Sequence[int | str]) -> str:
@@ -151,10 +165,6 @@ def _reason(problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         return "there is no such field"
     return _printable(problem["msg"].replace(" after validation", ""))
-
-
-def _first(errors: Sequence[Mapping[str, str]]) -> str:
-    return f"{errors[0]['field']}: {errors[0]['reason']}"
 
 
 def _printable(text: str) -> str:

@@ -1,14 +1,13 @@
-"""What goes over the wire. Requests are parsed with these; answers are written by `service.http.answers`
-as plain values, and these describe them in the OpenAPI document and check them in the tests.
-"""
+"""Bodies and query strings of requests to the recall API, as they are parsed and as OpenAPI shows them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from artifacts.actions import ACTIONS
+from common.schema import OneOf
 
 #: Above every limit that the settings allow; the configured limits are checked after parsing.
 MAX_K = 10_000
@@ -21,20 +20,15 @@ FILTERS_EXAMPLE: dict[str, Any] = {"category": ["shoes"], "price": {"lte": 80}, 
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-if TYPE_CHECKING:
-    BehaviourName = str
-else:
-    BehaviourName = Literal[ACTIONS.final_behaviours()]
+    # Built when the first request comes: by then extensions have registered their event actions.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class HistoryEntry(_Strict):
     """One thing that the user did."""
 
     item_id: ItemId
-    action: BehaviourName
+    action: Annotated[str, OneOf(ACTIONS.final_behaviours)]
     ts: AwareDatetime | None = Field(
         default=None, description="ISO 8601 with a time zone; without it the behaviour counts as just now."
     )
@@ -76,141 +70,6 @@ class SimilarQuery(BaseModel):
     k: int = Field(default=50, ge=1, le=MAX_K)
     filters: Filters = Field(default={})
     timeout_ms: int | None = Field(default=None, ge=1, le=10_000)
-
-
-class Source(_Strict):
-    """How one route found an item."""
-
-    route: Literal["q2i", "i2i"]
-    trigger: str | None = Field(default=None, description="I2I: the item whose neighbour this is.")
-    rank: int = Field(description="Place among the results of this route and trigger, from 1.")
-    score: float = Field(description="Cosine to the query (q2i) or to the trigger (i2i).")
-
-
-class Item(_Strict):
-    """An item of the answer."""
-
-    item_id: str
-    score: float = Field(
-        description="Higher is better, comparable within one answer. With merge=score the best of the cosine "
-        "to the query and I2I's calibrated path score; with merge=rrf the sum of reciprocal ranks."
-    )
-    sources: list[Source]
-
-
-class SourceColumns(_Strict):
-    """All sources of all items as columns, in the order of the items; a row is one source."""
-
-    item: list[int] = Field(description="Place of the source's item in `item_id`, from 0.")
-    route: list[Literal["q2i", "i2i"]]
-    trigger: list[str | None] = Field(description="null for q2i.")
-    rank: list[int]
-    score: list[float]
-
-
-class ItemColumns(_Strict):
-    """The items of an answer as columns, best first; the fields are those of `Item` and `Source`."""
-
-    item_id: list[str]
-    score: list[float]
-    sources: SourceColumns
-
-
-class Route(_Strict):
-    """How one route fared."""
-
-    status: Literal["ok", "timeout", "error", "skipped", "shed"]
-    returned: int = Field(description="Distinct items that the route found.")
-    coverage: float = Field(description="Share of the index that was looked at.")
-    took_ms: float
-    reason: str | None = Field(default=None, description="Why the route fell short.")
-
-
-class _Answer(_Strict):
-    request_id: str
-    model_version: str
-    index_version: str
-    variant: dict[str, str] = Field(description="Experiment to the variant that answered.")
-    routes: dict[Literal["q2i", "i2i"], Route]
-    partial: bool = Field(description="Whether a route gave less than it should have.")
-    degraded: list[str] = Field(description="What was left out and why, as short codes.")
-    took_ms: float
-    explain: dict[str, Any] | None = None
-
-
-class RecallAnswer(_Answer):
-    """The items for a request, and how they came about."""
-
-    items: list[Item]
-
-
-class ColumnarAnswer(_Answer):
-    """A `RecallAnswer` with its items as columns."""
-
-    items: ItemColumns
-
-
-class SimilarAnswer(RecallAnswer):
-    """The nearest items of an item."""
-
-    item_id: str
-
-
-class ColumnarSimilarAnswer(ColumnarAnswer):
-    """A `SimilarAnswer` with its items as columns."""
-
-    item_id: str
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str | None = None
-    request_id: str | None = None
-    errors: list[FieldProblem] | None = None
-
-
-class FieldProblem(BaseModel):
-    """One field that cannot be used."""
-
-    field: str
-    reason: str
-
-
-class BatchEntry(BaseModel):
-    """An answer, or why there is none."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: int
-    answer: RecallAnswer | None = None
-    problem: Problem | None = None
-
-
-class BatchAnswer(_Strict):
-    """The answers in the order of the requests."""
-
-    request_id: str
-    results: list[BatchEntry]
-    took_ms: float
-
-
-class ColumnarBatchEntry(BatchEntry):
-    """A `BatchEntry` with its items as columns."""
-
-    answer: ColumnarAnswer | None = None  # type: ignore[assignment]  # a sibling of what stands there
-
-
-class ColumnarBatchAnswer(BatchAnswer):
-    """A `BatchAnswer` with its items as columns."""
-
-    results: list[ColumnarBatchEntry]  # type: ignore[assignment]
 
 
 REQUEST_EXAMPLES: dict[str, dict[str, Any]] = {

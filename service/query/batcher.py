@@ -13,14 +13,19 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
+from service.errors import Overloaded
+
 log = logging.getLogger("mrse.encode")
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 
-class EncoderBusy(Exception):  # noqa: N818 -- a state of the world, not a programming error
+class EncoderBusy(Overloaded):
     """The queue is full; the request should be refused, not wait."""
+
+    def __init__(self) -> None:
+        super().__init__("too many queries wait to be encoded")
 
 
 class _Entry(NamedTuple, Generic[J, R]):

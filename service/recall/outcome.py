@@ -1,36 +1,50 @@
 """What a route gives back, and whether it could.
 
 `Source` and `Item` are plain dictionaries in the form that the answer has on the wire: a recall makes
-hundreds of them, and each is built once.
+hundreds of them, and each is built once. The OpenAPI document derives their schemas from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Literal, NamedTuple, NotRequired
 
-RouteName = Literal["q2i", "i2i"]
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from common.schema import OMITTED, OneOf
+
+RouteName = Annotated[str, OneOf(lambda: ("q2i", "i2i"))]
 #: ``skipped``: there was nothing to do; ``shed``: left out under pressure.
 RouteStatus = Literal["ok", "timeout", "error", "skipped", "shed"]
+_STRICT = ConfigDict(extra="forbid", strict=True)
 
 
+@with_config(_STRICT)
 class Source(TypedDict):
-    """How one route, through one trigger, found an item."""
+    """How one route found an item."""
 
     route: RouteName
-    trigger: NotRequired[str]
-    #: Place among the results of this route and trigger, from 1.
-    rank: int
-    #: Cosine to the query (Q2I) or to the trigger (I2I).
-    score: float
+    trigger: NotRequired[
+        Annotated[str | None, Field(description="I2I: the item whose neighbour this is."), OMITTED]
+    ]
+    rank: Annotated[int, Field(description="Place among the results of this route and trigger, from 1.")]
+    score: Annotated[float, Field(description="Cosine to the query (q2i) or to the trigger (i2i).")]
 
 
+@with_config(_STRICT)
 class Item(TypedDict):
     """An item of the answer."""
 
     item_id: str
-    score: float
+    score: Annotated[
+        float,
+        Field(
+            description="Higher is better, comparable within one answer. With merge=score the best of the "
+            "cosine to the query and I2I's calibrated path score; with merge=rrf the sum of reciprocal ranks."
+        ),
+    ]
     sources: list[Source]
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -23,7 +24,10 @@ from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.store import ChangesHeld
 from index.filters import parse_filter
-from service.http import admin, problems
+from service.http import admin, problems, routing
+from service.http.middleware import Observe
+from service.runtime import Runtime
+from service.settings import load_settings
 
 DIM = 16
 VECTOR = unit_vectors(1, DIM, seed=9)[0]
@@ -150,8 +154,11 @@ def test_nothing_written_is_not_in_order(folder: Path, tmp_path: Path, command: 
 @pytest.fixture
 async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    problems.install(app, 1)
-    app.include_router(admin.router(SecretStr("secret"), lambda request: {"control": (index, (3, 8))}))
+    app.state.runtime = runtime = Runtime(load_settings(None, {}))
+    runtime.ready = True
+    runtime.deployments = {"control": SimpleNamespace(writable=index, shape=(3, 8))}
+    routing.install(app, admin.routes(SecretStr("secret"), runtime))
+    app.add_middleware(Observe, metrics=runtime.metrics, log_requests=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as opened:
         opened.headers["authorization"] = "Bearer secret"
         yield opened

@@ -11,15 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from service.http.columnar import MEDIA_TYPE, columns, wants_columns
-from service.http.schemas import (
-    ColumnarAnswer,
-    ColumnarBatchAnswer,
-    ColumnarSimilarAnswer,
-    ItemColumns,
-    Problem,
-    RecallAnswer,
-)
+from service.http.answers import ColumnarAnswer, ColumnarBatchAnswer, ColumnarSimilarAnswer, RecallAnswer
+from service.http.columnar import MEDIA_TYPE, ItemColumns, columns, wants_columns
+from service.http.problems import Problem
+from tests.support.answers import read
 
 COLUMNAR = {"Accept": MEDIA_TYPE}
 ids = st.text(min_size=1, max_size=8).filter(lambda text: text.isprintable())
@@ -53,7 +48,7 @@ def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 @given(items)
 def test_columns_carry_the_items_and_fit_their_schema(made: Any) -> None:
     written = orjson.dumps(columns(made))
-    ItemColumns.model_validate_json(written)
+    read(ItemColumns, written)
     assert rows(orjson.loads(written)) == made
 
 
@@ -90,8 +85,8 @@ def test_both_forms_of_an_answer_carry_the_same(client: httpx.Client, body: dict
     assert default.headers["content-type"] == "application/json"
     assert columnar.headers["content-type"] == MEDIA_TYPE
     assert default.headers["vary"] == columnar.headers["vary"] == "Accept"
-    RecallAnswer.model_validate_json(default.content)
-    ColumnarAnswer.model_validate_json(columnar.content)
+    read(RecallAnswer, default.content)
+    read(ColumnarAnswer, columnar.content)
     alike(default.json(), columnar.json())
 
 
@@ -99,7 +94,7 @@ def test_a_batch_is_columnar_entry_by_entry(client: httpx.Client) -> None:
     body = {"requests": [{"query": "wool hat", "k": 7}, {"query": "tea cup", "k": 7}]}
     default = client.post("/recall/batch", json=body)
     columnar = client.post("/recall/batch", json=body, headers=COLUMNAR)
-    ColumnarBatchAnswer.model_validate_json(columnar.content)
+    read(ColumnarBatchAnswer, columnar.content)
     for one, other in zip(default.json()["results"], columnar.json()["results"], strict=True):
         alike(one["answer"], other["answer"])
 
@@ -109,13 +104,13 @@ def test_a_problem_in_a_batch_stays_a_problem(client: httpx.Client) -> None:
     answer = client.post("/recall/batch", json=body, headers=COLUMNAR)
     assert answer.status_code == 200
     assert answer.json()["results"][1]["status"] == 422
-    Problem.model_validate(answer.json()["results"][1]["problem"])
+    read(Problem, orjson.dumps(answer.json()["results"][1]["problem"]))
 
 
 def test_similar_is_columnar_too(client: httpx.Client) -> None:
     default = client.get("/items/i3/similar", params={"k": 5})
     columnar = client.get("/items/i3/similar", params={"k": 5}, headers=COLUMNAR)
-    ColumnarSimilarAnswer.model_validate_json(columnar.content)
+    read(ColumnarSimilarAnswer, columnar.content)
     alike(default.json(), columnar.json())
 
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.http.schemas import Problem
+from service.http.problems import Problem
 from tests.support import shop
+from tests.support.answers import read
 from tests.support.serving import Server
 
 
@@ -104,9 +105,8 @@ BODIES: list[tuple[str, Any, str]] = [
 def test_a_malformed_body_is_422_and_the_field_is_named(client: httpx.Client, body: Any, field: str) -> None:
     response = client.post("/recall", content=json.dumps(body), headers=JSON)
     problem = check_problem(response, 422)
-    assert problem.errors is not None
-    assert problem.errors[0].field == field
-    assert problem.detail.startswith(f"{field}: ")
+    assert problem["errors"][0]["field"] == field
+    assert problem["detail"].startswith(f"{field}: ")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_a_malformed_body_is_422_and_the_field_is_named(client: httpx.Client, bo
 def test_a_body_that_is_not_json_is_400_and_says_where(client: httpx.Client, content: bytes) -> None:
     response = client.post("/recall", content=content, headers=JSON)
     problem = check_problem(response, 400)
-    assert "line" in problem.detail
-    assert "column" in problem.detail
+    assert "line" in problem["detail"]
+    assert "column" in problem["detail"]
 
 
 def test_numbers_that_are_none_are_refused(client: httpx.Client) -> None:
@@ -229,8 +229,8 @@ def test_no_bytes_make_it_fail(client: httpx.Client, content: bytes) -> None:
 def check_problem(response: httpx.Response, status: int) -> Problem:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    problem = Problem.model_validate_json(response.content)
-    assert problem.status == status
-    assert problem.type.startswith("/problems/")
-    assert problem.request_id == response.headers["x-request-id"]
+    problem = read(Problem, response.content)
+    assert problem["status"] == status
+    assert problem["type"].startswith("/problems/")
+    assert problem["request_id"] == response.headers["x-request-id"]
     return problem

@@ -1,4 +1,4 @@
-"""From a parsed request to a checked one: everything that can be refused without work."""
+"""From a parsed request to a checked one: refuses everything that can be refused without work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class CheckedRequest:
     """A request whose fields have been checked against the index that will answer it."""
 
     request: RecallRequest
@@ -42,7 +42,9 @@ class Prepared:
         return replace(self.query, picture=await _picture(self.request.picture, limits, deadline))
 
 
-def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None) -> Prepared:
+def check_request(
+    runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None
+) -> CheckedRequest:
     """Check a request and choose its arms.
 
     Raises:
@@ -58,7 +60,7 @@ def prepare(runtime: Runtime, request: RecallRequest, request_id: str, experimen
     history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
     filters = check_filters(deployment, request.filters)
     query = Query(text, request.k, history, filters, user_id=request.user_id)
-    return Prepared(request, assignment, deployment, query)
+    return CheckedRequest(request, assignment, deployment, query)
 
 
 def check_k(k: int, limits: Limits) -> None:
