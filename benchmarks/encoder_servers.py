@@ -20,23 +20,14 @@ class Tower:
     """The query experts with their text features, run on lists of queries."""
 
     def __init__(self, bundle: str, graph: str) -> None:
-        from artifacts.bundle import Bundle, open_graph
+        from artifacts.bundle import Bundle, QueryTower
 
-        self._bundle = Bundle.load(Path(bundle))
-        self._graph = open_graph(Path(graph), threads=1)
-        self._width = self._bundle.manifest.picture.feature_dim
+        precision: Any = "int8" if ".int8." in graph else "fp32"
+        self._tower = QueryTower.open(Bundle.load(Path(bundle)), precision=precision)
 
     def run(self, queries: list[str]) -> np.ndarray:
         """Experts float32 ``[len(queries), 3, d]``."""
-        text = self._bundle.text.queries(queries)
-        return self._graph.run(
-            {
-                "input_ids": text.input_ids,
-                "ngram_ids": text.ngram_ids,
-                "picture": np.zeros((len(queries), self._width), np.float32),
-                "has_picture": np.zeros(len(queries), np.float32),
-            }
-        )["experts"]
+        return self._tower.experts(self._tower.bundle.text.queries(queries))
 
 
 def ours(bundle: str, graph: str, port: int) -> None:

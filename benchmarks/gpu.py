@@ -40,9 +40,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from artifacts.bundle import Bundle, open_graph
+from artifacts.bundle import Bundle, TextBatch, open_graph
 from artifacts.bundle.graphs import GraphError
 from artifacts.bundle.manifest import Precision
+from artifacts.bundle.signatures import expert_inputs
 from benchmarks.report import Claim, arguments, finish
 from cli.demo_files import demo_bundle
 
@@ -72,12 +73,10 @@ def inputs_of(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(batch)
     vocabulary = bundle.text._tokenizer.get_vocab_size()  # a benchmark may look inside
     buckets = bundle.manifest.text.ngram_buckets
-    return {
-        "input_ids": rng.integers(5, vocabulary, (batch, TOKENS)),
-        "ngram_ids": rng.integers(1, buckets, (batch, WORDS, NGRAMS)),
-        "picture": np.zeros((batch, bundle.manifest.picture.feature_dim), np.float32),
-        "has_picture": np.zeros(batch, np.float32),
-    }
+    text = TextBatch(
+        rng.integers(5, vocabulary, (batch, TOKENS)), rng.integers(1, buckets, (batch, WORDS, NGRAMS))
+    )
+    return dict(expert_inputs(text, (), bundle.manifest.picture.feature_dim))
 
 
 def cost(path: Path, inputs: dict[str, np.ndarray]) -> tuple[float, float]:

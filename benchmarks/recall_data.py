@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.bundle import Bundle, ItemText, open_graph
+from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
 from benchmarks.produce import make_queries
 from index.embedded.build import build_index
@@ -48,19 +48,9 @@ def make_index(bundle: Bundle, folder: Path, rows: int) -> Path:
 
 def _embed(bundle: Bundle, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings ``[n, dim]`` and features ``[n, 3, d]`` of items that have these titles and no picture."""
-    experts, fusion = (open_graph(bundle.graph(role)) for role in ("item_experts", "item_fusion"))
+    tower = ItemTower.open(bundle)
     vectors, features = [], []
     for start in range(0, len(texts), 256):
-        text = bundle.text.items([ItemText(title) for title in texts[start : start + 256]])
-        rows = len(text.input_ids)
-        found = experts.run(
-            {
-                "input_ids": text.input_ids,
-                "ngram_ids": text.ngram_ids,
-                "picture": np.zeros((rows, bundle.manifest.picture.feature_dim), np.float32),
-                "has_picture": np.zeros(rows, np.float32),
-            }
-        )["experts"]
-        features.append(found)
-        vectors.append(fusion.run({"features": found, "coclick": np.zeros_like(found)})["embedding"])
+        features.append(tower.features([ItemText(title) for title in texts[start : start + 256]]))
+        vectors.append(tower.embeddings(features[-1]))
     return np.concatenate(vectors), np.concatenate(features)

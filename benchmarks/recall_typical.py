@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
-from artifacts.bundle import Bundle, open_graph
+from artifacts.bundle import Bundle, PortraitBatch, QueryTower
 
 HNSW = {"space": "ip", "max_neighbors": 16, "ef_construction": 100, "ef_search": 300}
 
@@ -63,30 +63,19 @@ def collect(embeddings: Path, folder: Path) -> None:
 def make_app(bundle: Bundle, folder: Path, redis: str) -> FastAPI:
     """The application."""
     precision = "int8" if "int8" in bundle.manifest.graphs["query_experts"] else "fp32"
-    experts = open_graph(bundle.graph("query_experts", precision))
-    fusion = open_graph(bundle.graph("query_fusion"))
+    tower = QueryTower.open(bundle, precision=precision)
     dimensions = bundle.manifest.dimensions
+    shape = (1, 1, len(dimensions.experts), dimensions.expert_dim)
+    nobody = PortraitBatch(
+        np.zeros(shape, np.float32), np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
+    )
     collection = chromadb.PersistentClient(str(folder)).get_collection("items")
     cache = Redis.from_url(redis, decode_responses=True)
     app = FastAPI()
 
     def embed(query: str) -> list[float]:
-        text = bundle.text.queries([query])
-        found = experts.run(
-            {
-                "input_ids": text.input_ids,
-                "ngram_ids": text.ngram_ids,
-                "picture": np.zeros((1, bundle.manifest.picture.feature_dim), np.float32),
-                "has_picture": np.zeros(1, np.float32),
-            }
-        )["experts"]
-        shape = (1, 1, len(dimensions.experts), dimensions.expert_dim)
-        nobody = {
-            "portrait": np.zeros(shape, np.float32),
-            "behaviour": np.zeros((1, 1), np.int64),
-            "age_days": np.zeros((1, 1), np.float32),
-        }
-        return fusion.run({"experts": found} | nobody)["embedding"][0].tolist()
+        found = tower.experts(bundle.text.queries([query]))
+        return tower.fuse(found, nobody).embedding[0].tolist()
 
     @app.post("/recall", response_model=Answer)
     async def recall(query: Query) -> Answer:

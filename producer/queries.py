@@ -7,19 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-
-from artifacts.bundle.graphs import open_graph
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision
 from artifacts.bundle.text import NormalText, TextBatch, normalise
+from artifacts.bundle.towers import QueryTower
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import query_key
+from common.arrays import F16
 from producer.features import finite_rows
 from producer.fill import Entries
-
-F32 = npt.NDArray[np.float32]
 
 #: Longer ones never reach the encoder: the API refuses them.
 MAX_QUERY_CHARACTERS = 512
@@ -76,12 +72,9 @@ class QueryJob:
         self.precision = precision
         self.workers = threads
         self._queries = by_length(queries)
-        self._text = bundle.text
         dimensions = bundle.manifest.dimensions
         self._codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
-        self._picture_dim = bundle.manifest.picture.feature_dim
-        self._graph = open_graph(bundle.graph("query_experts", precision), device=device)
-        bundle.check_canonical("query_experts", self._graph, precision)
+        self._tower = QueryTower.open(bundle, precision=precision, device=device, check=True)
 
     def __len__(self) -> int:
         """Queries in all."""
@@ -94,28 +87,18 @@ class QueryJob:
 
     def prepare(self, start: int, end: int) -> TextBatch:
         """See `Job.prepare`; ids of the queries."""
-        return self._text.normal_queries(self._queries[start:end])
+        return self._tower.bundle.text.normal_queries(self._queries[start:end])
 
-    def run(self, prepared: TextBatch) -> F32:
-        """See `Job.run`; experts float32 ``[B, 3, d]`` of queries without pictures."""
-        rows = len(prepared.input_ids)
-        return self._graph.run(
-            {
-                "input_ids": prepared.input_ids,
-                "ngram_ids": prepared.ngram_ids,
-                "picture": np.zeros((rows, self._picture_dim), dtype=np.float32),
-                "has_picture": np.zeros(rows, dtype=np.float32),
-            }
-        )["experts"]
+    def run(self, prepared: TextBatch) -> F16:
+        """See `Job.run`; experts ``[B, 3, d]`` of queries without pictures, rounded as the service rounds."""
+        return self._tower.rounded_experts(prepared)
 
-    def entries(self, start: int, end: int, ran: F32) -> Entries:
+    def entries(self, start: int, end: int, ran: F16) -> Entries:
         """See `Job.entries`; a query whose experts are not finite has no value."""
         queries = self._queries[start:end]
-        with np.errstate(over="ignore"):
-            rounded = ran.astype(np.float16)
-        fine = finite_rows(rounded).tolist()
+        fine = finite_rows(ran).tolist()
         keys = [query_key(self.bundle_version, query) for query, ok in zip(queries, fine, strict=True) if ok]
-        values = [self._codec.encode(value) for value, ok in zip(rounded, fine, strict=True) if ok]
+        values = [self._codec.encode(value) for value, ok in zip(ran, fine, strict=True) if ok]
         return Entries(keys, values, len(queries) - len(keys))
 
     def reconcile(self, stored: bytes, value: bytes) -> bytes:

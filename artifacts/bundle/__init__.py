@@ -10,6 +10,7 @@ from artifacts.bundle.manifest import Manifest, PictureSpec, TextSpec
 from artifacts.bundle.pictures import PictureError, decode_picture
 from artifacts.bundle.portrait import Behaviour, PortraitBatch, build_portraits
 from artifacts.bundle.text import ItemText, TextBatch, TextFeatures
+from artifacts.bundle.towers import ItemTower, QueryTower
 
 __all__ = [
     "Behaviour",
@@ -17,10 +18,12 @@ __all__ = [
     "BundleError",
     "Graph",
     "ItemText",
+    "ItemTower",
     "Manifest",
     "PictureError",
     "PictureSpec",
     "PortraitBatch",
+    "QueryTower",
     "TextBatch",
     "TextFeatures",
     "TextSpec",

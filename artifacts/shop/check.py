@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle.pictures import PictureError, decode_picture
 from artifacts.shop.errors import DataError, Fault, located
 from artifacts.shop.formats import find_file, nothing_found, open_table
+from artifacts.shop.pictures import MAKE_PICTURES, NO_PICTURES, read_pixels
 from artifacts.shop.progress import STEP, Progress, no_progress
 from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
 from artifacts.shop.schema import Event, Item
-from artifacts.shop.shop import HARMLESS, MAKE_PICTURES, NO_PICTURES, UNTAUGHT, read_picture
+from artifacts.shop.shop import HARMLESS, UNTAUGHT
 from artifacts.shop.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
 from artifacts.shop.tables import BadRow, Table
 from artifacts.shop.values import shown
@@ -215,14 +215,9 @@ class _Check:
 
     def _look_at_picture(self, relative: str) -> tuple[str, str] | None:
         try:
-            decode_picture(read_picture(self._pictures, relative), _PROBE_SIDE)
+            read_pixels(self._pictures, relative, _PROBE_SIDE)
         except DataError as error:
             return error.code, error.message
-        except PictureError as error:
-            return (
-                "bad-picture",
-                f"is {shown(relative)}, which is no usable picture: {error}; expected JPEG or PNG",
-            )
         return None
 
     def _items_faults(self, file: str, table: Table) -> Iterator[Problem]:

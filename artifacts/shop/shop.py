@@ -9,13 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from artifacts.shop import values
 from artifacts.shop.errors import DataError, Fault
 from artifacts.shop.formats import find_file, open_table
+from artifacts.shop.pictures import read_picture, read_pixels
 from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, read_shop_toml
 from artifacts.shop.tables import BadRow, Layout
+from common.arrays import U8
 
 T = TypeVar("T")
 _Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
@@ -24,9 +25,6 @@ _Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
 #: training learns from the catalogue alone; `mrse check` tells.
 HARMLESS = frozenset({"unknown-column", "no-behaviour"})
 UNTAUGHT = "training learns nothing from behaviour"
-#: The code of a picture that is missing because its folder is, and what to do then.
-NO_PICTURES = "no-pictures-folder"
-MAKE_PICTURES = "make it or name another under [files] pictures in shop.toml"
 _CHUNK = 1 << 20
 
 
@@ -101,8 +99,15 @@ class Shop:
         Raises:
             DataError: no such file, or a path that leaves the folder.
         """
-        folder = self.path / self.schema.pictures
-        return read_picture(folder, relative)
+        return read_picture(self.path / self.schema.pictures, relative)
+
+    def pixels(self, relative: str, side: int) -> U8:
+        """The pixels of a picture: uint8 ``[side, side, 3]``, see `decode_picture`.
+
+        Raises:
+            DataError: no such file, or no picture that can be used.
+        """
+        return read_pixels(self.path / self.schema.pictures, relative, side)
 
     def fingerprint(self) -> str:
         """16 hex digits over the bytes of ``shop.toml``, items and events, and the pictures' names and sizes.
@@ -134,30 +139,6 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, int]]:
                 yield from _files(Path(entry.path), f"{below}{entry.name}/")
             else:
                 yield f"{below}{entry.name}", entry.stat(follow_symlinks=False).st_size
-
-
-def read_picture(folder: Path, relative: str) -> bytes:
-    """The bytes of the file ``relative`` below ``folder``; raises `DataError` as `Shop.picture` does."""
-    path = folder / relative
-    try:
-        values.picture(relative)
-        # a link may lead out of the folder although the path does not
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise values.InvalidValueError(
-                "picture-path", f"is {relative!r}, which leads out of the pictures folder"
-            )
-        return path.read_bytes()
-    except values.InvalidValueError as fault:
-        raise DataError(path, None, "picture", fault.message, fault.code) from None
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        if not folder.is_dir():
-            message = f"there is no such folder; {MAKE_PICTURES}"
-            raise DataError(folder, None, None, message, NO_PICTURES) from None
-        message = f"is {values.shown(relative)}, but the pictures folder has no such file"
-        raise DataError(path, None, "picture", message, "missing-picture") from None
-    except OSError as error:
-        message = f"is {values.shown(relative)}, which cannot be read: {error.strerror}"
-        raise DataError(path, None, "picture", message, "missing-picture") from None
 
 
 def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> Iterator[T]:

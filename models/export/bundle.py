@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle import Manifest, TextBatch, open_graph
+from artifacts.bundle import Manifest, PortraitBatch, TextBatch, open_graph
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
@@ -24,9 +24,16 @@ from artifacts.bundle.manifest import (
     Role,
     file_entry,
 )
-from common.arrays import F32
+from artifacts.bundle.signatures import (
+    SIGNATURES,
+    expert_inputs,
+    image_encoder_inputs,
+    item_fusion_inputs,
+    query_fusion_inputs,
+)
+from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
-from models.export.graphs import INT8_CHOICES, Arrays, first_that, quantise, run_module, write_graph
+from models.export.graphs import INT8_CHOICES, first_that, quantise, run_module, write_graph
 from models.towers import Config, Towers
 from models.training.run import Samples, load_finished
 
@@ -136,58 +143,38 @@ class _Writer:
         self.canonical: dict[str, Any] = {}
 
     def write(self) -> None:
-        pixels: Arrays = {"pixels": self.samples.pictures}
-        features = self._graph("image_encoder", self.image_encoder, pixels, ["feature"], {"pixels": {0: "B"}})
-        pictures = features["feature"]
-        axes = {
-            "input_ids": {0: "B", 1: "L"},
-            "ngram_ids": {0: "B", 1: "W", 2: "G"},
-            "picture": {0: "B"},
-            "has_picture": {0: "B"},
-        }
+        pixels = image_encoder_inputs(self.samples.pictures)
+        pictures = self._graph("image_encoder", self.image_encoder, pixels)["feature"]
         # Every third query carries a picture, every fourth item has none.
         queries = _expert_inputs(self.samples.queries, pictures, lambda r: r % 3 == 0)
         items = _expert_inputs(self.samples.items, pictures, lambda r: r % 4 != 3)
-        asked = self._graph("query_experts", self.towers.query_experts, queries, ["experts"], axes)["experts"]
+        asked = self._graph("query_experts", self.towers.query_experts, queries)["experts"]
         if self.towers.shared:
-            self._measure("item_experts", self.towers.item_experts, items, ["experts"], "query_experts")
             self.graphs["item_experts"] = self.graphs["query_experts"]
-            item_experts = run_module(self.towers.item_experts, items, ["experts"])["experts"]
+            item_experts = self._measure("item_experts", self.towers.item_experts, items)["experts"]
         else:
-            item_experts = self._graph("item_experts", self.towers.item_experts, items, ["experts"], axes)[
-                "experts"
-            ]
+            item_experts = self._graph("item_experts", self.towers.item_experts, items)["experts"]
         portraits = self._portraits(asked, item_experts)
-        history = {0: "B", 1: "K"}
-        query_axes = {"experts": {0: "B"}, "portrait": history, "behaviour": history, "age_days": history}
-        names = ["embedding", "gate"]
-        self._graph("query_fusion", self.towers.query_fusion, portraits, names, query_axes)
+        fused = query_fusion_inputs(asked, portraits)
+        self._graph("query_fusion", self.towers.query_fusion, fused)
         coclick = np.roll(item_experts, 1, axis=0) * (np.arange(len(item_experts)) % 2)[:, None, None]
-        item_inputs: Arrays = {"features": item_experts, "coclick": coclick.astype(np.float32)}
-        item_axes = {"features": {0: "B"}, "coclick": {0: "B"}}
-        self._graph("item_fusion", self.towers.item_fusion, item_inputs, ["embedding"], item_axes)
-        self._int8(queries, portraits)
+        item_inputs = item_fusion_inputs(item_experts, coclick.astype(np.float32))
+        self._graph("item_fusion", self.towers.item_fusion, item_inputs)
+        self._int8(queries, asked, portraits)
 
-    def _graph(
-        self,
-        role: Role,
-        module: nn.Module,
-        inputs: Arrays,
-        outputs: list[str],
-        axes: dict[str, dict[int, str]],
-    ) -> dict[str, F32]:
+    def _graph(self, role: Role, module: nn.Module, inputs: Arrays) -> dict[str, F32]:
         file = f"{role}.onnx"
+        axes = {name: tensor.dynamic for name, tensor in SIGNATURES[role].inputs.items()}
         # The exporter takes an axis of 1 for a constant, so the example has at least 2 everywhere.
-        example = {key: _at_least_two(value, axes[key]) for key, value in inputs.items()}
-        write_graph(module, example, outputs, axes, self.work / file)
+        example = {name: _at_least_two(value, axes[name]) for name, value in inputs.items()}
+        write_graph(module, example, list(SIGNATURES[role].outputs), axes, self.work / file)
         self.graphs[role] = {"fp32": file}
-        return self._measure(role, module, inputs, outputs, role)
+        return self._measure(role, module, inputs)
 
-    def _measure(
-        self, role: Role, module: nn.Module, inputs: Arrays, outputs: list[str], file: str
-    ) -> dict[str, F32]:
+    def _measure(self, role: Role, module: nn.Module, inputs: Arrays) -> dict[str, F32]:
+        outputs = list(SIGNATURES[role].outputs)
         expected = run_module(module, inputs, outputs)
-        actual = open_graph(self.work / f"{file}.onnx").run(inputs)
+        actual = open_graph(self.work / self.graphs[role]["fp32"]).run(inputs)
         for name, want in expected.items():
             worst = float(np.abs(actual[name] - want).max(initial=0.0))
             if not worst <= PARITY:
@@ -202,7 +189,7 @@ class _Writer:
             self.canonical[f"{role}/out/{key}"] = value
         return expected
 
-    def _portraits(self, asked: F32, item_experts: F32) -> Arrays:
+    def _portraits(self, asked: F32, item_experts: F32) -> PortraitBatch:
         rows = np.resize(self.samples.histories, (len(asked), self.samples.histories.shape[1]))
         empty = rows < 0
         portrait = item_experts.astype(np.float16).astype(np.float32)[rows]
@@ -210,19 +197,19 @@ class _Writer:
         place = np.arange(rows.size).reshape(rows.shape)
         behaviour = np.where(empty, 0, place % len(ACTIONS.behaviours) + 1).astype(np.int64)
         age = np.where(empty, 0.0, (place % 37) / 2.0).astype(np.float32)
-        return {"experts": asked, "portrait": portrait, "behaviour": behaviour, "age_days": age}
+        return PortraitBatch(portrait, behaviour, age)
 
-    def _int8(self, queries: Arrays, portraits: Arrays) -> None:
+    def _int8(self, queries: Arrays, asked: F32, portraits: PortraitBatch) -> None:
         """Where it keeps the cosine; of the query side alone, for items are embedded offline in fp32."""
         fusion = open_graph(self.work / self.graphs["query_fusion"]["fp32"])
-        want = fusion.run(portraits)["embedding"]
+        want = fusion.run(query_fusion_inputs(asked, portraits))["embedding"]
         source = self.work / self.graphs["query_experts"]["fp32"]
         target = self.work / "query_experts.int8.onnx"
 
         def cosine(operators: Sequence[str]) -> float:
             quantise(source, target, operators)
             experts = open_graph(target).run(queries)["experts"]
-            got = fusion.run({**portraits, "experts": experts})["embedding"]
+            got = fusion.run(query_fusion_inputs(experts, portraits))["embedding"]
             return float((got * want).sum(axis=-1).min())
 
         try:
@@ -234,16 +221,9 @@ class _Writer:
         self.graphs["query_experts"]["int8"] = target.name
 
 
-def _expert_inputs(batch: TextBatch, pictures: F32, has: Any) -> Arrays:
-    rows = len(batch.input_ids)
-    flags = np.array([float(has(row)) for row in range(rows)], dtype=np.float32)
-    features = np.resize(pictures, (rows, pictures.shape[1])) * flags[:, None]
-    return {
-        "input_ids": batch.input_ids,
-        "ngram_ids": batch.ngram_ids,
-        "picture": features.astype(np.float32),
-        "has_picture": flags,
-    }
+def _expert_inputs(batch: TextBatch, pictures: F32, has: Callable[[int], bool]) -> Arrays:
+    shown = [pictures[row % len(pictures)] if has(row) else None for row in range(len(batch.input_ids))]
+    return expert_inputs(batch, shown, pictures.shape[1])
 
 
 def _at_least_two(array: npt.NDArray[np.generic], axes: dict[int, str]) -> npt.NDArray[np.generic]:

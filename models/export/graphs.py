@@ -10,16 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
-from common.arrays import F32
+from common.arrays import F32, Arrays
 
 OPSET = 20
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 #: What to quantise, smallest file first; the first that keeps the cosine wins (*inferred*).
 INT8_CHOICES: tuple[tuple[str, ...], ...] = (("MatMul", "Gather"), ("MatMul",))

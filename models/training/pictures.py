@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from artifacts.bundle import PictureError, decode_picture
-from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
 from common.arrays import U8
 from common.progress import Progress
@@ -27,11 +25,7 @@ def read_pixels(shop: Shop, files: list[str], side: int) -> U8:
     """
     result = np.empty((len(files), side, side, 3), dtype=np.uint8)
     for place, file in enumerate(files):
-        try:
-            result[place] = decode_picture(shop.picture(file), side)
-        except PictureError as error:
-            path = shop.path / shop.schema.pictures / file
-            raise DataError(path, None, "picture", str(error), "bad-picture") from error
+        result[place] = shop.pixels(file, side)
     return result
 
 

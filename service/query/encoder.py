@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from artifacts.bundle.graphs import Graph, open_graph
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision, Role
 from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import NormalText
+from artifacts.bundle.towers import QueryTower
+from common.arrays import F16, F32
 from service.query.batcher import MicroBatcher
 from service.query.picture import QueryPicture, picture_pixels
 from service.settings import BundleSettings, Encoder
-
-F16 = npt.NDArray[np.float16]
-F32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +57,9 @@ class OnnxQueryEncoder:
     picture delays no text. The fusion is cheaper than a hop to a thread and runs where it is called.
     """
 
-    def __init__(
-        self, bundle: Bundle, query_experts: Graph, query_fusion: Graph, image_encoder: Graph, knobs: Encoder
-    ) -> None:
-        self._text = bundle.text
-        self._dimensions = bundle.manifest.dimensions
-        self._picture = bundle.manifest.picture
-        self._query_experts = query_experts
-        self._query_fusion = query_fusion
-        self._image_encoder = image_encoder
+    def __init__(self, tower: QueryTower, knobs: Encoder) -> None:
+        self._tower = tower
+        self._side = tower.bundle.manifest.picture.side
         self.texts: MicroBatcher[_Text, F16] = MicroBatcher(
             self._run_texts, max_batch=knobs.max_batch, queue=knobs.queue, name="mrse-text"
         )
@@ -79,32 +70,26 @@ class OnnxQueryEncoder:
     @classmethod
     def open(
         cls, bundle: Bundle, settings: BundleSettings, knobs: Encoder
-    ) -> tuple[OnnxQueryEncoder, dict[Role, Precision]]:
-        """Open the query-side graphs, compare their canonical outputs, and say which precisions run.
+    ) -> tuple[OnnxQueryEncoder, Mapping[Role, Precision]]:
+        """Open the query tower, compare its canonical outputs, and say which precisions run.
 
         Raises:
             BundleError: a graph is missing or its outputs are off.
             GraphError: a graph does not open on the device.
         """
-        wanted: dict[Role, Precision] = {
-            "query_experts": _precision(bundle, settings),
-            "query_fusion": "fp32",
-            "image_encoder": "fp32",
-        }
-        graphs: dict[Role, Graph] = {}
-        for role, precision in wanted.items():
-            graph = open_graph(
-                bundle.graph(role, precision), device=settings.device, threads=settings.threads
-            )
-            bundle.check_canonical(role, graph, precision)
-            graphs[role] = graph
-        encoder = cls(bundle, graphs["query_experts"], graphs["query_fusion"], graphs["image_encoder"], knobs)
-        return encoder, wanted
+        tower = QueryTower.open(
+            bundle,
+            precision=_precision(bundle, settings),
+            device=settings.device,
+            threads=settings.threads,
+            check=True,
+        )
+        return cls(tower, knobs), tower.precisions
 
     @property
     def providers(self) -> Sequence[str]:
         """Where the graphs run, such as ``CPUExecutionProvider``."""
-        return list(self._query_experts.session.get_providers())
+        return self._tower.providers
 
     async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
         """See `QueryEncoder.experts`."""
@@ -113,15 +98,8 @@ class OnnxQueryEncoder:
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
         """See `QueryEncoder.fuse`."""
-        outputs = self._query_fusion.run(
-            {
-                "experts": experts[None].astype(np.float32),
-                "portrait": portrait.features,
-                "behaviour": portrait.behaviour,
-                "age_days": portrait.age_days,
-            }
-        )
-        return Fused(outputs["embedding"][0], outputs["gate"][0])
+        fused = self._tower.fuse(experts[None], portrait)
+        return Fused(fused.embedding[0], fused.gate[0])
 
     def close(self) -> None:
         """End the worker threads."""
@@ -129,27 +107,12 @@ class OnnxQueryEncoder:
         self.pictures.close()
 
     def _run_texts(self, jobs: list[_Text]) -> list[F16]:
-        batch = self._text.normal_queries([job.text for job in jobs])
-        picture = np.zeros((len(jobs), self._picture.feature_dim), dtype=np.float32)
-        has_picture = np.zeros(len(jobs), dtype=np.float32)
-        for row, job in enumerate(jobs):
-            if job.picture is not None:
-                picture[row] = job.picture
-                has_picture[row] = 1.0
-        outputs = self._query_experts.run(
-            {
-                "input_ids": batch.input_ids,
-                "ngram_ids": batch.ngram_ids,
-                "picture": picture,
-                "has_picture": has_picture,
-            }
-        )
-        # Rounded here already, so that an answer is the same whether the value was cached or not.
-        return list(outputs["experts"].astype(np.float16))
+        text = self._tower.bundle.text.normal_queries([job.text for job in jobs])
+        return list(self._tower.rounded_experts(text, [job.picture for job in jobs]))
 
     def _run_pictures(self, jobs: list[QueryPicture]) -> list[F32]:
-        pixels = np.stack([picture_pixels(job, self._picture.side) for job in jobs])
-        return list(self._image_encoder.run({"pixels": pixels})["feature"])
+        pixels = np.stack([picture_pixels(job, self._side) for job in jobs])
+        return list(self._tower.picture_features(pixels))
 
 
 def _precision(bundle: Bundle, settings: BundleSettings) -> Precision:

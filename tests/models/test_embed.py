@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from artifacts.bundle import Bundle, ItemText, decode_picture, open_graph
+from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.shop.errors import DataError
 from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
@@ -88,24 +88,14 @@ def test_rows_shapes_and_types(shop: Shop, bundle: Bundle, tmp_path: Path) -> No
 def test_features_are_those_of_the_graph_run_alone(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
     embed_shop(shop, bundle, tmp_path / "e")
     features = np.load(tmp_path / "e" / "features.npy")
-    experts = open_graph(bundle.graph("item_experts"))
-    encoder = open_graph(bundle.graph("image_encoder"))
+    tower = ItemTower.open(bundle)
     for row in (0, 61, 719):
         item = list(shop.items())[row]
-        text = bundle.text.items([ItemText(item.title, item.category, item.description)])
-        picture = np.zeros((1, bundle.manifest.picture.feature_dim), np.float32)
+        picture = None
         if item.picture:
-            pixels = decode_picture(shop.picture(item.picture), bundle.manifest.picture.side)[None]
-            picture = encoder.run({"pixels": pixels})["feature"]
-        has = np.array([item.picture is not None], np.float32)
-        alone = experts.run(
-            {
-                "input_ids": text.input_ids,
-                "ngram_ids": text.ngram_ids,
-                "picture": picture,
-                "has_picture": has,
-            }
-        )["experts"][0]
+            pixels = shop.pixels(item.picture, bundle.manifest.picture.side)
+            picture = tower.picture_features(pixels[None])[0]
+        alone = tower.features([ItemText(item.title, item.category, item.description)], [picture])[0]
         np.testing.assert_allclose(features[row].astype(np.float32), alone, atol=5e-3, rtol=5e-3)
 
 
@@ -113,8 +103,7 @@ def test_co_clicked_items_move_the_embedding(shop: Shop, bundle: Bundle, tmp_pat
     embed_shop(shop, bundle, tmp_path / "e")
     features = np.load(tmp_path / "e" / "features.npy").astype(np.float32)
     embeddings = np.load(tmp_path / "e" / "embeddings.npy").astype(np.float32)
-    fusion = open_graph(bundle.graph("item_fusion"))
-    alone = fusion.run({"features": features, "coclick": np.zeros_like(features)})["embedding"]
+    alone = ItemTower.open(bundle).embeddings(features)
     rows = {item.id: row for row, item in enumerate(shop.items())}
     clicked = [rows["i0-0"], rows["i5-1"]]
     moved = np.abs(embeddings - alone).max(axis=1) > 2e-3

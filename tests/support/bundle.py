@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle import Bundle, ItemText, TextFeatures, open_graph
+from artifacts.bundle import Bundle, ItemText, PortraitBatch, TextFeatures, open_graph
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
@@ -28,7 +28,17 @@ from artifacts.bundle.manifest import (
     TextSpec,
     file_entry,
 )
+from artifacts.bundle.signatures import (
+    SIGNATURES,
+    Tensor,
+    expert_inputs,
+    fixed_axes,
+    image_encoder_inputs,
+    item_fusion_inputs,
+    query_fusion_inputs,
+)
 from artifacts.bundle.text import SPECIAL_TOKENS, normalise, words
+from common.arrays import Arrays
 
 D, DIM, PICTURE = 16, 48, 8
 DIMENSIONS = Dimensions(expert_dim=D, embedding_dim=DIM, history=8)
@@ -100,14 +110,19 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
         return output
 
-    def build(self, inputs: dict[str, tuple[int, list[Any]]], outputs: dict[str, list[Any]]) -> Any:
-        return helper.make_graph(
-            self.nodes,
-            self.name,
-            [helper.make_tensor_value_info(n, t, s) for n, (t, s) in inputs.items()],
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
-            self.weights,
+    def build(self, role: Role) -> Any:
+        signature = SIGNATURES[role]
+        inputs, outputs = (
+            [_value_info(*named) for named in tensors.items()]
+            for tensors in (signature.inputs, signature.outputs)
         )
+        return helper.make_graph(self.nodes, self.name, inputs, outputs, self.weights)
+
+
+def _value_info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
+    sizes = fixed_axes(DIMENSIONS, PICTURES)
+    shape = [sizes.get(axis, axis) for axis in tensor.axes]
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), shape)
 
 
 def _model(graph: Any) -> onnx.ModelProto:
@@ -150,15 +165,7 @@ def _experts(rng: np.random.Generator, vocabulary: int) -> Any:
     ftatt = _masked_mean(g, "ngram_ids", "ngram_table", [1, 2], "ftatt")
     parts = [g.add("Unsqueeze", [part, "expert_axis"], f"{part}_1") for part in (vbert, light, ftatt)]
     g.add("Concat", parts, "experts", axis=1)
-    return g.build(
-        {
-            "input_ids": (TensorProto.INT64, ["B", "L"]),
-            "ngram_ids": (TensorProto.INT64, ["B", "W", "G"]),
-            "picture": (TensorProto.FLOAT, ["B", PICTURE]),
-            "has_picture": (TensorProto.FLOAT, ["B"]),
-        },
-        {"experts": ["B", 3, D]},
-    )
+    return g.build("query_experts")
 
 
 def _unit_embedding(g: _Graph, experts: str, shared: np.ndarray[Any, Any]) -> None:
@@ -190,15 +197,7 @@ def _query_fusion(shared: np.ndarray[Any, Any]) -> Any:
     _unit_embedding(g, mixed, shared)
     strength = g.add("ReduceL2", [mixed], "strength", axes=[2], keepdims=0)
     g.add("Softmax", [strength], "gate", axis=1)
-    return g.build(
-        {
-            "experts": (TensorProto.FLOAT, ["B", 3, D]),
-            "portrait": (TensorProto.FLOAT, ["B", "K", 3, D]),
-            "behaviour": (TensorProto.INT64, ["B", "K"]),
-            "age_days": (TensorProto.FLOAT, ["B", "K"]),
-        },
-        {"embedding": ["B", DIM], "gate": ["B", 3]},
-    )
+    return g.build("query_fusion")
 
 
 def _item_fusion(shared: np.ndarray[Any, Any]) -> Any:
@@ -206,13 +205,7 @@ def _item_fusion(shared: np.ndarray[Any, Any]) -> Any:
     g.const("some", 0.1)
     mixed = g.add("Add", ["features", g.add("Mul", ["coclick", "some"], "friends")], "mixed")
     _unit_embedding(g, mixed, shared)
-    return g.build(
-        {
-            "features": (TensorProto.FLOAT, ["B", 3, D]),
-            "coclick": (TensorProto.FLOAT, ["B", 3, D]),
-        },
-        {"embedding": ["B", DIM]},
-    )
+    return g.build("item_fusion")
 
 
 def _image_encoder(rng: np.random.Generator) -> Any:
@@ -222,38 +215,29 @@ def _image_encoder(rng: np.random.Generator) -> Any:
     real = g.add("Cast", ["pixels"], "real", to=TensorProto.FLOAT)
     mean = g.add("ReduceMean", [g.add("Div", [real, "white"], "scaled")], "mean", axes=[1, 2], keepdims=0)
     g.add("MatMul", [mean, "weight"], "feature")
-    side = PICTURES.side
-    return g.build({"pixels": (TensorProto.UINT8, ["B", side, side, 3])}, {"feature": ["B", PICTURE]})
+    return g.build("image_encoder")
 
 
 def _canonical(path: Path, text: TextFeatures, rng: np.random.Generator) -> None:
     batch = text.items([ItemText("red running shoes", "Shoes > Running"), ItemText("plain cup")])
-    experts_in = {
-        "input_ids": batch.input_ids,
-        "ngram_ids": batch.ngram_ids,
-        "picture": rng.normal(size=(2, PICTURE)).astype(np.float32),
-        "has_picture": np.asarray([1, 0], dtype=np.float32),
-    }
-    inputs: dict[str, dict[str, Any]] = {
+    experts_in = expert_inputs(batch, [rng.normal(size=PICTURE).astype(np.float32), None], PICTURE)
+    portraits = PortraitBatch(
+        rng.normal(size=(2, 4, 3, D)).astype(np.float32),
+        np.asarray([[1, 2, 3, 0], [0, 0, 0, 0]], dtype=np.int64),
+        rng.uniform(0, 30, size=(2, 4)).astype(np.float32),
+    )
+    experts, features = (rng.normal(size=(2, 3, D)).astype(np.float32) for _ in range(2))
+    pixels = rng.integers(0, 256, size=(2, PICTURES.side, PICTURES.side, 3), dtype=np.uint8)
+    inputs: dict[Role, Arrays] = {
         "query_experts": experts_in,
         "item_experts": experts_in,
-        "query_fusion": {
-            "experts": rng.normal(size=(2, 3, D)).astype(np.float32),
-            "portrait": rng.normal(size=(2, 4, 3, D)).astype(np.float32),
-            "behaviour": np.asarray([[1, 2, 3, 0], [0, 0, 0, 0]], dtype=np.int64),
-            "age_days": rng.uniform(0, 30, size=(2, 4)).astype(np.float32),
-        },
-        "item_fusion": {
-            "features": rng.normal(size=(2, 3, D)).astype(np.float32),
-            "coclick": np.zeros((2, 3, D), dtype=np.float32),
-        },
-        "image_encoder": {
-            "pixels": rng.integers(0, 256, size=(2, PICTURES.side, PICTURES.side, 3), dtype=np.uint8)
-        },
+        "query_fusion": query_fusion_inputs(experts, portraits),
+        "item_fusion": item_fusion_inputs(features, np.zeros_like(features)),
+        "image_encoder": image_encoder_inputs(pixels),
     }
     arrays: dict[str, Any] = {}
     for role, values in inputs.items():
-        outputs = open_graph(path / FILES[role]).run(values)  # type: ignore[index]
+        outputs = open_graph(path / FILES[role]).run(values)
         arrays |= {f"{role}/in/{name}": value for name, value in values.items()}
         arrays |= {f"{role}/out/{name}": value for name, value in outputs.items()}
     np.savez(path / CANONICAL_NAME, **arrays)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from artifacts import embeddings
 from artifacts.attributes import AttributeKind
-from artifacts.bundle import Bundle, ItemText, open_graph
+from artifacts.bundle import Bundle, ItemText, ItemTower
 from tests.support.bundle import make_bundle
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 180, 30), "black": (10, 10, 10)}
@@ -73,23 +73,13 @@ def bundle(path: Path, seed: int = 1) -> Bundle:
 def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Ids, embeddings float32 ``[N, dim]`` and features float16 ``[N, 3, d]`` of the shop's items."""
     shop = items()
-    text = made.text.items([ItemText(item["title"], item["category"]) for item in shop])
+    tower = ItemTower.open(made)
     pixels = np.stack(
         [np.full((made.manifest.picture.side,) * 2 + (3,), COLOURS[i["colour"]], np.uint8) for i in shop]
     )
-    pictures = open_graph(made.graph("image_encoder")).run({"pixels": pixels})["feature"]
-    experts = open_graph(made.graph("item_experts")).run(
-        {
-            "input_ids": text.input_ids,
-            "ngram_ids": text.ngram_ids,
-            "picture": pictures,
-            "has_picture": np.ones(len(shop), dtype=np.float32),
-        }
-    )["experts"]
-    vectors = open_graph(made.graph("item_fusion")).run(
-        {"features": experts, "coclick": np.zeros_like(experts)}
-    )["embedding"]
-    return [item["id"] for item in shop], vectors, experts.astype(np.float16)
+    texts = [ItemText(item["title"], item["category"]) for item in shop]
+    features = tower.features(texts, list(tower.picture_features(pixels)))
+    return [item["id"] for item in shop], tower.embeddings(features), features.astype(np.float16)
 
 
 def write_embeddings(made: Bundle, path: Path) -> Path:

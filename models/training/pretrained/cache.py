@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from artifacts.bundle import PictureError, decode_picture
-from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
 from common.arrays import F32, U8
 from common.progress import Progress
@@ -86,14 +84,9 @@ def vit_features(
         waiting.clear()
 
     for place, file in enumerate(files, start=1):
-        content = shop.picture(file)
-        keys.append(hashlib.sha256(content).hexdigest())
+        keys.append(hashlib.sha256(shop.picture(file)).hexdigest())
         if keys[-1] not in cache and keys[-1] not in waiting:
-            try:
-                waiting[keys[-1]] = decode_picture(content, side)
-            except PictureError as error:
-                path = shop.path / shop.schema.pictures / file
-                raise DataError(path, None, "picture", str(error), "bad-picture") from error
+            waiting[keys[-1]] = shop.pixels(file, side)
         if len(waiting) == _ROWS or (waiting and place == len(files)):
             flush()
             progress("picture features", place, len(files))

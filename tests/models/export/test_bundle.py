@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import models.export.bundle as export_module
-from artifacts.bundle import Bundle, BundleError, open_graph
+from artifacts.bundle import Bundle, BundleError, PortraitBatch, QueryTower, open_graph
 from artifacts.bundle.manifest import ROLES
 from models.evaluation import evaluate
 from models.export.bundle import ExportError, export
@@ -35,34 +35,22 @@ def test_the_bundle_is_whole_and_computes_what_training_saw(bundle_path: Path) -
 
 def test_axes_are_dynamic(bundle_path: Path) -> None:
     bundle = Bundle.load(bundle_path)
-    dims, width = bundle.manifest.dimensions, bundle.manifest.picture.feature_dim
+    dims = bundle.manifest.dimensions
     for precision in ("fp32", "int8"):
-        experts = open_graph(bundle.graph("query_experts", precision))
+        tower = QueryTower.open(bundle, precision=precision)
         for queries in (["mug"], ["", "red running shoes with long laces", "a"], [""]):
-            text = bundle.text.queries(queries)
-            rows = len(queries)
-            out = experts.run(
-                {
-                    "input_ids": text.input_ids,
-                    "ngram_ids": text.ngram_ids,
-                    "picture": np.zeros((rows, width), dtype=np.float32),
-                    "has_picture": np.zeros(rows, dtype=np.float32),
-                }
-            )["experts"]
-            assert out.shape == (rows, 3, dims.expert_dim)
+            out = tower.experts(bundle.text.queries(queries))
+            assert out.shape == (len(queries), 3, dims.expert_dim)
             assert np.isfinite(out).all()
-    fusion = open_graph(bundle.graph("query_fusion"))
     for rows, depth in ((1, 1), (3, 9)):
-        out = fusion.run(
-            {
-                "experts": np.zeros((rows, 3, dims.expert_dim), dtype=np.float32),
-                "portrait": np.zeros((rows, depth, 3, dims.expert_dim), dtype=np.float32),
-                "behaviour": np.zeros((rows, depth), dtype=np.int64),
-                "age_days": np.zeros((rows, depth), dtype=np.float32),
-            }
+        portraits = PortraitBatch(
+            np.zeros((rows, depth, 3, dims.expert_dim), dtype=np.float32),
+            np.zeros((rows, depth), dtype=np.int64),
+            np.zeros((rows, depth), dtype=np.float32),
         )
-        assert out["embedding"].shape == (rows, dims.embedding_dim)
-        assert out["gate"].shape == (rows, 3)
+        out = tower.fuse(np.zeros((rows, 3, dims.expert_dim), dtype=np.float32), portraits)
+        assert out.embedding.shape == (rows, dims.embedding_dim)
+        assert out.gate.shape == (rows, 3)
 
 
 def test_no_trace_of_the_machine(bundle_path: Path) -> None:

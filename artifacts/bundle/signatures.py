@@ -1,0 +1,124 @@
+"""What each graph reads and what it gives: the only place that spells their inputs and outputs.
+
+An input that a new expert needs is added here: to `_EXPERTS`, and to `expert_inputs`, which makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from artifacts.bundle.manifest import Dimensions, PictureSpec, Role
+from artifacts.bundle.portrait import PortraitBatch
+from artifacts.bundle.text import TextBatch
+from common.arrays import F32, U8, Arrays
+
+#: Axes whose length changes from run to run: rows, tokens, words, n-grams of a word, behaviours.
+DYNAMIC_AXES = ("B", "L", "W", "G", "K")
+
+
+def fixed_axes(dimensions: Dimensions, picture: PictureSpec) -> dict[str, int]:
+    """Length of the other axes: experts, their width, the embedding, picture features, edge and colours."""
+    return {
+        "E": len(dimensions.experts),
+        "D": dimensions.expert_dim,
+        "V": dimensions.embedding_dim,
+        "P": picture.feature_dim,
+        "S": picture.side,
+        "C": 3,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output of a graph: its axes by letter, and its type."""
+
+    axes: str
+    dtype: npt.DTypeLike = np.float32
+
+    @property
+    def dynamic(self) -> dict[int, str]:
+        """Place and letter of the axes whose length changes."""
+        return {place: axis for place, axis in enumerate(self.axes) if axis in DYNAMIC_AXES}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs and outputs of a graph by name, in the order of the exported module's ``forward``."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+
+_EXPERTS = Signature(
+    {
+        "input_ids": Tensor("BL", np.int64),
+        "ngram_ids": Tensor("BWG", np.int64),
+        "picture": Tensor("BP"),
+        "has_picture": Tensor("B"),
+    },
+    {"experts": Tensor("BED")},
+)
+
+SIGNATURES: Mapping[Role, Signature] = {
+    "query_experts": _EXPERTS,
+    "item_experts": _EXPERTS,
+    "query_fusion": Signature(
+        {
+            "experts": Tensor("BED"),
+            "portrait": Tensor("BKED"),
+            "behaviour": Tensor("BK", np.int64),
+            "age_days": Tensor("BK"),
+        },
+        {"embedding": Tensor("BV"), "gate": Tensor("BE")},
+    ),
+    "item_fusion": Signature(
+        {"features": Tensor("BED"), "coclick": Tensor("BED")}, {"embedding": Tensor("BV")}
+    ),
+    "image_encoder": Signature({"pixels": Tensor("BSSC", np.uint8)}, {"feature": Tensor("BP")}),
+}
+
+
+def expert_inputs(text: TextBatch, pictures: Sequence[F32 | None], width: int) -> Arrays:
+    """Inputs of the query and item experts.
+
+    Args:
+        text: of ``B`` rows.
+        pictures: for each row the feature ``[P]`` of its picture or None; none at all for no pictures.
+        width: P.
+    """
+    rows = len(text.input_ids)
+    picture = np.zeros((rows, width), dtype=np.float32)
+    has_picture = np.zeros(rows, dtype=np.float32)
+    for row, feature in enumerate(pictures):
+        if feature is not None:
+            picture[row], has_picture[row] = feature, 1.0
+    return {
+        "input_ids": text.input_ids,
+        "ngram_ids": text.ngram_ids,
+        "picture": picture,
+        "has_picture": has_picture,
+    }
+
+
+def query_fusion_inputs(experts: F32, portraits: PortraitBatch) -> Arrays:
+    """Inputs of the query fusion: experts ``[B, 3, d]`` and the users' portraits."""
+    return {
+        "experts": experts,
+        "portrait": portraits.features,
+        "behaviour": portraits.behaviour,
+        "age_days": portraits.age_days,
+    }
+
+
+def item_fusion_inputs(features: F32, coclick: F32) -> Arrays:
+    """Inputs of the item fusion: item features, and mean features of co-clicked items, ``[B, 3, d]`` each."""
+    return {"features": features, "coclick": coclick}
+
+
+def image_encoder_inputs(pixels: U8) -> Arrays:
+    """Inputs of the image encoder: pixels ``[B, S, S, 3]``."""
+    return {"pixels": pixels}

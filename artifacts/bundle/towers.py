@@ -1,0 +1,169 @@
+"""The towers of a bundle, opened to run: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from artifacts.bundle.graphs import Graph, open_graph
+from artifacts.bundle.loader import Bundle
+from artifacts.bundle.manifest import Precision, Role
+from artifacts.bundle.portrait import PortraitBatch
+from artifacts.bundle.signatures import (
+    expert_inputs,
+    image_encoder_inputs,
+    item_fusion_inputs,
+    query_fusion_inputs,
+)
+from artifacts.bundle.text import ItemText, TextBatch
+from common.arrays import F16, F32, U8
+
+#: Items that share a run of the experts.
+_ITEMS_AT_ONCE = 64
+
+
+class QueryEmbeddings(NamedTuple):
+    """Query embeddings float32 ``[B, dim]`` of unit length, and the modality gate's weights ``[B, 3]``."""
+
+    embedding: F32
+    gate: F32
+
+
+class _Tower:
+    """The graphs of one side. Thread-safe; runs release the GIL."""
+
+    #: Its graphs; the first one comes in several precisions, the others as fp32.
+    roles: tuple[Role, ...]
+
+    def __init__(self, bundle: Bundle, precision: Precision, device: str, threads: int) -> None:
+        self._picture_width = bundle.manifest.picture.feature_dim
+        self.bundle = bundle
+        #: The precision that each graph runs in.
+        self.precisions: Mapping[Role, Precision] = {
+            role: precision if role == self.roles[0] else "fp32" for role in self.roles
+        }
+        self._graphs: dict[Role, Graph] = {
+            role: open_graph(bundle.graph(role, each), device=device, threads=threads)
+            for role, each in self.precisions.items()
+        }
+        self._experts = self._graphs[self.roles[0]]
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle,
+        *,
+        precision: Precision = "fp32",
+        device: str = "cpu",
+        threads: int = 1,
+        check: bool = False,
+    ) -> Self:
+        """Open the graphs.
+
+        Args:
+            bundle: the verified bundle.
+            precision: of the experts; the rest runs as fp32.
+            device: ``cpu`` or ``cuda``.
+            threads: intra-op threads of each graph; a service runs one a worker and scales by workers.
+            check: whether to compare the canonical outputs, as a service does when it starts.
+
+        Raises:
+            BundleError: the bundle has no such precision, or an output is off the canonical one.
+            GraphError: a graph does not open on the device.
+        """
+        tower = cls(bundle, precision, device, threads)
+        if check:
+            for role, graph in tower._graphs.items():
+                bundle.check_canonical(role, graph, tower.precisions[role])
+        return tower
+
+    @property
+    def providers(self) -> Sequence[str]:
+        """Where the graphs run, such as ``CPUExecutionProvider``."""
+        return list(self._experts.session.get_providers())
+
+    def picture_features(self, pixels: U8) -> F32:
+        """Picture features float32 ``[n, P]`` of pixels ``[n, S, S, 3]``, as `decode_picture` makes them."""
+        return self._graphs["image_encoder"].run(image_encoder_inputs(pixels))["feature"]
+
+    def _run_experts(self, text: TextBatch, pictures: Sequence[F32 | None]) -> F32:
+        return self._experts.run(expert_inputs(text, pictures, self._picture_width))["experts"]
+
+
+class QueryTower(_Tower):
+    """Queries to experts ``[3, d]``, experts and portraits to query embeddings."""
+
+    roles = ("query_experts", "query_fusion", "image_encoder")
+
+    def experts(self, text: TextBatch, pictures: Sequence[F32 | None] = ()) -> F32:
+        """The experts of queries.
+
+        Args:
+            text: of ``B`` queries.
+            pictures: for each query the feature ``[P]`` of its picture or None; none at all for no pictures.
+
+        Returns:
+            float32 ``[B, 3, d]``.
+        """
+        return self._run_experts(text, pictures)
+
+    def rounded_experts(self, text: TextBatch, pictures: Sequence[F32 | None] = ()) -> F16:
+        """As `experts`, rounded to fp16: an answer is then the same whether they were cached or not.
+
+        Values beyond fp16 become infinite.
+        """
+        with np.errstate(over="ignore"):
+            return self._run_experts(text, pictures).astype(np.float16)
+
+    def fuse(self, experts: F16 | F32, portraits: PortraitBatch) -> QueryEmbeddings:
+        """Embeddings of queries for their users. Takes tens of microseconds for one row.
+
+        Args:
+            experts: ``[B, 3, d]``.
+            portraits: of ``B`` users.
+        """
+        inputs = query_fusion_inputs(experts.astype(np.float32, copy=False), portraits)
+        outputs = self._graphs["query_fusion"].run(inputs)
+        return QueryEmbeddings(outputs["embedding"], outputs["gate"])
+
+
+class ItemTower(_Tower):
+    """Item texts and pictures to item features ``[3, d]``, and these to item embeddings."""
+
+    roles = ("item_experts", "item_fusion", "image_encoder")
+
+    def features(self, items: Sequence[ItemText], pictures: Sequence[F32 | None] = ()) -> F32:
+        """Features of items: what their experts give.
+
+        Args:
+            items: texts of ``N`` items.
+            pictures: for each item the feature ``[P]`` of its picture or None; none at all for no pictures.
+
+        Returns:
+            float32 ``[N, 3, d]``.
+        """
+        dims = self.bundle.manifest.dimensions
+        features = np.empty((len(items), len(dims.experts), dims.expert_dim), dtype=np.float32)
+        # Rows of like length share a run: padding costs as much as text.
+        order = sorted(range(len(items)), key=lambda i: len(items[i].title) + len(items[i].description))
+        for rows in (order[i : i + _ITEMS_AT_ONCE] for i in range(0, len(order), _ITEMS_AT_ONCE)):
+            text = self.bundle.text.items([items[row] for row in rows])
+            features[rows] = self._run_experts(text, [pictures[row] for row in rows] if pictures else ())
+        return features
+
+    def embeddings(self, features: F16 | F32, coclick: F32 | None = None) -> F32:
+        """Item embeddings.
+
+        Args:
+            features: ``[N, 3, d]``.
+            coclick: mean features of the items that were clicked together with each, ``[N, 3, d]``; zeros
+                for an item that has none.
+
+        Returns:
+            float32 ``[N, dim]`` of unit length.
+        """
+        own = features.astype(np.float32, copy=False)
+        coclick = np.zeros_like(own) if coclick is None else coclick
+        return self._graphs["item_fusion"].run(item_fusion_inputs(own, coclick))["embedding"]

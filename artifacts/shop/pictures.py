@@ -1,0 +1,52 @@
+"""Reads the files of a shop's pictures folder: what is wrong with one is told the same way everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artifacts.bundle.pictures import PictureError, decode_picture
+from artifacts.shop import values
+from artifacts.shop.errors import DataError
+from common.arrays import U8
+
+#: The code of a picture that is missing because its folder is, and what to do then.
+NO_PICTURES = "no-pictures-folder"
+MAKE_PICTURES = "make it or name another under [files] pictures in shop.toml"
+
+
+def read_picture(folder: Path, relative: str) -> bytes:
+    """The bytes of the file ``relative`` below ``folder``; raises `DataError` as `Shop.picture` does."""
+    path = folder / relative
+    try:
+        values.picture(relative)
+        # a link may lead out of the folder although the path does not
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise values.InvalidValueError(
+                "picture-path", f"is {relative!r}, which leads out of the pictures folder"
+            )
+        return path.read_bytes()
+    except values.InvalidValueError as fault:
+        raise DataError(path, None, "picture", fault.message, fault.code) from None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        if not folder.is_dir():
+            message = f"there is no such folder; {MAKE_PICTURES}"
+            raise DataError(folder, None, None, message, NO_PICTURES) from None
+        message = f"is {values.shown(relative)}, but the pictures folder has no such file"
+        raise DataError(path, None, "picture", message, "missing-picture") from None
+    except OSError as error:
+        message = f"is {values.shown(relative)}, which cannot be read: {error.strerror}"
+        raise DataError(path, None, "picture", message, "missing-picture") from None
+
+
+def read_pixels(folder: Path, relative: str, side: int) -> U8:
+    """The pixels uint8 ``[side, side, 3]`` of the picture ``relative`` below ``folder``.
+
+    Raises:
+        DataError: as `Shop.picture`, or the file is no picture that can be used.
+    """
+    try:
+        return decode_picture(read_picture(folder, relative), side)
+    except PictureError as error:
+        shown = values.shown(relative)
+        message = f"is {shown}, which is no usable picture: {error}; expected JPEG or PNG"
+        raise DataError(folder / relative, None, "picture", message, "bad-picture") from error
