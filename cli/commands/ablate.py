@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.train import overrides
-from cli.console import Json, fail, figures, out, print_json, progress
+from cli.console import Json, figures, out, print_json, progress
 
 if TYPE_CHECKING:
     from models.ablation import Ablation
@@ -50,13 +50,9 @@ def ablate(
     from models.ablation import cells
     from models.towers.presets import preset as load_preset
 
-    if split not in ("val", "test"):
-        fail(f"--split takes val or test, not {split!r}", 2)
+    check_split(split)
     base = load_preset(preset).with_overrides(overrides(settings or []))
-    try:
-        matrix = cells(base, only)
-    except ValueError as error:
-        fail(str(error), 2)
+    matrix = cells(base, only)
     if plan:
         if json:
             print_json({"cells": [vars(cell) for cell in matrix], "runs": len(matrix) * seeds})

@@ -49,7 +49,7 @@ def evaluate(
 
     Example: `mrse evaluate shop/ --bundle bundles/acme-1a2b3c4d --split val --report report.html`
     """
-    _check_split(split)
+    check_split(split)
     if find_spec("bm25s") is None:
         fail(f"BM25 is measured too, and needs bm25s; `{how_to_get('train')}` installs it")
     if report is not None:
@@ -77,7 +77,8 @@ def evaluate(
         out.print(f"report: {report}")
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """End the command unless there is such a split."""
     if split not in ("val", "test"):
         fail(f"--split takes val or test, not {split!r}", USAGE)
 
@@ -128,7 +129,7 @@ def diagnose(
 
     Example: `mrse diagnose bundles/acme-1a2b3c4d shop/ --run run/`
     """
-    _check_split(split)
+    check_split(split)
     from models.evaluation.diagnose import diagnose as look
 
     with progress() as tell:

@@ -1,24 +1,30 @@
-"""Runs the matrix, cell by cell and seed by seed, and writes what it says; finished runs are skipped."""
+"""Works off the matrix, run by run, and writes what it says; finished runs are skipped."""
 
 from __future__ import annotations
 
 import json
-import os
+import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from models.ablation.matrix import Cell, cells
-from models.ablation.outcome import CellSummary, Checked, check, summarise
+from common.extensions import load_extensions
+from common.files import replace_text
+from common.progress import Progress, silent
+from models.ablation.matrix import cells
 from models.ablation.page import write_page
-from models.ablation.runs import RESULT, Outcome, folder_of, read
-from models.ablation.work import Work, helped, work_off
+from models.ablation.plan import PlannedRun, claimed, plan_runs
+from models.ablation.runs import RESULT, Outcome, finished, perform, read
+from models.ablation.summary import CellSummary, CheckedClaim, check, summarise
 from models.towers import Config
 
-Progress = Callable[[str, int, int | None], None]
 _TABLE, _PAGE = "ablation.json", "ablation.html"
+#: Between two looks at runs that other processes are at.
+_WAIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,20 +32,15 @@ class Ablation:
     """What was found; ``page`` is the HTML file that was written beside ``ablation.json``."""
 
     cells: list[CellSummary]
-    claims: list[Checked]
+    claims: list[CheckedClaim]
     page: Path
     ran: int
     skipped: int
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "cells": [c.as_dict() for c in self.cells],
-            "claims": [c.as_dict() for c in self.claims],
-            "page": str(self.page),
-            "ran": self.ran,
-            "skipped": self.skipped,
-        }
+        found = {"page": str(self.page), "ran": self.ran, "skipped": self.skipped}
+        return {**_as_dict(self.cells, self.claims), **found}
 
 
 def ablate(
@@ -53,16 +54,14 @@ def ablate(
     device: str = "cpu",
     processes: int = 1,
     resamples: int = 1000,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Ablation:
     """Train and measure the matrix.
 
     Every run has a folder of its own below ``out/cells``; one that was killed goes on where it stopped, and
     a finished one is skipped. Several processes, begun here or elsewhere, may share the folder: each takes
     runs that no other is at, and returns when all are done. After every run the table and the page are
-    written anew, all cells of the first seed coming first. Data and picture stage are made once, by the first
-    run, and shared by all cells and seeds; the experts of one seed by the cells that differ from the full
-    model in stage 2 alone.
+    written anew. Which runs share what, `models.ablation.plan` says.
 
     Args:
         shop_path: the shop.
@@ -77,47 +76,88 @@ def ablate(
         progress: called with the stage, done and total; the stage ``runs`` counts runs.
 
     Raises:
-        ValueError: there is no such group.
+        MatrixError: there is no such group.
         ConfigError: a cell's change does not fit the base.
         DataError, TrainError: see `models.training.train`.
     """
     matrix = cells(base, groups)
-    work = Work(shop_path, out, base, matrix, seeds, split, device)
+    runs = plan_runs(shop_path, out, base, matrix, seeds, split)
 
-    def so_far() -> None:
-        _write(out, matrix, base, seeds, split, resamples=100)
+    def write(resamples: int) -> tuple[list[CellSummary], list[CheckedClaim]]:
+        outcomes: dict[str, list[Outcome]] = defaultdict(list)
+        for run in runs:
+            if (run.folder / RESULT).is_file():
+                outcomes[run.cell.name].append(read(run.folder))
+        summaries = summarise(matrix, outcomes, resamples=resamples)
+        claims = check(outcomes, resamples=resamples)
+        head = {"split": split, "seeds": list(seeds), "base": base.model_dump(mode="json")}
+        with claimed(out, wait=True):
+            replace_text(out / _TABLE, json.dumps({**head, **_as_dict(summaries, claims)}, indent=1))
+            replace_text(out / _PAGE, write_page(out, base, summaries, claims, split, seeds))
+        return summaries, claims
 
-    with helped(work, processes - 1):
-        ran, skipped = work_off(work, progress, so_far)
-    summaries, claims = _write(out, matrix, base, seeds, split, resamples=resamples)
+    with _helped(runs, device, processes - 1):
+        ran, skipped = _work_off(runs, device, progress, lambda: write(100))
+    summaries, claims = write(resamples)
     return Ablation(summaries, claims, out / _PAGE, ran, skipped)
 
 
-def _write(
-    out: Path, matrix: Sequence[Cell], base: Config, seeds: Sequence[int], split: str, *, resamples: int
-) -> tuple[list[CellSummary], list[Checked]]:
-    outcomes: dict[str, list[Outcome]] = defaultdict(list)
-    for cell in matrix:
-        for seed in seeds:
-            folder = folder_of(out, cell, seed)
-            if (folder / RESULT).is_file():
-                outcomes[cell.name].append(read(folder))
-    summaries = summarise(matrix, outcomes, resamples=resamples)
-    claims = check(outcomes, resamples=resamples)
-    found = {"cells": [s.as_dict() for s in summaries], "claims": [c.as_dict() for c in claims]}
-    content = {
-        "split": split,
-        "seeds": list(seeds),
-        "base": base.model_dump(mode="json"),
-        **found,
-    }
-    _replace(out / _TABLE, json.dumps(content, indent=1))
-    _replace(out / _PAGE, write_page(out, base, summaries, claims, split, seeds))
-    return summaries, claims
+def _as_dict(summaries: Sequence[CellSummary], claims: Sequence[CheckedClaim]) -> dict[str, Any]:
+    return {"cells": [s.as_dict() for s in summaries], "claims": [c.as_dict() for c in claims]}
 
 
-def _replace(path: Path, content: str) -> None:
-    """Write a file that other processes may be writing too; the last one stays, whole."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(content, encoding="utf-8")
-    temporary.replace(path)
+def _work_off(
+    runs: Sequence[PlannedRun], device: str, progress: Progress, after: Callable[[], object]
+) -> tuple[int, int]:
+    """Do the runs that nobody else is at, until all are done.
+
+    Args:
+        runs: the plan.
+        device: ``cpu`` or ``cuda``.
+        progress: called with the stage, done and total; the stage ``runs`` counts runs.
+        after: called after every run that was done here.
+
+    Returns:
+        Runs done here, and runs that were there already or were done elsewhere.
+    """
+    left, ran, skipped = list(runs), 0, 0
+    while left:
+        later: list[PlannedRun] = []
+        for run in left:
+            progress("runs", ran + skipped, len(runs))
+            with claimed(run.folder) as ours:
+                if ours and finished(run):
+                    skipped += 1
+                elif ours and all(map(finished, run.needs)):
+                    perform(run, device=device, progress=progress)
+                    ran += 1
+                    after()
+                else:
+                    later.append(run)
+        if len(later) == len(left):
+            time.sleep(_WAIT_S)
+        left = later
+    progress("runs", len(runs), len(runs))
+    return ran, skipped
+
+
+@contextmanager
+def _helped(runs: Sequence[PlannedRun], device: str, processes: int) -> Iterator[None]:
+    """Have so many more processes at the work; none of them outlives the block."""
+    context = get_context("spawn")
+    others = [context.Process(target=_help, args=(runs, device), daemon=True) for _ in range(processes)]
+    for process in others:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in others:
+            process.terminate()
+            process.join()
+
+
+def _help(runs: Sequence[PlannedRun], device: str) -> None:
+    # What goes wrong here goes wrong in the process that is helped too, which then says so.
+    with suppress(Exception):
+        load_extensions()
+        _work_off(runs, device, silent, lambda: None)

@@ -12,7 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.errors import MrseError
 from models.towers.config import Config
+
+
+class MatrixError(MrseError, ValueError):
+    """The matrix has no such group."""
+
 
 #: The cell that every other one is measured against.
 FULL = "full"
@@ -103,10 +109,10 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
         groups: of `GROUPS`.
 
     Raises:
-        ValueError: there is no such group.
+        MatrixError: there is no such group.
     """
     if unknown := sorted(set(groups or ()) - set(GROUPS)):
-        raise ValueError(f"no group {unknown[0]!r} in the matrix; choose of {', '.join(GROUPS)}")
+        raise MatrixError(f"no group {unknown[0]!r} in the matrix; choose of {', '.join(GROUPS)}")
     wanted = set(groups or GROUPS)
     found = [Cell(FULL, FULL)]
     found += [Cell(name, "parts", change) for name, change in _PARTS.items()]

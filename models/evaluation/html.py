@@ -36,7 +36,6 @@ class Bar:
 
     label: str
     interval: Interval
-    series: int = 0
 
 
 def text(value: object) -> str:
@@ -59,6 +58,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
+def section(head: str, *parts: str) -> str:
+    """A heading and what stands below it, which is HTML."""
+    return f"<h2>{text(head)}</h2>{''.join(parts)}"
+
+
+def note(content: str) -> str:
+    """A line in small print."""
+    return f'<p class="note">{text(content)}</p>'
+
+
 def cell(interval: Interval) -> str:
     """A figure with its interval."""
     if interval.value != interval.value:
@@ -69,15 +78,15 @@ def cell(interval: Interval) -> str:
     return f'{interval.value:.3f} <span class="range">{bounds}</span>'
 
 
-def intervals(bars: Sequence[Bar], *, zero: bool = False, width: int = 860) -> str:
+def intervals(bars: Sequence[Bar], *, zero: bool = False) -> str:
     """Points with their intervals, one under the other; ``zero`` draws a line at 0."""
     known = [b for b in bars if b.interval.value == b.interval.value]
     if not known:
-        return '<p class="note">Nothing to draw.</p>'
+        return note("Nothing to draw.")
     ends = [v for b in known for v in (b.interval.low, b.interval.high, b.interval.value) if v == v]
     low, high = min([*ends, 0.0]), max([*ends, 0.0])
     high = high if high > low else low + 1.0
-    left, right, step = 260, width - 90, 22
+    width, left, right, step = 860, 260, 770, 22
 
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * (right - left)
@@ -86,7 +95,7 @@ def intervals(bars: Sequence[Bar], *, zero: bool = False, width: int = 860) -> s
     if zero or low < 0:
         parts.append(_line(x(0), 0, x(0), step * len(known), "#8888"))
     for place, bar in enumerate(known):
-        y, colour = step * place + step / 2, _COLOURS[bar.series % len(_COLOURS)]
+        y, colour = step * place + step / 2, _COLOURS[0]
         parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{text(bar.label)}</text>')
         if bar.interval.low == bar.interval.low:
             parts.append(_line(x(bar.interval.low), y, x(bar.interval.high), y, colour, 2))
@@ -99,7 +108,7 @@ def curves(lines: dict[str, list[tuple[float, Interval]]], x_label: str, y_label
     """Lines of points with intervals, by name; x may be any numbers in any order."""
     points = [(x, i) for line in lines.values() for x, i in line if i.value == i.value]
     if not points:
-        return '<p class="note">Nothing to draw.</p>'
+        return note("Nothing to draw.")
     xs = [x for x, _ in points]
     ys = [v for _, i in points for v in (i.value, i.low, i.high) if v == v]
     width, height, left, foot = 640, 300, 60, 40

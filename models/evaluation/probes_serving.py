@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -12,6 +11,7 @@ from artifacts.bundle.loader import cosine
 from artifacts.bundle.manifest import ROLES
 from common.arrays import F64
 from models.evaluation.finding import Finding, Verdict
+from models.evaluation.losses import read_losses
 from models.evaluation.patient import DEPTH, RESAMPLES, Patient
 from models.evaluation.statistics import difference
 
@@ -72,12 +72,10 @@ def convergence(patient: Patient) -> list[Finding]:
     seed = json.loads((run / "config.json").read_text()).get("config", {}).get("seed")
     found = []
     for stage, measure in (("stage1", "loss"), ("stage2", "mnsce")):
-        file = run / f"{stage}.csv"
-        if not file.is_file():
-            found.append(Finding(f"convergence of {stage}", "unknown", f"{file.name} is not there"))
+        values = np.array([loss for _, loss in read_losses(run, stage, measure)])
+        if not len(values):
+            found.append(Finding(f"convergence of {stage}", "unknown", f"{stage}.csv is not there"))
             continue
-        with file.open(newline="") as stream:
-            values = np.array([float(row[measure]) for row in csv.DictReader(stream)])
         found.append(_stage(stage, measure, values, ratio))
     if seed != patient.training.get("seed"):
         found.append(Finding("convergence", "watch", "the run is of another seed than the bundle"))

@@ -12,7 +12,7 @@ from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from models.evaluation.evaluate import Comparison, Evaluation
 from models.evaluation.heldout import Request
-from models.evaluation.html import Bar, cell, intervals, page, table, text, thumbnail
+from models.evaluation.html import Bar, cell, intervals, note, page, section, table, text, thumbnail
 from models.evaluation.measures import DRAWN, MEASURES
 from models.evaluation.slices import ALL
 
@@ -43,9 +43,9 @@ def _summary(e: Evaluation) -> Iterator[str]:
         for row in e.rows
         if row.slice == next(iter(e.masks))
     ]
-    yield f"<h2>All that ask for something</h2>{table(['system', *MEASURES], rows)}"
+    yield section("All that ask for something", table(["system", *MEASURES], rows))
     units = "; ".join(f"{name}: {measure.unit}" for name, measure in MEASURES.items())
-    yield f'<p class="note">What counts once. {text(units)}.</p>'
+    yield note(f"What counts once. {units}.")
 
 
 def _slices(e: Evaluation) -> Iterator[str]:
@@ -55,14 +55,14 @@ def _slices(e: Evaluation) -> Iterator[str]:
             for row in e.rows
             if row.system == e.systems[0]
         ]
-        yield f"<h2>{measure} by slice</h2>{intervals(bars)}"
+        yield section(f"{measure} by slice", intervals(bars))
     for system in e.systems:
         rows = [
             [text(row.slice), f"{row.requests:,}", *map(cell, row.figures.values())]
             for row in e.rows
             if row.system == system
         ]
-        yield f"<h2>{text(system)} by slice</h2>{table(['slice', 'requests', *MEASURES], rows)}"
+        yield section(f"{system} by slice", table(["slice", "requests", *MEASURES], rows))
 
 
 def _gaps(e: Evaluation) -> Iterator[str]:
@@ -71,8 +71,8 @@ def _gaps(e: Evaluation) -> Iterator[str]:
         drawn = [Bar(c.slice, c.gap) for c in found if c.measure == DRAWN[0]]
         if not drawn:
             continue
-        yield f"<h2>{text(e.systems[0])} less {text(other)}</h2>{intervals(drawn, zero=True)}"
-        yield f'<p class="note">Drawn: {DRAWN[0]}. p: paired permutation test by query, two-sided.</p>'
+        yield section(f"{e.systems[0]} less {other}", intervals(drawn, zero=True))
+        yield note(f"Drawn: {DRAWN[0]}. p: paired permutation test by query, two-sided.")
         yield table(["slice", "measure", "difference", "p"], map(_gap_row, found))
 
 
@@ -112,9 +112,7 @@ def _examples(e: Evaluation, shop: Shop) -> Iterator[str]:
     wanted = {row for group in chosen.values() for x in group for row in (*x.rows, x.wanted)}
     items = {row: item for row, item in enumerate(shop.items()) if row in wanted}
     for name, group in chosen.items():
-        yield f"<h2>{text(name)}</h2>"
-        if not group:
-            yield '<p class="note">None.</p>'
+        yield section(name, *([] if group else [note("None.")]))
         for example in group:
             yield _example(example, items, shop)
 

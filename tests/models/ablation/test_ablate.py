@@ -11,9 +11,10 @@ import torch
 from artifacts.shop.shop import Shop
 from models.ablation import GROUPS, ablate, cells
 from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, value_of
-from models.ablation.outcome import check, gap, summarise, verdict
-from models.ablation.runs import Outcome, claimed, folder_of
+from models.ablation.plan import claimed, folder_of, plan_runs
+from models.ablation.runs import Outcome
 from models.ablation.subset import subset
+from models.ablation.summary import check, gap, summarise, verdict
 from models.evaluation.measures import MEASURES
 from models.evaluation.statistics import Interval, Sums
 from models.synthetic import Judge

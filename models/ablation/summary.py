@@ -10,19 +10,25 @@ import numpy as np
 
 from models.ablation.matrix import CLAIMS, FULL, Cell, Claim
 from models.ablation.runs import Outcome
+from models.evaluation.measures import shown
 from models.evaluation.statistics import UNKNOWN, Interval, Sums, seeds_difference
 
-#: Measures of the table.
-SHOWN: tuple[str, ...] = (
-    "Recall@100", "Recall@500", "Rele@10_p", "Rele@100_p", "Rele@100_p_w", "nDCG@10", "MRR", "Taste@10",
-)  # fmt: skip
 Held = Literal["holds", "not shown", "reversed", "unknown"]
 
 
 @dataclass(frozen=True)
 class CellSummary:
-    """A cell over its seeds: figures by (slice, measure) with intervals over seeds and queries, and those of
-    the full model less it; the latter only where both were asked the same."""
+    """A cell over its seeds.
+
+    Attributes:
+        cell: the cell.
+        seeds: of its finished runs.
+        seconds: mean over runs that were done in one go, NaN where there is none.
+        parameters: of experts and fusion.
+        failed: why runs have no figures.
+        values: figures by slice and shown measure, with intervals over seeds and queries.
+        gaps: the full model less this cell, where both answered the same requests.
+    """
 
     cell: Cell
     seeds: tuple[int, ...]
@@ -48,7 +54,7 @@ class CellSummary:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedClaim:
     """A claim, the difference that was measured and whether it holds."""
 
     claim: Claim
@@ -70,14 +76,14 @@ def summarise(
         outcomes: finished runs by the cell's name.
         resamples: bootstrap replicates.
     """
-    full = outcomes.get(FULL, [])
+    full, measures = outcomes.get(FULL, []), shown()
     found = []
     for cell in cells:
         runs = outcomes.get(cell.name, [])
         if not runs:
             continue
         good = [run for run in runs if not run.failed]
-        keys = [(s, m) for s, m in (good[0].sums if good else {}) if m in SHOWN]
+        keys = [(s, m) for s, m in (good[0].sums if good else {}) if m in measures]
         values = {key: _value(_sums(good, key), resamples) for key in keys}
         gaps = {}
         if cell.name != FULL and cell.part == 1:
@@ -97,14 +103,14 @@ def summarise(
     return found
 
 
-def check(outcomes: dict[str, list[Outcome]], *, resamples: int = 1000) -> list[Checked]:
+def check(outcomes: dict[str, list[Outcome]], *, resamples: int = 1000) -> list[CheckedClaim]:
     """Every claim, as far as its cells have run."""
     checked = []
     for claim in CLAIMS:
         full, other = outcomes.get(FULL, []), outcomes.get(claim.cell, [])
         key = (claim.slice, claim.measure)
         found = gap(full, other, key, relative=claim.relative, resamples=resamples)
-        checked.append(Checked(claim, found, verdict(claim, found)))
+        checked.append(CheckedClaim(claim, found, verdict(claim, found)))
     return checked
 
 
