@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.commands.evaluate import check_split
 from cli.commands.train import overrides
 from cli.console import Json, figures, out, print_json, progress
 

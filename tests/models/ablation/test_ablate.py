@@ -10,7 +10,7 @@ import torch
 
 from artifacts.shop.shop import Shop
 from models.ablation import GROUPS, ablate, cells
-from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, value_of
+from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, MatrixError, value_of
 from models.ablation.plan import claimed, folder_of, plan_runs
 from models.ablation.runs import Outcome
 from models.ablation.subset import subset
@@ -21,7 +21,6 @@ from models.synthetic import Judge
 from models.towers import Towers, preset
 from models.towers.experts.lmoe import Experts
 from models.towers.experts.single import SingleTransformer, parameters
-from models.training.reuse import alike, same_experts
 
 
 def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid() -> None:
@@ -40,7 +39,7 @@ def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid
     proof = {c.name for c in cells(base, [PROOF])}
     assert len(proof) == 6
     assert {c.cell for c in CLAIMS[:12]} == proof - {FULL}
-    with pytest.raises(ValueError, match="nonsense"):
+    with pytest.raises(MatrixError, match="nonsense"):
         cells(base, ["nonsense"])
 
 
@@ -61,16 +60,27 @@ def test_sweeps_vary_a_value_around_the_usual_one(sweep) -> None:  # type: ignor
         assert value_of(cell.config(base, 7), sweep.key) == cell.x
 
 
-def test_runs_share_what_does_not_differ() -> None:
+def test_runs_share_what_does_not_differ(shop_path: Path, tmp_path: Path) -> None:
     base = preset("tiny")
-    by_name = {cell.name: cell for cell in cells(base)}
+    groups = ["parts", "experts", "loss", "dimension", "threshold", "growth"]
+    runs = plan_runs(shop_path, tmp_path, base, cells(base, groups), (7, 8), "test")
+    by_name = {(run.cell.name, run.config.seed): run for run in runs}
+    assert len(by_name) == len(runs)
+    full, other = by_name[FULL, 7], by_name[FULL, 8]
+    assert full.needs == []
+    assert other.needs == [full]
     for name in ("no picture", "single transformer", "mnsce only", "dimension 16"):
-        assert alike(base, by_name[name].config(base, base.seed))
-    assert not alike(base, by_name["threshold 0.1"].config(base, base.seed))
-    assert alike(base, by_name["no picture"].config(base, 8))
-    for name, same in (("no history", True), ("no gate", True), ("mnsce only", False), ("no picture", False)):
-        assert same_experts(base, by_name[name].config(base, base.seed)) == same
-        assert not same_experts(base, by_name[name].config(base, 8))
+        assert by_name[name, 7].needs == [full]
+        assert by_name[name, 8].needs == [full]
+    for name in ("no history", "no gate", "no co-clicks"):
+        assert by_name[name, 7].experts == full
+        assert by_name[name, 8].needs == [full, other]
+    assert by_name["threshold 0.1", 7].needs == []
+    # A part of the catalogue has pictures and data of its own.
+    part = by_name["growth 50%", 7]
+    assert part.needs == []
+    assert part.shop != shop_path
+    assert part.data != full.data
 
 
 def test_the_usual_configuration_keeps_its_fingerprint_whatever_kinds_there_are() -> None:
