@@ -23,10 +23,10 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield written
         if durable:
-            _sync(written)
+            sync(written)
         written.replace(path)
         if durable:
-            _sync(path.parent)
+            sync(path.parent)
     except BaseException:
         written.unlink(missing_ok=True)
         raise
@@ -38,7 +38,8 @@ def replace_text(path: Path, text: str) -> None:
         written.write_text(text, encoding="utf-8")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Filters: parsed once, checked against the index's attributes, the same for every engine.
+"""What a request's filters mean, for every engine; they are parsed once, against the index's attributes.
 
 The request's form::
 
@@ -8,17 +8,25 @@ All fields must hold. A value is equality, a list is any-of, an object is a rang
 numbers only) or a ``not`` around a value, a list or a range. On a list attribute equality and any-of ask
 whether the list holds the value; ``category`` is a list of its path's prefixes (``Shoes``,
 ``Shoes > Running``). Strings compare as `fold` makes them: without regard to case. An item without the
-attribute matches no equality, any-of or range, and so does match a ``not``.
+attribute matches no equality, any-of or range, and so it matches every ``not``.
+
+An engine says what each `Condition` comes to in its own terms (a mask over rows, a clause of a query), and
+`evaluate` puts these together. What it stores of an item's strings are their `terms`.
 """
 
 from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias, TypeVar
 
 from artifacts.attributes import CATEGORY as CATEGORY
+from common.errors import MrseError
+
+T = TypeVar("T")
 
 #: Bounds on one request's filters, so that a request cannot cost more than a search. *Inferred*.
 MAX_FIELDS = 32
@@ -28,7 +36,7 @@ _BOUNDS = ("gt", "gte", "lt", "lte")
 _EXPECTED = {"string": "a string", "number": "a number", "bool": "true or false", "list": "a list of strings"}
 
 
-class FilterError(ValueError):
+class FilterError(MrseError, ValueError):
     """A filter that cannot be used; ``field`` is the attribute, the message names it and says why."""
 
     def __init__(self, field: str, reason: str) -> None:
@@ -46,27 +54,52 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The number lies between the bounds; None leaves a side open."""
+    """The number lies between the bounds, of which there is at least one; open ones are excluded."""
 
     field: str
-    gt: float | None = None
-    gte: float | None = None
-    lt: float | None = None
-    lte: float | None = None
+    low: float | None = None
+    low_open: bool = False
+    high: float | None = None
+    high_open: bool = False
+
+
+#: What an engine has to render.
+Condition: TypeAlias = AnyOf | Range
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The clause does not hold."""
+    """The condition does not hold."""
 
-    clause: AnyOf | Range
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """All clauses hold. Hashable and in canonical order, so that equal filters are equal keys."""
+    """All clauses hold; there is at least one. Hashable and in canonical order: equal filters are equal keys."""
 
-    clauses: tuple[AnyOf | Range | Not, ...]
+    clauses: tuple[Condition | Not, ...]
+
+
+def evaluate(
+    accepted: Filter,
+    holds: Callable[[Condition], T],
+    negate: Callable[[T], T],
+    both: Callable[[T, T], T],
+) -> T:
+    """What a filter comes to, made of what each of its conditions comes to.
+
+    Args:
+        accepted: the filter.
+        holds: renders a condition; an item without the attribute does not meet it.
+        negate: of something rendered, its opposite.
+        both: of two, that both hold.
+    """
+    rendered = (
+        negate(holds(clause.condition)) if isinstance(clause, Not) else holds(clause)
+        for clause in accepted.clauses
+    )
+    return reduce(both, rendered)
 
 
 def fold(text: str) -> str:
@@ -82,6 +115,15 @@ def category_prefixes(path: str) -> list[str]:
     for level in filter(None, (part.strip() for part in fold(path).split(">"))):
         prefixes.append(f"{prefixes[-1]} > {level}" if prefixes else level)
     return prefixes
+
+
+def terms(field: str, value: str | Sequence[str] | None) -> Sequence[str]:
+    """What an item is found by: of a string or a list the folded strings, of a category path its prefixes."""
+    if value is None:
+        return ()
+    if field == CATEGORY and isinstance(value, str):
+        return category_prefixes(value)
+    return (fold(value),) if isinstance(value, str) else tuple(fold(each) for each in value)
 
 
 def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Filter | None:
@@ -100,25 +142,25 @@ def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Fi
     """
     if len(raw) > MAX_FIELDS:
         raise FilterError("filters", f"filters has {len(raw)} fields; at most {MAX_FIELDS} are allowed")
-    clauses: list[AnyOf | Range | Not] = []
+    clauses: list[Condition | Not] = []
     for field, value in sorted(raw.items()):
         kind = attributes.get(field)
         if kind is None:
             known = ", ".join(sorted(attributes)) or "none"
             raise FilterError(field, f"{_shown(field)} is not an attribute of this index; known are {known}")
-        clauses.append(_condition(field, kind, value))
+        clauses.append(_clause(field, kind, value))
     return Filter(tuple(clauses)) if clauses else None
 
 
-def _condition(field: str, kind: str, value: object) -> AnyOf | Range | Not:
+def _clause(field: str, kind: str, value: object) -> Condition | Not:
     if isinstance(value, Mapping) and "not" in value:
         if len(value) > 1:
             raise FilterError(field, f"{field}: not stands alone, without other operators beside it")
-        return Not(_clause(field, kind, value["not"]))
-    return _clause(field, kind, value)
+        return Not(_condition(field, kind, value["not"]))
+    return _condition(field, kind, value)
 
 
-def _clause(field: str, kind: str, value: object) -> AnyOf | Range:
+def _condition(field: str, kind: str, value: object) -> Condition:
     if isinstance(value, Mapping):
         return _range(field, kind, value)
     if not isinstance(value, list | tuple):
@@ -149,7 +191,13 @@ def _range(field: str, kind: str, bounds: Mapping[object, object]) -> Range:
         raise FilterError(field, f"{field} is {_EXPECTED[kind]}; a range needs a number")
     if not bounds:
         raise FilterError(field, f"{field} has a range without bounds; give one of {', '.join(_BOUNDS)}")
-    return Range(field, **{str(operator): _number(field, bound) for operator, bound in bounds.items()})
+    limits = [(_number(field, bound), operator) for operator, bound in bounds.items()]
+    # Of two bounds on one side the tighter one counts; of two equal ones that is the open one.
+    lows = [(bound, operator == "gt") for bound, operator in limits if operator in ("gt", "gte")]
+    highs = [(bound, operator == "lt") for bound, operator in limits if operator in ("lt", "lte")]
+    low, low_open = max(lows, default=(None, False))
+    high, high_open = min(highs, key=lambda bound: (bound[0], not bound[1]), default=(None, False))
+    return Range(field, low, low_open, high, high_open)
 
 
 def _number(field: str, value: object) -> float:
@@ -177,9 +225,7 @@ def _text(field: str, kind: str, value: object) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise FilterError(field, f"{field} has a string with half a surrogate pair") from None
-    if field == CATEGORY:
-        return (category_prefixes(value) or [""])[-1]
-    return fold(value)
+    return (terms(field, value) or ("",))[-1]
 
 
 def _wrong_type(field: str, kind: str, value: object) -> FilterError:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 import orjson
 
+from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.deadline import Deadline
 from common.errors import MrseError
-from index.embedded.clusters import Progress
+from common.progress import StageProgress
 from index.embedded.index import EmbeddedIndex
-from index.filters import CATEGORY
 from index.port import ItemPut, ItemUpdate, WriteResult
 
 #: Changes of a call, and how long a call may take, in seconds.
@@ -29,7 +29,7 @@ class ChangesRefused(MrseError, ValueError):  # noqa: N818 -- the state of a fil
     """A file of changes that cannot be read; the message names file and line."""
 
 
-async def upsert_embeddings(root: Path, embeddings: Path, progress: Progress) -> WriteResult:
+async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgress) -> WriteResult:
     """Put every item of an embeddings folder.
 
     Raises:
@@ -61,7 +61,7 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: Progress) ->
         return await _in_batches(puts(), index.upsert, folder.meta.rows, progress)
 
 
-async def update_from(root: Path, changes: Path, progress: Progress) -> WriteResult:
+async def update_from(root: Path, changes: Path, progress: StageProgress) -> WriteResult:
     """Change attributes as a JSON Lines file says: ``{"id": "42", "price": 9.5, "category": "Shoes"}``.
 
     Raises:
@@ -79,7 +79,7 @@ async def update_from(root: Path, changes: Path, progress: Progress) -> WriteRes
         return await _in_batches(updates(), index.update, None, progress)
 
 
-async def remove_ids(root: Path, ids: Sequence[str], progress: Progress) -> WriteResult:
+async def remove_ids(root: Path, ids: Sequence[str], progress: StageProgress) -> WriteResult:
     """Delete items."""
     async with _opened(root) as index:
         return await _in_batches(iter(ids), index.remove, len(ids), progress)
@@ -109,7 +109,7 @@ async def _in_batches(
     changes: Iterator[T],
     write: Callable[[Sequence[T], Deadline], Awaitable[WriteResult]],
     total: int | None,
-    progress: Progress,
+    progress: StageProgress,
 ) -> WriteResult:
     written, done = 0, 0
     unknown: list[str] = []

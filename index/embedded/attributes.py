@@ -7,6 +7,7 @@ one record batch an attribute, whose single row holds the column's arrays.
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from index.embedded.vectors import I64
-from index.filters import AnyOf, Filter, Not, Range
-from index.port import AttributeKind
-
-Mask = npt.NDArray[np.bool_]
+from artifacts.attributes import AttributeKind
+from common.arrays import F64, I8, I32, I64, Bool
+from index.filters import AnyOf, Condition, Filter, evaluate
 
 _SCHEMA = pa.schema(
     {
@@ -36,11 +34,15 @@ _SCHEMA = pa.schema(
 )
 
 
-class Column(Protocol):
+class Searchable(Protocol):
     """One attribute of all rows."""
 
-    def mask(self, clause: AnyOf | Range) -> Mask:
-        """Which rows a clause holds for: bool ``[rows]``, a fresh array."""
+    def mask(self, condition: Condition) -> Bool:
+        """Which rows meet a condition: bool ``[rows]``, a fresh array. A row without a value meets none."""
+
+
+class Column(Searchable, Protocol):
+    """One that can be written to a file."""
 
     def arrays(self) -> Mapping[str, Any]:
         """What the attributes file keeps of it, by field."""
@@ -56,14 +58,12 @@ class Postings:
     total: int
     values: Any
     offsets: I64
-    rows: npt.NDArray[np.int32]
+    rows: I32
 
-    def mask(self, clause: AnyOf | Range) -> Mask:
-        """Which rows hold one of the values."""
+    def mask(self, condition: Condition) -> Bool:
+        """Which rows hold one of the values; strings have no ranges."""
         found = np.zeros(self.total, dtype=np.bool_)
-        if isinstance(clause, Range):
-            raise TypeError(f"{clause.field} has no order")
-        for value in clause.values:
+        for value in condition.values if isinstance(condition, AnyOf) else ():
             place = bisect_left(range(len(self.values)), str(value), key=lambda i: self.values[i].as_py())
             if place < len(self.values) and self.values[place].as_py() == value:
                 found[self.rows[self.offsets[place] : self.offsets[place + 1]]] = True
@@ -78,21 +78,19 @@ class Postings:
 class Numbers:
     """float64 ``[rows]``, NaN where missing; NaN fails every comparison, which is what missing means."""
 
-    numbers: npt.NDArray[np.float64]
+    numbers: F64
 
-    def mask(self, clause: AnyOf | Range) -> Mask:
+    def mask(self, condition: Condition) -> Bool:
         """Which rows equal one of the values, or lie in the range."""
-        if isinstance(clause, AnyOf):
-            return np.isin(self.numbers, np.array(clause.values, dtype=np.float64))
+        if isinstance(condition, AnyOf):
+            return np.isin(self.numbers, np.array(condition.values, dtype=np.float64))
         found = np.ones(len(self.numbers), dtype=np.bool_)
-        if clause.gt is not None:
-            found &= self.numbers > clause.gt
-        if clause.gte is not None:
-            found &= self.numbers >= clause.gte
-        if clause.lt is not None:
-            found &= self.numbers < clause.lt
-        if clause.lte is not None:
-            found &= self.numbers <= clause.lte
+        if condition.low is not None:
+            above = np.greater if condition.low_open else np.greater_equal
+            found &= above(self.numbers, condition.low)
+        if condition.high is not None:
+            below = np.less if condition.high_open else np.less_equal
+            found &= below(self.numbers, condition.high)
         return found
 
     def arrays(self) -> Mapping[str, Any]:
@@ -104,13 +102,12 @@ class Numbers:
 class Flags:
     """int8 ``[rows]``: 1, 0, or -1 where missing."""
 
-    flags: npt.NDArray[np.int8]
+    flags: I8
 
-    def mask(self, clause: AnyOf | Range) -> Mask:
-        """Which rows equal one of the values."""
-        if isinstance(clause, Range):
-            raise TypeError(f"{clause.field} has no order")
-        return np.isin(self.flags, np.array(clause.values, dtype=np.int8))
+    def mask(self, condition: Condition) -> Bool:
+        """Which rows equal one of the values; bools have no ranges."""
+        values = condition.values if isinstance(condition, AnyOf) else ()
+        return np.isin(self.flags, np.array(values, dtype=np.int8))
 
     def arrays(self) -> Mapping[str, Any]:
         """The flags."""
@@ -146,19 +143,21 @@ class Attributes:
         """One attribute's column."""
         return self._columns[name]
 
-    def mask(self, accepted: Filter) -> Mask:
+    def mask(self, accepted: Filter) -> Bool:
         """Which rows a filter accepts: bool ``[rows]``."""
-        mask: Mask | None = None
-        for clause in accepted.clauses:
-            inner = clause.clause if isinstance(clause, Not) else clause
-            found = self._columns[inner.field].mask(inner)
-            if clause is not inner:
-                np.logical_not(found, out=found)
-            if mask is None:
-                mask = found
-            else:
-                mask &= found
-        return np.ones(self.rows, dtype=np.bool_) if mask is None else mask
+        return accepted_rows(accepted, self._columns)
+
+
+def accepted_rows(accepted: Filter, columns: Mapping[str, Searchable]) -> Bool:
+    """Which rows a filter accepts: bool ``[rows]``."""
+
+    def holds(condition: Condition) -> Bool:
+        return columns[condition.field].mask(condition)
+
+    def negate(mask: Bool) -> Bool:
+        return np.logical_not(mask, out=mask)
+
+    return evaluate(accepted, holds, negate, operator.iand)
 
 
 def write_attributes(path: Path, columns: Iterable[tuple[str, AttributeKind, Column]]) -> None:

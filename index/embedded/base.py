@@ -4,7 +4,6 @@ changes to it when it is rebuilt.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from artifacts.attributes import AttributeKind
 from artifacts.bundle.manifest import file_entry
+from common.arrays import F32, I64
+from common.files import sync
+from common.progress import StageProgress
 from index.embedded.attributes import Column, write_attributes
 from index.embedded.calibrate import calibrate
-from index.embedded.clusters import CHUNK, Progress, RowsOf, arrange, assign, train_centroids
 from index.embedded.ids import write_ids
-from index.embedded.lists import Lists, one_list
+from index.embedded.lists import CHUNK, Lists, ReadRows, arrange, assign, one_list, train_centroids
 from index.embedded.manifest import (
     ATTRIBUTES_NAME,
     FEATURES_NAME,
@@ -25,10 +27,8 @@ from index.embedded.manifest import (
     LISTS_NAME,
     VECTORS_NAME,
     IndexManifest,
-    Probing,
 )
-from index.embedded.vectors import I64, Vectors, write_vectors
-from index.port import F32, AttributeKind
+from index.embedded.vectors import Vectors, write_vectors
 
 #: From this many rows on, vectors are clustered and a search probes lists; below, it is exact. *Inferred*:
 #: exact search of 200k rows of 128 fp16 values takes 2 ms.
@@ -52,13 +52,15 @@ class BaseSource:
     attributes: Mapping[str, AttributeKind]
     #: Makes the column of an attribute with its rows taken in the order given (None: as they are).
     column: Callable[[str, I64 | None], Column]
-    vectors: RowsOf
-    features: RowsOf
+    vectors: ReadRows
+    features: ReadRows
     #: Centroids to keep instead of training: float32 ``[lists, dim]``.
     centroids: F32 | None = None
 
 
-def write_base(source: BaseSource, work: Path, *, cluster_rows: int, progress: Progress) -> IndexManifest:
+def write_base(
+    source: BaseSource, work: Path, *, cluster_rows: int, progress: StageProgress
+) -> IndexManifest:
     """Write a base into the folder ``work``; memory is bounded by one column and one chunk of vectors.
 
     Args:
@@ -68,7 +70,7 @@ def write_base(source: BaseSource, work: Path, *, cluster_rows: int, progress: P
         progress: rows done, of all the rows of every pass.
 
     Raises:
-        ValueError: two rows have one id; the vectors or features of the source raise what they like.
+        DuplicateId: two rows have one id. What reads the source may raise errors of its own.
     """
     clustered = source.rows >= cluster_rows
     passes = _Passes(progress, source.rows, 2 if clustered else 1)
@@ -85,10 +87,12 @@ def write_base(source: BaseSource, work: Path, *, cluster_rows: int, progress: P
     numbers = (_chunk(order, start, source.rows) for start in range(0, source.rows, CHUNK))
     chunks = (passes.did(source.vectors(each), int(each.size)) for each in numbers)
     write_vectors(work / VECTORS_NAME, source.dim, lists.starts, chunks)
-    probing = _calibrated(work / VECTORS_NAME, source.dim, lists) if clustered else None
+    probing = None
+    if clustered:
+        probing = calibrate(Vectors.open(work / VECTORS_NAME, source.dim, lists.starts), lists)
     names = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME, *((LISTS_NAME,) if clustered else ()))
     for name in names:
-        _sync(work / name)
+        sync(work / name)
     return IndexManifest(
         kind="ivf_fp16" if clustered else "flat_fp16",
         bundle_version=source.bundle_version,
@@ -127,19 +131,10 @@ def _chunk(order: I64 | None, start: int, rows: int) -> I64:
     return order[start : start + CHUNK]
 
 
-def _calibrated(path: Path, dim: int, lists: Lists) -> Probing:
-    return calibrate(Vectors.open(path, dim, lists.starts), lists)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 class _Passes:
     """Progress over several passes through the rows."""
 
-    def __init__(self, progress: Progress, rows: int, passes: int) -> None:
+    def __init__(self, progress: StageProgress, rows: int, passes: int) -> None:
         self._progress = progress
         self._total = rows * passes
         self._rows = rows

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
+from common.arrays import I64
+from common.progress import StageProgress
 from index.embedded.attributes import Column
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
-from index.embedded.clusters import Progress
-from index.embedded.columns import attribute_column, category_column
+from index.embedded.columns import attribute_column
 from index.embedded.ids import DuplicateId
 from index.embedded.manifest import MANIFEST_NAME, IndexManifest
 from index.embedded.store import install, refuse_changes, working_folder, write_lock
-from index.embedded.vectors import I64
-from index.filters import CATEGORY
 
 
 def build_index(
     embeddings: Path,
     target: Path,
-    progress: Progress = lambda done, total: None,
+    progress: StageProgress = lambda done, total: None,
     *,
     cluster_rows: int = CLUSTER_ROWS,
     drop_changes: bool = False,
@@ -82,10 +82,8 @@ def _columns(folder: EmbeddingsFolder) -> Callable[[str, I64 | None], Column]:
         values = folder.column(name)
         if order is not None:
             values = values.take(pa.array(order))
-        if name == CATEGORY:
-            return category_column(values.cast(pa.large_string()))
         try:
-            return attribute_column(folder.attributes[name], values)
+            return attribute_column(name, "string" if name == CATEGORY else folder.attributes[name], values)
         except ValueError as error:
             raise EmbeddingsError(folder.items_file, f"column {name!r} {error}") from error
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from index.embedded.attributes import Mask
+from common.arrays import F32, I64, Bool
 from index.embedded.lists import Lists
-from index.embedded.manifest import Probing
-from index.embedded.probe import FEW, MANY, probe
+from index.embedded.manifest import FEW, MANY, Probing, Reach, Reaches
+from index.embedded.probe import probe
 from index.embedded.selection import EVEN, EXACT_ROWS, Selection, Selector
-from index.embedded.vectors import I64, Vectors
-from index.port import F32
+from index.embedded.vectors import Vectors
 
 #: Recall that every kind of filter has to reach on average. *Inferred*: above the 0.95 that is promised, by
 #: a margin for queries unlike the sample.
@@ -36,22 +35,23 @@ def calibrate(vectors: Vectors, lists: Lists) -> Probing:
     matches.
     """
     if vectors.rows <= EXACT_ROWS:  # every search is exact
-        return _probing(lists, [(REACHES[-1], REACHES[-1])] * 3, 0, {})
+        longest = Reach(REACHES[-1], REACHES[-1])
+        return Probing(lists=len(lists), reaches=Reaches(longest, longest, longest), k=0, recall={})
     rng = np.random.default_rng(_SEED)
     k = min(MANY, max(1, vectors.rows // 100))
     selector = Selector(lists.starts, exact_rows=0)
-    reaches: list[tuple[float, float]] = []
+    reaches: list[Reach] = []
     recall: dict[str, float] = {}
-    for masks in (_no_filter(), _even(lists, rng), _uneven(lists, rng)):
+    for masks in ([("all", None)], _even(lists, rng), _uneven(lists, rng)):
         cases = [
-            (name, selector.all if mask is None else selector.of(mask), _queries(vectors, rng))
+            (name, selector.all if mask is None else selector.select(mask), _queries(vectors, rng))
             for name, mask in masks
         ]
         few, found_few = _reach(vectors, lists, cases, min(FEW, k))
         many, found_many = _reach(vectors, lists, cases, k)
-        reaches.append((few, many))
+        reaches.append(Reach(few, many))
         recall |= found_many | {f"{name}, k={min(FEW, k)}": found for name, found in found_few.items()}
-    return _probing(lists, reaches, k, recall)
+    return Probing(lists=len(lists), reaches=Reaches(*reaches), k=k, recall=recall)
 
 
 def _reach(
@@ -72,18 +72,7 @@ def _reach(
     return reach, recall
 
 
-def _probing(
-    lists: Lists, reaches: Sequence[tuple[float, float]], k: int, recall: dict[str, float]
-) -> Probing:
-    reach, even, uneven = reaches
-    return Probing(lists=len(lists), reach=reach, even_reach=even, uneven_reach=uneven, k=k, recall=recall)
-
-
-def _no_filter() -> Iterator[tuple[str, Mask | None]]:
-    yield "all", None
-
-
-def _even(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Mask | None]]:
+def _even(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Bool]]:
     """Random rows; and rows that are drawn the more often the more their list lies to one side."""
     rows, sizes = int(lists.starts[-1]), np.diff(lists.starts)
     for share in SHARES:
@@ -94,7 +83,7 @@ def _even(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Mask | 
         yield f"leaning {share:.0%}", rng.random(rows) < np.repeat(share * (1 + EVEN * tilt), sizes)
 
 
-def _uneven(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Mask | None]]:
+def _uneven(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Bool]]:
     """All rows of lists that are neighbours."""
     number = np.repeat(np.arange(len(lists)), np.diff(lists.starts))
     for share in SHARES:
@@ -126,7 +115,7 @@ def _recall(
     def look(chosen: I64, floor: float) -> tuple[I64, F32]:
         if selection.dense(chosen, lists.sizes):
             return vectors.search_above(query, floor, selection.bits, chosen)
-        return vectors.search_rows(query, k, selection.of_lists(chosen))
+        return vectors.search_rows(query, k, selection.rows_in(chosen))
 
     if selection.matches is None:
         return 1.0

@@ -114,11 +114,11 @@ class Lookup:
         found: dict[str, Put] = {}
         rest: list[str] = []
         for item_id in dict.fromkeys(ids):
-            planned, row = self._planned.get(item_id), self._state.delta.row(item_id)
+            planned, row = self._planned.get(item_id), self._state.buffer.row(item_id)
             if isinstance(planned, Put):
                 found[item_id] = planned
             elif planned is None and row is not None:
-                found[item_id] = self._state.delta.change(row)
+                found[item_id] = self._state.buffer.change(row)
             elif planned is None:
                 rest.append(item_id)
         return found | self._in_base(rest)
@@ -126,7 +126,7 @@ class Lookup:
     def _in_base(self, ids: Sequence[str]) -> dict[str, Put]:
         base = self._state.base
         known, rows = base.ids.find(ids)
-        alive = self._state.dead.alive(rows)
+        alive = self._state.tombstones.alive[rows]
         known = [item_id for item_id, lives in zip(known, alive.tolist(), strict=True) if lives]
         rows = rows[alive]
         if not known:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifacts.attributes import AttributeKind
+from common.arrays import I64
 from index.embedded.attributes import Column, Flags, Numbers, Postings
-from index.embedded.vectors import I64
-from index.filters import category_prefixes, fold
-from index.port import AttributeKind
+from index.filters import terms
 
 
-def category_column(paths: Any) -> Column:
-    """Postings of category paths (pyarrow strings): a row holds every prefix of its path."""
-    return _postings(len(paths), paths, np.arange(len(paths)), category_prefixes)
-
-
-def attribute_column(kind: AttributeKind, values: Any) -> Column:
+def attribute_column(name: str, kind: AttributeKind, values: Any) -> Column:
     """The column of an attribute.
 
     Args:
-        kind: its declared type.
+        name: of the attribute.
+        kind: the type of its values; of category paths it is ``string``.
         values: pyarrow array in row order, null where missing.
 
     Raises:
@@ -39,14 +34,14 @@ def attribute_column(kind: AttributeKind, values: Any) -> Column:
                 raise ValueError(f"has type {values.type}, expected bool")
             return Flags(pc.fill_null(values.cast(pa.int8()), -1).to_numpy(zero_copy_only=False))
         if kind == "string":
-            return _postings(len(values), values.cast(pa.large_string()), np.arange(len(values)), _folded)
+            return _postings(name, len(values), values.cast(pa.large_string()), np.arange(len(values)))
         listed = values.cast(pa.large_list(pa.large_string()))
     except pa.ArrowInvalid as error:
         raise ValueError(f"has type {values.type}, expected {kind} ({error})") from error
     except pa.ArrowNotImplementedError as error:
         raise ValueError(f"has type {values.type}, expected {kind}") from error
     rows = pc.list_parent_indices(listed).to_numpy(zero_copy_only=False)
-    return _postings(len(values), pc.list_flatten(listed), rows, _folded)
+    return _postings(name, len(values), pc.list_flatten(listed), rows)
 
 
 def column_values(column: Column, rows: I64) -> Any:
@@ -71,21 +66,17 @@ def column_values(column: Column, rows: I64) -> Any:
     return pa.LargeListArray.from_arrays(pa.array(offsets), column.values.take(pa.array(terms[order])))
 
 
-def _folded(text: str) -> Sequence[str]:
-    return (fold(text),)
-
-
-def _postings(total: int, texts: Any, rows: Any, terms_of: Callable[[str], Sequence[str]]) -> Postings:
-    """Postings of ``texts[i]``, held by row ``rows[i]``, where ``terms_of`` gives each text's terms.
+def _postings(name: str, total: int, texts: Any, rows: Any) -> Postings:
+    """Postings of ``texts[i]``, which row ``rows[i]`` holds.
 
     Terms are worked out once for each distinct text: a million rows have a few thousand.
     """
     encoded = texts.dictionary_encode()
-    terms = [terms_of(text) for text in encoded.dictionary.to_pylist()]
-    values = sorted({term for each in terms for term in each})
+    found = [terms(name, text) for text in encoded.dictionary.to_pylist()]
+    values = sorted({term for each in found for term in each})
     number = {term: place for place, term in enumerate(values)}
-    flat = np.array([number[term] for each in terms for term in each], dtype=np.int64)
-    lengths = np.array([len(each) for each in terms], dtype=np.int64)
+    flat = np.array([number[term] for each in found for term in each], dtype=np.int64)
+    lengths = np.array([len(each) for each in found], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
 
     present = encoded.indices.is_valid().to_numpy(zero_copy_only=False)

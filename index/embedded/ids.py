@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from index.embedded.vectors import I64
+from common.arrays import I32, I64
 
 _HASH_BYTES = 8
 #: Up to so many ids it takes longer to ask Arrow for all at once than to make each here; measured.
@@ -60,7 +60,7 @@ class IdTable:
         self._offsets: I64 = np.frombuffer(offsets, dtype=np.int64)[: self.rows + 1]
         self._text = memoryview(text)
         self._hashes: npt.NDArray[np.uint64] = batch.column("hash").to_numpy()
-        self._rows: npt.NDArray[np.int32] = batch.column("row").to_numpy()
+        self._rows: I32 = batch.column("row").to_numpy()
         #: Rows of ids that were looked up lately; the table itself is rarely in the processor's cache.
         self._hot: dict[str, int] = {}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -13,6 +12,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from artifacts.attributes import AttributeKind
+from common.arrays import F16, F32
 from common.deadline import Deadline
 from index.embedded.changes import Checker, Plan
 from index.embedded.live import LiveIndex
@@ -21,13 +22,10 @@ from index.embedded.rebuild import RebuildFailed, run_rebuild
 from index.embedded.segment import AS_CALIBRATED, Planning
 from index.embedded.store import RebuildRunning
 from index.embedded.vectors import limit_threads
-from index.embedded.workers import Budget, Overruns, Step, Tally, TooMuch, Workers
+from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
 from index.filters import Filter
 from index.port import (
-    F16,
-    F32,
-    AttributeKind,
     IndexStats,
     IndexUnavailable,
     ItemPut,
@@ -146,13 +144,25 @@ class EmbeddedIndex:
                 self._yielded = monotonic()
             limit_threads()  # of this thread, which may be any
             try:
-                found = live.search(queries, k, filters, Budget(AT_ONCE, deadline))
+                found = live.search(queries, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
                 pass  # what was done so far is a small part of the whole
             else:
                 self._overruns.note(filters, False)
                 return found
-        return await self._workers.run(partial(self._search, live, queries, k, filters), deadline)
+        scored = 0
+
+        def search(step: Step) -> list[Neighbours]:
+            def counting(rows: int) -> None:
+                nonlocal scored
+                step(rows)
+                scored += rows
+
+            return live.search(queries, k, filters, counting)
+
+        found = await self._workers.run(search, deadline)
+        self._overruns.note(filters, scored > AT_ONCE)
+        return found
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         """The stored embeddings; unknown ids are left out.
@@ -213,14 +223,6 @@ class EmbeddedIndex:
             await asyncio.gather(self._rebuilding, return_exceptions=True)
         await self._writer.close()
         await self._workers.close()
-
-    def _search(
-        self, live: LiveIndex, queries: F32, k: int, filters: Filter | None, step: Step
-    ) -> list[Neighbours]:
-        tally = Tally(step)
-        found = live.search(queries, k, filters, tally)
-        self._overruns.note(filters, tally.rows > AT_ONCE)
-        return found
 
     async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
         self._open_index()

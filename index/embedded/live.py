@@ -14,22 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from index.embedded.attributes import Mask
-from index.embedded.delta import Delta, search_snapshot
+from common.arrays import F16, F32, I64, Bool
 from index.embedded.log import Change, LogDamaged, LogReader, Put, append, encode
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
-from index.embedded.segment import AS_CALIBRATED, Dead, Planning, Segment
+from index.embedded.segment import AS_CALIBRATED, Planning, Segment, Tombstones
 from index.embedded.selection import Selection
 from index.embedded.store import LOG_NAME, write_lock
-from index.embedded.vectors import I64
 from index.embedded.workers import Step
+from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
-from index.port import F16, F32, Neighbours
+from index.port import Neighbours
 
 #: Looks at ``index.json`` while another process may be replacing what it names.
 _ATTEMPTS = 5
-#: What a row of the delta costs, in rows of the base: it is twice as wide, and its filter is not kept.
-_DELTA_COST = 3
+#: What a row of the write buffer costs, in rows of the base: it is twice as wide, and its filter is not kept.
+_BUFFERED = 3
 
 
 class State:
@@ -39,8 +38,8 @@ class State:
         shape = (manifest.experts, manifest.expert_dim)
         self.manifest = manifest
         self.base = base
-        self.dead = Dead(base.rows)
-        self.delta = Delta(manifest.dim, shape, manifest.attributes)
+        self.tombstones = Tombstones(base.rows)
+        self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes)
         self.log = LogReader(root / manifest.folder / LOG_NAME, manifest.dim, shape)
         #: The last change that is in.
         self.sequence = manifest.sequence
@@ -52,23 +51,24 @@ class State:
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
         """
-        for attempt in range(_ATTEMPTS):
-            manifest = read_manifest_or_retry(root, verify=verify, last=attempt == _ATTEMPTS - 1)
-            if manifest is None:
-                continue
+        path = str(root / MANIFEST_NAME)
+        for _ in range(_ATTEMPTS):
+            before = _identity(path)
             try:
-                base = Segment.open(root / manifest.folder, manifest, planning)
-            except IndexDamaged:
-                if attempt == _ATTEMPTS - 1 or not _replaced(root, manifest):
+                manifest = read_manifest(root, verify=verify)
+                state = cls(root, manifest, Segment.open(root / manifest.folder, manifest, planning))
+                break
+            except IndexDamaged as error:
+                damaged = error
+                if _identity(path) == before:
                     raise
-                continue
-            state = cls(root, manifest, base)
-            try:
-                state.apply(state.log.read())
-            except LogDamaged as error:
-                raise IndexDamaged(state.log.path, str(error)) from error
-            return state
-        raise AssertionError("the last attempt returns or raises")
+        else:
+            raise damaged
+        try:
+            state.apply(state.log.read())
+        except LogDamaged as error:
+            raise IndexDamaged(state.log.path, str(error)) from error
+        return state
 
     def apply(self, changes: Sequence[tuple[int, Change]]) -> None:
         """Take in changes of the log."""
@@ -76,34 +76,16 @@ class State:
             self.sequence = sequence
             _, rows = self.base.ids.find([change.id])
             for row in rows.tolist():
-                self.dead.add(row)
+                self.tombstones.add(row)
             if isinstance(change, Put):
-                self.delta.put(change)
+                self.buffer.put(change)
             else:
-                self.delta.remove(change.id)
+                self.buffer.remove(change.id)
 
     @property
     def items(self) -> int:
         """How many items there are."""
-        return self.base.rows - self.dead.count + self.delta.items
-
-
-def read_manifest_or_retry(root: Path, *, verify: bool, last: bool) -> IndexManifest | None:
-    """The manifest, or None where its files were replaced meanwhile and another look is due.
-
-    Raises:
-        IndexDamaged: as `read_manifest`.
-    """
-    try:
-        return read_manifest(root, verify=verify)
-    except IndexDamaged as error:
-        if last or error.file.name == MANIFEST_NAME or error.file.exists():
-            raise
-        return None
-
-
-def _replaced(root: Path, manifest: IndexManifest) -> bool:
-    return read_manifest(root, verify=False).index_version != manifest.index_version
+        return self.base.rows - self.tombstones.count + self.buffer.items
 
 
 class LiveIndex:
@@ -172,11 +154,8 @@ class LiveIndex:
         except IndexDamaged:
             return  # what is open stays whole, whatever happened to the folder
         here, there = self._state.manifest, state.manifest
-        if (here.bundle_version, here.dim, here.attributes) == (
-            there.bundle_version,
-            there.dim,
-            there.attributes,
-        ):
+        same = {"bundle_version", "dim", "attributes"}
+        if here.model_dump(include=same) == there.model_dump(include=same):
             self._state = state
 
     def commit(self, change: Callable[[State], Sequence[Change]]) -> int:
@@ -216,69 +195,69 @@ class LiveIndex:
         step: Step,
     ) -> Neighbours:
         while True:
-            step(state.delta.rows * _DELTA_COST)
-            rows, scores = state.base.search(query, k, selection, state.dead, step)
+            step(state.buffer.rows * _BUFFERED)
+            rows, scores = state.base.search(query, k, selection, state.tombstones, step)
             if not state.sequence > state.manifest.sequence:
                 return Neighbours(state.base.ids.ids(rows), scores)
             with self._lock:
-                snapshot = state.delta.snapshot(accepted)
-                stale = not state.dead.alive(rows).all()
+                snapshot = state.buffer.snapshot(accepted)
+                stale = not state.tombstones.alive[rows].all()
             # What was changed since the base was searched is in the snapshot as it is now.
             if not stale:
                 break
         ids = state.base.ids.ids(rows)
         if len(snapshot[0]):
-            ids, scores = _merged(ids, scores, state.delta, search_snapshot(snapshot, query, k), k)
+            ids, scores = _merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
         return Neighbours(ids, scores)
 
     def vectors(self, ids: Sequence[str]) -> tuple[list[str], F32]:
         """Known ids in the order asked, and their vectors, float32 ``[n, dim]``."""
         state = self.current()
-        known, places, base, delta = self._find(state, ids)
+        known, buffered, base, rows = self._find(state, ids)
         vectors = np.empty((len(known), state.base.dim), dtype=np.float32)
-        vectors[~places] = state.base.vectors.decode(base)
-        vectors[places] = state.delta.vectors(delta)
+        vectors[~buffered] = state.base.vectors.decode(base)
+        vectors[buffered] = state.buffer.vectors(rows)
         return known, vectors
 
     def features(self, ids: Sequence[str]) -> tuple[list[str], F16]:
         """Known ids in the order asked, and their features, float16 ``[n, experts, expert_dim]``."""
         state = self.current()
-        known, places, base, delta = self._find(state, ids)
+        known, buffered, base, rows = self._find(state, ids)
         features = np.empty((len(known), *state.base.features.shape[1:]), dtype=np.float16)
-        features[~places] = state.base.features[base]
-        features[places] = state.delta.features(delta)
+        features[~buffered] = state.base.features[base]
+        features[buffered] = state.buffer.features(rows)
         return known, features
 
-    def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], Mask, I64, list[int]]:
-        """Known ids, which of them are in the delta, their rows in the base and in the delta."""
-        if not state.delta.rows and not state.dead.count:
+    def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], Bool, I64, list[int]]:
+        """Known ids, which of them are in the write buffer, their rows in the base and in the write buffer."""
+        if not state.buffer.rows and not state.tombstones.count:
             known, rows = state.base.ids.find(ids)
             return known, np.zeros(len(known), dtype=np.bool_), rows, []
         with self._lock:
-            delta = {item_id: row for item_id in ids if (row := state.delta.row(item_id)) is not None}
-        in_base, rows = state.base.ids.find([item_id for item_id in ids if item_id not in delta])
-        alive = state.dead.alive(rows)
+            put = {item_id: row for item_id in ids if (row := state.buffer.row(item_id)) is not None}
+        in_base, rows = state.base.ids.find([item_id for item_id in ids if item_id not in put])
+        alive = state.tombstones.alive[rows]
         living = {item_id for item_id, lives in zip(in_base, alive.tolist(), strict=True) if lives}
-        known = [item_id for item_id in ids if item_id in delta or item_id in living]
-        places = np.array([item_id in delta for item_id in known], dtype=np.bool_)
-        return known, places, rows[alive], [delta[item_id] for item_id in known if item_id in delta]
+        known = [item_id for item_id in ids if item_id in put or item_id in living]
+        buffered = np.array([item_id in put for item_id in known], dtype=np.bool_)
+        return known, buffered, rows[alive], [put[item_id] for item_id in known if item_id in put]
 
 
 def _merged(
-    ids: list[str], scores: F32, delta: Delta, found: tuple[I64, F32], k: int
+    ids: list[str], scores: F32, buffer: WriteBuffer, found: tuple[I64, F32], k: int
 ) -> tuple[list[str], F32]:
-    """The ``k`` best of the base's results and the delta's; equal scores with the base's first."""
+    """The ``k`` best of the base's results and the write buffer's; equal scores with the base's first."""
     rows, more = found
-    ids = ids + [delta.id(row) for row in rows.tolist()]
+    ids = ids + [buffer.id(row) for row in rows.tolist()]
     scores = np.concatenate([scores, more])
     order = np.argsort(-scores, kind="stable")[:k]
     return [ids[place] for place in order.tolist()], scores[order]
 
 
 def _identity(path: str) -> tuple[int, int]:
-    """Tells one ``index.json`` from another; a microsecond."""
+    """Tells one ``index.json`` from another; takes a microsecond."""
     try:
-        status = os.stat(path)  # noqa: PTH116 -- a Path costs more than the call
+        status = os.stat(path)  # noqa: PTH116 -- `Path.stat` costs more than the call
     except FileNotFoundError:
         return 0, 0
     return status.st_ino, status.st_mtime_ns

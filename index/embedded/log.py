@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from common.arrays import F16
 from common.errors import NOT_IN_ORDER, MrseError
-from index.port import F16
+from common.files import sync
 
 _HEAD = struct.Struct("<II")
 _BODY = struct.Struct("<QB")
@@ -148,9 +149,7 @@ def append(path: Path, at: int, records: Sequence[bytes]) -> int:
         file.flush()
         os.fsync(file.fileno())
     if new:
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync(path.parent)
     return at + len(content)
 
 

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from math import inf
+from math import log
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from artifacts.attributes import AttributeKind
 from artifacts.bundle.manifest import FileEntry, file_entry
 from common.errors import MrseError
-from index.port import AttributeKind
 
 MANIFEST_NAME = "index.json"
 VECTORS_NAME = "vectors.f16"
@@ -33,11 +26,8 @@ FEATURES_NAME = "features.npy"
 FILE_NAMES = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME)
 #: Beside them, where the vectors are clustered.
 LISTS_NAME = "lists.npz"
-
-#: For each 1 that an older index multiplied its lists' spreads by, the reach at which it finds as much, for
-#: few and for many results. *Inferred*, measured at 1M rows and 200 results: 4.5, 4.7 and 5.2 for 1.4, 1.5
-#: and 1.7; and for 10 results a third more.
-SPREAD_REACH = (4.3, 3.3)
+#: Numbers of results that the reach of lists is calibrated for.
+FEW, MANY = 10, 200
 
 #: How the vectors are searched: all of them, or the lists that may hold results.
 IndexKind = Literal["flat_fp16", "ivf_fp16"]
@@ -51,41 +41,41 @@ class IndexDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a folde
         self.file = file
 
 
+class Reach(NamedTuple):
+    """How far above its mean's score a list's vectors may score, in spreads of the list.
+
+    One for a search of `FEW` results and one for `MANY`. With fewer results the reach is longer, since more
+    rows are to be ruled out for each of them.
+    """
+
+    few: float
+    many: float
+
+    def at(self, k: int) -> float:
+        """For ``k`` results: interpolated by their logarithm, and constant outside `FEW` to `MANY`."""
+        if k >= MANY or self.few == self.many:
+            return self.many
+        return self.few + (self.many - self.few) * log(max(k, FEW) / FEW) / log(MANY / FEW)
+
+
+class Reaches(NamedTuple):
+    """The reach without a filter, with one that is `Selection.even`, and with one that is not."""
+
+    unfiltered: Reach
+    even: Reach
+    uneven: Reach
+
+
 class Probing(BaseModel):
-    """How the lists are searched, and what recall that was measured to give; kept in ``index.json``."""
+    """How the lists are searched, and the recall that was measured when the index was built."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lists: int
-    #: See `probe.Reaches`; calibrated when the index is built.
-    reach: tuple[float, float] | None = None
-    even_reach: tuple[float, float] | None = None
-    uneven_reach: tuple[float, float] | None = None
-    #: What an index has instead that was built when a search estimated its misses.
-    spread: float | None = None
-    filtered_spread: float | None = None
-    miss: float | None = None
+    reaches: Reaches
     #: Mean recall of the k best against exact search, by kind of filter.
     k: int
     recall: dict[str, float]
-
-    @property
-    def reaches(self) -> tuple[tuple[float, float], ...]:
-        """What `probe.Reaches` is made of."""
-        if self.reach is not None and self.even_reach is not None and self.uneven_reach is not None:
-            return self.reach, self.even_reach, self.uneven_reach
-        return _reach(self.spread), _reach(self.filtered_spread), _reach(self.filtered_spread)
-
-    @model_serializer(mode="wrap")
-    def _as_it_was(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the fields that it does not have: the version of an index is a digest of this."""
-        fields: dict[str, Any] = write(self)
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-def _reach(spread: float | None) -> tuple[float, float]:
-    few, many = SPREAD_REACH
-    return (inf, inf) if spread is None else (few * spread, many * spread)
 
 
 class IndexManifest(BaseModel):
@@ -112,12 +102,6 @@ class IndexManifest(BaseModel):
     #: Of an ``ivf_fp16`` index.
     probing: Probing | None = None
     files: dict[str, FileEntry]
-
-    @model_serializer(mode="wrap")
-    def _as_it_was(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the changes where there are none, as before they were counted: see `Probing`."""
-        fields: dict[str, Any] = write(self)
-        return {name: value for name, value in fields.items() if value or name != "changes"}
 
     @property
     def folder(self) -> str:
@@ -157,8 +141,6 @@ def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:
         raise IndexDamaged(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise IndexDamaged(path, f"is not an index manifest ({error.errors()[0]['msg']})") from error
-    if (manifest.kind == "ivf_fp16") != (manifest.probing is not None):
-        raise IndexDamaged(path, f"is of kind {manifest.kind}, which its probing does not fit")
     if manifest.versioned().index_version != manifest.index_version:
         raise IndexDamaged(path, f"does not add up to its version {manifest.index_version}")
     for name in manifest.file_names:

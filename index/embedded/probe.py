@@ -13,14 +13,14 @@ k-th score down, which draws more lists in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, log
-from typing import NamedTuple
+from math import inf
 
 import numpy as np
 
+from common.arrays import F32, I64
 from index.embedded.lists import Lists
-from index.embedded.vectors import I64, inner_products
-from index.port import F32
+from index.embedded.manifest import Reach
+from index.embedded.vectors import inner_products
 
 #: Gives rows of some lists and their inner products: those above a floor, at least the k best of them.
 Look = Callable[[I64, float], tuple[I64, F32]]
@@ -32,34 +32,6 @@ FIRST_MATCHES = 12
 GROWTH = 8
 #: Lists that are sorted before all are.
 _HEAD = 32
-#: Numbers of results that the reach is calibrated for.
-FEW, MANY = 10, 200
-
-
-class Reach(NamedTuple):
-    """How far above its mean's score a list's vectors may score, in spreads of the list: in a search for
-    `FEW` results and in one for `MANY`. For fewer it is longer, since more of all rows are to be ruled out
-    for each result.
-    """
-
-    few: float
-    many: float
-
-    def of(self, k: int) -> float:
-        """In a search for ``k`` results: in between as their logarithm, beyond as at the ends."""
-        if k >= MANY or self.few == self.many:
-            return self.many
-        return self.few + (self.many - self.few) * log(max(k, FEW) / FEW) / log(MANY / FEW)
-
-
-class Reaches(NamedTuple):
-    """Of searches without a filter, with one that is `Selection.even`, and with one that is not."""
-
-    unfiltered: Reach
-    even: Reach
-    uneven: Reach
-
-
 #: Every list is searched that holds a match.
 EXACT = Reach(inf, inf)
 
@@ -69,7 +41,7 @@ def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Lo
 
     Args:
         lists: the lists of the rows.
-        reach: see `Reach`.
+        reach: `Reach.at` the number of results.
         query: float32 ``[dim]``.
         k: at least 1.
         matches: float32 ``[lists]``, at most how many rows of each list may be found.

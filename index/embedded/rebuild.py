@@ -1,25 +1,26 @@
-"""Writes a new base with all changes in it, and swaps it in; ``python -m index.embedded PATH``."""
+"""Writes a new base with all changes in it, and swaps it in; ``python -m index.embedded.rebuild PATH``."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from common.arrays import F16, F32, I64
 from common.errors import NOT_IN_ORDER, MrseError
 from common.extensions import load_extensions
-from index.embedded.attributes import Column
+from common.progress import StageProgress
+from index.embedded.attributes import Column, Postings
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
-from index.embedded.clusters import LISTS_PER_ROOT, Progress
-from index.embedded.columns import attribute_column, category_column, column_values
+from index.embedded.columns import attribute_column, column_values
+from index.embedded.lists import LISTS_PER_ROOT
 from index.embedded.live import State
-from index.embedded.log import Put, append, encode
+from index.embedded.log import append, encode
 from index.embedded.manifest import IndexManifest, read_manifest
 from index.embedded.store import (
     LOG_NAME,
@@ -29,22 +30,26 @@ from index.embedded.store import (
     working_folder,
     write_lock,
 )
-from index.embedded.vectors import I64
-from index.filters import CATEGORY
-from index.port import F16, F32, AttributeKind
+from index.filters import terms
 
 #: Lists are kept while there are at least this share of what the rows ask for; else trained again.
 _LISTS_SHARE = 0.7
 _RUNNING = 75
 
 
-class RebuildFailed(MrseError, RuntimeError):  # noqa: N818 -- the outcome of a process
+class RebuildFailed(MrseError):  # noqa: N818 -- the outcome of a process
     """The process that rebuilds an index ended with an error; the index is as it was."""
 
     exit_code = NOT_IN_ORDER
 
 
-def rebuild_index(root: Path, progress: Progress = lambda done, total: None) -> IndexManifest:
+class NothingLeft(MrseError):  # noqa: N818 -- the state of an index
+    """Every item was removed; a base has at least one."""
+
+    exit_code = NOT_IN_ORDER
+
+
+def rebuild_index(root: Path, progress: StageProgress = lambda done, total: None) -> IndexManifest:
     """Rebuild an index folder; whoever has it open goes on, and moves to the new base.
 
     Changes go on too: those that come while the base is written are copied to its log under the write
@@ -53,14 +58,14 @@ def rebuild_index(root: Path, progress: Progress = lambda done, total: None) -> 
     Raises:
         RebuildRunning: another process does it now.
         IndexDamaged: the index cannot be read.
-        ValueError: every item was removed; a base has at least one.
+        NothingLeft: every item was removed.
     """
     with rebuild_lock(root), working_folder(root) as work:
         state = State.open(root, verify=False)
         if state.sequence == state.manifest.sequence:
             return state.manifest
         if state.items == 0:
-            raise ValueError(f"{root} has no items left; build it anew")
+            raise NothingLeft(f"{root} has no items left; build it anew")
         clustered = state.manifest.probing is not None
         source = _source(state)
         manifest = write_base(source, work, cluster_rows=1 if clustered else CLUSTER_ROWS, progress=progress)
@@ -84,7 +89,7 @@ async def run_rebuild(root: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "index.embedded",
+        "index.embedded.rebuild",
         str(root),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         stdin=asyncio.subprocess.DEVNULL,
@@ -115,10 +120,10 @@ def main(root: Path) -> int:
 
 
 def _source(state: State) -> BaseSource:
-    """The living rows of the base, then those of the delta."""
+    """The rows of the base, then those of the write buffer, without those that have a tombstone."""
     manifest, base = state.manifest, state.base
-    kept = np.flatnonzero(state.dead.mask)
-    puts = state.delta.living()
+    kept = np.flatnonzero(state.tombstones.alive)
+    puts = state.buffer.changes()
     ids = pa.concat_arrays(
         [
             base.ids.array.take(pa.array(kept)).cast(pa.large_string()),
@@ -127,9 +132,13 @@ def _source(state: State) -> BaseSource:
     )
 
     def column(name: str, order: I64 | None) -> Column:
-        values = _all_values(base.attributes.column(name), kept, puts, name, manifest.attributes)
-        values = values if order is None else values.take(pa.array(order))
-        return attribute_column(_stored_kind(name, manifest.attributes), values)
+        held, kind = base.attributes.column(name), manifest.attributes[name]
+        given: list[Any] = [put.attributes.get(name) for put in puts]
+        if isinstance(held, Postings):  # keeps of all strings a list of terms
+            given, kind = [terms(name, value) for value in given], "list"
+        ours = column_values(held, kept)
+        values = pa.concat_arrays([ours, pa.array(given, ours.type)])
+        return attribute_column(name, kind, values if order is None else values.take(pa.array(order)))
 
     def both(ours: F16, theirs: list[F16], rows: I64) -> F16:
         chunk = np.empty((len(rows), *ours.shape[1:]), dtype=np.float16)
@@ -157,26 +166,6 @@ def _source(state: State) -> BaseSource:
     )
 
 
-def _stored_kind(name: str, kinds: Mapping[str, AttributeKind]) -> AttributeKind:
-    """Strings come back from postings as lists of one, and the category as the list of its prefixes."""
-    return "list" if kinds[name] == "string" else kinds[name]
-
-
-def _all_values(
-    column: Column, kept: I64, puts: list[Put], name: str, kinds: Mapping[str, AttributeKind]
-) -> Any:
-    ours = column_values(column, kept)
-    if name == CATEGORY:
-        new = category_column(pa.array([put.attributes.get(name) for put in puts], pa.large_string()))
-        theirs = column_values(new, np.arange(len(puts)))
-    elif kinds[name] == "string":
-        texts = [put.attributes.get(name) for put in puts]
-        theirs = pa.array([None if text is None else [text] for text in texts], ours.type)
-    else:
-        theirs = pa.array([put.attributes.get(name) for put in puts], ours.type)
-    return pa.concat_arrays([ours, theirs])
-
-
 def _centroids(state: State, rows: int) -> F32 | None:
     """The lists' directions, for the new rows to join; None where they should be trained again."""
     lists = state.base.lists
@@ -184,3 +173,7 @@ def _centroids(state: State, rows: int) -> F32 | None:
         return None
     lengths = np.linalg.norm(lists.means, axis=1, keepdims=True)
     return np.asarray(lists.means / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

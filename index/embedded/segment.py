@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from index.embedded.attributes import Attributes, Mask
+from common.arrays import F16, F32, I64, U8, Bool
+from index.embedded.attributes import Attributes
 from index.embedded.ids import IdTable
 from index.embedded.lists import Lists, one_list
 from index.embedded.manifest import (
@@ -20,12 +21,13 @@ from index.embedded.manifest import (
     VECTORS_NAME,
     IndexDamaged,
     IndexManifest,
+    Reach,
+    Reaches,
 )
-from index.embedded.probe import EXACT, Reach, Reaches, probe
+from index.embedded.probe import EXACT, probe
 from index.embedded.selection import Selection, Selections, Selector
-from index.embedded.vectors import I64, U8, Vectors
+from index.embedded.vectors import Vectors
 from index.embedded.workers import Step, unhindered
-from index.port import F16, F32
 
 T = TypeVar("T")
 
@@ -49,30 +51,22 @@ class Planning:
 AS_CALIBRATED = Planning()
 
 
-class Dead:
-    """Rows of a segment that are no longer found: deleted, or superseded by a later segment."""
+class Tombstones:
+    """Rows of a segment that are no longer found: deleted, or superseded by a later put."""
 
     def __init__(self, rows: int) -> None:
-        self._alive: Mask = np.ones(rows, dtype=np.bool_)
+        #: Which rows have none: bool ``[rows]``, not to be written to.
+        self.alive: Bool = np.ones(rows, dtype=np.bool_)
+        #: The same as a bitmap: bit ``i % 8`` of byte ``i // 8`` is row ``i``.
+        self.bits: U8 = np.packbits(self.alive, bitorder="little")
         self.count = 0
-        #: Bit ``i`` says whether row ``i`` is alive.
-        self.bits: U8 = np.packbits(self._alive, bitorder="little")
 
     def add(self, row: int) -> None:
         """Mark a row; readers see it from their next look on."""
-        if self._alive[row]:
-            self._alive[row] = False
+        if self.alive[row]:
+            self.alive[row] = False
             self.bits[row >> 3] &= ~(1 << (row & 7)) & 0xFF
             self.count += 1
-
-    def alive(self, rows: I64) -> Mask:
-        """Which of some rows are alive."""
-        return self._alive[rows]
-
-    @property
-    def mask(self) -> Mask:
-        """Which rows are alive: bool ``[rows]``, not to be written to."""
-        return self._alive
 
 
 class Segment:
@@ -114,7 +108,7 @@ class Segment:
         lists, reaches = one_list(rows, dim), _EXACT
         if manifest.probing is not None:
             lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
-            reaches = Reaches(*[Reach(*reach) for reach in manifest.probing.reaches])
+            reaches = manifest.probing.reaches
         vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, lists.starts))
         attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
         features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
@@ -125,7 +119,12 @@ class Segment:
         return cls(ids, lists, vectors, attributes, features, reaches, planning)
 
     def search(
-        self, query: F32, k: int, selection: Selection, dead: Dead | None = None, step: Step = unhindered
+        self,
+        query: F32,
+        k: int,
+        selection: Selection,
+        tombstones: Tombstones | None = None,
+        step: Step = unhindered,
     ) -> tuple[I64, F32]:
         """Rows and inner products of the ``k`` nearest selected rows to ``query`` ``[dim]``, best first.
 
@@ -134,22 +133,24 @@ class Segment:
         wanted = min(k, selection.count)
         if wanted == 0:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        if dead is not None and dead.count == 0:
-            dead = None
+        if tombstones is not None and tombstones.count == 0:
+            tombstones = None
         if selection.matches is None:
             step(selection.count * SCATTERED if selection.rows is not None else self.rows)
-            return nearest(self.vectors, query, k, selection, dead)
-        bits = _bits(selection, dead)
+            return nearest(self.vectors, query, k, selection, tombstones)
+        bits = _bits(selection, tombstones)
 
         def look(chosen: I64, floor: float) -> tuple[I64, F32]:
             if selection.dense(chosen, self.sizes):
                 step(int(self.sizes[chosen].sum()))
                 return self.vectors.search_above(query, floor, bits, chosen)
-            rows = selection.of_lists(np.sort(chosen))
+            rows = selection.rows_in(np.sort(chosen))
             step(len(rows) * SCATTERED)
-            return self.vectors.search_rows(query, wanted, rows if dead is None else rows[dead.alive(rows)])
+            return self.vectors.search_rows(
+                query, wanted, rows if tombstones is None else rows[tombstones.alive[rows]]
+            )
 
-        return probe(self.lists, self._reach(selection).of(wanted), query, wanted, selection.matches, look)
+        return probe(self.lists, self._reach(selection).at(wanted), query, wanted, selection.matches, look)
 
     def _reach(self, selection: Selection) -> Reach:
         if selection.count == self.rows:
@@ -158,7 +159,7 @@ class Segment:
 
 
 def nearest(
-    vectors: Vectors, query: F32, k: int, selection: Selection, dead: Dead | None = None
+    vectors: Vectors, query: F32, k: int, selection: Selection, tombstones: Tombstones | None = None
 ) -> tuple[I64, F32]:
     """The ``k`` best selected rows, best first and equal scores by row; exact whatever the selection.
 
@@ -166,9 +167,9 @@ def nearest(
     shows whether that happened; then the search widens until the tie is complete.
     """
     count, rows = selection.count, selection.rows
-    bits = None if rows is not None else _bits(selection, dead)
-    if rows is not None and dead is not None:
-        rows = rows[dead.alive(rows.astype(np.int64))]
+    bits = None if rows is not None else _bits(selection, tombstones)
+    if rows is not None and tombstones is not None:
+        rows = rows[tombstones.alive[rows]]
         count = len(rows)
     asked = min(k + 1, count)
     while asked:
@@ -183,10 +184,10 @@ def nearest(
     return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
 
 
-def _bits(selection: Selection, dead: Dead | None) -> U8 | None:
-    if dead is None:
+def _bits(selection: Selection, tombstones: Tombstones | None) -> U8 | None:
+    if tombstones is None:
         return selection.bits
-    return dead.bits.copy() if selection.bits is None else selection.bits & dead.bits
+    return tombstones.bits.copy() if selection.bits is None else selection.bits & tombstones.bits
 
 
 def _open(path: Path, opener: Callable[[Path], T]) -> T:

@@ -7,13 +7,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from index.embedded.attributes import Attributes, Mask
-from index.embedded.vectors import I64, U8
+from common.arrays import F32, I32, I64, U8, Bool
+from index.embedded.attributes import Attributes
 from index.embedded.workers import Step, unhindered
 from index.filters import Filter
-from index.port import F32
 
 #: Up to this share of the rows matches are kept as row numbers, and copied out to be scored: all of a flat
 #: index, or those of the lists that are probed, unless their share there is above `DENSE`. Else all rows are
@@ -40,7 +38,7 @@ class Selection:
     """
 
     count: int
-    rows: npt.NDArray[np.int32] | None = None
+    rows: I32 | None = None
     bits: U8 | None = None
     matches: F32 | None = None
     #: Where the rows of each list begin in ``rows``: int64 ``[lists + 1]``.
@@ -54,7 +52,7 @@ class Selection:
             return True
         return bool(self.matches[lists].sum() > DENSE * sizes[lists].sum())
 
-    def of_lists(self, lists: I64) -> I64:
+    def rows_in(self, lists: I64) -> I64:
         """The rows of some lists, in order; for selections with ``offsets``."""
         rows, offsets = self.rows, self.offsets
         if rows is None or offsets is None:
@@ -84,7 +82,7 @@ class Selector:
         #: All rows.
         self.all = Selection(int(starts[-1]), matches=None if self._flat else self._sizes)
 
-    def of(self, mask: Mask) -> Selection:
+    def select(self, mask: Bool) -> Selection:
         """From bool ``[rows]``."""
         count = int(np.count_nonzero(mask))
         if count == len(mask):
@@ -135,7 +133,7 @@ class Selections:
                 self._held.move_to_end(accepted)
                 return selection
         step(self._selector.all.count)
-        selection = self._selector.of(self._attributes.mask(accepted))
+        selection = self._selector.select(self._attributes.mask(accepted))
         self._keep(accepted, selection)
         return selection
 

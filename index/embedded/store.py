@@ -19,19 +19,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from common.errors import NOT_IN_ORDER, MrseError
+from common.files import replacing, sync
 from index.embedded.log import last_sequence
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
 
 LOG_NAME = "changes.log"
 
 
-class RebuildRunning(MrseError, RuntimeError):  # noqa: N818 -- a state of the world
+class RebuildRunning(MrseError):  # noqa: N818 -- a state of the world
     """Another process rebuilds this index now."""
 
     exit_code = NOT_IN_ORDER
 
 
-class ChangesHeld(MrseError, RuntimeError):  # noqa: N818 -- a state of the world
+class ChangesHeld(MrseError):  # noqa: N818 -- a state of the world
     """An index holds changes that building it anew would lose.
 
     ``changes`` is how many; ``unwritten`` how many of them a rebuild has not written into its base yet.
@@ -47,10 +48,10 @@ class ChangesHeld(MrseError, RuntimeError):  # noqa: N818 -- a state of the worl
 
 
 def refuse_changes(root: Path) -> None:
-    """Nothing, where an index can be built anew without losing a change.
+    """Check that an index can be built anew without losing a change.
 
     Raises:
-        ChangesHeld: it cannot.
+        ChangesHeld: changes would be lost.
     """
     with suppress(IndexDamaged):
         manifest = read_manifest(root, verify=False)
@@ -127,25 +128,11 @@ def install(root: Path, work: Path, manifest: IndexManifest, *, after_log: bool 
     base = root / manifest.folder
     shutil.rmtree(base, ignore_errors=True)
     (work / LOG_NAME).touch()
-    sync_folder(work)
+    sync(work)
     work.rename(base)
-    temporary = root / f".{MANIFEST_NAME}.new"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(manifest.to_json())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(root / MANIFEST_NAME)
-    sync_folder(root)
+    with replacing(root / MANIFEST_NAME, durable=True) as written:
+        written.write_text(manifest.to_json(), encoding="utf-8")
     for other in root.glob("base-*"):
         if other != base:
             shutil.rmtree(other, ignore_errors=True)
     return manifest
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,10 +19,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from index.port import F16, F32
-
-I64 = npt.NDArray[np.int64]
-U8 = npt.NDArray[np.uint8]
+from common.arrays import F16, F32, I64, U8, Ints
 
 #: Rows that are copied out and scored at a time: 128 fp16 values each make 1 MB, which stays in cache.
 BLOCK = 4096
@@ -164,7 +161,7 @@ class Vectors:
         rows, scores = (faiss.rev_swig_ptr(each, count).copy() for each in (found.labels, found.distances))
         return rows, scores
 
-    def search_rows(self, query: F32, k: int, rows: npt.NDArray[np.integer[Any]]) -> tuple[I64, F32]:
+    def search_rows(self, query: F32, k: int, rows: Ints) -> tuple[I64, F32]:
         """As `search`, over some rows alone, in blocks; scores are the same to the bit."""
         best_rows, best = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         query, scratch = np.ascontiguousarray(query, dtype=np.float32), _scratch(self.dim)
@@ -222,7 +219,7 @@ class _Scratch:
         memory = faiss.rev_swig_ptr(self._index.codes.data(), size)
         self._codes: F16 = memory.view(np.float16).reshape(BLOCK, dim)
 
-    def search(self, codes: F16, rows: npt.NDArray[np.integer[Any]], query: F32, k: int) -> tuple[I64, F32]:
+    def search(self, codes: F16, rows: Ints, query: F32, k: int) -> tuple[I64, F32]:
         """Places in ``rows``, at most `BLOCK` of them and at least ``k``, and inner products; exact."""
         # Checked bounds would have numpy copy once more; `take` is several times as fast as ``codes[rows]``.
         codes.take(rows, axis=0, out=self._codes[: len(rows)], mode="clip")

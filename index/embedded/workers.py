@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from common.deadline import Deadline
+from common.lru import Lru
+from index.filters import Filter
 from index.port import IndexUnavailable
 
 T = TypeVar("T")
@@ -26,67 +27,40 @@ class TooMuch(Exception):  # noqa: N818 -- a verdict on a search
     """A search would score more rows than it may."""
 
 
-class Budget:
-    """The `Step` of a job that may score so many rows until a deadline."""
+def limited(rows: int, deadline: Deadline) -> Step:
+    """The `Step` of a job that may score so many rows until a deadline; else `TooMuch` or ``timeout``."""
+    left = rows
 
-    __slots__ = ("_deadline", "_left")
-
-    def __init__(self, rows: int, deadline: Deadline) -> None:
-        self._left = rows
-        self._deadline = deadline
-
-    def __call__(self, rows: int) -> None:
-        """Take rows off.
-
-        Raises:
-            TooMuch: so many are not left.
-            IndexUnavailable: ``timeout``.
-        """
-        if self._deadline.passed:
+    def step(rows: int) -> None:
+        nonlocal left
+        if deadline.passed:
             raise IndexUnavailable("timeout")
-        self._left -= rows
-        if self._left < 0:
+        left -= rows
+        if left < 0:
             raise TooMuch
 
-
-class Tally:
-    """A `Step` that counts the rows that another one let pass."""
-
-    __slots__ = ("_step", "rows")
-
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self.rows = 0
-
-    def __call__(self, rows: int) -> None:
-        """Ask the other one; raises what it raises."""
-        self._step(rows)
-        self.rows += rows
+    return step
 
 
 class Overruns:
     """The filters whose searches are too much for the event loop, so that none is begun there in vain.
 
-    A filter is one of them from the second search in succession that was, until one was not: a single one
-    may have been an unusual query, or have had the filter's rows to find.
+    A filter is one of them from the second such search in succession on, until one was not too much: a
+    single one may have been an unusual query, or may have been the one that worked out the filter's rows.
     """
 
     def __init__(self, filters: int = 1024) -> None:
-        self._limit = filters
-        #: How many in succession; the oldest filter first.
-        self._counts: OrderedDict[Hashable, int] = OrderedDict()
+        #: How many such searches in succession.
+        self._counts: Lru[Filter | None, int] = Lru(filters)
 
-    def __contains__(self, accepted: Hashable) -> bool:
-        return self._counts.get(accepted, 0) > 1
+    def __contains__(self, accepted: Filter | None) -> bool:
+        return (self._counts.get(accepted) or 0) > 1
 
-    def note(self, accepted: Hashable, too_much: bool) -> None:
-        """How a search by a filter was."""
-        if too_much:
-            self._counts[accepted] = self._counts.get(accepted, 0) + 1
-            if len(self._counts) > self._limit:
-                self._counts.popitem(last=False)
-        else:
-            self._counts.pop(accepted, None)
+    def note(self, accepted: Filter | None, too_much: bool) -> None:
+        """Whether a search with a filter was too much."""
+        before = self._counts.get(accepted) or 0
+        if too_much or before:
+            self._counts.put(accepted, before + 1 if too_much else 0)
 
 
 class Workers:
