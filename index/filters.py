@@ -76,7 +76,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """All clauses hold; there is at least one. Hashable and in canonical order: equal filters are equal keys."""
+    """All clauses hold, of which there is at least one. Equal filters are equal keys of a dictionary."""
 
     clauses: tuple[Condition | Not, ...]
 

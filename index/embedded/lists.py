@@ -1,4 +1,4 @@
-"""The lists that rows are clustered into: where each begins, its mean and its spread; and how they are made."""
+"""The lists that rows are clustered into, each with its mean and its spread, and how they are made."""
 
 from __future__ import annotations
 

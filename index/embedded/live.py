@@ -229,7 +229,7 @@ class LiveIndex:
         return known, features
 
     def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], Bool, I64, list[int]]:
-        """Known ids, which of them are in the write buffer, their rows in the base and in the write buffer."""
+        """Known ids, which of them are in the write buffer, and the rows of the others and of these."""
         if not state.buffer.rows and not state.tombstones.count:
             known, rows = state.base.ids.find(ids)
             return known, np.zeros(len(known), dtype=np.bool_), rows, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from index.filters import AnyOf, Filter, Not, Range
+from index.filters import Condition, Filter, Range, evaluate
 from index.vespa import names
 from index.vespa.text import storable
 
@@ -29,20 +29,18 @@ def number_literal(value: float) -> str:
 
 def where(filters: Filter) -> str:
     """The filter's clauses, joined by ``and``. `parse_filter` has checked fields and types of values."""
-    return " and ".join(_clause(clause) for clause in filters.clauses)
+    return evaluate(filters, _condition, "!({})".format, "{} and {}".format)
 
 
-def _clause(clause: AnyOf | Range | Not) -> str:
-    if isinstance(clause, Not):
-        return f"!({_clause(clause.clause)})"
-    field = names.field_name(clause.field)
-    if isinstance(clause, Range):
-        return _range(field, clause)
-    if isinstance(clause.values[0], str):
-        return _any_string(field, clause.values)
-    if isinstance(clause.values[0], bool):
-        return _any_of(_bool(field, clause.field, value) for value in clause.values)
-    return _any_of(f"{field} = {number_literal(value)}" for value in clause.values)
+def _condition(condition: Condition) -> str:
+    field = names.field_name(condition.field)
+    if isinstance(condition, Range):
+        return _range(field, condition)
+    if isinstance(condition.values[0], str):
+        return _any_string(field, condition.values)
+    if isinstance(condition.values[0], bool):
+        return _any_of(_bool(field, condition.field, value) for value in condition.values)
+    return _any_of(f"{field} = {number_literal(value)}" for value in condition.values)
 
 
 def _any_string(field: str, values: Iterable[str]) -> str:
@@ -65,10 +63,9 @@ def _any_of(clauses: Iterable[str]) -> str:
 
 
 def _range(field: str, bounds: Range) -> str:
-    low, low_open = _tighter(bounds.gt, bounds.gte, upper=False)
-    high, high_open = _tighter(bounds.lt, bounds.lte, upper=True)
-    above = "" if low is None else f"{field} {'>' if low_open else '>='} {number_literal(low)}"
-    below = "" if high is None else f"{field} {'<' if high_open else '<='} {number_literal(high)}"
+    low, high = bounds.low, bounds.high
+    above = "" if low is None else f"{field} {'>' if bounds.low_open else '>='} {number_literal(low)}"
+    below = "" if high is None else f"{field} {'<' if bounds.high_open else '<='} {number_literal(high)}"
     if low is None or high is None:
         return above or below
     if low >= high:
@@ -77,13 +74,5 @@ def _range(field: str, bounds: Range) -> str:
     # One interval, not two half-open ones: Vespa would walk a large part of the dictionary for each.
     interval = f"range({field}, {number_literal(low)}, {number_literal(high)})"
     sides = {(True, True): "open", (True, False): "leftOpen", (False, True): "rightOpen"}
-    annotation = sides.get((low_open, high_open))
+    annotation = sides.get((bounds.low_open, bounds.high_open))
     return interval if annotation is None else f'({{bounds:"{annotation}"}}{interval})'
-
-
-def _tighter(exclusive: float | None, inclusive: float | None, *, upper: bool) -> tuple[float | None, bool]:
-    """The bound that cuts more, and whether it is exclusive."""
-    if exclusive is None or inclusive is None:
-        return (inclusive, False) if exclusive is None else (exclusive, True)
-    cuts_more = exclusive <= inclusive if upper else exclusive >= inclusive
-    return (exclusive, True) if cuts_more else (inclusive, False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from index.filters import (
     MAX_FIELDS,
     MAX_VALUES,
     AnyOf,
+    Condition,
     Filter,
     FilterError,
     Not,
     Range,
     category_prefixes,
+    evaluate,
     fold,
     parse_filter,
+    terms,
 )
 from tests.support.reference import accepts, raw_filters
 
@@ -26,34 +30,28 @@ KINDS = {**ATTRIBUTES, "category": "list"}
 ITEMS = random_items(60, seed=3)
 
 
-def _evaluate(accepted: Filter | None, item: dict[str, Any]) -> bool:
+def _accepts(accepted: Filter | None, item: dict[str, Any]) -> bool:
     """The parsed form over one item: what an engine has to make of it."""
-    if accepted is None:
-        return True
-    for clause in accepted.clauses:
-        inner = clause.clause if isinstance(clause, Not) else clause
-        value = item.get(inner.field)
-        if inner.field == "category":
-            value = category_prefixes(value)
-        if isinstance(inner, Range):
-            bounds = [
-                (inner.gt, lambda v, b: v > b),
-                (inner.gte, lambda v, b: v >= b),
-                (inner.lt, lambda v, b: v < b),
-                (inner.lte, lambda v, b: v <= b),
-            ]
-            holds = value is not None and all(test(value, b) for b, test in bounds if b is not None)
-        else:
-            held = value if isinstance(value, list) else [] if value is None else [value]
-            holds = any((fold(v) if isinstance(v, str) else v) in inner.values for v in held)
-        if holds == isinstance(clause, Not):
+
+    def holds(condition: Condition) -> bool:
+        value = item.get(condition.field)
+        if isinstance(condition, AnyOf):
+            held = terms(condition.field, value) if isinstance(value, str | list) else [value]
+            return any(each in condition.values for each in held if each is not None)
+        if value is None:
             return False
-    return True
+        above = condition.low is None or value > condition.low
+        below = condition.high is None or value < condition.high
+        at_low = value == condition.low and not condition.low_open
+        at_high = value == condition.high and not condition.high_open
+        return (above or at_low) and (below or at_high)
+
+    return accepted is None or evaluate(accepted, holds, operator.not_, operator.and_)
 
 
 @given(raw=raw_filters, item=st.sampled_from(ITEMS))
 def test_the_parsed_form_means_what_the_request_says(raw: dict[str, Any], item: dict[str, Any]) -> None:
-    assert _evaluate(parse_filter(raw, KINDS), item) == accepts(raw, item)
+    assert _accepts(parse_filter(raw, KINDS), item) == accepts(raw, item)
 
 
 @given(raw=raw_filters, seed=st.randoms())
@@ -75,9 +73,11 @@ def test_equal_filters_are_equal_keys(raw: dict[str, Any], seed: Any) -> None:
 def test_the_canonical_form() -> None:
     raw = {"tags": ["b", "A", "a"], "price": {"lt": 5, "gte": -0.0}, "brand": {"not": "Acme"}}
     assert parse_filter(raw, KINDS) == Filter(
-        (Not(AnyOf("brand", ("acme",))), Range("price", gte=0.0, lt=5.0), AnyOf("tags", ("a", "b")))
+        (Not(AnyOf("brand", ("acme",))), Range("price", 0.0, False, 5.0, True), AnyOf("tags", ("a", "b")))
     )
     assert parse_filter({}, KINDS) is None
+    tighter = {"price": {"gt": 2, "gte": 2, "lt": 9, "lte": 7}}
+    assert parse_filter(tighter, KINDS) == Filter((Range("price", 2.0, True, 7.0, False),))
 
 
 @pytest.mark.parametrize(

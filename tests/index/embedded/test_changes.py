@@ -19,7 +19,7 @@ from devtools.embeddings import ATTRIBUTES, make_embeddings, random_items, unit_
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
-from index.embedded.rebuild import rebuild_index
+from index.embedded.rebuild import NothingLeft, rebuild_index
 from index.embedded.segment import Planning
 from index.filters import parse_filter
 from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate
@@ -255,7 +255,7 @@ async def test_an_empty_index_still_answers(folder: Path) -> None:
     await index.remove([f"item-{row}" for row in range(20)], deadline())
     (found,) = await index.search(VECTOR[None, :], 5, None, deadline())
     assert found.ids == []
-    with pytest.raises(ValueError, match="no items left"):
+    with pytest.raises(NothingLeft, match="no items left"):
         rebuild_index(folder)
     await index.upsert([ItemPut("item-1", VECTOR)], deadline())
     rebuild_index(folder)

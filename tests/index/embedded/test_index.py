@@ -26,7 +26,7 @@ from index.embedded.segment import nearest
 from index.embedded.selection import Selection, Selections, Selector, variation
 from index.embedded.vectors import Vectors, write_vectors
 from index.embedded.workers import Overruns, Workers
-from index.filters import Filter, parse_filter
+from index.filters import AnyOf, Filter, parse_filter
 from index.port import IndexUnavailable
 
 ROWS = 200
@@ -70,7 +70,7 @@ def test_equal_scores_come_by_row(tied: Vectors, k: int, query: int, share: floa
     vector = unit_vectors(6, 32, seed=5)[query]
     mask = np.random.default_rng(k).random(300) < share
     mask[7] = True
-    rows, scores = nearest(tied, vector, k, FLAT.of(mask))
+    rows, scores = nearest(tied, vector, k, FLAT.select(mask))
     # One search for everything gives every row's score to the bit; ties are broken here, by row.
     every, every_score = tied.search(vector, 300)
     score_of = dict(zip(every.tolist(), every_score.tolist(), strict=True))
@@ -82,9 +82,9 @@ def test_equal_scores_come_by_row(tied: Vectors, k: int, query: int, share: floa
 def test_the_planner_changes_no_result(tied: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.random.default_rng(1).random(300) < 0.3
     monkeypatch.setattr(selection, "KEPT_SHARE", 0.0)
-    walked = FLAT.of(mask)
+    walked = FLAT.select(mask)
     monkeypatch.setattr(selection, "KEPT_SHARE", 1.0)
-    copied = FLAT.of(mask)
+    copied = FLAT.select(mask)
     assert walked.rows is None
     assert copied.rows is not None
     for k in (1, 10, 300):
@@ -98,12 +98,12 @@ def test_the_planner_changes_no_result(tied: Vectors, monkeypatch: pytest.Monkey
 
 def test_selections() -> None:
     selector = Selector(np.array([0, 100]))
-    assert selector.of(np.ones(100, np.bool_)) == Selection(100)
-    assert selector.of(np.zeros(100, np.bool_)).count == 0
-    few = selector.of(np.arange(100) < 3)
+    assert selector.select(np.ones(100, np.bool_)) == Selection(100)
+    assert selector.select(np.zeros(100, np.bool_)).count == 0
+    few = selector.select(np.arange(100) < 3)
     assert few.rows is not None
     assert few.rows.tolist() == [0, 1, 2]
-    many = selector.of(np.arange(100) < 50)
+    many = selector.select(np.arange(100) < 50)
     assert many.bits is not None
     assert (many.rows, many.count, len(many.bits)) == (None, 50, 13)
 
@@ -115,8 +115,8 @@ def test_filters_are_even_that_have_nothing_to_do_with_the_lists() -> None:
     selector = Selector(starts, exact_rows=0)
     for share in (0.02, 0.1, 0.5, 0.98):
         thinned = rng.random(len(number)) < share
-        assert selector.of(thinned).even
-        assert not selector.of((number < 50) & thinned).even
+        assert selector.select(thinned).even
+        assert not selector.select((number < 50) & thinned).even
     sizes = np.diff(starts).astype(np.float32)
     assert variation(np.where(np.arange(100) < 50, sizes, 0), sizes) == pytest.approx(1, abs=0.1)
     assert variation(sizes / 3, sizes) == 0
@@ -125,9 +125,9 @@ def test_filters_are_even_that_have_nothing_to_do_with_the_lists() -> None:
 def test_matches_of_some_lists() -> None:
     starts = np.array([0, 10, 20, 30, 40])
     mask = np.isin(np.arange(40), [1, 5, 20, 29, 30])
-    few = Selector(starts, exact_rows=0).of(mask)
+    few = Selector(starts, exact_rows=0).select(mask)
     for lists, rows in (([0, 2], [1, 5, 20, 29]), ([1, 3], [30]), ([1], []), ([], []), ([3, 0], [30, 1, 5])):
-        assert few.of_lists(np.array(lists, dtype=np.int64)).tolist() == rows
+        assert few.rows_in(np.array(lists, dtype=np.int64)).tolist() == rows
 
 
 class _Masks:
@@ -274,10 +274,11 @@ async def test_a_filter_whose_searches_are_too_much_is_not_begun_on_the_event_lo
 
 def test_overruns_are_kept_within_a_bound() -> None:
     overruns = Overruns(filters=2)
-    for name in "abc":
-        overruns.note(name, True)
-        overruns.note(name, True)
-    assert ["a" in overruns, "b" in overruns, "c" in overruns] == [False, True, True]
+    a, b, c = (Filter((AnyOf("name", (name,)),)) for name in "abc")
+    for accepted in (a, b, c):
+        overruns.note(accepted, True)
+        overruns.note(accepted, True)
+    assert [a in overruns, b in overruns, c in overruns] == [False, True, True]
 
 
 async def test_searches_that_wait_when_it_closes_fail() -> None:

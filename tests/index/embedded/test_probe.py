@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
-from index.embedded.manifest import MANIFEST_NAME, Probing, read_manifest
 from index.embedded.probe import EXACT
 from index.embedded.segment import Planning
 from index.filters import parse_filter
@@ -58,24 +56,10 @@ FILTERS: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("raw", FILTERS.values(), ids=FILTERS)
 @pytest.mark.parametrize("k", [10, 100])
 def test_recall(folder: Path, raw: dict[str, object], k: int) -> None:
-    assert recall(folder, folder / "index", raw, k) >= 0.95
+    assert recall(folder, raw, k) >= 0.95
 
 
-@pytest.mark.parametrize("name", ["none", "random 0.1", "5 topics"])
-def test_an_index_of_before_lists_had_a_reach(folder: Path, tmp_path: Path, name: str) -> None:
-    manifest = read_manifest(folder / "index")
-    assert manifest.probing is not None
-    former = Probing(
-        lists=manifest.probing.lists, spread=1.4, filtered_spread=2.0, miss=0.03, k=200, recall={}
-    )
-    assert "reach" not in former.model_dump(), "its version is a digest of what it has"
-    older = manifest.model_copy(update={"probing": former}).versioned()
-    shutil.copytree(folder / "index" / manifest.folder, tmp_path / older.folder)
-    (tmp_path / MANIFEST_NAME).write_text(older.to_json())
-    assert recall(folder, tmp_path, FILTERS[name], 100) >= 0.95
-
-
-def recall(folder: Path, index: Path, raw: dict[str, object], k: int) -> float:
+def recall(folder: Path, raw: dict[str, object], k: int) -> float:
     """Mean share of the exact results that an index finds, for queries near items."""
     rng = np.random.default_rng(4)
     queries = np.load(folder / "e" / "embeddings.npy")[rng.integers(ROWS, size=40)].astype(np.float32)
@@ -83,7 +67,7 @@ def recall(folder: Path, index: Path, raw: dict[str, object], k: int) -> float:
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
 
     async def both() -> list[float]:
-        probed = EmbeddedIndex.open(index, verify=False, planning=Planning(exact_rows=0))
+        probed = EmbeddedIndex.open(folder / "index", verify=False, planning=Planning(exact_rows=0))
         exact = EmbeddedIndex.open(folder / "index", verify=False, planning=Planning(reach=EXACT))
         accepted = parse_filter(raw, probed.attributes)
         ours = await probed.search(queries, k, accepted, Deadline.after(60))

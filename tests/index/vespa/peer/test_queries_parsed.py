@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from devtools.embeddings import unit_vectors
 from devtools.vespa_peer.peer import Judge
-from index.filters import AnyOf, Filter, Not, Range, parse_filter
+from index.filters import Condition, Filter, Range, evaluate, parse_filter
 from index.vespa import names
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
@@ -44,19 +44,25 @@ def parse(vespa_judge: Judge, vespa_application: Path) -> Callable[[Body], dict[
 
 def meant(operator: Tree, filters: Filter | None) -> Tree:
     """The tree of an operator and a filter, in the form of `canonical`."""
-    clauses = [] if filters is None else [_clause(clause) for clause in filters.clauses]
+    clauses = [] if filters is None else [evaluate(filters, _condition, _negated, _both)]
     return canonical(["AND", operator, *clauses])
 
 
-def _clause(clause: AnyOf | Range | Not) -> Tree:
-    if isinstance(clause, Not):
-        return ["!", _clause(clause.clause)]
-    if isinstance(clause, Range):
-        return ["AND", *_bounds(clause)]
-    if isinstance(clause.values[0], str):
-        words = sorted(storable(str(value)) for value in clause.values)
-        return ["=", clause.field, *words] if len(words) == 1 else ["in", clause.field, *words]
-    return ["OR", *(_value(clause.field, value) for value in clause.values)]
+def _negated(tree: Tree) -> Tree:
+    return ["!", tree]
+
+
+def _both(one: Tree, other: Tree) -> Tree:
+    return ["AND", one, other]
+
+
+def _condition(condition: Condition) -> Tree:
+    if isinstance(condition, Range):
+        return ["AND", *_bounds(condition)]
+    if isinstance(condition.values[0], str):
+        words = sorted(storable(str(value)) for value in condition.values)
+        return ["=", condition.field, *words] if len(words) == 1 else ["in", condition.field, *words]
+    return ["OR", *(_value(condition.field, value) for value in condition.values)]
 
 
 def _value(field: str, value: object) -> Tree:
@@ -68,17 +74,10 @@ def _value(field: str, value: object) -> Tree:
 
 
 def _bounds(bounds: Range) -> list[Tree]:
-    lower = [
-        (value, is_open) for value, is_open in ((bounds.gt, True), (bounds.gte, False)) if value is not None
-    ]
-    upper = [
-        (value, is_open) for value, is_open in ((bounds.lt, True), (bounds.lte, False)) if value is not None
-    ]
-    low = max(lower, default=(None, False))
-    high = min(((value, not is_open) for value, is_open in upper), default=(None, True))
-    sides = [(*low, None, False), (None, False, high[0], not high[1])]
-    if low[0] is not None and high[0] is not None and low[0] < high[0]:
-        sides = [(*low, high[0], not high[1])]
+    low, high = (bounds.low, bounds.low_open), (bounds.high, bounds.high_open)
+    sides = [(*low, None, False), (None, False, *high)]
+    if bounds.low is not None and bounds.high is not None and bounds.low < bounds.high:
+        sides = [(*low, *high)]
     return [["number", bounds.field, side] for side in sides if side[0] is not None or side[2] is not None]
 
 
