@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -82,7 +81,7 @@ def upsert(
     from index.embedded.apply import upsert_embeddings
 
     with progress() as report:
-        result = _run(upsert_embeddings(index, embeddings, stage_progress(report, "upsert")))
+        result = asyncio.run(upsert_embeddings(index, embeddings, stage_progress(report, "upsert")))
     _tell(index, result, json)
 
 
@@ -102,7 +101,7 @@ def update(
     from index.embedded.apply import update_from
 
     with progress() as report:
-        result = _run(update_from(index, changes, stage_progress(report, "update")))
+        result = asyncio.run(update_from(index, changes, stage_progress(report, "update")))
     _tell(index, result, json)
 
 
@@ -126,7 +125,7 @@ def remove(
     if not gone:
         fail("name the ids to delete, or a file with --from", USAGE)
     with progress() as report:
-        result = _run(remove_ids(index, gone, stage_progress(report, "remove")))
+        result = asyncio.run(remove_ids(index, gone, stage_progress(report, "remove")))
     _tell(index, result, json)
 
 
@@ -135,28 +134,11 @@ def rebuild(index: Index, json: Json = False) -> None:
 
     Example: `mrse index rebuild index/`
     """
-    from index.embedded.manifest import IndexDamaged
     from index.embedded.rebuild import rebuild_index
-    from index.embedded.store import RebuildRunning
 
-    try:
-        with progress() as report:
-            manifest = rebuild_index(index, stage_progress(report, "index"))
-    except IndexDamaged:
-        raise
-    except (RebuildRunning, ValueError) as error:
-        fail(str(error))
+    with progress() as report:
+        manifest = rebuild_index(index, stage_progress(report, "index"))
     _tell_index(index, manifest, json)
-
-
-def _run(writing: Coroutine[Any, Any, WriteResult]) -> WriteResult:
-    from index.embedded.apply import ChangesRefused
-    from index.port import ChangeRefused
-
-    try:
-        return asyncio.run(writing)
-    except (ChangeRefused, ChangesRefused) as error:
-        fail(str(error), USAGE)
 
 
 def _tell(index: Path, result: WriteResult, json: bool) -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from artifacts.embeddings import EmbeddingsError
 from cli.main import build as commands
 from common.deadline import Deadline
+from common.errors import MrseError
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
@@ -55,6 +56,9 @@ async def found(index: EmbeddedIndex, raw: dict[str, Any]) -> list[str]:
 
 def run(*arguments: Any, code: int = 0) -> Any:
     result = CliRunner().invoke(commands(), ["index", *map(str, arguments), "--json"])
+    if isinstance(result.exception, MrseError):  # `cli.main` makes a line and an exit code of it
+        assert result.exception.exit_code == code
+        return str(result.exception)
     assert result.exit_code == code, (result.output, result.exception)
     return json.loads(result.stdout) if code == 0 else result.stderr
 
