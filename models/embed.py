@@ -24,7 +24,7 @@ from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from common.arrays import F16
 from common.progress import Progress, silent, stage_progress
-from models.dataset.coclick import coclick_options, coclicked
+from models.dataset.coclick import coclicked_as_trained
 from models.pictures import PictureFeatures
 
 _ROWS, _FUSED_AT_ONCE = 256, 4096
@@ -110,7 +110,7 @@ def _fill_embeddings(shop: Shop, tower: ItemTower, writer: EmbeddingsWriter, pro
     if done >= total:
         return
     progress("co-clicks", 0, None)
-    neighbours = coclicked(shop, **coclick_options(tower.bundle.manifest.training))
+    neighbours = coclicked_as_trained(shop, tower.bundle.manifest.preprocessing)
     progress("co-clicks", total, total)
     for start in range(done, total, _FUSED_AT_ONCE):
         end = min(start + _FUSED_AT_ONCE, total)

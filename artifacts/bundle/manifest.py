@@ -62,6 +62,27 @@ class Dimensions(_Frozen):
     history: int = 20
 
 
+class CoClickSpec(_Frozen):
+    """How the items that go with an item are counted from the log."""
+
+    #: Items kept for an item.
+    top: int
+    #: Behaviours after one, within a visit, that count as going with it.
+    following: int
+    #: Whether a pair counts by its cosine in place of its number of visits.
+    cosine: bool
+
+
+class Preprocessing(_Frozen):
+    """What embedding and evaluation must do with a shop's log as training did. All values are *inferred*."""
+
+    #: Share of the newest behaviours that is val, and again that is test, where the file marks no split.
+    held_out: float
+    #: Days within which what a user did with the item that is asked for is no part of the history.
+    same_item_days: float
+    coclicks: CoClickSpec
+
+
 class FileEntry(_Frozen):
     """One file of the bundle."""
 
@@ -72,7 +93,7 @@ class FileEntry(_Frozen):
 class Manifest(_Frozen):
     """The whole of ``manifest.json``."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.]{0,47}$")
     version: str
     dimensions: Dimensions
@@ -84,6 +105,8 @@ class Manifest(_Frozen):
     graphs: dict[Role, dict[Precision, str]]
     #: Figures measured at export, such as ``max_abs_diff_fp32`` and ``min_cosine_int8``.
     parity: dict[str, float] = Field(default_factory=dict)
+    preprocessing: Preprocessing
+    #: The configuration that it was trained with: a record for people and reports.
     training: dict[str, Any] = Field(default_factory=dict)
     #: Fingerprint of the data that it was trained on.
     data: str = ""

@@ -7,13 +7,12 @@ of the train split count, so that held-out clicks do not leak into item embeddin
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from artifacts.actions import ACTIONS
+from artifacts.bundle.manifest import Preprocessing
 from artifacts.shop.holdout import HELD_OUT, Holdout
 from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64, I64
@@ -90,13 +89,16 @@ def coclicked(
     return count_pairs(user, item, at, len(rows), top, following=following, cosine=cosine)
 
 
-def coclick_options(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What a bundle's manifest says of `coclicked`: embedding has to do as training did."""
-    return {
-        "top": int(training.get("coclick_top", 10)),
-        "following": int(training.get("coclick_following", FOLLOWING)),
-        "cosine": bool(training.get("coclick_cosine", False)),
-    }
+def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:
+    """The co-clicks of a shop, counted as a bundle's manifest says; raises as `coclicked`."""
+    spec = preprocessing.coclicks
+    return coclicked(
+        shop,
+        top=spec.top,
+        held_out=preprocessing.held_out,
+        following=spec.following,
+        cosine=spec.cosine,
+    )
 
 
 def count_pairs(

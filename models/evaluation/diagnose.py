@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.progress import Progress, silent, stage_progress
-from models.dataset.coclick import coclick_options, coclicked
+from models.dataset.coclick import coclicked_as_trained
 from models.evaluation.finding import Finding
 from models.evaluation.patient import Patient
 from models.evaluation.probes import collapse, contributions, correlation, history
@@ -55,8 +55,7 @@ def diagnose(
         bundle_path, shop_path, split, embeddings=embeddings, sample=sample, progress=progress
     )
     with opened as subject:
-        training = subject.bundle.manifest.training
-        coclicks = coclicked(subject.shop, held_out=float(training["held_out"]), **coclick_options(training))
+        coclicks = coclicked_as_trained(subject.shop, subject.bundle.manifest.preprocessing)
         patient = Patient(subject, subject.searcher.features, coclicks, run)
         told = stage_progress(progress, "diagnose")
         for done, probe in enumerate(PROBES):

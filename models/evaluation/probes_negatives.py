@@ -91,7 +91,7 @@ def hardness(patient: Patient) -> list[Finding]:
 
 def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
     """Train pairs (query, item) labelled as of low relevance, and those that were clicked."""
-    holdout = Holdout.of(patient.subject.shop.events(), float(patient.training["held_out"]))
+    holdout = Holdout.of(patient.subject.shop.events(), patient.bundle.manifest.preprocessing.held_out)
     labelled: dict[tuple[str, str], None] = {}
     clicked: set[tuple[str, str]] = set()
     for event in patient.subject.shop.events():

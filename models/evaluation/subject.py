@@ -34,7 +34,7 @@ class Subject:
 
     def slices(self) -> dict[str, Bool]:
         """Masks of the requests by slice, see `slice_requests`."""
-        return slice_requests(self.shop, self.held_out, float(self.bundle.manifest.training["held_out"]))
+        return slice_requests(self.shop, self.held_out, self.bundle.manifest.preprocessing.held_out)
 
     def answers(self) -> Answers:
         """What the bundle answers to every request."""
@@ -84,13 +84,13 @@ def open_subject(
         NothingHeldOut: there is no held-out request to measure on.
     """
     shop, bundle = Shop.open(shop_path), Bundle.load(bundle_path)
-    training = bundle.manifest.training
+    preprocessing = bundle.manifest.preprocessing
     requests = read_requests(
         shop,
         split,
         depth=bundle.manifest.dimensions.history,
-        held_out=float(training["held_out"]),
-        same_item_days=float(training["data"]["same_item_days"]),
+        held_out=preprocessing.held_out,
+        same_item_days=preprocessing.same_item_days,
     )
     if sample is not None:
         requests = [requests[place] for place in spread(len(requests), sample)]

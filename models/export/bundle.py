@@ -20,7 +20,9 @@ from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
     TOKENIZER_NAME,
+    CoClickSpec,
     Precision,
+    Preprocessing,
     Role,
     file_entry,
 )
@@ -35,6 +37,7 @@ from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
 from models.export.graphs import INT8_CHOICES, first_that, quantise, run_module, write_graph
 from models.towers import Config, Towers
+from models.towers.config import DataConfig
 from models.training.run import Samples, load_finished
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
@@ -96,10 +99,6 @@ def write_bundle(
         (work / TOKENIZER_NAME).write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         np.savez(work / CANONICAL_NAME, allow_pickle=False, **writer.canonical)
         training: dict[str, Any] = config.model_dump(mode="json", exclude={"text", "picture", "dimensions"})
-        # What embedding the catalogue has to do as training did.
-        training |= {"coclick_top": config.data.coclick_top, "held_out": config.data.held_out}
-        training |= {"coclick_following": config.data.coclick_following}
-        training |= {"coclick_cosine": config.data.coclick_cosine}
         manifest = Manifest(
             name=name,
             version="",
@@ -110,6 +109,7 @@ def write_bundle(
             files={path.name: file_entry(path) for path in sorted(work.iterdir())},
             graphs=writer.graphs,
             parity=writer.parity,
+            preprocessing=preprocessing(config.data),
             training=training,
             data=data,
             metrics=metrics or {},
@@ -124,6 +124,17 @@ def write_bundle(
     finally:
         torch.set_num_threads(threads)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def preprocessing(data: DataConfig) -> Preprocessing:
+    """What a bundle says of how the log was read."""
+    return Preprocessing(
+        held_out=data.held_out,
+        same_item_days=data.same_item_days,
+        coclicks=CoClickSpec(
+            top=data.coclick_top, following=data.coclick_following, cosine=data.coclick_cosine
+        ),
+    )
 
 
 class _Writer:

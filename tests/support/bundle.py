@@ -21,9 +21,11 @@ from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
     TOKENIZER_NAME,
+    CoClickSpec,
     Dimensions,
     Manifest,
     PictureSpec,
+    Preprocessing,
     Role,
     TextSpec,
     file_entry,
@@ -43,6 +45,9 @@ from common.arrays import Arrays
 D, DIM, PICTURE = 16, 48, 8
 DIMENSIONS = Dimensions(expert_dim=D, embedding_dim=DIM, history=8)
 TEXT = TextSpec(max_query_tokens=12, max_item_tokens=32, ngram_buckets=512, ngrams_per_word=12)
+PREPROCESSING = Preprocessing(
+    held_out=0.05, same_item_days=1.0, coclicks=CoClickSpec(top=10, following=5, cosine=False)
+)
 PICTURES = PictureSpec(side=16, feature_dim=PICTURE)
 _OPSET = 17
 FILES: dict[Role, str] = {
@@ -78,6 +83,7 @@ def make_bundle(path: Path, texts: list[str], *, seed: int = 1, name: str = "tin
         behaviours=ACTIONS.behaviours,
         files={f.name: file_entry(f) for f in sorted(path.iterdir())},
         graphs={role: {"fp32": file} for role, file in FILES.items()},
+        preprocessing=PREPROCESSING,
         training={"seed": seed},
     ).versioned()
     (path / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")

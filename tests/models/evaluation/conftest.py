@@ -25,9 +25,6 @@ def _bundle(folder: Path, shop_path: Path, seed: int) -> Path:
     made = make_bundle(folder, texts, seed=seed)
     training = {
         "seed": seed,
-        "held_out": 0.05,
-        "coclick_top": 10,
-        "data": {"same_item_days": 1.0},
         "loss": {"alpha": 1.0, "beta": 0.2, "low_relevance": 0.34, "hard_ranks": [101, 200]},
     }
     manifest = made.manifest.model_copy(update={"training": training}).versioned()

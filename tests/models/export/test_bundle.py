@@ -12,7 +12,7 @@ import models.export.bundle as export_module
 from artifacts.bundle import Bundle, BundleError, PortraitBatch, QueryTower, open_graph
 from artifacts.bundle.manifest import ROLES
 from models.evaluation import evaluate
-from models.export.bundle import ExportError, export
+from models.export.bundle import ExportError, export, preprocessing
 from models.towers import Config, Towers, preset
 from models.training import TrainError, load_finished
 
@@ -30,7 +30,8 @@ def test_the_bundle_is_whole_and_computes_what_training_saw(bundle_path: Path) -
     assert manifest.parity["max_abs_diff_fp32"] <= 1e-5
     assert manifest.parity["min_cosine_int8"] >= 0.999
     assert "int8" in manifest.graphs["query_experts"]
-    assert manifest.training["coclick_top"] == preset("tiny").data.coclick_top
+    assert manifest.preprocessing == preprocessing(preset("tiny").data)
+    assert manifest.preprocessing.coclicks.top == preset("tiny").data.coclick_top
 
 
 def test_axes_are_dynamic(bundle_path: Path) -> None:
