@@ -1,19 +1,20 @@
-"""Options and look-ups that the commands for Vespa share."""
+"""Options that the commands for Vespa share, and what they mean."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import fail
-from common.errors import USAGE
-
 if TYPE_CHECKING:
-    from index.vespa.feed.source import EmbeddingsSource
-    from index.vespa.package import Version
-    from index.vespa.settings import VespaSettings
+    from artifacts.embeddings import EmbeddingsFolder
+    from index.vespa.package import Layout
+    from index.vespa.settings import EndpointSettings, VespaSettings
 
 Package = Annotated[Path, typer.Option("--package", help="Package folder that `add-version` writes.")]
 Embeddings = Annotated[
@@ -28,54 +29,65 @@ Endpoint = Annotated[
 ConfigServer = Annotated[
     list[str], typer.Option("--config-server", help="As http://vespa-config:19071; repeatable.")
 ]
-Ca = Annotated[Path | None, typer.Option(help="Certificates to trust, PEM.")]
-Certificate = Annotated[Path | None, typer.Option(help="Our certificate for mutual TLS, PEM.")]
-Key = Annotated[Path | None, typer.Option(help="Its key, PEM.")]
-Token = Annotated[
-    str | None, typer.Option(envvar="MRSE_VESPA_TOKEN", help="Bearer token.", show_default=False)
-]
 Within = Annotated[float, typer.Option("--within", min=1, help="Seconds to wait for.")]
 
 
-def known_versions(package: Path) -> list[Version]:
-    """The versions of a package; none is a mistake."""
-    from index.vespa.package import read_versions
+@dataclass(frozen=True)
+class Access:
+    """How to reach Vespa."""
 
-    versions = read_versions(package)
-    if not versions:
-        fail(f"{package} holds no version; `mrse vespa add-version` adds one", USAGE)
-    return versions
+    ca: Annotated[Path | None, typer.Option(help="Certificates to trust, PEM.")] = None
+    certificate: Annotated[Path | None, typer.Option(help="Our certificate for mutual TLS, PEM.")] = None
+    key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None
+    token: Annotated[
+        str | None, typer.Option(envvar="MRSE_VESPA_TOKEN", help="Bearer token.", show_default=False)
+    ] = None
+
+    def to(self, urls: Sequence[str]) -> EndpointSettings:
+        """The settings of containers or config servers at these addresses."""
+        from index.vespa.settings import EndpointSettings, TlsSettings
+
+        tls = TlsSettings(ca=self.ca, certificate=self.certificate, key=self.key)
+        return EndpointSettings(tuple(urls), tls, self.token)
 
 
-def version_of(package: Path, source: EmbeddingsSource) -> Version:
-    """The version that an embeddings folder belongs to."""
-    versions = {version.bundle_version: version for version in known_versions(package)}
-    if source.bundle_version not in versions:
-        fail(f"{package} has no version of bundle {source.bundle_version}; add it and deploy first", USAGE)
-    return versions[source.bundle_version]
+def with_access(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Access` in place of its parameter ``access``."""
+    signature = inspect.signature(command, eval_str=True)
+    options = inspect.signature(Access, eval_str=True).parameters
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += options.values() if parameter.name == "access" else [parameter]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        access = Access(**{name: given.pop(name) for name in options})
+        command(**given, access=access)
+
+    run.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
-def client_settings(
-    version: Version,
-    endpoints: list[str],
-    ca: Path | None,
-    certificate: Path | None,
-    key: Path | None,
-    token: str | None,
-    config_servers: list[str] | None = None,
-) -> VespaSettings:
-    """What a client of one version needs to know."""
-    from index.vespa.settings import TlsSettings, VespaSettings
+def open_embeddings(path: Path) -> EmbeddingsFolder:
+    """An embeddings folder whose vectors can be read."""
+    from artifacts.embeddings import EmbeddingsFolder
 
-    try:
-        return VespaSettings(
-            endpoints=tuple(endpoints),
-            bundle_version=version.bundle_version,
-            attributes=version.attributes,
-            dimension=version.dimension,
-            config_servers=tuple(config_servers or ()),
-            tls=TlsSettings(ca=ca, certificate=certificate, key=key),
-            token=token,
-        )
-    except ValueError as error:
-        fail(str(error), USAGE)
+    folder = EmbeddingsFolder.open(path)
+    _ = folder.vectors  # before anything is done with the rest
+    return folder
+
+
+def settings_for(package: Path, folder: EmbeddingsFolder, containers: EndpointSettings) -> VespaSettings:
+    """The settings of the package's version that an embeddings folder belongs to."""
+    from index.vespa.package import find_version
+    from index.vespa.settings import VespaSettings
+
+    return VespaSettings(containers, find_version(package, folder.meta.bundle_version))
+
+
+def read_layout_file(file: Path | None) -> Layout | None:
+    """The layout of a file; None leaves the package's own, or the development layout for a new one."""
+    from index.vespa.package import Layout
+
+    return None if file is None else Layout.read(file)

@@ -11,30 +11,27 @@ import asyncio
 import datetime
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.commands import vespa_rollout
 from cli.console import Json, counted, err, fail, out, print_json
 from cli.vespa_options import (
-    Ca,
-    Certificate,
+    Access,
     ConfigServer,
     Embeddings,
-    Key,
     LayoutFile,
     Package,
-    Token,
     Within,
-    client_settings,
-    known_versions,
+    open_embeddings,
+    read_layout_file,
+    with_access,
 )
-from common.errors import USAGE
 
 if TYPE_CHECKING:
-    from index.vespa.package import Layout
-    from index.vespa.settings import VespaSettings
+    from index.vespa.feed.deploy import Activated
+    from index.vespa.settings import EndpointSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -56,25 +53,21 @@ def add_version(
 
     Example: `mrse vespa add-version embeddings/ --package vespa-package/`
     """
-    from index.vespa.feed.source import EmbeddingsSource
     from index.vespa.package import Version
     from index.vespa.package import add_version as add
 
-    source = EmbeddingsSource.open(embeddings)
-    version = Version(source.bundle_version, source.dimension, source.attributes)
-    application = add(package, version, _layout(layout))
-    _refuse_problems(application)
+    folder = open_embeddings(embeddings)
+    version = Version(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
+    application = add(package, version, read_layout_file(layout))
     result = {"application": str(application), "document_type": version.document_type}
     print_json(result) if json else out.print(f"{application}: added {version.document_type}")
 
 
+@with_access
 def deploy(
     package: Package,
     config_server: ConfigServer,
-    ca: Ca = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    token: Token = None,
+    access: Access,
     within: Within = 300.0,
     json: Json = False,
 ) -> None:
@@ -82,32 +75,30 @@ def deploy(
 
     Example: `mrse vespa deploy --package vespa-package/ --config-server http://localhost:19071`
     """
-    from index.vespa.package import application_folder
+    from index.vespa.package import application_folder, check_package
 
     application = application_folder(package)
-    _refuse_problems(application)
-    version = known_versions(package)[0]
-    settings = client_settings(
-        version, config_server, ca, certificate, key, token, config_servers=config_server
-    )
-    deployment = _deploy(settings, application, within)
+    problems = check_package(application)
+    for problem in problems:
+        err.print(str(problem))
+    if problems:
+        fail(f"{application}: {counted(len(problems), 'problem')} that Vespa would let pass")
+    activated = _deploy(access.to(config_server), application, within)
     if json:
-        print_json(asdict(deployment))
+        print_json(asdict(activated))
         return
-    for line in (*deployment.warnings, *deployment.actions):
+    for line in (*activated.warnings, *activated.actions):
         err.print(line)
-    out.print(f"generation {deployment.generation} is active")
+    out.print(f"generation {activated.generation} is active")
 
 
+@with_access
 def drop(
     version: Annotated[str, typer.Argument(help="Document type or bundle version to drop.")],
     package: Package,
     config_server: ConfigServer,
+    access: Access,
     layout: LayoutFile = None,
-    ca: Ca = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    token: Token = None,
     within: Within = 300.0,
     json: Json = False,
 ) -> None:
@@ -115,45 +106,18 @@ def drop(
 
     Example: `mrse vespa drop demo-1a2b3c4d --package vespa-package/ --config-server http://localhost:19071`
     """
-    from index.vespa.package import drop_version
+    from index.vespa.package import drop_version, find_version
 
-    known = known_versions(package)
-    named = [v.document_type for v in known if version in (v.document_type, v.bundle_version)]
-    if not named:
-        fail(
-            f"{package} has no version {version!r}; it has {', '.join(v.document_type for v in known)}", USAGE
-        )
-    application = drop_version(package, named[0], datetime.datetime.now(datetime.UTC).date(), _layout(layout))
-    _refuse_problems(application)
-    left = known_versions(package)[0]
-    settings = client_settings(left, config_server, ca, certificate, key, token, config_servers=config_server)
-    deployment = _deploy(settings, application, within)
-    print_json({"dropped": named[0], **asdict(deployment)}) if json else out.print(f"dropped {named[0]}")
+    dropped = find_version(package, version)
+    servers = access.to(config_server)
+    today = datetime.datetime.now(datetime.UTC).date()
+    activated = _deploy(servers, drop_version(package, dropped, today, read_layout_file(layout)), within)
+    result = {"dropped": dropped.document_type, **asdict(activated)}
+    print_json(result) if json else out.print(f"dropped {dropped.document_type}")
 
 
-def _layout(file: Path | None) -> Layout | None:
-    """The layout of a file; None leaves the package's own, or the development layout for a new one."""
-    from index.vespa.package import Layout
-
-    return None if file is None else Layout.read(file)
-
-
-def _deploy(settings: VespaSettings, application: Path, within: float) -> Any:
+def _deploy(servers: EndpointSettings, application: Path, within: float) -> Activated:
     from common.deadline import Deadline
-    from index.vespa.feed.deploy import DeployRefused, NotConverged
     from index.vespa.feed.deploy import deploy as send
 
-    try:
-        return asyncio.run(send(settings, application, Deadline.after(within)))
-    except (DeployRefused, NotConverged) as error:
-        fail(str(error))
-
-
-def _refuse_problems(application: Path) -> None:
-    from index.vespa.package import check_package
-
-    problems = check_package(application)
-    for problem in problems:
-        err.print(str(problem))
-    if problems:
-        fail(f"{application}: {counted(len(problems), 'problem')} that Vespa would let pass")
+    return asyncio.run(send(servers, application, Deadline.after(within)))

@@ -5,42 +5,40 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from cli.console import Json, err, fail, out, print_json, progress
 from cli.vespa_options import (
-    Ca,
-    Certificate,
+    Access,
     Embeddings,
     Endpoint,
-    Key,
     Package,
-    Token,
-    client_settings,
-    version_of,
+    open_embeddings,
+    settings_for,
+    with_access,
 )
 from common.errors import NOT_IN_ORDER, USAGE
-from common.progress import stage_progress
 
 if TYPE_CHECKING:
+    from common.progress import Progress
+    from index.vespa.feed.report import FeedReport
+    from index.vespa.feed.source import FeedSource
     from index.vespa.settings import VespaSettings
 
 
+@with_access
 def feed(
     embeddings: Embeddings,
     package: Package,
     endpoint: Endpoint,
+    access: Access,
     changes: Annotated[
         Path | None, typer.Option(help="JSONL of changes to feed instead of all items.", exists=True)
     ] = None,
     journal: Annotated[Path | None, typer.Option(help="Where progress is kept, to resume from.")] = None,
-    ca: Ca = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    token: Token = None,
     json: Json = False,
 ) -> None:
     """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
@@ -49,15 +47,15 @@ def feed(
     """
     from index.vespa.feed.source import ChangesSource, EmbeddingsSource
 
-    everything = EmbeddingsSource.open(embeddings)
-    source = everything if changes is None else ChangesSource(changes)
-    settings = client_settings(version_of(package, everything), endpoint, ca, certificate, key, token)
+    folder = open_embeddings(embeddings)
+    source = EmbeddingsSource(folder) if changes is None else ChangesSource(changes)
+    settings = settings_for(package, folder, access.to(endpoint))
     kept = journal or embeddings.with_name(
         f"{embeddings.name}.{'feed' if changes is None else changes.stem}.journal"
     )
-    total = everything.rows if changes is None else None
+    total = folder.meta.rows if changes is None else None
     with progress() as report:
-        fed = asyncio.run(_feed(settings, source, kept, total, stage_progress(report, "feed")))
+        fed = asyncio.run(_feed(settings, source, kept, total, report))
     counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
     if json:
         failures = [asdict(failure) for failure in fed.failures]
@@ -69,32 +67,34 @@ def feed(
     raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
 
 
-async def _feed(settings: VespaSettings, source: Any, kept: Path, total: int | None, report: Any) -> Any:
-    from index.vespa.feed.feeder import Feeder, FeedStopped
+async def _feed(
+    settings: VespaSettings, source: FeedSource, kept: Path, total: int | None, report: Progress
+) -> FeedReport:
+    from index.vespa.feed.feeder import Feeder
     from index.vespa.feed.journal import Journal
+    from index.vespa.feed.report import FeedStopped
     from index.vespa.feed.source import new_feed_version
 
-    journal = Journal.open(kept, f"{settings.document_type}:{source.fingerprint}", new_feed_version())
+    version = settings.version
+    journal = Journal.open(kept, f"{version.document_type}:{source.fingerprint}", new_feed_version())
     async with Feeder(settings) as feeder:
-        operations = source.operations(settings, journal.feed_ver, journal.settled)
+        operations = source.operations(version, journal.feed_ver, journal.settled)
         try:
             return await feeder.feed(operations, journal, total=total, progress=report)
         except FeedStopped as stopped:
             fail(f"{stopped.reason}; run the same command again to go on from {kept}")
 
 
+@with_access
 def verify(
     embeddings: Embeddings,
     package: Package,
     endpoint: Endpoint,
+    access: Access,
     least_recall: Annotated[
         float, typer.Option(min=0, max=1, help="Of the graph against exact search.")
     ] = 0.95,
     queries: Annotated[int, typer.Option(min=1, help="Queries to measure with.")] = 200,
-    ca: Ca = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    token: Token = None,
     json: Json = False,
 ) -> None:
     """Compare what is fed with the folder: counts, sampled vectors, recall against exact search, latency.
@@ -102,17 +102,16 @@ def verify(
     Example: `mrse vespa verify embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
     from index.vespa.client import VespaIndex
-    from index.vespa.feed.source import EmbeddingsSource
     from index.vespa.feed.verify import VerifyReport, VerifySettings
     from index.vespa.feed.verify import verify as measure
 
-    source = EmbeddingsSource.open(embeddings)
-    settings = client_settings(version_of(package, source), endpoint, ca, certificate, key, token)
+    folder = open_embeddings(embeddings)
+    settings = settings_for(package, folder, access.to(endpoint))
 
     async def run() -> VerifyReport:
         async with VespaIndex(settings) as index:
             await index.check()
-            return await measure(index, source, VerifySettings(queries=queries, least_recall=least_recall))
+            return await measure(index, folder, VerifySettings(queries=queries, least_recall=least_recall))
 
     report = asyncio.run(run())
     if json:

@@ -42,21 +42,21 @@ class VespaIndex:
     def __init__(
         self, settings: VespaSettings, *, transport: Transport | None = None, clock: Clock = time.monotonic
     ) -> None:
-        self._settings = settings
+        self._version = settings.version
         self._clock = clock
-        self._transport = AiohttpTransport(settings) if transport is None else transport
-        self._builder = QueryBuilder(settings)
-        self._endpoints = Endpoints(settings.endpoints, self._transport, settings.breaker, clock)
+        self._transport = AiohttpTransport(settings.endpoints) if transport is None else transport
+        self._builder = QueryBuilder(settings.version, settings.target_hits_factor)
+        self._endpoints = Endpoints(settings.endpoints, self._transport, clock)
 
     @property
     def version(self) -> str:
         """The document type; its content changes while it is served."""
-        return self._settings.document_type
+        return self._version.document_type
 
     @property
     def bundle_version(self) -> str:
         """The bundle whose item tower made the vectors."""
-        return self._settings.bundle_version
+        return self._version.bundle_version
 
     @property
     def revision(self) -> None:
@@ -65,7 +65,7 @@ class VespaIndex:
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:
         """What can be filtered by."""
-        return self._settings.attributes
+        return self._version.attributes
 
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
@@ -100,7 +100,7 @@ class VespaIndex:
         parts = await _all([self._stored(chunk, deadline) for chunk in chunks])
         if len(parts) == 1:
             return parts[0]
-        rows = [np.empty((0, self._settings.dimension), dtype=np.float32), *(part.vectors for part in parts)]
+        rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
         return StoredVectors([item for part in parts for item in part.ids], np.concatenate(rows))
 
     async def count(self, filters: Filter | None, deadline: Deadline) -> int:
@@ -117,7 +117,7 @@ class VespaIndex:
             items = await self.count(None, Deadline.after(_ADMIN_BUDGET, self._clock))
         except IndexUnavailable:
             items = -1
-        return IndexStats("vespa", items, f"hnsw_bfloat16:{self._settings.document_type}")
+        return IndexStats("vespa", items, f"hnsw_bfloat16:{self._version.document_type}")
 
     async def check(self, deadline: Deadline | None = None) -> None:
         """Make sure that the deployed schema is the one of this bundle; called when the service starts.
@@ -131,7 +131,7 @@ class VespaIndex:
             IndexUnavailable: Vespa did not answer.
         """
         limit = Deadline.after(_ADMIN_BUDGET, self._clock) if deadline is None else deadline
-        probe = np.zeros(self._settings.dimension, dtype=np.float32)
+        probe = np.zeros(self._version.dimension, dtype=np.float32)
         probe[0] = 1.0
         try:
             with contextlib.suppress(NoCoverage):
@@ -140,9 +140,9 @@ class VespaIndex:
                 await self._ask(self._builder.attribute_probe(self._budget(limit)), limit)
         except (RequestRefused, NotDeployed) as error:
             raise VersionMismatch(
-                f"bundle {self._settings.bundle_version} needs the document type "
-                f"{self._settings.document_type} with width {self._settings.dimension} and attributes "
-                f"{', '.join(sorted(self._settings.attributes))}; Vespa says: {error}"
+                f"bundle {self._version.bundle_version} needs the document type "
+                f"{self._version.document_type} with width {self._version.dimension} and attributes "
+                f"{', '.join(sorted(self._version.attributes))}; Vespa says: {error}"
             ) from error
 
     async def close(self) -> None:
@@ -172,14 +172,12 @@ class VespaIndex:
 
     async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         got = await self._ask(self._builder.stored(ids, self._budget(deadline)), deadline)
-        return answer.stored_vectors(got, ids, self._settings.dimension)
+        return answer.stored_vectors(got, ids, self._version.dimension)
 
     def _check_vectors(self, rows: F32) -> None:
         """Vespa takes vectors that are not finite or not of unit length; their scores would be no cosines."""
-        if rows.ndim != 2 or rows.shape[1] != self._settings.dimension:
-            raise ValueError(
-                f"vectors of shape {rows.shape} for an index of width {self._settings.dimension}"
-            )
+        if rows.ndim != 2 or rows.shape[1] != self._version.dimension:
+            raise ValueError(f"vectors of shape {rows.shape} for an index of width {self._version.dimension}")
         if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
             raise ValueError("a vector is not finite, or not of unit length")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from index.vespa.errors import CircuitOpen, TimedOut, Unreachable, VespaError
-from index.vespa.settings import BreakerSettings
+from index.vespa.settings import EndpointSettings
 from index.vespa.transport import Reply, Transport
 
 #: Seconds. With less left nothing is sent: Vespa counts in milliseconds.
@@ -30,14 +30,11 @@ class Endpoints:
     """
 
     def __init__(
-        self,
-        urls: Sequence[str],
-        transport: Transport,
-        breaker: BreakerSettings,
-        clock: Clock = time.monotonic,
+        self, settings: EndpointSettings, transport: Transport, clock: Clock = time.monotonic
     ) -> None:
-        self._urls = [url.rstrip("/") for url in urls]
-        self._breakers = [CircuitBreaker(breaker.failures, breaker.pause, clock) for _ in urls]
+        self._urls = [url.rstrip("/") for url in settings.urls]
+        breaker = settings.breaker
+        self._breakers = [CircuitBreaker(breaker.failures, breaker.pause, clock) for _ in self._urls]
         self._transport = transport
         self._next = 0
 

@@ -31,7 +31,7 @@ class VespaEngine(Engine[VespaConnection]):
 
     name = "vespa"
     settings = VespaConnection
-    preload = ("index.vespa.client", "index.vespa.package.versions")
+    preload = ("index.vespa.client", "index.vespa.version")
 
     def open(self, path: Path, settings: VespaConnection, *, queue: int) -> OpenedIndex:
         """The client of one version; nothing is sent yet, `OpenedIndex.check` does that.
@@ -49,27 +49,19 @@ class VespaEngine(Engine[VespaConnection]):
                 "no Vespa: set MRSE_VESPA_URL, or url under [vespa] in the configuration file"
             )
         from index.vespa.client import VespaIndex
-        from index.vespa.package.versions import Version, VersionError
-        from index.vespa.settings import ConnectionSettings, QuerySettings, TlsSettings, VespaSettings
+        from index.vespa.settings import EndpointSettings, TlsSettings, VespaSettings
+        from index.vespa.version import Version, VersionError
 
         try:
-            version = Version.from_json(path.read_text(encoding="utf-8"))
-            index = VespaIndex(
-                VespaSettings(
-                    endpoints=tuple(
-                        url.strip().rstrip("/") for url in settings.url.split(",") if url.strip()
-                    ),
-                    bundle_version=version.bundle_version,
-                    attributes=version.attributes,
-                    dimension=version.dimension,
-                    tls=TlsSettings(ca=settings.ca, certificate=settings.certificate, key=settings.key),
-                    token=None if settings.token is None else settings.token.get_secret_value(),
-                    connection=ConnectionSettings(limit=settings.connections),
-                    query=QuerySettings(target_hits_factor=settings.target_hits_factor),
-                )
+            endpoints = EndpointSettings(
+                urls=tuple(url.strip().rstrip("/") for url in settings.url.split(",") if url.strip()),
+                tls=TlsSettings(ca=settings.ca, certificate=settings.certificate, key=settings.key),
+                token=None if settings.token is None else settings.token.get_secret_value(),
+                connections=settings.connections,
             )
-        except (OSError, VersionError) as error:
-            raise IndexOpenError(f"index {path}: {error}") from error
-        except ValueError as error:
+            index = VespaIndex(VespaSettings(endpoints, Version.read(path), settings.target_hits_factor))
+        except VersionError as error:
+            raise IndexOpenError(f"index {error}") from error
+        except (OSError, ValueError) as error:
             raise IndexOpenError(f"vespa: {error}") from error
         return OpenedIndex(index=index, check=index.check)

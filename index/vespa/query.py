@@ -15,8 +15,8 @@ from common.arrays import F32
 from index.filters import Filter
 from index.port import AttributeKind
 from index.vespa import names, yql
-from index.vespa.settings import VespaSettings
 from index.vespa.tensors import float_hex
+from index.vespa.version import Version
 
 Body = dict[str, str | int | bool]
 
@@ -35,10 +35,9 @@ _PROBES: Mapping[AttributeKind, str] = {
 class QueryBuilder:
     """Builds request bodies for one embedding version; holds no state of a request."""
 
-    def __init__(self, settings: VespaSettings) -> None:
-        self._document_type = settings.document_type
-        self._attributes = settings.attributes
-        self._target_hits_factor = settings.query.target_hits_factor
+    def __init__(self, version: Version, target_hits_factor: float = 1.0) -> None:
+        self._version = version
+        self._target_hits_factor = target_hits_factor
 
     def nearest(
         self, vector: F32, hits: int, filters: Filter | None, budget: float, *, approximate: bool = True
@@ -70,7 +69,9 @@ class QueryBuilder:
 
     def attribute_probe(self, budget: float) -> Body:
         """A query that names every attribute and matches nothing: refused where one is not deployed."""
-        clauses = (f"{names.field_name(name)} {_PROBES[kind]}" for name, kind in self._attributes.items())
+        clauses = (
+            f"{names.field_name(name)} {_PROBES[kind]}" for name, kind in self._version.attributes.items()
+        )
         return self._body(names.ITEM_ID, f"true and ({' or '.join(clauses)})", 0, budget)
 
     def _items(self, condition: str, filters: Filter | None, hits: int, budget: float) -> Body:
@@ -82,7 +83,7 @@ class QueryBuilder:
             "yql": f"select {fields} from sources * where {where}",
             "hits": hits,
             "timeout": _milliseconds(budget),
-            "model.restrict": self._document_type,
+            "model.restrict": self._version.document_type,
             "ranking.profile": "unranked",
             # Hits gathered so far are answered when the time-out nears (on by itself from 8.709 only).
             "ranking.softtimeout.enable": "true",

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from index.vespa.errors import TimedOut, Unreachable, VespaError
-from index.vespa.settings import TlsSettings, VespaSettings
+from index.vespa.settings import EndpointSettings, TlsSettings
 
 #: Seconds that an idle connection is kept: below Vespa's own 180, or it closes them under our hands.
 _KEEPALIVE: Final = 60.0
@@ -59,11 +59,13 @@ class Transport(Protocol):
 class AiohttpTransport:
     """The transport over a pool of keep-alive connections; opened by the first request, in its loop."""
 
-    def __init__(self, settings: VespaSettings, *, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, settings: EndpointSettings, *, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings
         self._resolver = resolver
         # Made here: a certificate that cannot be read must stop the start, not the first request.
-        self._tls = tls_context(settings.tls) if _any_https(settings) else None
+        self._tls = (
+            tls_context(settings.tls) if any(url.startswith("https:") for url in settings.urls) else None
+        )
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -74,7 +76,7 @@ class AiohttpTransport:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0,
-                limit_per_host=self._settings.connection.limit,
+                limit_per_host=self._settings.connections,
                 keepalive_timeout=_KEEPALIVE,
                 ttl_dns_cache=_DNS_TTL,
                 resolver=self._resolver,
@@ -119,11 +121,6 @@ class AiohttpTransport:
         self._closed = True
         if self._session is not None:
             await self._session.close()
-
-
-def _any_https(settings: VespaSettings) -> bool:
-    urls = (*settings.endpoints, *settings.feed_endpoints, *settings.config_servers)
-    return any(url.startswith("https:") for url in urls)
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext:

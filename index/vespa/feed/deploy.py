@@ -16,10 +16,11 @@ from typing import Any, Final
 import orjson
 
 from common.deadline import Deadline
+from common.errors import NOT_IN_ORDER, MrseError
 from index.vespa.endpoints import Endpoints
 from index.vespa.errors import VespaError, shorten
-from index.vespa.settings import VespaSettings
-from index.vespa.transport import AiohttpTransport, Reply, Transport
+from index.vespa.settings import EndpointSettings
+from index.vespa.transport import AiohttpTransport, Reply
 
 _TENANT: Final = "/application/v2/tenant/default"
 _PREPARE_AND_ACTIVATE: Final = f"{_TENANT}/prepareandactivate"
@@ -29,20 +30,20 @@ _CONVERGE: Final = (
 _ACTIONS: Final = ("restart", "refeed", "reindex")
 
 
-class DeployRefused(Exception):  # noqa: N818 -- the config server's word
-    """The config server does not take the package; ``code`` is its error code."""
+class DeployRefused(MrseError):  # noqa: N818 -- the config server's word
+    """The config server does not take the package; the message begins with its error code."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
+    exit_code = NOT_IN_ORDER
 
 
-class NotConverged(Exception):  # noqa: N818
+class NotConverged(MrseError):  # noqa: N818
     """The package is active, but services do not run it within the time given."""
+
+    exit_code = NOT_IN_ORDER
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class Activated:
     """What the config server says of an activated package."""
 
     session: int
@@ -75,9 +76,7 @@ def package_zip(application: Path) -> bytes:
     return buffer.getvalue()
 
 
-async def deploy(
-    settings: VespaSettings, application: Path, deadline: Deadline, *, transport: Transport | None = None
-) -> Deployment:
+async def deploy(config_servers: EndpointSettings, application: Path, deadline: Deadline) -> Activated:
     """Deploy a package and wait until every service runs it.
 
     Raises:
@@ -85,43 +84,40 @@ async def deploy(
         NotConverged: the deadline passed while services were still changing over.
         VespaError: no config server answers.
     """
-    if not settings.config_servers:
-        raise ValueError("no config server is given")
-    own = AiohttpTransport(settings) if transport is None else transport
-    servers = Endpoints(settings.config_servers, own, settings.breaker)
+    transport = AiohttpTransport(config_servers)
+    servers = Endpoints(config_servers, transport)
     try:
         headers = {"Content-Type": "application/zip"}
         package = await asyncio.to_thread(package_zip, application)
-        deployment = _read(await servers.send("POST", _PREPARE_AND_ACTIVATE, package, deadline, headers))
-        await _converge(servers, deployment, deadline)
+        activated = _read(await servers.send("POST", _PREPARE_AND_ACTIVATE, package, deadline, headers))
+        await _converge(servers, activated.generation, deadline)
     finally:
-        if transport is None:
-            await own.close()
-    return deployment
+        await transport.close()
+    return activated
 
 
-async def _converge(servers: Endpoints, deployment: Deployment, deadline: Deadline) -> None:
+async def _converge(servers: Endpoints, generation: int, deadline: Deadline) -> None:
     wait = 0.2
     while True:
         try:
             state = _object(await servers.send("GET", _CONVERGE, None, deadline))
         except VespaError as error:
             if deadline.passed:
-                raise NotConverged(f"generation {deployment.generation}: {error}") from error
+                raise NotConverged(f"generation {generation}: {error}") from error
             state = {}
-        if state.get("converged") is True and int(state.get("wantedGeneration", 0)) >= deployment.generation:
+        if state.get("converged") is True and int(state.get("wantedGeneration", 0)) >= generation:
             return
         if deadline.remaining() <= wait:
-            raise NotConverged(f"services do not run generation {deployment.generation} yet")
+            raise NotConverged(f"services do not run generation {generation} yet")
         await asyncio.sleep(wait)
         wait = min(2.0, wait * 1.5)
 
 
-def _read(reply: Reply) -> Deployment:
+def _read(reply: Reply) -> Activated:
     answer = _object(reply)
     if reply.status != 200:
         code = answer.get("error-code") or f"status {reply.status}"
-        raise DeployRefused(str(code), shorten(str(answer.get("message", ""))))
+        raise DeployRefused(f"{code}: {shorten(str(answer.get('message', '')))}")
     try:
         session = int(answer["session-id"])
         warnings = tuple(
@@ -137,8 +133,8 @@ def _read(reply: Reply) -> Deployment:
         )
         generation = int(answer.get("generation", session))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DeployRefused("unreadable", f"no answer of a config server: {error!r}") from error
-    return Deployment(session, generation, warnings, actions)
+        raise DeployRefused(f"unreadable: no answer of a config server: {error!r}") from error
+    return Activated(session, generation, warnings, actions)
 
 
 def _object(reply: Reply) -> dict[str, Any]:

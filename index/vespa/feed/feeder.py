@@ -23,20 +23,15 @@ from dataclasses import replace
 from types import TracebackType
 
 from common.deadline import Clock
+from common.progress import Progress, silent
 from index.vespa.endpoints import Endpoints
 from index.vespa.feed.delivery import Delivery, Settled, Sleep
 from index.vespa.feed.journal import Journal
-from index.vespa.feed.operations import Operation, Operations, Rejected
+from index.vespa.feed.operations import Numbered, Operation, Operations, Rejected
 from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, FeedStopped, Outcome
 from index.vespa.feed.settings import FeedSettings
 from index.vespa.settings import VespaSettings
-from index.vespa.transport import AiohttpTransport, Transport
-
-__all__ = ["FeedStopped", "Feeder", "Numbered", "Progress"]
-
-#: Called with operations done and in all, None where nobody knows.
-Progress = Callable[[int, int | None], None]
-Numbered = tuple[int, Operation | Rejected]
+from index.vespa.transport import AiohttpTransport
 
 
 class Feeder:
@@ -47,22 +42,15 @@ class Feeder:
         settings: VespaSettings,
         feed: FeedSettings | None = None,
         *,
-        transport: Transport | None = None,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._feed = FeedSettings() if feed is None else feed
-        connection = replace(settings.connection, limit=self._feed.window_max)
-        self._transport = (
-            AiohttpTransport(replace(settings, connection=connection)) if transport is None else transport
-        )
-        self._operations = Operations(settings)
-        self._endpoints = Endpoints(
-            settings.feed_endpoints or settings.endpoints,
-            self._transport,
-            settings.breaker,
-            clock,
-        )
+        # The window, not the pool, says how many requests are under way.
+        endpoints = replace(settings.endpoints, connections=self._feed.window_max)
+        self._transport = AiohttpTransport(endpoints)
+        self._endpoints = Endpoints(endpoints, self._transport, clock)
+        self._operations = Operations(settings.version)
         self._clock = clock
         self._sleep = sleep
 
@@ -72,7 +60,7 @@ class Feeder:
         journal: Journal,
         *,
         total: int | None = None,
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> FeedReport:
         """Feed operations with their numbers; those that ``journal`` has settled are skipped.
 
@@ -84,17 +72,16 @@ class Feeder:
         """
         report = FeedReport(skipped=journal.count_settled())
         delivery = Delivery(self._operations, self._endpoints, self._feed, report, self._clock, self._sleep)
-        run = _Run(delivery, report, journal, self._feed, lambda: _tell(progress, report, total))
+        run = _Run(delivery, report, journal, self._feed, lambda: progress("feed", report.done, total))
         try:
             async with asyncio.TaskGroup() as group:
                 saver = group.create_task(run.save_now_and_then())
                 await run.dispatch(operations, group)
                 saver.cancel()
-        except BaseExceptionGroup as errors:
+        except BaseException as error:
             journal.save()
-            raise errors.exceptions[0] from None
-        except BaseException:
-            journal.save()
+            if isinstance(error, BaseExceptionGroup):
+                raise error.exceptions[0] from None
             raise
         if report.complete:
             journal.finish()
@@ -113,11 +100,6 @@ class Feeder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _tell(progress: Progress | None, report: FeedReport, total: int | None) -> None:
-    if progress is not None:
-        progress(report.done, total)
 
 
 class _Run:

@@ -7,13 +7,13 @@ settled; those above it that were settled too are sent again after a kill, and V
 from __future__ import annotations
 
 import heapq
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
 from common.errors import MrseError
+from common.files import replacing
 
 
 class JournalMismatch(MrseError, ValueError):  # noqa: N818 -- a state of the world
@@ -89,12 +89,8 @@ class Journal:
             "low": self.low,
             "failed": sorted(self.failed | self._retry),
         }
-        partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("wb") as file:
-            file.write(orjson.dumps(content))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        with replacing(self.path, durable=True) as path:
+            path.write_bytes(orjson.dumps(content))
 
     def finish(self) -> None:
         """The whole source is stored: the next feed of it is a new one."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
 import orjson
 
-from common.arrays import F32
+from common.arrays import Floats
 from index.vespa import names
-from index.vespa.settings import VespaSettings
 from index.vespa.tensors import bfloat16_hex, unit_rows
 from index.vespa.text import is_text, storable, term
+from index.vespa.version import Version
 
 AttributeValue = str | float | bool | Sequence[str] | None
 Kind = Literal["put", "update", "remove"]
@@ -49,6 +49,10 @@ class Rejected:
     reason: str
 
 
+#: An operation and its number in the order of its source.
+Numbered: TypeAlias = tuple[int, Operation | Rejected]
+
+
 @dataclass(frozen=True, slots=True)
 class FeedRequest:
     """An operation as an HTTP request."""
@@ -65,13 +69,13 @@ class Operations:
     and 7 are converted. So what people give (ids, attributes, feed versions) is checked here.
     """
 
-    def __init__(self, settings: VespaSettings) -> None:
-        self._type = settings.document_type
-        self._attributes = settings.attributes
-        self._dimension = settings.dimension
+    def __init__(self, version: Version) -> None:
+        self._type = version.document_type
+        self._attributes = version.attributes
+        self._dimension = version.dimension
 
     def put(
-        self, item_id: str, vector: F32, attributes: Mapping[str, AttributeValue], feed_ver: int
+        self, item_id: str, vector: Floats, attributes: Mapping[str, AttributeValue], feed_ver: int
     ) -> Operation:
         """The whole document of an item; ``vector`` ``[dim]`` is normalised here.
 
@@ -81,20 +85,10 @@ class Operations:
         """
         if vector.shape != (self._dimension,):
             raise ItemRefused(f"a vector of shape {vector.shape}, expected ({self._dimension},)")
-        return self.put_rounded(item_id, bfloat16_hex(unit_rows(vector[None]))[0], attributes, feed_ver)
-
-    def put_rounded(
-        self, item_id: str, embedding: str, attributes: Mapping[str, AttributeValue], feed_ver: int
-    ) -> Operation:
-        """As `put`, with the embedding in hex already.
-
-        Raises:
-            ItemRefused: the item cannot be fed.
-        """
         _check(item_id, feed_ver)
         fields: dict[str, Any] = {
             names.ITEM_ID: item_id,
-            names.EMBEDDING: embedding,
+            names.EMBEDDING: bfloat16_hex(unit_rows(vector[None]))[0],
             names.FEED_VERSION: feed_ver,
         }
         known_bools: list[str] = []

@@ -1,4 +1,4 @@
-"""What is fed: an embeddings folder, or a file of changes."""
+"""What is fed: an embeddings folder, or a file of changes; each as numbered operations."""
 
 from __future__ import annotations
 
@@ -6,26 +6,44 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import orjson
 
+from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
-from common.arrays import F16, F32
-from index.filters import CATEGORY, category_prefixes
-from index.port import AttributeKind
-from index.vespa.feed.operations import ItemRefused, Operation, Operations, Rejected
-from index.vespa.settings import VespaSettings
-from index.vespa.tensors import bfloat16_hex, unit_rows
+from index.filters import category_prefixes
+from index.vespa.feed.operations import ItemRefused, Numbered, Operation, Operations, Rejected
+from index.vespa.version import Version
 
-Settled = Callable[[int], bool]
-_BATCH = 1024
+#: Whether the operation of a number needs no sending.
+IsSettled: TypeAlias = Callable[[int], bool]
+
+#: Rows of the folder that are read at once.
+_BATCH: Final = 1024
 
 
 def new_feed_version() -> int:
     """A feed version later than all before it: microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+class FeedSource(Protocol):
+    """Gives the same operations with the same numbers whenever it is asked."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal operations; a journal belongs to it."""
+
+    def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
+        """Operations with their numbers; those that are settled are not made.
+
+        Args:
+            version: what is fed.
+            feed_ver: the order of operations that have none of their own.
+            settled: which numbers to leave out.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,81 +55,45 @@ class EmbeddingsSource:
     """
 
     folder: EmbeddingsFolder
-    attributes: Mapping[str, AttributeKind]
-
-    @classmethod
-    def open(cls, path: Path) -> EmbeddingsSource:
-        """Read what the folder says of itself.
-
-        Raises:
-            EmbeddingsError: a file is missing, or not as it should be.
-        """
-        folder = EmbeddingsFolder.open(path)
-        _ = folder.vectors  # before the feed begins
-        return cls(folder, {**folder.attributes, CATEGORY: "list"})
-
-    @property
-    def bundle_version(self) -> str:
-        """Version of the bundle that made the embeddings."""
-        return self.folder.meta.bundle_version
-
-    @property
-    def rows(self) -> int:
-        """Items in all."""
-        return self.folder.meta.rows
-
-    @property
-    def dimension(self) -> int:
-        """Width of an embedding."""
-        return self.folder.meta.dim
 
     @property
     def fingerprint(self) -> str:
         """Bundle, shop and number of items."""
-        return f"{self.bundle_version}:{self.folder.meta.data}:{self.rows}"
+        meta = self.folder.meta
+        return f"{meta.bundle_version}:{meta.data}:{meta.rows}"
 
-    def operations(
-        self, settings: VespaSettings, feed_ver: int, settled: Settled
-    ) -> Iterator[tuple[int, Operation | Rejected]]:
-        """Puts in row order; rows that are settled are numbered and not built.
+    def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
+        """See `FeedSource.operations`.
 
         Raises:
             EmbeddingsError: the folder belongs to another version, or is damaged.
         """
-        self._belongs(settings)
-        operations = Operations(settings)
-        vectors = self.folder.vectors
-        row = 0
+        self._check_version(version)
+        operations, vectors = Operations(version), self.folder.vectors
+        first = 0
         for batch in self.folder.batches(["id", CATEGORY, *self.folder.attributes], _BATCH):
-            count = len(batch["id"])
-            wanted = [i for i in range(count) if not settled(row + i)]
-            embeddings = _embeddings(vectors[row : row + count], wanted)
-            for i, embedding in zip(wanted, embeddings, strict=True):
-                item_id = batch["id"][i]
-                attributes = {name: column[i] for name, column in batch.items() if name != "id"}
+            ids = batch.pop("id")
+            for place, item_id in enumerate(ids):
+                if settled(first + place):
+                    continue
+                attributes = {name: column[place] for name, column in batch.items()}
                 attributes[CATEGORY] = category_prefixes(attributes[CATEGORY] or "")
                 try:
-                    if isinstance(embedding, ValueError):
-                        raise ItemRefused(str(embedding)) from embedding
-                    yield row + i, operations.put_rounded(item_id, embedding, attributes, feed_ver)
-                except ItemRefused as error:
-                    yield row + i, Rejected(str(item_id), str(error))
-            row += count
+                    yield first + place, operations.put(item_id, vectors[first + place], attributes, feed_ver)
+                except ValueError as error:
+                    yield first + place, Rejected(str(item_id), str(error))
+            first += len(ids)
 
-    def _belongs(self, settings: VespaSettings) -> None:
-        if settings.bundle_version != self.bundle_version:
-            raise EmbeddingsError(
-                self.folder.path,
-                f"made by bundle {self.bundle_version}, but fed to bundle {settings.bundle_version}",
-            )
-        if settings.dimension != self.dimension:
-            raise EmbeddingsError(
-                self.folder.path, f"vectors of width {self.dimension}, the schema has {settings.dimension}"
-            )
-        missing = self.attributes.items() - settings.attributes.items()
-        if missing:
+    def _check_version(self, version: Version) -> None:
+        path, meta = self.folder.path, self.folder.meta
+        if version.bundle_version != meta.bundle_version:
+            reason = f"made by bundle {meta.bundle_version}, but fed to bundle {version.bundle_version}"
+            raise EmbeddingsError(path, reason)
+        if version.dimension != meta.dim:
+            raise EmbeddingsError(path, f"vectors of width {meta.dim}, the schema has {version.dimension}")
+        if missing := self.folder.attributes.items() - version.attributes.items():
             names = ", ".join(sorted(f"{name} ({kind})" for name, kind in missing))
-            raise EmbeddingsError(self.folder.path / "schema.json", f"the deployed schema lacks {names}")
+            raise EmbeddingsError(path / "schema.json", f"the deployed schema lacks {names}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +117,9 @@ class ChangesSource:
         facts = self.path.stat()
         return f"{self.path.name}:{facts.st_size}:{facts.st_mtime_ns}"
 
-    def operations(
-        self, settings: VespaSettings, feed_ver: int, settled: Settled
-    ) -> Iterator[tuple[int, Operation | Rejected]]:
-        """Operations in the order of the file; a line that cannot be used is rejected."""
-        operations = Operations(settings)
+    def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
+        """See `FeedSource.operations`; a line that cannot be used is rejected."""
+        operations = Operations(version)
         with self.path.open("rb") as file:
             lines = ((place, line) for place, line in enumerate(file, 1) if line.strip())
             for number, (place, line) in enumerate(lines):
@@ -154,30 +134,14 @@ class ChangesSource:
 def _change(operations: Operations, change: Mapping[str, Any], feed_ver: int) -> Operation:
     if unknown := change.keys() - {"id", "feed_ver", "attributes", "vector", "remove"}:
         raise ItemRefused(f"unknown keys {', '.join(sorted(unknown))}")
-    item_id, version = change["id"], change.get("feed_ver", feed_ver)
-    if type(version) is not int:
+    item_id, feed_ver = change["id"], change.get("feed_ver", feed_ver)
+    if type(feed_ver) is not int:
         raise ItemRefused("feed_ver is no integer")
     if change.get("remove") is True:
-        return operations.remove(item_id, version)
+        return operations.remove(item_id, feed_ver)
     attributes = dict(change.get("attributes", {}))
     if isinstance(attributes.get(CATEGORY), str):
         attributes[CATEGORY] = category_prefixes(attributes[CATEGORY])
     if "vector" in change:
-        return operations.put(item_id, np.asarray(change["vector"], np.float32), attributes, version)
-    return operations.update(item_id, attributes, version)
-
-
-def _embeddings(vectors: F16, wanted: list[int]) -> list[str | ValueError]:
-    """Hex of the wanted rows; where a batch has a row without direction, row by row."""
-    rows = np.asarray(vectors[wanted], dtype=np.float32)
-    try:
-        return list(bfloat16_hex(unit_rows(rows)))
-    except ValueError:
-        return [_embedding(row) for row in rows]
-
-
-def _embedding(row: F32) -> str | ValueError:
-    try:
-        return bfloat16_hex(unit_rows(row[None]))[0]
-    except ValueError as error:
-        return error
+        return operations.put(item_id, np.asarray(change["vector"], np.float32), attributes, feed_ver)
+    return operations.update(item_id, attributes, feed_ver)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from artifacts.embeddings import EmbeddingsFolder
+from common.arrays import F32, I64
 from common.deadline import Clock, Deadline
-from index.port import F32
 from index.vespa.client import VespaIndex
-from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.tensors import bfloat16, from_bfloat16, unit_rows
 
 #: Noise on a sampled item's vector that makes a query of it; *inferred*.
@@ -65,12 +64,12 @@ class VerifyReport:
 
 async def verify(
     index: VespaIndex,
-    source: EmbeddingsSource,
+    folder: EmbeddingsFolder,
     settings: VerifySettings | None = None,
     *,
     clock: Clock = time.perf_counter,
 ) -> VerifyReport:
-    """Compare what is deployed and fed with the embeddings folder.
+    """Compare what is deployed and fed with an embeddings folder.
 
     Raises:
         IndexUnavailable: Vespa does not answer.
@@ -78,7 +77,7 @@ async def verify(
     """
     settings = VerifySettings() if settings is None else settings
     random = np.random.default_rng(settings.seed)
-    stored = unit_rows_of(source, random.permutation(source.rows)[: settings.vectors])
+    stored = _stored_rows(folder, random.permutation(folder.meta.rows)[: settings.vectors])
     items = await index.count(None, Deadline.after(settings.timeout))
     wrong = await _wrong_vectors(index, stored, settings)
     queries = _queries(np.stack(list(stored.values())), random, settings.queries)
@@ -86,18 +85,18 @@ async def verify(
     p50, p99 = (float(np.percentile(seconds, q) * 1000) for q in (50, 99))
     least = settings.least_recall
     checks = (
-        Check("items", str(items), str(source.rows), items == source.rows),
+        Check("items", str(items), str(folder.meta.rows), items == folder.meta.rows),
         Check("sampled vectors that differ", str(wrong), "0", wrong == 0),
         Check("recall", f"{recall:.4f}", f"at least {least}", recall >= least),
     )
     return VerifyReport(checks, recall, p50, p99)
 
 
-def unit_rows_of(source: EmbeddingsSource, rows: npt.NDArray[np.int64]) -> dict[str, F32]:
+def _stored_rows(folder: EmbeddingsFolder, rows: I64) -> dict[str, F32]:
     """Ids and unit vectors of some rows, as they should be stored: rounded to bfloat16."""
-    ids = source.folder.ids()
+    ids = folder.ids()
     order = np.sort(rows)
-    vectors = from_bfloat16(bfloat16(unit_rows(source.folder.vectors[order])))
+    vectors = from_bfloat16(bfloat16(unit_rows(folder.vectors[order])))
     return {ids[row]: vector for row, vector in zip(order, vectors, strict=True)}
 
 

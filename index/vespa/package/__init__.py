@@ -18,7 +18,8 @@ from index.vespa.package.render import (
     render,
 )
 from index.vespa.package.rules import Problem, check_change, check_package
-from index.vespa.package.versions import Version, VersionError, read_versions
+from index.vespa.package.versions import find_version, read_versions
+from index.vespa.version import Version, VersionError
 
 __all__ = [
     "Layout",
@@ -32,6 +33,7 @@ __all__ = [
     "check_change",
     "check_package",
     "drop_version",
+    "find_version",
     "read_layout",
     "read_versions",
     "render",

@@ -12,15 +12,11 @@ from index.port import AttributeKind
 from index.vespa import names
 from index.vespa.package.layout import Layout, Tls
 from index.vespa.package.templates import read_template, templates
-from index.vespa.package.versions import (
-    Version,
-    override_until,
-    read_versions,
-    with_version,
-    without_version,
-    write_versions,
-)
+from index.vespa.package.versions import read_versions, with_version, write_versions
+from index.vespa.version import Version, VersionError
 
+#: Vespa refuses overrides further ahead than 30 days.
+_OVERRIDE_DAYS: Final = 7
 APPLICATION: Final = "application"
 #: Kept beside the package, so that a version is never added or dropped with other hosts by accident.
 LAYOUT: Final = "layout.toml"
@@ -48,12 +44,7 @@ def application_folder(folder: Path) -> Path:
 
 
 def render(
-    folder: Path,
-    versions: list[Version],
-    layout: Layout,
-    *,
-    dropped: tuple[str, ...] = (),
-    today: datetime.date | None = None,
+    folder: Path, versions: list[Version], layout: Layout, *, drops_on: datetime.date | None = None
 ) -> Path:
     """Write the package and the version files; what else was in the package goes.
 
@@ -61,8 +52,8 @@ def render(
         folder: see the package's docstring.
         versions: at least one.
         layout: hosts.
-        dropped: document types that the running cluster may lose, with their documents.
-        today: needed with ``dropped``: the override holds for a week.
+        drops_on: the day on which the running cluster may lose document types that are not among
+            ``versions``, with their documents; the override holds for a week from then.
 
     Returns:
         The application package, to be deployed.
@@ -80,10 +71,8 @@ def render(
     (target / "services.xml").write_text(_services(versions, layout), encoding="utf-8")
     hosts = "\n".join(_host(name, aliases) for name, aliases in layout.aliases())
     (target / "hosts.xml").write_text(read_template("hosts.xml").substitute(hosts=hosts), encoding="utf-8")
-    if dropped:
-        if today is None:
-            raise ValueError("today is needed to date the overrides of dropped types")
-        (target / "validation-overrides.xml").write_text(_overrides(today), encoding="utf-8")
+    if drops_on is not None:
+        (target / "validation-overrides.xml").write_text(_overrides(drops_on), encoding="utf-8")
     (folder / LAYOUT).write_text(layout.to_toml(), encoding="utf-8")
     write_versions(folder, versions)
     return target
@@ -104,23 +93,23 @@ def add_version(folder: Path, version: Version, layout: Layout | None = None) ->
     return render(folder, with_version(read_versions(folder), version), layout or read_layout(folder))
 
 
-def drop_version(
-    folder: Path, document_type: str, today: datetime.date, layout: Layout | None = None
-) -> Path:
+def drop_version(folder: Path, version: Version, today: datetime.date, layout: Layout | None = None) -> Path:
     """Render the package without a version, with the override that lets Vespa drop its documents.
 
     Args:
         folder: see the package's docstring.
-        document_type: what to drop.
+        version: what to drop.
         today: the override holds for a week from then.
         layout: hosts; those that the package has where none is given.
 
     Raises:
-        VersionError: it is not there, or it is the last one.
+        VersionError: it is the last one.
         LayoutError: the layout that the package has cannot be read.
     """
-    left = without_version(read_versions(folder), document_type)
-    return render(folder, left, layout or read_layout(folder), dropped=(document_type,), today=today)
+    left = [each for each in read_versions(folder) if each.document_type != version.document_type]
+    if not left:
+        raise VersionError(f"{version.document_type} is the only version: add another before you drop it")
+    return render(folder, left, layout or read_layout(folder), drops_on=today)
 
 
 def read_layout(folder: Path) -> Layout:
@@ -198,6 +187,6 @@ def _host(name: str, aliases: list[str]) -> str:
 
 
 def _overrides(today: datetime.date) -> str:
-    until = override_until(today).isoformat()
+    until = today + datetime.timedelta(days=_OVERRIDE_DAYS)
     allow = f'  <allow until="{until}" comment="a dropped embedding version">schema-removal</allow>'
     return read_template("validation-overrides.xml").substitute(allows=allow)

@@ -6,14 +6,10 @@ depends on what was there before.
 
 from __future__ import annotations
 
-import datetime
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
+<<<<<<< HEAD
 from common.errors import MrseError
 from index.port import AttributeKind
 from index.vespa import names
@@ -86,6 +82,12 @@ class Version:
                 f"document_type is {raw.get('document_type')!r}, {version.document_type!r} was expected"
             )
         return version
+=======
+from common.files import replace_text
+from index.vespa.version import Version, VersionError
+
+VERSIONS: Final = "versions"
+>>>>>>> 5d68594 (Vespa: one Version, endpoints as settings of their own; commands share their options once)
 
 
 def read_versions(folder: Path) -> list[Version]:
@@ -94,13 +96,23 @@ def read_versions(folder: Path) -> list[Version]:
     Raises:
         VersionError: a damaged file, with its path.
     """
-    versions = []
-    for path in sorted((folder / VERSIONS).glob("*.json")):
-        try:
-            versions.append(Version.from_json(path.read_text(encoding="utf-8")))
-        except VersionError as error:
-            raise VersionError(f"{path}: {error}") from error
-    return versions
+    return [Version.read(path) for path in sorted((folder / VERSIONS).glob("*.json"))]
+
+
+def find_version(folder: Path, name: str) -> Version:
+    """The version of a package folder with this document type or bundle version.
+
+    Raises:
+        VersionError: there is none, or a damaged file.
+    """
+    versions = read_versions(folder)
+    for version in versions:
+        if name in (version.document_type, version.bundle_version):
+            return version
+    if not versions:
+        raise VersionError(f"{folder} holds no version; `mrse vespa add-version` adds one")
+    known = ", ".join(version.document_type for version in versions)
+    raise VersionError(f"{folder} has no version {name!r}; it has {known}")
 
 
 def write_versions(folder: Path, versions: list[Version]) -> None:
@@ -109,7 +121,7 @@ def write_versions(folder: Path, versions: list[Version]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     wanted = {f"{version.document_type}.json": version.to_json() for version in versions}
     for name, text in wanted.items():
-        (target / name).write_text(text, encoding="utf-8")
+        replace_text(target / name, text)
     for path in target.glob("*.json"):
         if path.name not in wanted:
             path.unlink()
@@ -121,33 +133,10 @@ def with_version(versions: list[Version], version: Version) -> list[Version]:
     Raises:
         VersionError: its document type is there with another content (make a new bundle version).
     """
-    for known in versions:
-        if known.document_type != version.document_type:
-            continue
-        if known != version:
-            raise VersionError(
-                f"{version.document_type} is there with another dimension or other attributes: "
-                "a version's fields never change, make a new version"
-            )
-        return versions
-    return sorted([*versions, version], key=lambda each: each.document_type)
-
-
-def without_version(versions: list[Version], document_type: str) -> list[Version]:
-    """``versions`` less one.
-
-    Raises:
-        VersionError: it is not there, or it is the last one.
-    """
-    left = [version for version in versions if version.document_type != document_type]
-    if len(left) == len(versions):
-        known = ", ".join(version.document_type for version in versions) or "none"
-        raise VersionError(f"no document type {document_type!r} in the package (there is: {known})")
-    if not left:
-        raise VersionError(f"{document_type} is the only version: add another before you drop it")
-    return left
-
-
-def override_until(today: datetime.date) -> datetime.date:
-    """The last day of a validation override given today."""
-    return today + datetime.timedelta(days=OVERRIDE_DAYS)
+    known = {each.document_type: each for each in versions}
+    if known.setdefault(version.document_type, version) != version:
+        raise VersionError(
+            f"{version.document_type} is there with another dimension or other attributes: "
+            "a version's fields never change, make a new version"
+        )
+    return [known[document_type] for document_type in sorted(known)]

@@ -1,0 +1,77 @@
+"""One embedding version: the document type that holds it, and what its items can be filtered by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import cast
+
+from artifacts.attributes import CATEGORY, AttributeKind
+from common.errors import MrseError
+from index.vespa import names
+
+
+class VersionError(MrseError, ValueError):
+    """A version that cannot be added, dropped, found or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One embedding version; ``category``, a list of path prefixes, is always among its attributes."""
+
+    bundle_version: str
+    #: Width of the embeddings.
+    dimension: int
+    attributes: Mapping[str, AttributeKind]
+
+    def __post_init__(self) -> None:
+        unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
+        if unknown:
+            raise VersionError(f"{self.bundle_version}: attribute types {sorted(unknown)} are not known")
+        if self.attributes.get(CATEGORY, "list") != "list":
+            raise VersionError(
+                f"{self.bundle_version}: category is a list of prefixes, found {self.attributes[CATEGORY]}"
+            )
+        if self.dimension < 1:
+            raise VersionError(f"{self.bundle_version}: dimension {self.dimension}, at least 1 was expected")
+        attributes: dict[str, AttributeKind] = {CATEGORY: "list", **self.attributes}
+        object.__setattr__(self, "attributes", MappingProxyType(dict(sorted(attributes.items()))))
+
+    @property
+    def document_type(self) -> str:
+        """The document type that holds it."""
+        return names.document_type(self.bundle_version)
+
+    def to_json(self) -> str:
+        """The version file, read by the client."""
+        content = {
+            "document_type": self.document_type,
+            "bundle_version": self.bundle_version,
+            "dimension": self.dimension,
+            "attributes": dict(self.attributes),
+        }
+        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Version:
+        """The version of a file that `to_json` wrote.
+
+        Raises:
+            VersionError: it cannot be read, or is no such file.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            version = cls(
+                bundle_version=str(raw["bundle_version"]),
+                dimension=int(raw["dimension"]),
+                attributes=cast("Mapping[str, AttributeKind]", dict(raw["attributes"])),
+            )
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise VersionError(f"{path}: no version file: {error}") from error
+        if raw.get("document_type") != version.document_type:
+            found = raw.get("document_type")
+            raise VersionError(f"{path}: document_type is {found!r}, {version.document_type!r} was expected")
+        return version
