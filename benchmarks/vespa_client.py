@@ -35,9 +35,10 @@ from devtools.vespa_peer.build import missing
 from index.port import IndexUnavailable
 from index.vespa.client import VespaIndex
 from index.vespa.query import Body, QueryBuilder
-from index.vespa.settings import BreakerSettings, VespaSettings
+from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from index.vespa.version import Version
 
-BUNDLE = "bench-00000000"
+VERSION = Version("bench-00000000", 128, {})
 HITS = 200
 UNDER_WAY = 16
 Search = Callable[[], Awaitable[int]]
@@ -48,12 +49,13 @@ VECTOR = np.eye(1, 128, dtype=np.float32)
 def settings(url: str) -> VespaSettings:
     """Settings of the measured index."""
     # A circuit that opens would answer at once, where the deadline is to be seen.
-    return VespaSettings((url,), BUNDLE, breaker=BreakerSettings(failures=10**9))
+    endpoints = EndpointSettings((url,), breaker=BreakerSettings(failures=10**9))
+    return VespaSettings(endpoints, VERSION)
 
 
 def body(url: str) -> Body:
     """What our client sends, for the others to send."""
-    return QueryBuilder(settings(url)).nearest(VECTOR[0], HITS, None, 5.0)
+    return QueryBuilder(VERSION).nearest(VECTOR[0], HITS, None, 5.0)
 
 
 @asynccontextmanager
@@ -160,23 +162,23 @@ async def compare(url: str, rounds: int, seconds: float) -> dict[str, dict[str, 
 
 async def compare_on_container(rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
     """As `compare`, on Vespa's own container with 1,000 documents."""
+    from artifacts.embeddings import EmbeddingsFolder
     from devtools.embeddings import make_embeddings
     from devtools.vespa_peer.peer import start_peer
     from index.vespa.feed.feeder import Feeder
     from index.vespa.feed.journal import Journal
     from index.vespa.feed.source import EmbeddingsSource
-    from index.vespa.package import Layout, Version, render
+    from index.vespa.package import Layout, render
 
     with tempfile.TemporaryDirectory() as folder:
         embeddings = make_embeddings(
-            Path(folder) / "embeddings", rows=1000, bundle_version=BUNDLE, attributes={}
+            Path(folder) / "embeddings", rows=1000, bundle_version=VERSION.bundle_version, attributes={}
         )
-        application = render(Path(folder) / "package", [Version(BUNDLE, 128, {})], Layout.dev())
+        application = render(Path(folder) / "package", [VERSION], Layout.dev())
         with start_peer(application) as peer:
-            where = settings(peer.url)
-            operations = EmbeddingsSource.open(embeddings).operations(where, 1, lambda number: False)
-            async with Feeder(where) as feeder:
-                await feeder.feed(operations, Journal(None, "bench", 1))
+            async with Feeder(settings(peer.url)) as feeder:
+                source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
+                await feeder.feed(source, Journal(None, "bench", 1))
             await compare(peer.url, 1, seconds)  # the JVM warms up
             return await compare(peer.url, rounds, seconds)
 

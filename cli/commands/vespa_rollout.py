@@ -53,9 +53,8 @@ def feed(
     kept = journal or embeddings.with_name(
         f"{embeddings.name}.{'feed' if changes is None else changes.stem}.journal"
     )
-    total = folder.meta.rows if changes is None else None
     with progress() as report:
-        fed = asyncio.run(_feed(settings, source, kept, total, report))
+        fed = asyncio.run(_feed(settings, source, kept, report))
     counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
     if json:
         failures = [asdict(failure) for failure in fed.failures]
@@ -67,20 +66,17 @@ def feed(
     raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
 
 
-async def _feed(
-    settings: VespaSettings, source: FeedSource, kept: Path, total: int | None, report: Progress
-) -> FeedReport:
+async def _feed(settings: VespaSettings, source: FeedSource, kept: Path, report: Progress) -> FeedReport:
     from index.vespa.feed.feeder import Feeder
     from index.vespa.feed.journal import Journal
     from index.vespa.feed.report import FeedStopped
     from index.vespa.feed.source import new_feed_version
 
-    version = settings.version
-    journal = Journal.open(kept, f"{version.document_type}:{source.fingerprint}", new_feed_version())
+    fingerprint = f"{settings.version.document_type}:{source.fingerprint}"
+    journal = Journal.open(kept, fingerprint, new_feed_version())
     async with Feeder(settings) as feeder:
-        operations = source.operations(version, journal.feed_ver, journal.settled)
         try:
-            return await feeder.feed(operations, journal, total=total, progress=report)
+            return await feeder.feed(source, journal, report)
         except FeedStopped as stopped:
             fail(f"{stopped.reason}; run the same command again to go on from {kept}")
 

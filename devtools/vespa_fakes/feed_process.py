@@ -6,11 +6,13 @@ import asyncio
 import sys
 from pathlib import Path
 
+from artifacts.embeddings import EmbeddingsFolder
 from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import ChangesSource, EmbeddingsSource
-from index.vespa.settings import BreakerSettings, VespaSettings
+from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from index.vespa.version import Version
 
 #: Impatient enough for a test that plants faults, patient enough to outlast them.
 FEED = FeedSettings(
@@ -26,28 +28,23 @@ FEED = FeedSettings(
 )
 
 
-def settings_for(url: str, source: EmbeddingsSource) -> VespaSettings:
-    return VespaSettings(
-        endpoints=(url,),
-        bundle_version=source.bundle_version,
-        attributes=source.attributes,
-        dimension=source.dimension,
-        breaker=BreakerSettings(failures=50, pause=0.05),
-    )
+def settings_for(url: str, folder: EmbeddingsFolder) -> VespaSettings:
+    """A client of the version that a folder belongs to."""
+    version = Version(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
+    return VespaSettings(EndpointSettings((url,), breaker=BreakerSettings(failures=50, pause=0.05)), version)
 
 
 async def feed_all(url: str, embeddings: Path, changes: Path, journals: Path) -> None:
     """The folder, then the changes; each goes on where its journal says."""
-    source = EmbeddingsSource.open(embeddings)
-    where = settings_for(url, source)
-    async with Feeder(where, FEED) as feeder:
+    folder = EmbeddingsFolder.open(embeddings)
+    source, later = EmbeddingsSource(folder), ChangesSource(changes)
+    async with Feeder(settings_for(url, folder), FEED) as feeder:
         journal = Journal.open(journals / "items.json", source.fingerprint, feed_ver=10)
         if not (journals / "items.done").exists():
-            await feeder.feed(source.operations(where, journal.feed_ver, journal.settled), journal)
+            await feeder.feed(source, journal)
             (journals / "items.done").touch()
-        later = ChangesSource(changes)
         journal = Journal.open(journals / "changes.json", later.fingerprint, feed_ver=10)
-        await feeder.feed(later.operations(where, journal.feed_ver, journal.settled), journal)
+        await feeder.feed(later, journal)
         (journals / "changes.done").touch()
 
 

@@ -73,11 +73,6 @@ def document_type(bundle_version: str) -> str:
     return TYPE_PREFIX + _NOT_WORD.sub("_", bundle_version).lower()
 
 
-def document_id(document: str, item_id: str) -> str:
-    """The full document id of an item in document type ``document``."""
-    return f"id:{NAMESPACE}:{document}::{item_id}"
-
-
 def field_name(attribute: str) -> str:
     """The Vespa field of a shop's attribute: its own name where Vespa and YQL allow it.
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from artifacts.embeddings import EmbeddingsFolder
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
 from devtools.vespa_peer.peer import start_peer
@@ -24,7 +25,7 @@ from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.source import EmbeddingsSource, new_feed_version
 from index.vespa.package import Layout, Version, render
-from index.vespa.settings import VespaSettings
+from index.vespa.settings import EndpointSettings, VespaSettings
 from tests.support.vespa_peer import require_peer
 
 if TYPE_CHECKING:
@@ -72,15 +73,9 @@ class VespaStarter:
         if url is None:
             url = self._running.enter_context(start_peer(application, nodes=2)).url
         config = os.environ.get("VESPA_CONFIG_URL")
-        settings = VespaSettings(
-            (url,),
-            catalogue.bundle_version,
-            version.attributes,
-            dimension,
-            config_servers=() if config is None else (config,),
-        )
-        if settings.config_servers:
-            await deploy(settings, application, Deadline.after(120))
+        if config is not None:
+            await deploy(EndpointSettings((config,)), application, Deadline.after(120))
+        settings = VespaSettings(EndpointSettings((url,)), version)
         embeddings = make_embeddings(
             self._folder / "embeddings",
             items=catalogue.items,
@@ -88,10 +83,8 @@ class VespaStarter:
             attributes=catalogue.attributes,
             bundle_version=catalogue.bundle_version,
         )
-        source = EmbeddingsSource.open(embeddings)
-        journal = Journal(None, source.fingerprint, new_feed_version())
+        source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
         async with Feeder(settings) as feeder:
-            operations = source.operations(settings, journal.feed_ver, journal.settled)
-            report = await feeder.feed(operations, journal)
+            report = await feeder.feed(source, Journal(None, "contract", new_feed_version()))
         assert report.complete, report.failures
         return settings

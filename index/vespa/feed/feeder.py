@@ -30,6 +30,7 @@ from index.vespa.feed.journal import Journal
 from index.vespa.feed.operations import Numbered, Operation, Operations, Rejected
 from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, FeedStopped, Outcome
 from index.vespa.feed.settings import FeedSettings
+from index.vespa.feed.source import FeedSource
 from index.vespa.settings import VespaSettings
 from index.vespa.transport import AiohttpTransport
 
@@ -50,19 +51,12 @@ class Feeder:
         endpoints = replace(settings.endpoints, connections=self._feed.window_max)
         self._transport = AiohttpTransport(endpoints)
         self._endpoints = Endpoints(endpoints, self._transport, clock)
-        self._operations = Operations(settings.version)
+        self._version = settings.version
         self._clock = clock
         self._sleep = sleep
 
-    async def feed(
-        self,
-        operations: Iterable[Numbered],
-        journal: Journal,
-        *,
-        total: int | None = None,
-        progress: Progress = silent,
-    ) -> FeedReport:
-        """Feed operations with their numbers; those that ``journal`` has settled are skipped.
+    async def feed(self, source: FeedSource, journal: Journal, progress: Progress = silent) -> FeedReport:
+        """Feed the operations of a source that ``journal`` has not settled.
 
         Returns:
             The counts; failures for good are in it, and the journal keeps them for another try.
@@ -71,8 +65,11 @@ class Feeder:
             FeedStopped: going on is useless. The journal is saved then, and on any other exception too.
         """
         report = FeedReport(skipped=journal.count_settled())
-        delivery = Delivery(self._operations, self._endpoints, self._feed, report, self._clock, self._sleep)
-        run = _Run(delivery, report, journal, self._feed, lambda: progress("feed", report.done, total))
+        delivery = Delivery(
+            Operations(self._version), self._endpoints, self._feed, report, self._clock, self._sleep
+        )
+        run = _Run(delivery, report, journal, self._feed, lambda: progress("feed", report.done, source.total))
+        operations = source.operations(self._version, journal.feed_ver, journal.settled)
         try:
             async with asyncio.TaskGroup() as group:
                 saver = group.create_task(run.save_now_and_then())
@@ -125,8 +122,6 @@ class _Run:
     async def dispatch(self, operations: Iterable[Numbered], group: asyncio.TaskGroup) -> None:
         """Start each operation, or queue it behind an earlier one of its id; wait for all."""
         for number, operation in operations:
-            if self._journal.settled(number):
-                continue
             if isinstance(operation, Rejected):
                 self._end(number, operation.item_id, Settled(Outcome.FAILED, operation.reason))
                 continue

@@ -36,6 +36,10 @@ class FeedSource(Protocol):
     def fingerprint(self) -> str:
         """Equal for equal operations; a journal belongs to it."""
 
+    @property
+    def total(self) -> int | None:
+        """Operations in all; None while nobody knows."""
+
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """Operations with their numbers; those that are settled are not made.
 
@@ -61,6 +65,11 @@ class EmbeddingsSource:
         """Bundle, shop and number of items."""
         meta = self.folder.meta
         return f"{meta.bundle_version}:{meta.data}:{meta.rows}"
+
+    @property
+    def total(self) -> int:
+        """Items in all."""
+        return self.folder.meta.rows
 
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """See `FeedSource.operations`.
@@ -116,6 +125,10 @@ class ChangesSource:
         """Name, size and time of change of the file."""
         facts = self.path.stat()
         return f"{self.path.name}:{facts.st_size}:{facts.st_mtime_ns}"
+
+    @property
+    def total(self) -> None:
+        """Unknown: the lines are not counted."""
 
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """See `FeedSource.operations`; a line that cannot be used is rejected."""

@@ -9,85 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-<<<<<<< HEAD
-from common.errors import MrseError
-from index.port import AttributeKind
-from index.vespa import names
-
-VERSIONS: Final = "versions"
-#: Always filterable: the prefixes of the category path.
-CATEGORY: Final = "category"
-#: Vespa refuses overrides further ahead than 30 days.
-OVERRIDE_DAYS: Final = 7
-
-
-class VersionError(MrseError, ValueError):
-    """A version that cannot be added, dropped or read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One embedding version and what its items can be filtered by; ``category`` is always there."""
-
-    bundle_version: str
-    dimension: int
-    attributes: Mapping[str, AttributeKind]
-
-    def __post_init__(self) -> None:
-        unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
-        if unknown:
-            raise VersionError(f"{self.bundle_version}: attribute types {sorted(unknown)} are not known")
-        if self.attributes.get(CATEGORY, "list") != "list":
-            raise VersionError(
-                f"{self.bundle_version}: category is a list of prefixes, found {self.attributes[CATEGORY]}"
-            )
-        if self.dimension < 1:
-            raise VersionError(f"{self.bundle_version}: dimension {self.dimension}, at least 1 was expected")
-        attributes: dict[str, AttributeKind] = {CATEGORY: "list", **self.attributes}
-        object.__setattr__(self, "attributes", MappingProxyType(dict(sorted(attributes.items()))))
-
-    @property
-    def document_type(self) -> str:
-        """The document type that holds it."""
-        return names.document_type(self.bundle_version)
-
-    def to_json(self) -> str:
-        """The version file, read by the client."""
-        content = {
-            "document_type": self.document_type,
-            "bundle_version": self.bundle_version,
-            "dimension": self.dimension,
-            "attributes": dict(self.attributes),
-        }
-        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Version:
-        """Inverse of `to_json`.
-
-        Raises:
-            VersionError: not such a file.
-        """
-        try:
-            raw = json.loads(text)
-            version = cls(
-                bundle_version=str(raw["bundle_version"]),
-                dimension=int(raw["dimension"]),
-                attributes=cast("Mapping[str, AttributeKind]", dict(raw["attributes"])),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise VersionError(f"no version file: {error}") from error
-        if raw.get("document_type") != version.document_type:
-            raise VersionError(
-                f"document_type is {raw.get('document_type')!r}, {version.document_type!r} was expected"
-            )
-        return version
-=======
 from common.files import replace_text
 from index.vespa.version import Version, VersionError
 
 VERSIONS: Final = "versions"
->>>>>>> 5d68594 (Vespa: one Version, endpoints as settings of their own; commands share their options once)
 
 
 def read_versions(folder: Path) -> list[Version]:

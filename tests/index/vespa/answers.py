@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from index.vespa.settings import VespaSettings
+from index.vespa.settings import EndpointSettings, VespaSettings
+from index.vespa.version import Version
 
-BUNDLE = "demo-0123abcd"
 TYPE = "item_demo_0123abcd"
+#: Eight-wide vectors, an attribute of each type.
+VERSION = Version(
+    "demo-0123abcd", 8, {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
+)
 COVERAGE = {"coverage": 100, "documents": 1000, "full": True, "nodes": 1, "results": 1, "resultsFull": 1}
 
 
-def settings(*urls: str, **changes: Any) -> VespaSettings:
-    """Settings for tests: eight-wide vectors, a few attributes."""
-    values: dict[str, Any] = {
-        "endpoints": urls or ("http://127.0.0.1:1",),
-        "bundle_version": BUNDLE,
-        "attributes": {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"},
-        "dimension": 8,
-    }
-    return VespaSettings(**(values | changes))
+def settings(*urls: str, target_hits_factor: float = 1.0, **endpoints: Any) -> VespaSettings:
+    """Settings of a client of `VERSION`."""
+    where = EndpointSettings(urls or ("http://127.0.0.1:1",), **endpoints)
+    return VespaSettings(where, VERSION, target_hits_factor)
 
 
 def closeness(cosine: float) -> float:

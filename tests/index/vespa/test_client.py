@@ -26,7 +26,7 @@ from devtools.vespa_fakes.fault_server import (
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
 from index.vespa.client import VespaIndex
-from index.vespa.settings import BreakerSettings, ConnectionSettings
+from index.vespa.settings import BreakerSettings
 from index.vespa.transport import AiohttpTransport
 from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings
 
@@ -216,7 +216,7 @@ class _Resolver(AbstractResolver):
 
 async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
     resolver, where = _Resolver(), settings("http://bad.test:8080")
-    async with VespaIndex(where, transport=AiohttpTransport(where, resolver=resolver)) as index:
+    async with VespaIndex(where, transport=AiohttpTransport(where.endpoints, resolver=resolver)) as index:
         with pytest.raises(errors.Unreachable) as raised:
             await index.search(QUERY, 10, None, Deadline.after(5))
     assert raised.value.reason == "dns"
@@ -225,7 +225,9 @@ async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
 
 async def test_a_name_server_that_does_not_answer() -> None:
     where = settings("http://good.test:8080")
-    async with VespaIndex(where, transport=AiohttpTransport(where, resolver=_Resolver(hangs=True))) as index:
+    async with VespaIndex(
+        where, transport=AiohttpTransport(where.endpoints, resolver=_Resolver(hangs=True))
+    ) as index:
         with pytest.raises(errors.TimedOut):
             await index.search(QUERY, 10, None, Deadline.after(0.1))
 
@@ -234,7 +236,9 @@ async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:
     async with FaultServer([answer(200, GOOD)]) as server:
         port = server.url.rpartition(":")[2]
         where = settings("http://bad.test:1", f"http://good.test:{port}")
-        async with VespaIndex(where, transport=AiohttpTransport(where, resolver=_Resolver())) as index:
+        async with VespaIndex(
+            where, transport=AiohttpTransport(where.endpoints, resolver=_Resolver())
+        ) as index:
             for _ in range(4):
                 await index.search(QUERY, 10, None, Deadline.after(5))
         assert len(server.requests) == 4
@@ -257,7 +261,7 @@ async def test_no_retry_without_budget() -> None:
     now = [0.0]
     async with FaultServer([reset]) as server:
         where = settings(server.url)
-        async with VespaIndex(where, transport=Slow(where), clock=lambda: now[0]) as index:
+        async with VespaIndex(where, transport=Slow(where.endpoints), clock=lambda: now[0]) as index:
             with pytest.raises(errors.Unreachable, match="connection"):
                 await index.search(QUERY, 10, None, Deadline(5.0, clock=lambda: now[0]))
         assert len(server.requests) == 1
@@ -301,7 +305,7 @@ async def test_our_own_mistakes_do_not_open_the_circuit() -> None:
 
 async def test_a_search_given_up_frees_its_connection() -> None:
     async with FaultServer([hang, answer(200, GOOD)]) as server:
-        where = settings(server.url, connection=ConnectionSettings(limit=1))
+        where = settings(server.url, connections=1)
         async with VespaIndex(where) as index:
             given_up = asyncio.ensure_future(index.search(QUERY, 10, None, Deadline.after(60)))
             await server.arrived.wait()

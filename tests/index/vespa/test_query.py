@@ -18,13 +18,13 @@ from index.vespa import names, yql
 from index.vespa.client import VespaIndex
 from index.vespa.errors import TimedOut, VersionMismatch
 from index.vespa.query import QueryBuilder
-from index.vespa.settings import QuerySettings
 from index.vespa.text import EMPTY, term
 from tests.index.vespa import rules
 from tests.index.vespa.answers import (
     COVERAGE,
     GOOD,
     TYPE,
+    VERSION,
     error,
     hit,
     root,
@@ -32,12 +32,12 @@ from tests.index.vespa.answers import (
 )
 from tests.support.reference import raw_filters
 
-ATTRIBUTES = settings().attributes
+ATTRIBUTES = VERSION.attributes
 E0 = np.eye(1, 8, dtype=np.float32)[0]
 
 
-def builder(**query: Any) -> QueryBuilder:
-    return QueryBuilder(settings(query=QuerySettings(**query)))
+def builder(target_hits_factor: float = 1.0) -> QueryBuilder:
+    return QueryBuilder(VERSION, target_hits_factor)
 
 
 def test_a_search_for_one_vector() -> None:

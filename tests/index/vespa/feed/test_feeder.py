@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from artifacts.embeddings import EmbeddingsError
+from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from devtools.embeddings import make_embeddings, random_items
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
 from devtools.vespa_fakes.fault_server import FaultServer, answer
@@ -25,17 +25,18 @@ from devtools.vespa_fakes.feed_process import FEED, settings_for
 from devtools.vespa_fakes.feeding import CHAOS, changes, newest
 from index.filters import fold
 from index.vespa import names
-from index.vespa.feed.feeder import Feeder, FeedStopped
+from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal, JournalMismatch
 from index.vespa.feed.operations import ItemRefused, Operation, Operations, Rejected
-from index.vespa.feed.report import Outcome
+from index.vespa.feed.report import FeedStopped, Outcome
 from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import ChangesSource, EmbeddingsSource
 from index.vespa.feed.window import Window
 from index.vespa.settings import BreakerSettings
 from index.vespa.tensors import parse_bfloat16_hex
 from tests.index.vespa import rules
-from tests.index.vespa.answers import settings
+from tests.index.vespa.answers import VERSION, settings
+from tests.index.vespa.operations import ListedSource
 
 VECTOR = np.eye(1, 8, dtype=np.float32)[0]
 PATIENT = BreakerSettings(failures=1000)
@@ -43,7 +44,7 @@ QUICK = replace(FEED, failures_max=100, request_timeout=0.3)
 
 
 def operations() -> Operations:
-    return Operations(settings())
+    return Operations(VERSION)
 
 
 def put(item: str, version: int, **attributes: Any) -> Operation:
@@ -55,7 +56,7 @@ async def feed(
 ) -> Any:
     where = settings(url, **({"breaker": PATIENT} | changes))
     async with Feeder(where, feed_settings) as feeder:
-        return await feeder.feed(enumerate(ops), Journal(None, "test", 1), total=len(ops))
+        return await feeder.feed(ListedSource(ops), Journal(None, "test", 1))
 
 
 def test_a_put_has_everything_and_nothing_missing() -> None:
@@ -159,7 +160,7 @@ _attributes = st.fixed_dictionaries(
     feed_ver=st.integers(1, (1 << 63) - 1),
 )
 def test_what_is_fed_keeps_the_rules(attributes: dict[str, Any], vector: np.ndarray, feed_ver: int) -> None:
-    kinds = settings().attributes
+    kinds = VERSION.attributes
     fields = operations().put("a", vector, attributes, feed_ver).fields
     rules.document_fields(fields, kinds, 8, whole=True)
     if attributes:
@@ -243,7 +244,7 @@ async def test_a_blocked_feed_pauses_and_is_not_hammered() -> None:
     async with FaultServer(script) as server:
         async with Feeder(settings(server.url, breaker=PATIENT), settings_, sleep=sleep) as feeder:
             ops = [put(f"a{i}", 1) for i in range(50)]
-            report = await feeder.feed(enumerate(ops), Journal(None, "test", 1))
+            report = await feeder.feed(ListedSource(ops), Journal(None, "test", 1))
         # After each pause one tries, until one passes.
         assert len(server.requests) == 4 + 50
     assert report.complete
@@ -300,11 +301,11 @@ async def test_rejected_items_are_failures_and_the_rest_is_fed() -> None:
 
 
 async def test_progress_is_told() -> None:
-    seen: list[tuple[int, int | None]] = []
+    seen: list[tuple[str, int, int | None]] = []
     async with DocumentServer() as server, Feeder(settings(server.url)) as feeder:
-        ops = enumerate([put(f"a{i}", 1) for i in range(5)])
-        await feeder.feed(ops, Journal(None, "t", 1), total=5, progress=lambda *facts: seen.append(facts))
-    assert seen == [(i, 5) for i in range(1, 6)]
+        source = ListedSource([put(f"a{i}", 1) for i in range(5)])
+        await feeder.feed(source, Journal(None, "t", 1), lambda *facts: seen.append(facts))
+    assert seen == [("feed", i, 5) for i in range(1, 6)]
 
 
 async def test_the_window_grows_and_shrinks() -> None:
@@ -363,14 +364,9 @@ def embeddings(tmp_path: Path) -> Path:
 
 
 async def test_an_embeddings_folder_is_fed(embeddings: Path) -> None:
-    source = EmbeddingsSource.open(embeddings)
-    async with DocumentServer() as server:
-        where = settings_for(server.url, source)
-        journal = Journal(None, source.fingerprint, 3)
-        async with Feeder(where, QUICK) as feeder:
-            report = await feeder.feed(
-                source.operations(where, 3, journal.settled), journal, total=source.rows
-            )
+    folder = EmbeddingsFolder.open(embeddings)
+    async with DocumentServer() as server, Feeder(settings_for(server.url, folder), QUICK) as feeder:
+        report = await feeder.feed(EmbeddingsSource(folder), Journal(None, "test", 3))
         documents = server.documents
     assert [failure.item_id for failure in report.failures] == ["item-5"]  # a vector without direction
     assert set(documents) == {f"item-{i}" for i in range(40)} - {"item-5"}
@@ -385,24 +381,18 @@ async def test_an_embeddings_folder_is_fed(embeddings: Path) -> None:
 
 
 def test_folders_that_cannot_be_fed(embeddings: Path) -> None:
-    source = EmbeddingsSource.open(embeddings)
-    where = settings_for("http://localhost", source)
+    source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
+    version = settings_for("http://localhost", source.folder).version
     for other in (
-        replace(where, bundle_version="other-00000000"),
-        replace(where, dimension=64),
-        replace(where, attributes={"price": "number"}),
+        replace(version, bundle_version="other-00000000"),
+        replace(version, dimension=64),
+        replace(version, attributes={"price": "number"}),
     ):
         with pytest.raises(EmbeddingsError):
             next(source.operations(other, 1, lambda number: False))
     (embeddings / "items.parquet").unlink()
     with pytest.raises(EmbeddingsError, match=r"items\.parquet"):
-        source.folder.ids()
-    (embeddings / "embeddings.npy").write_bytes(b"")
-    with pytest.raises(EmbeddingsError, match=r"embeddings\.npy"):
-        EmbeddingsSource.open(embeddings)
-    (embeddings / "meta.json").write_text("{}")
-    with pytest.raises(EmbeddingsError, match=r"meta\.json"):
-        EmbeddingsSource.open(embeddings)
+        next(source.operations(version, 1, lambda number: False))
 
 
 def test_a_file_of_changes(tmp_path: Path) -> None:
@@ -416,7 +406,7 @@ def test_a_file_of_changes(tmp_path: Path) -> None:
         [1],
     ]
     path.write_text("\n\n".join(map(json.dumps, lines)) + "\nnot json\n\n")
-    found = list(ChangesSource(path).operations(settings(), 9, lambda number: number == 0))
+    found = list(ChangesSource(path).operations(VERSION, 9, lambda number: number == 0))
     kinds = [(number, op.kind if isinstance(op, Operation) else "rejected") for number, op in found]
     assert kinds == [(1, "put"), (2, "remove"), *((number, "rejected") for number in (3, 4, 5, 6))]
     put_, remove = found[0][1], found[1][1]

@@ -19,6 +19,7 @@ from index.vespa.package import (
     check_change,
     check_package,
     drop_version,
+    find_version,
     read_layout,
     read_versions,
     render,
@@ -44,7 +45,7 @@ def test_versions_come_and_go_on_the_same_hosts(layout: Layout, tmp_path: Path) 
     application = add_version(tmp_path, SECOND)
     assert check_package(application) == []
     assert check_change(application, application) == []
-    application = drop_version(tmp_path, VERSION.document_type, TODAY)
+    application = drop_version(tmp_path, VERSION, TODAY)
     assert check_package(application) == []
     assert read_layout(tmp_path) == layout
     assert read_versions(tmp_path) == [SECOND]
@@ -62,9 +63,12 @@ def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
     with pytest.raises(VersionError, match="make a new version"):
         add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout.dev())
     with pytest.raises(VersionError, match="the only version"):
-        drop_version(tmp_path, VERSION.document_type, TODAY)
-    with pytest.raises(VersionError, match="no document type"):
-        drop_version(tmp_path, "item_nope", TODAY)
+        drop_version(tmp_path, VERSION, TODAY)
+    assert find_version(tmp_path, VERSION.bundle_version) == find_version(tmp_path, VERSION.document_type)
+    with pytest.raises(VersionError, match="has no version 'item_nope'; it has item_demo_1a2b3c4d"):
+        find_version(tmp_path, "item_nope")
+    with pytest.raises(VersionError, match="holds no version"):
+        find_version(tmp_path / "empty", "item_nope")
     (tmp_path / "versions" / "item_broken.json").write_text("{}")
     with pytest.raises(VersionError, match="item_broken"):
         read_versions(tmp_path)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from artifacts.embeddings import EmbeddingsFolder
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
 from devtools.vespa_peer.peer import Peer, start_peer
@@ -31,7 +31,8 @@ from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.feed.verify import VerifySettings, verify
 from index.vespa.package import Layout, Version, add_version, drop_version, render
 from index.vespa.query import QueryBuilder
-from index.vespa.settings import BreakerSettings, QuerySettings, VespaSettings
+from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from tests.index.vespa.operations import ListedSource
 from tests.support.vespa_peer import VERSION, require_peer
 
 ROWS = 200
@@ -41,10 +42,9 @@ NO_BREAKER = BreakerSettings(failures=10_000)
 
 
 async def feed_folder(settings: VespaSettings, folder: Path, feed_ver: int = 1) -> FeedReport:
-    source = EmbeddingsSource.open(folder)
-    journal = Journal(None, source.fingerprint, feed_ver)
+    source = EmbeddingsSource(EmbeddingsFolder.open(folder))
     async with Feeder(settings, FEED) as feeder:
-        return await feeder.feed(source.operations(settings, feed_ver, journal.settled), journal)
+        return await feeder.feed(source, Journal(None, "test", feed_ver))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(vespa_peer: Peer, folder: Path) -> VespaSettings:
-    found = VespaSettings((vespa_peer.url,), VERSION.bundle_version, VERSION.attributes, breaker=NO_BREAKER)
+    found = VespaSettings(EndpointSettings((vespa_peer.url,), breaker=NO_BREAKER), VERSION)
     report = asyncio.run(feed_folder(found, folder))
     assert report.complete, report.failures
     return found
@@ -96,7 +96,7 @@ async def test_approximate_exact_and_ranked_agree(settings: VespaSettings, vespa
         (near,) = await index.search(QUERIES[:1], 20, None, Deadline.after(10))
         exact = await index.search_exact(QUERIES[0], 20, None, Deadline.after(10))
     assert near.ids == exact.ids
-    body = QueryBuilder(settings).nearest(QUERIES[0], 20, None, 5.0)
+    body = QueryBuilder(VERSION).nearest(QUERIES[0], 20, None, 5.0)
     body |= {"yql": "select item_id from sources * where true", "ranking.profile": "exact"}
     async with httpx.AsyncClient(base_url=vespa_peer.url) as client:
         root = (await client.post("/search/", json=body)).json()["root"]
@@ -106,7 +106,7 @@ async def test_approximate_exact_and_ranked_agree(settings: VespaSettings, vespa
 
 
 async def test_more_candidates_than_hits(settings: VespaSettings) -> None:
-    found = await outcome(replace(settings, query=QuerySettings(target_hits_factor=2.0)))
+    found = await outcome(replace(settings, target_hits_factor=2.0))
     assert isinstance(found, Neighbours)
     assert len(found.ids) == 50
 
@@ -194,17 +194,17 @@ async def test_after_the_faults_all_is_well(vespa_peer: Peer, settings: VespaSet
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("version", "words"),
     [
-        ({"bundle_version": "other-00000000"}, "other-00000000"),
-        ({"attributes": {"colour": "string"}}, "colour"),
-        ({"dimension": 64}, "width 64"),
+        (replace(VERSION, bundle_version="other-00000000"), "other-00000000"),
+        (replace(VERSION, attributes={"colour": "string"}), "colour"),
+        (replace(VERSION, dimension=64), "width 64"),
     ],
 )
 async def test_another_bundle_is_refused_at_the_start(
-    settings: VespaSettings, change: dict[str, Any], words: str
+    settings: VespaSettings, version: Version, words: str
 ) -> None:
-    async with VespaIndex(replace(settings, **change)) as index:
+    async with VespaIndex(replace(settings, version=version)) as index:
         with pytest.raises(errors.VersionMismatch, match=words):
             await index.check()
 
@@ -219,7 +219,7 @@ async def test_feeding_through_faults(vespa_peer: Peer, settings: VespaSettings,
 
 
 async def test_updates_removals_and_late_operations(vespa_peer: Peer, settings: VespaSettings) -> None:
-    make = Operations(settings)
+    make = Operations(VERSION)
     steps = [
         make.update("item-0", {"price": 77.25, "in_stock": None}, 100),
         make.update("item-0", {"price": 1.0}, 99),  # late
@@ -230,7 +230,7 @@ async def test_updates_removals_and_late_operations(vespa_peer: Peer, settings: 
     async with VespaIndex(settings) as index:
         before = await index.vectors(["item-0"], Deadline.after(10))
         async with Feeder(settings, FEED) as feeder:
-            report = await feeder.feed(enumerate(steps), Journal(None, "steps", 1))
+            report = await feeder.feed(ListedSource(steps), Journal(None, "steps", 1))
         assert report.complete
         assert sum(report.outcomes.values()) == 5
         after = await index.vectors(["item-0", "nobody"], Deadline.after(10))
@@ -245,10 +245,10 @@ async def test_a_fed_version_is_verified(settings: VespaSettings, folder: Path, 
     await feed_folder(settings, folder, feed_ver=1000)
     few = VerifySettings(vectors=50, queries=10, k=20)
     async with VespaIndex(settings) as index:
-        good = await verify(index, EmbeddingsSource.open(folder), few)
+        good = await verify(index, EmbeddingsFolder.open(folder), few)
         assert good.holds, good.checks
         other = make_embeddings(tmp_path / "e", rows=ROWS + 1, seed=4, bundle_version=VERSION.bundle_version)
-        bad = await verify(index, EmbeddingsSource.open(other), few)
+        bad = await verify(index, EmbeddingsFolder.open(other), few)
     assert [check.holds for check in bad.checks] == [False, False, True]
     assert good.recall == 1.0
 
@@ -265,18 +265,14 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
     }
     application = render(tmp_path / "package", [blue], Layout.dev())
     with start_peer(application, nodes=1) as peer:
+        config = EndpointSettings((peer.config_url,))
 
         def settings_of(version: Version) -> VespaSettings:
-            return VespaSettings(
-                (peer.url,),
-                version.bundle_version,
-                version.attributes,
-                config_servers=(peer.config_url,),
-            )
+            return VespaSettings(EndpointSettings((peer.url,)), version)
 
         await feed_folder(settings_of(blue), folders[blue.bundle_version])
         expected = {
-            name: unit_ids(EmbeddingsSource.open(folder), QUERIES[0]) for name, folder in folders.items()
+            name: unit_ids(EmbeddingsFolder.open(folder), QUERIES[0]) for name, folder in folders.items()
         }
         serving, answers, stop = [blue], 0, False
         served = asyncio.Condition()
@@ -308,16 +304,16 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
             with pytest.raises(errors.VersionMismatch):
                 await new.check()
             add_version(tmp_path / "package", green)
-            await deploy(settings_of(green), application, Deadline.after(60))
+            await deploy(config, application, Deadline.after(60))
             await new.check()
             await feed_folder(settings_of(green), folders[green.bundle_version])
             few = VerifySettings(vectors=20, queries=5, k=10)
-            report = await verify(new, EmbeddingsSource.open(folders[green.bundle_version]), few)
+            report = await verify(new, EmbeddingsFolder.open(folders[green.bundle_version]), few)
             assert report.holds, report.checks
             serving[0] = green
             await some_more()
-            drop_version(tmp_path / "package", blue.document_type, datetime.now(UTC).date())
-            await deploy(settings_of(green), application, Deadline.after(60))
+            drop_version(tmp_path / "package", blue, datetime.now(UTC).date())
+            await deploy(config, application, Deadline.after(60))
             await some_more()
             with pytest.raises(errors.VersionMismatch):
                 await old.check()
@@ -325,12 +321,12 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
             await asyncio.gather(*running)
         other = render(tmp_path / "other", [blue], Layout.dev())  # drops the second, without an override
         with pytest.raises(DeployRefused):
-            await deploy(settings_of(green), other, Deadline.after(60))
+            await deploy(config, other, Deadline.after(60))
     assert answers > 40
 
 
-def unit_ids(source: EmbeddingsSource, query: np.ndarray, k: int = 5) -> list[str]:
+def unit_ids(folder: EmbeddingsFolder, query: np.ndarray, k: int = 5) -> list[str]:
     """The exact nearest, in float32."""
-    scores = source.folder.vectors.astype(np.float32) @ query
-    ids = source.folder.ids()
+    scores = folder.vectors.astype(np.float32) @ query
+    ids = folder.ids()
     return [ids[row] for row in np.argsort(-scores)[:k]]

@@ -277,7 +277,7 @@ async def test_versions_are_deployed_while_queries_run(tmp_path: Path) -> None:
     render(tmp_path / "both", [VERSION], Layout.dev())
     both = add_version(tmp_path / "both", second)
     render(tmp_path / "last", [VERSION, second], Layout.dev())
-    last = drop_version(tmp_path / "last", TYPE, datetime.now(UTC).date())
+    last = drop_version(tmp_path / "last", VERSION, datetime.now(UTC).date())
     with start_peer(first) as peer:
         async with aiohttp.ClientSession() as session:
             http = Http(peer, session)

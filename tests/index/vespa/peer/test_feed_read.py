@@ -14,17 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.embeddings import EmbeddingsFolder
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
 from devtools.vespa_peer.peer import Judge
 from index.vespa import names
 from index.vespa.feed.operations import Operation, Operations
 from index.vespa.feed.source import EmbeddingsSource
-from index.vespa.settings import VespaSettings
 from index.vespa.text import term
 from tests.support.vespa_peer import VERSION
 
 Read = Callable[[Sequence[Operation]], list[dict[str, Any]]]
-SETTINGS = VespaSettings(("http://localhost:8080",), VERSION.bundle_version, VERSION.attributes)
 VECTOR = unit_vectors(1, 128)[0]
 
 
@@ -45,13 +44,13 @@ def read(vespa_judge: Judge, vespa_application: Path) -> Read:
 
 
 def _as_sent(operation: Operation) -> dict[str, Any]:
-    request = Operations(SETTINGS).request(operation, 1.0)
+    request = Operations(VERSION).request(operation, 1.0)
     parts = urlsplit(request.path)
     prefix = f"/document/v1/{names.NAMESPACE}/{VERSION.document_type}/docid/"
     assert parts.path.startswith(prefix)
     return {
         "method": request.method,
-        "id": names.document_id(VERSION.document_type, unquote(parts.path.removeprefix(prefix))),
+        "id": f"id:{names.NAMESPACE}:{VERSION.document_type}::{unquote(parts.path.removeprefix(prefix))}",
         "condition": parse_qs(parts.query)["condition"][0],
         "body": None if request.body is None else request.body.decode(),
     }
@@ -71,7 +70,7 @@ def test_a_put_is_read_as_it_was_meant(read: Read) -> None:
         "tags": ["Red", "New In"],
         "category": ["shoes", "shoes > running"],
     }
-    (document,) = read([Operations(SETTINGS).put("a", VECTOR, attributes, 7)])
+    (document,) = read([Operations(VERSION).put("a", VECTOR, attributes, 7)])
     fields = document["fields"]
     np.testing.assert_array_equal(
         _cells(fields.pop("embedding")), VECTOR.astype(ml_dtypes.bfloat16).astype(np.float32)
@@ -89,7 +88,7 @@ def test_a_put_is_read_as_it_was_meant(read: Read) -> None:
 
 
 def test_updates_assign_and_leave_the_vector(read: Read) -> None:
-    make = Operations(SETTINGS)
+    make = Operations(VERSION)
     first, second = read(
         [
             make.update("a", {"price": 2, "in_stock": True, "brand": None}, 8),
@@ -112,7 +111,7 @@ def test_updates_assign_and_leave_the_vector(read: Read) -> None:
 
 
 def test_removes(read: Read) -> None:
-    read([Operations(SETTINGS).remove("a", 9)])
+    read([Operations(VERSION).remove("a", 9)])
 
 
 _ids = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1, max_size=128)
@@ -128,7 +127,7 @@ def test_any_item_is_read_as_it_was_meant(
     read: Read, item: str, brand: str, price: float, tags: list[str]
 ) -> None:
     attributes = {"brand": brand, "price": price, "tags": tags}
-    (document,) = read([Operations(SETTINGS).put(item, VECTOR, attributes, 7)])
+    (document,) = read([Operations(VERSION).put(item, VECTOR, attributes, 7)])
     fields = document["fields"]
     assert fields["item_id"] == item
     assert fields["brand"] == term(brand)
@@ -139,8 +138,8 @@ def test_any_item_is_read_as_it_was_meant(
 def test_an_embeddings_folder_is_read_whole(read: Read, tmp_path: Path) -> None:
     items = random_items(50)
     folder = make_embeddings(tmp_path / "e", items=items, bundle_version=VERSION.bundle_version)
-    source = EmbeddingsSource.open(folder)
-    operations = [op for _, op in source.operations(SETTINGS, 5, lambda number: False)]
+    source = EmbeddingsSource(EmbeddingsFolder.open(folder))
+    operations = [op for _, op in source.operations(VERSION, 5, lambda number: False)]
     assert all(isinstance(operation, Operation) for operation in operations)
     documents = read([operation for operation in operations if isinstance(operation, Operation)])
     for document, item, vector in zip(documents, items, source.folder.vectors, strict=True):

@@ -64,7 +64,7 @@ def test_versions_come_and_go_without_restart_or_refeed(
     assert check_change(one, two) == []
 
     render(tmp_path / "three", [VERSION, SECOND], layout)
-    three = drop_version(tmp_path / "three", VERSION.document_type, today().date())
+    three = drop_version(tmp_path / "three", VERSION, today().date())
     verdict = vespa_judge.package(three, previous=two)
     assert_clean(verdict, three)
     assert verdict.actions == ()

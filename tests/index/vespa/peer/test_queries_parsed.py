@@ -20,7 +20,6 @@ from devtools.vespa_peer.peer import Judge
 from index.filters import Condition, Filter, Range, evaluate, parse_filter
 from index.vespa import names
 from index.vespa.query import Body, QueryBuilder
-from index.vespa.settings import VespaSettings
 from index.vespa.text import storable
 from tests.support.reference import raw_filters
 from tests.support.vespa_peer import VERSION
@@ -29,7 +28,7 @@ Tree = Any
 VECTORS = unit_vectors(1, 128)
 
 
-BUILDER = QueryBuilder(VespaSettings(("http://localhost:8080",), VERSION.bundle_version, VERSION.attributes))
+BUILDER = QueryBuilder(VERSION)
 
 
 @pytest.fixture(scope="module")
