@@ -13,7 +13,6 @@ the peer, with its addresses in ``MRSE_VESPA_URL`` and ``VESPA_CONFIG_URL``; the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import sys
 import threading
 from pathlib import Path
 
+from artifacts.embeddings import EmbeddingsFolder
 from devtools.vespa_peer.build import ArtifactsMissingError, missing
 from devtools.vespa_peer.peer import Peer, start_peer
 from index.vespa.package import Version, add_version, application_folder
@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 2
     if options.embeddings is not None:
-        application = add_version(options.package, read_version(options.embeddings))
+        folder = EmbeddingsFolder.open(options.embeddings)
+        version = Version(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
+        application = add_version(options.package, version)
     elif (options.package / "services.xml").is_file():
         application = options.package
     else:
@@ -58,14 +60,6 @@ def main(arguments: list[str] | None = None) -> int:
     except ArtifactsMissingError as error:
         print(error, file=sys.stderr)
         return 2
-
-
-def read_version(embeddings: Path) -> Version:
-    """The version of an embeddings folder."""
-    meta = json.loads((embeddings / "meta.json").read_text(encoding="utf-8"))
-    schema = json.loads((embeddings / "schema.json").read_text(encoding="utf-8"))
-    attributes = {name: kind for name, kind in schema["attributes"].items() if name != "category"}
-    return Version(meta["bundle_version"], int(meta["dim"]), attributes)
 
 
 def _beside(peer: Peer, command: list[str]) -> int:

@@ -65,9 +65,8 @@ class Feeder:
             FeedStopped: going on is useless. The journal is saved then, and on any other exception too.
         """
         report = FeedReport(skipped=journal.count_settled())
-        delivery = Delivery(
-            Operations(self._version), self._endpoints, self._feed, report, self._clock, self._sleep
-        )
+        make = Operations(self._version)
+        delivery = Delivery(make, self._endpoints, self._feed, report, self._clock, self._sleep)
         run = _Run(delivery, report, journal, self._feed, lambda: progress("feed", report.done, source.total))
         operations = source.operations(self._version, journal.feed_ver, journal.settled)
         try:

@@ -80,6 +80,16 @@ async def outcome(settings: VespaSettings, budget: float = 2.0) -> Neighbours | 
         return found
 
 
+async def recovered(settings: VespaSettings) -> Neighbours | IndexUnavailable:
+    """The outcome once the container has seen that its nodes are back, which takes it a while."""
+    for _ in range(100):
+        found = await outcome(settings)
+        if isinstance(found, Neighbours) and found.coverage == 1:
+            break
+        await asyncio.sleep(0.1)
+    return found
+
+
 async def test_several_vectors_are_answered_as_each_alone(settings: VespaSettings) -> None:
     raw = {"brand": {"not": "acme"}, "price": {"lt": 90}}
     async with VespaIndex(settings) as index:
@@ -161,6 +171,7 @@ async def test_half_of_the_documents(
 
 
 async def test_errors_of_one_node_beside_hits(vespa_peer: Peer, settings: VespaSettings) -> None:
+    await recovered(settings)
     with planted(vespa_peer, "node0", "error"):
         found = await outcome(settings)
     assert isinstance(found, errors.VespaError)
@@ -184,11 +195,7 @@ async def test_summaries_that_do_not_come(vespa_peer: Peer, settings: VespaSetti
 
 async def test_after_the_faults_all_is_well(vespa_peer: Peer, settings: VespaSettings) -> None:
     vespa_peer.clear()
-    for _ in range(100):  # the container takes a while to see that nodes are back
-        found = await outcome(settings)
-        if isinstance(found, Neighbours) and found.coverage == 1:
-            break
-        await asyncio.sleep(0.1)
+    found = await recovered(settings)
     assert isinstance(found, Neighbours)
     assert found.degraded == ()
 
