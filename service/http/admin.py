@@ -10,7 +10,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -29,11 +29,19 @@ from index.port import (
     WriteResult,
 )
 from service.errors import NotReady, Unavailable
-from service.http.admin_schemas import Changed, Remove, Update, Upsert
-from service.http.documentation import REMOVE_DOCS, UPDATE_DOCS, UPSERT_DOCS
+from service.http import documentation as docs
+from service.http.admin_schemas import (
+    REMOVE_EXAMPLES,
+    UPDATE_EXAMPLES,
+    UPSERT_EXAMPLES,
+    Changed,
+    Remove,
+    Update,
+    Upsert,
+)
 from service.http.problems import ProblemError
 from service.http.requests import parse, read_json
-from service.http.routing import RawRoute
+from service.http.routing import Endpoint, RawRoute
 from service.runtime import Runtime
 
 #: Seconds that a change may take.
@@ -72,7 +80,7 @@ def routes(token: SecretStr, runtime: Runtime) -> list[RawRoute]:
         if len(indexes) > 1:
             arms = " or ".join(f"?towers={arm}" for arm in indexes)
             raise ProblemError(422, "invalid-request", f"vectors are of one bundle: say whose, {arms}")
-        body = await read(request, Upsert)
+        changes = await read(request, Upsert)
         ((_, shape),) = indexes.values()
         puts = [
             ItemPut(
@@ -82,25 +90,51 @@ def routes(token: SecretStr, runtime: Runtime) -> list[RawRoute]:
                 item.category,
                 item.attributes,
             )
-            for item in body.items
+            for item in changes.items
         ]
         return await _change(indexes, lambda index: index.upsert(puts, Deadline.after(PATIENCE_S)))
 
     async def update(request: Request) -> Response:
         indexes = entered(request)
-        body = await read(request, Update)
-        updates = [ItemUpdate(item.id, item.attributes, item.category) for item in body.items]
+        changes = await read(request, Update)
+        updates = [ItemUpdate(item.id, item.attributes, item.category) for item in changes.items]
         return await _change(indexes, lambda index: index.update(updates, Deadline.after(PATIENCE_S)))
 
     async def remove(request: Request) -> Response:
         indexes = entered(request)
-        body = await read(request, Remove)
-        return await _change(indexes, lambda index: index.remove(body.ids, Deadline.after(PATIENCE_S)))
+        changes = await read(request, Remove)
+        return await _change(indexes, lambda index: index.remove(changes.ids, Deadline.after(PATIENCE_S)))
 
+    own = "The arm whose vectors they are, where there are several."
+    every = "The arm whose index is changed; every arm's where it is left out."
     return [
-        RawRoute(f"/admin/index/{endpoint.__name__}", endpoint, methods=["POST"], tags=["admin"], **docs)
-        for endpoint, docs in ((upsert, UPSERT_DOCS), (update, UPDATE_DOCS), (remove, REMOVE_DOCS))
+        _route(upsert, "Add or replace items", Upsert, UPSERT_EXAMPLES, own),
+        _route(update, "Change attributes of items", Update, UPDATE_EXAMPLES, every),
+        _route(remove, "Take items out", Remove, REMOVE_EXAMPLES, every),
     ]
+
+
+def _route(
+    endpoint: Endpoint, summary: str, shape: type[BaseModel], examples: Mapping[str, Any], arm: str
+) -> RawRoute:
+    return RawRoute(
+        f"/admin/index/{endpoint.__name__}",
+        endpoint,
+        methods=["POST"],
+        summary=summary,
+        tags=["admin"],
+        responses={
+            200: docs.answer("On disk and in the next answer.", Changed),
+            401: docs.problem("The token is missing or wrong."),
+            422: docs.problem("A field cannot be used."),
+            503: docs.PROBLEM_503,
+        },
+        openapi_extra={
+            "requestBody": docs.body(shape, examples),
+            "parameters": [docs.parameter("towers", "query", {"type": "string"}, arm, example="control")],
+            "security": [{"token": []}],
+        },
+    )
 
 
 def _writable_indexes(runtime: Runtime, arm: str | None) -> _Indexes:
@@ -138,12 +172,12 @@ async def _change(indexes: _Indexes, change: Callable[[WritableIndex], Awaitable
         except IndexUnavailable as error:
             raise Unavailable(f"{arm}: {error}") from error
     unknown = set.intersection(*(set(result.unknown) for result in done.values()))
-    answer: Changed = {
+    changed: Changed = {
         "written": sum(result.written for result in done.values()),
         "unknown": [item_id for item_id in next(iter(done.values())).unknown if item_id in unknown],
         "towers": {arm: {"written": r.written, "unknown": list(r.unknown)} for arm, r in done.items()},
     }
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return Response(orjson.dumps(changed), media_type="application/json")
 
 
 def _vector(value: list[float] | str) -> F32 | F16:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,7 +13,7 @@ from index.port import IndexUnavailable
 from service.errors import NotReady
 from service.http.documentation import PROBLEM_503
 from service.http.requests import runtime_of
-from service.http.routing import RawRoute
+from service.http.routing import Endpoint, RawRoute
 from service.telemetry.metrics import CONTENT_TYPE
 
 
@@ -71,9 +70,7 @@ def service_version() -> str:
         return "unknown"
 
 
-def _route(
-    path: str, endpoint: Callable[[Request], Awaitable[Response]], summary: str, **docs: Any
-) -> RawRoute:
+def _route(path: str, endpoint: Endpoint, summary: str, **docs: Any) -> RawRoute:
     return RawRoute(path, endpoint, methods=["GET"], summary=summary, tags=["operation"], **docs)
 
 

@@ -8,14 +8,21 @@ from fastapi import Request, Response
 
 from service.admission import Pressure
 from service.errors import FieldError, RecallError
-from service.http.answers import BatchAnswer, BatchEntry, RecallAnswer, recall_answer
+from service.http import documentation as docs
+from service.http.answers import (
+    BatchAnswer,
+    BatchEntry,
+    ColumnarAnswer,
+    ColumnarBatchAnswer,
+    RecallAnswer,
+    recall_answer,
+)
 from service.http.checks import CheckedRequest, check_request
 from service.http.columnar import json_response
-from service.http.documentation import BATCH_DOCS, RECALL_DOCS
 from service.http.problems import problem_from
 from service.http.requests import Call, parse
 from service.http.routing import RawRoute
-from service.http.schemas import BatchRequest, RecallRequest
+from service.http.schemas import BATCH_EXAMPLES, REQUEST_EXAMPLES, BatchRequest, RecallRequest
 from service.http.scope import NOTES
 
 APPLIED = "X-Experiment-Applied"
@@ -97,7 +104,25 @@ def _entry_id(call: Call, place: int) -> str:
     return f"{call.request_id}.{place}"
 
 
+_ITEMS = docs.answer("The items, best first.", RecallAnswer, ColumnarAnswer)
+_BATCH = docs.answer("The answers, in order.", BatchAnswer, ColumnarBatchAnswer)
 routes = [
-    RawRoute("/recall", post_recall, methods=["POST"], **RECALL_DOCS),
-    RawRoute("/recall/batch", post_batch, methods=["POST"], **BATCH_DOCS),
+    RawRoute(
+        "/recall",
+        post_recall,
+        methods=["POST"],
+        summary="Recall items",
+        tags=["recall"],
+        responses={200: _ITEMS, **docs.BODY_PROBLEMS},
+        openapi_extra={"requestBody": docs.body(RecallRequest, REQUEST_EXAMPLES), "parameters": docs.HEADERS},
+    ),
+    RawRoute(
+        "/recall/batch",
+        post_batch,
+        methods=["POST"],
+        summary="Recall items for several requests",
+        tags=["recall"],
+        responses={200: _BATCH, **docs.BODY_PROBLEMS},
+        openapi_extra={"requestBody": docs.body(BatchRequest, BATCH_EXAMPLES), "parameters": docs.HEADERS},
+    ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -14,6 +14,7 @@ from service.http.problems import ProblemError, problem_from
 from service.http.requests import ClientGone, runtime_of
 from service.http.scope import request_id
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 #: Seen by nobody but the access log: the client has gone.
 GONE = 499
 

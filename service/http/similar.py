@@ -8,15 +8,15 @@ import orjson
 from fastapi import Request, Response
 from pydantic import ValidationError
 
-from service.http.answers import similar_answer
+from service.http import documentation as docs
+from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, similar_answer
 from service.http.checks import check_filters, check_k
 from service.http.columnar import json_response
-from service.http.documentation import SIMILAR_DOCS
 from service.http.problems import invalid_field, invalid_request
 from service.http.recall import APPLIED
 from service.http.requests import Call
 from service.http.routing import RawRoute
-from service.http.schemas import SimilarQuery
+from service.http.schemas import FILTERS_EXAMPLE, SimilarQuery
 from service.recall.similar import similar
 
 _MAX_ITEM_ID = 128
@@ -61,5 +61,33 @@ def _parse(request: Request) -> SimilarQuery:
         raise invalid_request(error) from error
 
 
-# An item id may hold slashes, hence the path converter.
-routes = [RawRoute("/items/{item_id:path}/similar", get_similar, methods=["GET"], **SIMILAR_DOCS)]
+_PARAMETERS = [
+    docs.parameter("item_id", "path", {"type": "string", "maxLength": 128}, "The item.", example="i7"),
+    docs.parameter("k", "query", {"type": "integer", "minimum": 1, "default": 50}, "Items wanted."),
+    {
+        "name": "filters",
+        "in": "query",
+        "required": False,
+        "description": "As in POST /recall, as JSON.",
+        "content": {"application/json": {"schema": {"type": "object"}, "example": FILTERS_EXAMPLE}},
+    },
+    docs.parameter(
+        "timeout_ms",
+        "query",
+        {"type": "integer", "minimum": 1, "maximum": 10_000},
+        "Covers the whole request.",
+    ),
+    *docs.HEADERS,
+]
+_FOUND = docs.answer("The nearest items, best first.", SimilarAnswer, ColumnarSimilarAnswer)
+routes = [
+    RawRoute(
+        "/items/{item_id:path}/similar",  # an item id may hold slashes
+        get_similar,
+        methods=["GET"],
+        summary="Recall items like an item",
+        tags=["recall"],
+        responses={200: _FOUND, 404: docs.problem("The index has no such item."), **docs.PROBLEMS},
+        openapi_extra={"parameters": _PARAMETERS},
+    )
+]

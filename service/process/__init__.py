@@ -1,1 +1,10 @@
-"""The processes of the service: one, or several workers."""
+"""The processes of the service: one process, or a parent that watches over several workers.
+
+::
+
+    server   `run`: checks, then one process, or workers that uvicorn starts again when they end
+    forks    the fork server that workers come from
+
+Every worker loads extensions, reads the settings again, and makes its own `service.app`. Workers share the
+port, the pages of their libraries, the files of the index, and the folder that they count metrics in.
+"""

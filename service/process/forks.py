@@ -1,4 +1,4 @@
-"""How the processes of several workers are started, so that they share the pages of their libraries."""
+"""How the processes of several workers are started: as forks that share the pages of their libraries."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from pathlib import Path
 
 
 def start_method(libraries: Sequence[str]) -> BaseContext:
-    """Forks of a process that has imported some modules and done nothing else.
+    """Start a process that imports some modules and does nothing else; workers are its forks.
 
-    Libraries may be forked, what they open may not: sessions and indexes belong to each fork. Elsewhere
-    than on Linux, where not all libraries can be forked either, new processes.
+    Libraries may be forked, but not what they open: sessions and indexes belong to each fork. Outside Linux
+    not all libraries can be forked, so there workers are new processes.
 
     Args:
-        libraries: modules to import; one that is not there is left to the forks.
+        libraries: modules to import; one that cannot be imported is left to the forks.
     """
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(list(libraries))
-    # It imports before it is told where from: as this process does, and never from the working directory.
+    # The fork server imports before it is told the path, so it gets the path of this process here; without
+    # the working directory, which might hold a file of a library's name.
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     with environment({"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}):
         forkserver.ensure_running()
@@ -33,7 +34,7 @@ def start_method(libraries: Sequence[str]) -> BaseContext:
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the processes that are started meanwhile."""
+    """Set environment variables for the processes that are started inside the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,17 +1,18 @@
-"""Runs the application under uvicorn.
+"""Runs the application under uvicorn, in one process or in several workers.
 
 The application is imported where it runs: the parent of several workers only watches over them, and stays
-small by never loading what they load. Workers are forked from a server of forks, which has imported the
-libraries and nothing else: they share the pages of them, and start faster. Sessions, indexes and threads
-belong to each worker, made after the fork.
+small because it never loads what they load. Workers are forked from a fork server, which has imported the
+libraries and nothing else: they share its pages and start faster. Sessions, indexes and threads belong to
+each worker and are made after the fork.
 """
 
 from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ import uvicorn
 from uvicorn import _subprocess
 from uvicorn.supervisors import Multiprocess
 
+from common.extensions import load_extensions
 from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.forks import environment, start_method
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 ReadSettings = Callable[[], Settings]
 #: Where workers count together; prometheus-client reads it when it is imported, so before a worker starts.
 SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-#: What every worker imports.
+#: What every worker imports, whatever its engine.
 _LIBRARIES = (
     "service.app",
     "uvloop",
@@ -51,7 +53,9 @@ def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
 
     Raises:
         StartError: the port is taken, or bundle and index are not named or cannot be served.
+        ExtensionError: an extension cannot be imported.
     """
+    load_extensions()
     refuse_missing(settings)
     logs.configure(settings.server.log_level)
     if settings.server.workers > 1:
@@ -61,10 +65,10 @@ def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
 
 
 def refuse_missing(settings: Settings) -> None:
-    """Nothing, where every arm has a bundle and an index.
+    """Check that every arm has a bundle and an index, before anything is started.
 
     Raises:
-        StartError: one has not; said before anything is started.
+        StartError: one has not.
     """
     arms = list(settings.experiments.get("towers", {}).values()) or [Arm()]
     if settings.bundle.path is None and not all(arm.bundle for arm in arms):
@@ -84,12 +88,10 @@ def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
 
     server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal, read_again=read_again)))
     try:
-        server.run()
+        with _exit_means_not_listening(settings):
+            server.run()
     except KeyboardInterrupt:
         return  # uvicorn raises the signal again once it has drained
-    except SystemExit as error:
-        where = f"{settings.server.host}:{settings.server.port}"
-        raise StartError(f"cannot listen on {where}; see the log line above") from error
     if failures:
         raise failures[0]
 
@@ -101,20 +103,27 @@ def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
         environment({SHARED_VARIABLE: folder}),  # the workers inherit it
     ):
         context = start_method((*_LIBRARIES, *engine.preload))
-        # Checked once: a worker that cannot start would only be started again and again. In a process of
+        # Checked once, because a worker that cannot start would be started again and again. In a process of
         # its own, so that this one, which only watches, never holds bundle, index or their libraries.
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=load_extensions) as pool:
             reason = pool.submit(_reason_not_to_start, settings).result()
         if reason is not None:
             raise StartError(reason)
         config = _config(settings, partial(_worker, settings, read_again, Path(folder)), factory=True)
-        try:
+        with _exit_means_not_listening(settings):
             sockets = [config.bind_socket()]
-        except SystemExit as error:
-            where = f"{settings.server.host}:{settings.server.port}"
-            raise StartError(f"cannot listen on {where}; see the log line above") from error
         _subprocess.spawn = context  # type: ignore[assignment]  # what uvicorn starts its workers with
         Multiprocess(config, sockets=sockets).run()
+
+
+@contextmanager
+def _exit_means_not_listening(settings: Settings) -> Iterator[None]:
+    """Turn uvicorn's exit, when it cannot listen, into an error that says where."""
+    try:
+        yield
+    except SystemExit as error:
+        where = f"{settings.server.host}:{settings.server.port}"
+        raise StartError(f"cannot listen on {where}; see the log line above") from error
 
 
 def _reason_not_to_start(settings: Settings) -> str | None:
@@ -129,13 +138,23 @@ def _reason_not_to_start(settings: Settings) -> str | None:
 
 
 def _worker(settings: Settings, read_again: ReadSettings | None, shared: Path) -> FastAPI:
-    gc.freeze()  # what was imported is collected by nobody: a collection would write to the pages all share
+    _keep_pages_shared()
+    load_extensions()
     settings = settings if read_again is None else read_again()
     from service.app import create_app
     from service.telemetry.metrics import Metrics
 
     logs.configure(settings.server.log_level)
     return create_app(settings, metrics=Metrics(shared))
+
+
+def _keep_pages_shared() -> None:
+    """Take what was imported before the fork out of the garbage collector's sight.
+
+    Gains memory: a collection writes to every object that it looks at, and so makes copies of the pages that
+    a worker shares with the other workers.
+    """
+    gc.freeze()
 
 
 def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
