@@ -75,14 +75,16 @@ SETTINGS: dict[str, Any] = {
 }
 #: How the service recalls. Chosen with ``--validate``.
 RECALL: dict[str, Any] = {
-    "own_bonus": 0.2,
-    "triggers": 100,
-    "neighbours": 1,
-    "trigger_max_age_days": 10_000,
-    "i2i_calibration": 0,
-    "i2i_candidates": 1,
-    "q2i_share": 0,
-    "i2i_share": 0,
+    "q2i": {"share": 0},
+    "i2i": {
+        "own_bonus": 0.2,
+        "triggers": 100,
+        "neighbours": 1,
+        "trigger_max_age_days": 10_000,
+        "calibration": 0,
+        "candidates": 1,
+        "share": 0,
+    },
 }
 _SYSTEMS = ("ours", "own items, then popularity", "popularity")
 _AT_ONCE = 8

@@ -19,7 +19,8 @@ from artifacts.bundle.text import normalise
 from common.deadline import Deadline
 from index.embedded.index import EmbeddedIndex
 from service.query.encoder import OnnxQueryEncoder
-from service.settings import BundleSettings, Encoder, Recall
+from service.recall.routes.i2i import I2ISettings
+from service.settings import BundleSettings, Encoder
 
 NEVER = Deadline.after(10**6)
 
@@ -33,7 +34,7 @@ class Bare:
         self._encoder, _ = OnnxQueryEncoder.open(bundle, BundleSettings(), Encoder())
         self._nothing = build_portraits([[]], [()], [None], expert_dim=bundle.manifest.dimensions.expert_dim)  # type: ignore[list-item]
         self._cache: dict[str, np.ndarray] = {}
-        self._options = Recall()
+        self._options = I2ISettings()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""

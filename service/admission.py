@@ -11,27 +11,25 @@ from service.settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Pressure:
-    """What a request must do without."""
+class LoadShedding:
+    """What a request does without, at the load that it met."""
 
-    no_i2i: bool = False
+    #: Share of ``limits.in_flight`` that is taken; a route is left out above its own ``shed_at``.
+    load: float = 0.0
     #: Share of k that is still looked for.
     k_share: float = 1.0
     no_portrait: bool = False
 
 
-NO_PRESSURE = Pressure()
-
-
 class Ticket:
     """The right to work; give it back by leaving the ``with`` block."""
 
-    __slots__ = ("_admission", "_places", "pressure")
+    __slots__ = ("_admission", "_places", "shedding")
 
-    def __init__(self, admission: Admission, pressure: Pressure) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._places = 1
-        self.pressure = pressure
+        self.shedding = admission.shedding()
 
     def widen(self, places: int) -> None:
         """Take as many places in all, for the entries of a batch.
@@ -41,7 +39,7 @@ class Ticket:
         """
         self._admission.take(places - self._places)
         self._places = places
-        self.pressure = self._admission.pressure()
+        self.shedding = self._admission.shedding()
 
     def __enter__(self) -> Ticket:
         return self
@@ -56,13 +54,8 @@ class Admission:
     """Counts what is in flight. For one event loop, not for threads."""
 
     def __init__(self, limits: Limits, refused: Callable[[], None] = lambda: None) -> None:
-        self._limit = limits.in_flight
+        self._limits = limits
         self._refused = refused
-        self._levels = (
-            (limits.shed_portrait_at, Pressure(True, limits.shed_k, True)),
-            (limits.shed_candidates_at, Pressure(True, limits.shed_k, False)),
-            (limits.shed_i2i_at, Pressure(True, 1.0, False)),
-        )
         self.in_flight = 0
 
     def enter(self) -> Ticket:
@@ -72,19 +65,18 @@ class Admission:
             Overloaded: none is free.
         """
         self.take(1)
-        return Ticket(self, self.pressure())
+        return Ticket(self)
 
-    def pressure(self) -> Pressure:
+    def shedding(self) -> LoadShedding:
         """What to do without at present."""
-        load = self.in_flight / self._limit
-        for level, pressure in self._levels:
-            if load > level:
-                return pressure
-        return NO_PRESSURE
+        limits = self._limits
+        load = self.in_flight / limits.in_flight
+        k_share = limits.shed_k if load > limits.shed_candidates_at else 1.0
+        return LoadShedding(load, k_share, load > limits.shed_portrait_at)
 
     def take(self, places: int) -> None:
         """Count places as taken, all or none."""
-        if self.in_flight + places > self._limit:
+        if self.in_flight + places > self._limits.in_flight:
             self._refused()
             raise Overloaded("too many requests are being worked on")
         self.in_flight += places

@@ -21,11 +21,11 @@ from index.port import IndexOpenError, ItemFeatures, ItemIndex, OpenedIndex, Wri
 from service.errors import StartError, not_set
 from service.query.cache.features import CachedFeatures
 from service.query.cache.fusions import FusionCache
-from service.query.cache.neighbours import NeighbourCache
 from service.query.cache.portraits import StoredPortraits
 from service.query.cache.redis import RedisCache
 from service.query.cache.tiers import ExpertCache
 from service.query.encoder import OnnxQueryEncoder
+from service.recall.routes.neighbours import NeighbourCache
 from service.settings import Arm, Settings
 from service.telemetry.metrics import Metrics
 

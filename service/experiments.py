@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from service.errors import StartError
-from service.settings import Arm, Experiments, Recall
+from service.recall.settings import Recall
+from service.settings import Arm, Experiments
 
 #: The experiment that chooses bundle and index; without settings it has this one arm.
 TOWERS, CONTROL = "towers", "control"
@@ -122,11 +123,9 @@ class ExperimentBook:
         """Options for every combination of arms, so that a clash is found at start, not by a request."""
         combined = {}
         for key in itertools.product(*(e.arms for e in self._experiments.values())):
-            changes: dict[str, object] = {}
-            for experiment, arm in zip(self._experiments.values(), key, strict=True):
-                changes |= experiment.arms[arm].recall
+            arms = zip(self._experiments.values(), key, strict=True)
             try:
-                combined[key] = Recall.model_validate(self._recall.model_dump() | changes)
+                combined[key] = self._recall.changed(*(e.arms[arm].recall for e, arm in arms))
             except ValidationError as error:
                 raise StartError(f"experiments {', '.join(key)} do not go together: {error}") from error
         return combined

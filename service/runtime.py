@@ -16,7 +16,7 @@ from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.lru import Lru
 from index.port import IndexUnavailable
-from service.admission import Admission, Pressure
+from service.admission import Admission, LoadShedding
 from service.deployment import (
     Announce,
     Deployment,
@@ -27,10 +27,11 @@ from service.deployment import (
 )
 from service.errors import StartError
 from service.experiments import ExperimentBook
+from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
 from service.query.query import Query
-from service.recall.pipeline import RecallResult, recall
-from service.settings import Recall, Settings
+from service.recall.settings import Recall
+from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
 log = logging.getLogger("mrse.service")
@@ -211,14 +212,19 @@ class Runtime:
         return Deadline(received + milliseconds / 1000, self.clock)
 
     async def recall(
-        self, deployment: Deployment, query: Query, options: Recall, pressure: Pressure, deadline: Deadline
+        self,
+        deployment: Deployment,
+        query: Query,
+        options: Recall,
+        shedding: LoadShedding,
+        deadline: Deadline,
     ) -> RecallResult:
-        """Recall and count; raises as `service.recall.pipeline.recall` does."""
+        """Recall and count; raises as `service.pipeline.recall` does."""
         result = await recall(
             deployment,
             query,
             options,
-            pressure,
+            shedding,
             deadline,
             now=lambda: datetime.now(UTC),
             reserve_s=self.settings.deadline.reserve_ms / 1000,

@@ -12,12 +12,12 @@ from typing_extensions import TypedDict
 
 from common.schema import OMITTED
 from service.deployment import Deployment
+from service.explain import explain
 from service.http.checks import CheckedRequest
 from service.http.columnar import ItemColumns, columns
 from service.http.problems import Problem
-from service.recall.explain import explain
-from service.recall.outcome import Item, RouteName, RouteOutcome, RouteStatus
-from service.recall.pipeline import RecallResult
+from service.pipeline import RecallResult
+from service.recall.routes.outcome import Item, RouteName, RouteOutcome, RouteStatus
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _CLOSED = ConfigDict(extra="forbid")

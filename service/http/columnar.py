@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from service.recall.outcome import Item, RouteName
+from service.recall.routes.outcome import Item, RouteName
 
 MEDIA_TYPE = "application/vnd.mrse.columnar+json"
 DEFAULT_TYPE = "application/json"

@@ -6,7 +6,7 @@ import asyncio
 
 from fastapi import Request, Response
 
-from service.admission import Pressure
+from service.admission import LoadShedding
 from service.errors import FieldError, RecallError
 from service.http import documentation as docs
 from service.http.answers import (
@@ -37,7 +37,7 @@ async def post_recall(request: Request) -> Response:
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
         checked = check_request(call.runtime, parsed, call.request_id, call.experiment)
         call.runtime.metrics.stage("parse", call.took_s())
-        answer = await call.unless_gone(_answer(call, call.request_id, checked, ticket.pressure))
+        answer = await call.unless_gone(_answer(call, call.request_id, checked, ticket.shedding))
     return json_response(answer, call.columnar, {APPLIED: checked.assignment.header()})
 
 
@@ -52,7 +52,7 @@ async def post_batch(request: Request) -> Response:
     with call.admitted() as ticket:
         entries = _check_batch(call, parse(BatchRequest, body))
         ticket.widen(len(entries))
-        results = await call.unless_gone(_answer_batch(call, entries, ticket.pressure))
+        results = await call.unless_gone(_answer_batch(call, entries, ticket.shedding))
     took_ms = round(call.took_s() * 1000, 3)
     answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": took_ms}
     return json_response(answer, call.columnar)
@@ -71,18 +71,18 @@ def _check_batch(call: Call, batch: BatchRequest) -> list[CheckedRequest]:
     return checked
 
 
-async def _answer(call: Call, request_id: str, checked: CheckedRequest, pressure: Pressure) -> RecallAnswer:
+async def _answer(call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding) -> RecallAnswer:
     runtime = call.runtime
     deadline = call.deadline(checked.request.timeout_ms)
     query = await checked.with_picture(runtime.settings.limits, deadline)
-    result = await runtime.recall(checked.deployment, query, checked.assignment.recall, pressure, deadline)
+    result = await runtime.recall(checked.deployment, query, checked.assignment.recall, shed, deadline)
     recalled = runtime.clock()
     answer = recall_answer(checked, result, request_id, recalled - call.received, columnar=call.columnar)
     runtime.metrics.stage("answer", runtime.clock() - recalled)
     return answer
 
 
-async def _answer_batch(call: Call, entries: list[CheckedRequest], pressure: Pressure) -> list[BatchEntry]:
+async def _answer_batch(call: Call, entries: list[CheckedRequest], shed: LoadShedding) -> list[BatchEntry]:
     # All at once would crowd out single requests; fewer would not fill the encoder's batches.
     places = asyncio.Semaphore(call.runtime.settings.limits.batch_parallel)
 
@@ -90,7 +90,7 @@ async def _answer_batch(call: Call, entries: list[CheckedRequest], pressure: Pre
         request_id = _entry_id(call, place)
         try:
             async with places:
-                return {"status": 200, "answer": await _answer(call, request_id, checked, pressure)}
+                return {"status": 200, "answer": await _answer(call, request_id, checked, shed)}
         except RecallError as error:
             problem = problem_from(error)
             return {"status": problem.status, "problem": problem.body(request_id)}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from operator import eq, itemgetter
 
-from service.recall.outcome import Candidate, Item
-from service.settings import MergeMethod
+from service.recall.routes.outcome import Candidate, Item
+from service.recall.settings import MergeMethod
 
 _ID = itemgetter("item_id")
 _SCORE = itemgetter("score")

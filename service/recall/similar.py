@@ -8,8 +8,8 @@ from common.deadline import Deadline
 from index.filters import Filter
 from index.port import IndexUnavailable, ItemIndex
 from service.errors import DeadlinePassed, Unavailable, UnknownItem
-from service.recall.outcome import Candidate, RouteOutcome
-from service.recall.routes import rounded
+from service.recall.routes.outcome import Candidate, RouteOutcome, reasons, rounded
+from service.recall.run import TIMEOUTS
 
 
 async def similar(
@@ -27,9 +27,9 @@ async def similar(
         stored = await index.vectors([item_id], deadline)
         if not stored.ids:
             raise UnknownItem(f"there is no item {item_id!r}")
-        found = (await index.search(stored.vectors, k + 1, filters, deadline))[0]
+        (found,) = await index.search(stored.vectors, k + 1, filters, deadline)
     except IndexUnavailable as error:
-        if error.reason in ("timeout", "deadline"):
+        if error.reason in TIMEOUTS:
             raise DeadlinePassed("search") from error
         raise Unavailable(f"the index gave no answer: {error.reason}") from error
     others = [pair for pair in zip(found.ids, rounded(found.scores), strict=True) if pair[0] != item_id][:k]
@@ -37,6 +37,5 @@ async def similar(
         Candidate(other, score, {"route": "i2i", "trigger": item_id, "rank": rank, "score": score})
         for rank, (other, score) in enumerate(others, start=1)
     ]
-    reason = ", ".join(found.degraded) or None
     took = (time.perf_counter() - started) * 1000
-    return RouteOutcome("ok", candidates, len(candidates), found.coverage, took, reason)
+    return RouteOutcome("ok", candidates, len(candidates), found.coverage, took, reasons([found]))

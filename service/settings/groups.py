@@ -13,7 +13,6 @@ from index.engines import ENGINES
 #: Names of experiments and arms travel in headers and metric labels.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-MergeMethod = Literal["score", "rrf"]
 
 
 class _Group(BaseModel):
@@ -117,49 +116,13 @@ class Tracing(_Group):
     timeout_s: float = Field(default=5.0, gt=0)
 
 
-class Recall(_Group):
-    """How items are recalled and merged. All values are *inferred*: the paper gives none of them."""
-
-    #: Share of the answer's places that each route is sure of when it has that many items.
-    q2i_share: Share = 0.8
-    i2i_share: Share = 0.2
-    #: Candidates that I2I returns, as a share of k.
-    i2i_candidates: Share = 0.3
-    i2i_enabled: bool = True
-    #: Triggers used at most, and neighbours looked up for each.
-    triggers: int = Field(default=5, ge=1, le=200)
-    neighbours: int = Field(default=30, ge=1, le=500)
-    #: Least cosine between a history item and the query for it to be a trigger.
-    trigger_floor: float = Field(default=0.3, ge=-1, le=1)
-    #: Older behaviours (days) are no triggers.
-    trigger_max_age_days: float = Field(default=30.0, gt=0)
-    #: Items from the head of Q2I that serve as triggers when history gives none.
-    head_triggers: int = Field(default=2, ge=0, le=20)
-    #: Where people buy again what they bought: I2I also gives the triggers from the user's history
-    #: themselves, at their cosine to the query plus this. None: it does not.
-    own_bonus: float | None = Field(default=None, ge=0, le=2)
-    #: Least cosine between a neighbour and the query.
-    relevance_floor: float = Field(default=0.2, ge=-1, le=1)
-    merge: MergeMethod = "score"
-    #: Constant of reciprocal-rank fusion.
-    rrf_k: int = Field(default=60, ge=1)
-    #: Factor on I2I's path score cos(q, trigger) x cos(trigger, item) under ``merge = "score"``.
-    i2i_calibration: float = Field(default=0.9, ge=0, le=2)
-
-    @model_validator(mode="after")
-    def _shares(self) -> Recall:
-        if self.q2i_share + self.i2i_share > 1.0 + 1e-9:
-            raise ValueError("q2i_share and i2i_share together are above 1")
-        return self
-
-
 class Arm(_Group):
     """One arm of an experiment. Only arms of ``towers`` name another bundle and index."""
 
     weight: float = Field(default=1.0, ge=0)
     bundle: Path | None = None
     index: Path | None = None
-    #: Keys of the ``recall`` group that this arm changes.
+    #: What this arm changes in ``[recall]``, such as ``{i2i = {enabled = false}}``.
     recall: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -177,18 +140,18 @@ class Limits(_Group):
     batch_parallel: int = Field(default=16, ge=1)
     #: Requests (entries of a batch count one each) worked on at once; above it 503.
     in_flight: int = Field(default=256, ge=1)
-    #: Shares of ``in_flight`` above which work shrinks: no I2I, fewer candidates, no portrait.
-    shed_i2i_at: Share = 0.5
+    #: Shares of ``in_flight`` above which a request is given less: fewer candidates, no portrait. Each route
+    #: says in its own table when it is left out, ``recall.<name>.shed_at``.
     shed_candidates_at: Share = 0.7
     shed_portrait_at: Share = 0.85
-    #: Share of k that is still asked for under pressure.
+    #: Share of k that is still asked for then.
     shed_k: Share = 0.5
     retry_after_s: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _order(self) -> Limits:
-        if not self.shed_i2i_at <= self.shed_candidates_at <= self.shed_portrait_at:
-            raise ValueError("shed_i2i_at, shed_candidates_at and shed_portrait_at must not descend")
+        if self.shed_candidates_at > self.shed_portrait_at:
+            raise ValueError("shed_candidates_at is above shed_portrait_at")
         return self
 
 

@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from common.errors import MrseError
 from common.masking import mask_url
-from service.settings.groups import Recall
-from service.settings.tree import Settings, composed
+from service.recall.settings import composed_recall
+from service.settings.tree import Environment, Settings, composed
 
 CONFIG_VARIABLE = "MRSE_CONFIG"
 
@@ -55,7 +55,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, Source(settings_cls)
+            return init_settings, Environment(settings_cls), Source(settings_cls)
 
     try:
         return composed(Loaded)(**dict(overrides or {}))
@@ -97,16 +97,17 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | Non
 def _meant(path: tuple[int | str, ...]) -> str:
     """What an unknown key was meant to be, where it stands one table too high."""
     *arm, key = path
-    if len(arm) == 3 and arm[0] == "experiments" and key in Recall.model_fields:
+    if len(arm) == 3 and arm[0] == "experiments" and key in composed_recall().model_fields:
         return f"; did you mean {'.'.join(map(str, arm))}.recall.{key}"
     return ""
 
 
 def _origin(path: tuple[int | str, ...], values: Any, file: Path | None) -> str:
     """Where a value came from, as far as it can be told: the environment wins over the file."""
-    variable = "MRSE_" + "_".join(str(part) for part in path[:2]).upper()
-    if variable in os.environ:
-        return f"{variable}: "
+    for length in (len(path), 2):
+        variable = "MRSE_" + "_".join(map(str, path[:length])).upper()
+        if variable in os.environ:
+            return f"{variable}: "
     for part in path:
         if not isinstance(values, Mapping) or part not in values:
             return ""

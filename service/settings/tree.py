@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import Field, ValidationError, create_model, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from common.extensions import load_extensions
 from index.engines import ENGINES
 from index.port import EngineSettings
+from service.recall.routes import ROUTES
+from service.recall.settings import Recall, composed_recall, merged
 from service.settings.groups import (
     BundleSettings,
     Cache,
@@ -20,7 +27,6 @@ from service.settings.groups import (
     IndexSettings,
     Limits,
     Playground,
-    Recall,
     RedisSettings,
     Server,
     Tracing,
@@ -28,7 +34,7 @@ from service.settings.groups import (
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; frozen. `composed` adds the table of each engine."""
+    """Everything that can be set; frozen. `composed` adds the tables of engines and routes."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -74,7 +80,7 @@ class Settings(BaseSettings):
                 if (arm.bundle is None) != (arm.index is None):
                     raise ValueError(f"experiments.{name}.{arm_name}: bundle and index go together")
                 try:  # a bad arm must fail now, not in the first request that draws it
-                    Recall.model_validate(self.recall.model_dump() | arm.recall)
+                    self.recall.changed(arm.recall)
                 except ValidationError as error:
                     first = error.errors(include_url=False)[0]
                     key = ".".join(["experiments", name, arm_name, "recall", *map(str, first["loc"])])
@@ -91,15 +97,32 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The command line and the environment; `load_settings` adds the file."""
-        return init_settings, env_settings
+        return init_settings, Environment(settings_cls)
+
+
+class Environment(EnvSettingsSource):
+    """The environment: ``MRSE_<GROUP>_<KEY>``, and ``MRSE_RECALL_<ROUTE>_<KEY>`` for the tables of routes."""
+
+    def __call__(self) -> dict[str, Any]:
+        """The values that are set, in groups."""
+        values = super().__call__()
+        recall = values.get("recall")
+        if isinstance(recall, dict):
+            tables: dict[str, Any] = {}
+            for key, value in recall.items():
+                route, _, rest = key.partition("_")
+                nested = {route: {rest: value}} if rest and route in ROUTES else {key: value}
+                tables = merged(tables, nested)
+            values["recall"] = tables
+        return values
 
 
 def composed(base: type[Settings] = Settings) -> type[Settings]:
-    """The settings with a table for each engine that is registered, those of extensions among them."""
+    """The settings with a table for each engine and each route that is registered, also by extensions."""
     load_extensions()
-    tables: Mapping[str, Any] = {
-        name: (engine.settings, engine.settings()) for name, engine in ENGINES.items()
-    }
+    recall = composed_recall()
+    tables: dict[str, Any] = {"recall": (recall, recall())}
+    tables |= {name: (engine.settings, engine.settings()) for name, engine in ENGINES.items()}
     return create_model("Settings", __base__=base, **tables)
 
 

@@ -20,27 +20,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.recall.routes import ROUTES
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 NAMESPACE = "mrse"
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
 #: What the gauges of the living workers become: their sum, or their least.
 Across = Literal["livesum", "livemin"]
-STAGES = ("parse", "cache", "encode", "features", "fusion", "q2i", "i2i", "merge", "answer")
-#: Why an answer fell short; whatever an engine reports beyond these is counted as ``other``.
-DEGRADED = (
-    "no_i2i",
-    "fewer_candidates",
-    "no_portrait",
-    "history_unknown",
-    "history_unavailable",
-    "q2i_timeout",
-    "q2i_error",
-    "q2i_coverage",
-    "i2i_timeout",
-    "i2i_error",
-    "i2i_coverage",
-)
+#: Stages of a recall, before and after those that the routes are.
+_STAGES_BEFORE, _STAGES_AFTER = ("parse", "cache", "encode", "features", "fusion"), ("merge", "answer")
+#: Why an answer fell short, beside what the routes' names say; any other reason is counted as ``other``.
+_DEGRADED = ("fewer_candidates", "no_portrait", "history_unknown", "history_unavailable")
 #: Observations that are counted together: one by one, each costs several times as much.
 _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
@@ -72,7 +63,7 @@ class Metrics:
         )
         self._by_status: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         stage = self._histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
-        self._stages = {name: stage.labels(name) for name in STAGES}
+        self._stages = _Children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
         cache = self._counter("cache_lookups", "Query experts by the tier that had them.", ["tier"])
         self._neighbours = self._known("neighbour", "Lists of I2I neighbours by whether they were known.")
         self._heads = self._known("search", "Results of Q2I without a history by whether they were known.")
@@ -83,7 +74,7 @@ class Metrics:
         redis = self._counter("redis_events", "What happened to calls to Redis.", ["event"])
         self._redis = {e: redis.labels(e) for e in ("timeout", "error", "open", "dropped", "written")}
         degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
-        self._degraded = {reason: degraded.labels(reason) for reason in (*DEGRADED, "other")}
+        self._degraded = {reason: degraded.labels(reason) for reason in degraded_reasons()}
         refused = self._counter("refused", "Requests refused before any work.", ["reason"])
         self._refused = {r: refused.labels(r) for r in ("in_flight", "encoder_queue", "not_ready")}
         unknown = self._counter("experiment_unknown", "Names in X-Experiment that do not exist.", ["kind"])
@@ -94,7 +85,7 @@ class Metrics:
             ["route"],
             buckets=(0.5, 0.9, 0.99, 0.999, 1.0),
         )
-        self._coverage = {route: coverage.labels(route) for route in ("q2i", "i2i")}
+        self._coverage = _Children(coverage, ROUTES)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.", [])
         self._bundle = self._gauge("bundle_info", "What is loaded.", ["arm", "bundle", "index"], "livemax")
 
@@ -226,6 +217,25 @@ class Metrics:
         return Histogram(
             name, help_text, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets
         )
+
+
+def degraded_reasons() -> tuple[str, ...]:
+    """Values of the label ``reason`` of answers that fell short."""
+    shed = [f"no_{route}" for route in ROUTES]
+    short = [f"{route}_{how}" for route in ROUTES for how in ("timeout", "error", "coverage")]
+    return (*shed, *_DEGRADED, *short, "other")
+
+
+class _Children(dict[str, Histogram]):
+    """A histogram's children by the value of its only label; made once, those named here at the start."""
+
+    def __init__(self, histogram: Histogram, names: Iterable[str]) -> None:
+        super().__init__((name, histogram.labels(name)) for name in names)
+        self._histogram = histogram
+
+    def __missing__(self, name: str) -> Histogram:
+        child = self[name] = self._histogram.labels(name)
+        return child
 
 
 def _forget_dead(folder: Path) -> None:

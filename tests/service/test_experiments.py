@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from service.errors import StartError
 from service.experiments import ExperimentBook
-from service.settings import Arm, Recall
+from service.recall.routes.i2i import I2ISettings
+from service.recall.settings import composed_recall
+from service.settings import Arm
 
 UNITS = [f"user-{n}" for n in range(20_000)]
 
 
 def book(unknown: list[str] | None = None, **experiments: dict[str, Arm]) -> ExperimentBook:
-    return ExperimentBook(experiments, Recall(), (unknown if unknown is not None else []).append)
+    return ExperimentBook(experiments, composed_recall()(), (unknown if unknown is not None else []).append)
 
 
 def weights(**arms: float) -> dict[str, Arm]:
@@ -89,15 +91,19 @@ def test_unknown_names_are_told_apart() -> None:
 
 def test_arms_change_the_options_together() -> None:
     experiment = book(
-        merge={"rrf": Arm(recall={"merge": "rrf"})}, routes={"no": Arm(recall={"i2i_enabled": False})}
+        merge={"rrf": Arm(recall={"merge": "rrf", "i2i": {"triggers": 2}})},
+        routes={"no": Arm(recall={"i2i": {"enabled": False}})},
     )
     options = experiment.assign("u", None).recall
-    assert (options.merge, options.i2i_enabled, options.triggers) == ("rrf", False, Recall().triggers)
+    i2i = options.tables["i2i"]
+    assert isinstance(i2i, I2ISettings)
+    assert (options.merge, i2i.enabled, i2i.triggers) == ("rrf", False, 2)
+    assert i2i.neighbours == I2ISettings().neighbours
 
 
 def test_arms_that_do_not_go_together_are_found_at_start() -> None:
     with pytest.raises(StartError, match="do not go together"):
         book(
-            a={"x": Arm(recall={"q2i_share": 0.2, "i2i_share": 0.8})},
-            b={"y": Arm(recall={"q2i_share": 0.5})},
+            a={"x": Arm(recall={"q2i": {"share": 0.2}, "i2i": {"share": 0.8}})},
+            b={"y": Arm(recall={"q2i": {"share": 0.5}})},
         )

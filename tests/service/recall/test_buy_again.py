@@ -18,7 +18,7 @@ OWN = {entry["item_id"] for entry in HISTORY}
 
 @pytest.fixture(scope="module")
 def again(demo: Demo) -> Iterator[httpx.Client]:
-    recall = {"own_bonus": 2.0, "triggers": 50, "i2i_calibration": 0.0}
+    recall = {"i2i": {"own_bonus": 2.0, "triggers": 50, "calibration": 0.0}}
     with (
         serving(make_settings(demo.bundle.path, demo.index, recall=recall)) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,

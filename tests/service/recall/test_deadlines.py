@@ -214,7 +214,8 @@ async def test_work_shrinks_before_requests_are_refused(start: Start) -> None:
 
 async def test_the_portrait_goes_last_and_never_from_a_browse(start: Start) -> None:
     service = await start(
-        limits={"in_flight": 10, "shed_i2i_at": 0, "shed_candidates_at": 0, "shed_portrait_at": 0}
+        recall={"i2i": {"shed_at": 0}},
+        limits={"in_flight": 10, "shed_candidates_at": 0, "shed_portrait_at": 0},
     )
     answer = await service.ask(history=HISTORY)
     assert answer["degraded"] == ["no_i2i", "fewer_candidates", "no_portrait"]

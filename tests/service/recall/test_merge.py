@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.recall.merge import merge
-from service.recall.outcome import Candidate
+from service.recall.routes.outcome import Candidate
 
 IDS = [f"i{n}" for n in range(30)]
 

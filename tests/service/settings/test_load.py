@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from common.masking import mask_url
 from index.engines import ENGINES
 from index.port import Engine, EngineSettings, OpenedIndex
+from service.recall.routes.i2i import I2ISettings
 from service.settings import Settings, SettingsError, effective, load_settings
 
 
@@ -60,9 +61,12 @@ def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MRSE_RECALL_I2I_SHARE", "0.05")
+    monkeypatch.setenv("MRSE_RECALL_I2I_TRIGGER_FLOOR", "0.5")
+    monkeypatch.setenv("MRSE_RECALL_RRF_K", "7")
     monkeypatch.setenv("MRSE_LIMITS_MAX_K", "77")
     settings = load_settings()
-    assert settings.recall.i2i_share == 0.05
+    assert settings.recall.tables["i2i"] == I2ISettings(share=0.05, trigger_floor=0.5)
+    assert settings.recall.rrf_k == 7
     assert settings.limits.max_k == 77
 
 
@@ -72,21 +76,27 @@ def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[server]\nprot = 1\n", "server.prot: there is no such key"),
         ("[sever]\nport = 1\n", "sever: there is no such key"),
         (
-            "[experiments.nohist.off]\ni2i_enabled = false\n",
-            "experiments.nohist.off.i2i_enabled: there is no such key; "
-            "did you mean experiments.nohist.off.recall.i2i_enabled",
+            "[experiments.nohist.off]\ni2i = {enabled = false}\n",
+            "experiments.nohist.off.i2i: there is no such key; "
+            "did you mean experiments.nohist.off.recall.i2i",
         ),
         ('[server]\nport = "many"\n', "server.port: "),
         ('[index]\nengine = "none"\n', "index.engine: Input should be 'embedded' or 'vespa'"),
         ("[embedded]\nthreads = 0\n", "embedded.threads: "),
         ('[vespa]\nulr = "x"\n', "vespa.ulr: there is no such key"),
         ("[server]\nport = 70000\n", "server.port: "),
-        ("[recall]\nq2i_share = 0.9\ni2i_share = 0.2\n", "recall: q2i_share and i2i_share together"),
-        ("[limits]\nshed_i2i_at = 0.9\n", "limits: shed_i2i_at"),
+        (
+            "[recall.q2i]\nshare = 0.9\n",
+            "recall: the routes' shares of an answer are above 1: q2i.share 0.9 + i2i",
+        ),
+        ("[limits]\nshed_candidates_at = 0.9\n", "limits: shed_candidates_at"),
+        ("[recall.i2i]\nshed = 0.9\n", "recall.i2i.shed: there is no such key"),
+        ("[recall]\nq3i = {}\n", "recall.q3i: there is no such key"),
         ("[experiments.merge]\na = {bundle = 'x', index = 'y'}\n", "only arms of `towers`"),
         ("[experiments.towers]\na = {bundle = 'x'}\n", "bundle and index go together"),
         ("[experiments.merge]\na = {weight = 0}\n", "experiments.merge: no arm has a weight"),
         ("[experiments.merge]\na = {recall = {merg = 'rrf'}}\n", "experiments.merge.a.recall.merg"),
+        ("[experiments.m]\na = {recall = {i2i = {share = 2}}}\n", "experiments.m.a.recall.i2i.share: Input"),
         ("[experiments.merge]\na = {recall = {merge = 'best'}}\n", "experiments.merge.a.recall.merge"),
         ("[experiments.'a b']\na = {weight = 1}\n", "experiments.a b"),
         ("[server\n", "not TOML"),

@@ -1,4 +1,4 @@
-"""One request: cache, encode, fuse with the portrait, both routes, merge."""
+"""One request: cache, encode, fuse with the portrait, run the routes, merge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from artifacts.bundle import Behaviour, PictureError
 from artifacts.cache.codec import F16, StoredPortrait
 from artifacts.cache.keys import query_key
 from common.deadline import Deadline, within
-from service.admission import Pressure
+from service.admission import LoadShedding
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError, Unavailable
 from service.query.cache.tiers import Tier
@@ -20,13 +20,10 @@ from service.query.encoder import Fused
 from service.query.portrait import RequestPortrait, make_portrait, restore_portrait
 from service.query.query import Query
 from service.recall.merge import merge
-from service.recall.outcome import Item, RouteOutcome
-from service.recall.routes import RouteRequest, Triggering, run_routes
-from service.settings import Recall
-
-_SHED_I2I = RouteOutcome("shed", reason="under pressure")
-_I2I_OFF = RouteOutcome("skipped", reason="turned off")
-_NOTHING = RouteOutcome("skipped", reason="nothing to search by")
+from service.recall.routes.outcome import Item, RouteOutcome
+from service.recall.routes.route import RouteRequest
+from service.recall.run import run_routes, skipped
+from service.recall.settings import Recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,8 @@ class Provenance:
     tier: Tier
     fused: Fused
     portrait: RequestPortrait
-    triggering: Triggering
+    #: What each route left in `RouteRequest.notes`.
+    notes: Mapping[str, object]
 
 
 @dataclass(slots=True)
@@ -82,7 +80,7 @@ async def recall(
     deployment: Deployment,
     query: Query,
     options: Recall,
-    pressure: Pressure,
+    shedding: LoadShedding,
     deadline: Deadline,
     *,
     now: Callable[[], datetime],
@@ -94,7 +92,7 @@ async def recall(
         deployment: what answers.
         query: the checked request.
         options: how to recall and merge.
-        pressure: what to do without.
+        shedding: what to do without.
         deadline: covers everything.
         now: the time of day, for the ages of behaviours.
         reserve_s: kept back from the routes for what follows them.
@@ -106,7 +104,7 @@ async def recall(
         FieldError: the picture is damaged.
     """
     stages = _Stages()
-    degraded = _shed(deployment, query, options, pressure)
+    degraded = _shed(deployment, query, options, shedding)
     history = [] if "no_portrait" in degraded else deployment.recent(query.history)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(deployment, query, degraded, deadline)
@@ -120,19 +118,29 @@ async def recall(
             reading.cancel()  # does nothing to one that is done
     fused = deployment.fusions.fuse(experts, portrait)
     stages.mark("fusion")
-    k = max(1, int(query.k * pressure.k_share))
+    k = max(1, int(query.k * shedding.k_share))
+    tables = options.tables
     request = RouteRequest(
-        fused.embedding,
-        k,
-        query.filters,
-        portrait.history,
-        now(),
-        deadline.earlier(reserve_s),
-        options,
-        query.browse,
-        not portrait.used,
+        text=query.text,
+        user_id=query.user_id,
+        embedding=fused.embedding,
+        k=k,
+        filters=query.filters,
+        history=portrait.history,
+        now=now(),
+        deadline=deadline.earlier(reserve_s),
+        tables=tables,
+        index=deployment.index,
+        heads=deployment.heads,
+        neighbours=deployment.neighbours,
+        browse=query.browse,
+        common=not portrait.used,
     )
-    outcomes, triggering = await _routes(deployment, request, pressure, portrait)
+    if query.browse and not portrait.used:
+        # No words and no history that we know: the embedding would point nowhere.
+        outcomes = skipped(request, "nothing to search by")
+    else:
+        outcomes = await run_routes(request, shedding.load)
     _raise_if_unanswered(outcomes)
     stages.skip(
         [(name, outcome.took_ms / 1000) for name, outcome in outcomes.items() if outcome.status == "ok"]
@@ -140,14 +148,14 @@ async def recall(
     items = merge(
         {name: outcome.candidates for name, outcome in outcomes.items()},
         k,
-        shares={"q2i": options.q2i_share, "i2i": options.i2i_share},
+        shares={name: table.share for name, table in tables.items()},
         method=options.merge,
         rrf_k=options.rrf_k,
     )
     stages.mark("merge")
     degraded += [portrait.degraded] if portrait.degraded else []
     degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
-    provenance = Provenance(deployment, query, options, tier, fused, portrait, triggering)
+    provenance = Provenance(deployment, query, options, tier, fused, portrait, request.notes)
     return RecallResult(items, outcomes, degraded, stages.seconds, provenance)
 
 
@@ -173,27 +181,15 @@ async def _encoded(
     return experts, tier, portrait
 
 
-def _shed(deployment: Deployment, query: Query, options: Recall, pressure: Pressure) -> list[str]:
+def _shed(deployment: Deployment, query: Query, options: Recall, shedding: LoadShedding) -> list[str]:
     """What this request does without."""
-    shed = []
-    if pressure.no_i2i and options.i2i_enabled:
-        shed.append("no_i2i")
-    if int(query.k * pressure.k_share) < query.k:
+    shed = [f"no_{name}" for name, table in options.tables.items() if table.shed(shedding.load)]
+    if int(query.k * shedding.k_share) < query.k:
         shed.append("fewer_candidates")
     personal = query.history or (deployment.portraits is not None and query.by_user_alone)
-    if pressure.no_portrait and personal and not query.browse:  # a browse has nothing but its history
+    if shedding.no_portrait and personal and not query.browse:  # a browse has nothing but its history
         shed.append("no_portrait")
     return shed
-
-
-async def _routes(
-    deployment: Deployment, request: RouteRequest, pressure: Pressure, portrait: RequestPortrait
-) -> tuple[dict[str, RouteOutcome], Triggering]:
-    if request.browse and not portrait.used:
-        # An empty query and no history that we know: the embedding would point nowhere.
-        return {"q2i": _NOTHING, "i2i": _NOTHING}, Triggering()
-    i2i = _I2I_OFF if not request.options.i2i_enabled else _SHED_I2I if pressure.no_i2i else None
-    return await run_routes(deployment, request, i2i=i2i)
 
 
 async def _experts(deployment: Deployment, query: Query, deadline: Deadline) -> tuple[F16, Tier]:

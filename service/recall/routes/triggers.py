@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from artifacts.bundle.portrait import Behaviour
-from index.port import F32, StoredVectors
-from service.recall.outcome import Candidate
-from service.settings import Recall
+from common.arrays import F32
+from index.port import StoredVectors
+from service.recall.routes.outcome import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Considered:
     score: float | None = None
 
 
-def recent_items(history: Sequence[Behaviour], options: Recall, now: datetime) -> list[str]:
+def recent_items(history: Sequence[Behaviour], now: datetime, *, max_age_days: float) -> list[str]:
     """Ids of the behaviours young enough to trigger, most recent first, each once."""
-    oldest = now - timedelta(days=options.trigger_max_age_days)
+    oldest = now - timedelta(days=max_age_days)
     return list(dict.fromkeys(b.item_id for b in history if b.ts is None or b.ts >= oldest))
 
 
 def history_triggers(
-    recent: Sequence[str], stored: StoredVectors, query: F32 | None, options: Recall
+    recent: Sequence[str], stored: StoredVectors, query: F32 | None, *, floor: float, most: int
 ) -> tuple[list[Trigger], list[Considered]]:
     """Triggers among a user's recent items, closest to the query first.
 
@@ -53,7 +53,8 @@ def history_triggers(
         recent: as `recent_items` gives them.
         stored: vectors of those that are in the index, in that order.
         query: the query's embedding ``[dim]``; None when browsing, where every recent item serves.
-        options: floor and number.
+        floor: least cosine to the query.
+        most: triggers given at most.
     """
     missing = set(recent) - set(stored.ids)
     considered = [Considered(item_id, False, "not in the index") for item_id in recent if item_id in missing]
@@ -64,9 +65,9 @@ def history_triggers(
     triggers: list[Trigger] = []
     for row in order:
         item_id, score = stored.ids[row], scores[row]
-        if query is not None and score < options.trigger_floor:
+        if query is not None and score < floor:
             considered.append(Considered(item_id, False, "too far from the query", score))
-        elif len(triggers) >= options.triggers:
+        elif len(triggers) >= most:
             considered.append(Considered(item_id, False, "enough others are closer", score))
         else:
             triggers.append(Trigger(item_id, score, stored.vectors[row], "history"))
@@ -74,6 +75,6 @@ def history_triggers(
     return triggers, considered
 
 
-def head_items(head: Sequence[Candidate], options: Recall) -> dict[str, float]:
+def head_items(head: Sequence[Candidate], *, floor: float, most: int) -> dict[str, float]:
     """Items at the head of Q2I that serve as triggers, with their cosine to the query."""
-    return {c.item_id: c.value for c in head[: options.head_triggers] if c.value >= options.trigger_floor}
+    return {c.item_id: c.value for c in head[:most] if c.value >= floor}

@@ -14,8 +14,8 @@ from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.filters import AnyOf, Filter
 from index.port import F32, ItemPut
-from service.query.cache.neighbours import NeighbourCache
-from service.recall.triggers import Trigger
+from service.recall.routes.neighbours import NeighbourCache
+from service.recall.routes.triggers import Trigger
 from tests.support.index import MemoryIndex
 
 DIM, ROWS = 16, 60

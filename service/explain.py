@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.recall.pipeline import RecallResult
+from service.pipeline import Provenance, RecallResult
+from service.recall.routes import ROUTES
 
 
 def explain(result: RecallResult) -> dict[str, Any]:
-    """Plain values: the gate over the modalities, the portrait, the triggers, the cache tier, the stages."""
+    """Plain values: cache tier, gate over the modalities, portrait, what each route tells, stages."""
     origin = result.provenance
     gate = origin.fused.gate.tolist()
     return {
@@ -22,19 +23,14 @@ def explain(result: RecallResult) -> dict[str, Any]:
             "unknown": list(origin.portrait.unknown),
             "stored": origin.portrait.stored,
         },
-        "triggers": [
-            {"item_id": trigger.item_id, "origin": trigger.origin, "score": round(trigger.score, 4)}
-            for trigger in origin.triggering.triggers
-        ],
-        "considered": [
-            {
-                "item_id": item.item_id,
-                "used": item.used,
-                "reason": item.reason,
-                "score": None if item.score is None else round(item.score, 4),
-            }
-            for item in origin.triggering.considered
-        ],
+        **_routes(origin),
         "merge": origin.options.merge,
         "stages_ms": {name: round(seconds * 1000, 3) for name, seconds in result.stages},
     }
+
+
+def _routes(origin: Provenance) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name in origin.options.tables:
+        told |= ROUTES[name].explain(origin.notes.get(name))
+    return told

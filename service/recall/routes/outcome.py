@@ -10,13 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple, NotRequired
 
+import numpy as np
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from common.arrays import F32
 from common.schema import OMITTED, OneOf
+from index.port import Neighbours
 
-RouteName = Annotated[str, OneOf(lambda: ("q2i", "i2i"))]
-#: ``skipped``: there was nothing to do; ``shed``: left out under pressure.
+
+def _route_names() -> tuple[str, ...]:
+    from service.recall.routes import ROUTES  # which holds routes that are made of what is defined here
+
+    return tuple(ROUTES)
+
+
+RouteName = Annotated[str, OneOf(_route_names)]
+#: ``skipped``: there was nothing to do; ``shed``: left out under load.
 RouteStatus = Literal["ok", "timeout", "error", "skipped", "shed"]
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -57,12 +67,17 @@ class Candidate(NamedTuple):
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RouteOutcome:
-    """One route's candidates, best first; an item may stand several times, through several triggers.
+    """What became of one route.
 
-    ``returned`` counts distinct items. ``coverage`` is the share of the index that was looked at, 0 where
-    the route gave nothing; ``reason`` says why it fell short.
+    Attributes:
+        status: how it ended.
+        candidates: best first; an item may stand several times, through several triggers.
+        returned: distinct items among them.
+        coverage: share of the index that was looked at, 0 where the route gave nothing.
+        took_ms: milliseconds; whoever runs the route notes them.
+        reason: why it fell short.
     """
 
     status: RouteStatus
@@ -76,3 +91,14 @@ class RouteOutcome:
     def short(self) -> bool:
         """Whether the route should have given more than it did."""
         return self.status in ("timeout", "error") or (self.status == "ok" and self.coverage < 1.0)
+
+
+def rounded(scores: F32) -> list[float]:
+    """Cosines as they are shown; fp16 vectors carry no more digits, and short numbers are written faster."""
+    values: list[float] = scores.astype(np.float64).round(5).tolist()
+    return values
+
+
+def reasons(found: Sequence[Neighbours]) -> str | None:
+    """Why searches looked at a part of the index only; None where none did."""
+    return ", ".join(sorted({reason for near in found for reason in near.degraded})) or None

@@ -1,0 +1,174 @@
+"""I2I: the nearest items of triggers, which are items of the user's history or of the head of Q2I.
+
+With a history it runs beside Q2I; without one it waits for Q2I's head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from index.port import Neighbours
+from service.recall.routes.outcome import Candidate, RouteOutcome, Source, reasons, rounded
+from service.recall.routes.q2i import Q2I
+from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
+from service.recall.routes.triggers import Considered, Trigger, head_items, history_triggers, recent_items
+
+
+class I2ISettings(RouteSettings):
+    """The table ``[recall.i2i]``. All values are *inferred*: the paper gives none of them."""
+
+    share: Share = 0.2
+    shed_at: Share | None = 0.5
+    #: Candidates that the route returns, as a share of k.
+    candidates: Share = 0.3
+    #: Triggers used at most, and neighbours looked up for each.
+    triggers: int = Field(default=5, ge=1, le=200)
+    neighbours: int = Field(default=30, ge=1, le=500)
+    #: Least cosine between an item and the query for it to be a trigger.
+    trigger_floor: float = Field(default=0.3, ge=-1, le=1)
+    #: Older behaviours (days) are no triggers.
+    trigger_max_age_days: float = Field(default=30.0, gt=0)
+    #: Items from the head of Q2I that serve as triggers when history gives none.
+    head_triggers: int = Field(default=2, ge=0, le=20)
+    #: Where people buy again what they bought: the route also gives the triggers from the user's history
+    #: themselves, at their cosine to the query plus this. None: it does not.
+    own_bonus: float | None = Field(default=None, ge=0, le=2)
+    #: Least cosine between a neighbour and the query.
+    relevance_floor: float = Field(default=0.2, ge=-1, le=1)
+    #: Factor on the path score cos(q, trigger) x cos(trigger, item) under ``merge = "score"``.
+    calibration: float = Field(default=0.9, ge=0, le=2)
+
+
+@dataclass(slots=True)
+class Triggering:
+    """How the triggers were chosen."""
+
+    triggers: Sequence[Trigger] = ()
+    considered: Sequence[Considered] = ()
+
+
+class I2I(Route[I2ISettings]):
+    """Searches by the vectors of its triggers, then by how relevant their neighbours are to the query."""
+
+    name = "i2i"
+    settings = I2ISettings
+
+    def waits(self, request: RouteRequest) -> bool:
+        """See `Route.waits`."""
+        return not request.history
+
+    async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+        """See `Route.run`."""
+        table = self.table(request)
+        triggers = await self._triggers(request, earlier)
+        if not triggers:
+            return RouteOutcome("skipped", reason="no triggers")
+        names, vectors = [t.item_id for t in triggers], [t.vector for t in triggers]
+        # One more than wanted: a trigger is its own nearest neighbour.
+        found = await request.neighbours.search(
+            names, vectors, table.neighbours + 1, request.filters, request.deadline
+        )
+        # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
+        scored = _scores(earlier) if triggers[0].origin == "head" else {}
+        relevance = await _relevance(request, found, scored)
+        candidates, returned = _keep(triggers, found, relevance, request, table)
+        coverage = min(near.coverage for near in found)
+        return RouteOutcome("ok", candidates, returned, coverage, reason=reasons(found))
+
+    def explain(self, note: object) -> dict[str, Any]:
+        """See `Route.explain`: the triggers, and the history items that were considered."""
+        chosen = note if isinstance(note, Triggering) else Triggering()
+        return {
+            "triggers": [
+                {"item_id": trigger.item_id, "origin": trigger.origin, "score": round(trigger.score, 4)}
+                for trigger in chosen.triggers
+            ],
+            "considered": [
+                {
+                    "item_id": item.item_id,
+                    "used": item.used,
+                    "reason": item.reason,
+                    "score": None if item.score is None else round(item.score, 4),
+                }
+                for item in chosen.considered
+            ],
+        }
+
+    async def _triggers(self, request: RouteRequest, earlier: Earlier) -> Sequence[Trigger]:
+        table = self.table(request)
+        chosen = request.notes[self.name] = Triggering()
+        recent = recent_items(request.history, request.now, max_age_days=table.trigger_max_age_days)
+        if recent:
+            stored = await request.index.vectors(recent, request.deadline)
+            query = None if request.browse else request.embedding
+            chosen.triggers, chosen.considered = history_triggers(
+                recent, stored, query, floor=table.trigger_floor, most=table.triggers
+            )
+        if not chosen.triggers and Q2I.name in earlier:
+            q2i = await asyncio.shield(earlier[Q2I.name])
+            head = head_items(q2i.candidates, floor=table.trigger_floor, most=table.head_triggers)
+            if head:
+                stored = await request.index.vectors(list(head), request.deadline)
+                chosen.triggers = [
+                    Trigger(item_id, head[item_id], vector, "head")
+                    for item_id, vector in zip(stored.ids, stored.vectors, strict=True)
+                ]
+        return chosen.triggers
+
+
+def _scores(earlier: Earlier) -> dict[str, float]:
+    """What Q2I has scored already."""
+    return {candidate[0]: candidate[1] for candidate in earlier[Q2I.name].result().candidates}
+
+
+async def _relevance(
+    request: RouteRequest, found: Sequence[Neighbours], scored: dict[str, float]
+) -> dict[str, float]:
+    """Cosine of each neighbour to the query; that of items in ``scored`` as it stands there."""
+    ids = list(dict.fromkeys(item_id for near in found for item_id in near.ids if item_id not in scored))
+    if not ids:
+        return scored
+    stored = await request.index.vectors(ids, request.deadline)
+    return scored | dict(zip(stored.ids, rounded(stored.vectors @ request.embedding), strict=True))
+
+
+def _keep(
+    triggers: Sequence[Trigger],
+    found: Sequence[Neighbours],
+    relevance: dict[str, float],
+    request: RouteRequest,
+    table: I2ISettings,
+) -> tuple[list[Candidate], int]:
+    """The neighbours that pass the relevance floor, best first, and of how many distinct items they are."""
+    floor = -1.0 if request.browse else table.relevance_floor
+    kept: list[tuple[float, str, int, int, Source]] = []
+    for number, (trigger, near) in enumerate(zip(triggers, found, strict=True)):
+        # An item is as good as its own closeness to the query, or as the path that led to it.
+        paths = rounded(near.scores * (table.calibration * max(trigger.score, 0.0)))
+        again = table.own_bonus if trigger.origin == "history" else None
+        name = trigger.item_id
+        rank = 0
+        for item_id, score, path in zip(near.ids, rounded(near.scores), paths, strict=True):
+            close = relevance.get(item_id, -2.0)
+            if item_id == name:
+                if again is None:
+                    continue
+                path = close + again
+            rank += 1
+            if close >= floor:
+                source: Source = {"route": "i2i", "trigger": name, "rank": rank, "score": score}
+                value = close if close > path else path
+                kept.append((-value, item_id, rank, number, source))
+    kept.sort()  # best first; no two have the same rank by the same trigger
+    limit = math.ceil(table.candidates * request.k)
+    items = list(dict.fromkeys([row[1] for row in kept]))
+    if len(items) > limit:
+        chosen = set(items[:limit])
+        kept = [row for row in kept if row[1] in chosen]
+    return [Candidate(row[1], -row[0], row[4]) for row in kept], min(limit, len(items))

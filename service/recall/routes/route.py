@@ -1,0 +1,119 @@
+"""What a route is: one way to find items for a query."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from artifacts.bundle import Behaviour
+from common.arrays import F32
+from common.deadline import Deadline
+from index.filters import Filter
+from index.port import ItemIndex
+from service.recall.routes.neighbours import NeighbourCache
+from service.recall.routes.outcome import RouteOutcome
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class RouteSettings(BaseModel):
+    """The table ``[recall.<name>]`` of a route; a subclass adds keys and gives these other defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    #: Share of the answer's places that the route is sure of when it has that many items.
+    share: Share = 0.0
+    #: Share of ``limits.in_flight`` above which the route is left out; None: it never is.
+    shed_at: Share | None = None
+
+    def shed(self, load: float) -> bool:
+        """Whether the route is left out at this share of ``limits.in_flight``."""
+        return self.enabled and self.shed_at is not None and load > self.shed_at
+
+
+S = TypeVar("S", bound=RouteSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRequest:
+    """What the routes get.
+
+    Attributes:
+        text: the query's text in its normal form.
+        user_id: who asks, where it was told.
+        embedding: the query's embedding ``[dim]``, of unit length.
+        k: items wanted.
+        filters: what every item must fulfil.
+        history: the user's behaviours, most recent first.
+        now: the time of day.
+        deadline: of every route.
+        tables: each route's settings, by its name.
+        index: where the items are.
+        heads: its nearest items of queries without a history.
+        neighbours: its nearest items of triggers.
+        browse: there is no query to be close to, so floors on the closeness to it do not apply.
+        common: no history is in the embedding, so others will search by the same one.
+        notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
+            runs, so it stays when the route is cut off.
+    """
+
+    text: str
+    user_id: str | None
+    embedding: F32
+    k: int
+    filters: Filter | None
+    history: Sequence[Behaviour]
+    now: datetime
+    deadline: Deadline
+    tables: Mapping[str, RouteSettings]
+    index: ItemIndex
+    heads: NeighbourCache
+    neighbours: NeighbourCache
+    browse: bool = False
+    common: bool = False
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+#: Outcomes of the routes that began before, by name; each is there when its route has ended.
+Earlier: TypeAlias = Mapping[str, "asyncio.Future[RouteOutcome]"]
+
+
+class Route(ABC, Generic[S]):
+    """Finds items for a query. One object serves all requests, so it keeps nothing of any of them."""
+
+    #: In answers, settings, metrics and degraded codes: lower case letters and digits.
+    name: ClassVar[str]
+    #: The keys of its table.
+    settings: type[S]
+
+    def table(self, request: RouteRequest) -> S:
+        """Its settings for this request."""
+        table = request.tables[self.name]
+        assert isinstance(table, self.settings)
+        return table
+
+    def waits(self, request: RouteRequest) -> bool:
+        """Whether it can begin only when the routes that do not wait have ended."""
+        return False
+
+    @abstractmethod
+    async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+        """Find items, best first.
+
+        The caller measures the time, cuts the route off at the deadline and makes an outcome of an error:
+        whatever becomes of one route, the others go on.
+
+        Raises:
+            IndexUnavailable: the index gave no answer.
+        """
+
+    def explain(self, note: object) -> dict[str, Any]:
+        """Keys that the route adds to ``explain``; ``note`` is what it left in the notes, or None."""
+        return {}

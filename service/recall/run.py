@@ -1,0 +1,87 @@
+"""Runs the routes of a request, within its deadline.
+
+Each ends with an outcome of its own, whatever becomes of the others. Routes that need nothing of each other
+run side by side; those that wait begin when the others have ended. A route that runs alone gets no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from common.deadline import within
+from index.port import IndexUnavailable
+from service.recall.routes import ROUTES
+from service.recall.routes.outcome import RouteOutcome, RouteStatus
+from service.recall.routes.route import Earlier, Route, RouteRequest
+
+log = logging.getLogger("mrse.recall")
+
+#: Reasons of `IndexUnavailable` that mean that the time ran out.
+TIMEOUTS = frozenset({"timeout", "deadline"})
+_SHED = RouteOutcome("shed", reason="under pressure")
+_OFF = RouteOutcome("skipped", reason="turned off")
+
+
+async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutcome]:
+    """The outcome of every route, in the order of the registry.
+
+    Args:
+        request: what to look for.
+        load: share of ``limits.in_flight`` that is taken; a route whose ``shed_at`` is below it is left out.
+    """
+    outcomes: dict[str, RouteOutcome] = {}
+    begin: list[Route[Any]] = []
+    wait: list[Route[Any]] = []
+    for name, table in request.tables.items():
+        if not table.enabled:
+            outcomes[name] = _OFF
+        elif table.shed(load):
+            outcomes[name] = _SHED
+        else:
+            route = ROUTES[name]
+            (wait if route.waits(request) else begin).append(route)
+    ended: dict[str, asyncio.Future[RouteOutcome]] = {}
+    for routes in (begin, wait):
+        await _side_by_side(routes, request, ended)
+    outcomes |= {name: future.result() for name, future in ended.items()}
+    return {name: outcomes[name] for name in request.tables}
+
+
+def skipped(request: RouteRequest, reason: str) -> dict[str, RouteOutcome]:
+    """The outcomes where no route has anything to do."""
+    return dict.fromkeys(request.tables, RouteOutcome("skipped", reason=reason))
+
+
+async def _side_by_side(
+    routes: Sequence[Route[Any]], request: RouteRequest, ended: dict[str, asyncio.Future[RouteOutcome]]
+) -> None:
+    """Run routes and add their outcomes to ``ended``; each sees those that began before it."""
+    if len(routes) == 1:
+        outcome = await _guarded(routes[0], request, ended)
+        ended[routes[0].name] = done = asyncio.get_running_loop().create_future()
+        done.set_result(outcome)
+    elif routes:
+        async with asyncio.TaskGroup() as tasks:
+            for route in routes:
+                ended[route.name] = tasks.create_task(_guarded(route, request, dict(ended)))
+
+
+async def _guarded(route: Route[Any], request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+    """The route's outcome, also when it fails: one route's trouble is not another's."""
+    started = time.perf_counter()
+    try:
+        outcome = await within(request.deadline.remaining(), route.run(request, earlier))
+    except TimeoutError:
+        outcome = RouteOutcome("timeout", reason="the deadline passed")
+    except IndexUnavailable as error:
+        status: RouteStatus = "timeout" if error.reason in TIMEOUTS else "error"
+        outcome = RouteOutcome(status, reason=error.reason)
+    except Exception:
+        log.exception("route %s failed", route.name)
+        outcome = RouteOutcome("error", reason="internal")
+    outcome.took_ms = (time.perf_counter() - started) * 1000
+    return outcome

@@ -1,0 +1,206 @@
+"""Routes run side by side, wait, fail alone, and are left out; a route of our own goes all the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from artifacts.bundle import Behaviour
+from common.deadline import Deadline
+from index.port import IndexUnavailable
+from service.recall.routes import ROUTES, register
+from service.recall.routes.neighbours import NeighbourCache
+from service.recall.routes.outcome import Candidate, RouteOutcome
+from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
+from service.recall.run import run_routes
+from service.telemetry.metrics import Metrics
+from tests.service.conftest import Demo
+from tests.service.http.test_health import value
+from tests.support.index import MemoryIndex
+from tests.support.serving import make_settings, serving
+
+
+class Toy(Route[RouteSettings]):
+    """Notes when it begins and ends, and does what it is told to."""
+
+    settings = RouteSettings
+
+    def __init__(
+        self, name: str, log: list[str], *, needs: str | None = None, error: Exception | None = None
+    ):
+        self.name = name  # type: ignore[misc]
+        self._log = log
+        self._needs = needs
+        self._error = error
+
+    def waits(self, request: RouteRequest) -> bool:
+        return self._needs is not None
+
+    async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+        self._log.append(f"{self.name} begins")
+        if self._needs is not None:
+            assert earlier[self._needs].done()
+        await asyncio.sleep(0)
+        if self._error is not None:
+            raise self._error
+        self._log.append(f"{self.name} ends")
+        return RouteOutcome(
+            "ok", [Candidate(self.name, 0.5, {"route": self.name, "rank": 1, "score": 0.5})], 1, 1
+        )
+
+
+@pytest.fixture
+def routes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Route[Any]]]:
+    """The registry, empty, until the test is over."""
+    before = dict(ROUTES)
+    ROUTES.clear()
+    yield ROUTES
+    ROUTES.clear()
+    ROUTES.update(before)
+
+
+def request(seconds: float = 30.0, **tables: RouteSettings) -> RouteRequest:
+    index = MemoryIndex("b", ["i1"], np.ones((1, 2), np.float32), np.zeros((1, 3, 4), np.float16))
+    cache = NeighbourCache(index, 0, lambda known: None)
+    return RouteRequest(
+        text="",
+        user_id=None,
+        embedding=np.ones(2, np.float32),
+        k=10,
+        filters=None,
+        history=[Behaviour("i1", "click")],
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+        deadline=Deadline.after(seconds),
+        tables={name: tables.get(name, RouteSettings()) for name in ROUTES},
+        index=index,
+        heads=cache,
+        neighbours=cache,
+    )
+
+
+def add(*routes: Toy) -> None:
+    for route in routes:
+        register(route)
+
+
+async def test_routes_run_side_by_side_and_those_that_wait_run_after_them(
+    routes: dict[str, Route[Any]],
+) -> None:
+    log: list[str] = []
+    add(Toy("a", log), Toy("b", log, needs="c"), Toy("c", log))
+    outcomes = await run_routes(request(), 0.0)
+    assert log == ["a begins", "c begins", "a ends", "c ends", "b begins", "b ends"]
+    assert list(outcomes) == ["a", "b", "c"]
+    assert {outcome.status for outcome in outcomes.values()} == {"ok"}
+
+
+async def test_what_becomes_of_one_route_is_not_the_others_trouble(routes: dict[str, Route[Any]]) -> None:
+    log: list[str] = []
+    add(
+        Toy("bug", log, error=RuntimeError("secret")),
+        Toy("away", log, error=IndexUnavailable("connection")),
+        Toy("late", log, error=IndexUnavailable("deadline")),
+        Toy("fine", log),
+    )
+    outcomes = await run_routes(request(), 0.0)
+    assert {name: (o.status, o.reason) for name, o in outcomes.items()} == {
+        "bug": ("error", "internal"),
+        "away": ("error", "connection"),
+        "late": ("timeout", "deadline"),
+        "fine": ("ok", None),
+    }
+
+
+async def test_a_route_that_is_off_or_shed_does_not_run(routes: dict[str, Route[Any]]) -> None:
+    log: list[str] = []
+    add(Toy("off", log), Toy("light", log), Toy("heavy", log))
+    tables = {
+        "off": RouteSettings(enabled=False, shed_at=0),
+        "light": RouteSettings(shed_at=0.9),
+        "heavy": RouteSettings(shed_at=0.5),
+    }
+    outcomes = await run_routes(request(**tables), 0.6)
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "off": "skipped",
+        "light": "ok",
+        "heavy": "shed",
+    }
+    assert log == ["light begins", "light ends"]
+
+
+# -- a route of our own -----------------------------------------------------------------------------------
+
+
+class PopularSettings(RouteSettings):
+    """The table ``[recall.popular]``."""
+
+    items: Sequence[str] = ("i5", "i6")
+    shed_at: Share | None = 0.9
+
+
+class Popular(Route[PopularSettings]):
+    """What everybody buys."""
+
+    name = "popular"
+    settings = PopularSettings
+
+    async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+        items = self.table(request).items
+        request.notes[self.name] = len(items)
+        candidates = [
+            Candidate(item, 2.0, {"route": self.name, "rank": rank, "score": 2.0})
+            for rank, item in enumerate(items, start=1)
+        ]
+        return RouteOutcome("ok", candidates, len(candidates), coverage=1.0)
+
+    def explain(self, note: object) -> dict[str, Any]:
+        return {"popular": note}
+
+
+@pytest.fixture
+def popular() -> Iterator[None]:
+    register(Popular())
+    yield
+    del ROUTES["popular"]
+
+
+def test_a_route_that_is_registered_is_run_counted_and_explained(demo: Demo, popular: None) -> None:
+    recall = {"q2i": {"share": 0.7}, "popular": {"share": 0.1, "items": ["i7", "i8"]}}
+    experiments = {"popular": {"off": {"weight": 0, "recall": {"popular": {"enabled": False}}}, "on": {}}}
+    settings = make_settings(demo.bundle.path, demo.index, recall=recall, experiments=experiments)
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        body = {"query": "red shoes", "k": 10, "explain": True}
+        answer = client.post("/recall", json=body).json()
+        assert [item["item_id"] for item in answer["items"][:2]] == ["i7", "i8"]
+        assert answer["routes"]["popular"]["status"] == "ok"
+        assert answer["explain"]["popular"] == 2
+        assert answer["explain"]["stages_ms"]["popular"] >= 0
+        assert value(client, "mrse_index_coverage_count", route="popular") == 1
+        assert value(client, "mrse_stage_seconds_count", stage="popular") == 1
+        assert value(client, "mrse_degraded_total", reason="popular_timeout") == 0
+        off = client.post("/recall", json=body, headers={"X-Experiment": "popular=off"}).json()
+        assert off["routes"]["popular"] == answer["routes"]["popular"] | {
+            "status": "skipped",
+            "returned": 0,
+            "coverage": 0.0,
+            "took_ms": 0.0,
+            "reason": "turned off",
+        }
+        assert off["explain"]["popular"] is None
+
+
+def test_a_route_or_a_reason_that_nobody_registered_is_counted_all_the_same() -> None:
+    metrics = Metrics()
+    metrics.stages([("new", 0.1)])
+    metrics.coverage("new", 0.5)
+    metrics.degraded(["new_timeout"])
+    text = metrics.render().decode()
+    assert 'mrse_stage_seconds_count{stage="new"} 1.0' in text
+    assert 'mrse_index_coverage_count{route="new"} 1.0' in text
+    assert 'mrse_degraded_total{reason="other"} 1.0' in text
