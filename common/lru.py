@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from common.deadline import Clock
@@ -14,19 +14,29 @@ V = TypeVar("V")
 
 
 class Lru(Generic[K, V]):
-    """At most ``entries`` values, each for at most ``ttl_s`` seconds. For one thread or event loop.
+    """Values up to a bound, each for at most ``ttl_s`` seconds. For one thread or event loop.
 
     Args:
-        entries: values kept; 0 keeps none.
+        room: how many values are kept, or what they may cost together; 0 keeps none.
         ttl_s: seconds that a value is kept; None for as long as there is room.
         clock: seconds.
+        cost: what a value takes of the room; 1 each without it.
     """
 
-    def __init__(self, entries: int, ttl_s: float | None = None, clock: Clock = time.monotonic) -> None:
-        self._entries = entries
+    def __init__(
+        self,
+        room: int,
+        ttl_s: float | None = None,
+        clock: Clock = time.monotonic,
+        cost: Callable[[K, V], int] | None = None,
+    ) -> None:
+        self._room = room
         self._ttl = ttl_s
         self._clock = clock
-        self._values: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._cost = cost
+        self._used = 0
+        #: When its time is over, the value, and what it costs; the least recently used first.
+        self._values: OrderedDict[K, tuple[float, V, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -37,21 +47,29 @@ class Lru(Generic[K, V]):
         if found is None:
             return None
         if self._ttl is not None and found[0] <= self._clock():
-            del self._values[key]
+            self._drop(key)
             return None
         self._values.move_to_end(key)
         return found[1]
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, and drop the least recently used ones above the bound."""
-        if self._entries <= 0:
+        if self._room <= 0:
             return
         expires = 0.0 if self._ttl is None else self._clock() + self._ttl
-        self._values[key] = (expires, value)
-        self._values.move_to_end(key)
-        while len(self._values) > self._entries:
-            self._values.popitem(last=False)
+        cost = 1 if self._cost is None else self._cost(key, value)
+        self._drop(key)
+        self._values[key] = (expires, value, cost)
+        self._used += cost
+        while self._used > self._room:
+            self._used -= self._values.popitem(last=False)[1][2]
 
     def clear(self) -> None:
         """Forget all values."""
         self._values.clear()
+        self._used = 0
+
+    def _drop(self, key: K) -> None:
+        dropped = self._values.pop(key, None)
+        if dropped is not None:
+            self._used -= dropped[2]

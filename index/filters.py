@@ -164,15 +164,20 @@ def _condition(field: str, kind: str, value: object) -> Condition:
     if isinstance(value, Mapping):
         return _range(field, kind, value)
     if not isinstance(value, list | tuple):
-        return _any_of(field, kind, [value])
+        return any_of(field, kind, [value])
     if not value:
         raise FilterError(field, f"{field} has an empty list; name at least one value")
     if len(value) > MAX_VALUES:
         raise FilterError(field, f"{field} has {len(value)} values; at most {MAX_VALUES} are allowed")
-    return _any_of(field, kind, value)
+    return any_of(field, kind, value)
 
 
-def _any_of(field: str, kind: str, values: Sequence[object]) -> AnyOf:
+def any_of(field: str, kind: str, values: Sequence[object]) -> AnyOf:
+    """The condition that an attribute equals, or a list holds, one of some values.
+
+    Raises:
+        FilterError: a value is not of the attribute's type.
+    """
     if kind == "number":
         return AnyOf(field, tuple(sorted({_number(field, value) for value in values})))
     if kind == "bool":

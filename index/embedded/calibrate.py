@@ -1,4 +1,4 @@
-"""Finds how far lists have to reach for probing to keep its recall, measured when an index is built."""
+"""Measures, when an index is built, how far lists have to reach for searches to keep their recall."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from index.embedded.probe import probe
 from index.embedded.selection import EVEN, EXACT_ROWS, Selection, Selector
 from index.embedded.vectors import Vectors
 
-#: Recall that every kind of filter has to reach on average. *Inferred*: above the 0.95 that is promised, by
-#: a margin for queries unlike the sample.
+#: Mean recall that every kind of filter has to have. *Inferred*: above the 0.95 that is promised, since
+#: queries may be unlike the sample.
 GOAL = 0.97
 #: Queries for each kind of filter, and how far they are from an item, as a share of its length. *Inferred*.
 QUERIES = 60
@@ -29,10 +29,10 @@ _SEED = 2
 def calibrate(vectors: Vectors, lists: Lists) -> Probing:
     """Measure the recall of ever longer reaches on queries near items, with and without filters.
 
-    Filters accept random shares of the rows, evenly or as unevenly as still counts as even; or rows of
-    neighbouring lists, with which most queries are at odds. Each sort has a reach of its own, for the last
-    needs the longest. Where no reach meets the goal, the last is taken: a search then sees nearly all
-    matches.
+    Some filters accept random rows, evenly or as unevenly as still counts as even. Others accept the rows of
+    neighbouring lists, which are far from most queries and need the longest reach. So there are three
+    reaches: without a filter, with an even and with an uneven one. Where none meets the goal the longest is
+    taken, with which a search sees nearly all matches.
     """
     if vectors.rows <= EXACT_ROWS:  # every search is exact
         longest = Reach(REACHES[-1], REACHES[-1])
@@ -73,7 +73,7 @@ def _reach(
 
 
 def _even(lists: Lists, rng: np.random.Generator) -> Iterator[tuple[str, Bool]]:
-    """Random rows; and rows that are drawn the more often the more their list lies to one side."""
+    """Random rows; and random rows that are the more likely the further their list lies in one direction."""
     rows, sizes = int(lists.starts[-1]), np.diff(lists.starts)
     for share in SHARES:
         yield f"random {share:.0%}", rng.random(rows) < share

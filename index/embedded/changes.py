@@ -1,19 +1,19 @@
-"""From what a caller asks for to what the log keeps: checked, and whole items where attributes change."""
+"""Makes records of the log out of what a caller asks for: checked, and with whole items."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from artifacts.attributes import CATEGORY
 from artifacts.embeddings import LENGTH_TOLERANCE
 from index.embedded.columns import column_values
 from index.embedded.live import State
 from index.embedded.log import Change, Put, Remove
 from index.embedded.manifest import IndexManifest
-from index.filters import CATEGORY
+from index.filters import FilterError, any_of
 from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 
 #: Bytes of an id, as in a shop's files.
@@ -70,7 +70,7 @@ class Checker:
 
 
 class Lookup:
-    """Items as of a state and of the changes planned since; plans changes that depend on what is there."""
+    """Plans changes that depend on the items there are: those of a state and those planned since."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -110,7 +110,7 @@ class Lookup:
         return changes, WriteResult(len(changes), unknown)
 
     def _known(self, ids: Sequence[str]) -> dict[str, Put]:
-        """The items that there are, by id."""
+        """Those of the ids that there are, with their items."""
         found: dict[str, Put] = {}
         rest: list[str] = []
         for item_id in dict.fromkeys(ids):
@@ -145,7 +145,7 @@ class Lookup:
         }
 
 
-#: Works out changes from what is there.
+#: Makes changes, given the items there are.
 Plan = Callable[[Lookup], tuple[Sequence[Change], WriteResult]]
 
 
@@ -172,28 +172,12 @@ def _check_id(item_id: object) -> None:
 
 
 def _check_value(item_id: str, name: str, kind: str, value: object) -> None:
-    fits = {
-        "string": lambda: _is_text(value),
-        "number": lambda: isinstance(value, int | float) and not isinstance(value, bool) and _finite(value),
-        "bool": lambda: isinstance(value, bool),
-        "list": lambda: isinstance(value, list | tuple) and all(_is_text(each) for each in value),
-    }
-    if not fits[kind]():
-        raise ChangeRefused(item_id, f"{name} is a {kind}; got {str(value)[:40]!r}")
-
-
-def _is_text(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
+    """An item may hold what a filter may ask for."""
+    refused = ChangeRefused(item_id, f"{name} is a {kind}; got {str(value)[:40]!r}")
+    values = value if kind == "list" else [value]
+    if not isinstance(values, list | tuple):
+        raise refused
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+        any_of(name, kind, values)
+    except FilterError:
+        raise refused from None

@@ -1,4 +1,4 @@
-"""From the columns of an items file to the columns that filters read."""
+"""Makes the columns that filters read out of those of an items file, and values out of them again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def attribute_column(name: str, kind: AttributeKind, values: Any) -> Column:
 def column_values(column: Column, rows: I64) -> Any:
     """What some rows hold, as pyarrow values: lists of folded strings, numbers or bools, null where missing.
 
-    One pass over the column, so many rows cost about what one does.
+    It is one pass over the whole column, however few the rows.
     """
     if isinstance(column, Numbers):
         return pa.array(column.numbers[rows], from_pandas=True)

@@ -1,4 +1,4 @@
-"""Item ids in 20 bytes beside their text: row to id by offset, id to row by a sorted hash."""
+"""A table of item ids: from row to id by an offset, from id to row by a sorted hash; 20 bytes a row."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 from common.arrays import I32, I64
 
 _HASH_BYTES = 8
-#: Up to so many ids it takes longer to ask Arrow for all at once than to make each here; measured.
+#: Up to so many ids it is faster to decode each here than to ask Arrow for all at once; measured.
 _SINGLY = 12
-#: Ids whose rows are remembered: a megabyte.
+#: Ids whose rows are remembered, in about a megabyte.
 HOT = 8192
 
 
@@ -61,7 +61,7 @@ class IdTable:
         self._text = memoryview(text)
         self._hashes: npt.NDArray[np.uint64] = batch.column("hash").to_numpy()
         self._rows: I32 = batch.column("row").to_numpy()
-        #: Rows of ids that were looked up lately; the table itself is rarely in the processor's cache.
+        #: Rows of ids that were looked up lately: the table is rarely in the processor's cache, this is.
         self._hot: dict[str, int] = {}
 
     @classmethod
@@ -107,7 +107,7 @@ class IdTable:
             return
         hashes = _hashes(ids)
         places = self._hashes.searchsorted(hashes)
-        # Nearly always the id stands where its hash does; all are compared at once, the others singly.
+        # All ids are compared at once with the first of their hash, which nearly always is the one.
         likely = self._rows[np.minimum(places, self.rows - 1)].astype(np.int64)
         for number, (item_id, there, row) in enumerate(zip(ids, self.ids(likely), likely, strict=True)):
             found = int(row) if there == item_id else self._row(item_id, hashes[number], int(places[number]))
@@ -125,7 +125,7 @@ class IdTable:
 
 
 def _hashes(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """64-bit hashes that are the same in every process and version, unlike Python's own."""
+    """64-bit hashes that are the same in every process and every version of Python."""
     digests = b"".join(
         hashlib.blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
         for item_id in ids

@@ -37,13 +37,14 @@ from index.port import (
 
 log = logging.getLogger("mrse.index")
 
-#: What a search may score on the event loop, in rows: a millisecond's worth. To have a thread do it costs
-#: a tenth of that when nothing else goes on, and more than that when threads compete for the interpreter.
-#: *Inferred*, measured.
+#: Rows that a search may score on the event loop, which takes a millisecond. A hop to a thread costs a tenth
+#: of that on an idle machine, and more than all of it when threads compete for the interpreter. *Inferred*,
+#: measured.
 AT_ONCE = 100_000
+#: How long searches may follow each other on the event loop before others get a turn.
 _YIELD_AFTER_S = 0.005
 #: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
-#: at 9 ms for an exact search of 1M rows more waiting than this is past any sensible deadline.
+#: at 9 ms for an exact search of 1M rows, those behind in a longer queue would miss any sensible deadline.
 QUEUE = 64
 
 
@@ -81,8 +82,8 @@ class EmbeddedIndex:
             verify: compare checksums, which reads every file once; without it sizes alone.
             queue: searches that may wait for a thread.
             planning: when searches are exact.
-            rebuild_after: changes since the base was written from which on a write starts a `rebuild` in
-                the background; None leaves that to others. A search scores every changed item.
+            rebuild_after: so many changes to the base start a `rebuild` in the background, for a search
+                scores every changed item; None leaves rebuilding to others.
 
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
@@ -110,7 +111,7 @@ class EmbeddedIndex:
 
     @property
     def revision(self) -> tuple[str, int] | None:
-        """Base and last change; None while there are changes to take in."""
+        """Base and last change; None while there are changes to read from the log."""
         live = self._live
         return None if live is None or live.behind else (live.manifest.index_version, live.sequence)
 
@@ -124,9 +125,9 @@ class EmbeddedIndex:
     ) -> list[Neighbours]:
         """The ``k`` nearest items of each row of ``vectors`` ``[B, dim]``.
 
-        Exact in a flat index and with filters that accept few items, equal scores then in a fixed order;
-        else with the recall that the index was calibrated to. Short searches run where they are called,
-        the others on a thread.
+        Exact in a flat index and with filters that accept few items; equal scores are then in a fixed order.
+        Else it has the recall that the index was calibrated to. Short searches run on the event loop,
+        others on a thread.
 
         Raises:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
@@ -140,13 +141,13 @@ class EmbeddedIndex:
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
         if not live.behind and filters not in self._overruns:
             if monotonic() - self._yielded > _YIELD_AFTER_S:
-                await asyncio.sleep(0)  # whoever searches in a loop leaves room for others
+                await asyncio.sleep(0)
                 self._yielded = monotonic()
             limit_threads()  # of this thread, which may be any
             try:
                 found = live.search(queries, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
-                pass  # what was done so far is a small part of the whole
+                pass  # what is done twice is a small part of the whole
             else:
                 self._overruns.note(filters, False)
                 return found
@@ -216,7 +217,7 @@ class EmbeddedIndex:
         return IndexStats(engine=self._manifest.engine, items=live.items, kind=live.manifest.kind)
 
     async def close(self) -> None:
-        """Stop the threads and let go of the files."""
+        """Stop the threads and close the files."""
         self._live = None
         if self._rebuilding is not None:
             self._rebuilding.cancel()
@@ -248,9 +249,9 @@ class EmbeddedIndex:
             log.error("the index could not be rebuilt, it goes on as it is: %s", error)
 
     async def _looked_up(self, deadline: Deadline) -> LiveIndex:
-        """For lookups, which stay on the event loop: microseconds for a history, below a thread's hop.
+        """The index for a lookup, which runs on the event loop: it takes less than a hop to a thread.
 
-        Changes that are to be taken in first may be many, so that is a thread's work.
+        Changes in the log that it does not know yet are read on a thread first, as they may be many.
         """
         live = self._open_index()
         if deadline.passed:

@@ -1,8 +1,8 @@
 """An index as of the last change: its base, the changes since, and how it keeps up with both.
 
-Any number of processes serve one index folder. Each follows its log: a look at the file's size before
-every answer, so that what one process acknowledged is in every process's next answer. Changes are made
-under the folder's write lock, by whichever process is asked to.
+Any number of processes serve one index folder. Each looks at the size of the log before every answer, so
+that what one process acknowledged is in every process's next answer. Any process may make changes, under
+the folder's write lock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
 from index.port import Neighbours
 
-#: Looks at ``index.json`` while another process may be replacing what it names.
+#: How often opening is tried, while other processes replace the base that ``index.json`` names.
 _ATTEMPTS = 5
 #: What a row of the write buffer costs, in rows of the base: it is twice as wide, and its filter is not kept.
 _BUFFERED = 3
@@ -41,7 +41,7 @@ class State:
         self.tombstones = Tombstones(base.rows)
         self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes)
         self.log = LogReader(root / manifest.folder / LOG_NAME, manifest.dim, shape)
-        #: The last change that is in.
+        #: Number of the last change that was applied.
         self.sequence = manifest.sequence
 
     @classmethod
@@ -71,7 +71,7 @@ class State:
         return state
 
     def apply(self, changes: Sequence[tuple[int, Change]]) -> None:
-        """Take in changes of the log."""
+        """Apply changes of the log."""
         for sequence, change in changes:
             self.sequence = sequence
             _, rows = self.base.ids.find([change.id])
@@ -97,9 +97,9 @@ class LiveIndex:
         self._planning = planning
         self._manifest_path = str(root / MANIFEST_NAME)
         self._seen = _identity(self._manifest_path)
-        #: Held while a state takes in changes and while they are read; never while a base is opened.
+        #: Held while changes are applied to a state and while they are read; never while a base is opened.
         self._lock = threading.Lock()
-        #: Held by the one thread that takes in what is new.
+        #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
 
     @classmethod
@@ -118,7 +118,7 @@ class LiveIndex:
 
     @property
     def sequence(self) -> int:
-        """The last change that is in."""
+        """Number of the last change that was applied."""
         return self._state.sequence
 
     @property
@@ -128,7 +128,7 @@ class LiveIndex:
 
     @property
     def behind(self) -> bool:
-        """Whether there are changes to take in before an answer."""
+        """Whether there are changes to apply, or a base to move to, before an answer."""
         return self._state.log.grown() or _identity(self._manifest_path) != self._seen
 
     def current(self) -> State:
@@ -152,7 +152,7 @@ class LiveIndex:
         try:
             state = State.open(self.root, verify=False, planning=self._planning)
         except IndexDamaged:
-            return  # what is open stays whole, whatever happened to the folder
+            return  # the base that is open goes on being searched, whatever happened to the folder
         here, there = self._state.manifest, state.manifest
         same = {"bundle_version", "dim", "attributes"}
         if here.model_dump(include=same) == there.model_dump(include=same):
@@ -168,8 +168,8 @@ class LiveIndex:
             The sequence number of the last change.
         """
         with write_lock(self.root):
-            # Under the write lock neither log nor base move, so nothing here needs another lock, and
-            # searches go on while the disk is waited for.
+            # Under the write lock neither log nor base change, so nothing here needs another lock, and
+            # searches go on while this waits for the disk.
             state = self.current()
             changes = change(state)
             if changes:
@@ -202,7 +202,7 @@ class LiveIndex:
             with self._lock:
                 snapshot = state.buffer.snapshot(accepted)
                 stale = not state.tombstones.alive[rows].all()
-            # What was changed since the base was searched is in the snapshot as it is now.
+            # A row that got a tombstone since the base was searched makes it be searched again.
             if not stale:
                 break
         ids = state.base.ids.ids(rows)

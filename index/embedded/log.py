@@ -1,8 +1,8 @@
-"""The log of changes: what was acknowledged is in it, on disk.
+"""The log of changes: every change that was acknowledged is in it, on disk.
 
-A record is its payload's length and CRC-32, then the payload: a sequence number, a kind, and the change.
-A process that dies while it writes leaves a record that is short or fails its checksum at the end; the
-next writer cuts it off. Readers stop before it and look again later.
+A record is the length and the CRC-32 of its payload, then the payload: a sequence number, a kind, and the
+change. A process that dies while it writes leaves at the end a record that is short or fails its checksum.
+Readers stop before it and look again later; the next writer cuts it off.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """An item is no more."""
+    """An item is deleted."""
 
     id: str
 
@@ -49,7 +49,7 @@ Change = Put | Remove
 
 
 class LogDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a file
-    """A log that is wrong before its end: what was acknowledged cannot be told."""
+    """A log that is wrong before its end: which changes were acknowledged cannot be told."""
 
     exit_code = NOT_IN_ORDER
 
@@ -77,7 +77,7 @@ class LogReader:
         self.offset = 0
 
     def grown(self) -> bool:
-        """Whether there is more than was read; a microsecond."""
+        """Whether there is more than was read; takes a microsecond."""
         try:
             if self._descriptor is None:
                 self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -105,7 +105,7 @@ class LogReader:
         return changes
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -126,7 +126,7 @@ class LogReader:
 
 
 def _check_rest(rest: bytes, at: int) -> None:
-    """What follows the last whole record is one that was not finished, unless it goes on behind it."""
+    """Check that what follows the last whole record is one unfinished record and no more."""
     if len(rest) >= _HEAD.size:
         length, _ = _HEAD.unpack_from(rest)
         if _HEAD.size + length < len(rest) and length >= _BODY.size:

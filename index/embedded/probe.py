@@ -1,13 +1,12 @@
 """Search of the lists that may hold results, as far as their means and spreads tell.
 
-A list's vectors score around what its mean scores against the query, the more widely the larger its spread.
-A list is taken to hold results if its mean's score and so many spreads, its reach, come above the k-th score
-found so far. That is the same likelihood for every row of every list, so that the rows which are searched
-are those that are most likely to be results: of all rules with as many rows it finds the most. How many
-spreads are needed is calibrated when the index is built.
+A list's vectors score around its mean's score, the more widely the larger the list's spread. A list is taken
+to hold results if the score of its mean plus `Reach` spreads is above the k-th score found so far. That bound
+is equally likely to be passed by a row of any list, so the rows that are searched are those most likely to be
+results: no other rule finds more with as many rows. The reach is calibrated when the index is built.
 
-Lists without matches of a filter cost nothing, and a filter whose matches lie far from the query pushes the
-k-th score down, which draws more lists in.
+Lists without matches of a filter cost nothing. A filter whose matches lie far from the query has a low k-th
+score, so that more lists are searched.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from index.embedded.vectors import inner_products
 #: Gives rows of some lists and their inner products: those above a floor, at least the k best of them.
 Look = Callable[[I64, float], tuple[I64, F32]]
 
-#: Matches for each wanted result that the first round looks at, and how much a round may multiply what was
-#: looked at: the k-th score rises from round to round, so that rushing searches lists in vain. *Inferred*,
-#: measured: more of either costs rows, less costs rounds.
+#: Matches that the first round looks at, for each wanted result, and the factor by which a later round may
+#: look at more. The k-th score rises from round to round, so a round that looks at too much searches lists in
+#: vain; one that looks at too little costs another round. *Inferred*, measured.
 FIRST_MATCHES = 12
 GROWTH = 8
 #: Lists that are sorted before all are.
@@ -47,8 +46,8 @@ def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Lo
         matches: float32 ``[lists]``, at most how many rows of each list may be found.
         look: searches lists.
     """
-    # A dozen short calls of numpy cost as much as scoring a thousand rows, so there are few of them here,
-    # methods where a function would only find the method.
+    # A dozen short calls of numpy take as long as scoring a thousand rows: few calls, and methods, not
+    # the functions that look them up.
     means = inner_products(query, lists.means)
     highest = means + np.float32(reach) * lists.spreads
     left = matches.copy()
@@ -70,7 +69,7 @@ def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Lo
             chosen, held = _nearest(means, left, allowed)
             continue
         worst = scores.min()
-        floor = np.nextafter(worst, np.float32(-inf))  # who scores the same may stand before it
+        floor = np.nextafter(worst, np.float32(-inf))  # a row with the same score may stand before it
         (chosen,) = ((highest > worst) & (left > 0)).nonzero()
         held = float(left[chosen].sum())
         if held > allowed:
@@ -97,5 +96,5 @@ def _up_to(order: I64, left: F32, allowed: float) -> tuple[I64, float]:
     totals = held.cumsum()
     last = min(int(totals.searchsorted(allowed)) + 1, len(order))
     chosen = order[:last]
-    # In all cases but one: lists without matches are the last to be chosen.
+    # Lists without matches are the last in order.
     return chosen if held[last - 1] > 0 else chosen[held[:last] > 0], float(totals[last - 1])

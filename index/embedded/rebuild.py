@@ -50,10 +50,10 @@ class NothingLeft(MrseError):  # noqa: N818 -- the state of an index
 
 
 def rebuild_index(root: Path, progress: StageProgress = lambda done, total: None) -> IndexManifest:
-    """Rebuild an index folder; whoever has it open goes on, and moves to the new base.
+    """Rebuild an index folder. Processes that have it open go on searching, and move to the new base.
 
-    Changes go on too: those that come while the base is written are copied to its log under the write
-    lock, for as long as that takes.
+    They may go on changing it too: changes made while the base is written are copied to its log at the
+    end, under the write lock.
 
     Raises:
         RebuildRunning: another process does it now.

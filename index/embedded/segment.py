@@ -32,7 +32,7 @@ from index.embedded.workers import Step, unhindered
 T = TypeVar("T")
 
 
-#: What a row costs that is copied out to be scored, in rows that are scored where they lie; measured.
+#: What it costs to copy a row out and score it, in rows that are scored in place; measured.
 SCATTERED = 4
 _EXACT = Reaches(EXACT, EXACT, EXACT)
 
@@ -70,7 +70,7 @@ class Tombstones:
 
 
 class Segment:
-    """Vectors, ids, attributes and features that share row numbers. All of it may be used by any thread."""
+    """Vectors, ids, attributes and features that share row numbers. For any thread."""
 
     def __init__(
         self,
@@ -163,8 +163,8 @@ def nearest(
 ) -> tuple[I64, F32]:
     """The ``k`` best selected rows, best first and equal scores by row; exact whatever the selection.
 
-    faiss leaves open which of several rows with the ``k``-th score it returns. One row more than asked
-    shows whether that happened; then the search widens until the tie is complete.
+    faiss does not say which of several rows with the ``k``-th score it returns. One row more than wanted
+    shows whether there are several; then the search is widened until it has all of them.
     """
     count, rows = selection.count, selection.rows
     bits = None if rows is not None else _bits(selection, tombstones)

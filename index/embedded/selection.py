@@ -1,31 +1,32 @@
-"""What a filter left of a segment, in the form that the search takes, and a cache of it."""
+"""The rows that a filter accepts, in the form that the search takes, and a cache of them."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
 from common.arrays import F32, I32, I64, U8, Bool
+from common.lru import Lru
 from index.embedded.attributes import Attributes
 from index.embedded.workers import Step, unhindered
-from index.filters import Filter
+from index.filters import AnyOf, Filter, Not
 
-#: Up to this share of the rows matches are kept as row numbers, and copied out to be scored: all of a flat
-#: index, or those of the lists that are probed, unless their share there is above `DENSE`. Else all rows are
-#: walked past a bitmap, which mispredicts a branch for each scattered match. *Inferred*: below where the two
-#: cost the same at 1M rows of 128 fp16 values on x86; row numbers take 32 times the memory of a bitmap.
+#: Up to this share of all rows a selection keeps row numbers besides a bitmap. Rows by number are copied out
+#: to be scored; with a bitmap all rows are walked, and each scattered match mispredicts a branch. In a flat
+#: index the numbers are used wherever there are some, in lists up to the share `DENSE` of their rows.
+#: *Inferred*: below where the two cost the same at 1M rows of 128 fp16 values on x86; row numbers take 32
+#: times the memory of a bitmap.
 KEPT_SHARE = 0.4
 DENSE = 0.5
-#: By how much of its mean the share of matches may vary over the lists for a filter to count as even. One
-#: that has to do with where rows lie varies by more: by 1 if it takes half of the lists whole. *Inferred*.
+#: A filter is even if the share of matches varies over the lists by at most this part of its mean. For one
+#: that accepts half of the lists whole it varies by 1. *Inferred*.
 EVEN = 0.5
 #: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
 #: what a probe costs. *Inferred*, measured as above.
 EXACT_ROWS = 12_000
-#: What the selections of past filters may take in memory, in bytes.
+#: Memory for the selections of past filters, in bytes.
 CACHE_BYTES = 64 << 20
 
 
@@ -59,10 +60,10 @@ class Selection:
             raise TypeError("this selection keeps no rows by list")
         begins = offsets[lists]
         counts = offsets[lists + 1] - begins
-        # Of hundreds of lists with a few matches each: to join slices would take as long as to score.
+        # With hundreds of lists of a few matches each, joining slices would take as long as scoring.
         places = np.arange(counts.sum()) + np.repeat(begins - counts.cumsum() + counts, counts)
-        matches: I64 = rows.take(places).astype(np.int64)
-        return matches
+        found: I64 = rows.take(places).astype(np.int64)
+        return found
 
     @property
     def nbytes(self) -> int:
@@ -118,9 +119,7 @@ class Selections:
     def __init__(self, attributes: Attributes, selector: Selector, limit_bytes: int = CACHE_BYTES) -> None:
         self._attributes = attributes
         self._selector = selector
-        self._limit = limit_bytes
-        self._held: OrderedDict[Filter, Selection] = OrderedDict()
-        self._bytes = 0
+        self._cache: Lru[Filter, Selection] = Lru(limit_bytes, cost=_bytes)
         self._lock = threading.Lock()
 
     def get(self, accepted: Filter | None, step: Step = unhindered) -> Selection:
@@ -128,26 +127,17 @@ class Selections:
         if accepted is None:
             return self._selector.all
         with self._lock:
-            selection = self._held.get(accepted)
-            if selection is not None:
-                self._held.move_to_end(accepted)
-                return selection
-        step(self._selector.all.count)
-        selection = self._selector.select(self._attributes.mask(accepted))
-        self._keep(accepted, selection)
+            selection = self._cache.get(accepted)
+        if selection is None:
+            step(self._selector.all.count)
+            selection = self._selector.select(self._attributes.mask(accepted))
+            with self._lock:
+                self._cache.put(accepted, selection)
         return selection
 
-    def _keep(self, accepted: Filter, selection: Selection) -> None:
-        with self._lock:
-            if accepted in self._held:
-                return
-            self._held[accepted] = selection
-            self._bytes += _cost(accepted, selection)
-            while self._bytes > self._limit:
-                self._bytes -= _cost(*self._held.popitem(last=False))
 
-
-def _cost(accepted: Filter, selection: Selection) -> int:
-    """Bytes that an entry takes, with an allowance for the filter's own values."""
-    values = sum(len(getattr(clause, "values", ())) for clause in accepted.clauses)
+def _bytes(accepted: Filter, selection: Selection) -> int:
+    """Memory of a cached selection, with an allowance for the filter's own values."""
+    conditions = [each.condition if isinstance(each, Not) else each for each in accepted.clauses]
+    values = sum(len(each.values) for each in conditions if isinstance(each, AnyOf))
     return selection.nbytes + 512 + 128 * values

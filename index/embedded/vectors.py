@@ -1,4 +1,4 @@
-"""fp16 vectors in inverted lists, exact inner products. The only module that knows faiss when serving.
+"""fp16 vectors in inverted lists and exact inner products. While serving, only this module uses faiss.
 
 Rows are numbered list by list, so that a list is a range of rows and all codes are one array:
 ``codes [rows, dim] float16``, then each list's row numbers (int64, padded), which faiss wants beside it.
@@ -21,14 +21,14 @@ import numpy.typing as npt
 
 from common.arrays import F16, F32, I64, U8, Ints
 
-#: Rows that are copied out and scored at a time: 128 fp16 values each make 1 MB, which stays in cache.
+#: Rows that are copied out and scored at a time: with 128 fp16 values each, 1 MB, which stays in cache.
 BLOCK = 4096
 _HALF = 2
 _ROW_NUMBER = 8
 
 
 def limit_threads() -> None:
-    """Keep faiss to the calling thread: parallelism is across requests, not within one."""
+    """Keep faiss to the calling thread: requests run side by side, a search does not."""
     faiss.omp_set_num_threads(1)
 
 
@@ -55,12 +55,12 @@ def _pad(file: BinaryIO, dim: int) -> None:
 
 
 def _align(dim: int) -> int:
-    """Row numbers begin where faiss looks for them: a whole number of codes after the list's codes."""
+    """What the offset of row numbers is a multiple of: faiss counts it in whole codes."""
     return lcm(dim * _HALF, _ROW_NUMBER)
 
 
 def _layout(dim: int, starts: I64) -> tuple[npt.NDArray[np.uint64], int]:
-    """What faiss has to know of each list (size, capacity, offset in bytes), and the file's size."""
+    """What faiss needs to know of each list (size, capacity, offset in bytes), and the file's size."""
     align, code = _align(dim), dim * _HALF
     sizes = np.diff(starts)
     blocks = -(-sizes * _ROW_NUMBER // align) * align
@@ -80,7 +80,7 @@ class Vectors:
         self.starts = starts
         self.rows, self.dim = codes.shape
         self._index = index
-        self._lists = lists  # the index holds a bare pointer to it
+        self._lists = lists  # kept alive here: the index holds a bare pointer to it
         self._all = np.arange(len(starts) - 1, dtype=np.int64)
 
     @classmethod
@@ -145,8 +145,8 @@ class Vectors:
     def search_above(self, query: F32, floor: float, bits: U8 | None, lists: I64) -> tuple[I64, F32]:
         """The rows of some lists that score above ``floor``, and their inner products, in no order.
 
-        To keep the best hundreds of a few thousand rows while they come takes longer than to keep all, and
-        longest where the lists before have shown that few can be among the best. Arguments as of `search`.
+        Faster than `search` with a ``k`` of hundreds over a few thousand rows, since no heap is kept, and the
+        more so the higher the floor. Arguments are as of `search`.
         """
         if len(lists) == 0:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
@@ -193,12 +193,12 @@ def _parameters(lists: int, bits: U8 | None) -> Any:
 
 @lru_cache(maxsize=1024)
 def _unfiltered(lists: int) -> Any:
-    """Parameters of a search of so many lists; to make them costs as much as a short search."""
+    """Parameters of a search of so many lists; making them takes as long as a short search."""
     return faiss.SearchParametersIVF(nprobe=lists)  # type: ignore[call-arg]
 
 
 def inner_products(query: F32, vectors: F32) -> F32:
-    """``vectors @ query`` for C-contiguous ``[n, dim]``, on this thread: BLAS would start others."""
+    """``vectors @ query`` for C-contiguous ``[n, dim]``, on this thread alone, unlike BLAS."""
     products = np.empty(len(vectors), dtype=np.float32)
     query = np.ascontiguousarray(query, dtype=np.float32)
     arrays = (faiss.swig_ptr(each) for each in (products, query, vectors))
@@ -207,7 +207,10 @@ def inner_products(query: F32, vectors: F32) -> F32:
 
 
 class _Scratch:
-    """A block of rows that are copied out to be scored; one thread's, for to make it costs as much."""
+    """A block of memory into which scattered rows are copied, to be scored there by faiss.
+
+    Each thread keeps one (see `_scratch`): making it takes as long as scoring a block.
+    """
 
     def __init__(self, dim: int) -> None:
         # faiss's stubs know neither the vector's methods nor the searches that take pointers.
@@ -220,8 +223,8 @@ class _Scratch:
         self._codes: F16 = memory.view(np.float16).reshape(BLOCK, dim)
 
     def search(self, codes: F16, rows: Ints, query: F32, k: int) -> tuple[I64, F32]:
-        """Places in ``rows``, at most `BLOCK` of them and at least ``k``, and inner products; exact."""
-        # Checked bounds would have numpy copy once more; `take` is several times as fast as ``codes[rows]``.
+        """The ``k`` best places in ``rows`` (``k`` to `BLOCK` of them), and their inner products; exact."""
+        # `take` is several times as fast as ``codes[rows]``, and with clipped indices it needs no buffer.
         codes.take(rows, axis=0, out=self._codes[: len(rows)], mode="clip")
         self._index.ntotal = len(rows)
         scores, places = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
@@ -234,7 +237,7 @@ _local = threading.local()
 
 
 def _scratch(dim: int) -> _Scratch:
-    """The calling thread's scratch for vectors of so many values."""
+    """The calling thread's scratch memory for vectors of so many values."""
     held: dict[int, _Scratch] = _local.__dict__.setdefault("scratch", {})
     if dim not in held:
         held[dim] = _Scratch(dim)

@@ -15,7 +15,7 @@ from index.port import IndexUnavailable
 
 T = TypeVar("T")
 
-#: Called by a job before each of its steps with the rows that it is about to score; raises to stop it.
+#: A job calls it before each of its steps, with the rows that it will score; it raises to stop the job.
 Step = Callable[[int], None]
 
 

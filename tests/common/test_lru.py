@@ -33,3 +33,14 @@ def test_it_behaves_as_the_model(entries: int, ttl: float | None, steps: list[tu
         assert len(kept) == len(model)
     kept.clear()
     assert len(kept) == 0
+
+
+def test_what_values_cost_is_counted() -> None:
+    kept: Lru[str, int] = Lru(10, cost=lambda key, value: value)
+    for key, value in (("a", 4), ("b", 4), ("a", 6), ("c", 1)):
+        kept.put(key, value)
+    assert [kept.get(key) for key in "abc"] == [6, None, 1]
+    kept.put("b", 11)  # more than there is room for
+    assert len(kept) == 0
+    kept.put("a", 10)
+    assert kept.get("a") == 10
