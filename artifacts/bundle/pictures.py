@@ -6,19 +6,36 @@ import io
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
+
+from common.arrays import U8
+from common.errors import MrseError
 
 #: Formats that are accepted; Pillow's other decoders stay shut, they are attack surface.
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 40_000_000
+#: What Pillow raises on damaged files; struct.error comes by way of SyntaxError.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError)
 
 
-class PictureError(ValueError):
+class PictureError(MrseError, ValueError):
     """The bytes are no picture that can be used; the message says why."""
 
 
-def decode_picture(data: bytes, side: int) -> npt.NDArray[np.uint8]:
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a JPEG or PNG in pixels, from its head.
+
+    Raises:
+        PictureError: not a JPEG or PNG.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.size
+    except _DAMAGED as error:
+        raise PictureError("not a JPEG or PNG") from error
+
+
+def decode_picture(data: bytes, side: int) -> U8:
     """Decode a JPEG or PNG to RGB, letterboxed on white.
 
     Args:
@@ -44,12 +61,11 @@ def decode_picture(data: bytes, side: int) -> npt.NDArray[np.uint8]:
         raise
     except UnidentifiedImageError as error:
         raise PictureError("not a JPEG or PNG") from error
-    # Pillow raises these, and struct.error by way of SyntaxError, on damaged files.
-    except (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError) as error:
+    except _DAMAGED as error:
         raise PictureError(f"damaged picture: {error}") from error
 
 
-def _letterbox(image: Image.Image, side: int) -> npt.NDArray[np.uint8]:
+def _letterbox(image: Image.Image, side: int) -> U8:
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (255, 255, 255, 255))

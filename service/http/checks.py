@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from artifacts.bundle import Behaviour, PictureError
+from artifacts.bundle import Behaviour
 from artifacts.bundle.text import normalise
 from common.deadline import Deadline
 from index.filters import Filter, FilterError, parse_filter
@@ -92,7 +92,5 @@ async def _picture(text: str, limits: Limits, deadline: Deadline) -> QueryPictur
             return await asyncio.to_thread(
                 parse_picture, text, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
             )
-    except PictureError as error:
-        raise FieldError("picture", str(error)) from error
     except TimeoutError as error:
         raise DeadlinePassed("reading the picture") from error

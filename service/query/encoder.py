@@ -43,7 +43,7 @@ class QueryEncoder(Protocol):
 
         Raises:
             EncoderBusy: the queue is full.
-            PictureError: the picture is damaged.
+            FieldError: the picture is damaged.
         """
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:

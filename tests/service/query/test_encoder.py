@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from artifacts.bundle import PictureError, build_portraits
+from artifacts.bundle import build_portraits
 from artifacts.bundle.portrait import Behaviour
 from artifacts.cache.keys import picture_digest
+from service.errors import FieldError
 from service.query.batcher import EncoderBusy, MicroBatcher
 from service.query.encoder import OnnxQueryEncoder
 from service.query.picture import QueryPicture, parse_picture
@@ -131,7 +132,7 @@ async def test_a_picture_moves_the_visual_expert_alone(encoder: OnnxQueryEncoder
 
 async def test_a_damaged_picture_fails_and_the_next_works(encoder: OnnxQueryEncoder) -> None:
     data = shop.picture("red", 64, "JPEG")[:-300]
-    with pytest.raises(PictureError):
+    with pytest.raises(FieldError):
         await encoder.experts("shoes", QueryPicture(data, picture_digest(data)))
     good = parse_picture(shop.picture_base64("red", kind="JPEG"), **LIMITS)
     assert (await encoder.experts("shoes", good)).shape == (3, D)
@@ -173,10 +174,10 @@ async def test_fusion_is_of_unit_length_and_feels_the_history(encoder: OnnxQuery
     ],
 )
 def test_a_picture_that_cannot_be_used_says_why(text: str, reason: str) -> None:
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(FieldError, match=reason):
         parse_picture(text, **LIMITS)
 
 
 def test_a_picture_of_too_many_pixels_is_refused_by_its_head() -> None:
-    with pytest.raises(PictureError, match="24 x 24 pixels is over 100"):
+    with pytest.raises(FieldError, match="24 x 24 pixels is over 100"):
         parse_picture(shop.picture_base64(), max_bytes=2**21, max_pixels=100)
