@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from artifacts.bundle import Bundle, ItemText, TextBatch, TextFeatures
@@ -13,26 +12,26 @@ from artifacts.shop.importers.sources import made_up_time
 from artifacts.shop.schema import Event
 from artifacts.shop.shop import Shop
 from benchmarks.esci_data import Esci
+from common.arrays import F32, I64
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import Request
-from models.evaluation.searcher import Searcher
+from models.evaluation.retriever import Retriever
 from models.export.bundle import export
 from models.towers import preset
 from models.towers.experts.light_bert import LightBert
 from models.training import load_finished
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 
-Float32 = npt.NDArray[np.float32]
 _ROWS = 64
 
 
-def bm25_scores(data: Esci) -> Float32:
+def bm25_scores(data: Esci) -> F32:
     """bm25s with method lucene, k1 1.2, b 0.75 and Snowball stems."""
     return Bm25(data.titles).scores(data.queries)
 
 
-def minilm_scores(data: Esci, folder: Path, layers: int) -> Float32:
+def minilm_scores(data: Esci, folder: Path, layers: int) -> F32:
     """Cosines of the mean-pooled outputs of the folder's first layers, as Light-Bert holds them."""
     # Longer than any text of the set: MiniLM reads up to 256 tokens.
     long = {"text.max_query_tokens": 128, "text.max_item_tokens": 128, "experts.layers": layers}
@@ -56,11 +55,11 @@ def minilm_scores(data: Esci, folder: Path, layers: int) -> Float32:
 
     queries = encode(text.queries(data.queries))
     products = encode(text.items([ItemText(title) for title in data.titles]))
-    scores: Float32 = (queries @ products.T).numpy()
+    scores: F32 = (queries @ products.T).numpy()
     return scores
 
 
-def run_scores(run: Path, data: Esci, queries: npt.NDArray[np.int64]) -> Float32:
+def run_scores(run: Path, data: Esci, queries: I64) -> F32:
     """A finished run's own towers, with the item features that its second stage used."""
     finished = load_finished(run)
     towers, config = finished.towers.eval(), finished.config
@@ -80,18 +79,18 @@ def run_scores(run: Path, data: Esci, queries: npt.NDArray[np.int64]) -> Float32
         asked, _ = towers.query_fusion(experts, empty, behaviour, behaviour.to(torch.float32))
         items = torch.from_numpy(features)
         products = towers.item_fusion(items, torch.zeros_like(items))
-        scores: Float32 = (asked @ products.T).numpy()
+        scores: F32 = (asked @ products.T).numpy()
     return scores
 
 
-def bundle_scores(run: Path, shop: Path, folder: Path, data: Esci, queries: npt.NDArray[np.int64]) -> Float32:
+def bundle_scores(run: Path, shop: Path, folder: Path, data: Esci, queries: I64) -> F32:
     """The run's bundle, as it is served: exported graphs, embedded catalogue."""
     bundle = Bundle.load(export(run, folder, "esci"))
     opened = Shop.open(shop)
     embed_shop(opened, bundle, folder / "embeddings", threads=1)
-    searcher = Searcher(bundle, opened, folder / "embeddings", threads=1)
-    assert searcher.ids == data.products
+    retriever = Retriever(bundle, opened, folder / "embeddings", threads=1)
+    assert retriever.ids == data.products
     events = [Event(made_up_time(0), data.products[0], "click", data.queries[q]) for q in queries]
-    asked = searcher.embed([Request("text", event, ()) for event in events])
-    scores: Float32 = asked @ searcher.items.T
+    embedded = retriever.embed([Request("text", event, ()) for event in events])
+    scores: F32 = embedded @ retriever.items.T
     return scores

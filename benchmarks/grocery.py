@@ -22,23 +22,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from artifacts.bundle import Bundle, ItemText, decode_picture, open_graph
+from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.shop.importers import import_grocery
 from artifacts.shop.shop import Shop
 from benchmarks.report import Claim, arguments, finish
+from common.arrays import F32
 from models.embed import embed_shop
+from models.evaluation.answers import ranks_of
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import Request, read_requests
-from models.evaluation.searcher import Searcher
+from models.evaluation.retriever import Retriever
 from models.evaluation.statistics import Sums, bootstrap, by_request, difference
 from models.export.bundle import export
 from models.towers import Config, preset
 from models.training import train
 
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 AT = (1, 10)
 #: Over the preset ``demo``: few products, many photos of each.
 SETTINGS: dict[str, Any] = {
@@ -66,43 +65,15 @@ def configure(system: str, seed: int, quick: bool) -> Config:
     return base.with_overrides({**SYSTEMS[system], "seed": seed})
 
 
-def photo_embeddings(bundle: Bundle, shop: Shop, photos: Sequence[str]) -> Float32:
+def photo_embeddings(bundle: Bundle, shop: Shop, photos: Sequence[str]) -> F32:
     """Item embeddings ``[n, e]`` of items that have a picture and nothing else."""
-    encoder, experts, fusion = (
-        open_graph(bundle.graph(role)) for role in ("image_encoder", "item_experts", "item_fusion")
-    )
+    tower, side = ItemTower.open(bundle), bundle.manifest.picture.side
     parts = []
     for start in range(0, len(photos), _AT_ONCE):
-        chunk = photos[start : start + _AT_ONCE]
-        pixels = np.stack([decode_picture(shop.picture(p), bundle.manifest.picture.side) for p in chunk])
-        text = bundle.text.items([ItemText("", "", "")] * len(chunk))
-        features = experts.run(
-            {
-                "input_ids": text.input_ids,
-                "ngram_ids": text.ngram_ids,
-                "picture": encoder.run({"pixels": pixels})["feature"],
-                "has_picture": np.ones(len(chunk), dtype=np.float32),
-            }
-        )["experts"]
-        parts.append(fusion.run({"features": features, "coclick": np.zeros_like(features)})["embedding"])
+        pixels = np.stack([shop.pixels(photo, side) for photo in photos[start : start + _AT_ONCE]])
+        nothing = [ItemText("", "", "")] * len(pixels)
+        parts.append(tower.embeddings(tower.features(nothing, [*tower.picture_features(pixels)])))
     return np.concatenate(parts)
-
-
-def ranks_of_photos(top: Int64, products: npt.NDArray[np.str_], wanted: npt.NDArray[np.str_]) -> Int64:
-    """Rank from 1 of the first photo of the product that is wanted, 0 where there is none: int64 ``[n]``.
-
-    Args:
-        top: int64 ``[n, K]``, photos best first.
-        products: of each photo its product.
-        wanted: ``[n]``, the products asked for.
-    """
-    right = products[top] == wanted[:, None]
-    return np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
-
-
-def _first(top: Int64, wanted: Int64) -> Int64:
-    right = top == wanted[:, None]
-    return np.where(right.any(axis=1), right.argmax(axis=1) + 1, 0)
 
 
 def measure(
@@ -114,28 +85,27 @@ def measure(
 ) -> dict[str, list[int]]:
     """Rank of what was wanted for each request of each task, from 1, 0 for beyond the deepest of `AT`."""
     bundle = Bundle.load(bundle_path)
-    searcher = Searcher(bundle, shop, embeddings, threads=1)
+    retriever = Retriever(bundle, shop, embeddings, threads=1)
     wanted = {
-        kind: np.array([searcher.rows[r.event.item] for r in requests]) for kind, requests in asked.items()
+        kind: np.array([retriever.rows[r.event.item] for r in requests]) for kind, requests in asked.items()
     }
-    queries = {kind: searcher.embed(requests) for kind, requests in asked.items()}
+    queries = {kind: retriever.embed(requests) for kind, requests in asked.items()}
     shown = photo_embeddings(bundle, shop, [r.event.picture or "" for r in photos])
     products = np.array([r.event.item for r in photos])
     names = np.array([r.event.item for r in asked["text"]])
     deep = max(AT)
     ranks = {
-        TASKS[0]: _first(searcher.top(queries["photo"], deep), wanted["photo"]),
-        TASKS[1]: ranks_of_photos(searcher.top(queries["text"], deep, shown), products, names),
-        TASKS[2]: _first(searcher.top(queries["text"], deep), wanted["text"]),
+        TASKS[0]: ranks_of(retriever.top(queries["photo"], deep), wanted["photo"]),
+        TASKS[1]: ranks_of(products[retriever.top(queries["text"], deep, shown)], names),
+        TASKS[2]: ranks_of(retriever.top(queries["text"], deep), wanted["text"]),
     }
     return {task: found.tolist() for task, found in ranks.items()}
 
 
 def _bm25(shop: Shop, asked: Sequence[Request]) -> list[int]:
     rows = {item.id: row for row, item in enumerate(shop.items())}
-    index = Bm25(f"{item.title} {item.category} {item.description}" for item in shop.items())
-    top = index.top([r.event.query for r in asked], max(AT))
-    return _first(top, np.array([rows[r.event.item] for r in asked])).tolist()
+    top = Bm25.over(shop).top([r.event.query for r in asked], max(AT))
+    return ranks_of(top, np.array([rows[r.event.item] for r in asked])).tolist()
 
 
 def _tell(stage: str, done: int, total: int | None) -> None:

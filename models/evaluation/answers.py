@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from common.arrays import F32, I64, Bool, Ints
+from common.arrays import F32, I64, Bool
 from models.evaluation.heldout import HeldOut
 
 #: Answers that a system gives, and the first of them whose grades are looked up.
@@ -79,7 +80,7 @@ class Answers:
         return got, best
 
 
-def ranks_of(top: Ints, wanted: Ints) -> I64:
+def ranks_of(top: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic]) -> I64:
     """Rank from 1 of ``wanted[i]`` in ``top[i]``, or 0: ``[n, K]`` and ``[n]`` -> int64 ``[n]``."""
     hits: Bool = top == wanted[:, None]
     return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(np.int64)

@@ -11,16 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.progress import Progress, silent, stage_progress
-from models.dataset.coclick import coclicked_as_trained
 from models.evaluation.finding import Finding
-from models.evaluation.patient import Patient
 from models.evaluation.probes import collapse, contributions, correlation, history
 from models.evaluation.probes_negatives import false_negatives, hardness
 from models.evaluation.probes_serving import convergence, parity
-from models.evaluation.subject import open_subject
+from models.evaluation.subject import Subject, open_subject
 
 #: All probes in the order of the report; one may find several signatures.
-PROBES: tuple[Callable[[Patient], list[Finding]], ...] = (
+PROBES: tuple[Callable[[Subject], list[Finding]], ...] = (
     contributions, history, collapse, correlation, false_negatives, hardness, parity, convergence,
 )  # fmt: skip
 
@@ -31,7 +29,6 @@ def diagnose(
     *,
     split: str = "val",
     sample: int = 2000,
-    embeddings: Path | None = None,
     run: Path | None = None,
     progress: Progress = silent,
 ) -> list[Finding]:
@@ -42,7 +39,6 @@ def diagnose(
         shop_path: the shop.
         split: which held-out requests are looked at.
         sample: at most so many of them, drawn evenly.
-        embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
         run: the training run, for its loss curves.
         progress: called with the stage, done and total.
 
@@ -51,15 +47,10 @@ def diagnose(
         NothingHeldOut: there is no held-out request to look at.
     """
     findings: list[Finding] = []
-    opened = open_subject(
-        bundle_path, shop_path, split, embeddings=embeddings, sample=sample, progress=progress
-    )
-    with opened as subject:
-        coclicks = coclicked_as_trained(subject.shop, subject.bundle.manifest.preprocessing)
-        patient = Patient(subject, subject.searcher.features, coclicks, run)
-        told = stage_progress(progress, "diagnose")
+    told = stage_progress(progress, "diagnose")
+    with open_subject(bundle_path, shop_path, split, sample=sample, run=run, progress=progress) as subject:
         for done, probe in enumerate(PROBES):
             told(done, len(PROBES))
-            findings += probe(patient)
-        told(len(PROBES), len(PROBES))
+            findings += probe(subject)
+    told(len(PROBES), len(PROBES))
     return findings

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from artifacts.bundle import Bundle
-from artifacts.bundle.manifest import Precision
 from artifacts.shop.shop import Shop
 from common.arrays import I64, Bool
 from common.progress import Progress, silent, stage_progress
@@ -19,7 +18,7 @@ from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import HeldOut
 from models.evaluation.measures import MEASURES, Scores, score
 from models.evaluation.statistics import Interval, bootstrap_all, difference_all, permutation
-from models.evaluation.subject import Subject, answer, open_searcher, open_subject
+from models.evaluation.subject import Subject, answer, open_retriever, open_subject
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,6 @@ class Evaluation:
         """Names of the systems; the first is the bundle's version."""
         return tuple(answers.system for answers in self.answers)
 
-    def row(self, slice_name: str, system: str) -> Row | None:
-        """A system on a slice; None where it could take none of the requests."""
-        return next((r for r in self.rows if (r.slice, r.system) == (slice_name, system)), None)
-
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``; NaN becomes null."""
         queries = {name: len(np.unique(self.held_out.query[mask])) for name, mask in self.masks.items()}
@@ -111,7 +106,6 @@ def evaluate(
     split: str = "val",
     embeddings: Path | None = None,
     against: Path | None = None,
-    precision: Precision = "fp32",
     resamples: int = 1000,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -125,7 +119,6 @@ def evaluate(
         split: ``val`` or ``test``.
         embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
         against: another bundle; it answers the very same requests, with histories of the depth of ours.
-        precision: of the query experts.
         resamples: bootstrap replicates and permutations.
         progress: called with the stage, done and total.
 
@@ -133,13 +126,10 @@ def evaluate(
         BundleError, DataError: bundle or shop cannot be read.
         NothingHeldOut: there is no held-out request to measure on.
     """
-    opened = open_subject(
-        bundle_path, shop_path, split, embeddings=embeddings, precision=precision, progress=progress
-    )
-    with opened as subject:
+    with open_subject(bundle_path, shop_path, split, embeddings=embeddings, progress=progress) as subject:
         masks = subject.slices()
         scores = [score(answers) for answers in _answers(subject, against, masks, progress)]
-        ids = tuple(subject.searcher.ids)
+        ids = tuple(subject.retriever.ids)
     rows: list[Row] = []
     comparisons: list[Comparison] = []
     told = stage_progress(progress, "intervals")
@@ -166,12 +156,12 @@ def _answers(
     subject: Subject, against: Path | None, masks: dict[str, Bool], progress: Progress
 ) -> Iterator[Answers]:
     yield subject.answers()
-    if (bare := subject.answers_without_history()) is not None:
-        yield bare
+    if any(request.history for request in subject.held_out.requests):
+        yield answer("without history", subject.retriever, subject.held_out, history=False)
     if against is not None:
         other = Bundle.load(against)
-        with open_searcher(other, subject.shop, progress=progress) as searcher:
-            yield answer(other.version, searcher, subject.held_out)
+        with open_retriever(other, subject.shop, progress=progress) as retriever:
+            yield answer(other.version, retriever, subject.held_out)
     if "text" in masks:
         yield _bm25(subject.shop, subject.held_out, masks["text"])
 

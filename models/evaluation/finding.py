@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+#: Depth of the recall that probes compare, and bootstrap replicates of a difference.
+K, RESAMPLES = 100, 500
 Verdict = Literal["fine", "watch", "broken", "unknown"]
 
 

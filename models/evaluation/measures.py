@@ -15,7 +15,7 @@ Definitions, *inferred* where the paper only names a measure:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -169,10 +169,10 @@ class Scores:
         return _SUMS[MEASURES[measure].unit](values, held_out.query, held_out.queries)
 
 
-def score(answers: Answers, measures: Iterable[Measure] | None = None) -> Scores:
-    """The value of every request by every measure, or by some."""
-    wanted = MEASURES.values() if measures is None else measures
-    return Scores(answers, {m.name: np.where(answers.answered, m.values(answers), np.nan) for m in wanted})
+def score(answers: Answers) -> Scores:
+    """The value of every request by every measure."""
+    values = {name: measure.values(answers) for name, measure in MEASURES.items()}
+    return Scores(answers, {name: np.where(answers.answered, v, np.nan) for name, v in values.items()})
 
 
 def ndcg_at(gains: Floats, ideal: Floats, k: int) -> F64:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle import open_graph
+from artifacts.bundle import ItemTower, PortraitBatch
 from common.arrays import F32, Bool
 from models.evaluation.collapse import alignment, effective_rank, similarity, uniformity
-from models.evaluation.finding import Finding, Verdict
-from models.evaluation.patient import DEPTH, RESAMPLES, Patient
-from models.evaluation.searcher import Arrays
+from models.evaluation.finding import RESAMPLES, Finding, K, Verdict
 from models.evaluation.statistics import Interval, difference
+from models.evaluation.subject import Subject
 
-_ROWS, _DRAWN = 64, 1500
+_DRAWN = 1500
 #: Bounds of the verdicts, all *inferred*. An expert is idle when recall loses less than this share of itself
 #: without it, and rules alone when no other expert's loss is a tenth of its own.
 _IDLE, _ALONE = 0.01, 0.1
@@ -26,19 +26,18 @@ _RANK, _SAME = 0.1, 0.9
 _UNIFORM = -1.0
 
 
-def contributions(patient: Patient) -> list[Finding]:
+def contributions(subject: Subject) -> list[Finding]:
     """Recall with one expert zeroed before fusion, on both sides, beside recall with all."""
-    searcher, requests = patient.searcher, patient.held_out.requests
-    starts = range(0, len(requests), _ROWS)
-    inputs = [searcher.fusion_inputs(requests[start : start + _ROWS]) for start in starts]
-    outputs = [searcher.fuse(part) for part in inputs]
-    whole = patient.recall(np.concatenate([part["embedding"] for part in outputs]))
-    gate = np.concatenate([part["gate"] for part in outputs]).mean(axis=0)
-    figures = {f"Recall@{DEPTH}": whole.value}
+    tower = subject.retriever.tower
+    inputs = list(subject.retriever.fusion_inputs(subject.held_out.requests))
+    outputs = [tower.fuse(*part) for part in inputs]
+    whole = subject.recall(np.concatenate([part.embedding for part in outputs]), K)
+    gate = np.concatenate([part.gate for part in outputs]).mean(axis=0)
+    figures = {f"Recall@{K}": whole.value}
     losses: dict[str, Interval] = {}
-    for place, name in enumerate(patient.bundle.manifest.dimensions.experts):
-        queries = np.concatenate([searcher.fuse(_without(part, place))["embedding"] for part in inputs])
-        less = patient.recall(queries, items=_items_without(patient, place))
+    for place, name in enumerate(subject.bundle.manifest.dimensions.experts):
+        queries = [tower.fuse(*_without(place, *part)).embedding for part in inputs]
+        less = subject.recall(np.concatenate(queries), K, items=_items_without(subject, place))
         losses[name] = difference(whole, less, resamples=RESAMPLES)
         figures |= {f"lost without {name}": losses[name].value, f"gate of {name}": float(gate[place])}
     idle = [name for name, gap in losses.items() if gap.value < _IDLE * whole.value or gap.low <= 0]
@@ -62,29 +61,29 @@ def contributions(patient: Patient) -> list[Finding]:
     return [Finding("expert contributions", verdict, says, remedy, figures)]
 
 
-def _without(inputs: Arrays, place: int) -> Arrays:
-    """Fusion inputs with one expert zeroed, in the portrait too."""
-    experts, portrait = inputs["experts"].copy(), inputs["portrait"].copy()
-    experts[:, place], portrait[:, :, place] = 0, 0
-    return {**inputs, "experts": experts, "portrait": portrait}
+def _without(place: int, experts: F32, portraits: PortraitBatch) -> tuple[F32, PortraitBatch]:
+    """What the fusion reads with one expert zeroed, in the portraits too."""
+    experts, features = experts.copy(), portraits.features.copy()
+    experts[:, place], features[:, :, place] = 0, 0
+    return experts, replace(portraits, features=features)
 
 
-def _items_without(patient: Patient, place: int) -> F32:
+def _items_without(subject: Subject, place: int) -> F32:
     """Item embeddings ``[N, e]`` with one expert zeroed."""
-    graph = open_graph(patient.bundle.graph("item_fusion"))
+    tower, whole = ItemTower.open(subject.bundle), subject.retriever.features
     parts = []
-    for start in range(0, len(patient.features), 1024):
-        features = patient.features[start : start + 1024].astype(np.float32)
-        coclick = patient.coclicks.mean_features(patient.features, start, start + len(features))
+    for start in range(0, len(whole), 1024):
+        features = whole[start : start + 1024].astype(np.float32)
+        coclick = subject.coclicks.mean_features(whole, start, start + len(features))
         features[:, place], coclick[:, place] = 0, 0
-        parts.append(graph.run({"features": features, "coclick": coclick})["embedding"])
+        parts.append(tower.embeddings(features, coclick))
     return np.concatenate(parts)
 
 
-def history(patient: Patient) -> list[Finding]:
+def history(subject: Subject) -> list[Finding]:
     """How many requests have a history, how long it is, and what it adds where there is one."""
-    requests = patient.held_out.requests
-    lengths = np.array([sum(b.item_id in patient.searcher.rows for b in r.history) for r in requests])
+    requests = subject.held_out.requests
+    lengths = np.array([sum(b.item_id in subject.retriever.rows for b in r.history) for r in requests])
     have = lengths > 0
     actions = [b.action for r in requests for b in r.history]
     share = float(have.mean())
@@ -92,7 +91,7 @@ def history(patient: Patient) -> list[Finding]:
         "share with a user": float(np.mean([r.event.user is not None for r in requests])),
         "share with history": share,
         "median length": float(np.median(lengths[have])) if have.any() else 0.0,
-        "share at full depth": float((lengths >= patient.bundle.manifest.dimensions.history).mean()),
+        "share at full depth": float((lengths >= subject.bundle.manifest.dimensions.history).mean()),
     }
     figures |= {f"share of {a}": actions.count(a) / max(1, len(actions)) for a in ACTIONS.behaviours}
     says, remedy = f"{share:.0%} of the requests come with a history", ""
@@ -102,20 +101,22 @@ def history(patient: Patient) -> list[Finding]:
             "log user ids with searches; keep a longer log; data.query_dropout down",
         )
     coverage = Finding("history coverage", "watch" if remedy else "fine", says, remedy, figures)
-    return [coverage, _history_gain(patient, have)]
+    return [coverage, _history_gain(subject, have)]
 
 
-def _history_gain(patient: Patient, have: Bool) -> Finding:
+def _history_gain(subject: Subject, have: Bool) -> Finding:
     # Browsing asks for nothing, so without a history there is no query at all.
-    asks = np.array([r.kind != "browse" for r in patient.held_out.requests])
+    asks = np.array([r.kind != "browse" for r in subject.held_out.requests])
     places = np.flatnonzero(have & asks)
     if not len(places):
         return Finding("history gain", "unknown", "no request has both a query and a history")
-    some = [patient.held_out.requests[place] for place in places.tolist()]
-    both, bare = (patient.recall(patient.searcher.embed(some, history=on), places) for on in (True, False))
+    some = [subject.held_out.requests[place] for place in places.tolist()]
+    both, bare = (
+        subject.recall(subject.retriever.embed(some, history=on), K, places) for on in (True, False)
+    )
     gap = difference(both, bare, resamples=RESAMPLES)
     figures = {"with": both.value, "without": bare.value, "gain": gap.value, "low": gap.low, "high": gap.high}
-    says = f"Recall@{DEPTH} {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) by the history"
+    says = f"Recall@{K} {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) by the history"
     verdict: Verdict = "fine"
     remedy = ""
     if gap.high < 0:
@@ -127,16 +128,16 @@ def _history_gain(patient: Patient, have: Bool) -> Finding:
     return Finding("history gain", verdict, says, remedy, figures)
 
 
-def collapse(patient: Patient) -> list[Finding]:
+def collapse(subject: Subject) -> list[Finding]:
     """Dimensions that are used, alignment and uniformity of the embeddings."""
-    items = patient.searcher.items[_drawn(len(patient.features))]
-    places, some = patient.sample(_DRAWN)
-    queries = patient.searcher.embed(some)
+    items = subject.retriever.items[_drawn(len(subject.retriever.features))]
+    places, some = subject.sample(_DRAWN)
+    queries = subject.retriever.embed(some)
     rank, even = effective_rank(items), uniformity(items)
     figures = {
         "effective rank of items": rank,
         "effective rank of queries": effective_rank(queries),
-        "alignment": alignment(queries, patient.searcher.items[patient.held_out.wanted[places]]),
+        "alignment": alignment(queries, subject.retriever.items[subject.held_out.wanted[places]]),
         "uniformity of items": even,
     }
     says = f"{rank:.0f} of {items.shape[1]} dimensions are used"
@@ -148,10 +149,10 @@ def collapse(patient: Patient) -> list[Finding]:
     return [Finding("embedding collapse", "broken" if rank < 2 else "watch", says, remedy, figures)]
 
 
-def correlation(patient: Patient) -> list[Finding]:
+def correlation(subject: Subject) -> list[Finding]:
     """Whether two experts say the same of the items, or one says the same of every item."""
-    names = patient.bundle.manifest.dimensions.experts
-    drawn = patient.features[_drawn(len(patient.features))].astype(np.float32)
+    names = subject.bundle.manifest.dimensions.experts
+    drawn = subject.retriever.features[_drawn(len(subject.retriever.features))].astype(np.float32)
     features = {name: drawn[:, place] for place, name in enumerate(names)}
     ranks = {name: effective_rank(found) for name, found in features.items()}
     alike = {f"{a} ~ {b}": similarity(features[a], features[b]) for a, b in combinations(names, 2)}

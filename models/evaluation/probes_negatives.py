@@ -14,7 +14,7 @@ from artifacts.shop.schema import Event
 from models.evaluation.finding import Finding, Verdict
 from models.evaluation.grades import RELEVANT
 from models.evaluation.heldout import Request
-from models.evaluation.patient import Patient
+from models.evaluation.subject import Subject
 
 #: Shares of hard negatives that are relevant after all (*inferred*).
 _FALSE, _FALSE_BROKEN = 0.1, 0.3
@@ -23,17 +23,17 @@ _PAIRS, _QUERIES = 1500, 300
 _HARD = 0.1
 
 
-def false_negatives(patient: Patient) -> list[Finding]:
+def false_negatives(subject: Subject) -> list[Finding]:
     """How many hard negatives are relevant after all: labelled ones, and those mined by rank."""
-    loss = patient.training.get("loss", {})
+    loss = subject.training.get("loss", {})
     low = float(loss.get("low_relevance", 0.34))
-    labelled, clicked = _low_pairs(patient, low)
+    labelled, clicked = _low_pairs(subject, low)
     figures: dict[str, float] = {"labelled pairs": float(len(labelled))}
     if labelled:
         figures["clicked as well"] = len([p for p in labelled if p in clicked]) / len(labelled)
-    judged = patient.held_out.grades is not None and patient.held_out.grades.source == "judge"
+    judged = subject.held_out.grades is not None and subject.held_out.grades.source == "judge"
     if judged:
-        figures |= _judged_low(patient, labelled) | _judged_mined(patient, loss.get("hard_ranks", (101, 500)))
+        figures |= _judged_low(subject, labelled) | _judged_mined(subject, loss.get("hard_ranks", (101, 500)))
     rates = {n: v for n, v in figures.items() if n != "labelled pairs"}
     if not rates:
         return [
@@ -50,16 +50,16 @@ def false_negatives(patient: Patient) -> list[Finding]:
     return [Finding("false hard negatives", verdict, says, remedy, figures)]
 
 
-def hardness(patient: Patient) -> list[Finding]:
+def hardness(subject: Subject) -> list[Finding]:
     """How many hard negatives lie within the margin of what was clicked for the same query.
 
     HNST learns from those alone. Where there are few, MNSCE keeps negatives apart by itself: the part of the
     catalogue that a step of it sees as negatives says how likely that is.
     """
-    training = patient.training
+    training = subject.training
     loss, stage = training.get("loss", {}), training.get("stage2", {})
     margin, low = float(loss.get("margin", 0.1)), float(loss.get("low_relevance", 0.34))
-    labelled, clicked = _low_pairs(patient, low)
+    labelled, clicked = _low_pairs(subject, low)
     wanted: dict[str, list[str]] = {}
     for query, item in clicked:
         wanted.setdefault(query, []).append(item)
@@ -69,13 +69,13 @@ def hardness(patient: Patient) -> list[Finding]:
     seen = float(stage.get("batch", 0)) * (
         1 + float(loss.get("uniform_share", 0)) * float(stage.get("uniform", 1))
     )
-    figures = {"share of the catalogue that a step sees": min(1.0, seen / len(patient.searcher.ids))}
+    figures = {"share of the catalogue that a step sees": min(1.0, seen / len(subject.retriever.ids))}
     if not drawn:
         return [Finding("hard negatives", "unknown", "no labels of low relevance beside clicks", "", figures)]
     texts = list(dict.fromkeys(query for query, _ in drawn))
     asked = [Request("text", Event(datetime.now(UTC), wanted[text][0], "click", text), ()) for text in texts]
-    embedded = dict(zip(texts, patient.searcher.embed(asked), strict=True))
-    rows, items = patient.searcher.rows, patient.searcher.items
+    embedded = dict(zip(texts, subject.retriever.embed(asked), strict=True))
+    rows, items = subject.retriever.rows, subject.retriever.items
     within = []
     for query, item in drawn:
         close = np.mean([items[rows[each]] @ embedded[query] for each in sorted(wanted[query])])
@@ -89,14 +89,14 @@ def hardness(patient: Patient) -> list[Finding]:
     return [Finding("hard negatives", "watch", says, remedy, figures)]
 
 
-def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
+def _low_pairs(subject: Subject, low: float) -> tuple[list[tuple[str, str]], set[tuple[str, str]]]:
     """Train pairs (query, item) labelled as of low relevance, and those that were clicked."""
-    holdout = Holdout.of(patient.subject.shop.events(), patient.bundle.manifest.preprocessing.held_out)
+    holdout = Holdout.of(subject.shop.events(), subject.preprocessing.held_out)
     labelled: dict[tuple[str, str], None] = {}
     clicked: set[tuple[str, str]] = set()
-    for event in patient.subject.shop.events():
+    for event in subject.shop.events():
         pair = (normalise(event.query), event.item)
-        if not pair[0] or pair[1] not in patient.searcher.rows or holdout.split(event) != "train":
+        if not pair[0] or pair[1] not in subject.retriever.rows or holdout.split(event) != "train":
             continue
         if event.relevance is not None and event.relevance <= low:
             labelled[pair] = None
@@ -105,34 +105,34 @@ def _low_pairs(patient: Patient, low: float) -> tuple[list[tuple[str, str]], set
     return list(labelled), clicked
 
 
-def _judged_low(patient: Patient, labelled: list[tuple[str, str]]) -> dict[str, float]:
+def _judged_low(subject: Subject, labelled: list[tuple[str, str]]) -> dict[str, float]:
     # As in training, a pair that was clicked as well is no negative, but its label is wrong all the same.
-    rows = patient.searcher.rows
+    rows = subject.retriever.rows
     drawn = labelled[:: max(1, len(labelled) // _PAIRS)]
     wrong = [
         bool(known[rows[item]] >= RELEVANT)
         for query, item in drawn
-        if patient.held_out.grades is not None
-        and (known := patient.held_out.grades.of_catalogue(query, None)) is not None
+        if subject.held_out.grades is not None
+        and (known := subject.held_out.grades.of_catalogue(query, None)) is not None
     ]
     return {"labelled but relevant": float(np.mean(wrong))} if wrong else {}
 
 
-def _judged_mined(patient: Patient, ranks: Sequence[int]) -> dict[str, float]:
+def _judged_mined(subject: Subject, ranks: Sequence[int]) -> dict[str, float]:
     first, last = ranks
     distinct: dict[str, Request] = {}
-    for request in patient.held_out.requests:
+    for request in subject.held_out.requests:
         if request.kind == "text":
             distinct.setdefault(normalise(request.event.query), request)
     some = list(distinct.values())[:_QUERIES]
-    if not some or len(patient.searcher.ids) < first:
+    if not some or len(subject.retriever.ids) < first:
         return {}
-    top = patient.searcher.top(patient.searcher.embed(some, history=False), last)[:, first - 1 :]
+    top = subject.retriever.top(subject.retriever.embed(some, history=False), last)[:, first - 1 :]
     wrong = []
     for request, rows in zip(some, top, strict=True):
         known = (
-            patient.held_out.grades.of_catalogue(request.event.query, None)
-            if patient.held_out.grades is not None
+            subject.held_out.grades.of_catalogue(request.event.query, None)
+            if subject.held_out.grades is not None
             else None
         )
         if known is not None:

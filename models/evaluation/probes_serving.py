@@ -10,10 +10,10 @@ from artifacts.bundle import BundleError, open_graph
 from artifacts.bundle.loader import cosine
 from artifacts.bundle.manifest import ROLES
 from common.arrays import F64
-from models.evaluation.finding import Finding, Verdict
+from models.evaluation.finding import RESAMPLES, Finding, K, Verdict
 from models.evaluation.losses import read_losses
-from models.evaluation.patient import DEPTH, RESAMPLES, Patient
 from models.evaluation.statistics import difference
+from models.evaluation.subject import Subject
 
 #: Bounds, *inferred*: least cosine of int8 to fp32, and least share of the top 100 that both have.
 _COSINE, _SHARED = 0.99, 0.9
@@ -22,12 +22,12 @@ _SAMPLE = 500
 _FALLING = 0.03
 
 
-def parity(patient: Patient) -> list[Finding]:
+def parity(subject: Subject) -> list[Finding]:
     """The graphs against what torch gave at export, and int8 against fp32 on the shop's own requests.
 
     This very path is free of torch: the canonical outputs stand for it.
     """
-    bundle = patient.bundle
+    bundle = subject.bundle
     figures = dict(bundle.manifest.parity)
     wrong = []
     for role in ROLES:
@@ -40,31 +40,31 @@ def parity(patient: Patient) -> list[Finding]:
     remedy = "export again on this machine" if wrong else ""
     torch = Finding("parity with torch", "broken" if wrong else "fine", says, remedy, figures)
     if "int8" in bundle.manifest.graphs["query_experts"]:
-        return [torch, _int8(patient)]
+        return [torch, _int8(subject)]
     return [torch, Finding("parity of int8", "unknown", "the bundle has no int8 graph")]
 
 
-def _int8(patient: Patient) -> Finding:
-    places, some = patient.sample(_SAMPLE)
-    small = patient.searcher.as_precision("int8")
-    queries = [searcher.embed(some) for searcher in (patient.searcher, small)]
-    tops = [patient.searcher.top(q, DEPTH) for q in queries]
-    lost = difference(*(patient.recall(q, places) for q in queries), resamples=RESAMPLES)
+def _int8(subject: Subject) -> Finding:
+    places, some = subject.sample(_SAMPLE)
+    retrievers = (subject.retriever, subject.retriever.in_precision("int8"))
+    queries = [retriever.embed(some) for retriever in retrievers]
+    tops = [subject.retriever.top(q, K) for q in queries]
+    lost = difference(*(subject.recall(q, K, places) for q in queries), resamples=RESAMPLES)
     both = [len(np.intersect1d(a, b)) / len(a) for a, b in zip(*tops, strict=True)]
     figures = {
         "least cosine": float(cosine(queries[0], queries[1]).min()),
         "top 100 in common": float(np.mean(both)),
-        f"Recall@{DEPTH} lost": lost.value,
+        f"Recall@{K} lost": lost.value,
     }
     fine = figures["least cosine"] >= _COSINE and figures["top 100 in common"] >= _SHARED and lost.low <= 0
-    says = f"int8 keeps {figures['top 100 in common']:.1%} of the top 100, Recall@{DEPTH} {-lost.value:+.4f}"
+    says = f"int8 keeps {figures['top 100 in common']:.1%} of the top 100, Recall@{K} {-lost.value:+.4f}"
     remedy = "" if fine else "serve fp32 (encoder precision in the settings); quantise less at export"
     return Finding("parity of int8", "fine" if fine else "watch", says, remedy, figures)
 
 
-def convergence(patient: Patient) -> list[Finding]:
+def convergence(subject: Subject) -> list[Finding]:
     """Whether the losses of a run came to rest; the paper reads slow convergence as a wrong beta/alpha."""
-    loss, run = patient.training.get("loss", {}), patient.run
+    loss, run = subject.training.get("loss", {}), subject.run
     ratio = float(loss.get("beta", 0.0)) / max(float(loss.get("alpha", 1.0)), 1e-9)
     if run is None:
         says = "give the training run (--run) to look at its curves"
@@ -77,7 +77,7 @@ def convergence(patient: Patient) -> list[Finding]:
             found.append(Finding(f"convergence of {stage}", "unknown", f"{stage}.csv is not there"))
             continue
         found.append(_stage(stage, measure, values, ratio))
-    if seed != patient.training.get("seed"):
+    if seed != subject.training.get("seed"):
         found.append(Finding("convergence", "watch", "the run is of another seed than the bundle"))
     return found
 

@@ -183,39 +183,30 @@ def seeds_difference(
     every = [*ours, *theirs]
     if not ours or not theirs:
         return UNKNOWN
-    asked = np.flatnonzero(np.all([s.below > 0 for s in every], axis=0))
-    if not len(asked):
+    asked = np.all([s.below > 0 for s in every], axis=0)
+    if not asked.any():
         return UNKNOWN
-    tables = [
-        (np.stack([s.above[asked] for s in side]), np.stack([s.below[asked] for s in side]))
-        for side in (ours, theirs)
-    ]
+    sides = [np.stack([[s.above[asked], s.below[asked]] for s in side], axis=1) for side in (ours, theirs)]
+
+    def gap(queries: F64, seeds: Sequence[F64]) -> F64:
+        """Of r replicates: ``queries [r, q]`` and each side's ``seeds [r, s]`` say how often each counts."""
+        one, other = (
+            ((drawn @ above) * queries).sum(axis=1) / ((drawn @ below) * queries).sum(axis=1)
+            for drawn, (above, below) in zip(seeds, sides, strict=True)
+        )
+        over = np.where(other > 0, other, np.nan) if relative else np.ones_like(other)
+        result: F64 = (one - other) / over
+        return result
+
     rng = np.random.default_rng(seed)
     replicates = []
     for start in range(0, resamples, _CHUNK):
         count = min(_CHUNK, resamples - start)
-        queries = weights(len(asked), count, rng)
-        sides = []
-        for above, below in tables:
-            seeds = weights(len(above), count, rng)
-            sides.append(_ratio(queries, seeds, above, below))
-        replicates.append(_gap(sides[0], sides[1], relative))
-    flat = np.ones((1, len(asked)))
-    points = [_ratio(flat, np.ones((1, len(above))), above, below) for above, below in tables]
-    value = float(_gap(points[0], points[1], relative)[0])
+        queries = weights(int(asked.sum()), count, rng)
+        replicates.append(gap(queries, [weights(len(side), count, rng) for side in (ours, theirs)]))
+    once = [np.ones((1, len(side))) for side in (ours, theirs)]
+    value = gap(np.ones((1, int(asked.sum()))), once)[0]
     return _percentiles(value, np.concatenate(replicates))
-
-
-def _ratio(queries: F64, seeds: F64, above: F64, below: F64) -> F64:
-    result: F64 = ((seeds @ above) * queries).sum(axis=1) / ((seeds @ below) * queries).sum(axis=1)
-    return result
-
-
-def _gap(ours: F64, theirs: F64, relative: bool) -> F64:
-    gap = ours - theirs
-    if not relative:
-        return gap
-    return np.where(theirs > 0, gap / np.where(theirs > 0, theirs, 1.0), np.nan)
 
 
 def _percentiles(value: float, replicates: F64) -> Interval:

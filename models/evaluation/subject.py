@@ -6,53 +6,90 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from artifacts.bundle import Bundle
-from artifacts.bundle.manifest import Precision
+from artifacts.bundle.manifest import Preprocessing
 from artifacts.shop.shop import Shop
-from common.arrays import Bool
+from common.arrays import F32, I64, Bool
 from common.progress import Progress, silent
+from models.dataset.coclick import CoClicks, coclicked_as_trained
 from models.embed import embed_shop
-from models.evaluation.answers import DEPTH, Answers
+from models.evaluation.answers import DEPTH, Answers, ranks_of
 from models.evaluation.grades import open_grades
-from models.evaluation.heldout import HeldOut, nothing_held_out, read_requests
-from models.evaluation.searcher import Searcher
+from models.evaluation.heldout import HeldOut, Request, nothing_held_out, read_requests
+from models.evaluation.retriever import Retriever
 from models.evaluation.slices import slice_requests
+from models.evaluation.statistics import Sums, by_request
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle, the shop, the retriever over its embeddings, and the held-out requests."""
+    """What is evaluated or diagnosed.
+
+    Attributes:
+        bundle: the bundle.
+        shop: the shop.
+        retriever: answers requests with the bundle.
+        held_out: the requests.
+        run: the training run of the bundle, where it is given.
+    """
 
     bundle: Bundle
     shop: Shop
-    searcher: Searcher
+    retriever: Retriever
     held_out: HeldOut
+    run: Path | None = None
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The configuration that the bundle was trained with."""
+        return self.bundle.manifest.training
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What to do with the log as training did."""
+        return self.bundle.manifest.preprocessing
+
+    @cached_property
+    def coclicks(self) -> CoClicks:
+        """The items that were clicked together in the train split."""
+        return coclicked_as_trained(self.shop, self.preprocessing)
 
     def slices(self) -> dict[str, Bool]:
         """Masks of the requests by slice, see `slice_requests`."""
-        return slice_requests(self.shop, self.held_out, self.bundle.manifest.preprocessing.held_out)
+        return slice_requests(self.shop, self.held_out, self.preprocessing.held_out)
 
     def answers(self) -> Answers:
         """What the bundle answers to every request."""
-        return answer(self.bundle.version, self.searcher, self.held_out)
+        return answer(self.bundle.version, self.retriever, self.held_out)
 
-    def answers_without_history(self) -> Answers | None:
-        """The same without the users' histories; None where no request has one.
+    def recall(self, queries: F32, k: int, places: I64 | None = None, items: F32 | None = None) -> Sums:
+        """Recall@K of query embeddings ``[n, e]``.
 
-        Browsing is left out: without a history it asks for nothing.
+        Args:
+            queries: of the requests at ``places``; of all where that is left out.
+            k: K.
+            places: int64 ``[n]``.
+            items: ``[N, e]``, in place of the catalogue's own embeddings.
         """
-        if not any(request.history for request in self.held_out.requests):
-            return None
-        return answer("without history", self.searcher, self.held_out, history=False)
+        places = np.arange(len(self.held_out.requests)) if places is None else places
+        ranks = ranks_of(self.retriever.top(queries, k, items), self.held_out.wanted[places])
+        return by_request((ranks > 0).astype(np.float64), self.held_out.query[places], self.held_out.queries)
+
+    def sample(self, most: int) -> tuple[I64, list[Request]]:
+        """Places of at most so many requests, evenly spread, and the requests."""
+        places = spread(len(self.held_out.requests), most)
+        return places, [self.held_out.requests[place] for place in places.tolist()]
 
 
-def answer(system: str, searcher: Searcher, held_out: HeldOut, *, history: bool = True) -> Answers:
-    """What the bundle behind a retriever answers."""
-    top = searcher.top(searcher.embed(held_out.requests, history=history), DEPTH)
+def answer(system: str, retriever: Retriever, held_out: HeldOut, *, history: bool = True) -> Answers:
+    """What a retriever answers; without a history browsing asks for nothing, and is not answered."""
+    top = retriever.top(retriever.embed(held_out.requests, history=history), DEPTH)
     answered = np.array([history or r.kind != "browse" for r in held_out.requests], dtype=np.bool_)
     return Answers(system, held_out, top, answered)
 
@@ -65,7 +102,7 @@ def open_subject(
     *,
     embeddings: Path | None = None,
     sample: int | None = None,
-    precision: Precision = "fp32",
+    run: Path | None = None,
     progress: Progress = silent,
 ) -> Iterator[Subject]:
     """Open bundle and shop, and read the held-out requests as training would.
@@ -76,11 +113,11 @@ def open_subject(
         split: ``val`` or ``test``.
         embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
         sample: at most so many requests, drawn evenly.
-        precision: of the query experts.
+        run: the training run of the bundle.
         progress: called with the stage, done and total.
 
     Raises:
-        BundleError, DataError: bundle or shop cannot be read.
+        BundleError, DataError, EmbeddingsError: bundle, shop or embeddings cannot be read.
         NothingHeldOut: there is no held-out request to measure on.
     """
     shop, bundle = Shop.open(shop_path), Bundle.load(bundle_path)
@@ -93,32 +130,26 @@ def open_subject(
         same_item_days=preprocessing.same_item_days,
     )
     if sample is not None:
-        requests = [requests[place] for place in spread(len(requests), sample)]
-    with open_searcher(bundle, shop, embeddings, precision=precision, progress=progress) as searcher:
-        held_out = HeldOut.number(requests, searcher.rows, open_grades(shop, searcher.rows))
+        requests = [requests[place] for place in spread(len(requests), sample).tolist()]
+    with open_retriever(bundle, shop, embeddings, progress=progress) as retriever:
+        held_out = HeldOut.number(requests, retriever.rows, open_grades(shop, retriever.rows))
         if not held_out.requests:
             raise nothing_held_out(shop, split)
-        yield Subject(bundle, shop, searcher, held_out)
+        yield Subject(bundle, shop, retriever, held_out, run)
 
 
 @contextmanager
-def open_searcher(
-    bundle: Bundle,
-    shop: Shop,
-    embeddings: Path | None = None,
-    *,
-    precision: Precision = "fp32",
-    progress: Progress = silent,
-) -> Iterator[Searcher]:
+def open_retriever(
+    bundle: Bundle, shop: Shop, embeddings: Path | None = None, *, progress: Progress = silent
+) -> Iterator[Retriever]:
     """The retriever over an embeddings folder, made for the occasion where none is given."""
     with tempfile.TemporaryDirectory() as temporary:
         if embeddings is None:
             embeddings = Path(temporary) / "embeddings"
             embed_shop(shop, bundle, embeddings, progress=progress)
-        yield Searcher(bundle, shop, embeddings, precision=precision)
+        yield Retriever(bundle, shop, embeddings)
 
 
-def spread(count: int, most: int) -> list[int]:
+def spread(count: int, most: int) -> I64:
     """At most so many places of ``count``, evenly spread."""
-    places: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64)).tolist()
-    return places
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))

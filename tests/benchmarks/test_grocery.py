@@ -1,4 +1,4 @@
-"""The picture benchmark: ranks of photos by hand, photos as items of a real bundle, the systems' settings."""
+"""The picture benchmark: photos as items of a real bundle, the systems' settings."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ import numpy as np
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
-from benchmarks.grocery import SYSTEMS, configure, photo_embeddings, ranks_of_photos
+from benchmarks.grocery import SYSTEMS, configure, photo_embeddings
 from models.export.bundle import export
 from models.synthetic import make_shop
 from models.towers import preset
 from models.training import train
-
-
-def test_ranks_are_those_of_the_first_photo_of_the_product() -> None:
-    products = np.array(["apple", "pear", "apple", "plum"])
-    top = np.array([[1, 2, 0], [3, 1, 0], [0, 2, 3]])
-    assert ranks_of_photos(top, products, np.array(["apple", "plum", "pear"])).tolist() == [2, 1, 0]
 
 
 def test_photos_alone_are_items_that_differ_by_their_picture(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_separate_text_experts_become_two_files(run: Path, config: Config, tmp_p
 
 
 def test_figures_by_kind_of_query(bundle_path: Path, shop_path: Path) -> None:
-    evaluation = evaluate(bundle_path, shop_path, split="val", precision="int8", resamples=100)
+    evaluation = evaluate(bundle_path, shop_path, split="val", resamples=100)
     ours = evaluation.systems[0]
     wanted = {("text", ours), ("text", "without history"), ("text", "bm25"), ("browse", ours)}
     rows = {(row.slice, row.system): row.figures for row in evaluation.rows}
