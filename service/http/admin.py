@@ -13,21 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, SecretStr
 
+from common.arrays import F16, F32
 from common.deadline import Deadline
-from index.port import (
-    F16,
-    F32,
-    ChangeRefused,
-    IndexUnavailable,
-    ItemPut,
-    ItemUpdate,
-    WritableIndex,
-    WriteResult,
-)
+from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, WritableIndex, WriteResult
 from service.errors import NotReady, Unavailable
 from service.http import documentation as docs
 from service.http.admin_schemas import (
@@ -39,6 +30,7 @@ from service.http.admin_schemas import (
     Update,
     Upsert,
 )
+from service.http.columnar import json_response
 from service.http.problems import ProblemError
 from service.http.requests import parse, read_json
 from service.http.routing import Endpoint, RawRoute
@@ -177,7 +169,7 @@ async def _change(indexes: _Indexes, change: Callable[[WritableIndex], Awaitable
         "unknown": [item_id for item_id in next(iter(done.values())).unknown if item_id in unknown],
         "towers": {arm: {"written": r.written, "unknown": list(r.unknown)} for arm, r in done.items()},
     }
-    return Response(orjson.dumps(changed), media_type="application/json")
+    return json_response(changed)
 
 
 def _vector(value: list[float] | str) -> F32 | F16:

@@ -14,7 +14,7 @@ from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError
 from service.experiments import Assignment
 from service.http.schemas import RecallRequest
-from service.query.picture import QueryPicture, parse_picture
+from service.query.picture import parse_picture
 from service.query.query import Query
 from service.runtime import Runtime
 from service.settings import Limits
@@ -37,9 +37,16 @@ class CheckedRequest:
             FieldError: the picture cannot be used.
             DeadlinePassed: reading it took too long.
         """
-        if self.request.picture is None:
+        text = self.request.picture
+        if text is None:
             return self.query
-        return replace(self.query, picture=await _picture(self.request.picture, limits, deadline))
+        bounds = {"max_bytes": limits.picture_bytes, "max_pixels": limits.picture_pixels}
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                picture = await asyncio.to_thread(parse_picture, text, **bounds)
+        except TimeoutError as error:
+            raise DeadlinePassed("reading the picture") from error
+        return replace(self.query, picture=picture)
 
 
 def check_request(
@@ -84,13 +91,3 @@ def check_filters(deployment: Deployment, raw: Mapping[str, object]) -> Filter |
     except FilterError as error:
         field = "filters" if error.field == "filters" else f"filters.{error.field}"
         raise FieldError(field, str(error)) from error
-
-
-async def _picture(text: str, limits: Limits, deadline: Deadline) -> QueryPicture:
-    try:
-        async with asyncio.timeout(deadline.remaining()):
-            return await asyncio.to_thread(
-                parse_picture, text, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
-            )
-    except TimeoutError as error:
-        raise DeadlinePassed("reading the picture") from error

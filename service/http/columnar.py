@@ -74,14 +74,9 @@ def columns(items: Sequence[Item]) -> ItemColumns:
     }
 
 
-def json_response(
-    answer: Mapping[str, Any], columnar: bool, headers: Mapping[str, str] | None = None
-) -> Response:
-    """An answer in the form that the client chose; caches must keep the two forms apart."""
-    media_type = MEDIA_TYPE if columnar else DEFAULT_TYPE
-    return Response(
-        orjson.dumps(answer), headers={"Vary": "Accept", **(headers or {})}, media_type=media_type
-    )
+def json_response(answer: Mapping[str, Any], media_type: str = DEFAULT_TYPE, **headers: str) -> Response:
+    """An answer as JSON."""
+    return Response(orjson.dumps(answer), headers=headers, media_type=media_type)
 
 
 def _weighted(part: str) -> tuple[str, float]:

@@ -6,11 +6,11 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import orjson
 from fastapi import Request, Response
 
 from index.port import IndexUnavailable
 from service.errors import NotReady
+from service.http.columnar import json_response
 from service.http.documentation import PROBLEM_503
 from service.http.requests import runtime_of
 from service.http.routing import Endpoint, RawRoute
@@ -19,7 +19,7 @@ from service.telemetry.metrics import CONTENT_TYPE
 
 async def get_livez(request: Request) -> Response:
     """200 as long as the process answers."""
-    return Response(b'{"status":"ok"}', media_type="application/json")
+    return json_response({"status": "ok"})
 
 
 async def get_readyz(request: Request) -> Response:
@@ -27,7 +27,7 @@ async def get_readyz(request: Request) -> Response:
     runtime = runtime_of(request)
     if not runtime.ready:
         raise NotReady(runtime.progress)
-    return Response(b'{"status":"ready"}', media_type="application/json")
+    return json_response({"status": "ready"})
 
 
 async def get_version(request: Request) -> Response:
@@ -53,7 +53,7 @@ async def get_version(request: Request) -> Response:
         "towers": towers,
         "experiments": runtime.experiments.describe(),
     }
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return json_response(answer)
 
 
 async def get_metrics(request: Request) -> Response:

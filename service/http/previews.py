@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
 from fastapi import Request, Response
 
+from service.http.columnar import json_response
 from service.http.problems import ProblemError, invalid_field
 from service.http.routing import RawRoute
 
@@ -74,7 +74,7 @@ def routes(path: Path) -> list[RawRoute]:
         if not 1 <= len(ids) <= MAX_PREVIEWS:
             raise invalid_field("item_id", f"give 1 to {MAX_PREVIEWS} of them")
         found = await asyncio.to_thread(previews.get, ids)
-        return Response(orjson.dumps(found), media_type="application/json")
+        return json_response(found)
 
     async def get_picture(request: Request) -> Response:
         file = await asyncio.to_thread(previews.picture, request.query_params.get("item_id", ""))

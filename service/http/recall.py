@@ -18,14 +18,11 @@ from service.http.answers import (
     recall_answer,
 )
 from service.http.checks import CheckedRequest, check_request
-from service.http.columnar import json_response
 from service.http.problems import problem_from
 from service.http.requests import Call, parse
 from service.http.routing import RawRoute
 from service.http.schemas import BATCH_EXAMPLES, REQUEST_EXAMPLES, BatchRequest, RecallRequest
 from service.http.scope import NOTES
-
-APPLIED = "X-Experiment-Applied"
 
 
 async def post_recall(request: Request) -> Response:
@@ -38,7 +35,7 @@ async def post_recall(request: Request) -> Response:
         checked = check_request(call.runtime, parsed, call.request_id, call.experiment)
         call.runtime.metrics.stage("parse", call.took_s())
         answer = await call.unless_gone(_answer(call, call.request_id, checked, ticket.shedding))
-    return json_response(answer, call.columnar, {APPLIED: checked.assignment.header()})
+    return call.answer(answer, checked.assignment.header())
 
 
 async def post_batch(request: Request) -> Response:
@@ -55,7 +52,7 @@ async def post_batch(request: Request) -> Response:
         results = await call.unless_gone(_answer_batch(call, entries, ticket.shedding))
     took_ms = round(call.took_s() * 1000, 3)
     answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": took_ms}
-    return json_response(answer, call.columnar)
+    return call.answer(answer)
 
 
 def _check_batch(call: Call, batch: BatchRequest) -> list[CheckedRequest]:

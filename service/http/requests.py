@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from common.deadline import Deadline, within
 from service.admission import Ticket
 from service.errors import NotReady, RecallError
-from service.http.columnar import wants_columns
+from service.http.columnar import DEFAULT_TYPE, MEDIA_TYPE, json_response, wants_columns
 from service.http.problems import ProblemError, invalid_request
 from service.http.scope import request_id
 from service.runtime import Runtime
@@ -78,6 +78,11 @@ class Call:
     def took_s(self) -> float:
         """Seconds since the last byte came."""
         return self.runtime.clock() - self.received
+
+    def answer(self, answer: Mapping[str, Any], applied: str | None = None) -> Response:
+        """The answer in the form that the client chose; ``applied`` tells the arms that it got."""
+        headers = {"Vary": "Accept"} | ({} if applied is None else {"X-Experiment-Applied": applied})
+        return json_response(answer, MEDIA_TYPE if self.columnar else DEFAULT_TYPE, **headers)
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which is cancelled when the client closes the connection.

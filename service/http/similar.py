@@ -11,9 +11,7 @@ from pydantic import ValidationError
 from service.http import documentation as docs
 from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, similar_answer
 from service.http.checks import check_filters, check_k
-from service.http.columnar import json_response
 from service.http.problems import invalid_field, invalid_request
-from service.http.recall import APPLIED
 from service.http.requests import Call
 from service.http.routing import RawRoute
 from service.http.schemas import FILTERS_EXAMPLE, SimilarQuery
@@ -45,7 +43,7 @@ async def get_similar(request: Request) -> Response:
         call.took_s(),
         columnar=call.columnar,
     )
-    return json_response(answer, call.columnar, {APPLIED: assignment.header()})
+    return call.answer(answer, assignment.header())
 
 
 def _parse(request: Request) -> SimilarQuery:
