@@ -53,7 +53,7 @@ class Dimensions(_Frozen):
     """Sizes that graphs, caches and indexes share."""
 
     #: Experts in the order of the ``[3, d]`` axis.
-    experts: tuple[str, ...] = ("vbert", "light_bert", "ftatt")
+    experts: tuple[str, ...]
     #: Width ``d`` of one expert's output.
     expert_dim: int = 64
     #: Width of the query and item embeddings.

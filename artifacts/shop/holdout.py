@@ -10,6 +10,7 @@ import numpy as np
 
 from artifacts.actions import ACTIONS
 from artifacts.shop.schema import Event
+from common.arrays import F64, I8
 
 #: Share of the newest behaviours that is val, and again that is test, where the file marks no split
 #: (*inferred*).
@@ -36,9 +37,14 @@ class Holdout:
                 return cls(True, np.inf, np.inf)
             if event.action in ACTIONS.behaviours:
                 times.append(event.ts.timestamp())
-        if not times:
+        return cls.from_times(np.frombuffer(times), share)
+
+    @classmethod
+    def from_times(cls, times: F64, share: float = HELD_OUT) -> Holdout:
+        """For a file that marks nothing, from the POSIX seconds of its behaviours."""
+        if not len(times):
             return cls(False, np.inf, np.inf)
-        val, test = np.quantile(np.frombuffer(times), [1 - 2 * share, 1 - share], method="higher")
+        val, test = np.quantile(times, [1 - 2 * share, 1 - share], method="higher")
         return cls(False, float(val), float(test))
 
     def split(self, event: Event) -> str:
@@ -47,3 +53,7 @@ class Holdout:
             return event.split or "train"
         at = event.ts.timestamp()
         return "test" if at >= self.test_from else "val" if at >= self.val_from else "train"
+
+    def splits(self, times: F64) -> I8:
+        """As `split` for events that have no mark, by their POSIX seconds: places in `SPLITS`."""
+        return ((times >= self.val_from).astype(np.int8) + (times >= self.test_from)).astype(np.int8)

@@ -66,9 +66,8 @@ def perform(run: PlannedRun, *, device: str, progress: Progress) -> None:
     """
     # Heavy, and not needed to read outcomes.
     from models.export.bundle import ExportError, export
-    from models.towers.experts.single import parameters
-    from models.training import train
-    from models.training.run import load_finished
+    from models.towers.single import parameters
+    from models.training import load_finished, train
 
     trained = run.folder / "run"
     clock = _Clock(progress, begun=run.experts is not None or (trained / "stage1.pt").is_file())

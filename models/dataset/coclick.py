@@ -6,16 +6,15 @@ of the train split count, so that held-out clicks do not leak into item embeddin
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
 
 import numpy as np
 
-from artifacts.actions import ACTIONS
 from artifacts.bundle.manifest import Preprocessing
-from artifacts.shop.holdout import HELD_OUT, Holdout
+from artifacts.shop.holdout import HELD_OUT
 from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64, I64
+from models.dataset.log import read_log
 
 #: Two behaviours of a user within this many seconds belong to one visit (*inferred*).
 WINDOW_SECONDS = 3600.0
@@ -72,21 +71,10 @@ def coclicked(
         DataError: a row of items or events cannot be read.
     """
     rows = {item.id: row for row, item in enumerate(shop.items())}
-    holdout = Holdout.of(shop.events(), held_out)
-    users: dict[str, int] = {}
-    columns = array("q"), array("q"), array("d")
-    for event in shop.events():
-        row = rows.get(event.item)
-        if row is None or event.user is None or event.action not in ACTIONS.behaviours:
-            continue
-        if holdout.split(event) != "train":
-            continue
-        columns[0].append(users.setdefault(event.user, len(users)))
-        columns[1].append(row)
-        columns[2].append(event.ts.timestamp())
-    user, item = (np.frombuffer(c, dtype=np.int64) for c in columns[:2])
-    at = np.frombuffer(columns[2])
-    return count_pairs(user, item, at, len(rows), top, following=following, cosine=cosine)
+    log = read_log(shop, rows, held_out=held_out)
+    chosen = log.behaves
+    user, item = (column[chosen].astype(np.int64) for column in (log.user, log.item))
+    return count_pairs(user, item, log.at[chosen], len(rows), top, following=following, cosine=cosine)
 
 
 def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:

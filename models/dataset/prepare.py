@@ -1,4 +1,4 @@
-"""A shop becomes compact arrays in the run folder: columns of events, histories by user, ids of texts.
+"""A shop becomes compact arrays in the run folder: examples, histories by user, val searches, ids of texts.
 
 Memory is bounded by the distinct ids, queries and pictures plus index columns of under 100 bytes an event,
 never by texts or pixels; everything is memory-mapped afterwards.
@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from artifacts.actions import ACTIONS
 from artifacts.bundle import ItemText, TextFeatures
 from artifacts.bundle.manifest import TOKENIZER_NAME
-from artifacts.bundle.text import normalise
 from artifacts.shop.formats import nothing_found
-from artifacts.shop.holdout import Holdout
-from artifacts.shop.schema import Event, Item
+from artifacts.shop.schema import Item
 from artifacts.shop.shop import UNTAUGHT, Shop
+from common.arrays import I32, I64, Bool
+from common.files import replace_text
 from common.progress import Progress
+from models.dataset.log import TRAIN, VAL, EventLog, read_log
 from models.dataset.text_store import write_item_texts
 from models.dataset.vocabulary import train_tokenizer
 from models.towers.config import Config
@@ -37,9 +37,14 @@ _TELL = 5000
 def prepare(
     shop: Shop, folder: Path, config: Config, progress: Progress, tokenizer: Tokenizer | None = None
 ) -> None:
-    """Write the prepared arrays below ``folder``; does nothing where they are there already.
+    """Write the arrays that `TrainingData` reads below ``folder``, unless they are there already.
 
-    ``tokenizer`` stands in for one that is trained on the shop's own texts.
+    Args:
+        shop: the shop; items are read three times and events once.
+        folder: where the arrays are written.
+        config: which events train, and how texts become ids.
+        progress: told items and events.
+        tokenizer: takes the place of one that is trained on the shop's own texts.
 
     Raises:
         DataError: a row or picture of the shop cannot be read; names the file and line.
@@ -49,18 +54,13 @@ def prepare(
         return
     folder.mkdir(parents=True, exist_ok=True)
     _Preparation(shop, folder, config, progress).write(tokenizer)
-    temporary = marker.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"shop": shop.fingerprint()}))
-    temporary.replace(marker)
+    replace_text(marker, "{}")
 
 
 class _Preparation:
     def __init__(self, shop: Shop, folder: Path, config: Config, progress: Progress) -> None:
         self.shop, self.folder, self.config, self.progress = shop, folder, config, progress
         self.rows: dict[str, int] = {}
-        self.users: dict[str, int] = {}
-        #: Row 0 is the empty query.
-        self.queries: dict[str, int] = {"": 0}
         #: Picture ids by content hash, so that a picture used twice is encoded once.
         self.pictures: dict[bytes, int] = {}
         self.picture_files: list[str] = []
@@ -71,19 +71,34 @@ class _Preparation:
         with (self.folder / "titles.bin").open("wb") as titles:
             for item in self._items("catalogue"):
                 self.rows[item.id] = len(self.rows)
-                item_picture.append(self._picture(item.picture))
+                item_picture.append(-1 if item.picture is None else self._picture(item.picture))
                 titles.write(title := item.title.encode())
                 title_ends.append(title_ends[-1] + len(title))
-        np.save(self.folder / "title_ends.npy", np.array(title_ends, dtype=np.int64))
-        np.save(self.folder / "item_picture.npy", np.array(item_picture, dtype=np.int32))
-        self._write_events()
-        (self.folder / "queries.json").write_text(json.dumps(list(self.queries), ensure_ascii=False))
-        (self.folder / "pictures.json").write_text(json.dumps(self.picture_files, ensure_ascii=False))
-        tokenizer = tokenizer or train_tokenizer(self._texts(), self.config.data.vocabulary)
+        self._save("title_ends", np.array(title_ends, dtype=np.int64))
+        self._save("item_picture", np.array(item_picture, dtype=np.int32))
+        data, loss = self.config.data, self.config.loss
+        events = read_log(
+            self.shop,
+            self.rows,
+            held_out=data.held_out,
+            low_relevance=loss.low_relevance,
+            progress=self.progress,
+        )
+        queries = self._write_examples(events)
+        self._write_histories(events)
+        self._write_val_searches(events)
+        self._save_json("pictures", self.picture_files)
+        tokenizer = tokenizer or train_tokenizer(self._texts(queries), data.vocabulary)
         (self.folder / TOKENIZER_NAME).write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
         text = TextFeatures(tokenizer, self.config.text)
         texts = (ItemText(i.title, i.category, i.description) for i in self._items("texts"))
         write_item_texts(texts, text, self.folder / "items")
+
+    def _save(self, name: str, column: np.ndarray) -> None:
+        np.save(self.folder / f"{name}.npy", column)
+
+    def _save_json(self, name: str, content: list[str]) -> None:
+        (self.folder / f"{name}.json").write_text(json.dumps(content, ensure_ascii=False))
 
     def _items(self, stage: str) -> Iterator[Item]:
         done = 0
@@ -93,14 +108,13 @@ class _Preparation:
             yield item
         self.progress(stage, done, done)
 
-    def _texts(self) -> Iterator[str]:
+    def _texts(self, queries: list[str]) -> Iterator[str]:
         for item in self._items("vocabulary"):
             yield f"{item.title} {item.category} {item.description}"
-        yield from self.queries
+        yield from queries
 
-    def _picture(self, relative: str | None) -> int:
-        if relative is None:
-            return -1
+    def _picture(self, relative: str) -> int:
+        """Id of a picture, which stands for its content."""
         known = self._picture_of.get(relative)
         if known is None:
             digest = hashlib.sha256(self.shop.picture(relative)).digest()
@@ -110,58 +124,67 @@ class _Preparation:
             self._picture_of[relative] = known
         return known
 
-    def _write_events(self) -> None:
-        data, loss = self.config.data, self.config.loss
-        holdout = Holdout.of(self.shop.events(), data.held_out)
-        positives = {"query": array("i"), "item": array("i"), "user": array("i"), "picture": array("i")}
-        at = array("d")
-        low = array("q")
-        behaviours = {"user": array("i"), "item": array("i"), "action": array("b")}
-        behaved_at = array("d")
-        for done, event in enumerate(self.shop.events(), start=1):
-            if done % _TELL == 0:
-                self.progress("events", done, None)
-            item = self.rows.get(event.item)
-            if item is None or holdout.split(event) != "train":
-                continue
-            low_label = event.relevance is not None and event.relevance <= loss.low_relevance
-            behaviour = event.action in ACTIONS.behaviours
-            user = -1 if event.user is None else self.users.setdefault(event.user, len(self.users))
-            if behaviour and user >= 0:
-                behaviours["user"].append(user)
-                behaviours["item"].append(item)
-                behaviours["action"].append(ACTIONS.behaviour_ids[event.action])
-                behaved_at.append(event.ts.timestamp())
-            if low_label:
-                if query := self._query(event):
-                    low.extend((query, item))
-            elif behaviour:
-                positives["query"].append(self._query(event))
-                positives["item"].append(item)
-                positives["user"].append(user)
-                positives["picture"].append(self._picture(event.picture))
-                at.append(event.ts.timestamp())
-        if not at:
-            lacks = f"no {ACTIONS.any_behaviour()} to train on"
+    def _write_examples(self, events: EventLog) -> list[str]:
+        """Positives and labels of low relevance of the train split; gives their distinct queries."""
+        teaches = (events.split == TRAIN) & (events.item >= 0)
+        positive = teaches & (events.behaviour > 0) & ~events.low
+        if not positive.any():
+            lacks = "no click, cart or order to train on"
             lacks = lacks if self.shop.events_file else nothing_found("events")
             log.warning("%s: %s; %s", self.shop.events_file or self.shop.path, lacks, UNTAUGHT)
-        for name, column in positives.items():
-            np.save(self.folder / f"positive_{name}.npy", np.array(column, dtype=np.int32))
-        np.save(self.folder / "positive_at.npy", np.array(at, dtype=np.float64))
-        pairs = np.array(low, dtype=np.int64).reshape(-1, 2)
-        np.save(self.folder / "low_pairs.npy", np.unique(pairs, axis=0))
-        self._write_histories(behaviours, behaved_at)
+        seen = _in_order(events.query[teaches])
+        seen = seen[seen > 0]
+        new = np.zeros(len(events.queries), dtype=np.int32)
+        new[seen] = np.arange(1, len(seen) + 1)
+        queries = ["", *(events.queries[row] for row in seen.tolist())]
+        self._save_json("queries", queries)
+        self._save("positive_query", new[events.query[positive]])
+        self._save("positive_item", events.item[positive])
+        self._save("positive_user", events.user[positive])
+        self._save("positive_picture", self._picture_ids(events, positive))
+        self._save("positive_at", events.at[positive])
+        low = teaches & events.low & (events.query > 0)
+        pairs = np.stack([new[events.query[low]], events.item[low]], axis=1).astype(np.int64)
+        self._save("low_pairs", np.unique(pairs, axis=0))
+        return queries
 
-    def _query(self, event: Event) -> int:
-        return self.queries.setdefault(normalise(event.query), len(self.queries))
+    def _picture_ids(self, events: EventLog, chosen: Bool) -> I32:
+        ids = np.full(len(events.pictures) + 1, -1, dtype=np.int32)
+        named = events.picture[chosen]
+        for row in _in_order(named[named >= 0]).tolist():
+            ids[row] = self._picture(events.pictures[row])
+        return ids[named]
 
-    def _write_histories(self, columns: dict[str, array[int]], at: array[float]) -> None:
-        user = np.array(columns["user"], dtype=np.int32)
-        times = np.array(at, dtype=np.float64)
+    def _write_histories(self, events: EventLog) -> None:
+        """Behaviours of the train split by user and time."""
+        rows = np.flatnonzero(events.behaves)
         # Stable, so that events of one second keep the order of the file.
-        order = np.lexsort((times, user))
-        ends = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=len(self.users)))])
-        np.save(self.folder / "history_ends.npy", ends.astype(np.int64))
-        np.save(self.folder / "history_at.npy", times[order])
-        np.save(self.folder / "history_item.npy", np.array(columns["item"], dtype=np.int32)[order])
-        np.save(self.folder / "history_action.npy", np.array(columns["action"], dtype=np.int8)[order])
+        rows = rows[np.lexsort((events.at[rows], events.user[rows]))]
+        ends = np.cumsum(np.bincount(events.user[rows], minlength=events.users))
+        self._save("history_ends", np.concatenate([[0], ends]).astype(np.int64))
+        self._save("history_at", events.at[rows])
+        self._save("history_item", events.item[rows])
+        self._save("history_action", events.behaviour[rows])
+
+    def _write_val_searches(self, events: EventLog) -> None:
+        """Val searches with a text, each (user, query, item) once, and all that their users did."""
+        rows = np.flatnonzero((events.behaviour > 0) & (events.split == VAL) & (events.query > 0))
+        columns = (events.key, events.user, events.query, events.item)
+        first = np.unique(np.stack([column[rows] for column in columns]), axis=1, return_index=True)[1]
+        rows = rows[np.sort(first)]
+        queries, query = np.unique(events.query[rows], return_inverse=True)
+        self._save_json("val_queries", [events.queries[row] for row in queries.tolist()])
+        self._save("val_query", query)
+        for name in ("item", "user", "at", "key"):
+            self._save(f"val_{name}", getattr(events, name)[rows])
+        users = np.unique(events.user[rows])
+        past = np.flatnonzero((events.behaviour > 0) & np.isin(events.user, users[users >= 0]))
+        past = past[np.argsort(events.user[past], kind="stable")]
+        for name in ("user", "item", "behaviour", "at"):
+            self._save(f"past_{name}", getattr(events, name)[past])
+
+
+def _in_order(ids: I32) -> I64:
+    """Distinct ids in the order of their first appearance."""
+    distinct, first = np.unique(ids, return_index=True)
+    return distinct[np.argsort(first)].astype(np.int64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from artifacts.bundle import TextFeatures
@@ -15,9 +15,10 @@ from artifacts.bundle.manifest import TOKENIZER_NAME
 from common.arrays import F32, F64, I8, I32, I64, Bool
 from models.dataset.text_store import TextStore
 from models.towers.config import Config
-from models.training.ranks import Rows
 
-_SECONDS_PER_DAY = 86_400.0
+SECONDS_PER_DAY = 86_400.0
+#: Rows of a batch: all of them, or the numbers of some.
+Rows = slice | I64
 
 
 @dataclass(frozen=True)
@@ -31,60 +32,99 @@ class Histories:
     behaviour: I64
     age_days: F32
 
+    @classmethod
+    def empty(cls, rows: int, depth: int) -> Histories:
+        """Histories ``[rows, depth]`` whose slots are all empty."""
+        shape = (rows, depth)
+        return cls(
+            np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64), np.zeros(shape, np.float32)
+        )
+
+    def fill(self, place: int, items: I32, behaviour: I8, age_days: F64) -> None:
+        """Write the history of one row, most recent first."""
+        count = len(items)
+        self.items[place, :count] = items
+        self.behaviour[place, :count] = behaviour
+        self.age_days[place, :count] = age_days
+
     def part(self, rows: Rows) -> Histories:
         """Some of the rows."""
         return Histories(self.items[rows], self.behaviour[rows], self.age_days[rows])
 
 
 class TrainingData:
-    """The prepared arrays of a run, memory-mapped.
+    """The arrays of a run, memory-mapped.
 
     Attributes:
+        config: the run's.
         query, item, user, picture: int32 columns of the positive events of the train split; -1 = none.
         at: their POSIX seconds.
         queries: distinct normalised queries; row 0 is the empty one.
         item_picture: int32 ``[N]``, picture id of each item or -1.
         picture_files: for each picture id a file that has it.
         low_pairs: int64 ``[n, 2]``, (query, item) labelled as of low relevance, sorted.
+        texts: item texts as ids.
+        text: turns queries into ids.
     """
 
     def __init__(self, folder: Path, config: Config) -> None:
-        def column(name: str) -> npt.NDArray[np.generic]:
-            result: npt.NDArray[np.generic] = np.load(folder / f"{name}.npy", mmap_mode="r")
-            return result
-
-        self.config = config
-        self.query: I32 = column("positive_query")  # type: ignore[assignment]
-        self.item: I32 = column("positive_item")  # type: ignore[assignment]
-        self.user: I32 = column("positive_user")  # type: ignore[assignment]
-        self.picture: I32 = column("positive_picture")  # type: ignore[assignment]
-        self.at: F64 = column("positive_at")  # type: ignore[assignment]
-        self.low_pairs: I64 = column("low_pairs")  # type: ignore[assignment]
-        self.item_picture: I32 = column("item_picture")  # type: ignore[assignment]
-        self.queries: list[str] = json.loads((folder / "queries.json").read_text())
-        self.picture_files: list[str] = json.loads((folder / "pictures.json").read_text())
+        self.folder, self.config = folder, config
+        self.query: I32 = self.column("positive_query")
+        self.item: I32 = self.column("positive_item")
+        self.user: I32 = self.column("positive_user")
+        self.picture: I32 = self.column("positive_picture")
+        self.at: F64 = self.column("positive_at")
+        self.low_pairs: I64 = self.column("low_pairs")
+        self.item_picture: I32 = self.column("item_picture")
+        self.queries = self.strings("queries")
+        self.picture_files = self.strings("pictures")
         self.texts = TextStore(folder / "items")
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_NAME))
         self.text = TextFeatures(self.tokenizer, config.text)
         self._titles = np.memmap(folder / "titles.bin", dtype=np.uint8, mode="r")
-        self._title_ends: I64 = column("title_ends")  # type: ignore[assignment]
-        self._ends: I64 = column("history_ends")  # type: ignore[assignment]
-        self._at: F64 = column("history_at")  # type: ignore[assignment]
-        self._item: I32 = column("history_item")  # type: ignore[assignment]
-        self._action: I8 = column("history_action")  # type: ignore[assignment]
+        self._title_ends: I64 = self.column("title_ends")
+        self._ends: I64 = self.column("history_ends")
+        self._at: F64 = self.column("history_at")
+        self._item: I32 = self.column("history_item")
+        self._action: I8 = self.column("history_action")
         text = np.asarray(self.query) > 0
         keys = self.query[text].astype(np.int64) * self.items + self.item[text]
         self._positives: I64 = np.unique(keys)
         self._low_ends: I64 = np.searchsorted(self.low_pairs[:, 0], np.arange(len(self.queries) + 1))
+
+    def column(self, name: str) -> Any:
+        """An array that `prepare` wrote."""
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+    def strings(self, name: str) -> list[str]:
+        """Strings that `prepare` wrote."""
+        content: list[str] = json.loads((self.folder / f"{name}.json").read_text())
+        return content
 
     @property
     def items(self) -> int:
         """Number of items."""
         return len(self.item_picture)
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        size: int = self.tokenizer.get_vocab_size()
+        return size
+
     def title(self, row: int) -> str:
         """The title of an item."""
         return bytes(self._titles[self._title_ends[row] : self._title_ends[row + 1]]).decode()
+
+    def query_pictures(self) -> I64:
+        """Ids of the pictures that positive events searched with, sorted."""
+        picture = np.asarray(self.picture)
+        return np.unique(picture[picture >= 0]).astype(np.int64)
+
+    def behaviours(self) -> tuple[I64, I64, F64]:
+        """User, item row and POSIX seconds of every behaviour of the train split."""
+        users = np.repeat(np.arange(len(self._ends) - 1), np.diff(self._ends))
+        return users, self._item.astype(np.int64), self._at
 
     def are_positive(self, query: I64, items: I64) -> Bool:
         """Whether an item was ever clicked for a query: ``[B]`` and ``[M]`` (or ``[B, M]``) -> ``[B, M]``."""
@@ -111,16 +151,15 @@ class TrainingData:
         return result
 
     def histories(self, rows: I64) -> Histories:
-        """The last K behaviours before each event, or before the visit it asked in; none of its own item that
-        day."""
+        """The last K behaviours before each positive event.
+
+        Left out are behaviours of the event's own visit (``data.visit_minutes``) where it says what is
+        wanted, and those on its own item within ``data.same_item_days``.
+        """
         depth = self.config.dimensions.history
-        same_visit = self.config.data.same_item_days * _SECONDS_PER_DAY
+        same_visit = self.config.data.same_item_days * SECONDS_PER_DAY
         visit = self.config.data.visit_minutes * 60.0
-        result = Histories(
-            np.full((len(rows), depth), -1, dtype=np.int64),
-            np.zeros((len(rows), depth), dtype=np.int64),
-            np.zeros((len(rows), depth), dtype=np.float32),
-        )
+        result = Histories.empty(len(rows), depth)
         for place, row in enumerate(rows.tolist()):
             user, at, target = int(self.user[row]), float(self.at[row]), int(self.item[row])
             if user < 0:
@@ -135,8 +174,6 @@ class TrainingData:
             asked = self.query[row] > 0 or self.picture[row] >= 0
             before = ago > (visit if asked else 0.0)
             keep = np.flatnonzero(before & ((items != target) | (ago > same_visit)))[:depth]
-            count = len(keep)
-            result.items[place, :count] = items[keep]
-            result.behaviour[place, :count] = self._action[start:stop][::-1][keep]
-            result.age_days[place, :count] = (at - when[keep]) / _SECONDS_PER_DAY
+            age = (at - when[keep]) / SECONDS_PER_DAY
+            result.fill(place, items[keep], self._action[start:stop][::-1][keep], age)
         return result

@@ -38,7 +38,7 @@ from common.errors import NOT_IN_ORDER, MrseError
 from models.export.graphs import INT8_CHOICES, first_that, quantise, run_module, write_graph
 from models.towers import Config, Towers
 from models.towers.config import DataConfig
-from models.training.run import Samples, load_finished
+from models.training.finished import Samples, load_finished
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
 PARITY = 1e-5

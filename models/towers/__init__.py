@@ -1,8 +1,18 @@
-"""The MRSE towers in torch: one small module for each part, shapes in its docstring."""
+"""The towers in torch: one small module for each part, with the shapes in its docstring.
+
+::
+
+    config, presets    every knob of model and training
+    experts/           the experts and their registry
+    lmoe, single       the experts side by side; one transformer in their place
+    portrait_attention, gate, fusion    experts and history to embeddings
+    towers             query tower and item tower
+    image_encoder, pretrained_vit       pictures to features
+"""
 
 from models.towers.config import Config
-from models.towers.experts.lmoe import Experts
 from models.towers.image_encoder import ImageEncoder
+from models.towers.lmoe import Experts
 from models.towers.presets import preset
 from models.towers.towers import Towers
 

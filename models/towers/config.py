@@ -10,34 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from artifacts.bundle.manifest import Dimensions, PictureSpec, TextSpec
 from common.errors import MrseError
-
-#: Values that came after the first runs. At their defaults they do not count in a configuration's
-#: fingerprint, so that runs begun before them go on.
-_LATER = (
-    "bf16",
-    "data.coclick_cosine",
-    "data.coclick_following",
-    "data.companion_share",
-    "experts.bert",
-    "experts.fasttext",
-    "experts.pretrained_every",
-    "experts.pretrained_rate",
-    "experts.kind",
-    "experts.lexical_start",
-    "experts.shape",
-    "fusion.gate_start",
-    "image.cache",
-    "image.shape",
-    "image.vit",
-    "loss.companion_scale",
-    "stage1.ema",
-    "stage2.ema",
-    "validation",
-)
+from models.towers.experts import EXPERTS
+from models.towers.experts.config import ExpertsConfig, Frozen
 
 PresetName = Literal["tiny", "demo", "paper"]
 
@@ -46,18 +24,12 @@ class ConfigError(MrseError, ValueError):
     """There is no such preset or key, or a value does not fit; the message names it."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def dimensions(**sizes: int) -> Dimensions:
+    """Dimensions for all experts that are registered."""
+    return Dimensions(experts=tuple(EXPERTS), **sizes)
 
 
-class BertShape(_Frozen):
-    """What the layers of a pretrained BERT need beside their sizes; its folder says so, nobody sets it."""
-
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
-    norm_eps: float = 1e-12
-
-
-class VitShape(_Frozen):
+class VitShape(Frozen):
     """A pretrained ViT, as its folder says. ``mean`` and ``std`` are of channels from 0 to 1."""
 
     family: Literal["vit", "clip"] = "vit"
@@ -72,7 +44,7 @@ class VitShape(_Frozen):
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
 
-class ImageConfig(_Frozen):
+class ImageConfig(Frozen):
     """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training."""
 
     #: A ViT folder in Hugging Face layout, used as it is in place of the small one; ``picture.side`` and
@@ -126,36 +98,7 @@ class ImageConfig(_Frozen):
     feature_views: int = 4
 
 
-class ExpertsConfig(_Frozen):
-    """Sizes of the three experts (paper: Light-Bert has two layers)."""
-
-    #: A BERT folder in Hugging Face layout that Light-Bert and VBert start from: its first ``layers`` layers
-    #: and its tokenizer. ``hidden``, ``heads`` and ``mlp_ratio`` are then the folder's own.
-    bert: str | None = None
-    shape: BertShape | None = None
-    #: fastText vectors (``.vec`` or ``.bin``) that the n-grams of FtAtt start from.
-    fasttext: str | None = None
-    #: Start FtAtt's n-grams at lengths that make a word count by its idf in the catalogue; for few clicks.
-    lexical_start: bool = False
-    #: Rate of a pretrained BERT's weights over the stage's own.
-    pretrained_rate: float = 0.02
-    #: The experts that start from a BERT take part in every so manieth step of stage 1, for theirs cost ten
-    #: times those of FtAtt; 0 keeps them as they are.
-    pretrained_every: int = 1
-
-    #: ``single`` puts one transformer of as many parameters in their place, for `mrse ablate`.
-    kind: Literal["lmoe", "single"] = "lmoe"
-    hidden: int = 64
-    heads: int = 4
-    layers: int = 2
-    mlp_ratio: float = 2.0
-    #: None where a training ends long before it has seen everything often, as those of the demo do.
-    dropout: float = 0.0
-    #: Whether Light-Bert and FtAtt are shared by both towers; VBert always is (paper: same structure).
-    share_text_experts: bool = True
-
-
-class FusionConfig(_Frozen):
+class FusionConfig(Frozen):
     """Sizes of the DSSM fusion and of the gate."""
 
     hidden: int = 256
@@ -165,7 +108,7 @@ class FusionConfig(_Frozen):
     dropout: float = 0.1
 
 
-class LossConfig(_Frozen):
+class LossConfig(Frozen):
     """Hybrid loss: alpha * MNSCE + beta * HNST."""
 
     alpha: float = 1.0
@@ -191,7 +134,7 @@ class LossConfig(_Frozen):
     logq: bool = False
 
 
-class DataConfig(_Frozen):
+class DataConfig(Frozen):
     """How events become examples."""
 
     vocabulary: int = 3000
@@ -230,7 +173,7 @@ class DataConfig(_Frozen):
     title_share: float = 0.1
 
 
-class StageConfig(_Frozen):
+class StageConfig(Frozen):
     """One training stage."""
 
     steps: int = 500
@@ -247,7 +190,7 @@ class StageConfig(_Frozen):
     ema: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
-class ValidationConfig(_Frozen):
+class ValidationConfig(Frozen):
     """Recall@K on val searches during stage 2; the best weights are kept. Off at ``every`` = 0."""
 
     #: Steps between two looks.
@@ -260,19 +203,30 @@ class ValidationConfig(_Frozen):
     requests: int = Field(default=1000, ge=1)
 
 
-class Switches(_Frozen):
-    """Parts turned off for ablations; graphs keep their shapes."""
+class Switches(BaseModel):
+    """Parts turned off for ablations; graphs keep their shapes. Each expert has a switch of its name."""
 
-    vbert: bool = True
-    light_bert: bool = True
-    ftatt: bool = True
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, bool] = Field(init=False)
+
     picture: bool = True
     history: bool = True
     gate: bool = True
     coclick: bool = True
 
+    @model_validator(mode="before")
+    @classmethod
+    def _every_expert(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if unknown := values.keys() - cls.model_fields.keys() - EXPERTS.keys():
+            raise ValueError(f"there is no part and no expert {min(unknown)!r}")
+        return {**dict.fromkeys(EXPERTS, True), **values}
 
-class Config(_Frozen):
+    def expert(self, name: str) -> bool:
+        """Whether an expert is on."""
+        return self.__pydantic_extra__.get(name, True)
+
+
+class Config(Frozen):
     """The whole configuration of a training run; its JSON goes into the bundle's manifest."""
 
     preset: PresetName = "demo"
@@ -282,7 +236,7 @@ class Config(_Frozen):
     checkpoint_minutes: float = 5.0
     #: bfloat16 inside of the towers where a GPU trains; cosines and losses stay float32.
     bf16: bool = True
-    dimensions: Dimensions = Field(default_factory=Dimensions)
+    dimensions: Dimensions = Field(default_factory=dimensions)
     text: TextSpec = Field(default_factory=TextSpec)
     picture: PictureSpec = Field(default_factory=PictureSpec)
     image: ImageConfig = Field(default_factory=ImageConfig)
@@ -296,6 +250,19 @@ class Config(_Frozen):
     )
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     switches: Switches = Field(default_factory=Switches)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Config:
+        """A configuration from its JSON.
+
+        Raises:
+            ConfigError: a value does not fit, or an expert is not registered.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Config:
         """A copy with dotted keys replaced, such as ``{"image.epochs": 40}``; strings are parsed.
@@ -312,24 +279,18 @@ class Config(_Frozen):
             if not isinstance(at, dict) or last not in at:
                 raise ConfigError(f"unknown config key {key!r}")
             at[last] = _parsed(value)
-        try:
-            return Config.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        return Config.read(values)
+
+    @field_validator("dimensions")
+    @classmethod
+    def _known_experts(cls, value: Dimensions) -> Dimensions:
+        if unknown := [name for name in value.experts if name not in EXPERTS]:
+            raise ValueError(f"no expert {unknown[0]!r} is registered; there are {', '.join(EXPERTS)}")
+        return value
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that the outcome depends on."""
-        later: dict[str, Any] = {}
-        for key in _LATER:
-            *parents, last = key.split(".")
-            owner: Any = self
-            place = later
-            for name in parents:
-                owner, place = getattr(owner, name), place.setdefault(name, {})
-            if getattr(owner, last) == type(owner).model_fields[last].get_default(call_default_factory=True):
-                place[last] = True
-        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json(exclude=later)
+        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

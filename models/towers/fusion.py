@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from models.towers.config import Config
+from models.towers.experts.layers import unit
 from models.towers.gate import Gate
-from models.towers.layers import unit
 from models.towers.portrait_attention import PortraitAttention
 
 

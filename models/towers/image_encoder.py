@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from artifacts.bundle.manifest import PictureSpec
 from models.towers.config import ImageConfig
-from models.towers.layers import Block
+from models.towers.experts.layers import Block
 
 
 class ImageEncoder(nn.Module):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from artifacts.bundle.manifest import Dimensions, PictureSpec, TextSpec
+from artifacts.bundle.manifest import PictureSpec, TextSpec
 from models.towers.config import (
     Config,
     ConfigError,
     DataConfig,
-    ExpertsConfig,
     FusionConfig,
     ImageConfig,
     StageConfig,
+    dimensions,
 )
+from models.towers.experts.config import ExpertsConfig
 
 
 def preset(name: str) -> Config:
@@ -25,7 +26,7 @@ def preset(name: str) -> Config:
     if name == "tiny":
         return Config(
             preset="tiny",
-            dimensions=Dimensions(expert_dim=16, embedding_dim=32, history=5),
+            dimensions=dimensions(expert_dim=16, embedding_dim=32, history=5),
             text=TextSpec(max_query_tokens=12, max_item_tokens=24, ngram_buckets=512),
             picture=PictureSpec(side=32, feature_dim=24),
             image=ImageConfig(width=32, depth=1, heads=2, stem=(16,), epochs=1, batch=32, feature_views=1),
@@ -38,7 +39,7 @@ def preset(name: str) -> Config:
     if name == "paper":
         return Config(
             preset="paper",
-            dimensions=Dimensions(expert_dim=256, embedding_dim=128, history=50),
+            dimensions=dimensions(expert_dim=256, embedding_dim=128, history=50),
             text=TextSpec(max_query_tokens=32, max_item_tokens=96, ngram_buckets=500_000),
             picture=PictureSpec(side=224, feature_dim=1024),
             image=ImageConfig(width=1024, depth=24, heads=16, mlp_ratio=4.0, stem=(64, 128, 256), epochs=30),

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from artifacts.bundle.manifest import PictureSpec
 from models.towers.config import VitShape
-from models.towers.experts.text_body import activation
-from models.towers.layers import Attention
+from models.towers.experts.layers import Attention
+from models.towers.experts.transformer import activation
 
 
 class VitBlock(nn.Module):

@@ -6,27 +6,50 @@ import torch
 from torch import Tensor, nn
 
 from models.towers.config import Config
-from models.towers.experts.lmoe import Experts
-from models.towers.experts.single import SingleTransformer
+from models.towers.experts import EXPERTS
 from models.towers.fusion import ItemFusion, QueryFusion
+from models.towers.lmoe import Experts, ExpertSet
+from models.towers.single import SingleTransformer
 
 
 class Towers(nn.Module):
-    """Query and item tower. With shared text experts both sides are one `Experts`; VBert always is shared."""
+    """Query tower and item tower.
+
+    With ``experts.share_text_experts`` both have one set of experts; otherwise the experts that are always
+    shared are still one module.
+    """
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
-        single = config.experts.kind == "single"
-        self.query_experts = SingleTransformer(config, vocabulary) if single else Experts(config, vocabulary)
-        self.shared = config.experts.share_text_experts or single
-        self.item_experts = (
-            self.query_experts if self.shared else Experts(config, vocabulary, self.query_experts.vbert)
-        )
+        self.query_experts: ExpertSet
+        self.item_experts: ExpertSet
+        if config.experts.kind == "single":
+            self.query_experts = self.item_experts = SingleTransformer(config, vocabulary)
+        else:
+            experts = Experts(config, vocabulary)
+            apart = not config.experts.share_text_experts
+            self.query_experts = experts
+            self.item_experts = Experts(config, vocabulary, experts) if apart else experts
         self.query_fusion = QueryFusion(config)
         self.item_fusion = ItemFusion(config)
         straight = _straight(config)
         for fusion in (self.query_fusion, self.item_fusion):
             fusion.dssm.straight.weight.data.copy_(straight)
+
+    @property
+    def shared(self) -> bool:
+        """Whether both towers have one set of experts."""
+        return self.query_experts is self.item_experts
+
+    def starting_from(self, start: str) -> list[nn.Module]:
+        """Modules of the experts that can start from these weights (see `Expert.start`), each once."""
+        found = [
+            module
+            for side in (self.query_experts, self.item_experts)
+            for name, module in side.members().items()
+            if EXPERTS[name].start == start
+        ]
+        return list(dict.fromkeys(found))
 
     def expert_parameters(self) -> list[nn.Parameter]:
         """Parameters of the experts, each once."""
@@ -39,11 +62,11 @@ class Towers(nn.Module):
 
 
 def _straight(config: Config) -> Tensor:
-    """The straight path's start ``[e, 3d]``: orthogonal, and none of its width spent on a silent expert."""
-    dims, on = config.dimensions, config.switches
-    speaking = [on.vbert, on.light_bert, on.ftatt] if config.experts.kind == "lmoe" else [True] * 3
+    """The straight path's start ``[e, Md]``: orthogonal, and none of its width spent on a silent expert."""
+    dims = config.dimensions
+    speaking = [config.experts.kind == "single" or config.switches.expert(name) for name in dims.experts]
     if not any(speaking):
-        speaking = [True] * 3
+        speaking = [True] * len(speaking)
     columns = torch.tensor(speaking).repeat_interleave(dims.expert_dim)
     weight = torch.zeros(dims.embedding_dim, len(columns))
     weight[:, columns] = nn.init.orthogonal_(torch.empty(dims.embedding_dim, int(columns.sum())))
@@ -51,5 +74,5 @@ def _straight(config: Config) -> Tensor:
 
 
 def expert_scores(queries: Tensor, items: Tensor) -> Tensor:
-    """Cosines by expert: ``[B, 3, d]`` and ``[N, 3, d]`` -> ``[3, B, N]``."""
+    """Cosines by expert: ``[B, M, d]`` and ``[N, M, d]`` -> ``[M, B, N]``."""
     return torch.einsum("bmd,nmd->mbn", queries, items)

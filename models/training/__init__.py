@@ -1,5 +1,21 @@
-"""Training in two stages: the experts, then the fusion; ahead of both the image encoder."""
+"""Training: pictures, then the experts (stage 1), then the fusion (stage 2); each stage resumes after a kill.
 
-from models.training.run import Finished, TrainError, TrainSummary, load_finished, train
+::
+
+    pipeline       `train`, from a shop to weights
+    run, finished  what every stage works with; a finished run read back
+    image_stage, vit_stage    stage 0: the image encoder is trained, or a pretrained ViT runs once
+    stage1, stage2            what each adds to the step that both share:
+    hybrid                    draw, encode, mask, MNSCE, hard negatives, HNST
+    batches, hard, companions, augment, pictures, features    what steps are made of
+    losses, encode, precision, rates, averaging               what they compute with
+    loop, curves, early_stop, validation, ranks               how a stage runs
+    pretrained/    weights to start from
+    reuse          what two runs over one shop need not make twice
+"""
+
+from models.training.finished import Finished, load_finished
+from models.training.pipeline import TrainSummary, train
+from models.training.run import TrainError
 
 __all__ = ["Finished", "TrainError", "TrainSummary", "load_finished", "train"]

@@ -15,7 +15,7 @@ class Average:
     """The average of a module's weights over the steps.
 
     *Inferred*: the decay rises to ``decay`` as (1 + n) / (10 + n) over n steps, so that a short run's
-    average does not hang on its first weights.
+    average does not cling to its first weights.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -35,19 +35,19 @@ class Average:
             self._averaged.update_parameters(self._module)
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def in_place(self) -> Iterator[None]:
         """The module has the averaged weights inside the block."""
         if self._averaged is None:
             yield
             return
         own = {name: value.clone() for name, value in self._module.state_dict().items()}
-        self.settle()
+        self.keep()
         try:
             yield
         finally:
             self._module.load_state_dict(own)
 
-    def settle(self) -> None:
+    def keep(self) -> None:
         """Give the module the averaged weights for good."""
         if self._averaged is not None:
             self._module.load_state_dict(self._averaged.module.state_dict())

@@ -1,30 +1,27 @@
-"""What a step of stage 1 or 2 trains on: queries as asked, items, and what is known of both."""
+"""What a step of stage 1 or 2 trains on: queries, items and histories."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from artifacts.bundle import TextBatch
 from common.arrays import F32, I64, Bool
-from models.dataset.training_data import Histories, TrainingData
-from models.towers.experts.lmoe import Experts
+from models.dataset.training_data import Histories, Rows, TrainingData
+from models.towers.config import StageConfig
 from models.training.augment import typo
 from models.training.features import PictureFeatures
-from models.training.ranks import Rows
-
-#: Rows of like length that run together.
-_ALIKE = 96
 
 
 @dataclass(frozen=True)
 class QueryBatch:
-    """Queries of a batch. ``query`` int64 ``[B]``: row of the distinct queries, 0 where the text was
-    emptied or is no query; ``has_text`` bool ``[B]``; ``picture`` float32 ``[B, P]`` and ``has_picture``
-    float32 ``[B]``."""
+    """The queries of a batch.
+
+    ``query`` int64 ``[B]``: row of the distinct queries, 0 where the text was emptied or is a title;
+    ``text`` as ids; ``has_text`` bool ``[B]``; ``picture`` float32 ``[B, P]``; ``has_picture`` float32
+    ``[B]``.
+    """
 
     query: I64
     text: TextBatch
@@ -35,37 +32,45 @@ class QueryBatch:
     def part(self, rows: Rows) -> QueryBatch:
         """Some of the rows."""
         text = TextBatch(self.text.input_ids[rows], self.text.ngram_ids[rows])
-        return QueryBatch(
-            self.query[rows], text, self.has_text[rows], self.picture[rows], self.has_picture[rows]
-        )
+        picture, has_picture = self.picture[rows], self.has_picture[rows]
+        return QueryBatch(self.query[rows], text, self.has_text[rows], picture, has_picture)
 
 
 @dataclass(frozen=True)
-class Step:
-    """A batch: what was asked, histories (stage 2), positive items ``[B]`` and uniform ones ``[M]``."""
+class Batch:
+    """Queries, histories (stage 2), positive items ``[B]`` and uniform ones ``[M]``."""
 
-    asked: QueryBatch
+    queries: QueryBatch
     items: I64
     uniform: I64
     histories: Histories | None
 
     @property
     def says(self) -> Bool:
-        """``[B]``, False for rows that say nothing: a browse whose whole history was of its own visit."""
-        said: Bool = self.asked.has_text | (self.asked.has_picture > 0)
+        """``[B]``, False for rows that say nothing: a browse whose whole history is of its own visit."""
+        said: Bool = self.queries.has_text | (self.queries.has_picture > 0)
         return said if self.histories is None else said | self.histories.behaviour.any(axis=1)
 
 
 class Sampler:
-    """Draws batches. ``browse`` says whether rows with a history alone take part (stage 2)."""
+    """Draws batches of events and titles.
 
-    def __init__(self, data: TrainingData, pictures: PictureFeatures, *, browse: bool) -> None:
-        self._data, self._pictures, self._browse = data, pictures, browse
+    Args:
+        data: the events.
+        pictures: features of query pictures.
+        knobs: the stage's.
+        browse: whether events with a history alone take part (stage 2).
+    """
+
+    def __init__(
+        self, data: TrainingData, pictures: PictureFeatures, knobs: StageConfig, *, browse: bool
+    ) -> None:
+        self._data, self._pictures, self._knobs, self._browse = data, pictures, knobs, browse
         said = (np.asarray(data.query) > 0) | (np.asarray(data.picture) >= 0)
         self._with_history = data.has_history() if browse else np.zeros(len(said), dtype=np.bool_)
         self._rows: I64 = np.flatnonzero(said | self._with_history)
 
-    def draw(self, batch: int, rng: np.random.Generator) -> Step:
+    def draw(self, batch: int, rng: np.random.Generator) -> Batch:
         """A batch of events with a share of titles that stand in for queries."""
         data, config = self._data, self._data.config
         titles = round(batch * config.data.title_share) if len(self._rows) else batch
@@ -83,10 +88,10 @@ class Sampler:
             emptied = known & (rng.random(batch) < config.data.query_dropout)
             histories = self._histories(rows, emptied, rng)
             emptied &= histories.behaviour.any(axis=1)
-        asked = self._ask(rows, items, emptied, rng)
-        stage = config.stage2 if self._browse else config.stage1
-        uniform = rng.integers(data.items, size=round(batch * config.loss.uniform_share * stage.uniform))
-        return Step(asked, items, uniform, histories)
+        queries = self._queries(rows, items, emptied, rng)
+        share = config.loss.uniform_share * self._knobs.uniform
+        uniform = rng.integers(data.items, size=round(batch * share))
+        return Batch(queries, items, uniform, histories)
 
     def _histories(self, rows: I64, emptied: Bool, rng: np.random.Generator) -> Histories:
         data = self._data
@@ -95,19 +100,14 @@ class Sampler:
             said = (data.query[np.maximum(rows, 0)] > 0) | (data.picture[np.maximum(rows, 0)] >= 0)
         dropped = said & ~emptied & (rng.random(len(rows)) < data.config.data.history_dropout)
         events = rows >= 0
-        depth = data.config.dimensions.history
-        result = Histories(
-            np.full((len(rows), depth), -1, dtype=np.int64),
-            np.zeros((len(rows), depth), dtype=np.int64),
-            np.zeros((len(rows), depth), dtype=np.float32),
-        )
+        result = Histories.empty(len(rows), data.config.dimensions.history)
         wanted = np.flatnonzero(events & ~dropped)
         found = data.histories(rows[wanted])
         result.items[wanted], result.behaviour[wanted] = found.items, found.behaviour
         result.age_days[wanted] = found.age_days
         return result
 
-    def _ask(self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator) -> QueryBatch:
+    def _queries(self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator) -> QueryBatch:
         data, knobs = self._data, self._data.config.data
         count = len(rows)
         event = rows >= 0
@@ -131,7 +131,7 @@ class Sampler:
             else:
                 texts.append(data.queries[query[place]])
         has_text = np.array([bool(text) for text in texts])
-        feature = self._pictures.of_queries(picture, rng)
+        feature = self._pictures.for_queries(picture, rng)
         return QueryBatch(
             query, data.text.queries(texts), has_text, feature, (picture >= 0).astype(np.float32)
         )
@@ -144,21 +144,3 @@ def _some_words(title: str, rng: np.random.Generator) -> str:
         return ""
     count = min(len(parts), int(rng.integers(1, 5)))
     return " ".join(parts[i] for i in sorted(rng.choice(len(parts), count, replace=False)))
-
-
-def encode_queries(experts: Experts, asked: QueryBatch, device: str) -> Tensor:
-    """``[B, 3, d]`` of what was asked."""
-    return run_experts(experts, asked.text, asked.picture, asked.has_picture, device)
-
-
-def run_experts(experts: Experts, text: TextBatch, picture: F32, has_picture: F32, device: str) -> Tensor:
-    """``[B, 3, d]`` from arrays. Rows of like length go together, for padding costs as much as text."""
-    lengths = (text.input_ids > 0).sum(axis=1)
-    order = np.argsort(lengths, kind="stable")
-    parts = []
-    for part in np.array_split(order, max(1, len(order) // _ALIKE)):
-        words = max(1, int((text.ngram_ids[part, :, 0] > 0).sum(axis=1).max(initial=0)))
-        ids, ngrams = text.input_ids[part, : int(lengths[part].max())], text.ngram_ids[part, :words]
-        arrays = (ids, ngrams, picture[part], has_picture[part])
-        parts.append(experts(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)))
-    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]

@@ -13,19 +13,17 @@ from models.towers.config import ValidationConfig
 from models.training import ranks
 
 
-class Watch:
+class EarlyStop:
     """Looks at a stage every so many steps; ``<stage>-val.csv`` has what it saw.
 
     Args:
         knobs: how often, and how long to wait.
+        path: the CSV.
         recall: measures the weights of the moment.
-        name: the stage's.
-        folder: the run's.
     """
 
-    def __init__(self, knobs: ValidationConfig, recall: Callable[[], float], name: str, folder: Path) -> None:
-        self._knobs, self._recall = knobs, recall
-        self._path = folder / f"{name}-val.csv"
+    def __init__(self, knobs: ValidationConfig, path: Path, recall: Callable[[], float]) -> None:
+        self._knobs, self._path, self._recall = knobs, path, recall
         #: (step, Recall@K) of every look, of which the state of a checkpoint is made.
         self._seen: list[tuple[int, float]] = []
         self._best: dict[str, Any] = {}
@@ -50,7 +48,7 @@ class Watch:
         since = len(values) - 1 - values.index(max(values)) if values else 0
         return self._knobs.patience > 0 and since >= self._knobs.patience
 
-    def settle(self, module: nn.Module) -> None:
+    def keep_best(self, module: nn.Module) -> None:
         """Give the module the best weights seen."""
         if self._best:
             module.load_state_dict(self._best)

@@ -1,16 +1,16 @@
-"""Cached features that the stages read: pictures' by picture id, and items' as they are served."""
+"""What the stages read from the run folder: features of pictures and items, and co-clicks."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from common.arrays import F16, F32, I64, Ints
-from common.progress import Progress
-from models.dataset.training_data import TrainingData
-from models.towers.experts.lmoe import Experts
+from common.files import replacing
+from models.dataset.coclick import CoClicks, count_pairs
+from models.towers.lmoe import ExpertSet
+from models.training.run import Run
+from models.training.stored import new_array
 
 _CHUNK = 256
 
@@ -27,14 +27,14 @@ class PictureFeatures:
     def __init__(self, plain: F32, views: F32, query_pictures: I64) -> None:
         self._plain, self._views, self._query_pictures = plain, views, query_pictures
 
-    def of_items(self, pictures: Ints) -> F32:
+    def for_items(self, pictures: Ints) -> F32:
         """Plain features float32 ``[B, P]``; zeros for -1."""
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
         has = pictures >= 0
         result[has] = self._plain[pictures[has], 0]
         return result
 
-    def of_queries(self, pictures: Ints, rng: np.random.Generator) -> F32:
+    def for_queries(self, pictures: Ints, rng: np.random.Generator) -> F32:
         """A random view of each query picture, float32 ``[B, P]``; zeros for -1."""
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
         view = rng.integers(self._views.shape[1], size=len(pictures))
@@ -44,33 +44,48 @@ class PictureFeatures:
         return result
 
 
-def write_item_features(
-    experts: Experts, data: TrainingData, pictures: PictureFeatures, path: Path, progress: Progress
-) -> F16:
-    """Features of all items, float16 ``[2, N, 3, d]``: with their pictures, and without; memory-mapped."""
+def write_item_features(run: Run, experts: ExpertSet, pictures: PictureFeatures) -> F16:
+    """Features of all items, float16 ``[2, N, M, d]``: with their pictures, and without; memory-mapped."""
+    path, data = run.folder / "item_features.npy", run.data
     if not path.is_file():
-        dims = data.config.dimensions
-        temporary = path.with_suffix(".tmp")
+        dims = run.config.dimensions
         shape = (2, data.items, len(dims.experts), dims.expert_dim)
-        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
         experts.eval()
-        device = str(next(experts.parameters()).device)
-        for start in range(0, data.items, _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, data.items))
-            text = data.texts.batch(rows)
-            feature = pictures.of_items(data.item_picture[rows])
-            has = (data.item_picture[rows] >= 0).astype(np.float32)
-            ids = [torch.from_numpy(a).to(device) for a in (text.input_ids, text.ngram_ids)]
-            for without in range(2):
-                if without and not has.any():
-                    target[1, rows] = target[0, rows]
-                    break
-                mask = has * (1 - without)
-                pair = [torch.from_numpy(a).to(device) for a in (feature * mask[:, None], mask)]
-                with torch.no_grad():
-                    target[without, rows] = experts(*ids, *pair).cpu().numpy().astype(np.float16)
-            progress("item features", int(rows[-1]) + 1, data.items)
-        target.flush()
-        temporary.replace(path)
+        with new_array(path, np.float16, shape) as target, torch.no_grad():
+            for start in range(0, data.items, _CHUNK):
+                rows = np.arange(start, min(start + _CHUNK, data.items))
+                text = data.texts.batch(rows)
+                feature = pictures.for_items(data.item_picture[rows])
+                has = (data.item_picture[rows] >= 0).astype(np.float32)
+                for without in range(2):
+                    if without and not has.any():
+                        target[1, rows] = target[0, rows]
+                        break
+                    mask = has * (1 - without)
+                    arrays = (text.input_ids, text.ngram_ids, feature * mask[:, None], mask)
+                    output = experts(*(torch.from_numpy(array).to(run.device) for array in arrays))
+                    target[without, rows] = output.cpu().numpy().astype(np.float16)
+                run.progress("item features", int(rows[-1]) + 1, data.items)
     result: F16 = np.load(path, mmap_mode="r")
     return result
+
+
+def load_coclicks(run: Run) -> CoClicks:
+    """The co-clicks of a run, as `coclicked` counts them."""
+    path, data = run.folder / "coclicks.npz", run.data
+    if not path.is_file():
+        knobs = data.config.data
+        user, item, at = data.behaviours()
+        found = count_pairs(
+            user,
+            item,
+            at,
+            data.items,
+            knobs.coclick_top,
+            following=knobs.coclick_following,
+            cosine=knobs.coclick_cosine,
+        )
+        with replacing(path) as written:
+            np.savez(written, indptr=found.indptr, indices=found.indices, weights=found.weights)
+    with np.load(path) as stored:
+        return CoClicks(stored["indptr"], stored["indices"], stored["weights"])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from common.arrays import F32, I32, I64, Bool
+from common.files import replacing
 from models.dataset.training_data import TrainingData
 
 #: Mined negatives kept for a query, and queries that are mined for (*inferred*).
@@ -15,8 +16,10 @@ _KEPT, _MOST_QUERIES, _CHUNK = 32, 20_000, 256
 
 
 class HardNegatives:
-    """Draws hard negatives: ``loss.mined_share`` of them mined, the rest labels; all of them of the one kind
-    where a query has none of the other."""
+    """Draws hard negatives: ``loss.mined_share`` of them mined, the others labelled.
+
+    A query that has only one of the two kinds gets all of them from it.
+    """
 
     def __init__(self, data: TrainingData) -> None:
         self._data = data
@@ -24,29 +27,30 @@ class HardNegatives:
         self._mined: I32 = np.zeros((0, 0), dtype=np.int32)
 
     def mine(self, path: Path, queries: F32, items: F32) -> None:
-        """Search exactly for the first queries, and keep a sample of the ranks in ``loss.hard_ranks``.
+        """Search exactly for the first queries, and write a sample of the ranks in ``loss.hard_ranks``.
 
         Args:
-            path: where the outcome is kept; read back where it is there.
+            path: where they are written, for `load`.
             queries: float32 ``[Q, e]``, unit; by row of the distinct queries.
             items: float32 ``[N, e]``, unit.
         """
-        if not path.is_file():
-            first, last = self._data.config.loss.hard_ranks
-            last = min(last, len(items))
-            width = max(0, min(_KEPT, last - first + 1))
-            found = np.full((len(queries), width), -1, dtype=np.int32)
-            rng = np.random.default_rng(self._data.config.seed)
-            catalogue = torch.from_numpy(items)
-            for start in range(0, len(queries) if width else 0, _CHUNK):
-                part = torch.from_numpy(queries[start : start + _CHUNK])
-                ranked = (part @ catalogue.T).topk(last, dim=1).indices.numpy()[:, first - 1 :]
-                drawn = ranked[:, np.sort(rng.choice(ranked.shape[1], width, replace=False))]
-                asked = np.arange(start, start + len(part))
-                found[asked] = np.where(self._data.are_positive(asked, drawn), -1, drawn)
-            temporary = path.with_suffix(".tmp.npy")
-            np.save(temporary, found)
-            temporary.replace(path)
+        first, last = self._data.config.loss.hard_ranks
+        last = min(last, len(items))
+        width = max(0, min(_KEPT, last - first + 1))
+        found = np.full((len(queries), width), -1, dtype=np.int32)
+        rng = np.random.default_rng(self._data.config.seed)
+        catalogue = torch.from_numpy(items)
+        for start in range(0, len(queries) if width else 0, _CHUNK):
+            part = torch.from_numpy(queries[start : start + _CHUNK])
+            ranked = (part @ catalogue.T).topk(last, dim=1).indices.numpy()[:, first - 1 :]
+            drawn = ranked[:, np.sort(rng.choice(ranked.shape[1], width, replace=False))]
+            asked = np.arange(start, start + len(part))
+            found[asked] = np.where(self._data.are_positive(asked, drawn), -1, drawn)
+        with replacing(path) as written:
+            np.save(written, found)
+
+    def load(self, path: Path) -> None:
+        """Draw from what `mine` wrote as well."""
         self._mined = np.load(path)
 
     @property
@@ -64,7 +68,7 @@ class HardNegatives:
             low = self._data.low_relevance(row)
             mined = self._mined[row] if row < len(self._mined) else self._mined[:0].ravel()
             mined = mined[mined >= 0]
-            # The few labels of a query are soon learned, so its mined negatives take turns with them.
+            # A query has few labels, which are soon learned; mined negatives take turns with them.
             share = 0 if not len(mined) else count if not len(low) else round(count * self._mined_share)
             for pool, columns in ((mined, slice(0, share)), (low, slice(share, count))):
                 if len(pool):

@@ -8,25 +8,24 @@ shows.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artifacts.bundle.text import special_ids
-from common.arrays import F32, I64, U8
-from common.progress import Progress
+from artifacts.shop.shop import Shop
+from common.arrays import I64, U8
 from models.dataset.training_data import TrainingData
 from models.towers import Config, ImageEncoder
 from models.towers.experts.ftatt import FtAtt
-from models.towers.layers import unit
+from models.towers.experts.layers import unit
 from models.training.augment import as_float, augment
+from models.training.features import PictureFeatures
 from models.training.loop import Group, Losses, Schedule, Stage
 from models.training.losses import contrast
-
-_CHUNK = 1024
+from models.training.picture_texts import PictureTexts
+from models.training.pictures import write_features, write_pixels
+from models.training.run import Run
 
 
 class ImageStage(nn.Module):
@@ -44,7 +43,7 @@ class ImageStage(nn.Module):
         self.products = nn.Linear(dim, max(products, 1), bias=False)
 
 
-class Labelled:
+class LabelledPictures:
     """Pictures with the item that each one shows: item pictures, and query pictures by their clicks.
 
     Attributes:
@@ -80,35 +79,48 @@ class Labelled:
         return classes
 
 
-def train_image_encoder(
-    data: TrainingData, pixels_of: I64, pixels: U8, labelled: Labelled, folder: Path,
-    progress: Progress, device: str = "cpu",
-) -> ImageEncoder:  # fmt: skip
-    """Train, or load what was trained before.
+def train_pictures(run: Run, shop: Shop) -> PictureFeatures:
+    """Train the encoder, and run it over all pictures; both only where that was not done before.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    data, config, out = run.data, run.config, run.folder
+    labelled = LabelledPictures(data, config.image.max_pictures, config.seed)
+    used = np.unique(labelled.picture)
+    write_pixels(run, shop, [data.picture_files[p] for p in used])
+    row_of = np.full(len(data.picture_files), -1, dtype=np.int64)
+    row_of[used] = np.arange(len(used))
+    encoder = _train_encoder(run, labelled, row_of)
+    plain, views = out / "picture_features.npy", out / "query_picture_features.npy"
+    write_features(run, shop, encoder, data.picture_files, 0, plain)
+    asked = data.query_pictures()
+    files = [data.picture_files[p] for p in asked]
+    write_features(run, shop, encoder, files, config.image.feature_views, views)
+    return PictureFeatures(np.load(plain, mmap_mode="r"), np.load(views, mmap_mode="r"), asked)
+
+
+def _train_encoder(run: Run, labelled: LabelledPictures, row_of: I64) -> ImageEncoder:
+    """Train the encoder, or load what was trained before; it comes back on the CPU.
 
     Args:
-        data: the prepared run.
-        pixels_of: for each picture id its row of ``pixels``.
-        pixels: uint8 ``[n, S, S, 3]``, memory-mapped.
+        run: the run.
         labelled: which pictures show what.
-        folder: for the checkpoint.
-        progress: see `Stage.run`.
-        device: where it trains; the encoder comes back on the CPU.
+        row_of: for each picture id its row of ``pixels.npy``.
     """
-    config = data.config
-    image = config.image
+    data, config, image, device = run.data, run.config, run.config.image, run.device
+    pixels: U8 = np.load(run.folder / "pixels.npy", mmap_mode="r")
     classes = labelled.products(image.proxy_min_pictures, image.proxy_max_products)
     torch.manual_seed(config.seed)
-    module = ImageStage(config, int(classes.max(initial=-1)) + 1, data.tokenizer.get_vocab_size()).to(
-        device, memory_format=torch.channels_last
-    )  # type: ignore[call-overload]
-    stage = Stage("image", folder, config.seed, config.checkpoint_minutes, device, bf16=config.bf16)
+    module = ImageStage(config, int(classes.max(initial=-1)) + 1, data.vocabulary)
+    module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stage = Stage("image", run)
     if stage.finished or not len(labelled):
         if stage.finished:
             stage.load(module)
-        return _on_cpu(module)
-    batches = Batches(data, labelled.item)
-    weights = torch.from_numpy(batches.weights(labelled.item, image.told_weight)).to(device)
+        return module.encoder.cpu()
+    texts = PictureTexts(data, labelled.item)
+    weights = torch.from_numpy(texts.weights(labelled.item, image.told_weight)).to(device)
     per_epoch = max(1, len(labelled) // image.batch)
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
@@ -118,16 +130,16 @@ def train_image_encoder(
         shown = labelled.picture[rows]
         if two:
             shown = np.concatenate([shown, labelled.picture[labelled.another(rows, rng)]])
-        views = augment(as_float(torch.from_numpy(pixels[pixels_of[shown]]).to(device)), image, generator)
+        views = augment(as_float(torch.from_numpy(pixels[row_of[shown]]).to(device)), image, generator)
         # Channels last is a fifth faster on CPUs.
         features: Tensor = module.encoder.encode(views.contiguous(memory_format=torch.channels_last))
         heads = torch.split(unit(module.head(features)), len(rows))
         label = torch.from_numpy(items).to(device)
-        ngrams, means = (torch.from_numpy(a).to(device) for a in batches.texts(items, rng))
+        ngrams, means = (torch.from_numpy(a).to(device) for a in texts.draw(items, rng))
         same = (label[:, None] == label[None, :]) | (means[:, None] == means[None, :])
-        texts = unit(module.text(ngrams))
-        text_loss = torch.stack([contrast(head, texts, same, scale=image.scale) for head in heads]).mean()
-        named = torch.from_numpy(batches.words(items)).to(device).tile(len(heads), 1)
+        told = unit(module.text(ngrams))
+        text_loss = torch.stack([contrast(head, told, same, scale=image.scale) for head in heads]).mean()
+        named = torch.from_numpy(texts.words(items)).to(device).tile(len(heads), 1)
         word_loss = _word_loss(module.words(features), named, weights)
         target = torch.from_numpy(np.tile(classes[items], len(heads))).to(device)
         product_loss = _product_loss(module.products(features), target, image.label_smoothing)
@@ -143,86 +155,8 @@ def train_image_encoder(
         }
 
     schedule = Schedule(image.epochs * per_epoch, image.rate, image.weight_decay)
-    stage.run(module, [Group(module.parameters())], schedule, losses, progress)
-    return _on_cpu(module)
-
-
-def _on_cpu(module: ImageStage) -> ImageEncoder:
-    encoder: ImageEncoder = module.encoder.cpu()
-    return encoder
-
-
-class Batches:
-    """Texts for items: their titles, and the queries that led to a click on them."""
-
-    def __init__(self, data: TrainingData, shown: I64) -> None:
-        self._data = data
-        wanted = np.zeros(data.items, dtype=np.bool_)
-        wanted[shown] = True
-        asked = (np.asarray(data.query) > 0) & wanted[data.item]
-        pairs = np.unique(np.stack([data.item[asked], data.query[asked]]), axis=1)
-        self._query: I64 = pairs[1].astype(np.int64)
-        self._ends: I64 = np.searchsorted(pairs[0], np.arange(data.items + 1))
-        tokens = data.text.queries(data.queries).input_ids
-        self._special = list(special_ids(data.tokenizer))
-        tokens[np.isin(tokens, self._special)] = 0
-        self._tokens = tokens
-
-    def texts(self, items: I64, rng: np.random.Generator) -> tuple[I64, I64]:
-        """One text for each item, its title or one of its queries.
-
-        Returns:
-            Its n-grams int64 ``[B, W, G]``, and ``[B]``, which is the same for the same query.
-        """
-        chosen = self._queries(items, rng)
-        as_query = (rng.random(len(items)) < self._data.config.image.query_share) & (chosen > 0)
-        titles = self._data.texts.batch(items).ngram_ids
-        queries = self._data.text.queries([self._data.queries[q] for q in chosen]).ngram_ids
-        result = np.zeros(np.maximum(titles.shape, queries.shape), dtype=np.int64)
-        own = ~as_query
-        result[own, : titles.shape[1], : titles.shape[2]] = titles[own]
-        result[as_query, : queries.shape[1], : queries.shape[2]] = queries[as_query]
-        return result, np.where(as_query, chosen, -1 - items)
-
-    def words(self, items: I64) -> F32:
-        """float32 ``[B, V]``: 1 for each token of the queries that led to an item, or else of its title."""
-        result = np.zeros((len(items), self._data.tokenizer.get_vocab_size()), dtype=np.float32)
-        low, high = self._ends[items], self._ends[items + 1]
-        for place, (start, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-            result[place, self._tokens[self._query[start:stop]].ravel()] = 1.0
-        unasked = np.flatnonzero(low == high)
-        titles = self._data.texts.batch(items[unasked]).input_ids
-        result[unasked[:, None], titles] = 1.0
-        result[:, self._special] = 0.0
-        return result
-
-    def weights(self, items: I64, told: float) -> F32:
-        """float32 ``[V]``: what a token weighs, 1 on average of the tokens named.
-
-        A token that the titles of the items hold as well weighs ``told`` times as much as one that no title
-        has: what texts tell, such as a brand, no picture has to, and most of it none can.
-        """
-        named = np.zeros(self._data.tokenizer.get_vocab_size())
-        both = named.copy()
-        for start in range(0, len(items), _CHUNK):
-            part = items[start : start + _CHUNK]
-            words = self.words(part)
-            titles = np.zeros_like(words)
-            titles[np.arange(len(part))[:, None], self._data.texts.batch(part).input_ids] = 1.0
-            named += words.sum(axis=0)
-            both += (words * titles).sum(axis=0)
-        weights = 1.0 - (1.0 - told) * both / np.maximum(named, 1.0)
-        mean = (weights * named).sum() / max(1.0, named.sum())
-        return np.asarray(weights / (mean or 1.0), dtype=np.float32)
-
-    def _queries(self, items: I64, rng: np.random.Generator) -> I64:
-        """For each item the row of a query that led to it, 0 where none did."""
-        low, high = self._ends[items], self._ends[items + 1]
-        places = low + (rng.random(len(items)) * (high - low)).astype(np.int64)
-        if not len(self._query):
-            return np.zeros(len(items), dtype=np.int64)
-        chosen = self._query[np.minimum(places, len(self._query) - 1)]
-        return np.where(high > low, chosen, 0).astype(np.int64)
+    stage.run(module, [Group(module.parameters())], schedule, losses)
+    return module.encoder.cpu()
 
 
 def _epoch_rows(count: int, batch: int, step: int, seed: int) -> I64:

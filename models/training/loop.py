@@ -1,8 +1,8 @@
 """The training loop of a stage: AdamW, cosine schedule, clipping, checkpoints, exact resume.
 
-Every random draw of a step comes from generators seeded by (seed, stage, step), so a step depends on
-nothing but the weights, the optimiser's state and its own number: resuming gives the same losses. Of
-several processes (`models.training.ranks`) rank 0 alone writes files and tells of progress.
+Every random draw of a step comes from generators seeded by (seed, stage, step). So a step depends only on
+the weights, the optimiser's state and its own number, and resuming gives the same losses. Where several
+processes train (`models.training.ranks`), rank 0 alone writes files and tells of progress.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.progress import Progress
+from common.files import replacing
+from models.towers.config import StageConfig
 from models.training import ranks
 from models.training.averaging import Average
-from models.training.early_stop import Watch
+from models.training.early_stop import EarlyStop
 from models.training.precision import mixed
+from models.training.run import Run
 
 #: A step's losses by name; the first one is what is minimised.
 Losses = dict[str, Tensor]
@@ -43,6 +45,11 @@ class Schedule:
     #: Decay of the moving average of the weights; 0 for none.
     ema: float = 0.0
 
+    @classmethod
+    def from_stage(cls, knobs: StageConfig) -> Schedule:
+        """The schedule that a stage is configured for."""
+        return cls(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
+
     def factor(self, step: int) -> float:
         """Share of the full rate at a step: linear warm-up, then a cosine down to 0."""
         warm = max(1, int(self.steps * self.warmup))
@@ -60,14 +67,11 @@ class Group:
 
 
 class Stage:
-    """One stage of a run: its name, folder and how often it is saved."""
+    """A stage of a run: where it stands, and its loop."""
 
-    def __init__(
-        self, name: str, folder: Path, seed: int, minutes: float, device: str = "cpu", *, bf16: bool = True
-    ) -> None:
-        self.name, self.folder, self.seed, self.minutes, self.device = name, folder, seed, minutes, device
-        self.bf16 = bf16
-        self.checkpoint = folder / f"{name}.pt"
+    def __init__(self, name: str, run: Run) -> None:
+        self.name, self._run = name, run
+        self.checkpoint = run.folder / f"{name}.pt"
 
     @property
     def finished(self) -> bool:
@@ -88,8 +92,7 @@ class Stage:
         groups: list[Group],
         schedule: Schedule,
         losses: Callable[[int, np.random.Generator, torch.Generator], Losses],
-        progress: Progress,
-        watch: Watch | None = None,
+        early_stop: EarlyStop | None = None,
     ) -> None:
         """Train a module, from the last checkpoint where there is one.
 
@@ -98,9 +101,9 @@ class Stage:
             groups: what is trained.
             schedule: steps and rates.
             losses: called with the step's number and generators; gives its losses.
-            progress: called with the stage's name, the steps done and the steps in all.
-            watch: keeps the best weights and may end the stage early.
+            early_stop: keeps the best weights and may end the stage early.
         """
+        run = self._run
         optimiser = torch.optim.AdamW(
             [{"params": list(g.parameters), "factor": g.rate} for g in groups],
             lr=schedule.rate,
@@ -113,30 +116,30 @@ class Stage:
             module.load_state_dict(saved["module"])
             optimiser.load_state_dict(saved["optimiser"])
             first = int(saved["step"])
-            average.resume(saved.get("average"))
-            if watch:
-                watch.resume(saved.get("watch"))
+            average.resume(saved["average"])
+            if early_stop:
+                early_stop.resume(saved["early_stop"])
 
         def state() -> dict[str, Any]:
             return {
                 "optimiser": optimiser.state_dict(),
                 "average": average.state(),
-                "watch": watch.state() if watch else None,
+                "early_stop": early_stop.state() if early_stop else None,
             }
 
-        curve = _Curve(self.folder / f"{self.name}.csv", first) if ranks.leads() else None
+        curve = _Curve(run.folder / f"{self.name}.csv", first) if ranks.leads() else None
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         step_losses = ranks.together(module, trained, losses)
         saved_at = time.monotonic()
         for step in range(first, schedule.steps):
-            if watch and watch.over:
+            if early_stop and early_stop.over:
                 break
             module.train()
             rng, generator = self._generators(step)
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate * schedule.factor(step) * group["factor"]
             optimiser.zero_grad(set_to_none=True)
-            with mixed(self.device, bf16=self.bf16):
+            with mixed(run.device, bf16=run.config.bf16):
                 values = step_losses(step, rng, generator)
             (next(iter(values.values())) * ranks.count()).backward()  # type: ignore[no-untyped-call]
             for group in optimiser.param_groups:
@@ -146,21 +149,21 @@ class Stage:
             if curve and (step % _CURVE_EVERY == 0 or step + 1 == schedule.steps):
                 told = {name: float(value.detach()) for name, value in values.items()}
                 curve.write(step, {**told, "rate": schedule.rate * schedule.factor(step)})
-            if watch and watch.due(step + 1, schedule.steps):
-                with average.lent():
-                    watch.look(step + 1, module)
-            progress(self.name, step + 1, schedule.steps)
-            if time.monotonic() - saved_at >= self.minutes * 60:
+            if early_stop and early_stop.due(step + 1, schedule.steps):
+                with average.in_place():
+                    early_stop.look(step + 1, module)
+            run.progress(self.name, step + 1, schedule.steps)
+            if time.monotonic() - saved_at >= run.config.checkpoint_minutes * 60:
                 self._save(module, step + 1, state())
                 saved_at = time.monotonic()
-        average.settle()
-        if watch:
-            watch.settle(module)
+        average.keep()
+        if early_stop:
+            early_stop.keep_best(module)
         self._save(module, schedule.steps, None)
         module.eval()
 
     def _generators(self, step: int) -> tuple[np.random.Generator, torch.Generator]:
-        key = (self.seed, zlib.crc32(self.name.encode()), step)
+        key = (self._run.config.seed, zlib.crc32(self.name.encode()), step)
         rng = np.random.default_rng(key)
         # Dropout draws from torch's global generator.
         torch.manual_seed(ranks.spread_seed(int(rng.integers(2**62))))
@@ -170,14 +173,12 @@ class Stage:
         """``state`` is what going on needs beside the weights; None at the end."""
         if not ranks.leads():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.checkpoint.with_suffix(".tmp")
         content = {"module": module.state_dict(), "step": step, "finished": state is None}
-        torch.save({**content, **(state or {"optimiser": None})}, temporary)
-        temporary.replace(self.checkpoint)
+        with replacing(self.checkpoint) as written:
+            torch.save({**content, **(state or {})}, written)
 
     def _load(self) -> dict[str, Any]:
-        saved: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        saved: dict[str, Any] = torch.load(self.checkpoint, map_location=self._run.device, weights_only=True)
         return saved
 
 
@@ -186,7 +187,6 @@ class _Curve:
 
     def __init__(self, path: Path, first: int) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         if first == 0:
             path.unlink(missing_ok=True)
         elif path.is_file():

@@ -21,11 +21,9 @@ from torch import distributed as dist
 from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
-from common.arrays import I64
 from common.errors import MrseError
+from models.dataset.training_data import Rows
 
-#: Rows of a batch: all of them, or the numbers of a rank's own.
-Rows = slice | I64
 #: Others wait this long for what rank 0 does alone, such as preparing a log.
 _PATIENCE = timedelta(days=2)
 #: Whether this process is inside `alone`.

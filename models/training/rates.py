@@ -1,17 +1,15 @@
-"""How a pretrained BERT's weights train: at a lower rate, and not in every step."""
+"""How the weights that come from a pretrained BERT train: at a lower rate, and not in every step."""
 
 from __future__ import annotations
 
-from torch import nn
-
 from models.towers import Config, Towers
+from models.towers.experts import EXPERTS
+from models.towers.experts.transformer import TextTransformer
 from models.training.loop import Group
-
-_PARTS = ("embed", "blocks")
 
 
 def expert_groups(towers: Towers, config: Config, rate: float = 1.0) -> list[Group]:
-    """Groups of the experts' weights; those of a pretrained BERT train at ``experts.pretrained_rate``.
+    """Groups of the experts' weights; those from a pretrained BERT train at ``experts.pretrained_rate``.
 
     Args:
         towers: both sides.
@@ -21,19 +19,15 @@ def expert_groups(towers: Towers, config: Config, rate: float = 1.0) -> list[Gro
     every = towers.expert_parameters()
     if config.experts.shape is None:
         return [Group(every, rate)]
-    given: dict[int, nn.Parameter] = {}
-    for side in (towers.query_experts, towers.item_experts):
-        for expert in (side.vbert, side.light_bert):
-            for part in _PARTS:
-                if hasattr(expert, part):
-                    given |= {id(weight): weight for weight in getattr(expert, part).parameters()}
-    own = [weight for weight in every if id(weight) not in given]
-    return [Group(own, rate), Group(list(given.values()), rate * config.experts.pretrained_rate)]
+    experts = [module for module in towers.starting_from("bert") if isinstance(module, TextTransformer)]
+    pretrained = {id(weight): weight for expert in experts for weight in expert.pretrained_weights()}
+    own = [weight for weight in every if id(weight) not in pretrained]
+    return [Group(own, rate), Group(list(pretrained.values()), rate * config.experts.pretrained_rate)]
 
 
 def resting(config: Config, step: int) -> frozenset[str]:
-    """Experts that take no part in a step of stage 1."""
+    """Names of the experts that take no part in a step of stage 1."""
     every = config.experts.pretrained_every
     if config.experts.shape is None or (every > 0 and step % every == 0):
         return frozenset()
-    return frozenset({"vbert", "light_bert"})
+    return frozenset(name for name in config.dimensions.experts if EXPERTS[name].start == "bert")

@@ -1,61 +1,45 @@
-"""A sample of val requests, answered by the towers as they are during training, for early stop."""
+"""A sample of val searches, answered by the towers as they are during training, for early stop."""
 
 from __future__ import annotations
-
-import heapq
-import zlib
 
 import numpy as np
 from torch import Tensor
 
-from artifacts.actions import ACTIONS
-from artifacts.bundle.text import normalise
-from artifacts.shop.holdout import Holdout
-from artifacts.shop.schema import Event
-from artifacts.shop.shop import Shop
-from models.dataset.training_data import Histories, TrainingData
-from models.evaluation.heldout import with_histories
+from common.arrays import F64, I8, I32, I64
+from models.dataset.training_data import SECONDS_PER_DAY, Histories, TrainingData
 
-_SECONDS_PER_DAY = 86_400.0
 _CHUNK = 1024
 
 
 class Validation:
     """Val searches with a text, each with the item clicked then and the user's history before.
 
-    Pictures are left out, for their features are no part of the prepared data. Memory is bounded by the
-    sample and its users' behaviours.
+    Pictures are left out: the training data has no features of val pictures. The sample is of the least
+    hashes of user, query and item, so that it stays the same however the log grows.
 
     Attributes:
         texts: ``[n]`` normalised queries.
         wanted: int64 ``[n]``, row of the clicked item.
-        histories: of the n requests.
+        histories: of the n searches.
     """
 
-    def __init__(self, shop: Shop, data: TrainingData) -> None:
+    def __init__(self, data: TrainingData) -> None:
         config = data.config
-        events = _sample(shop, config.data.held_out, config.validation.requests)
-        depth = config.dimensions.history
-        requests = with_histories(shop, events, depth=depth, same_item_days=config.data.same_item_days)
-        needed = {r.event.item for r in requests} | {b.item_id for r in requests for b in r.history}
-        rows = {item.id: row for row, item in enumerate(shop.items()) if item.id in needed}
-        requests = [r for r in requests if r.event.item in rows]
-        self.texts = [normalise(r.event.query) for r in requests]
-        self.wanted = np.array([rows[r.event.item] for r in requests], dtype=np.int64)
-        shape = (len(requests), depth)
-        self.histories = Histories(
-            np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64), np.zeros(shape, np.float32)
-        )
-        for place, request in enumerate(requests):
-            for slot, done in enumerate(b for b in request.history if b.item_id in rows):
-                assert done.ts is not None
-                self.histories.items[place, slot] = rows[done.item_id]
-                self.histories.behaviour[place, slot] = ACTIONS.behaviour_ids[done.action]
-                age = (request.event.ts - done.ts).total_seconds() / _SECONDS_PER_DAY
-                self.histories.age_days[place, slot] = age
+        item: I32 = data.column("val_item")
+        at: F64 = data.column("val_at")
+        sample = np.argsort(data.column("val_key"), kind="stable")[: config.validation.requests]
+        sample = sample[item[sample] >= 0]
+        queries, query = data.strings("val_queries"), data.column("val_query")
+        self.texts = [queries[query[row]] for row in sample.tolist()]
+        self.wanted: I64 = item[sample].astype(np.int64)
+        self.histories = Histories.empty(len(sample), config.dimensions.history)
+        past = _Past(data)
+        users = data.column("val_user")
+        for place, row in enumerate(sample.tolist()):
+            past.fill(self.histories, place, int(users[row]), int(item[row]), float(at[row]))
 
     def recall(self, queries: Tensor, items: Tensor, at: int) -> float:
-        """Recall@K: share of the requests whose item is among the K nearest.
+        """Recall@K: share of the searches whose item is among the K nearest.
 
         Args:
             queries: float32 ``[n, e]``.
@@ -72,23 +56,22 @@ class Validation:
         return hits / len(self.wanted)
 
 
-def _sample(shop: Shop, held_out: float, count: int) -> list[Event]:
-    """Val searches with a text, each (user, query, item) once: those of the least hashes, in time's order."""
-    holdout = Holdout.of(shop.events(), held_out)
-    kept: list[tuple[int, str]] = []
-    chosen: dict[str, Event] = {}
-    for event in shop.events():
-        if event.action not in ACTIONS.behaviours or not event.query or holdout.split(event) != "val":
-            continue
-        key = "\t".join((event.user or "", normalise(event.query), event.item))
-        if key in chosen:
-            continue
-        entry = (-zlib.crc32(key.encode()), key)
-        if len(kept) < count:
-            heapq.heappush(kept, entry)
-        elif entry > kept[0]:
-            del chosen[heapq.heappushpop(kept, entry)[1]]
-        else:
-            continue
-        chosen[key] = event
-    return sorted(chosen.values(), key=lambda event: event.ts)
+class _Past:
+    """All behaviours of the users of val searches, whatever their split."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self._same_item = data.config.data.same_item_days * SECONDS_PER_DAY
+        self._user: I32 = data.column("past_user")
+        self._item: I32 = data.column("past_item")
+        self._behaviour: I8 = data.column("past_behaviour")
+        self._at: F64 = data.column("past_at")
+
+    def fill(self, histories: Histories, place: int, user: int, item: int, at: float) -> None:
+        """Write the last behaviours before a moment, as evaluation reads them."""
+        low, high = np.searchsorted(self._user, [user, user + 1]) if user >= 0 else (0, 0)
+        ago = at - self._at[low:high]
+        before = np.flatnonzero((ago > 0) & ((self._item[low:high] != item) | (ago > self._same_item)))
+        newest = low + before[np.argsort(ago[before], kind="stable")][: histories.items.shape[1]]
+        newest = newest[self._item[newest] >= 0]
+        age = (at - self._at[newest]) / SECONDS_PER_DAY
+        histories.fill(place, self._item[newest], self._behaviour[newest], age)

@@ -1,4 +1,4 @@
-"""Stage 0 with a pretrained ViT: run once over the pictures and frozen; nothing is trained."""
+"""Stage 0 with a pretrained ViT: it runs once over the pictures and stays frozen; nothing is trained."""
 
 from __future__ import annotations
 
@@ -8,73 +8,58 @@ import numpy as np
 import torch
 
 from artifacts.shop.shop import Shop
-from common.progress import Progress
-from models.dataset.training_data import TrainingData
-from models.towers import Config
+from common.files import replacing
 from models.towers.pretrained_vit import PretrainedVit
 from models.training.features import PictureFeatures
 from models.training.pictures import write_pixels
 from models.training.pretrained.cache import FeatureCache, vit_features
 from models.training.pretrained.vit import load_vit
+from models.training.run import Run
 
 _WEIGHTS = "vit.pt"
 #: Pictures whose pixels are kept for the export's parity check.
 _SAMPLES = 32
 
 
-def pretrained_pictures(
-    folder: Path,
-    shop: Shop,
-    data: TrainingData,
-    out: Path,
-    progress: Progress,
-    device: str,
-    cache: Path | None = None,
-) -> PictureFeatures:
+def pretrained_pictures(run: Run, shop: Shop, folder: Path, cache: Path | None) -> PictureFeatures:
     """Features of all pictures, and the ViT's weights in the run folder.
 
-    *Inferred*: a query picture has its plain feature alone. The augmented views of the small encoder make up
-    for its being trained on the very pictures it then reads, which a pretrained ViT is not.
+    *Inferred*: a query picture has its plain feature alone. The small encoder also gets augmented views,
+    because it is trained on the very pictures that it then reads; a pretrained ViT is not.
 
     Args:
-        folder: the ViT's folder.
+        run: the run.
         shop: where the pictures are read from.
-        data: the prepared run.
-        out: the run folder.
-        progress: called with the pictures that are done.
-        device: where the ViT runs.
+        folder: the ViT's folder.
         cache: where features are kept by picture hash; the run folder where None.
 
     Raises:
         PretrainedError: the folder's weights do not fit its configuration.
         DataError: a picture cannot be read.
     """
-    config = data.config
+    config, data, out = run.config, run.data, run.folder
     assert config.image.shape is not None
     vit = load_vit(folder, config.image.shape, config.picture)
     if not (out / _WEIGHTS).is_file():
-        temporary = out / f"{_WEIGHTS}.tmp"
-        torch.save(vit.state_dict(), temporary)
-        temporary.replace(out / _WEIGHTS)
-    if not (out / "pixels.npy").is_file():
-        files = data.picture_files[:_SAMPLES]
-        write_pixels(shop, files, config.picture.side, out / "pixels.npy", progress)
-    asked = np.unique(np.asarray(data.picture)[np.asarray(data.picture) >= 0]).astype(np.int64)
+        with replacing(out / _WEIGHTS) as written:
+            torch.save(vit.state_dict(), written)
+    write_pixels(run, shop, data.picture_files[:_SAMPLES])
     plain = out / "picture_features.npy"
     if not plain.is_file():
         name = f"{config.image.vit}.{config.picture.side}.bin"
         kept = FeatureCache((cache or out) / name, config.picture.feature_dim)
-        found = vit_features(vit, shop, data.picture_files, config.picture.side, kept, progress, device)
-        temporary = plain.with_suffix(".tmp.npy")
-        np.save(temporary, found[:, None])
-        temporary.replace(plain)
+        files, side = data.picture_files, config.picture.side
+        found = vit_features(vit, shop, files, side, kept, run.progress, run.device)
+        with replacing(plain) as written:
+            np.save(written, found[:, None])
     features = np.load(plain, mmap_mode="r")
+    asked = data.query_pictures()
     return PictureFeatures(features, features[asked], asked)
 
 
-def load_run_vit(run: Path, config: Config) -> PretrainedVit:
+def load_run_vit(run: Run) -> PretrainedVit:
     """The ViT of a finished run."""
-    assert config.image.shape is not None
-    vit = PretrainedVit(config.image.shape, config.picture)
-    vit.load_state_dict(torch.load(run / _WEIGHTS, map_location="cpu", weights_only=True))
+    assert run.config.image.shape is not None
+    vit = PretrainedVit(run.config.image.shape, run.config.picture)
+    vit.load_state_dict(torch.load(run.folder / _WEIGHTS, map_location="cpu", weights_only=True))
     return vit.eval()

@@ -43,7 +43,7 @@ from artifacts.bundle.text import SPECIAL_TOKENS, normalise, words
 from common.arrays import Arrays
 
 D, DIM, PICTURE = 16, 48, 8
-DIMENSIONS = Dimensions(expert_dim=D, embedding_dim=DIM, history=8)
+DIMENSIONS = Dimensions(experts=("vbert", "light_bert", "ftatt"), expert_dim=D, embedding_dim=DIM, history=8)
 TEXT = TextSpec(max_query_tokens=12, max_item_tokens=32, ngram_buckets=512, ngrams_per_word=12)
 PREPROCESSING = Preprocessing(
     held_out=0.05, same_item_days=1.0, coclicks=CoClickSpec(top=10, following=5, cosine=False)

@@ -1,1 +1,24 @@
-"""The experts: text, picture and subwords to vectors of one width."""
+"""The experts of the LMoE: text, picture and subwords to vectors of one width.
+
+::
+
+    expert        what an `Expert` is: its name, how it is built, what it reads, how it starts
+    config        the knobs that experts are built from
+    vbert         picture and text          light_bert    text          ftatt    subwords
+    transformer   the text transformer inside VBert and Light-Bert
+    silent        what stands in for an expert that is switched off
+    layers        attention, blocks and embeddings
+
+To add an expert, write a module with an `Expert` and name it in `EXPERTS`. The axis of the graphs, the gate,
+portraits, switches, losses, curves and ``explain`` take names and number from there.
+"""
+
+from models.towers.experts.expert import Expert, Sizes
+from models.towers.experts.ftatt import FTATT
+from models.towers.experts.light_bert import LIGHT_BERT
+from models.towers.experts.vbert import VBERT
+
+#: By name, in the order of the experts' axis. A team's own module adds to it before a `Config` is made.
+EXPERTS: dict[str, Expert] = {expert.name: expert for expert in (VBERT, LIGHT_BERT, FTATT)}
+
+__all__ = ["EXPERTS", "Expert", "Sizes"]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.towers.layers import unit
+from models.towers.experts.expert import Expert
+from models.towers.experts.layers import unit
 
 
 class FtAtt(nn.Module):
@@ -40,9 +41,20 @@ class FtAtt(nn.Module):
         if torch.compiler.is_exporting():
             vectors: Tensor = self.ngrams(ngram_ids)
             return vectors.sum(dim=2)
-        # The same without holding every n-gram's vector; ONNX has no such operator.
+        # The same sums, without all n-grams' vectors in memory at once. ONNX has no such operator.
         rows, width, depth = ngram_ids.shape
         flat = F.embedding_bag(
             ngram_ids.reshape(rows * width, depth), self.ngrams.weight, mode="sum", padding_idx=0
         )
         return flat.view(rows, width, -1)
+
+
+FTATT = Expert(
+    name="ftatt",
+    title="FtAtt",
+    build=lambda sizes: FtAtt(sizes.ngram_buckets, sizes.expert_dim, sizes.config.dropout),
+    inputs=("ngram_ids",),
+    start="ngrams",
+    learns_coclicks=True,
+    built_when_off=True,
+)

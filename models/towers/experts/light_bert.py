@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.towers.config import ExpertsConfig
-from models.towers.experts.text_body import last_norm, straight, text_blocks, text_embedding
-from models.towers.layers import masked_mean, unit
+from models.towers.experts.config import ExpertsConfig
+from models.towers.experts.expert import Expert
+from models.towers.experts.layers import masked_mean, unit
+from models.towers.experts.transformer import TextTransformer, last_norm, text_blocks, text_embedding
 
 
-class LightBert(nn.Module):
+class LightBert(TextTransformer):
     """``ids int64 [B, L]`` (0 = padding) -> unit ``[B, d]``; *inferred*: mean pooling."""
 
     def __init__(self, config: ExpertsConfig, vocabulary: int, positions: int, expert_dim: int) -> None:
@@ -20,12 +21,28 @@ class LightBert(nn.Module):
         self.norm = last_norm(config)
         self.project = nn.Linear(config.hidden, expert_dim)
         if config.shape is not None:
-            # The pretrained model's own mean stands at the start.
-            straight(self.project)
+            # The mean of the pretrained model's states stands at the start.
+            _keep_angles(self.project)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         mask = input_ids > 0
-        x: Tensor = self.drop(self.embed(input_ids))
-        for block in self.blocks:
-            x = block(x, mask)
-        return unit(self.project(masked_mean(self.norm(x), mask)))
+        return unit(self.project(masked_mean(self.states(self.embed(input_ids), mask), mask)))
+
+
+def _keep_angles(layer: nn.Linear) -> None:
+    """Start a projection so that it keeps lengths and angles as far as its width allows."""
+    if layer.in_features == layer.out_features:
+        nn.init.eye_(layer.weight)
+    else:
+        nn.init.orthogonal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
+LIGHT_BERT = Expert(
+    name="light_bert",
+    title="Light-Bert",
+    build=lambda sizes: LightBert(sizes.config, sizes.vocabulary, sizes.positions, sizes.expert_dim),
+    inputs=("input_ids",),
+    start="bert",
+    built_when_off=True,
+)

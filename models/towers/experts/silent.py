@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Silent(nn.Module):
-    """Tensors of ``[B, ...]`` -> zeros ``[B, d]``; reads its inputs, for a graph drops others."""
+    """Tensors of ``[B, ...]`` -> zeros ``[B, d]``; reads all of them, because a graph drops unread inputs."""
 
     def __init__(self, expert_dim: int) -> None:
         super().__init__()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.towers.config import ExpertsConfig
-from models.towers.experts.text_body import last_norm, text_blocks, text_embedding
-from models.towers.layers import masked_mean, unit
+from models.towers.experts.config import ExpertsConfig
+from models.towers.experts.expert import Expert
+from models.towers.experts.layers import masked_mean, unit
+from models.towers.experts.transformer import TextTransformer, last_norm, text_blocks, text_embedding
 
 
-class VBert(nn.Module):
+class VBert(TextTransformer):
     """``(ids int64 [B, L], picture [B, P], has_picture [B])`` -> unit ``[B, d]``; shared by both towers.
 
-    A dense adaptor (paper) brings the frozen picture feature to a token; where there is no picture, a
-    learned "no image" token takes its place. *Inferred*: the output reads the picture's place and the
-    mean of the text.
+    A dense adaptor (paper) turns the frozen picture feature into a token; where there is no picture, a
+    learned "no image" token takes its place. *Inferred*: the output reads the picture's state and the
+    mean of the text's states.
     """
 
     def __init__(
@@ -36,11 +37,20 @@ class VBert(nn.Module):
     def forward(self, input_ids: Tensor, picture: Tensor, has_picture: Tensor) -> Tensor:
         has = has_picture[:, None]
         visual = has * self.adaptor(picture) + (1.0 - has) * self.no_image
-        x: Tensor = self.drop(torch.cat([visual[:, None, :], self.embed(input_ids)], dim=1))
         text = input_ids > 0
         mask = torch.cat([torch.ones_like(text[:, :1]), text], dim=1)
-        for block in self.blocks:
-            x = block(x, mask)
-        x = self.norm(x)
+        x = self.states(torch.cat([visual[:, None, :], self.embed(input_ids)], dim=1), mask)
         pooled = torch.cat([x[:, 0], masked_mean(x[:, 1:], text)], dim=-1)
         return unit(self.project(pooled))
+
+
+VBERT = Expert(
+    name="vbert",
+    title="VBert",
+    build=lambda sizes: VBert(
+        sizes.config, sizes.vocabulary, sizes.positions, sizes.feature_dim, sizes.expert_dim
+    ),
+    inputs=("input_ids", "picture", "has_picture"),
+    shared=True,
+    start="bert",
+)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tokenizers import Tokenizer
+from torch import nn
 
 from models.dataset.training_data import TrainingData
-from models.towers import Config, Experts, Towers
-from models.towers.experts.light_bert import LightBert
-from models.towers.experts.vbert import VBert
+from models.towers import Config, Towers
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 from models.training.pretrained.fasttext import FastText
 from models.training.pretrained.fasttext_fit import fit_ngrams
@@ -43,25 +43,22 @@ class Pretrained:
         """Put the pretrained weights, and a lexical start where it is wanted, into towers just made.
 
         Raises:
-            PretrainedError: a weight is missing or has another shape.
+            PretrainedError: a weight is missing or has another shape, or no expert starts from it.
         """
-        sides = {id(side): side for side in (towers.query_experts, towers.item_experts)}
-        parts = {id(part): part for side in sides.values() for part in _text_parts(side)}
         if self.bert is not None:
-            fill_bert(self.bert, list(parts.values()))
+            fill_bert(self.bert, towers.starting_from("bert"))
+        if self.fasttext is None and not data.config.experts.lexical_start:
+            return
+        tables = [cast(nn.Embedding, expert.ngrams).weight.data for expert in towers.starting_from("ngrams")]
+        if not tables:
+            raise PretrainedError("experts.fasttext, experts.lexical_start: no expert here reads n-grams")
         if self.fasttext is not None:
             vectors = FastText.open(self.fasttext)
-            for side in sides.values():
-                fit_ngrams(side.ftatt.ngrams.weight.data, vectors, data)
+            for table in tables:
+                fit_ngrams(table, vectors, data)
         if data.config.experts.lexical_start:
-            for side in sides.values():
-                scale_ngrams(side.ftatt.ngrams.weight.data, data)
-
-
-def _text_parts(side: Experts) -> list[LightBert | VBert]:
-    # A single transformer in the experts' place has neither.
-    parts = (getattr(side, name, None) for name in ("vbert", "light_bert"))
-    return [part for part in parts if isinstance(part, LightBert | VBert)]
+            for table in tables:
+                scale_ngrams(table, data)
 
 
 def resolve(config: Config) -> tuple[Config, Pretrained]:
@@ -72,21 +69,23 @@ def resolve(config: Config) -> tuple[Config, Pretrained]:
     """
     experts, image = config.experts, config.image
     paths = (experts.bert, experts.fasttext, image.vit, image.cache)
-    given = Pretrained(*(None if path is None else Path(path) for path in paths))
+    pretrained = Pretrained(*(None if path is None else Path(path) for path in paths))
     changed: dict[str, object] = {}
-    if given.bert is not None:
-        changed |= bert_sizes(given.bert, config) | {"bert": _name(given.bert, weights_file(given.bert))}
-    if given.fasttext is not None:
-        if not given.fasttext.is_file():
-            raise PretrainedError(f"{given.fasttext}: there is no such file")
-        changed["fasttext"] = _name(given.fasttext, given.fasttext)
+    if pretrained.bert is not None:
+        changed |= bert_sizes(pretrained.bert, config) | {
+            "bert": _name(pretrained.bert, weights_file(pretrained.bert))
+        }
+    if pretrained.fasttext is not None:
+        if not pretrained.fasttext.is_file():
+            raise PretrainedError(f"{pretrained.fasttext}: there is no such file")
+        changed["fasttext"] = _name(pretrained.fasttext, pretrained.fasttext)
     image = image.model_copy(update={"cache": None})
     update: dict[str, object] = {"experts": experts.model_copy(update=changed), "image": image}
-    if given.vit is not None:
-        shape, picture = vit_sizes(given.vit)
-        name = _name(given.vit, weights_file(given.vit))
+    if pretrained.vit is not None:
+        shape, picture = vit_sizes(pretrained.vit)
+        name = _name(pretrained.vit, weights_file(pretrained.vit))
         update |= {"image": image.model_copy(update={"vit": name, "shape": shape}), "picture": picture}
-    return config.model_copy(update=update), given
+    return config.model_copy(update=update), pretrained
 
 
 def _name(path: Path, weights: Path) -> str:

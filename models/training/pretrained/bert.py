@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import BertWordPieceTokenizer, Tokenizer
+from torch import nn
 
 from artifacts.bundle.text import special_ids
-from models.towers.config import BertShape, Config
-from models.towers.experts.light_bert import LightBert
-from models.towers.experts.text_body import BertBlock, BertEmbedding
-from models.towers.experts.vbert import VBert
+from models.towers.config import Config
+from models.towers.experts.config import BertShape
+from models.towers.experts.transformer import BertBlock, BertEmbedding, TextTransformer
 from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
 
 
@@ -75,7 +76,7 @@ def bert_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def fill_bert(folder: Path, experts: list[LightBert | VBert]) -> None:
+def fill_bert(folder: Path, experts: Sequence[nn.Module]) -> None:
     """Start the transformers of some experts from the folder's first layers.
 
     Raises:
@@ -83,6 +84,7 @@ def fill_bert(folder: Path, experts: list[LightBert | VBert]) -> None:
     """
     weights = Weights(folder, ("bert.",))
     for expert in experts:
+        assert isinstance(expert, TextTransformer), "start='bert' is for text transformers"
         embed = expert.embed
         assert isinstance(embed, BertEmbedding)
         _fill_embedding(weights, embed)

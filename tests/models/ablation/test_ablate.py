@@ -19,8 +19,8 @@ from models.evaluation.measures import MEASURES
 from models.evaluation.statistics import Interval, Sums
 from models.synthetic import Judge
 from models.towers import Towers, preset
-from models.towers.experts.lmoe import Experts
-from models.towers.experts.single import SingleTransformer, parameters
+from models.towers.lmoe import Experts
+from models.towers.single import SingleTransformer, parameters
 
 
 def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid() -> None:

@@ -137,6 +137,7 @@ def test_mined_negatives_come_from_the_ranks_and_are_no_positives(
     queries = np.array([[0] * 4, [0.1, 0.2, 0.9, 0.3], [0.4, 0.3, 0.2, 0.1]], dtype=np.float32)
     hard = HardNegatives(data)
     hard.mine(tmp_path / "hard.npy", queries, items)
+    hard.load(tmp_path / "hard.npy")
     # "mug": ranks 2 to 4 are d, b, a, of which a and b were clicked. "cup": b, c, d without c.
     mined = np.load(tmp_path / "hard.npy")
     assert sorted(set(mined[1].tolist())) == [-1, 3]
@@ -154,7 +155,7 @@ def test_mined_negatives_and_labels_take_their_shares(
     data.__dict__.update(small.__dict__, config=small.config.with_overrides({"loss.mined_share": share}))
     hard = HardNegatives(data)
     np.save(tmp_path / "hard.npy", np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32))
-    hard.mine(tmp_path / "hard.npy", np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))
+    hard.load(tmp_path / "hard.npy")
     # "mug" has item d as its label and c as mined; "cup" has no label.
     drawn, present = hard.draw(np.array([1, 2]), 8, np.random.default_rng(0))
     assert present.all()

@@ -1,9 +1,10 @@
-import hashlib
 import json
 
 import pytest
+import torch
 
-from models.towers.config import _LATER, Config, ConfigError
+from models.towers.config import Config, ConfigError
+from models.towers.experts import EXPERTS, Expert
 from models.towers.presets import preset
 
 
@@ -51,21 +52,18 @@ def test_the_fingerprint_is_of_what_matters() -> None:
     assert base.fingerprint() != base.with_overrides({"seed": 8}).fingerprint()
 
 
-def test_values_that_came_later_leave_the_fingerprint_of_runs_begun_before() -> None:
-    base = preset("tiny")
-    before = base.model_dump(mode="json") | {"checkpoint_minutes": 0.0}
-    for key in _LATER:
-        *parents, last = key.split(".")
-        owner = before
-        for name in parents:
-            owner = owner[name]
-        del owner[last]
-    content = json.dumps(before, separators=(",", ":"), ensure_ascii=False)
-    assert base.fingerprint() == hashlib.sha256(content.encode()).hexdigest()[:16]
-    for key, value in {
-        "bf16": False,
-        "experts.kind": "single",
-        "stage2.ema": 0.9,
-        "validation.every": 5,
-    }.items():
-        assert base.with_overrides({key: value}).fingerprint() != base.fingerprint()
+def test_every_expert_has_a_switch_and_a_place_in_the_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Expert("toy", "Toy", build=lambda sizes: torch.nn.Identity(), inputs=("picture",))
+    monkeypatch.setitem(EXPERTS, "toy", toy)
+    config = preset("tiny")
+    assert config.dimensions.experts == (*list(EXPERTS)[:-1], "toy")
+    assert config.switches.expert("toy")
+    off = config.with_overrides({"switches.toy": "false"})
+    assert not off.switches.expert("toy")
+    assert Config.read(json.loads(off.model_dump_json())) == off
+    stored = json.loads(config.model_dump_json())
+    monkeypatch.delitem(EXPERTS, "toy")
+    with pytest.raises(ConfigError, match="'toy'"):
+        Config.read(stored)
+    with pytest.raises(ConfigError, match="no expert 'toy' is registered"):
+        preset("tiny").with_overrides({"dimensions.experts": '["toy"]'})

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from models.towers import Config, Experts, ImageEncoder, Towers, preset
+from models.towers.experts.layers import Attention, masked_mean, unit
 from models.towers.fusion import QueryFusion
 from models.towers.gate import Gate
-from models.towers.layers import Attention, masked_mean, unit
 from models.towers.portrait_attention import PortraitAttention
 
 CONFIG = preset("tiny")

@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from artifacts.shop.shop import Shop
 from models.dataset.training_data import TrainingData
 from models.towers import Config
 from models.towers.config import ValidationConfig
 from models.training import load_finished, train
 from models.training.averaging import Average
-from models.training.early_stop import Watch
+from models.training.early_stop import EarlyStop
 from models.training.validation import Validation
 
 
@@ -35,10 +34,10 @@ def test_the_average_follows_the_weights_and_goes_on_after_a_checkpoint() -> Non
         resumed.resume(state)
     for kept in (average, resumed):
         weigh(module, 9.0)
-        with kept.lent():
+        with kept.in_place():
             assert module.weight.item() == pytest.approx(expected)
         assert module.weight.item() == 9.0
-    average.settle()
+    average.keep()
     assert module.weight.item() == pytest.approx(expected)
 
 
@@ -47,8 +46,8 @@ def test_without_a_decay_there_is_no_average() -> None:
     average = Average(module, 0.0)
     weigh(module, 3.0)
     average.update()
-    average.settle()
-    with average.lent():
+    average.keep()
+    with average.in_place():
         assert module.weight.item() == 3.0
     assert average.state() is None
 
@@ -56,27 +55,31 @@ def test_without_a_decay_there_is_no_average() -> None:
 def test_a_stage_ends_when_nothing_better_comes_and_keeps_the_best(tmp_path: Path) -> None:
     values = iter([0.1, 0.3, 0.2, 0.3, 0.9])
     module = nn.Linear(1, 1, bias=False)
-    watch = Watch(ValidationConfig(every=10, patience=2), lambda: next(values), "stage2", tmp_path)
+    watch = EarlyStop(
+        ValidationConfig(every=10, patience=2), tmp_path / "stage2-val.csv", lambda: next(values)
+    )
     assert [step for step in range(1, 36) if watch.due(step, 35)] == [10, 20, 30, 35]
     for step in (10, 20, 30):
         weigh(module, float(step))
         watch.look(step, module)
         assert not watch.over
-    again = Watch(ValidationConfig(every=10, patience=2), lambda: next(values), "stage2", tmp_path)
+    again = EarlyStop(
+        ValidationConfig(every=10, patience=2), tmp_path / "stage2-val.csv", lambda: next(values)
+    )
     again.resume(watch.state())
     weigh(module, 40.0)
     again.look(40, module)
     assert again.over
-    again.settle(module)
+    again.keep_best(module)
     assert module.weight.item() == 20.0
     with (tmp_path / "stage2-val.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["recall@100"] for row in rows] == ["0.1", "0.3", "0.2", "0.3"]
 
 
-def test_recall_counts_requests_whose_item_is_near(shop: Shop, run: Path, config: Config) -> None:
+def test_recall_counts_requests_whose_item_is_near(run: Path, config: Config) -> None:
     few = config.with_overrides({"validation.requests": 12})
-    found = Validation(shop, TrainingData(run / "data", few))
+    found = Validation(TrainingData(run / "data", few))
     assert len(found.texts) == len(found.wanted) == 12
     assert all(found.texts)
     assert (found.histories.items >= 0).any()

@@ -18,8 +18,8 @@ from models.training.augment import as_float, augment
 from models.training.batches import Sampler
 from models.training.curves import plot_curves
 from models.training.features import PictureFeatures
-from models.training.image_stage import Batches
 from models.training.loop import Schedule
+from models.training.picture_texts import PictureTexts
 
 
 class KilledError(Exception):
@@ -133,10 +133,10 @@ def pictures(run: Path, data: TrainingData) -> PictureFeatures:
 
 
 def test_batches_hold_every_kind_of_query(data: TrainingData, pictures: PictureFeatures) -> None:
-    sampler = Sampler(data, pictures, browse=True)
+    sampler = Sampler(data, pictures, data.config.stage2, browse=True)
     steps = [sampler.draw(64, np.random.default_rng(seed)) for seed in range(20)]
-    text = np.concatenate([s.asked.has_text for s in steps])
-    picture = np.concatenate([s.asked.has_picture for s in steps]) > 0
+    text = np.concatenate([s.queries.has_text for s in steps])
+    picture = np.concatenate([s.queries.has_picture for s in steps]) > 0
     behaved = np.concatenate([s.histories.behaviour.any(axis=1) for s in steps if s.histories])
     for kind in (text & ~picture, picture & ~text, ~text & ~picture & behaved, text & behaved):
         assert kind.any()
@@ -148,9 +148,9 @@ def test_batches_hold_every_kind_of_query(data: TrainingData, pictures: PictureF
 
 
 def test_stage1_has_no_browsing(data: TrainingData, pictures: PictureFeatures) -> None:
-    step = Sampler(data, pictures, browse=False).draw(64, np.random.default_rng(0))
+    step = Sampler(data, pictures, data.config.stage1, browse=False).draw(64, np.random.default_rng(0))
     assert step.histories is None
-    assert (step.asked.has_text | (step.asked.has_picture > 0)).all()
+    assert (step.queries.has_text | (step.queries.has_picture > 0)).all()
     assert len(step.items) == 64
     assert len(step.uniform) == 32
 
@@ -160,13 +160,13 @@ def test_stage2_draws_as_many_uniform_items_as_told(
 ) -> None:
     config = data.config.with_overrides({"stage2.uniform": 3.0})
     more = TrainingData(run / "data", config)
-    step = Sampler(more, pictures, browse=True).draw(64, np.random.default_rng(0))
+    step = Sampler(more, pictures, more.config.stage2, browse=True).draw(64, np.random.default_rng(0))
     assert len(step.uniform) == 96
 
 
 def test_words_that_titles_hold_weigh_less_in_the_picture_stage(data: TrainingData) -> None:
     shown = np.flatnonzero(data.item_picture >= 0)
-    batches = Batches(data, shown)
+    batches = PictureTexts(data, shown)
     told, even = batches.weights(shown, 0.1), batches.weights(shown, 1.0)
     named = batches.words(shown).sum(axis=0)
     assert even[named > 0] == pytest.approx(1.0)

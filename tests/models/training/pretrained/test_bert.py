@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 
 from artifacts.bundle import ItemText, TextFeatures
 from models.towers import Config, Towers, preset
+from models.towers.experts.layers import masked_mean, unit
 from models.towers.experts.light_bert import LightBert
-from models.towers.layers import masked_mean, unit
 from models.training.pretrained import PretrainedError, resolve
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 from models.training.pretrained.folder import Weights

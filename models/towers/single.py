@@ -1,4 +1,4 @@
-"""One transformer with as many parameters as the three experts: what the LMoE is measured against."""
+"""One transformer with as many parameters as the experts together: what the LMoE is measured against."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from models.towers.config import Config
-from models.towers.experts.lmoe import Experts
-from models.towers.layers import Block, TokenEmbedding, masked_mean, unit
+from models.towers.experts.layers import Block, TokenEmbedding, masked_mean, unit
+from models.towers.lmoe import Experts, ExpertSet
 
 _WIDEST = 4096
 
 
-class SingleTransformer(Experts):
-    """``(input_ids [B, L], ngram_ids [B, W, G], picture [B, P], has_picture [B])`` -> ``[B, 3, d]``.
+class SingleTransformer(ExpertSet):
+    """``(input_ids [B, L], ngram_ids [B, W, G], picture [B, P], has_picture [B])`` -> ``[B, M, d]``.
 
-    The same graph inputs and outputs as the experts, so that everything after it stays as it is: one
-    transformer reads the picture as a token ahead of the text, and its pooled output is projected to three
-    unit vectors. ``ngram_ids`` only tell whether there is a word. *Inferred*: as deep as one expert, and as
-    wide as the parameters of the three allow.
+    Inputs and outputs are those of `Experts`, so that everything after it stays as it is: one transformer
+    reads the picture as a token ahead of the text, and its pooled output is projected to M unit vectors.
+    ``ngram_ids`` only tell whether there is a word. *Inferred*: as deep as one expert, and as wide as the
+    parameters of the experts allow (see `equal_width`), unless ``width`` says otherwise.
     """
 
-    def __init__(self, config: Config, vocabulary: int) -> None:
-        # Not the experts' own: none of them is built.
-        nn.Module.__init__(self)
-        self._build(config, vocabulary, equal_width(config, vocabulary))
-
-    def _build(self, config: Config, vocabulary: int, width: int) -> None:
+    def __init__(self, config: Config, vocabulary: int, width: int | None = None) -> None:
+        super().__init__()
         dims, knobs = config.dimensions, config.experts
+        width = width or equal_width(config, vocabulary)
         positions = max(config.text.max_query_tokens, config.text.max_item_tokens)
         self.use_picture, self.count = config.switches.picture, len(dims.experts)
         self.embed = TokenEmbedding(vocabulary, width, positions)
@@ -56,28 +53,24 @@ class SingleTransformer(Experts):
         return unit(parts.view(-1, self.count, parts.shape[1] // self.count))
 
 
-class _OfWidth(SingleTransformer):
-    """Of a given width, to count its parameters."""
-
-    def __init__(self, config: Config, vocabulary: int, width: int) -> None:
-        nn.Module.__init__(self)
-        self._build(config, vocabulary, width)
-
-
 def equal_width(config: Config, vocabulary: int) -> int:
     """The width, a multiple of the heads, at which the parameters come nearest to those of `Experts`."""
     heads = config.experts.heads
     with torch.device("meta"):
+
+        def count(width: int) -> int:
+            return parameters(SingleTransformer(config, vocabulary, width))
+
         wanted = parameters(Experts(config, vocabulary))
         low, high = 1, _WIDEST // heads
         while low < high:
             middle = (low + high) // 2
-            if parameters(_OfWidth(config, vocabulary, middle * heads)) < wanted:
+            if count(middle * heads) < wanted:
                 low = middle + 1
             else:
                 high = middle
         near = [width * heads for width in (low - 1, low) if width > 0]
-        return min(near, key=lambda w: abs(parameters(_OfWidth(config, vocabulary, w)) - wanted))
+        return min(near, key=lambda width: abs(count(width) - wanted))
 
 
 def parameters(module: nn.Module) -> int:

@@ -1,17 +1,41 @@
-"""The transformer inside Light-Bert and VBert: our own small one, or the layers of a pretrained BERT."""
+"""The text transformer inside Light-Bert and VBert: our own small one, or the layers of a pretrained BERT."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from models.towers.config import BertShape, ExpertsConfig
-from models.towers.layers import Attention, Block, TokenEmbedding
+from models.towers.experts.config import BertShape, ExpertsConfig
+from models.towers.experts.layers import Attention, Block, TokenEmbedding
+
+
+class TextTransformer(nn.Module):
+    """Base of the experts whose ``embed`` and ``blocks`` can start from a pretrained BERT.
+
+    A subclass makes the parts itself, in its own order: the random start depends on it.
+    """
+
+    embed: TokenEmbedding
+    drop: nn.Dropout
+    blocks: nn.ModuleList
+    norm: nn.Module
+
+    def states(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Tokens ``[B, L, w]`` and mask ``[B, L]`` (True = real) -> the last states ``[B, L, w]``."""
+        x = self.drop(x)
+        for block in self.blocks:
+            x = block(x, mask)
+        result: Tensor = self.norm(x)
+        return result
+
+    def pretrained_weights(self) -> list[nn.Parameter]:
+        """The weights that a pretrained BERT gives."""
+        return [*self.embed.parameters(), *self.blocks.parameters()]
 
 
 class BertEmbedding(TokenEmbedding):
     """Token plus position, normalised: ids int64 ``[B, L]`` -> ``[B, L, w]``.
 
-    BERT's vector of segment 0 is the same for every token, so it lies in the positions.
+    BERT adds a vector of segment 0 to every token; it lies in the positions here.
     """
 
     def __init__(self, vocabulary: int, width: int, positions: int, norm_eps: float) -> None:
@@ -44,7 +68,7 @@ class BertBlock(nn.Module):
 
 
 def text_embedding(config: ExpertsConfig, vocabulary: int, positions: int) -> TokenEmbedding:
-    """What the blocks start from."""
+    """The embedding that the blocks read."""
     if config.shape is None:
         return TokenEmbedding(vocabulary, config.hidden, positions)
     return BertEmbedding(vocabulary, config.hidden, positions, config.shape.norm_eps)
@@ -60,21 +84,12 @@ def text_blocks(config: ExpertsConfig) -> nn.ModuleList:
 
 
 def last_norm(config: ExpertsConfig) -> nn.Module:
-    """What comes after the blocks; those of a pretrained BERT have normalised already."""
+    """The norm after the blocks; those of a pretrained BERT have normalised already."""
     return nn.LayerNorm(config.hidden) if config.shape is None else nn.Identity()
 
 
-def straight(layer: nn.Linear) -> None:
-    """Let a projection start as one that keeps lengths and angles as far as its width allows."""
-    if layer.in_features == layer.out_features:
-        nn.init.eye_(layer.weight)
-    else:
-        nn.init.orthogonal_(layer.weight)
-    nn.init.zeros_(layer.bias)
-
-
 def activation(name: str) -> nn.Module:
-    """The non-linearity of a pretrained model's blocks, by the name in our configuration."""
+    """The non-linearity of a pretrained model's blocks, by its name in our configuration."""
     if name == "relu":
         return nn.ReLU()
     if name == "quick_gelu":

@@ -1,0 +1,121 @@
+"""The step that stages 1 and 2 share: draw, encode, mask, MNSCE, hard negatives, HNST."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.arrays import F32, I64, Bool
+from models.towers import Towers
+from models.towers.config import StageConfig
+from models.training import ranks
+from models.training.batches import Batch, QueryBatch, Sampler
+from models.training.encode import run_experts
+from models.training.features import PictureFeatures
+from models.training.hard import HardNegatives
+from models.training.loop import Losses
+from models.training.losses import hnst, hybrid, negatives_mask
+from models.training.run import Run
+
+
+class HybridStep(ABC):
+    """Losses of a stage's steps. A stage says how it encodes, and what its easy loss is.
+
+    Args:
+        run: the run.
+        towers: what trains.
+        pictures: features of pictures.
+        knobs: the stage's.
+        browse: whether examples with a history alone take part (stage 2).
+    """
+
+    #: Whether the curves have HNST.
+    shows_hnst = False
+
+    def __init__(
+        self, run: Run, towers: Towers, pictures: PictureFeatures, knobs: StageConfig, *, browse: bool
+    ) -> None:
+        self.run, self.towers, self.pictures, self.knobs = run, towers, pictures, knobs
+        self.data, self.config, self.device = run.data, run.config, run.device
+        self.batch = knobs.batch * ranks.count()
+        self.sampler = Sampler(run.data, pictures, knobs, browse=browse)
+        self.hard = HardNegatives(run.data)
+
+    def losses(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
+        """Losses of one step, by name; the first is what is minimised."""
+        loss = self.config.loss
+        hard_now = loss.beta > 0 and step >= loss.hard_after * self.knobs.steps
+        self.begin(step, hard_now=hard_now)
+        drawn = self.sampler.draw(self.batch, rng)
+        columns = np.concatenate([drawn.items, drawn.uniform])
+        count = loss.hard_negatives if hard_now else 0
+        negatives, present = self.hard.draw(drawn.queries.query, count, rng)
+        distinct, places = np.unique(np.concatenate([columns, negatives.ravel()]), return_inverse=True)
+        items = self.items(distinct, rng)
+        scores = self.scores(self.queries(drawn), items)
+        cosines = scores[..., torch.from_numpy(places[: len(columns)])]
+        known = torch.from_numpy(self.data.are_positive(drawn.queries.query, columns))
+        masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known)
+        easy, shown = self.easy(cosines, masked.to(self.device), drawn, rng)
+        if not count:
+            none = {"hnst": easy.detach() * 0} if self.shows_hnst else {}
+            return {"loss": loss.alpha * easy, **shown, **none}
+        mean = self.mean(scores)
+        rows = torch.arange(self.batch)
+        positive = mean[rows, torch.from_numpy(places[: self.batch])]
+        far = mean[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(self.batch, count))]
+        hard = hnst(positive, far, self.tensor(present), margin=loss.margin)
+        total = hybrid(easy, hard, alpha=loss.alpha, beta=loss.beta)
+        return {"loss": total, **shown, **({"hnst": hard} if self.shows_hnst else {})}
+
+    @abstractmethod
+    def begin(self, step: int, *, hard_now: bool) -> None:
+        """Get ready for a step; ``hard_now`` tells whether HNST takes part in it."""
+
+    @abstractmethod
+    def items(self, rows: I64, rng: np.random.Generator) -> Tensor:
+        """Encode items of all ranks ``[N]`` -> ``[N, …]``."""
+
+    @abstractmethod
+    def queries(self, drawn: Batch) -> Tensor:
+        """Encode the queries of all ranks -> ``[B, …]``."""
+
+    @abstractmethod
+    def scores(self, queries: Tensor, items: Tensor) -> Tensor:
+        """Cosines ``[…, B, N]`` of queries and items; several where several outputs learn side by side."""
+
+    @abstractmethod
+    def easy(
+        self, cosines: Tensor, masked: Tensor, drawn: Batch, rng: np.random.Generator
+    ) -> tuple[Tensor, Losses]:
+        """The loss over easy negatives, and what the curves show of it.
+
+        Args:
+            cosines: ``[…, B, C]``, to the positive items and the uniform ones.
+            masked: ``[B, C]``, columns that are no negatives.
+            drawn: the batch.
+            rng: of the step.
+        """
+
+    def mean(self, scores: Tensor) -> Tensor:
+        """The cosines ``[B, N]`` that hard negatives are compared by."""
+        return scores
+
+    def encode_queries(self, queries: QueryBatch) -> Tensor:
+        """Experts' outputs ``[B, M, d]`` of queries."""
+        experts = self.towers.query_experts
+        return run_experts(experts, queries.text, queries.picture, queries.has_picture, self.device)
+
+    def encode_items(self, rows: I64, bare: Bool) -> Tensor:
+        """Experts' outputs ``[N, M, d]`` of items; where ``bare`` without their picture."""
+        picture = np.where(bare, -1, self.data.item_picture[rows])
+        has = (picture >= 0).astype(np.float32)
+        text, feature = self.data.texts.batch(rows), self.pictures.for_items(picture)
+        return run_experts(self.towers.item_experts, text, feature, has, self.device)
+
+    def tensor(self, array: Bool | F32) -> Tensor:
+        """An array on the run's device."""
+        return torch.from_numpy(array).to(self.device)

@@ -1,0 +1,170 @@
+"""`train`: from a shop to weights, stage by stage, each resumable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from artifacts.shop.shop import Shop
+from common.files import replace_text
+from common.progress import Progress, silent
+from models.dataset.prepare import prepare
+from models.dataset.training_data import TrainingData
+from models.towers import Config, Towers
+from models.training import ranks
+from models.training.curves import plot_curves
+from models.training.features import load_coclicks, write_item_features
+from models.training.finished import CONFIG, SUMMARY
+from models.training.image_stage import train_pictures
+from models.training.pretrained import resolve
+from models.training.reuse import reuse
+from models.training.run import Run, TrainError
+from models.training.stage1 import train_experts
+from models.training.stage2 import train_fusion
+from models.training.vit_stage import pretrained_pictures
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What a run trained on; ``seconds`` are those of the last call."""
+
+    items: int
+    queries: int
+    positives: int
+    pictures: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"trained on {self.items:,} items, {self.positives:,} clicks, carts and orders, "
+            f"{self.queries:,} queries and {self.pictures:,} pictures in {self.seconds:,.0f} s"
+        )
+
+
+def train(
+    shop_path: Path,
+    out: Path,
+    config: Config,
+    progress: Progress = silent,
+    *,
+    resume: bool = True,
+    device: str = "cpu",
+    donor: Path | None = None,
+    experts: Path | None = None,
+) -> TrainSummary:
+    """Train the towers on a shop.
+
+    Within `models.training.ranks.joined` every process calls this: batches are as many times as large, and
+    rank 0 alone writes and tells of progress.
+
+    Args:
+        shop_path: the shop's folder.
+        out: the run folder; begun anew where it is empty.
+        config: all knobs.
+        progress: told the stage's name, the units done and in all (None while unknown).
+        resume: go on where an interrupted run stopped; False begins anew.
+        device: ``cpu`` or ``cuda``.
+        donor: a finished run over the same shop whose data and picture stage would come out the same (see
+            `models.training.reuse.alike`); they are linked instead of made again.
+        experts: likewise, a finished run whose experts would come out the same (`same_experts`).
+
+    Raises:
+        DataError: the shop cannot be read.
+        TrainError: the run folder holds a run of another configuration or other data.
+        PretrainedError: pretrained weights cannot be used.
+    """
+    began = time.monotonic()
+    config, pretrained = resolve(config)
+    shop = Shop.open(shop_path)
+    fingerprint = shop.fingerprint()
+    if not ranks.leads():
+        progress, resume = silent, True
+    with ranks.leader_first():
+        _claim(out, config, fingerprint, resume)
+        if donor is not None:
+            reuse(donor, out)
+        if experts is not None:
+            reuse(experts, out, experts=True)
+    with _threads(config.threads):
+        with ranks.leader_first():
+            prepare(shop, out / "data", config, progress, pretrained.tokenizer())
+        data = TrainingData(out / "data", config)
+        if not data.items:
+            raise TrainError(f"{shop_path}: there are no items to train on")
+        run = Run(data, out, device, progress)
+        # By rank 0 alone: batch norm over a share of the batch would learn something else.
+        with ranks.alone():
+            if pretrained.vit is None:
+                pictures = train_pictures(run, shop)
+            else:
+                pictures = pretrained_pictures(run, shop, pretrained.vit, pretrained.cache)
+        torch.manual_seed(config.seed)
+        towers = Towers(config, data.vocabulary)
+        if not (out / "stage1.pt").is_file():
+            pretrained.fill(towers, data)
+        towers.to(device)
+        with ranks.leader_first():
+            coclicks = load_coclicks(run)
+        train_experts(run, towers, pictures, coclicks)
+        with ranks.leader_first():
+            features = write_item_features(run, towers.item_experts, pictures)
+        train_fusion(run, towers, pictures, features, coclicks)
+    summary = TrainSummary(
+        data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
+    )
+    if ranks.leads():
+        plot_curves(out)
+        (out / SUMMARY).write_text(json.dumps({**summary.as_dict(), "data": fingerprint}))
+    return summary
+
+
+def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:
+    """Make the run folder this run's own, or find that it is already."""
+    file = out / CONFIG
+    if file.is_file() and not resume:
+        shutil.rmtree(out)
+    if file.is_file():
+        stored = json.loads(file.read_text())
+        other = "data" if stored["data"] != fingerprint else "configuration"
+        if stored["data"] != fingerprint or stored["fingerprint"] != config.fingerprint():
+            raise TrainError(
+                f"{out} holds a run of another {other}; choose another folder, or begin anew (--fresh)"
+            )
+        if (before := stored["processes"]) != ranks.count():
+            raise TrainError(
+                f"{out} holds a run of {before} processes, whose batches are of another size than those of "
+                f"{ranks.count()}; resume it with as many, or begin anew (--fresh)"
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise TrainError(f"{out} is not empty and holds no run")
+    out.mkdir(parents=True, exist_ok=True)
+    content = {
+        "fingerprint": config.fingerprint(),
+        "data": fingerprint,
+        "config": config.model_dump(mode="json"),
+        "processes": ranks.count(),
+    }
+    replace_text(file, json.dumps(content, indent=2))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
