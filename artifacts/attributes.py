@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 #: A ``list`` is of strings.
 AttributeKind: TypeAlias = Literal["string", "number", "bool", "list"]
+KINDS: tuple[AttributeKind, ...] = get_args(AttributeKind)
 
 #: What every item has beside its attributes: an embeddings folder holds its category path, and an index
 #: filters by the list of the path's prefixes.

@@ -41,7 +41,7 @@ def make_index(bundle: Bundle, folder: Path, rows: int) -> Path:
         writer.features[start:end] = features[chosen]
     prices = rng.random(rows).tolist()
     items = ({"id": f"item-{row:07d}", "category": "", "price": price} for row, price in enumerate(prices))
-    writer.write_items(items, lambda done, total: None)
+    writer.write_items(items)
     build_index(writer.finish().path, index)
     return index
 

@@ -21,6 +21,10 @@ def silent(stage: str, done: int, total: int | None, /) -> None:
     """A `Progress` that tells nobody."""
 
 
+def silent_stage(done: int, total: int | None, /) -> None:
+    """A `StageProgress` that tells nobody."""
+
+
 def stage_progress(progress: Progress, stage: str) -> StageProgress:
     """The progress of one stage, told under its name."""
     return lambda done, total: progress(stage, done, total)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from artifacts.attributes import AttributeKind
 from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
 from artifacts.shop.schema import Item
@@ -74,8 +73,7 @@ def embed_shop(
         expert_dim=dims.expert_dim,
         data=shop.fingerprint(),
     )
-    attributes: dict[str, AttributeKind] = {n: kind.value for n, kind in shop.schema.attributes.items()}
-    writer = EmbeddingsWriter(target, meta, attributes)
+    writer = EmbeddingsWriter(target, meta, shop.schema.attributes)
     rows = ({**item.attributes, "id": item.id, "category": item.category} for item in shop.items())
     writer.write_items(rows, stage_progress(progress, "items"))
     resumed = writer.done("features")

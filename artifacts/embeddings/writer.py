@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +24,7 @@ from artifacts.embeddings.files import (
 from artifacts.embeddings.folder import EmbeddingsFolder
 from common.arrays import F16, Floats
 from common.files import replace_text, replacing
-from common.progress import StageProgress
+from common.progress import StageProgress, silent_stage
 
 _ROWS_PER_GROUP = 16_384
 
@@ -72,7 +71,7 @@ class EmbeddingsWriter:
             replace_text(work / SCHEMA_NAME, schema.model_dump_json(indent=2))
             replace_text(work / META_NAME, meta.model_dump_json(indent=2))
 
-    def write_items(self, items: Iterable[Mapping[str, Any]], progress: StageProgress) -> None:
+    def write_items(self, items: Iterable[Mapping[str, Any]], progress: StageProgress = silent_stage) -> None:
         """Write the items file, unless it is there.
 
         Args:
@@ -80,26 +79,20 @@ class EmbeddingsWriter:
             progress: items done and all items.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
+
+        from artifacts.parquet import ARROW_TYPES, RowWriter
 
         final = self._work / ITEMS_NAME
         if final.is_file():
             return
-        types = {
-            "string": pa.string(),
-            "number": pa.float64(),
-            "bool": pa.bool_(),
-            "list": pa.list_(pa.string()),
-        }
-        fields = {"id": "string", CATEGORY: "string", **self._attributes}
-        schema = pa.schema([(name, types[kind]) for name, kind in fields.items()])
-        remaining, done = iter(items), 0
-        with replacing(final) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            while batch := list(islice(remaining, _ROWS_PER_GROUP)):
-                columns = [pa.array([item.get(each.name) for item in batch], each.type) for each in schema]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-                done += len(batch)
-                progress(done, self._rows)
+        kinds: dict[str, AttributeKind] = {"id": "string", CATEGORY: "string", **self._attributes}
+        schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in kinds.items()])
+        with replacing(final) as path, RowWriter(path, schema, _ROWS_PER_GROUP) as writer:
+            for item in items:
+                writer.add(item.get(name) for name in kinds)
+                if writer.rows % _ROWS_PER_GROUP == 0:
+                    progress(writer.rows, self._rows)
+        progress(self._rows, self._rows)
 
     def done(self, part: Part) -> int:
         """How many rows of an array are stored."""
@@ -154,7 +147,7 @@ def write_embeddings(
         data=data,
     )
     writer = EmbeddingsWriter(target, meta, attributes)
-    writer.write_items(items, lambda done, total: None)
+    writer.write_items(items)
     writer.embeddings[:], writer.features[:] = vectors, features
     return writer.finish()
 

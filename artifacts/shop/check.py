@@ -17,13 +17,13 @@ from artifacts.actions import ACTIONS
 from artifacts.shop.errors import DataError, Fault, located
 from artifacts.shop.formats import find_file, nothing_found, open_table
 from artifacts.shop.pictures import MAKE_PICTURES, NO_PICTURES, read_pixels
-from artifacts.shop.progress import STEP, Progress, no_progress
 from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
 from artifacts.shop.schema import Event, Item
 from artifacts.shop.shop import HARMLESS, UNTAUGHT
 from artifacts.shop.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
-from artifacts.shop.tables import BadRow, Table
+from artifacts.shop.tables import STEP, BadRow, Table
 from artifacts.shop.values import shown
+from common.progress import StageProgress, silent_stage
 
 #: No log of a web shop is older; an earlier time is a clock that was never set (often 1970). *Inferred*.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ class Problem:
 
 
 def check_shop(
-    path: Path, progress: Progress = no_progress, *, now: datetime | None = None
+    path: Path, progress: StageProgress = silent_stage, *, now: datetime | None = None
 ) -> Iterator[Problem]:
     """Find everything wrong with a shop's files; in file order, ``shop.toml``, then items, then events.
 
@@ -80,7 +80,7 @@ def check_shop(
 
 
 class _Check:
-    def __init__(self, path: Path, progress: Progress, now: datetime, files: ExitStack) -> None:
+    def __init__(self, path: Path, progress: StageProgress, now: datetime, files: ExitStack) -> None:
         self._path = path
         self._files = files
         self._progress = progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from artifacts.shop.tables import BadRow, FileFaults, Kind, Layout, Row
 #: Rows decoded at once: some MB of events, and little overhead a row.
 BATCH_ROWS = 8192
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EXPECTED = {
-    Kind.TEXT: "string",
-    Kind.NUMBER: "number",
-    Kind.BOOL: "bool",
-    Kind.LIST: "list of strings",
-    Kind.TIME: "timestamp or ISO 8601 string",
+_EXPECTED: Mapping[Kind, str] = {
+    "string": "string",
+    "number": "number",
+    "bool": "bool",
+    "list": "list of strings",
+    "time": "timestamp or ISO 8601 string",
 }
 
 
@@ -100,16 +100,16 @@ def _fits(kind: Kind, found: Any) -> bool:
     types = pa.types
     if types.is_null(found):
         return True
-    if kind is Kind.NUMBER:
+    if kind == "number":
         return bool(types.is_integer(found) or types.is_floating(found) or types.is_decimal(found))
-    if kind is Kind.BOOL:
+    if kind == "bool":
         return bool(types.is_boolean(found))
-    if kind is Kind.LIST:
+    if kind == "list":
         lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
         return any(is_list(found) for is_list in lists) and (
             _is_text(found.value_type) or types.is_null(found.value_type)
         )
-    if kind is Kind.TIME and (types.is_timestamp(found) or types.is_date(found)):
+    if kind == "time" and (types.is_timestamp(found) or types.is_date(found)):
         return True
     return _is_text(found)
 

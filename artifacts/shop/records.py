@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
 from artifacts.shop import values
 from artifacts.shop.errors import Fault
-from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
-from artifacts.shop.tables import Column, Kind, Layout
+from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.tables import Column, Layout
 from artifacts.shop.values import InvalidValueError
 
 T = TypeVar("T")
@@ -20,12 +20,6 @@ ITEM_NEEDS_ONE_OF = ("title", "picture")
 #: An event with none of these says nothing about anybody.
 EVENT_NEEDS_ONE_OF = ("query", "picture", "user")
 
-_KINDS: Mapping[AttributeType, Kind] = {
-    AttributeType.STRING: Kind.TEXT,
-    AttributeType.NUMBER: Kind.NUMBER,
-    AttributeType.BOOL: Kind.BOOL,
-    AttributeType.LIST: Kind.LIST,
-}
 #: Stands where an event's time could not be read; the row's faults say so.
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,26 +27,26 @@ _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 def item_layout(schema: ShopSchema) -> Layout:
     """Columns of the items file, in the order in which `ItemParser` takes their values."""
     own = (
-        Column("id", Kind.TEXT, required=True),
-        Column("title", Kind.TEXT),
-        Column("category", Kind.TEXT),
-        Column("description", Kind.TEXT),
-        Column("picture", Kind.TEXT),
+        Column("id", "string", required=True),
+        Column("title", "string"),
+        Column("category", "string"),
+        Column("description", "string"),
+        Column("picture", "string"),
     )
-    declared = (Column(name, _KINDS[kind], declared=True) for name, kind in schema.attributes.items())
+    declared = (Column(name, kind, declared=True) for name, kind in schema.attributes.items())
     return Layout((*own, *declared), one_of=ITEM_NEEDS_ONE_OF)
 
 
 EVENT_LAYOUT = Layout(
     (
-        Column("ts", Kind.TIME, required=True),
-        Column("item", Kind.TEXT, required=True),
-        Column("action", Kind.TEXT, required=True),
-        Column("query", Kind.TEXT),
-        Column("user", Kind.TEXT),
-        Column("relevance", Kind.NUMBER),
-        Column("picture", Kind.TEXT),
-        Column("split", Kind.TEXT),
+        Column("ts", "time", required=True),
+        Column("item", "string", required=True),
+        Column("action", "string", required=True),
+        Column("query", "string"),
+        Column("user", "string"),
+        Column("relevance", "number"),
+        Column("picture", "string"),
+        Column("split", "string"),
     ),
     one_of=EVENT_NEEDS_ONE_OF,
 )

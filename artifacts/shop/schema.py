@@ -17,27 +17,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from types import MappingProxyType
+
+from artifacts.attributes import AttributeKind
 
 #: What an attribute's value may be; a list is of strings.
 AttributeValue = str | float | bool | list[str] | None
 
 MAX_ID_CHARACTERS = 128
-#: Between the levels of a category path, as in ``Shoes > Running``.
-CATEGORY_SEPARATOR = " > "
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 #: Columns of the items file that are no attributes.
 ITEM_COLUMNS: tuple[str, ...] = ("id", "title", "category", "description", "picture")
-
-
-class AttributeType(StrEnum):
-    """Type of a declared attribute."""
-
-    STRING = "string"
-    NUMBER = "number"
-    BOOL = "bool"
-    LIST = "list"
 
 
 @dataclass(frozen=True)
@@ -45,7 +35,7 @@ class ShopSchema:
     """The content of ``shop.toml``; ``items`` and ``events`` are None where they are to be found."""
 
     name: str
-    attributes: Mapping[str, AttributeType] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, AttributeKind] = field(default_factory=lambda: MappingProxyType({}))
     items: str | None = None
     events: str | None = None
     pictures: str = "pictures"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from artifacts.attributes import KINDS, AttributeKind
 from artifacts.shop.errors import Fault
-from artifacts.shop.schema import ITEM_COLUMNS, AttributeType, ShopSchema
+from artifacts.shop.schema import ITEM_COLUMNS, ShopSchema
 from artifacts.shop.values import not_utf8
 
 FILE_NAME = "shop.toml"
-_TYPES = ", ".join(AttributeType)
 _KNOWN = ("name", "files", "attributes")
 _FILES = ("items", "events", "pictures")
 
@@ -127,19 +127,18 @@ class _Reader:
         self._fault(None, key, "bad-value", f"is {value!r}, expected a table [{key}]")
         return {}
 
-    def _type(self, name: str, value: object) -> AttributeType | None:
+    def _type(self, name: str, value: object) -> AttributeKind | None:
         if not name or name in ITEM_COLUMNS:
             message = "is a column that every shop has, expected another name for the attribute"
             self._fault("attributes", name, "reserved-attribute", message)
             return None
-        try:
-            return AttributeType(str(value))
-        except ValueError:
-            self._fault(
-                "attributes", name, "unknown-type", f"is of the type {value!r}, expected one of {_TYPES}"
-            )
-            self._untyped.add(name)
-            return None
+        for kind in KINDS:
+            if kind == value:
+                return kind
+        message = f"is of the type {value!r}, expected one of {', '.join(KINDS)}"
+        self._fault("attributes", name, "unknown-type", message)
+        self._untyped.add(name)
+        return None
 
     def _fault(self, table: str | None, key: str, code: str, message: str) -> None:
         self._faults.append(Fault(self._line(table, key), key, code, message))

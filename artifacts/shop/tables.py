@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
+from artifacts.attributes import AttributeKind
 from artifacts.shop.errors import Fault
 
+#: What a column's values are, for formats whose columns have a type of their own.
+Kind: TypeAlias = AttributeKind | Literal["time"]
 
-class Kind(Enum):
-    """What a column's values are, for formats whose columns have a type of their own."""
 
-    TEXT = auto()
-    NUMBER = auto()
-    BOOL = auto()
-    LIST = auto()
-    TIME = auto()
+#: Rows between two calls of a progress, so that it costs nothing beside the rows.
+STEP = 1000
 
 
 @dataclass(frozen=True, slots=True)

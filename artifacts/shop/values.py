@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from artifacts.actions import ACTIONS
-from artifacts.shop.schema import MAX_ID_CHARACTERS, SPLITS, AttributeType, AttributeValue
+from artifacts.attributes import AttributeKind
+from artifacts.shop.schema import MAX_ID_CHARACTERS, SPLITS, AttributeValue
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -218,12 +219,12 @@ def strings(raw: object, *, textual: bool) -> list[str] | None:
     return result
 
 
-def attribute(raw: object, kind: AttributeType, *, textual: bool) -> AttributeValue:
+def attribute(raw: object, kind: AttributeKind, *, textual: bool) -> AttributeValue:
     """A declared attribute's value; None where it is missing."""
-    if kind is AttributeType.STRING:
+    if kind == "string":
         return optional_text(raw)
-    if kind is AttributeType.NUMBER:
+    if kind == "number":
         return number(raw, textual=textual)
-    if kind is AttributeType.BOOL:
+    if kind == "bool":
         return boolean(raw, textual=textual)
     return strings(raw, textual=textual)

@@ -2,66 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from artifacts.parquet import ARROW_TYPES, RowWriter
 from artifacts.shop import values
-from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, render_shop_toml
+from common.files import replace_text
 
 #: Rows of one row group, the most that is held in memory.
 ITEM_GROUP_ROWS = 10_000
 EVENT_GROUP_ROWS = 100_000
 
-_TYPES: Mapping[AttributeType, Any] = {
-    AttributeType.STRING: pa.string(),
-    AttributeType.NUMBER: pa.float64(),
-    AttributeType.BOOL: pa.bool_(),
-    AttributeType.LIST: pa.list_(pa.string()),
-}
 _EVENT_SCHEMA = pa.schema(
-    [
-        ("ts", pa.timestamp("us", tz="UTC")),
-        ("user", pa.string()),
-        ("query", pa.string()),
-        ("item", pa.string()),
-        ("action", pa.string()),
-        ("relevance", pa.float64()),
-        ("picture", pa.string()),
-        ("split", pa.string()),
-    ]
+    {
+        "ts": pa.timestamp("us", tz="UTC"),
+        "user": pa.string(),
+        "query": pa.string(),
+        "item": pa.string(),
+        "action": pa.string(),
+        "relevance": pa.float64(),
+        "picture": pa.string(),
+        "split": pa.string(),
+    }
 )
 
 
-class _Rows:
-    """One Parquet file under a temporary name, written a row group at a time."""
+class _File(RowWriter):
+    """One Parquet file under a temporary name."""
 
     def __init__(self, target: Path, schema: Any, group_rows: int) -> None:
         self._target = target
         self._part = target.with_name(target.name + ".tmp")
-        self._group_rows = group_rows
-        self._schema = schema
-        self._columns: list[list[object]] = [[] for _ in schema]
-        self._writer = pq.ParquetWriter(self._part, schema, compression="zstd")
-        self.rows = 0
-
-    def add(self, row: tuple[object, ...]) -> None:
-        for column, value in zip(self._columns, row, strict=True):
-            column.append(value)
-        self.rows += 1
-        if len(self._columns[0]) >= self._group_rows:
-            self._flush()
-
-    def close(self) -> None:
-        if self._columns[0]:
-            self._flush()
-        self._writer.close()
+        super().__init__(self._part, schema, group_rows)
 
     def publish(self, *, empty: bool) -> None:
         """Give the file its name; without rows and unless ``empty``, leave it out and remove an older one."""
@@ -72,14 +50,9 @@ class _Rows:
             self._part.unlink()
 
     def discard(self) -> None:
-        self._writer.close()
+        """Remove the file."""
+        self.abandon()
         self._part.unlink(missing_ok=True)
-
-    def _flush(self) -> None:
-        columns = dict(zip(self._schema.names, self._columns, strict=True))
-        self._writer.write_table(pa.table(columns, schema=self._schema))
-        for column in self._columns:
-            column.clear()
 
 
 class ShopWriter:
@@ -101,9 +74,9 @@ class ShopWriter:
         path.mkdir(parents=True, exist_ok=True)
         names = ("id", "title", "category", "description", "picture")
         fields = [(name, pa.string()) for name in names]
-        fields += [(name, _TYPES[kind]) for name, kind in schema.attributes.items()]
-        self._items = _Rows(path / "items.parquet", pa.schema(fields), ITEM_GROUP_ROWS)
-        self._events = _Rows(path / "events.parquet", _EVENT_SCHEMA, EVENT_GROUP_ROWS)
+        fields += [(name, ARROW_TYPES[kind]) for name, kind in schema.attributes.items()]
+        self._items = _File(path / "items.parquet", pa.schema(fields), ITEM_GROUP_ROWS)
+        self._events = _File(path / "events.parquet", _EVENT_SCHEMA, EVENT_GROUP_ROWS)
         self._pictures_written = 0
 
     @property
@@ -133,18 +106,7 @@ class ShopWriter:
 
     def add_event(self, event: Event) -> None:
         """Add one event."""
-        self._events.add(
-            (
-                event.ts,
-                event.user,
-                event.query,
-                event.item,
-                event.action,
-                event.relevance,
-                event.picture,
-                event.split,
-            )
-        )
+        self._events.add(getattr(event, name) for name in _EVENT_SCHEMA.names)
 
     def add_picture(self, relative: str, data: bytes) -> None:
         """Write one picture file at once.
@@ -175,9 +137,7 @@ class ShopWriter:
         self._items.publish(empty=True)
         self._events.publish(empty=False)
         files = replace(self._schema, items="items.parquet", events="events.parquet" if self.events else None)
-        part = description.with_name(FILE_NAME + ".tmp")
-        part.write_text(render_shop_toml(files), encoding="utf-8")
-        part.replace(description)
+        replace_text(description, render_shop_toml(files))
 
     def discard(self) -> None:
         """Remove what was written under temporary names; a shop that was there stays as it was."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.arrays import I64
-from common.progress import StageProgress
+from common.progress import StageProgress, silent_stage
 from index.embedded.attributes import Column
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.columns import attribute_column
@@ -22,7 +22,7 @@ from index.embedded.store import install, refuse_changes, working_folder, write_
 def build_index(
     embeddings: Path,
     target: Path,
-    progress: StageProgress = lambda done, total: None,
+    progress: StageProgress = silent_stage,
     *,
     cluster_rows: int = CLUSTER_ROWS,
     drop_changes: bool = False,

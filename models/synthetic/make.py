@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.actions import ACTIONS
-from artifacts.shop.schema import AttributeType, AttributeValue, Event, Item, ShopSchema
+from artifacts.shop.schema import AttributeValue, Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
 from models.synthetic import lexicon, truth
 from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, LOGO, PATTERN
@@ -42,10 +42,10 @@ _PILOT = 4_000
 SCHEMA = ShopSchema(
     name="synthetic",
     attributes={
-        "price": AttributeType.NUMBER,
-        "in_stock": AttributeType.BOOL,
-        "brand": AttributeType.STRING,
-        "tags": AttributeType.LIST,
+        "price": "number",
+        "in_stock": "bool",
+        "brand": "string",
+        "tags": "list",
     },
 )
 

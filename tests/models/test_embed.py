@@ -12,7 +12,7 @@ import pytest
 
 from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.shop.errors import DataError
-from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
 from models.embed import embed_shop
@@ -20,10 +20,10 @@ from tests.support import shop as small
 
 COLOURS = tuple(small.COLOURS)
 ATTRIBUTES = {
-    "price": AttributeType.NUMBER,
-    "in_stock": AttributeType.BOOL,
-    "brand": AttributeType.STRING,
-    "tags": AttributeType.LIST,
+    "price": "number",
+    "in_stock": "bool",
+    "brand": "string",
+    "tags": "list",
 }
 
 

@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from artifacts.shop.importers.sources import ImportSummary, Pictures, csv_rows, has, unknown_layout
-from artifacts.shop.progress import STEP, Progress, no_progress
 from artifacts.shop.schema import Item, ShopSchema
+from artifacts.shop.tables import STEP
 from artifacts.shop.writer import ShopWriter
+from common.progress import StageProgress, silent_stage
 
 _SPLITS = ("train", "validation", "test")
 _ENDINGS = (".jpg", ".jpeg", ".png")
 
 
-def import_clothing(source: Path, target: Path, progress: Progress = no_progress) -> ImportSummary:
+def import_clothing(source: Path, target: Path, progress: StageProgress = silent_stage) -> ImportSummary:
     """Write the clothes as a shop.
 
     Args:

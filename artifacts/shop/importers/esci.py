@@ -20,6 +20,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artifacts.attributes import AttributeKind
 from artifacts.shop.errors import DataError
 from artifacts.shop.importers.sources import (
     ImportSummary,
@@ -29,9 +30,10 @@ from artifacts.shop.importers.sources import (
     stable_share,
     unknown_layout,
 )
-from artifacts.shop.progress import STEP, Progress, no_progress
-from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.tables import STEP
 from artifacts.shop.writer import ShopWriter
+from common.progress import StageProgress, silent_stage
 
 #: Gains of the data set's nDCG.
 GAINS: Mapping[str, float | None] = MappingProxyType({"E": 1.0, "S": 0.1, "C": 0.01, "I": 0.0, "notS": None})
@@ -48,7 +50,7 @@ class _Label(NamedTuple):
 
 
 def import_esci(
-    source: Path, target: Path, progress: Progress = no_progress, *, locale: str = "us"
+    source: Path, target: Path, progress: StageProgress = silent_stage, *, locale: str = "us"
 ) -> ImportSummary:
     """Write the products and labels as a shop.
 
@@ -63,7 +65,7 @@ def import_esci(
         DataError: the folder has neither layout, or a file is damaged.
     """
     if has(source, "products.csv.gz", "queries.csv.gz", "labels.csv.gz"):
-        attributes: dict[str, AttributeType] = {}
+        attributes: dict[str, AttributeKind] = {}
         items, labels = _cut_items(source), _cut_labels(source)
     else:
         inner = source / "shopping_queries_dataset"
@@ -72,7 +74,7 @@ def import_esci(
             raise unknown_layout(
                 source, "products.csv.gz, queries.csv.gz and labels.csv.gz", f"{_EXAMPLES} and {_PRODUCTS}"
             )
-        attributes = {"brand": AttributeType.STRING, "color": AttributeType.STRING}
+        attributes = {"brand": "string", "color": "string"}
         items, labels = (
             _published_items(folder / _PRODUCTS, locale),
             _published_labels(folder / _EXAMPLES, locale),
@@ -114,7 +116,7 @@ def _event(label: _Label, number: int) -> Event:
     )
 
 
-def _tell(progress: Progress, writer: ShopWriter) -> None:
+def _tell(progress: StageProgress, writer: ShopWriter) -> None:
     done = writer.items + writer.events
     if done % STEP == 0:
         progress(done, None)

@@ -23,13 +23,13 @@ from artifacts.shop.importers.sources import (
     made_up_time,
     unknown_layout,
 )
-from artifacts.shop.progress import Progress, no_progress
-from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
+from common.progress import StageProgress, silent_stage
 
 _SCHEMA = ShopSchema(
     "grocery",
-    MappingProxyType(dict.fromkeys(("section", "brand", "country"), AttributeType.STRING)),
+    MappingProxyType(dict.fromkeys(("section", "brand", "country"), "string")),
 )
 #: The data set names one country in two languages.
 _COUNTRIES = MappingProxyType({"Sverige": "Sweden"})
@@ -71,7 +71,7 @@ class _Photo(NamedTuple):
     split: str
 
 
-def import_grocery(source: Path, target: Path, progress: Progress = no_progress) -> ImportSummary:
+def import_grocery(source: Path, target: Path, progress: StageProgress = silent_stage) -> ImportSummary:
     """Write the products, photos and queries as a shop.
 
     Args:
@@ -100,7 +100,7 @@ def import_grocery(source: Path, target: Path, progress: Progress = no_progress)
 
 
 def _write(
-    entries: list[_Entry], photos: list[_Photo], pictures: Path, target: Path, progress: Progress
+    entries: list[_Entry], photos: list[_Photo], pictures: Path, target: Path, progress: StageProgress
 ) -> ImportSummary:
     skipped: Counter[str] = Counter()
     queries = text_queries(

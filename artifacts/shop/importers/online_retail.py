@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from artifacts.shop.errors import DataError
 from artifacts.shop.importers.sources import ImportSummary, csv_rows, has, unknown_layout
-from artifacts.shop.progress import STEP, Progress, no_progress
-from artifacts.shop.schema import AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.tables import STEP
 from artifacts.shop.writer import ShopWriter
+from common.progress import StageProgress, silent_stage
 
-_SCHEMA = ShopSchema("online-retail", MappingProxyType({"price": AttributeType.NUMBER}))
+_SCHEMA = ShopSchema("online-retail", MappingProxyType({"price": "number"}))
 #: Column names of the exports that go round (UCI's first and second edition, and Kaggle's).
 _NAMES = MappingProxyType(
     {
@@ -49,7 +50,7 @@ class _Purchase(NamedTuple):
     price: float
 
 
-def import_online_retail(source: Path, target: Path, progress: Progress = no_progress) -> ImportSummary:
+def import_online_retail(source: Path, target: Path, progress: StageProgress = silent_stage) -> ImportSummary:
     """Write the purchases as a shop, in several passes: memory is bounded by customers and items.
 
     Args:

@@ -31,7 +31,7 @@ def test_a_folder_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
 
 def test_what_was_stored_is_there_after_a_kill(tmp_path: Path) -> None:
     writer = begin(tmp_path / "e")
-    writer.write_items(ITEMS, lambda done, total: None)
+    writer.write_items(ITEMS)
     writer.features[:2] = 7
     writer.store("features", 2)
     again = begin(tmp_path / "e")
@@ -52,7 +52,7 @@ def test_items_that_fail_leave_no_items_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        begin(tmp_path / "e").write_items(items(), lambda done, total: None)
+        begin(tmp_path / "e").write_items(items())
     assert not (tmp_path / "e.partial" / "items.parquet").exists()
 
 

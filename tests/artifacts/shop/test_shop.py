@@ -10,7 +10,6 @@ import pytest
 from artifacts.shop import lines
 from artifacts.shop.check import check_shop
 from artifacts.shop.errors import DataError
-from artifacts.shop.schema import AttributeType
 from artifacts.shop.shop import Shop
 from tests.artifacts.shop.shops import picture_bytes
 
@@ -25,7 +24,7 @@ def test_shop_toml(tmp_path: Path) -> None:
     toml = 'name = "acme"\n[files]\nitems = "stock.csv"\npictures = "img"\n[attributes]\nprice = "number"\n'
     schema = shop_of(tmp_path, b"", name="stock.csv", toml=toml).schema
     assert (schema.name, schema.items, schema.events, schema.pictures) == ("acme", "stock.csv", None, "img")
-    assert dict(schema.attributes) == {"price": AttributeType.NUMBER}
+    assert dict(schema.attributes) == {"price": "number"}
     assert shop_of(tmp_path, b"", name="items.csv").schema.name == tmp_path.name
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from artifacts.actions import ACTIONS
 from artifacts.shop.check import check_shop
-from artifacts.shop.schema import SPLITS, AttributeType, Event, Item, ShopSchema
+from artifacts.shop.schema import SPLITS, Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
 from artifacts.shop.shop_toml import render_shop_toml
 from artifacts.shop.writer import ShopWriter
@@ -22,10 +22,10 @@ from tests.artifacts.shop.shops import ENDINGS, write_rows
 
 ATTRIBUTES = MappingProxyType(
     {
-        "brand": AttributeType.STRING,
-        "price": AttributeType.NUMBER,
-        "in stock": AttributeType.BOOL,
-        "tags": AttributeType.LIST,
+        "brand": "string",
+        "price": "number",
+        "in stock": "bool",
+        "tags": "list",
     }
 )
 SCHEMA = ShopSchema('shop "one" \\ \x7f é', ATTRIBUTES)

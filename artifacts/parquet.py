@@ -1,0 +1,76 @@
+"""Writes rows to Parquet in bounded memory. Imported where Parquet is written: a server needs none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifacts.attributes import AttributeKind
+
+#: The column types of attributes.
+ARROW_TYPES: Mapping[AttributeKind, Any] = {
+    "string": pa.string(),
+    "number": pa.float64(),
+    "bool": pa.bool_(),
+    "list": pa.list_(pa.string()),
+}
+
+
+class RowWriter:
+    """A Parquet file that is written a row group at a time; closed when a ``with`` block ends.
+
+    Args:
+        path: the file.
+        schema: names and types of the columns.
+        group_rows: rows of a row group, the most that is held in memory.
+
+    Attributes:
+        rows: rows added so far.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, group_rows: int) -> None:
+        self._schema = schema
+        self._group_rows = group_rows
+        self._columns: list[list[object]] = [[] for _ in schema]
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self.rows = 0
+
+    def add(self, row: Iterable[object]) -> None:
+        """Add a row: a value for each column, in order."""
+        for column, value in zip(self._columns, row, strict=True):
+            column.append(value)
+        self.rows += 1
+        if len(self._columns[0]) >= self._group_rows:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left, and the file's footer."""
+        if self._columns[0]:
+            self._flush()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Close the file without what is left."""
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def _flush(self) -> None:
+        columns = dict(zip(self._schema.names, self._columns, strict=True))
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+        for column in self._columns:
+            column.clear()
