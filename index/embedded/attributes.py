@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -41,13 +41,6 @@ class Searchable(Protocol):
         """Which rows meet a condition: bool ``[rows]``, a fresh array. A row without a value meets none."""
 
 
-class Column(Searchable, Protocol):
-    """One that can be written to a file."""
-
-    def arrays(self) -> Mapping[str, Any]:
-        """What the attributes file keeps of it, by field."""
-
-
 @dataclass(frozen=True, slots=True)
 class Postings:
     """``values[v]`` (sorted, folded) is held by the rows ``rows[offsets[v]:offsets[v + 1]]``.
@@ -69,10 +62,6 @@ class Postings:
                 found[self.rows[self.offsets[place] : self.offsets[place + 1]]] = True
         return found
 
-    def arrays(self) -> Mapping[str, Any]:
-        """Values, offsets and rows."""
-        return {"values": self.values, "offsets": self.offsets, "rows": self.rows}
-
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
@@ -93,10 +82,6 @@ class Numbers:
             found &= below(self.numbers, condition.high)
         return found
 
-    def arrays(self) -> Mapping[str, Any]:
-        """The numbers."""
-        return {"numbers": self.numbers}
-
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -109,16 +94,15 @@ class Flags:
         values = condition.values if isinstance(condition, AnyOf) else ()
         return np.isin(self.flags, np.array(values, dtype=np.int8))
 
-    def arrays(self) -> Mapping[str, Any]:
-        """The flags."""
-        return {"flags": self.flags}
+
+#: What the attributes file keeps; each field of it is one of the file's.
+Column: TypeAlias = Postings | Numbers | Flags
 
 
 class Attributes:
     """The columns of a segment, by name."""
 
-    def __init__(self, rows: int, columns: Mapping[str, Column]) -> None:
-        self.rows = rows
+    def __init__(self, columns: Mapping[str, Column]) -> None:
         self._columns = columns
 
     @classmethod
@@ -137,7 +121,7 @@ class Attributes:
                     columns[batch.column("name")[0].as_py()] = _column(batch, rows)
             except (pa.ArrowInvalid, KeyError) as error:
                 raise ValueError(f"it is no attributes file ({error})") from error
-        return cls(rows, columns)
+        return cls(columns)
 
     def column(self, name: str) -> Column:
         """One attribute's column."""
@@ -164,18 +148,18 @@ def write_attributes(path: Path, columns: Iterable[tuple[str, AttributeKind, Col
     """Write an attributes file; takes the columns one by one, so that one is in memory at a time."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
         for name, kind, column in columns:
-            writer.write_batch(_batch({"name": name, "kind": kind, **column.arrays()}))
+            writer.write_batch(_batch(name, kind, column))
 
 
-def _batch(fields: Mapping[str, Any]) -> Any:
-    """A record batch of one row; numpy and pyarrow arrays become one list cell without a copy each."""
-    cells = []
-    for field in _SCHEMA:
-        value = fields.get(field.name)
-        if value is None or isinstance(value, str):
-            cells.append(pa.array([value], type=field.type))
+def _batch(name: str, kind: AttributeKind, column: Column) -> Any:
+    """A record batch of one row; each array of the column becomes one list cell without a copy."""
+    cells = [pa.array([name]), pa.array([kind])]
+    for field in list(_SCHEMA)[2:]:
+        values = getattr(column, field.name, None)
+        if values is None:
+            cells.append(pa.array([None], type=field.type))
         else:
-            values = pa.array(value, type=field.type.value_type)
+            values = pa.array(values, type=field.type.value_type)
             cells.append(pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values))
     return pa.record_batch(cells, schema=_SCHEMA)
 
@@ -184,13 +168,10 @@ def _column(batch: Any, rows: int) -> Column:
     def cell(name: str) -> Any:
         return batch.column(name)[0].values
 
-    if batch.column("numbers")[0].is_valid:
-        column: Column = Numbers(cell("numbers").to_numpy())
-    elif batch.column("flags")[0].is_valid:
-        column = Flags(cell("flags").to_numpy())
-    else:
-        postings = cell("offsets").to_numpy(), cell("rows").to_numpy()
-        return Postings(rows, cell("values"), *postings)
-    if len(next(iter(column.arrays().values()))) != rows:
+    if batch.column("values")[0].is_valid:
+        return Postings(rows, cell("values"), cell("offsets").to_numpy(), cell("rows").to_numpy())
+    kind = "numbers" if batch.column("numbers")[0].is_valid else "flags"
+    values = cell(kind).to_numpy()
+    if len(values) != rows:
         raise ValueError(f"attribute {batch.column('name')[0].as_py()} has not {rows} rows")
-    return column
+    return Numbers(values) if kind == "numbers" else Flags(values)

@@ -4,16 +4,15 @@ changes to it when it is rebuilt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from artifacts.attributes import AttributeKind
 from artifacts.bundle.manifest import file_entry
-from common.arrays import F32, I64
+from common.arrays import F16, F32, I64
 from common.files import sync
 from common.progress import StageProgress
 from index.embedded.attributes import Column, write_attributes
@@ -39,17 +38,10 @@ CLUSTER_ROWS = 200_000
 class BaseSource:
     """What a base is written from; rows are numbered as the source has them."""
 
-    bundle_version: str
-    data: str
-    rows: int
-    dim: int
-    experts: int
-    expert_dim: int
-    #: The last change that the rows include.
-    sequence: int
+    #: Of the base that will be, without what only writing it tells: probing, files and version.
+    manifest: IndexManifest
     #: pyarrow strings ``[rows]``.
     ids: Any
-    attributes: Mapping[str, AttributeKind]
     #: Makes the column of an attribute with its rows taken in the order given (None: as they are).
     column: Callable[[str, I64 | None], Column]
     vectors: ReadRows
@@ -67,61 +59,50 @@ def write_base(
         source: the rows.
         work: an empty folder.
         cluster_rows: see `CLUSTER_ROWS`.
-        progress: rows done, of all the rows of every pass.
+        progress: vectors read, of those that all passes through them read.
 
     Raises:
         DuplicateId: two rows have one id. What reads the source may raise errors of its own.
     """
-    clustered = source.rows >= cluster_rows
-    passes = _Passes(progress, source.rows, 2 if clustered else 1)
-    order, lists = None, one_list(source.rows, source.dim)
+    rows, dim = source.manifest.rows, source.manifest.dim
+    clustered = rows >= cluster_rows
+    read = _telling(source.vectors, rows * (3 if clustered else 1), progress)
+    order, lists = None, one_list(rows, dim)
     if clustered:
-        order, lists = _cluster(source, passes)
+        order, lists = _cluster(source, read)
         lists.write(work / LISTS_NAME)
     write_ids(work / IDS_NAME, source.ids if order is None else source.ids.take(order))
-    kinds = sorted(source.attributes.items())
+    kinds = sorted(source.manifest.attributes.items())
     write_attributes(
         work / ATTRIBUTES_NAME, ((name, kind, source.column(name, order)) for name, kind in kinds)
     )
     _write_features(source, order, work / FEATURES_NAME)
-    numbers = (_chunk(order, start, source.rows) for start in range(0, source.rows, CHUNK))
-    chunks = (passes.did(source.vectors(each), int(each.size)) for each in numbers)
-    write_vectors(work / VECTORS_NAME, source.dim, lists.starts, chunks)
+    chunks = (read(_chunk(order, start, rows)) for start in range(0, rows, CHUNK))
+    write_vectors(work / VECTORS_NAME, dim, lists.starts, chunks)
     probing = None
     if clustered:
-        probing = calibrate(Vectors.open(work / VECTORS_NAME, source.dim, lists.starts), lists)
-    names = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME, *((LISTS_NAME,) if clustered else ()))
-    for name in names:
+        probing = calibrate(Vectors.open(work / VECTORS_NAME, dim, lists.starts), lists)
+    manifest = source.manifest.model_copy(update={"probing": probing})
+    for name in manifest.file_names:
         sync(work / name)
-    return IndexManifest(
-        kind="ivf_fp16" if clustered else "flat_fp16",
-        bundle_version=source.bundle_version,
-        data=source.data,
-        sequence=source.sequence,
-        rows=source.rows,
-        dim=source.dim,
-        experts=source.experts,
-        expert_dim=source.expert_dim,
-        attributes=dict(source.attributes),
-        probing=probing,
-        files={name: file_entry(work / name) for name in names},
-    ).versioned()
+    files = {name: file_entry(work / name) for name in manifest.file_names}
+    return manifest.model_copy(update={"files": files}).versioned()
 
 
-def _cluster(source: BaseSource, passes: _Passes) -> tuple[I64, Lists]:
+def _cluster(source: BaseSource, read: ReadRows) -> tuple[I64, Lists]:
+    rows, dim = source.manifest.rows, source.manifest.dim
     centroids = source.centroids
     if centroids is None:
-        centroids = train_centroids(source.vectors, source.rows, source.dim)
-    assigned = assign(source.vectors, source.rows, centroids, passes.at)
-    passes.next()
-    return arrange(source.vectors, assigned, source.dim)
+        centroids = train_centroids(source.vectors, rows, dim)
+    return arrange(read, assign(read, rows, centroids), dim)
 
 
 def _write_features(source: BaseSource, order: I64 | None, path: Path) -> None:
-    shape = (source.rows, source.experts, source.expert_dim)
+    manifest = source.manifest
+    shape = (manifest.rows, manifest.experts, manifest.expert_dim)
     features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in range(0, source.rows, CHUNK):
-        features[start : start + CHUNK] = source.features(_chunk(order, start, source.rows))
+    for start in range(0, manifest.rows, CHUNK):
+        features[start : start + CHUNK] = source.features(_chunk(order, start, manifest.rows))
     features.flush()
 
 
@@ -131,26 +112,14 @@ def _chunk(order: I64 | None, start: int, rows: int) -> I64:
     return order[start : start + CHUNK]
 
 
-class _Passes:
-    """Progress over several passes through the rows."""
+def _telling(read: ReadRows, total: int, progress: StageProgress) -> ReadRows:
+    """Reads the same, and tells how many of ``total`` rows were read so far."""
+    done = 0
 
-    def __init__(self, progress: StageProgress, rows: int, passes: int) -> None:
-        self._progress = progress
-        self._total = rows * passes
-        self._rows = rows
-        self._before = 0
-        self._done = 0
+    def telling(rows: I64) -> F16:
+        nonlocal done
+        done += len(rows)
+        progress(done, total)
+        return read(rows)
 
-    def at(self, done: int, total: int | None) -> None:
-        """So far in this pass."""
-        self._progress(self._before + done, self._total)
-
-    def next(self) -> None:
-        """A pass is over."""
-        self._before += self._rows
-
-    def did(self, chunk: Any, rows: int) -> Any:
-        """Some more rows of this pass; hands the chunk through."""
-        self._done += rows
-        self.at(self._done, None)
-        return chunk
+    return telling

@@ -36,7 +36,7 @@ def build_index(
         embeddings: a folder that `mrse embed` wrote.
         target: the index folder; an index that is there is replaced. Who has it open moves to the new
             one, if its bundle and attributes are the same, else keeps it.
-        progress: called with the vectors done and all vectors, of every pass.
+        progress: told the vectors that were read, and those that all passes through them read.
         cluster_rows: from this many rows on vectors are clustered, and a search probes lists.
         drop_changes: replace an index although changes were made to it, which are lost.
 
@@ -51,15 +51,16 @@ def build_index(
         refuse_changes(target)  # before the work; and once more when nobody can make any
     folder = EmbeddingsFolder.open(embeddings)
     source = BaseSource(
-        bundle_version=folder.meta.bundle_version,
-        data=folder.meta.data,
-        rows=folder.meta.rows,
-        dim=folder.meta.dim,
-        experts=folder.meta.experts,
-        expert_dim=folder.meta.expert_dim,
-        sequence=0,
+        manifest=IndexManifest(
+            bundle_version=folder.meta.bundle_version,
+            data=folder.meta.data,
+            rows=folder.meta.rows,
+            dim=folder.meta.dim,
+            experts=folder.meta.experts,
+            expert_dim=folder.meta.expert_dim,
+            attributes={**folder.attributes, CATEGORY: "list"},
+        ),
         ids=folder.id_column(),
-        attributes={**folder.attributes, CATEGORY: "list"},
         column=_columns(folder),
         vectors=folder.checked_vectors,
         features=folder.checked_features,

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from common.arrays import F32, I64, Bool
+from common.arrays import F32, Bool
 from index.embedded.lists import Lists
 from index.embedded.manifest import FEW, MANY, Probing, Reach, Reaches
-from index.embedded.probe import probe
+from index.embedded.segment import nearest, probed
 from index.embedded.selection import EVEN, EXACT_ROWS, Selection, Selector
 from index.embedded.vectors import Vectors
 
@@ -58,7 +58,9 @@ def _reach(
     vectors: Vectors, lists: Lists, cases: Sequence[tuple[str, Selection, F32]], k: int
 ) -> tuple[float, dict[str, float]]:
     """The least reach that meets the goal in all cases, and each one's recall with it."""
-    truth = [[_kth(vectors, query, k, selection) for query in queries] for _, selection, queries in cases]
+    truth = [
+        [nearest(vectors, query, k, selection)[1][-1] for query in queries] for _, selection, queries in cases
+    ]
     for reach in REACHES:
         recall = {}
         for (name, selection, queries), kths in zip(cases, truth, strict=True):
@@ -100,24 +102,10 @@ def _queries(vectors: Vectors, rng: np.random.Generator) -> F32:
     return np.asarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _kth(vectors: Vectors, query: F32, k: int, selection: Selection) -> float:
-    """The ``k``-th score of the exact search, or the last where there are fewer."""
-    if selection.rows is not None:
-        _, scores = vectors.search_rows(query, k, selection.rows)
-    else:
-        _, scores = vectors.search(query, k, selection.bits)
-    return float(scores[-1])
-
-
 def _recall(
     vectors: Vectors, lists: Lists, reach: float, query: F32, k: int, selection: Selection, kth: float
 ) -> float:
-    def look(chosen: I64, floor: float) -> tuple[I64, F32]:
-        if selection.dense(chosen, lists.sizes):
-            return vectors.search_above(query, floor, selection.bits, chosen)
-        return vectors.search_rows(query, k, selection.rows_in(chosen))
-
     if selection.matches is None:
         return 1.0
-    _, scores = probe(lists, reach, query, k, selection.matches, look)
+    _, scores = probed(vectors, lists, reach, query, k, selection)
     return min(1.0, float((scores >= kth).sum()) / min(k, selection.count))

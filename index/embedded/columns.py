@@ -54,8 +54,6 @@ def column_values(column: Column, rows: I64) -> Any:
     if isinstance(column, Flags):
         flags = column.flags[rows]
         return pa.array(flags == 1, mask=flags < 0)
-    if not isinstance(column, Postings):
-        raise TypeError(f"no values are kept by a {type(column).__name__}")
     place = np.full(column.total, -1, dtype=np.int64)
     place[rows] = np.arange(len(rows))
     held = place[column.rows]

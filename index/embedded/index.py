@@ -56,12 +56,12 @@ class EmbeddedIndex:
         self._yielded = 0.0
         self._overruns = Overruns()
         self._rebuilding: asyncio.Task[None] | None = None
-        self._live: LiveIndex | None = live
+        self._live = live
+        self._closed = False
         self._workers = workers
         self._writer = Writer(live)
         self._checker = Checker(live.manifest)
         self._attributes: Mapping[str, AttributeKind] = MappingProxyType(live.manifest.attributes)
-        self._manifest = live.manifest
 
     @classmethod
     def open(
@@ -94,26 +94,24 @@ class EmbeddedIndex:
     @property
     def manifest(self) -> IndexManifest:
         """Of the base that is searched."""
-        return self._manifest if self._live is None else self._live.manifest
+        return self._live.manifest
 
     @property
     def version(self) -> str:
         """Version of the base, and how many changes were made since."""
-        if self._live is None:
-            return self._manifest.index_version
-        changes = self._live.sequence - self._live.manifest.sequence
+        changes = self._live.sequence - self.manifest.sequence
         return self.manifest.index_version + (f"+{changes}" if changes else "")
 
     @property
     def bundle_version(self) -> str:
         """Version of the bundle whose item tower made the vectors."""
-        return self._manifest.bundle_version
+        return self.manifest.bundle_version
 
     @property
     def revision(self) -> tuple[str, int] | None:
         """Base and last change; None while there are changes to read from the log."""
         live = self._live
-        return None if live is None or live.behind else (live.manifest.index_version, live.sequence)
+        return None if live.behind else (live.manifest.index_version, live.sequence)
 
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:
@@ -133,7 +131,8 @@ class EmbeddedIndex:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
             ValueError: ``k`` below 1, vectors of another width or not finite.
         """
-        live, dim = self._open_index(), self._manifest.dim
+        self._check_open()
+        live, dim = self._live, self.manifest.dim
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -206,19 +205,19 @@ class EmbeddedIndex:
         Raises:
             RebuildRunning: a rebuild is under way.
         """
-        live = self._open_index()
-        await run_rebuild(live.root)
-        await self._workers.run(lambda step: live.current(), Deadline.after(60))
-        return live.manifest
+        self._check_open()
+        await run_rebuild(self._live.root)
+        await self._workers.run(lambda step: self._live.current(), Deadline.after(60))
+        return self.manifest
 
     async def stats(self) -> IndexStats:
         """Counts, as of now."""
-        live = self._open_index()
-        return IndexStats(engine=self._manifest.engine, items=live.items, kind=live.manifest.kind)
+        self._check_open()
+        return IndexStats(engine=self.manifest.engine, items=self._live.items, kind=self.manifest.kind)
 
     async def close(self) -> None:
-        """Stop the threads and close the files."""
-        self._live = None
+        """Stop the threads; the files are closed with the last reference to the index."""
+        self._closed = True
         if self._rebuilding is not None:
             self._rebuilding.cancel()
             await asyncio.gather(self._rebuilding, return_exceptions=True)
@@ -226,7 +225,7 @@ class EmbeddedIndex:
         await self._workers.close()
 
     async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
-        self._open_index()
+        self._check_open()
         if deadline.passed:
             raise IndexUnavailable("timeout")
         result = await self._writer.write(plan, deadline)
@@ -234,10 +233,9 @@ class EmbeddedIndex:
         return result
 
     def _rebuild_if_due(self) -> None:
-        live, running = self._open_index(), self._rebuilding
-        changes = live.sequence - live.manifest.sequence
-        due = self._rebuild_after is not None and changes >= self._rebuild_after
-        if due and (running is None or running.done()):
+        changes = self._live.sequence - self.manifest.sequence
+        due = not self._closed and self._rebuild_after is not None and changes >= self._rebuild_after
+        if due and (self._rebuilding is None or self._rebuilding.done()):
             self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
 
     async def _rebuild_quietly(self) -> None:
@@ -253,14 +251,13 @@ class EmbeddedIndex:
 
         Changes in the log that it does not know yet are read on a thread first, as they may be many.
         """
-        live = self._open_index()
+        self._check_open()
         if deadline.passed:
             raise IndexUnavailable("timeout")
-        if live.behind:
-            await self._workers.run(lambda step: live.current(), deadline)
-        return live
-
-    def _open_index(self) -> LiveIndex:
-        if self._live is None:
-            raise IndexUnavailable("closed")
+        if self._live.behind:
+            await self._workers.run(lambda step: self._live.current(), deadline)
         return self._live
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexUnavailable("closed")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import faiss
 import numpy as np
 
 from common.arrays import F16, F32, I64
-from common.progress import StageProgress
 
 #: Gives the vectors of some rows, float16 ``[len(rows), dim]``.
 ReadRows = Callable[[I64], F16]
@@ -25,7 +25,7 @@ CHUNK = 16_384
 _SEED = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lists:
     """``starts`` int64 ``[lists + 1]``, ``means`` float32 ``[lists, dim]``, ``spreads`` float32 ``[lists]``.
 
@@ -37,7 +37,7 @@ class Lists:
     means: F32
     spreads: F32
 
-    @property
+    @cached_property
     def sizes(self) -> F32:
         """Rows of each list, float32 ``[lists]``."""
         return np.diff(self.starts).astype(np.float32)
@@ -94,7 +94,7 @@ def train_centroids(vectors: ReadRows, rows: int, dim: int) -> F32:
     return np.asarray(clustering.centroids, dtype=np.float32)
 
 
-def assign(vectors: ReadRows, rows: int, centroids: F32, progress: StageProgress) -> I64:
+def assign(vectors: ReadRows, rows: int, centroids: F32) -> I64:
     """The nearest centroid of each row: int64 ``[rows]``."""
     nearest = faiss.IndexFlatIP(centroids.shape[1])
     nearest.add(centroids)
@@ -102,7 +102,6 @@ def assign(vectors: ReadRows, rows: int, centroids: F32, progress: StageProgress
     for start in range(0, rows, CHUNK):
         chunk = np.arange(start, min(start + CHUNK, rows), dtype=np.int64)
         lists[chunk] = nearest.search(vectors(chunk).astype(np.float32), 1)[1][:, 0]
-        progress(int(chunk[-1]) + 1, rows)
     return lists
 
 

@@ -29,9 +29,6 @@ LISTS_NAME = "lists.npz"
 #: Numbers of results that the reach of lists is calibrated for.
 FEW, MANY = 10, 200
 
-#: How the vectors are searched: all of them, or the lists that may hold results.
-IndexKind = Literal["flat_fp16", "ivf_fp16"]
-
 
 class IndexDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a folder
     """An index folder that cannot be served; ``file`` says which file, the message what is wrong."""
@@ -85,7 +82,6 @@ class IndexManifest(BaseModel):
 
     format: Literal[1] = 1
     engine: Literal["embedded"] = "embedded"
-    kind: IndexKind = "flat_fp16"
     index_version: str = ""
     bundle_version: str
     #: Fingerprint of the catalogue that was embedded.
@@ -99,9 +95,14 @@ class IndexManifest(BaseModel):
     experts: int = Field(ge=1)
     expert_dim: int = Field(ge=1)
     attributes: dict[str, AttributeKind]
-    #: Of an ``ivf_fp16`` index.
+    #: Where the vectors are clustered into lists.
     probing: Probing | None = None
-    files: dict[str, FileEntry]
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """How the vectors are searched: all of them, or the lists that may hold results."""
+        return "flat_fp16" if self.probing is None else "ivf_fp16"
 
     @property
     def folder(self) -> str:

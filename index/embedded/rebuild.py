@@ -69,8 +69,6 @@ def rebuild_index(root: Path, progress: StageProgress = lambda done, total: None
         clustered = state.manifest.probing is not None
         source = _source(state)
         manifest = write_base(source, work, cluster_rows=1 if clustered else CLUSTER_ROWS, progress=progress)
-        changes = state.manifest.changes + state.sequence - state.manifest.sequence
-        manifest = manifest.model_copy(update={"changes": changes}).versioned()
         with write_lock(root):
             if read_manifest(root, verify=False).index_version != state.manifest.index_version:
                 raise RebuildRunning(f"{root} was built anew meanwhile")
@@ -149,16 +147,12 @@ def _source(state: State) -> BaseSource:
         return chunk
 
     new_vectors, new_features = [put.vector for put in puts], [put.features for put in puts]
+    changes = manifest.changes + state.sequence - manifest.sequence
     return BaseSource(
-        bundle_version=manifest.bundle_version,
-        data=manifest.data,
-        rows=len(ids),
-        dim=manifest.dim,
-        experts=manifest.experts,
-        expert_dim=manifest.expert_dim,
-        sequence=state.sequence,
+        manifest=manifest.model_copy(
+            update={"rows": len(ids), "sequence": state.sequence, "changes": changes}
+        ),
         ids=ids,
-        attributes=manifest.attributes,
         column=column,
         vectors=lambda rows: both(base.vectors.codes, new_vectors, rows),
         features=lambda rows: both(base.features, new_features, rows),

@@ -84,7 +84,6 @@ class Segment:
     ) -> None:
         self.ids = ids
         self.lists = lists
-        self.sizes = lists.sizes
         self.vectors = vectors
         self.attributes = attributes
         self.features = features
@@ -138,19 +137,8 @@ class Segment:
         if selection.matches is None:
             step(selection.count * SCATTERED if selection.rows is not None else self.rows)
             return nearest(self.vectors, query, k, selection, tombstones)
-        bits = _bits(selection, tombstones)
-
-        def look(chosen: I64, floor: float) -> tuple[I64, F32]:
-            if selection.dense(chosen, self.sizes):
-                step(int(self.sizes[chosen].sum()))
-                return self.vectors.search_above(query, floor, bits, chosen)
-            rows = selection.rows_in(np.sort(chosen))
-            step(len(rows) * SCATTERED)
-            return self.vectors.search_rows(
-                query, wanted, rows if tombstones is None else rows[tombstones.alive[rows]]
-            )
-
-        return probe(self.lists, self._reach(selection).at(wanted), query, wanted, selection.matches, look)
+        reach = self._reach(selection).at(wanted)
+        return probed(self.vectors, self.lists, reach, query, wanted, selection, tombstones, step)
 
     def _reach(self, selection: Selection) -> Reach:
         if selection.count == self.rows:
@@ -182,6 +170,32 @@ def nearest(
             return found[order], scores[order]
         asked = min(4 * asked, count)
     return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+
+
+def probed(
+    vectors: Vectors,
+    lists: Lists,
+    reach: float,
+    query: F32,
+    k: int,
+    selection: Selection,
+    tombstones: Tombstones | None = None,
+    step: Step = unhindered,
+) -> tuple[I64, F32]:
+    """About the ``k`` best selected rows, best first, in the lists within reach; for selections by list."""
+    if selection.matches is None:
+        raise TypeError("this selection is searched as a whole")
+    bits = _bits(selection, tombstones)
+
+    def look(chosen: I64, floor: float) -> tuple[I64, F32]:
+        if selection.dense(chosen, lists.sizes):
+            step(int(lists.sizes[chosen].sum()))
+            return vectors.search_above(query, floor, bits, chosen)
+        rows = selection.rows_in(np.sort(chosen))
+        step(len(rows) * SCATTERED)
+        return vectors.search_rows(query, k, rows if tombstones is None else rows[tombstones.alive[rows]])
+
+    return probe(lists, reach, query, k, selection.matches, look)
 
 
 def _bits(selection: Selection, tombstones: Tombstones | None) -> U8 | None:

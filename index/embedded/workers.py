@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from common.deadline import Deadline
 from common.lru import Lru
@@ -64,7 +64,7 @@ class Overruns:
 
 
 class Workers:
-    """A thread pool whose queue is bounded."""
+    """A thread pool whose queue is bounded. For one event loop."""
 
     def __init__(self, threads: int, queue: int, initializer: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="index", initializer=initializer)
@@ -95,7 +95,7 @@ class Workers:
             step(0)
             return job(step)
 
-        future = self._submit(guarded)
+        future = self._pool.submit(guarded)
         future.add_done_callback(lambda _: self._slots.release())
         try:
             async with asyncio.timeout(deadline.remaining()):
@@ -109,13 +109,6 @@ class Workers:
         """Stop; waits for the steps that threads are in. Jobs still waiting fail with ``closed``."""
         self._closed = True
         await asyncio.to_thread(self._pool.shutdown)
-
-    def _submit(self, job: Callable[[], Any]) -> Future[Any]:
-        try:
-            return self._pool.submit(job)
-        except RuntimeError as error:  # the pool was shut down since the check above
-            self._slots.release()
-            raise IndexUnavailable("closed") from error
 
     def _check_open(self) -> None:
         if self._closed:
