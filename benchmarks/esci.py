@@ -15,14 +15,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
 from benchmarks.esci_measure import Answers, gain, measure, plot, table
 from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
-from benchmarks.report import Claim, arguments, finish
+from benchmarks.report import Claim, ProgressLines, arguments, finish
 from models.towers import Config, preset
 from models.training import train
 
@@ -98,7 +98,7 @@ SYSTEMS = (
 _QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
 
 
-def config_of(system: System, minilm: Path, *, quick: bool) -> Config:
+def configure(system: System, minilm: Path, *, quick: bool) -> Config:
     """The whole configuration of one of ours."""
     given = {} if system.key == "scratch" else {"experts.bert": str(minilm)}
     return preset("demo").with_overrides({**COMMON, **given, **system.settings, **(_QUICK if quick else {})})
@@ -114,7 +114,7 @@ def main() -> int:
             ("--work", {"type": Path, "help": "folder for what is done (default: beside the JSON file)"}),
         ),
     )
-    setting = "quick" if options.quick else "full"
+    setting: Literal["quick", "full"] = "quick" if options.quick else "full"
     work: Path = options.work or (options.json or Path("esci.json")).with_suffix("")
     work = work / setting
     work.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def main() -> int:
     served: dict[str, Any] = {}
     folds = range(1 if options.quick else FOLDS)
     for system in SYSTEMS:
-        config = config_of(system, options.minilm, quick=options.quick)
+        config = configure(system, options.minilm, quick=options.quick)
         parts = [_fold(system, config, options.data, data, fold, work) for fold in folds]
         answers[system.name] = parts[0]
         for part in parts[1:]:
@@ -151,20 +151,20 @@ def main() -> int:
         "R@10 of the best less MiniLM's": gain(answers[best], answers[_MINILM], data),
         "largest difference of a served score": served,
         "configurations": {
-            s.key: config_of(s, Path("MINILM"), quick=options.quick).model_dump(mode="json") for s in SYSTEMS
+            s.key: configure(s, Path("MINILM"), quick=options.quick).model_dump(mode="json") for s in SYSTEMS
         },
     }
     return finish(_claims(rows, best, served), runs, options.json, setting=setting)
 
 
 def _claims(rows: Mapping[str, Any], best: str, served: Mapping[str, float]) -> list[Claim]:
-    def of(name: str, figure: str) -> float:
-        return float(rows[name][figure]["value"])
+    def figure(name: str, measure: str) -> float:
+        return float(rows[name][measure]["value"])
 
     return [
-        Claim.at_least(f"{best}: R@10, beside BM25", of(best, "R@10"), round(of(_BM25, "R@10"), 4)),
-        Claim.at_least(f"{best}: AUC, beside BM25", of(best, "AUC"), round(of(_BM25, "AUC"), 4)),
-        Claim.at_least(f"{best}: AUC, beside MiniLM", of(best, "AUC"), round(of(_MINILM, "AUC"), 4)),
+        Claim.at_least(f"{best}: R@10, beside BM25", figure(best, "R@10"), round(figure(_BM25, "R@10"), 4)),
+        Claim.at_least(f"{best}: AUC, beside BM25", figure(best, "AUC"), round(figure(_BM25, "AUC"), 4)),
+        Claim.at_least(f"{best}: AUC, beside MiniLM", figure(best, "AUC"), round(figure(_MINILM, "AUC"), 4)),
         Claim.at_most("largest difference of a served score", max(served.values()), 0.01),
     ]
 
@@ -173,7 +173,7 @@ def _kept(path: Path, scores: Any, data: Esci) -> Answers:
     if not path.is_file():
         began = time.monotonic()
         every = np.arange(len(data.queries))
-        Answers.of(scores(), data, every).save(path)
+        Answers.from_scores(scores(), data, every).save(path)
         _tell(f"{path.stem}: {time.monotonic() - began:.0f} s")
     return Answers.load(path)
 
@@ -185,9 +185,9 @@ def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, w
     if not path.is_file():
         began = time.monotonic()
         shop = write_fold(source, fold, work / f"shop-{fold}")
-        train(shop, place, config, _progress(f"{system.key} {fold}"))
+        train(shop, place, config, ProgressLines(f"{system.key} {fold} "))
         queries = np.flatnonzero(data.folds == fold)
-        Answers.of(run_scores(place, data, queries), data, queries).save(path)
+        Answers.from_scores(run_scores(place, data, queries), data, queries).save(path)
         if fold:
             shutil.rmtree(place)  # the first is kept, to be exported
         _tell(f"{system.name}, fold {fold + 1} of {FOLDS}: {time.monotonic() - began:.0f} s")
@@ -204,17 +204,6 @@ def _served(system: System, data: Esci, work: Path) -> float:
         served = bundle_scores(run, work / "shop-0", work / f"{system.key}-bundle", data, queries)
         path.write_text(json.dumps(float(np.abs(trained - served).max())))
     return float(json.loads(path.read_text()))
-
-
-def _progress(name: str) -> Any:
-    last = [time.monotonic()]
-
-    def progress(stage: str, done: int, total: int | None) -> None:
-        if time.monotonic() - last[0] > 20:
-            last[0] = time.monotonic()
-            _tell(f"  {name}: {stage} {done} of {total}")
-
-    return progress
 
 
 def _tell(line: str) -> None:

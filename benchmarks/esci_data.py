@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.bundle.text import normalise
 from artifacts.shop.importers.esci import import_esci
 from artifacts.shop.importers.sources import stable_share
 from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
+from common.arrays import I64, Bool
 
 FOLDS = 5
 #: The task whose pairs are judged E, S, C or I; the other's labels say less.
@@ -41,11 +41,11 @@ class Esci:
     titles: list[str]
     queries: list[str]
     exact: list[list[int]]
-    pairs: npt.NDArray[np.int64]
-    is_exact: npt.NDArray[np.bool_]
+    pairs: I64
+    is_exact: Bool
 
     @property
-    def folds(self) -> npt.NDArray[np.int64]:
+    def folds(self) -> I64:
         """The fold of each query."""
         return np.array([fold_of(query) for query in self.queries])
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.esci_data import Esci
+from common.arrays import F64, I64, Bool, Floats
+from common.files import replacing
 from models.evaluation.measures import ndcg_at
 from models.evaluation.statistics import Sums, bootstrap, by_query, difference
 
 KS = (1, 10, 100)
 DEPTH = max(KS)
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Answers:
     """``top`` int64 ``[q, 100]``, product rows best first, -1 where nothing was found; ``pairs`` float64
     ``[n]``, the scores of the judged pairs."""
 
-    top: npt.NDArray[np.int64]
-    pairs: Float64
+    top: I64
+    pairs: F64
 
     @classmethod
-    def of(cls, scores: npt.NDArray[np.floating], data: Esci, queries: npt.NDArray[np.int64]) -> Answers:
+    def from_scores(cls, scores: Floats, data: Esci, queries: I64) -> Answers:
         """From the scores ``[len(queries), N]`` of some queries; those of all others stay empty."""
         top = np.full((len(data.queries), DEPTH), -1, dtype=np.int64)
         # Stable, so that ties fall in catalogue order on every machine.
@@ -49,9 +49,8 @@ class Answers:
 
     def save(self, path: Path) -> None:
         """Write to a file that appears when it is whole."""
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, top=self.top, pairs=self.pairs)
-        temporary.replace(path)
+        with replacing(path) as written:
+            np.savez(written, top=self.top, pairs=self.pairs)
 
     @classmethod
     def load(cls, path: Path) -> Answers:
@@ -72,7 +71,7 @@ def by_queries(answers: Answers, data: Esci) -> dict[str, Sums]:
     return {name: by_query(value.astype(np.float64), rows, len(asked)) for name, value in values.items()}
 
 
-def auc(scores: Float64, positive: npt.NDArray[np.bool_]) -> float:
+def auc(scores: F64, positive: Bool) -> float:
     """Share of (positive, negative) pairs in which the positive scores higher; ties count half."""
     distinct, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
@@ -85,8 +84,7 @@ def measure(answers: Answers, data: Esci) -> dict[str, Any]:
     """Every figure with its 95% bootstrap interval over queries."""
     result: dict[str, Any] = {}
     for name, sums in by_queries(answers, data).items():
-        interval = bootstrap(sums)
-        result[name] = {"value": interval.value, "low": interval.low, "high": interval.high}
+        result[name] = bootstrap(sums).as_dict()
     rng = np.random.default_rng(0)
     count = len(data.is_exact)
     drawn = [rng.integers(count, size=count) for _ in range(1000)]
@@ -96,10 +94,9 @@ def measure(answers: Answers, data: Esci) -> dict[str, Any]:
     return result
 
 
-def gain(ours: Answers, theirs: Answers, data: Esci) -> dict[str, float]:
+def gain(ours: Answers, theirs: Answers, data: Esci) -> dict[str, float | None]:
     """R@10 of one system less another's over the same queries, with its 95% interval."""
-    interval = difference(by_queries(ours, data)["R@10"], by_queries(theirs, data)["R@10"])
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
+    return difference(by_queries(ours, data)["R@10"], by_queries(theirs, data)["R@10"]).as_dict()
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import numpy as np
 from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.shop.importers import import_grocery
 from artifacts.shop.shop import Shop
-from benchmarks.report import Claim, arguments, finish
+from benchmarks.report import Claim, ProgressLines, arguments, finish
 from common.arrays import F32
 from models.embed import embed_shop
 from models.evaluation.answers import ranks_of
@@ -55,7 +54,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "no VBert": {"switches.vbert": False},
 }
 TASKS = ("photo -> product", "text -> photo", "text -> product")
-_TOLD = {"stage": "", "at": 0.0}
+_tell = ProgressLines()
 _AT_ONCE = 64
 
 
@@ -105,15 +104,8 @@ def measure(
 def _bm25(shop: Shop, asked: Sequence[Request]) -> list[int]:
     rows = {item.id: row for row, item in enumerate(shop.items())}
     top = Bm25.over(shop).top([r.event.query for r in asked], max(AT))
-    return ranks_of(top, np.array([rows[r.event.item] for r in asked])).tolist()
-
-
-def _tell(stage: str, done: int, total: int | None) -> None:
-    """Progress on standard error, a line every ten seconds and at the end of a stage."""
-    now = time.monotonic()
-    if stage != _TOLD["stage"] or done == total or now - float(_TOLD["at"]) > 10:
-        _TOLD.update(stage=stage, at=now)
-        print(f"{stage}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr)
+    ranks: list[int] = ranks_of(top, np.array([rows[r.event.item] for r in asked])).tolist()
+    return ranks
 
 
 def _run(

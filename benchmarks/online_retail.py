@@ -37,7 +37,7 @@ from benchmarks.online_retail_split import (
     own_first,
     popularity,
 )
-from benchmarks.report import Claim, arguments, finish
+from benchmarks.report import Claim, ProgressLines, arguments, finish
 from index.embedded.build import build_index
 from models.embed import embed_shop
 from models.evaluation.statistics import Interval, Sums, bootstrap, by_request, difference
@@ -88,6 +88,7 @@ RECALL: dict[str, Any] = {
 }
 _SYSTEMS = ("ours", "own items, then popularity", "popularity")
 _AT_ONCE = 8
+_tell = ProgressLines()
 
 
 def configure(seed: int, quick: bool) -> Config:
@@ -158,17 +159,6 @@ async def _ask(app: Any, asked: Sequence[Customer]) -> dict[str, list[str]]:
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             await asyncio.gather(*(ask(client, customer) for customer in asked))
     return found
-
-
-_TOLD = {"stage": "", "at": 0.0}
-
-
-def _tell(stage: str, done: int, total: int | None) -> None:
-    """Progress on standard error, a line every ten seconds and at the end of a stage."""
-    now = time.monotonic()
-    if stage != _TOLD["stage"] or done == total or now - float(_TOLD["at"]) > 10:
-        _TOLD.update(stage=stage, at=now)
-        print(f"{stage}: {done:,}" + (f" of {total:,}" if total else ""), file=sys.stderr)
 
 
 def _measured(shop: Shop, work: Path, asked: Sequence[Customer], config: Config) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,8 +137,3 @@ def figures(found: Callable[[Customer], Sequence[str]], asked: Sequence[Customer
         others = [item for item in answer if item not in customer.own]
         fresh.append(recall_at(others, customer.new, k) if customer.new else np.nan)
     return Figures(np.array(whole), np.array(fresh))
-
-
-def means(values: Figures) -> Mapping[str, float]:
-    """Means over customers."""
-    return {"all": float(values.all.mean()), "new": float(np.nanmean(values.new))}

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,6 +81,25 @@ def finish(
         target.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         print(f"written to {target}", file=sys.stderr)
     return 0 if all(claim.holds for claim in claims) else 1
+
+
+class ProgressLines:
+    """Progress on standard error: a line every ten seconds, and one when a stage begins and ends.
+
+    Args:
+        name: of what makes progress, ahead of each line.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._name, self._stage, self._at = name, "", 0.0
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Take note of it."""
+        now = time.monotonic()
+        if stage != self._stage or done == total or now - self._at > 10:
+            self._stage, self._at = stage, now
+            of_all = f" of {total:,}" if total else ""
+            print(f"{self._name}{stage}: {done:,}{of_all}", file=sys.stderr, flush=True)
 
 
 def _cpu_model() -> str:

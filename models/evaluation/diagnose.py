@@ -13,13 +13,13 @@ from pathlib import Path
 from common.progress import Progress, silent, stage_progress
 from models.evaluation.finding import Finding
 from models.evaluation.probes import collapse, contributions, correlation, history
-from models.evaluation.probes_negatives import false_negatives, hardness
+from models.evaluation.probes_negatives import hard_negatives
 from models.evaluation.probes_serving import convergence, parity
 from models.evaluation.subject import Subject, open_subject
 
 #: All probes in the order of the report; one may find several signatures.
 PROBES: tuple[Callable[[Subject], list[Finding]], ...] = (
-    contributions, history, collapse, correlation, false_negatives, hardness, parity, convergence,
+    contributions, history, collapse, correlation, hard_negatives, parity, convergence,
 )  # fmt: skip
 
 

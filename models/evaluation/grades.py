@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from artifacts.bundle.text import normalise
 from artifacts.shop.shop import Shop
 from common.arrays import F32, I64
-
-if TYPE_CHECKING:
-    from models.synthetic import Judge
+from models.synthetic import Judge, UnknownQueryError
 
 #: Least grade that counts as relevant (*inferred*): a judge gives as much only where everything matches.
 RELEVANT = 0.5
@@ -26,7 +24,7 @@ class Grades(Protocol):
     source: str
 
     def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
-        """F32 ``[N]`` over the catalogue's rows, 0 to 1; None where nothing is known of the query."""
+        """Float32 ``[N]`` over the catalogue's rows, 0 to 1; None where nothing is known of the query."""
 
 
 class JudgeGrades:
@@ -46,8 +44,6 @@ class JudgeGrades:
 
     def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
         """See `Grades`."""
-        from models.synthetic.judge import UnknownQueryError
-
         if picture is None and not normalise(query):
             return None
         try:
@@ -57,8 +53,6 @@ class JudgeGrades:
 
     def groups(self, query: str, picture: str | None) -> frozenset[str]:
         """Names of the groups that a query belongs to, see `Judge.slices`; none where nothing is known."""
-        from models.synthetic.judge import UnknownQueryError
-
         try:
             return self.judge.slices(query, picture)
         except UnknownQueryError:
@@ -66,8 +60,6 @@ class JudgeGrades:
 
     def suits(self, user: str, query: str, picture: str | None, rows: I64) -> float:
         """Mean grade of some items for one user, whose taste counts; NaN where nothing is known."""
-        from models.synthetic.judge import UnknownQueryError
-
         ids = [self._ids[row] for row in rows if row >= 0]
         try:
             return float(self.judge.taste_relevances(user, query, ids, picture).mean()) if ids else 0.0
@@ -110,8 +102,6 @@ def open_grades(shop: Shop, rows: dict[str, int]) -> Grades | None:
         rows: row of each item id.
     """
     if (shop.path / "truth.parquet").is_file():
-        from models.synthetic import Judge
-
         return JudgeGrades(Judge.open(shop.path), list(rows))
     labels = LabelGrades(shop, rows)
     return labels if labels else None

@@ -1,16 +1,7 @@
 """The registry of measures: each has a name, what counts once in it, and the value of each request.
 
-Definitions, *inferred* where the paper only names a measure:
-
-- Recall@K: share of held-out clicked items in the top K; every request counts once.
-- Hit@1: whether the first answer is among all items clicked for the same query in the split; every distinct
-  query counts once, with the mean over its requests, since users get different answers.
-- MRR: mean of 1 / rank of the clicked item, 0 beyond the depth that is searched.
-- Rele@K_p: share of the top K whose grade is at least p; every query counts once. Rele@K_p_w: the same
-  weighted by the query's traffic in the split.
-- nDCG@10: gains are the judge's or the labels' grades; where a shop has neither, the items clicked for the
-  query in the split; every query counts once.
-- Taste@10, ours: mean grade of the top 10 by a judge that knows the user's taste; every request counts once.
+The paper names Recall@K, Rele@K_p and Rele@K_p_w; how they are defined is *inferred* and stands at the
+functions.
 """
 
 from __future__ import annotations
@@ -61,7 +52,7 @@ class Measure:
 
 
 def recall(k: int) -> Values:
-    """Recall@K: whether the clicked item is in the top K."""
+    """Recall@K: whether the clicked item is in the top K; the mean is the share of clicked items found."""
     return lambda answers: ((answers.ranks > 0) & (answers.ranks <= k)).astype(np.float64)
 
 
@@ -71,7 +62,7 @@ def hit(answers: Answers) -> F64:
 
 
 def reciprocal_rank(answers: Answers) -> F64:
-    """MRR: 1 / rank of the clicked item, 0 where it is not found."""
+    """MRR: 1 / rank of the clicked item, 0 beyond the depth that is searched."""
     return np.where(answers.ranks > 0, 1.0 / np.maximum(answers.ranks, 1), 0.0)
 
 
@@ -86,7 +77,7 @@ def relevant(k: int) -> Values:
 
 
 def ndcg(k: int) -> Values:
-    """nDCG@K by grades; by the clicks of the split where the shop has no grades."""
+    """nDCG@K by grades; where a shop has none, by the items clicked for the query in the split."""
 
     def values(answers: Answers) -> F64:
         if answers.held_out.grades is None:
@@ -99,7 +90,7 @@ def ndcg(k: int) -> Values:
 
 
 def taste(k: int) -> Values:
-    """Taste@K: mean grade of the top K for this user, where a judge knows the user's taste."""
+    """Taste@K, ours: mean grade of the top K by a judge that knows the user's taste."""
 
     def values(answers: Answers) -> F64:
         result = np.full(len(answers.top), np.nan)

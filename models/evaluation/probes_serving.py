@@ -64,7 +64,7 @@ def _int8(subject: Subject) -> Finding:
 
 def convergence(subject: Subject) -> list[Finding]:
     """Whether the losses of a run came to rest; the paper reads slow convergence as a wrong beta/alpha."""
-    loss, run = subject.training.get("loss", {}), subject.run
+    loss, run = subject.bundle.manifest.training.get("loss", {}), subject.run
     ratio = float(loss.get("beta", 0.0)) / max(float(loss.get("alpha", 1.0)), 1e-9)
     if run is None:
         says = "give the training run (--run) to look at its curves"
@@ -77,7 +77,7 @@ def convergence(subject: Subject) -> list[Finding]:
             found.append(Finding(f"convergence of {stage}", "unknown", f"{stage}.csv is not there"))
             continue
         found.append(_stage(stage, measure, values, ratio))
-    if seed != subject.training.get("seed"):
+    if seed != subject.bundle.manifest.training.get("seed"):
         found.append(Finding("convergence", "watch", "the run is of another seed than the bundle"))
     return found
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 
 import numpy as np
 
 from artifacts.shop.errors import DataError
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
+from models.evaluation.answers import Answers
 from models.evaluation.evaluate import Comparison, Evaluation
-from models.evaluation.heldout import Request
 from models.evaluation.html import Bar, cell, intervals, note, page, section, table, text, thumbnail
 from models.evaluation.measures import DRAWN, MEASURES
 from models.evaluation.slices import ALL
@@ -80,54 +80,40 @@ def _gap_row(c: Comparison) -> list[str]:
     return [text(c.slice), text(c.measure), cell(c.gap), f"{c.p:.4f}"]
 
 
-@dataclass(frozen=True)
-class _Example:
-    request: Request
-    rows: list[int]
-    rank: int
-    wanted: int
-
-
 def _examples(e: Evaluation, shop: Shop) -> Iterator[str]:
-    ranks, top = e.answers[0].ranks, e.answers[0].top
+    ranks, top = e.answers[0].ranks, e.answers[0].top[:, :_SHOWN]
     asks = e.masks.get(ALL, np.zeros(len(ranks), dtype=np.bool_))
     rng = np.random.default_rng(0)
     groups = {
         "Hits: the clicked item among the first answers": asks & (ranks > 0) & (ranks <= _SHOWN),
         "Misses: the clicked item not in the first hundred": asks & ((ranks == 0) | (ranks > 100)),
     }
-    chosen: dict[str, list[_Example]] = {}
+    chosen: dict[str, list[int]] = {}
     for name, mask in groups.items():
         places = np.flatnonzero(mask)
-        drawn = np.sort(rng.choice(places, min(_EXAMPLES, len(places)), replace=False))
-        chosen[name] = [
-            _Example(
-                e.held_out.requests[p],
-                [int(row) for row in top[p, :_SHOWN] if row >= 0],
-                int(ranks[p]),
-                int(e.held_out.wanted[p]),
-            )
-            for p in drawn.tolist()
-        ]
-    wanted = {row for group in chosen.values() for x in group for row in (*x.rows, x.wanted)}
-    items = {row: item for row, item in enumerate(shop.items()) if row in wanted}
-    for name, group in chosen.items():
-        yield section(name, *([] if group else [note("None.")]))
-        for example in group:
-            yield _example(example, items, shop)
+        chosen[name] = sorted(rng.choice(places, min(_EXAMPLES, len(places)), replace=False).tolist())
+    every = [place for places in chosen.values() for place in places]
+    rows = {*top[every].ravel().tolist(), *e.held_out.wanted[every].tolist()}
+    items = {row: item for row, item in enumerate(shop.items()) if row in rows}
+    for name, drawn in chosen.items():
+        yield section(name, *([] if drawn else [note("None.")]))
+        for place in drawn:
+            yield _example(e.answers[0], place, items, shop)
 
 
-def _example(x: _Example, items: dict[int, Item], shop: Shop) -> str:
-    event = x.request.event
+def _example(answers: Answers, place: int, items: dict[int, Item], shop: Shop) -> str:
+    request, rank = answers.held_out.requests[place], int(answers.ranks[place])
+    wanted, event = int(answers.held_out.wanted[place]), request.event
     query = f"“{text(event.query)}”" if event.query else "a photo"
     photo = ""
     if event.picture is not None:
         photo = f'<span class="answer">{_picture(shop, event.picture)}asked with</span>'
-    place = f"clicked item at rank {x.rank}" if x.rank else "clicked item not among the answers"
-    head = f'<p class="query">{query} · {len(x.request.history)} behaviours before · {place}</p>'
-    answers = "".join(_answer(items[row], shop, right=row == x.wanted) for row in x.rows)
-    missed = "" if x.wanted in x.rows else f" … {_answer(items[x.wanted], shop, right=True)}"
-    return f"{head}<div>{photo}{answers}{missed}</div>"
+    found = f"clicked item at rank {rank}" if rank else "clicked item not among the answers"
+    head = f'<p class="query">{query} · {len(request.history)} behaviours before · {found}</p>'
+    rows = [row for row in answers.top[place, :_SHOWN].tolist() if row >= 0]
+    shown = "".join(_answer(items[row], shop, right=row == wanted) for row in rows)
+    missed = "" if wanted in rows else f" … {_answer(items[wanted], shop, right=True)}"
+    return f"{head}<div>{photo}{shown}{missed}</div>"
 
 
 def _answer(item: Item, shop: Shop, *, right: bool) -> str:
@@ -138,8 +124,6 @@ def _answer(item: Item, shop: Shop, *, right: bool) -> str:
 def _picture(shop: Shop, relative: str | None) -> str:
     data = None
     if relative is not None:
-        try:
+        with suppress(DataError):
             data = thumbnail(shop.picture(relative))
-        except DataError:
-            data = None
     return f'<img src="{data}" alt="">' if data else '<span class="none"></span>'

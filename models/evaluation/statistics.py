@@ -7,7 +7,7 @@ kept as two sums for each query, and the bootstrap and the permutation test draw
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,13 +128,13 @@ def _resampled(tables: Sequence[F64], *, resamples: int, seed: int) -> list[F64 
 
 def replicate(columns: F64, resamples: int, seed: int) -> F64:
     """Sums of columns over queries that are drawn with replacement: ``[q, c]`` -> ``[resamples, c]``."""
-    queries = len(columns)
     rng = np.random.default_rng(seed)
-    result = np.empty((resamples, columns.shape[1]))
+    return np.concatenate([weights(len(columns), count, rng) @ columns for count in _chunks(resamples)])
+
+
+def _chunks(resamples: int) -> Iterator[int]:
     for start in range(0, resamples, _CHUNK):
-        count = min(_CHUNK, resamples - start)
-        result[start : start + count] = weights(queries, count, rng) @ columns
-    return result
+        yield min(_CHUNK, resamples - start)
 
 
 def weights(units: int, count: int, rng: np.random.Generator) -> F64:
@@ -162,8 +162,8 @@ def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 
     # A permutation that gives the same sum in another order of adding is as extreme.
     least = seen - 1e-9 * float(np.abs(gaps).sum())
     extreme = 0
-    for start in range(0, resamples, _CHUNK):
-        signs = rng.integers(0, 2, (min(_CHUNK, resamples - start), len(gaps))) * 2.0 - 1.0
+    for count in _chunks(resamples):
+        signs = rng.integers(0, 2, (count, len(gaps))) * 2.0 - 1.0
         extreme += int((np.abs(signs @ gaps) >= least).sum())
     return (1 + extreme) / (1 + resamples)
 
@@ -200,8 +200,7 @@ def seeds_difference(
 
     rng = np.random.default_rng(seed)
     replicates = []
-    for start in range(0, resamples, _CHUNK):
-        count = min(_CHUNK, resamples - start)
+    for count in _chunks(resamples):
         queries = weights(int(asked.sum()), count, rng)
         replicates.append(gap(queries, [weights(len(side), count, rng) for side in (ours, theirs)]))
     once = [np.ones((1, len(side))) for side in (ours, theirs)]

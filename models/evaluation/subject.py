@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from artifacts.bundle import Bundle
-from artifacts.bundle.manifest import Preprocessing
 from artifacts.shop.shop import Shop
 from common.arrays import F32, I64, Bool
 from common.progress import Progress, silent
@@ -45,24 +43,14 @@ class Subject:
     held_out: HeldOut
     run: Path | None = None
 
-    @property
-    def training(self) -> dict[str, Any]:
-        """The configuration that the bundle was trained with."""
-        return self.bundle.manifest.training
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What to do with the log as training did."""
-        return self.bundle.manifest.preprocessing
-
     @cached_property
     def coclicks(self) -> CoClicks:
         """The items that were clicked together in the train split."""
-        return coclicked_as_trained(self.shop, self.preprocessing)
+        return coclicked_as_trained(self.shop, self.bundle.manifest.preprocessing)
 
     def slices(self) -> dict[str, Bool]:
         """Masks of the requests by slice, see `slice_requests`."""
-        return slice_requests(self.shop, self.held_out, self.preprocessing.held_out)
+        return slice_requests(self.shop, self.held_out, self.bundle.manifest.preprocessing.held_out)
 
     def answers(self) -> Answers:
         """What the bundle answers to every request."""
@@ -121,13 +109,9 @@ def open_subject(
         NothingHeldOut: there is no held-out request to measure on.
     """
     shop, bundle = Shop.open(shop_path), Bundle.load(bundle_path)
-    preprocessing = bundle.manifest.preprocessing
+    as_trained, depth = bundle.manifest.preprocessing, bundle.manifest.dimensions.history
     requests = read_requests(
-        shop,
-        split,
-        depth=bundle.manifest.dimensions.history,
-        held_out=preprocessing.held_out,
-        same_item_days=preprocessing.same_item_days,
+        shop, split, depth=depth, held_out=as_trained.held_out, same_item_days=as_trained.same_item_days
     )
     if sample is not None:
         requests = [requests[place] for place in spread(len(requests), sample).tolist()]

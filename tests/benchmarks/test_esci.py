@@ -72,7 +72,7 @@ def test_figures_by_hand(source: Path, tmp_path: Path) -> None:
         scores[query, 11] = 2.0
         scores[query, rows[:1]] = 1.0
     half = np.arange(count) % 2 == 0
-    parts = [Answers.of(scores[mask], data, np.flatnonzero(mask)) for mask in (half, ~half)]
+    parts = [Answers.from_scores(scores[mask], data, np.flatnonzero(mask)) for mask in (half, ~half)]
     parts[0].save(tmp_path / "half.npz")
     answers = Answers.load(tmp_path / "half.npz").joined(parts[1])
     asked = sum(1 for rows in data.exact if rows)
