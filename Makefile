@@ -10,9 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 UV := $(BIN)/uv
+QUICK := -m 'not slow and not data' --ignore tests/docs --ignore tests/index/vespa/peer
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: help run dev test test-vespa run-vespa check format lock bundle proof docker clean
+.PHONY: help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,18 @@ test: $(VENV)/.dev ## all tests; sets up all they need, torch included
 
 test-vespa: $(VENV)/.dev ## packages, queries and feed judged by Vespa's own code (Java 17, Maven)
 	$(BIN)/python -m pytest tests/index/vespa tests/index/test_port.py $(ARGS)
+
+test-lowest: $(UV) ## the quick tests with the lowest versions that pyproject.toml allows
+	$(UV) venv --quiet --clear --python $(BIN)/python .run/lowest
+	$(UV) pip install --quiet --python .run/lowest/bin/python --resolution lowest-direct \
+	  --editable '.[cpu,train,tracing,dev]'
+	.run/lowest/bin/python -m pytest $(QUICK) $(ARGS)
+
+test-python: $(UV) ## the quick tests under another Python: make test-python VERSION=3.13
+	$(UV) venv --quiet --clear --python $(VERSION) .run/python-$(VERSION)
+	$(UV) pip install --quiet --python .run/python-$(VERSION)/bin/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python .run/python-$(VERSION)/bin/python --no-deps --editable .
+	.run/python-$(VERSION)/bin/python -m pytest $(QUICK) $(ARGS)
 
 run-vespa: $(VENV)/.dev ## the demo shop through Vespa's container over small content nodes: a development aid
 	@$(BIN)/python -m devtools.vespa_peer.demo --dir $(DIR) --port $(PORT)
@@ -54,7 +67,7 @@ proof: $(VENV)/.dev ## which parts of the model earn their place: 18 trainings, 
 lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)"; \
-	sh -c "$$c pyproject.toml --extra cpu --extra train --extra vespa --extra tracing --extra dev -o requirements/dev.txt"; \
+	sh -c "$$c pyproject.toml --extra cpu --extra train --extra tracing --extra dev -o requirements/dev.txt"; \
 	sh -c "$$c pyproject.toml --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
 	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
 	sh -c "$$c --group bench -o requirements/bench.txt"

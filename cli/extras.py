@@ -14,7 +14,6 @@ EXTRAS = {
     "bm25s": "train",
     "Stemmer": "train",
     "matplotlib": "train",
-    "vespa": "vespa",
     "opentelemetry": "tracing",
 }
 

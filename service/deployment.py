@@ -179,6 +179,8 @@ def assemble(
         encoder, precisions = OnnxQueryEncoder.open(bundle, settings.bundle, settings.encoder)
     except (BundleError, GraphError) as error:
         raise StartError(str(error)) from error
+    except ModuleNotFoundError:  # the extra that brings onnxruntime
+        raise
     except Exception as error:  # onnxruntime's and numpy's errors on a graph or archive that is no such thing
         raise StartError(f"bundle {bundle.path}: {error}") from error
     index = opened.index

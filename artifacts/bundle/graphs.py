@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from common.errors import NOT_IN_ORDER, MrseError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 Arrays = Mapping[str, npt.NDArray[np.generic]]
@@ -28,7 +31,7 @@ class GraphError(MrseError, RuntimeError):
 class Graph:
     """One opened ONNX graph. `run` is thread-safe and releases the GIL."""
 
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: InferenceSession) -> None:
         self.session = session
         self.inputs: tuple[str, ...] = tuple(i.name for i in session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in session.get_outputs())
@@ -41,6 +44,8 @@ class Graph:
 
 def available_providers() -> Sequence[str]:
     """What the installed onnxruntime can run on, such as ``CPUExecutionProvider``."""
+    import onnxruntime as ort  # here, for what needs no graph needs no onnxruntime
+
     return list(ort.get_available_providers())
 
 
@@ -55,6 +60,8 @@ def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
     Raises:
         GraphError: no such device here, or the file is no graph.
     """
+    import onnxruntime as ort
+
     provider = PROVIDERS.get(device)
     if provider is None:
         raise GraphError(f"unknown device {device!r}; choose one of {', '.join(PROVIDERS)}")

@@ -41,7 +41,7 @@ def demo(
 
     Example: `mrse demo --port 9000`
     """
-    import artifacts.bundle  # noqa: F401 -- where onnxruntime is missing, this says so before any work
+    import onnxruntime  # noqa: F401 -- where it is missing, this says so before any work
 
     refuse_taken(host, port, "make run PORT=9000")  # its answers would pass for ours
     bundle = demo_bundle()

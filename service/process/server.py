@@ -37,6 +37,7 @@ SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 #: What every worker imports, whatever its engine.
 _LIBRARIES = (
     "service.app",
+    "onnxruntime",
     "uvloop",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.http.httptools_impl",
