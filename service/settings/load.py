@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from common.errors import MrseError
 from common.masking import mask_url
-from service.recall.settings import composed_recall
-from service.settings.tree import Environment, Settings, composed
+from service.recall.routes import ROUTES
+from service.recall.settings import composed_recall, merged
+from service.settings.tree import Settings, composed
 
 CONFIG_VARIABLE = "MRSE_CONFIG"
 
@@ -34,35 +35,13 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         SettingsError: no such file, not TOML, an unknown key, a wrong value.
     """
     file = config or (Path(env) if (env := os.environ.get(CONFIG_VARIABLE)) else None)
-    values = {} if file is None else _read_toml(file)
-
-    class Source(PydanticBaseSettingsSource):
-        """The TOML file, weaker than the environment."""
-
-        def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-            return values.get(field_name), field_name, True
-
-        def __call__(self) -> dict[str, Any]:
-            return values
-
-    class Loaded(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, Environment(settings_cls), Source(settings_cls)
-
+    written = {} if file is None else _read_toml(file)
+    model = composed()
+    values = merged(merged(written, _environment(model.model_fields)), overrides or {})
     try:
-        return composed(Loaded)(**dict(overrides or {}))
+        return model.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(error, values, file)) from error
-    except ValueError as error:  # pydantic-settings: a variable that should be JSON is not
-        raise SettingsError(f"environment: {error}") from error
+        raise SettingsError(_explain(error, written, file)) from error
 
 
 def effective(settings: Settings) -> dict[str, Any]:
@@ -80,6 +59,32 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: not TOML: {error}") from error
+
+
+def _environment(groups: Collection[str]) -> dict[str, Any]:
+    """The values of ``MRSE_<GROUP>_<KEY>`` and ``MRSE_RECALL_<ROUTE>_<KEY>``; empty ones do not count."""
+    values: dict[str, Any] = {}
+    for variable in sorted(os.environ):  # MRSE_REDIS, in JSON, comes before MRSE_REDIS_URL, which wins
+        prefix, *path = variable.lower().split("_", 2)
+        if prefix != "mrse" or not path or path[0] not in groups or not os.environ[variable]:
+            continue
+        if path[0] == "recall" and path[-1].partition("_")[0] in ROUTES:
+            path = ["recall", *path[-1].split("_", 1)]
+        value: Any = _plain(variable, os.environ[variable])
+        for key in reversed(path):
+            value = {key: value}
+        values = merged(values, value)
+    return values
+
+
+def _plain(variable: str, text: str) -> Any:
+    """A variable's value: text, or JSON where it is a table or a list."""
+    if text[0] not in "{[":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable}: not JSON: {error}") from error
 
 
 def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | None) -> str:
@@ -104,7 +109,7 @@ def _meant(path: tuple[int | str, ...]) -> str:
 
 def _origin(path: tuple[int | str, ...], values: Any, file: Path | None) -> str:
     """Where a value came from, as far as it can be told: the environment wins over the file."""
-    for length in (len(path), 2):
+    for length in range(len(path), 0, -1):
         variable = "MRSE_" + "_".join(map(str, path[:length])).upper()
         if variable in os.environ:
             return f"{variable}: "

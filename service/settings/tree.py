@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import Field, ValidationError, create_model, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from common.extensions import load_extensions
 from index.engines import ENGINES
 from index.port import EngineSettings
-from service.recall.routes import ROUTES
-from service.recall.settings import Recall, composed_recall, merged
+from service.recall.settings import Recall, composed_recall
 from service.settings.groups import (
     BundleSettings,
     Cache,
@@ -33,17 +26,10 @@ from service.settings.groups import (
 )
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set; frozen. `composed` adds the tables of engines and routes."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="MRSE_",
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        env_ignore_empty=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     server: Server = Server()
     bundle: BundleSettings = BundleSettings()
@@ -87,43 +73,14 @@ class Settings(BaseSettings):
                     raise ValueError(f"{key}: {first['msg']}") from error
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The command line and the environment; `load_settings` adds the file."""
-        return init_settings, Environment(settings_cls)
 
-
-class Environment(EnvSettingsSource):
-    """The environment: ``MRSE_<GROUP>_<KEY>``, and ``MRSE_RECALL_<ROUTE>_<KEY>`` for the tables of routes."""
-
-    def __call__(self) -> dict[str, Any]:
-        """The values that are set, in groups."""
-        values = super().__call__()
-        recall = values.get("recall")
-        if isinstance(recall, dict):
-            tables: dict[str, Any] = {}
-            for key, value in recall.items():
-                route, _, rest = key.partition("_")
-                nested = {route: {rest: value}} if rest and route in ROUTES else {key: value}
-                tables = merged(tables, nested)
-            values["recall"] = tables
-        return values
-
-
-def composed(base: type[Settings] = Settings) -> type[Settings]:
+def composed() -> type[Settings]:
     """The settings with a table for each engine and each route that is registered, also by extensions."""
     load_extensions()
     recall = composed_recall()
     tables: dict[str, Any] = {"recall": (recall, recall())}
     tables |= {name: (engine.settings, engine.settings()) for name, engine in ENGINES.items()}
-    return create_model("Settings", __base__=base, **tables)
+    return create_model("Settings", __base__=Settings, **tables)
 
 
 def _restore(values: dict[str, Any]) -> Settings:

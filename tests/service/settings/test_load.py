@@ -122,8 +122,22 @@ def test_what_is_wrong_in_the_environment_is_named(file: Path, monkeypatch: pyte
         load_settings(file)
     monkeypatch.delenv("MRSE_REDIS_ULR")
     monkeypatch.setenv("MRSE_EXPERIMENTS", "not json")
-    with pytest.raises(SettingsError, match="environment"):
+    with pytest.raises(SettingsError, match=r"^MRSE_EXPERIMENTS: experiments: Input should be a valid dict"):
         load_settings(file)
+
+
+def test_a_group_or_a_table_may_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRSE_REDIS", '{"url": "redis://one/1", "timeout_ms": 5}')
+    monkeypatch.setenv("MRSE_REDIS_URL", "redis://two/2")
+    monkeypatch.setenv("MRSE_RECALL_I2I", '{"share": 0.1}')
+    settings = load_settings()
+    assert settings.redis.url is not None
+    assert settings.redis.url.get_secret_value() == "redis://two/2"
+    assert settings.redis.timeout_ms == 5
+    assert settings.recall.tables["i2i"].share == 0.1
+    monkeypatch.setenv("MRSE_EXPERIMENTS", "{")
+    with pytest.raises(SettingsError, match=r"^MRSE_EXPERIMENTS: not JSON"):
+        load_settings()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
