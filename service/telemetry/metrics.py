@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -24,6 +24,7 @@ from service.recall.routes import ROUTES
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 NAMESPACE = "mrse"
+M = TypeVar("M")
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
 #: What the gauges of the living workers become: their sum, or their least.
@@ -36,6 +37,7 @@ _DEGRADED = ("fewer_candidates", "no_portrait", "history_unknown", "history_unav
 _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
 _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
 class Metrics:
@@ -44,6 +46,18 @@ class Metrics:
     Args:
         shared: folder of the metrics of all workers; ``PROMETHEUS_MULTIPROC_DIR`` must have named it when
             this process started.
+
+    Attributes:
+        neighbours: counts a trigger's neighbours, known before or not.
+        heads: counts the results of a query without a history, known before or not.
+        fusions: counts the embedding of a query without a history, known before or not.
+        portrait: counts a lookup of a stored portrait, found or not.
+        cache: counts a lookup of query experts, by tier.
+        redis: counts what happened to a call to Redis.
+        refused: counts a request refused before any work, by reason.
+        experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm). The name itself is the
+            client's, so it is no label.
+        cancelled: requests whose client went away.
     """
 
     def __init__(self, shared: Path | None = None) -> None:
@@ -56,36 +70,38 @@ class Metrics:
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
         self._requests = self._counter("requests", "Requests by route.", ["route", "method", "status"])
         self._latency = self._histogram(
-            "request_seconds",
-            "Time from the first byte in to the last byte out.",
-            ["route"],
-            buckets=_LATENCY,
+            "request_seconds", "Time from the first byte in to the last byte out.", "route", _LATENCY
         )
         self._by_status: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        stage = self._histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
-        self._stages = _Children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
-        cache = self._counter("cache_lookups", "Query experts by the tier that had them.", ["tier"])
-        self._neighbours = self._known("neighbour", "Lists of I2I neighbours by whether they were known.")
-        self._heads = self._known("search", "Results of Q2I without a history by whether they were known.")
-        self._fusions = self._known("fusion", "Embeddings without a history by whether they were known.")
-        self._cache = {tier: cache.labels(tier) for tier in ("l1", "redis", "miss")}
-        portraits = self._counter("portrait_lookups", "Stored portraits looked for.", ["found"])
-        self._portraits = {True: portraits.labels("yes"), False: portraits.labels("no")}
-        redis = self._counter("redis_events", "What happened to calls to Redis.", ["event"])
-        self._redis = {e: redis.labels(e) for e in ("timeout", "error", "open", "dropped", "written")}
-        degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
-        self._degraded = {reason: degraded.labels(reason) for reason in degraded_reasons()}
-        refused = self._counter("refused", "Requests refused before any work.", ["reason"])
-        self._refused = {r: refused.labels(r) for r in ("in_flight", "encoder_queue", "not_ready")}
-        unknown = self._counter("experiment_unknown", "Names in X-Experiment that do not exist.", ["kind"])
-        self._unknown = {kind: unknown.labels(kind) for kind in ("experiment", "variant")}
-        coverage = self._histogram(
-            "index_coverage",
-            "Share of the index that a route looked at.",
-            ["route"],
-            buckets=(0.5, 0.9, 0.99, 0.999, 1.0),
+        stage = self._histogram("stage_seconds", "Time by stage of a recall.", "stage", _STAGE)
+        self._stages = _Children(stage.labels, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
+        tiers = ("l1", "redis", "miss")
+        self.cache = self._labelled(
+            "cache_lookups", "Query experts by the tier that had them.", "tier", tiers
         )
-        self._coverage = _Children(coverage, ROUTES)
+        self.neighbours = self._lookups("neighbour", "Lists of I2I neighbours by whether they were known.")
+        self.heads = self._lookups("search", "Results of Q2I without a history by whether they were known.")
+        self.fusions = self._lookups("fusion", "Embeddings without a history by whether they were known.")
+        self.portrait = self._lookups("portrait", "Stored portraits looked for.", "found", ("yes", "no"))
+        events = ("timeout", "error", "open", "dropped", "written")
+        self.redis = self._labelled("redis_events", "What happened to calls to Redis.", "event", events)
+        degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
+        self._degraded = _Children(degraded.labels, degraded_reasons())
+        self.refused = self._labelled(
+            "refused",
+            "Requests refused before any work.",
+            "reason",
+            ("in_flight", "encoder_queue", "not_ready"),
+        )
+        self.experiment_unknown = self._labelled(
+            "experiment_unknown",
+            "Names in X-Experiment that do not exist.",
+            "kind",
+            ("experiment", "variant"),
+        )
+        looked = "Share of the index that a route looked at."
+        coverage = self._histogram("index_coverage", looked, "route", _COVERAGE)
+        self._coverage = _Children(coverage.labels, ROUTES)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.", [])
         self._bundle = self._gauge("bundle_info", "What is loaded.", ["arm", "bundle", "index"], "livemax")
 
@@ -112,42 +128,10 @@ class Metrics:
         for name, value in seconds:
             self._observe(self._stages[name], value)
 
-    def neighbours(self, known: bool) -> None:
-        """Count a trigger's neighbours, known before or not."""
-        self._neighbours[known].inc()
-
-    def heads(self, known: bool) -> None:
-        """Count the results of a query without a history, known before or not."""
-        self._heads[known].inc()
-
-    def fusions(self, known: bool) -> None:
-        """Count the embedding of a query without a history, known before or not."""
-        self._fusions[known].inc()
-
-    def cache(self, tier: str) -> None:
-        """Count a lookup of query experts."""
-        self._cache[tier].inc()
-
-    def portrait(self, found: bool) -> None:
-        """Count a lookup of a stored portrait."""
-        self._portraits[found].inc()
-
-    def redis(self, event: str) -> None:
-        """Count what happened to a call to Redis."""
-        self._redis[event].inc()
-
     def degraded(self, reasons: Iterable[str]) -> None:
         """Count why an answer fell short."""
         for reason in reasons:
             self._degraded.get(reason, self._degraded["other"]).inc()
-
-    def refused(self, reason: str) -> None:
-        """Count a request refused before any work."""
-        self._refused[reason].inc()
-
-    def experiment_unknown(self, kind: str) -> None:
-        """Count an unknown ``experiment`` or ``variant``; the name itself is the client's, so no label."""
-        self._unknown[kind].inc()
 
     def coverage(self, route: str, share: float) -> None:
         """Observe how much of the index a route looked at."""
@@ -194,10 +178,18 @@ class Metrics:
     def _counter(self, name: str, help_text: str, labels: Sequence[str]) -> Counter:
         return Counter(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
 
-    def _known(self, name: str, help_text: str) -> dict[bool, Counter]:
-        """A counter of lookups, by whether something was known."""
-        lookups = self._counter(f"{name}_lookups", help_text, ["result"])
-        return {known: lookups.labels("hit" if known else "miss") for known in (True, False)}
+    def _labelled(self, name: str, help_text: str, label: str, known: Iterable[str]) -> Callable[[str], None]:
+        """What counts by the value of a label."""
+        children = _Children(self._counter(name, help_text, [label]).labels, known)
+        return lambda value: children[value].inc()
+
+    def _lookups(
+        self, name: str, help_text: str, label: str = "result", values: tuple[str, str] = ("hit", "miss")
+    ) -> Callable[[bool], None]:
+        """What counts lookups by whether something was there."""
+        counter = self._counter(f"{name}_lookups", help_text, [label])
+        hit, miss = (counter.labels(value) for value in values)
+        return lambda there: (hit if there else miss).inc()
 
     def _gauge(
         self, name: str, help_text: str, labels: Sequence[str], across: Across | Literal["livemax"]
@@ -211,11 +203,9 @@ class Metrics:
             multiprocess_mode=across,
         )
 
-    def _histogram(
-        self, name: str, help_text: str, labels: Sequence[str], *, buckets: Sequence[float]
-    ) -> Histogram:
+    def _histogram(self, name: str, help_text: str, label: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(
-            name, help_text, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets
+            name, help_text, [label], namespace=NAMESPACE, registry=self.registry, buckets=buckets
         )
 
 
@@ -226,15 +216,15 @@ def degraded_reasons() -> tuple[str, ...]:
     return (*shed, *_DEGRADED, *short, "other")
 
 
-class _Children(dict[str, Histogram]):
-    """A histogram's children by the value of its only label; made once, those named here at the start."""
+class _Children(dict[str, M]):
+    """A metric's children by the value of its only label; those of ``known`` values are made at once."""
 
-    def __init__(self, histogram: Histogram, names: Iterable[str]) -> None:
-        super().__init__((name, histogram.labels(name)) for name in names)
-        self._histogram = histogram
+    def __init__(self, make: Callable[[str], M], known: Iterable[str]) -> None:
+        super().__init__((value, make(value)) for value in known)
+        self._make = make
 
-    def __missing__(self, name: str) -> Histogram:
-        child = self[name] = self._histogram.labels(name)
+    def __missing__(self, value: str) -> M:
+        child = self[value] = self._make(value)
         return child
 
 
