@@ -39,7 +39,7 @@ def ours(bundle: str, graph: str, port: int) -> None:
 
     from artifacts.bundle import Bundle
     from artifacts.bundle.text import normalise
-    from service.query.encoder import OnnxQueryEncoder
+    from service.query.encoder import QueryEncoder
     from service.settings import BundleSettings, Encoder
 
     class Query(BaseModel):
@@ -47,7 +47,7 @@ def ours(bundle: str, graph: str, port: int) -> None:
 
     precision: Any = "int8" if ".int8." in graph else "fp32"
     settings = BundleSettings(precision=precision)
-    encoder, _ = OnnxQueryEncoder.open(Bundle.load(Path(bundle)), settings, Encoder(max_batch=MAX_BATCH))
+    encoder = QueryEncoder.open(Bundle.load(Path(bundle)), settings, Encoder(max_batch=MAX_BATCH))
     app = FastAPI()
 
     @app.post("/encode")

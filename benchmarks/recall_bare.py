@@ -18,7 +18,7 @@ from artifacts.bundle import Bundle, build_portraits
 from artifacts.bundle.text import normalise
 from common.deadline import Deadline
 from index.embedded.index import EmbeddedIndex
-from service.query.encoder import OnnxQueryEncoder
+from service.query.encoder import QueryEncoder
 from service.recall.routes.i2i import I2ISettings
 from service.settings import BundleSettings, Encoder
 
@@ -31,7 +31,7 @@ class Bare:
     def __init__(self, bundle: Bundle, index: EmbeddedIndex) -> None:
         self._bundle = bundle
         self._index = index
-        self._encoder, _ = OnnxQueryEncoder.open(bundle, BundleSettings(), Encoder())
+        self._encoder = QueryEncoder.open(bundle, BundleSettings(), Encoder())
         self._nothing = build_portraits([[]], [()], [None], expert_dim=bundle.manifest.dimensions.expert_dim)  # type: ignore[list-item]
         self._cache: dict[str, np.ndarray] = {}
         self._options = I2ISettings()

@@ -5,13 +5,13 @@ Each arm of the experiment ``towers`` has one; arms that name the same bundle an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.bundle import Behaviour, Bundle, BundleError
 from artifacts.bundle.graphs import GraphError
-from artifacts.bundle.manifest import Dimensions, Precision, Role
+from artifacts.bundle.manifest import Dimensions
 from artifacts.bundle.portrait import recent
 from artifacts.cache.codec import FeatureCodec, PortraitCodec
 from common.arrays import F16
@@ -19,19 +19,17 @@ from common.lru import Lru
 from index.engines import ENGINES
 from index.port import IndexOpenError, ItemFeatures, ItemIndex, OpenedIndex, WritableIndex
 from service.errors import StartError, not_set
-from service.query.cache.features import CachedFeatures
 from service.query.cache.fusions import FusionCache
-from service.query.cache.portraits import StoredPortraits
+from service.query.cache.produced import ProducedFeatures, ProducedPortraits
 from service.query.cache.redis import RedisCache
 from service.query.cache.tiers import ExpertCache
-from service.query.encoder import OnnxQueryEncoder
+from service.query.encoder import QueryEncoder
 from service.recall.routes.neighbours import NeighbourCache
 from service.settings import Arm, Settings
 from service.telemetry.metrics import Metrics
 
 #: Told what is being loaded.
 Announce = Callable[[str], None]
-Check = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +41,19 @@ class Folders:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerCaches:
-    """What all deployments of a worker share: keys carry the bundle version, so their values never meet."""
+class Worker:
+    """What all deployments of a worker share.
 
+    Attributes:
+        settings: the groups of encoder, index and caches keep their values until a restart.
+        metrics: where caches count their lookups.
+        experts: query experts in process. Keys carry the bundle version, so those of two bundles never meet.
+        shared: the shared cache, where one is set.
+    """
+
+    settings: Settings
+    metrics: Metrics
     experts: Lru[str, F16]
-    #: Redis, where it is set.
     shared: RedisCache | None = None
 
 
@@ -59,7 +65,6 @@ class Deployment:
         folders: where its bundle and index came from.
         bundle: the verified bundle.
         encoder: the bundle's query side.
-        precisions: what each graph of the encoder runs in.
         experts: experts of queries, computed where no cache has them.
         fusions: embeddings of queries without a history.
         portraits: portraits stored ahead of the requests; None without a shared cache.
@@ -73,17 +78,16 @@ class Deployment:
 
     folders: Folders
     bundle: Bundle
-    encoder: OnnxQueryEncoder
-    precisions: Mapping[Role, Precision]
+    encoder: QueryEncoder
     experts: ExpertCache
     fusions: FusionCache
-    portraits: StoredPortraits | None
+    portraits: ProducedPortraits | None
     index: ItemIndex
     features: ItemFeatures
     heads: NeighbourCache
     neighbours: NeighbourCache
     writable: WritableIndex | None
-    check: Check | None
+    check: Callable[[], Awaitable[None]] | None
 
     @property
     def dimensions(self) -> Dimensions:
@@ -93,7 +97,7 @@ class Deployment:
     @property
     def shape(self) -> tuple[int, int]:
         """Shape ``(3, d)`` of one item's features."""
-        return _shape(self.bundle)
+        return len(self.dimensions.experts), self.dimensions.expert_dim
 
     def recent(self, history: Sequence[Behaviour]) -> list[Behaviour]:
         """The behaviours that a portrait holds: the last ones of those that the bundle was trained with."""
@@ -105,21 +109,17 @@ class Deployment:
         await self.index.close()
 
 
-def folders_of_arm(settings: Settings, arm: Arm) -> Folders:
+def arm_folders(settings: Settings, arm: Arm) -> Folders:
     """Where the bundle and the index of an arm of ``towers`` are."""
     return Folders(arm.bundle or settings.bundle.path, arm.index or settings.index.path)
 
 
-def open_deployment(
-    *, settings: Settings, folders: Folders, caches: WorkerCaches, metrics: Metrics, announce: Announce
-) -> Deployment:
+def open_deployment(*, worker: Worker, folders: Folders, announce: Announce) -> Deployment:
     """Load and check one bundle and one index.
 
     Args:
-        settings: groups of bundle, index, encoder and caches.
+        worker: what it shares with other deployments.
         folders: where bundle and index are.
-        caches: the worker's.
-        metrics: where caches count their lookups.
         announce: told what is being loaded.
 
     Raises:
@@ -127,22 +127,14 @@ def open_deployment(
     """
     bundle = _load_bundle(folders.bundle, announce)
     announce(f"opening the index {folders.index}")
-    # Two searches a request: admission is the one bound on load, the index's own queue only backs it up.
-    opened = _open_index(settings, folders.index, queue=2 * settings.limits.in_flight)
+    opened = _open_index(worker.settings, folders.index)
     if opened.index.bundle_version != bundle.version:
         raise StartError(
             f"index {folders.index} was built with bundle {opened.index.bundle_version}, "
             f"but the bundle {bundle.path} is {bundle.version}; build the index again with this bundle"
         )
     announce(f"checking the graphs of bundle {bundle.version}")
-    return assemble(
-        settings=settings,
-        folders=folders,
-        caches=caches,
-        metrics=metrics,
-        bundle=bundle,
-        opened=opened,
-    )
+    return assemble(worker=worker, folders=folders, bundle=bundle, opened=opened)
 
 
 def check_arms(settings: Settings, arms: Iterable[Arm]) -> None:
@@ -151,64 +143,46 @@ def check_arms(settings: Settings, arms: Iterable[Arm]) -> None:
     Raises:
         StartError: see `open_deployment`.
     """
-    for folders in dict.fromkeys(folders_of_arm(settings, arm) for arm in arms):
-        open_deployment(
-            settings=settings,
-            folders=folders,
-            caches=WorkerCaches(Lru(0)),
-            metrics=Metrics(),
-            announce=lambda step: None,
-        ).encoder.close()
+    worker = Worker(settings, Metrics(), Lru(0))
+    for folders in dict.fromkeys(arm_folders(settings, arm) for arm in arms):
+        open_deployment(worker=worker, folders=folders, announce=lambda step: None).encoder.close()
 
 
-def assemble(
-    *,
-    settings: Settings,
-    folders: Folders,
-    caches: WorkerCaches,
-    metrics: Metrics,
-    bundle: Bundle,
-    opened: OpenedIndex,
-) -> Deployment:
+def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: OpenedIndex) -> Deployment:
     """The deployment of a verified bundle and its open index.
 
     Raises:
         StartError: a graph does not open, or its outputs are off.
     """
+    settings, metrics, shared = worker.settings, worker.metrics, worker.shared
     try:
-        encoder, precisions = OnnxQueryEncoder.open(bundle, settings.bundle, settings.encoder)
+        encoder = QueryEncoder.open(bundle, settings.bundle, settings.encoder)
     except (BundleError, GraphError) as error:
         raise StartError(str(error)) from error
     except ModuleNotFoundError:  # the extra that brings onnxruntime
         raise
     except Exception as error:  # onnxruntime's and numpy's errors on a graph or archive that is no such thing
         raise StartError(f"bundle {bundle.path}: {error}") from error
-    index = opened.index
-    codec, shared = FeatureCodec(*_shape(bundle)), caches.shared
+    index, dimensions = opened.index, bundle.manifest.dimensions
+    shape = len(dimensions.experts), dimensions.expert_dim
+    codec = FeatureCodec(*shape)
     portraits = None
     if shared is not None:
-        portrait_codec = PortraitCodec(*_shape(bundle))
-        portraits = StoredPortraits(bundle.version, portrait_codec, shared, metrics.portrait)
+        portraits = ProducedPortraits(bundle.version, PortraitCodec(*shape), shared, metrics.portrait)
     return Deployment(
         folders=folders,
         bundle=bundle,
         encoder=encoder,
-        precisions=precisions,
-        experts=ExpertCache(codec, caches.experts, shared, metrics.cache),
+        experts=ExpertCache(codec, worker.experts, shared, metrics.cache),
         fusions=FusionCache(encoder, settings.cache.queries, metrics.fusions),
         portraits=portraits,
         index=index,
-        features=opened.features or CachedFeatures(bundle.version, codec, shared),
+        features=opened.features or ProducedFeatures(bundle.version, codec, shared),
         heads=NeighbourCache(index, settings.cache.queries, metrics.heads),
         neighbours=NeighbourCache(index, settings.cache.neighbours, metrics.neighbours),
         writable=opened.writable,
         check=opened.check,
     )
-
-
-def _shape(bundle: Bundle) -> tuple[int, int]:
-    dimensions = bundle.manifest.dimensions
-    return len(dimensions.experts), dimensions.expert_dim
 
 
 def _load_bundle(path: Path | None, announce: Announce) -> Bundle:
@@ -223,9 +197,11 @@ def _load_bundle(path: Path | None, announce: Announce) -> Bundle:
         raise StartError(f"bundle {path}: {error}") from error
 
 
-def _open_index(settings: Settings, path: Path | None, *, queue: int) -> OpenedIndex:
+def _open_index(settings: Settings, path: Path | None) -> OpenedIndex:
     if path is None:
         raise not_set("index")
+    # Two searches a request: admission is the one bound on load, the index's own queue only backs it up.
+    queue = 2 * settings.limits.in_flight
     try:
         return ENGINES[settings.index.engine].open(path, settings.engine_table, queue=queue)
     except IndexOpenError as error:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol
 
 from artifacts.cache.codec import F16
 from common.breaker import CircuitBreaker
@@ -17,15 +16,8 @@ from common.deadline import Clock, Deadline
 from common.lru import Lru
 from index.port import IndexUnavailable
 from service.admission import Admission, LoadShedding
-from service.deployment import (
-    Announce,
-    Deployment,
-    Folders,
-    WorkerCaches,
-    folders_of_arm,
-    open_deployment,
-)
-from service.errors import StartError
+from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
+from service.errors import Overloaded, StartError
 from service.experiments import ExperimentBook
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
@@ -45,21 +37,8 @@ _LONGEST_REQUEST_S = 15.0
 
 #: Told the seconds of each stage of a recall, while its request is being answered.
 OnStages = Callable[[Iterable[tuple[str, float]]], None]
-
-
-class Opener(Protocol):
-    """Opens a deployment off the event loop, as `service.deployment.open_deployment` does."""
-
-    def __call__(
-        self,
-        *,
-        settings: Settings,
-        folders: Folders,
-        caches: WorkerCaches,
-        metrics: Metrics,
-        announce: Announce,
-    ) -> Deployment:
-        """Open it."""
+#: Opens a deployment off the event loop, as `service.deployment.open_deployment` does.
+Opener = Callable[..., Deployment]
 
 
 class Runtime:
@@ -86,7 +65,7 @@ class Runtime:
         self._opener = opener
         self._on_stages = on_stages
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s, clock)
-        self._caches = WorkerCaches(experts)
+        self._worker = Worker(settings, self.metrics, experts)
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
@@ -101,7 +80,7 @@ class Runtime:
             StartError: they cannot be served.
         """
         started = time.perf_counter()
-        self._caches = replace(self._caches, shared=self._open_shared())
+        self._worker = replace(self._worker, shared=self._open_shared())
         self._serve(self.experiments, await self._deployments(self.settings, self.experiments))
         self.ready = True
         self.progress = "ready"
@@ -151,24 +130,18 @@ class Runtime:
         for task in list(self._retiring):
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
-        if self._caches.shared is not None:
-            await self._caches.shared.close()
+        if self._worker.shared is not None:
+            await self._worker.shared.close()
         await _close(self._by_folders().values())
 
     async def _deployments(
         self, settings: Settings, book: ExperimentBook, patience_s: float | None = None
     ) -> dict[str, Deployment]:
         """A deployment for each arm of ``towers``: those that serve already, and new ones, checked."""
-        wanted = {arm: folders_of_arm(settings, chosen) for arm, chosen in book.towers.items()}
+        wanted = {arm: arm_folders(settings, chosen) for arm, chosen in book.towers.items()}
         have = self._by_folders()
         opened: dict[Folders, Deployment] = {}
-        open_one = partial(
-            self._opener,
-            settings=settings,
-            caches=self._caches,
-            metrics=self.metrics,
-            announce=self._note_progress,
-        )
+        open_one = partial(self._opener, worker=self._worker, announce=self._note_progress)
         try:
             for folders in dict.fromkeys(wanted.values()):
                 if folders not in have:
@@ -220,15 +193,14 @@ class Runtime:
         deadline: Deadline,
     ) -> RecallResult:
         """Recall and count; raises as `service.pipeline.recall` does."""
-        result = await recall(
-            deployment,
-            query,
-            options,
-            shedding,
-            deadline,
-            now=lambda: datetime.now(UTC),
-            reserve_s=self.settings.deadline.reserve_ms / 1000,
-        )
+        reserve_s = self.settings.deadline.reserve_ms / 1000
+        try:
+            result = await recall(
+                deployment, query, options, shedding, deadline, now=_now, reserve_s=reserve_s
+            )
+        except Overloaded:
+            self.metrics.refused("encoder_queue")
+            raise
         self.metrics.stages(result.stages)
         if self._on_stages is not None:
             self._on_stages(result.stages)
@@ -256,6 +228,10 @@ class Runtime:
     def _queued(self) -> float:
         encoders = [deployment.encoder for deployment in self._by_folders().values()]
         return sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _close(deployments: Iterable[Deployment]) -> None:

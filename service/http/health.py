@@ -44,7 +44,7 @@ async def get_version(request: Request) -> Response:
         towers[arm] = {
             "bundle": deployment.bundle.version,
             "index": index,
-            "precisions": {str(role): precision for role, precision in deployment.precisions.items()},
+            "precisions": {str(role): precision for role, precision in deployment.encoder.precisions.items()},
             "providers": deployment.encoder.providers,
         }
     answer = {

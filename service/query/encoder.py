@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,28 +33,11 @@ class _Text(NamedTuple):
     picture: F32 | None
 
 
-class QueryEncoder(Protocol):
-    """Query side of one bundle."""
+class QueryEncoder:
+    """The query side of one bundle.
 
-    async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
-        """Experts ``[3, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
-
-        Cancelling the call drops the work if it has not started.
-
-        Raises:
-            EncoderBusy: the queue is full.
-            FieldError: the picture is damaged.
-        """
-
-    def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
-        """The query's embedding for this user; ``portrait`` has one row. Takes tens of microseconds."""
-
-
-class OnnxQueryEncoder:
-    """`QueryEncoder` on onnxruntime.
-
-    The experts run on a thread of their own in micro-batches, pictures on another, so that a large
-    picture delays no text. The fusion is cheaper than a hop to a thread and runs where it is called.
+    The experts run on a thread of their own in micro-batches, pictures on another, so that a large picture
+    delays no text. The fusion is cheaper than a hop to a thread and runs where it is called.
     """
 
     def __init__(self, tower: QueryTower, knobs: Encoder) -> None:
@@ -68,10 +51,8 @@ class OnnxQueryEncoder:
         )
 
     @classmethod
-    def open(
-        cls, bundle: Bundle, settings: BundleSettings, knobs: Encoder
-    ) -> tuple[OnnxQueryEncoder, Mapping[Role, Precision]]:
-        """Open the query tower, compare its canonical outputs, and say which precisions run.
+    def open(cls, bundle: Bundle, settings: BundleSettings, knobs: Encoder) -> QueryEncoder:
+        """Open the query tower and compare its canonical outputs.
 
         Raises:
             BundleError: a graph is missing or its outputs are off.
@@ -84,7 +65,12 @@ class OnnxQueryEncoder:
             threads=settings.threads,
             check=True,
         )
-        return cls(tower, knobs), tower.precisions
+        return cls(tower, knobs)
+
+    @property
+    def precisions(self) -> Mapping[Role, Precision]:
+        """The precision in which each graph runs."""
+        return self._tower.precisions
 
     @property
     def providers(self) -> Sequence[str]:
@@ -92,12 +78,19 @@ class OnnxQueryEncoder:
         return self._tower.providers
 
     async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
-        """See `QueryEncoder.experts`."""
+        """Experts ``[3, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
+
+        Cancelling the call drops the work if it has not started.
+
+        Raises:
+            Overloaded: the queue is full.
+            FieldError: the picture is damaged.
+        """
         feature = None if picture is None else await self.pictures.submit(picture)
         return await self.texts.submit(_Text(text, feature))
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
-        """See `QueryEncoder.fuse`."""
+        """The query's embedding for this user; ``portrait`` has one row. Takes tens of microseconds."""
         fused = self._tower.fuse(experts[None], portrait)
         return Fused(fused.embedding[0], fused.gate[0])
 

@@ -28,7 +28,7 @@ from producer.items import ItemJob
 from producer.journal import Journal
 from producer.queries import QueryJob
 from producer.store import Store, explained
-from service.query.encoder import OnnxQueryEncoder
+from service.query.encoder import QueryEncoder
 from service.settings import BundleSettings, Encoder
 from tests.producer.conftest import Made
 from tests.support import shop
@@ -67,7 +67,7 @@ async def test_queries_get_what_the_service_would_have_encoded(made: Made, clien
     filled = fill(job, Store(client, 1000), batch=64)
     assert (filled.rows, filled.written, filled.skipped) == (300, 300, 0)
     codec = FeatureCodec(3, D)
-    encoder, _ = OnnxQueryEncoder.open(made.bundle, BundleSettings(precision="fp32"), Encoder())
+    encoder = QueryEncoder.open(made.bundle, BundleSettings(precision="fp32"), Encoder())
     try:
         for query in QUERIES[::29]:
             stored = codec.decode(client.get(query_key(made.bundle.version, normalise(query.upper()))))

@@ -14,7 +14,7 @@ from artifacts.bundle.portrait import Behaviour
 from artifacts.cache.keys import picture_digest
 from service.errors import FieldError
 from service.query.batcher import EncoderBusy, MicroBatcher
-from service.query.encoder import OnnxQueryEncoder
+from service.query.encoder import QueryEncoder
 from service.query.picture import QueryPicture, parse_picture
 from service.settings import BundleSettings, Encoder
 from tests.service.conftest import Demo
@@ -25,8 +25,8 @@ LIMITS = {"max_bytes": 2**21, "max_pixels": 20_000_000}
 
 
 @pytest.fixture
-def encoder(demo: Demo) -> Iterator[OnnxQueryEncoder]:
-    encoder, _ = OnnxQueryEncoder.open(demo.bundle, BundleSettings(), Encoder())
+def encoder(demo: Demo) -> Iterator[QueryEncoder]:
+    encoder = QueryEncoder.open(demo.bundle, BundleSettings(), Encoder())
     yield encoder
     encoder.close()
 
@@ -112,7 +112,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
         await batcher.submit(4)
 
 
-async def test_a_batch_gives_what_each_query_gives_alone(encoder: OnnxQueryEncoder) -> None:
+async def test_a_batch_gives_what_each_query_gives_alone(encoder: QueryEncoder) -> None:
     queries = ["red shoes", "a much longer query about running shoes and hats", "", "tea", "ünïcode ☕"]
     alone = [await encoder.experts(query, None) for query in queries]
     together = await asyncio.gather(*(encoder.experts(query, None) for query in queries))
@@ -122,7 +122,7 @@ async def test_a_batch_gives_what_each_query_gives_alone(encoder: OnnxQueryEncod
         np.testing.assert_allclose(one.astype(np.float32), many.astype(np.float32), atol=2e-3)
 
 
-async def test_a_picture_moves_the_visual_expert_alone(encoder: OnnxQueryEncoder) -> None:
+async def test_a_picture_moves_the_visual_expert_alone(encoder: QueryEncoder) -> None:
     picture = parse_picture(shop.picture_base64("red"), **LIMITS)
     plain = await encoder.experts("shoes", None)
     seen = await encoder.experts("shoes", picture)
@@ -130,7 +130,7 @@ async def test_a_picture_moves_the_visual_expert_alone(encoder: OnnxQueryEncoder
     assert np.array_equal(plain[1:], seen[1:])
 
 
-async def test_a_damaged_picture_fails_and_the_next_works(encoder: OnnxQueryEncoder) -> None:
+async def test_a_damaged_picture_fails_and_the_next_works(encoder: QueryEncoder) -> None:
     data = shop.picture("red", 64, "JPEG")[:-300]
     with pytest.raises(FieldError):
         await encoder.experts("shoes", QueryPicture(data, picture_digest(data)))
@@ -138,7 +138,7 @@ async def test_a_damaged_picture_fails_and_the_next_works(encoder: OnnxQueryEnco
     assert (await encoder.experts("shoes", good)).shape == (3, D)
 
 
-async def test_a_picture_of_a_wrong_width_poisons_only_itself(encoder: OnnxQueryEncoder) -> None:
+async def test_a_picture_of_a_wrong_width_poisons_only_itself(encoder: QueryEncoder) -> None:
     """A job that breaks the batch inside numpy or onnxruntime leaves its companions whole."""
     from service.query.encoder import _Text
 
@@ -149,7 +149,7 @@ async def test_a_picture_of_a_wrong_width_poisons_only_itself(encoder: OnnxQuery
     assert isinstance(results[5], ValueError)
 
 
-async def test_fusion_is_of_unit_length_and_feels_the_history(encoder: OnnxQueryEncoder) -> None:
+async def test_fusion_is_of_unit_length_and_feels_the_history(encoder: QueryEncoder) -> None:
     experts = await encoder.experts("shoes", None)
     empty = build_portraits([[]], [np.zeros((0, 3, D), np.float16)], [None], expert_dim=D)  # type: ignore[list-item]
     history = [Behaviour("i1", "order")]

@@ -17,7 +17,7 @@ from common.breaker import CircuitBreaker
 from common.deadline import Deadline
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
-from service.query.cache.features import CachedFeatures
+from service.query.cache.produced import ProducedFeatures
 from service.query.cache.redis import RedisCache
 from service.settings import RedisSettings
 from tests.service.conftest import Demo
@@ -145,11 +145,11 @@ async def test_item_features_come_from_the_shared_cache(redis: RedisServer) -> N
         plain.set(item_key("v", "known"), codec.encode(value))
         plain.set(item_key("v", "broken"), b"short")
     cache = cache_on(redis, Counter())
-    known, features = await CachedFeatures("v", codec, cache).features(["new", "known", "broken"], soon())
+    known, features = await ProducedFeatures("v", codec, cache).features(["new", "known", "broken"], soon())
     assert known == ["known"]
     assert np.array_equal(features, value[None])
     await cache.close()
-    assert (await CachedFeatures("v", codec, None).features(["known"], soon()))[0] == []
+    assert (await ProducedFeatures("v", codec, None).features(["known"], soon()))[0] == []
 
 
 def test_a_service_serves_what_another_has_encoded(demo: Demo, redis: RedisServer) -> None:
