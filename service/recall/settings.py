@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from common.extensions import load_extensions
 from service.recall.routes import ROUTES
 from service.recall.routes.route import Route, RouteSettings
 
@@ -81,4 +82,5 @@ def _compose(routes: tuple[Route[Any], ...]) -> type[Recall]:
 
 
 def _restore(values: dict[str, Any]) -> Recall:
+    load_extensions()  # a worker restores its settings before it does anything else
     return composed_recall().model_validate(values)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
-from service.telemetry.logs import JsonFormatter
 from tests.service.conftest import Demo
-from tests.support.serving import in_process, make_settings, memory_index, opener_in_memory, serving
+from tests.support.serving import make_settings, serving
 
 SECRETS = {
     "query": "my secret wish",
@@ -32,23 +26,6 @@ def samples(client: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]]
 
 def value(client: httpx.Client, name: str, **labels: str) -> float:
     return samples(client).get((name, frozenset(labels.items())), 0.0)
-
-
-def test_requests_are_counted_by_template_and_class(client: httpx.Client) -> None:
-    labels = {"route": "/items/{item_id}/similar", "method": "GET"}
-    ok, bad = (value(client, "mrse_requests_total", status=s, **labels) for s in ("2xx", "4xx"))
-    client.get("/items/i3/similar")
-    client.get("/items/nobody/similar")
-    assert value(client, "mrse_requests_total", status="2xx", **labels) == ok + 1
-    assert value(client, "mrse_requests_total", status="4xx", **labels) == bad + 1
-
-
-def test_strange_methods_and_paths_make_no_labels(client: httpx.Client) -> None:
-    for n, method in enumerate(("PATCH", "PROPFIND", "LOCK", "TRACE", "DELETE")):
-        client.request(method, f"/path/{n}")
-    labels = {dict(labels).get("method") for name, labels in samples(client) if name == "mrse_requests_total"}
-    assert labels <= {"GET", "POST", "other"}
-    assert value(client, "mrse_requests_total", route="unmatched", method="other", status="4xx") >= 5
 
 
 def test_stages_cache_and_coverage_are_measured(client: httpx.Client) -> None:
@@ -82,46 +59,6 @@ def test_metrics_never_carry_what_users_sent(client: httpx.Client) -> None:
     text = client.get("/metrics").text
     for secret in ("secret wish", "user-4711", "i12"):
         assert secret not in text
-
-
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
-async def test_the_access_log_tells_users_apart_only_at_debug(
-    demo: Demo, level: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("mrse")
-    logger.addHandler(handler)
-    caplog.set_level(level, "mrse")
-    settings = make_settings(None, None, server={"access_log": True})
-    app = create_app(settings, opener=opener_in_memory(demo.bundle, memory_index(demo.bundle)))
-    try:
-        async with in_process(app) as client:
-            response = await client.post("/recall", json=SECRETS, headers={"X-Request-Id": "r1"})
-    finally:
-        logger.removeHandler(handler)
-    assert response.status_code == 200
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    access = [line for line in lines if line["message"] == "request"]
-    assert access[0]["request_id"] == "r1"
-    assert (access[0]["route"], access[0]["status"], access[0]["method"]) == ("/recall", 200, "POST")
-    seen = any("secret wish" in json.dumps(line) or "user-4711" in json.dumps(line) for line in lines)
-    assert seen == (level == "DEBUG")
-
-
-def test_an_exception_is_one_line_of_json() -> None:
-    try:
-        raise ValueError("broken\nin two lines")
-    except ValueError:
-        record = logging.getLogger("mrse.x").makeRecord(
-            "mrse.x", logging.ERROR, __file__, 1, "it %s", ("failed",), __import__("sys").exc_info()
-        )
-    line = JsonFormatter().format(record)
-    assert "\n" not in line
-    parsed = json.loads(line)
-    assert parsed["message"] == "it failed"
-    assert "ValueError: broken" in parsed["exception"]
 
 
 def test_two_services_in_one_process_share_nothing(demo: Demo) -> None:

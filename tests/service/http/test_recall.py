@@ -7,7 +7,7 @@ import concurrent.futures
 import httpx
 import pytest
 
-from service.http.answers import BatchAnswer, RecallAnswer, SimilarAnswer
+from service.http.answers import BatchAnswer, RecallAnswer
 from tests.support import shop
 from tests.support.answers import read
 
@@ -125,28 +125,6 @@ def test_the_same_request_is_answered_the_same(client: httpx.Client) -> None:
     assert all(answer["items"] == answers[0]["items"] for answer in answers)
 
 
-# -- request ids ------------------------------------------------------------------------------------------
-
-
-def test_the_request_id_is_taken_and_returned(client: httpx.Client) -> None:
-    response = client.post("/recall", json={"query": "x"}, headers={"X-Request-Id": "abc-123"})
-    assert response.headers["x-request-id"] == "abc-123"
-    assert response.json()["request_id"] == "abc-123"
-
-
-@pytest.mark.parametrize("sent", ["", "x" * 129, "a b", "tab\there"])
-def test_a_request_id_that_is_not_sane_is_replaced(client: httpx.Client, sent: str) -> None:
-    response = client.get("/livez", headers={"X-Request-Id": sent})
-    made = response.headers["x-request-id"]
-    assert made != sent
-    assert len(made) == 32
-
-
-def test_errors_carry_the_request_id(client: httpx.Client) -> None:
-    response = client.post("/recall", json={"k": 0}, headers={"X-Request-Id": "mine"})
-    assert response.json()["request_id"] == "mine"
-
-
 # -- experiments ------------------------------------------------------------------------------------------
 
 
@@ -233,49 +211,3 @@ def test_a_batch_has_a_bound(client: httpx.Client) -> None:
     assert response.json()["errors"][0]["field"] == "requests"
     assert client.post("/recall/batch", json={"requests": []}).status_code == 422
     assert client.post("/recall/batch", json={"requests": [{"query": "a", "k": 1}] * 64}).status_code == 200
-
-
-# -- similar ----------------------------------------------------------------------------------------------
-
-
-def test_similar_gives_neighbours_without_the_item_itself(client: httpx.Client) -> None:
-    response = client.get("/items/i3/similar", params={"k": 2})
-    answer = read(SimilarAnswer, response.content)
-    assert answer["item_id"] == "i3"
-    assert {item["item_id"] for item in answer["items"]} == {"i4", "i5"}
-    assert [item["sources"][0]["trigger"] for item in answer["items"]] == ["i3", "i3"]
-    assert [item["sources"][0]["rank"] for item in answer["items"]] == [1, 2]
-
-
-def test_similar_filters_and_limits(client: httpx.Client) -> None:
-    response = client.get("/items/i3/similar", params={"k": 60, "filters": '{"brand": "orbit"}'})
-    answer = read(SimilarAnswer, response.content)
-    assert {ITEMS[item["item_id"]]["brand"] for item in answer["items"]} == {"orbit"}
-
-
-def test_similar_to_an_unknown_item_is_404(client: httpx.Client) -> None:
-    response = client.get("/items/no%2Fsuch%20item/similar")
-    assert response.status_code == 404
-    assert "no/such item" in response.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    ("params", "field"),
-    [
-        ({"k": "0"}, "k"),
-        ({"k": "many"}, "k"),
-        ({"k": "5000"}, "k"),
-        ({"filters": "{"}, "filters"),
-        ({"filters": "[]"}, "filters"),
-        ({"filters": '{"nope": 1}'}, "filters.nope"),
-        ({"timeout_ms": "-1"}, "timeout_ms"),
-        ({"unknown": "1"}, "unknown"),
-    ],
-)
-def test_similar_names_the_parameter_that_is_wrong(
-    client: httpx.Client, params: dict[str, str], field: str
-) -> None:
-    response = client.get("/items/i3/similar", params=params)
-    assert response.status_code == 422
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["errors"][0]["field"] == field

@@ -24,7 +24,7 @@ RECALL = {"route": "/recall", "method": "POST", "status": "2xx"}
 
 
 @contextmanager
-def serving(demo: Demo, workers: int, cwd: Path | None = None) -> Iterator[tuple[str, int]]:
+def serving(demo: Demo, workers: int, cwd: Path | None = None, **variables: str) -> Iterator[tuple[str, int]]:
     """Address, and process id of the parent, which leads a session. As a script, so without the folder."""
     port = free_port()
     command = [
@@ -37,7 +37,7 @@ def serving(demo: Demo, workers: int, cwd: Path | None = None) -> Iterator[tuple
     command += ["--port", str(port), "--workers", str(workers)]
     process = subprocess.Popen(
         command,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
         cwd=cwd,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -134,6 +134,35 @@ def test_a_worker_that_is_killed_or_replaced_comes_back_as_a_fork(demo: Demo, tm
             == 200
         )
     wait_for(lambda: not _forks(parent))
+
+
+_EXTENSION = """
+from service.recall.routes import register
+from service.recall.routes.outcome import RouteOutcome
+from service.recall.routes.route import Route, RouteSettings
+
+class Toy(Route[RouteSettings]):
+    name = "toy"
+    settings = RouteSettings
+
+    async def run(self, request, earlier):
+        return RouteOutcome("ok", coverage=1.0)
+
+register(Toy())
+"""
+
+
+def test_every_worker_has_the_extensions(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "toy_extension.py").write_text(_EXTENSION)
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    variables = {"MRSE_EXTENSIONS": "toy_extension", "PYTHONPATH": path, "MRSE_RECALL_TOY_SHARE": "0.0"}
+    with serving(demo, 2, **variables) as (url, _):
+        wait_for(lambda: all(_metric(url, "mrse_ready") == 1 for _ in range(4)))
+        for number in range(8):
+            answer = httpx.post(f"{url}/recall", json={"query": "shoes", "timeout_ms": 10_000}, timeout=30)
+            assert list(answer.json()["routes"]) == ["q2i", "i2i", "toy"], number
+        schema = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]["Source"]
+        assert schema["properties"]["route"]["enum"] == ["q2i", "i2i", "toy"]
 
 
 _WORKER = """

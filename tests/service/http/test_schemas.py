@@ -1,11 +1,10 @@
-"""Whatever is sent is answered with a 4xx that names the field, never with a 5xx."""
+"""Whatever body is sent is answered, or refused with a 4xx that names the field; never with a 5xx."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import socket
 from typing import Any
 
 import httpx
@@ -14,10 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.http.problems import Problem
 from tests.support import shop
-from tests.support.answers import read
-from tests.support.serving import Server
+from tests.support.answers import check_problem
 
 
 def png(width: int, height: int) -> str:
@@ -109,28 +106,6 @@ def test_a_malformed_body_is_422_and_the_field_is_named(client: httpx.Client, bo
     assert problem["detail"].startswith(f"{field}: ")
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b'{"query": "a",}',
-        b"{\"query\": 'a'}",
-        b'{"query": "\xff"}',
-        b'{"query": "\\ud800"}',
-        b"\x00",
-        b"[" * 100_000,
-        b'{"query": "a"} x',
-        "{}".encode("utf-16"),
-    ],
-)
-def test_a_body_that_is_not_json_is_400_and_says_where(client: httpx.Client, content: bytes) -> None:
-    response = client.post("/recall", content=content, headers=JSON)
-    problem = check_problem(response, 400)
-    assert "line" in problem["detail"]
-    assert "column" in problem["detail"]
-
-
 def test_numbers_that_are_none_are_refused(client: httpx.Client) -> None:
     for number in ("NaN", "Infinity", "-Infinity", "1e400"):
         content = '{"query": "a", "filters": {"price": {"lt": NUMBER}}}'.replace("NUMBER", number)
@@ -138,47 +113,9 @@ def test_numbers_that_are_none_are_refused(client: httpx.Client) -> None:
         assert response.status_code in (400, 422)
 
 
-def test_other_content_types_are_415(client: httpx.Client) -> None:
-    body = b'{"query": "a"}'
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense"):
-        check_problem(client.post("/recall", content=body, headers={"Content-Type": kind}), 415)
-    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    check_problem(client.post("/recall", content=body, headers=packed), 415)
-
-
-def test_json_under_its_other_names_is_read(client: httpx.Client) -> None:
-    for kind in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.shop+json"):
-        response = client.post("/recall", content=b'{"query": "a"}', headers={"Content-Type": kind})
-        assert response.status_code == 200
-
-
-def test_a_body_over_the_limit_is_413(client: httpx.Client) -> None:
-    content = b'{"query": "' + b"x" * (5 * 1024 * 1024) + b'"}'
-    check_problem(client.post("/recall", content=content, headers=JSON), 413)
-    chunks = (content[i : i + 65_536] for i in range(0, len(content), 65_536))
-    check_problem(client.post("/recall", content=chunks, headers=JSON), 413)
-
-
-def test_unknown_paths_and_methods_are_problems(client: httpx.Client) -> None:
-    check_problem(client.get("/nowhere"), 404)
-    check_problem(client.get("/recall/"), 404)
-    response = client.get("/recall")
-    check_problem(response, 405)
-    assert response.headers["allow"] == "POST"
-    check_problem(client.post("/livez"), 405)
-
-
 def test_what_was_sent_is_not_sent_back(client: httpx.Client) -> None:
     response = client.post("/recall", json={"query": "a", "user_id": ["my secret"], "k": "my secret"})
     assert "secret" not in response.text
-
-
-def test_a_request_without_a_body_or_a_length_is_answered(server: Server) -> None:
-    port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"POST /recall HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    assert answer.startswith(b"HTTP/1.1 400")
 
 
 json_values = st.recursive(
@@ -224,13 +161,3 @@ def test_no_json_makes_it_fail(client: httpx.Client, body: Any) -> None:
 def test_no_bytes_make_it_fail(client: httpx.Client, content: bytes) -> None:
     response = client.post("/recall", content=content, headers=JSON)
     assert response.status_code in (200, 400, 422), response.text
-
-
-def check_problem(response: httpx.Response, status: int) -> Problem:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = read(Problem, response.content)
-    assert problem["status"] == status
-    assert problem["type"].startswith("/problems/")
-    assert problem["request_id"] == response.headers["x-request-id"]
-    return problem

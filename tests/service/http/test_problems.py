@@ -1,0 +1,40 @@
+"""Every error is answered with a problem, and what an error means stands in one place."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from service.errors import DeadlinePassed, FieldError, NotReady, Overloaded, Unavailable, UnknownItem
+from service.http.problems import problem_from
+from service.query.batcher import EncoderBusy
+from tests.support.answers import check_problem
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (FieldError("filters.price", "no number"), 422, "invalid-request"),
+        (UnknownItem("there is no item 'i0'"), 404, "unknown-item"),
+        (Unavailable("the index gave no answer"), 503, "unavailable"),
+        (Overloaded("too many requests"), 503, "overloaded"),
+        (EncoderBusy(), 503, "overloaded"),
+        (NotReady("verifying the bundle"), 503, "not-ready"),
+        (DeadlinePassed("search"), 504, "deadline"),
+        (ValueError("a bug, with a secret"), 500, "internal"),
+    ],
+)
+def test_an_error_means_one_thing_to_the_client(error: Exception, status: int, kind: str) -> None:
+    problem = problem_from(error, retry_after_s=7)
+    assert (problem.status, problem.kind) == (status, kind)
+    assert problem.headers == ({"Retry-After": "7"} if status == 503 else {})
+    assert "secret" not in problem.body("r1")["detail"]
+
+
+def test_unknown_paths_and_methods_are_problems(client: httpx.Client) -> None:
+    check_problem(client.get("/nowhere"), 404)
+    check_problem(client.get("/recall/"), 404)
+    response = client.get("/recall")
+    check_problem(response, 405)
+    assert response.headers["allow"] == "POST"
+    check_problem(client.post("/livez"), 405)
