@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from artifacts.bundle import Behaviour, PictureError
+from artifacts.bundle import Behaviour
 from artifacts.cache.codec import F16, StoredPortrait
 from artifacts.cache.keys import query_key
 from common.deadline import Deadline, within
 from service.admission import LoadShedding
 from service.deployment import Deployment
-from service.errors import DeadlinePassed, FieldError, Unavailable
+from service.errors import DeadlinePassed, Unavailable
 from service.query.cache.tiers import Tier
 from service.query.encoder import Fused
 from service.query.portrait import RequestPortrait, make_portrait, restore_portrait
@@ -195,12 +195,9 @@ def _shed(deployment: Deployment, query: Query, options: Recall, shedding: LoadS
 async def _experts(deployment: Deployment, query: Query, deadline: Deadline) -> tuple[F16, Tier]:
     digest = query.picture.digest if query.picture else b""
     key = query_key(deployment.bundle.version, query.text, digest)
-    try:
-        return await deployment.experts.get(
-            key, lambda: deployment.encoder.experts(query.text, query.picture), deadline
-        )
-    except PictureError as error:
-        raise FieldError("picture", str(error)) from error
+    return await deployment.experts.get(
+        key, lambda: deployment.encoder.experts(query.text, query.picture), deadline
+    )
 
 
 def _reading(

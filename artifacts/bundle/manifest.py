@@ -110,7 +110,6 @@ class Manifest(_Frozen):
     training: dict[str, Any] = Field(default_factory=dict)
     #: Fingerprint of the data that it was trained on.
     data: str = ""
-    metrics: dict[str, float] = Field(default_factory=dict)
 
     def content_version(self) -> str:
         """The version that the content asks for: the name and 8 hex digits over everything else."""

@@ -85,7 +85,6 @@ def write_bundle(
     *,
     name: str = "demo",
     data: str = "",
-    metrics: dict[str, float] | None = None,
 ) -> Path:
     """Export modules in memory to ``bundles/<version>/``; see `export`."""
     bundles.mkdir(parents=True, exist_ok=True)
@@ -112,7 +111,6 @@ def write_bundle(
             preprocessing=preprocessing(config.data),
             training=training,
             data=data,
-            metrics=metrics or {},
         ).versioned()
         (work / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         target = bundles / manifest.version

@@ -36,22 +36,12 @@ _COUNTRIES = MappingProxyType({"Sverige": "Sweden"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Product):
     """A product as either layout has it; ``picture`` names its iconic picture in the source."""
 
-    id: str
-    title: str
     section: str
-    category: str
-    description: str
-    maker: str
     country: str
     picture: str
-
-    @property
-    def brand(self) -> str:
-        """The maker without the volume: "Arla Ko" of "ARLA KO , 3dl"."""
-        return self.maker.split(",")[0].strip().title()
 
     def item(self) -> Item:
         country = _COUNTRIES.get(self.country, self.country)
@@ -95,7 +85,7 @@ def import_grocery(source: Path, target: Path, progress: StageProgress = silent_
                 "dataset/classes.csv and dataset/train.txt",
             )
         entries = _published_products(pictures)
-        photos = _published_photos(pictures, {entry.title: entry.id for entry in entries})
+        photos = list(_published_photos(pictures, {entry.title: entry.id for entry in entries}))
     return _write(entries, photos, pictures, target, progress)
 
 
@@ -103,9 +93,7 @@ def _write(
     entries: list[_Entry], photos: list[_Photo], pictures: Path, target: Path, progress: StageProgress
 ) -> ImportSummary:
     skipped: Counter[str] = Counter()
-    queries = text_queries(
-        Product(entry.id, entry.title, entry.category, entry.description, entry.brand) for entry in entries
-    )
+    queries = text_queries(entries)
     total = len(photos) + sum(len(query.products) for query in queries)
     ids = {entry.id for entry in entries}
     with Pictures(pictures) as source, ShopWriter(target, _SCHEMA) as writer:
@@ -152,7 +140,7 @@ def _cut_products(path: Path) -> list[_Entry]:
             section=row["section"],
             category=row["category"],
             description=row["description"],
-            maker=row["manufacturer_volume"],
+            brand=_brand(row["manufacturer_volume"]),
             country=row["country"],
             picture=f"iconic/{int(row['product_id']):02}.jpg",
         )
@@ -189,7 +177,7 @@ def _published_products(folder: Path) -> list[_Entry]:
                 section=Path(picture).parts[1] if len(Path(picture).parts) > 2 else "Groceries",
                 category=coarse.replace("-", " "),
                 description=" ".join(_lines(beside.with_name(f"{stem}_Description.txt"))),
-                maker=facts.get("Manufacturer and volume", ""),
+                brand=_brand(facts.get("Manufacturer and volume", "")),
                 country=facts.get("Manufacturing country", ""),
                 picture=picture,
             )
@@ -197,11 +185,12 @@ def _published_products(folder: Path) -> list[_Entry]:
     return entries
 
 
-def _published_photos(folder: Path, ids: dict[str, str]) -> list[_Photo]:
-    return list(_photos_of(folder, ids))
+def _brand(maker: str) -> str:
+    """The maker without the volume: "Arla Ko" of "ARLA KO , 3dl"."""
+    return maker.split(",")[0].strip().title()
 
 
-def _photos_of(folder: Path, ids: dict[str, str]) -> Iterator[_Photo]:
+def _published_photos(folder: Path, ids: dict[str, str]) -> Iterator[_Photo]:
     for split in ("train", "val", "test"):
         for line in _lines(folder / f"{split}.txt"):
             # "<path>, <class>, <coarse class>"; older versions have the path alone, whose folder names it
