@@ -29,6 +29,11 @@ def _log(name: str) -> Path:
     return folder / f"{name}-{os.getpid()}-{next(_numbers)}.log"
 
 
+def _absolute(folder: Path) -> str:
+    """A folder's path for the Java process, whose working directory is another."""
+    return str(folder.absolute())
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What Vespa says: refused with ``error``, or accepted with warnings and what a change brings about."""
@@ -48,14 +53,14 @@ class Judge:
 
     def package(self, application: Path, previous: Path | None = None) -> Verdict:
         """Whether Vespa would take the package, after ``previous`` where that is given."""
-        request = {"op": "package", "path": str(application)}
+        request = {"op": "package", "path": _absolute(application)}
         if previous is not None:
-            request["previous"] = str(previous)
+            request["previous"] = _absolute(previous)
         return _verdict(self._process.ask(request))
 
     def query(self, application: Path, params: Mapping[str, Any]) -> dict[str, Any]:
         """What Vespa's query builder makes of a request: ``{"ok", "error", "tree", "hits", …}``."""
-        return self._process.ask({"op": "query", "path": str(application), "params": dict(params)})
+        return self._process.ask({"op": "query", "path": _absolute(application), "params": dict(params)})
 
     def feed(self, application: Path, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What Vespa's document reader makes of document/v1 operations.
@@ -64,7 +69,7 @@ class Judge:
         "condition": text}``, the last two where they are sent; the answer holds ``"documents"``, one each.
         """
         return self._process.ask(
-            {"op": "feed", "path": str(application), "operations": [dict(each) for each in operations]}
+            {"op": "feed", "path": _absolute(application), "operations": [dict(each) for each in operations]}
         )
 
     def close(self) -> None:
@@ -118,7 +123,7 @@ class Peer:
 
     def deploy(self, application: Path) -> Verdict:
         """Reconfigure the running container, as a config server does: a new type needs no restart."""
-        return _verdict(self._process.ask({"op": "deploy", "path": str(application)}, timeout=90))
+        return _verdict(self._process.ask({"op": "deploy", "path": _absolute(application)}, timeout=90))
 
     def count(self) -> dict[str, int]:
         """Documents in the store by type."""
@@ -155,7 +160,7 @@ def start_peer(application: Path, *, nodes: int = 1, groups: int = 1, port: int 
         port: 0 for a free one.
     """
     class_path()
-    arguments = ["serve", f"package={application}", f"nodes={nodes}", f"groups={groups}", f"port={port}"]
+    arguments = ["serve", f"package={_absolute(application)}", f"nodes={nodes}", f"groups={groups}", f"port={port}"]
     for attempt in range(_ATTEMPTS):
         process = LineProcess(arguments, log=_log("container"), heap="1g")
         try:
