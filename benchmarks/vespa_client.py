@@ -174,7 +174,7 @@ async def compare_on_container(rounds: int, seconds: float) -> dict[str, dict[st
         embeddings = make_embeddings(
             Path(folder) / "embeddings", rows=1000, bundle_version=VERSION.bundle_version, attributes={}
         )
-        application = render(Path(folder) / "package", [VERSION], Layout.dev())
+        application = render(Path(folder) / "package", [VERSION], Layout())
         with start_peer(application) as peer:
             async with Feeder(settings(peer.url)) as feeder:
                 source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))

@@ -30,7 +30,7 @@ from cli.vespa_options import (
 )
 
 if TYPE_CHECKING:
-    from index.vespa.feed.deploy import Activated
+    from index.vespa.package.deploy import Activated
     from index.vespa.settings import EndpointSettings
 
 
@@ -118,6 +118,6 @@ def drop(
 
 def _deploy(servers: EndpointSettings, application: Path, within: float) -> Activated:
     from common.deadline import Deadline
-    from index.vespa.feed.deploy import deploy as send
+    from index.vespa.package.deploy import deploy as send
 
     return asyncio.run(send(servers, application, Deadline.after(within)))

@@ -78,7 +78,7 @@ async def _feed(settings: VespaSettings, source: FeedSource, kept: Path, report:
         try:
             return await feeder.feed(source, journal, report)
         except FeedStopped as stopped:
-            fail(f"{stopped.reason}; run the same command again to go on from {kept}")
+            fail(f"{stopped}; run the same command again to go on from {kept}")
 
 
 @with_access

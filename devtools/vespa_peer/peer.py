@@ -160,7 +160,13 @@ def start_peer(application: Path, *, nodes: int = 1, groups: int = 1, port: int 
         port: 0 for a free one.
     """
     class_path()
-    arguments = ["serve", f"package={_absolute(application)}", f"nodes={nodes}", f"groups={groups}", f"port={port}"]
+    arguments = [
+        "serve",
+        f"package={_absolute(application)}",
+        f"nodes={nodes}",
+        f"groups={groups}",
+        f"port={port}",
+    ]
     for attempt in range(_ATTEMPTS):
         process = LineProcess(arguments, log=_log("container"), heap="1g")
         try:

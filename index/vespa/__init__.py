@@ -1,1 +1,19 @@
-"""Vespa as the item index: query client, rules, feeding and deployment."""
+"""The Vespa engine: an item index in a Vespa application, over HTTP.
+
+::
+
+    engine        the engine as `index.engines` knows it, with its table of settings
+    version       one embedding version: its document type, width and attributes
+    names         names that package, client and feeder share
+    settings      how to reach containers and config servers, and which version they hold
+    client        the index: one query for each vector, side by side
+      query         the requests; `yql` writes filters, `tensors` vectors and `text` strings
+      endpoints     several containers as one: turns, circuit breakers, the one retry that is safe
+      transport     one HTTP attempt
+      answer        errors and coverage first, then hits
+      errors        what can go wrong, told apart by type
+    package       the application package: rendered, checked, deployed
+    feed          filling a version, and verifying it before it takes traffic
+
+The client imports neither package nor feed: a server only searches.
+"""

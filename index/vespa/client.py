@@ -60,7 +60,7 @@ class VespaIndex:
 
     @property
     def revision(self) -> None:
-        """Others feed Vespa; it does not say when."""
+        """None: others feed Vespa, and it does not say when."""
 
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:
@@ -98,8 +98,6 @@ class VespaIndex:
         wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
         chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
         parts = await _all([self._stored(chunk, deadline) for chunk in chunks])
-        if len(parts) == 1:
-            return parts[0]
         rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
         return StoredVectors([item for part in parts for item in part.ids], np.concatenate(rows))
 
@@ -120,11 +118,12 @@ class VespaIndex:
         return IndexStats("vespa", items, f"hnsw_bfloat16:{self._version.document_type}")
 
     async def check(self, deadline: Deadline | None = None) -> None:
-        """Make sure that the deployed schema is the one of this bundle; called when the service starts.
+        """Make sure that the schema of this version is deployed; called when the service starts.
 
-        A search is sent with a tensor of our width: a missing rank profile, a tensor of another size and a
-        missing attribute are refused by Vespa itself, and an unknown document type is answered with
-        nothing at all. A version with no documents yet passes.
+        Two queries are sent: a search with a vector of the version's width, and one that names every
+        attribute. Vespa refuses them where the rank profile, the width or an attribute is another, and
+        answers with nothing at all where it does not know the document type. A version without documents
+        passes.
 
         Raises:
             VersionMismatch: the document type is not deployed, or has another shape.
@@ -199,8 +198,6 @@ class VespaIndex:
 
 async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order; the first failure cancels the rest and is raised as it is."""
-    if len(calls) == 1:  # the common case, and a task costs more than building its query
-        return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))

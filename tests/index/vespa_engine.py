@@ -20,11 +20,11 @@ from devtools.embeddings import make_embeddings
 from devtools.vespa_peer.peer import start_peer
 from index.port import AttributeKind, ItemIndex
 from index.vespa.client import VespaIndex
-from index.vespa.feed.deploy import deploy
 from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.source import EmbeddingsSource, new_feed_version
 from index.vespa.package import Layout, Version, render
+from index.vespa.package.deploy import deploy
 from index.vespa.settings import EndpointSettings, VespaSettings
 from tests.support.vespa_peer import require_peer
 
@@ -68,7 +68,7 @@ class VespaStarter:
         kinds = {name: cast("AttributeKind", kind) for name, kind in catalogue.attributes.items()}
         dimension = catalogue.vectors.shape[1]
         version = Version(catalogue.bundle_version, dimension, kinds)
-        application = render(self._folder / "package", [version], Layout.dev())
+        application = render(self._folder / "package", [version], Layout())
         url = os.environ.get("MRSE_VESPA_URL")
         if url is None:
             url = self._running.enter_context(start_peer(application, nodes=2)).url

@@ -48,7 +48,7 @@ def vespa_judge() -> Iterator[Judge]:
 @pytest.fixture(scope="session")
 def vespa_application(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package of `VERSION` for one node."""
-    return render(tmp_path_factory.mktemp("vespa"), [VERSION], Layout.dev())
+    return render(tmp_path_factory.mktemp("vespa"), [VERSION], Layout())
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One operation on its way: sent until there is an outcome, or until going on is useless."""
+"""Delivers one operation: sends it until there is an outcome, or until going on is useless."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PASSING: Final = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An operation's end; ``reason`` says why it failed."""
+    """How an operation ended; ``reason`` says why it failed."""
 
     outcome: Outcome
     reason: str = ""
@@ -45,7 +45,7 @@ class _Again:
 
 
 class Delivery:
-    """Sends operations of one feed, within one window; counts retries and pauses in ``report``."""
+    """Delivers the operations of one feed within one window; counts retries and pauses in ``report``."""
 
     def __init__(
         self,
@@ -66,11 +66,15 @@ class Delivery:
         self._random = random.Random()
         self._pause = settings.pause_blocked
         self._blocked_for = 0.0
-        #: Counts pauses, so that an answer can be told to be from before one.
+        #: Pauses so far: tells whether a request was sent before the last one.
         self._era = 0
 
     async def deliver(self, operation: Operation, group: asyncio.TaskGroup) -> Settled:
-        """Send until there is an outcome; ``group`` is where pauses run.
+        """Send until there is an outcome.
+
+        Args:
+            operation: what to send.
+            group: where the tasks run that end a pause.
 
         Raises:
             FeedStopped: no operation would get through.
@@ -118,7 +122,7 @@ class Delivery:
         reason = f"status {status}"
         detail = f"{reason}: {_message(reply)}"
         if status in (401, 403):
-            raise FeedStopped(f"{reason}: certificate or token are not accepted", self._report)
+            raise FeedStopped(f"{reason}: certificate or token are not accepted")
         if status == _BUSY or status in _PASSING:
             self._window.cut()
             return _Again(reason, detail, None if status == _BUSY else self._settings.attempts)
@@ -131,7 +135,7 @@ class Delivery:
     def _failed(self, error: VespaError) -> _Again:
         if isinstance(error, TimedOut):
             self._window.cut()
-        # A circuit that is open sent nothing: that takes patience, and is no try.
+        # An open circuit sent nothing, so it costs patience and no try.
         limit = None if isinstance(error, CircuitOpen) else self._settings.attempts
         return _Again(error.reason, str(error), limit)
 
@@ -140,14 +144,14 @@ class Delivery:
         return longest * self._random.uniform(0.5, 1.0)
 
     def _block(self, era: int, group: asyncio.TaskGroup) -> None:
-        """The feed is blocked: pause everything, and let one request through after a while.
+        """The feed is blocked: pause all deliveries, and let one request through after a while.
 
-        Many requests under way find the same; those sent before the last pause say nothing new.
+        Many requests are under way and meet the same answer; only the first of them starts a pause.
         """
         if era != self._era:
             return
         if self._blocked_for > self._settings.patience_blocked:
-            raise FeedStopped(f"the feed stayed blocked for {self._blocked_for:.0f} s", self._report)
+            raise FeedStopped(f"the feed stayed blocked for {self._blocked_for:.0f} s")
         self._era += 1
         self._report.pauses += 1
         self._window.pause()

@@ -1,4 +1,4 @@
-"""Feeds operations over document/v1: in order per id, as fast as Vespa takes them, and no faster.
+"""Feeds operations over document/v1: in order for each item, as fast as Vespa takes them, and no faster.
 
 What each answer means::
 
@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
+from typing import Final
 
 from common.deadline import Clock
 from common.progress import Progress, silent
@@ -33,6 +34,9 @@ from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import FeedSource
 from index.vespa.settings import VespaSettings
 from index.vespa.transport import AiohttpTransport
+
+#: Operations read ahead of the window, waiting for a slot or for an earlier one of their item; *inferred*.
+_READ_AHEAD: Final = 1024
 
 
 class Feeder:
@@ -99,7 +103,7 @@ class Feeder:
 
 
 class _Run:
-    """One feed under way: keeps the order within an id, and the journal."""
+    """One feed: keeps operations of an item in their order, and the journal up to date."""
 
     def __init__(
         self,
@@ -114,12 +118,12 @@ class _Run:
         self._journal = journal
         self._settings = settings
         self._ended = ended
-        self._slots = asyncio.Semaphore(settings.read_ahead)
-        #: Operations of an id that is being fed, the one under way first.
+        self._slots = asyncio.Semaphore(_READ_AHEAD)
+        #: Operations of each item that is being fed, the one under way first.
         self._chains: dict[str, deque[tuple[int, Operation]]] = {}
 
     async def dispatch(self, operations: Iterable[Numbered], group: asyncio.TaskGroup) -> None:
-        """Start each operation, or queue it behind an earlier one of its id; wait for all."""
+        """Start each operation, or queue it behind an earlier one of its item; wait for all."""
         for number, operation in operations:
             if isinstance(operation, Rejected):
                 self._end(number, operation.item_id, Settled(Outcome.FAILED, operation.reason))
@@ -131,12 +135,12 @@ class _Run:
             else:
                 self._chains[operation.item_id] = deque([(number, operation)])
                 group.create_task(self._drain(operation.item_id, group))
-        # All slots in our hands: nothing is under way.
-        for _ in range(self._settings.read_ahead):
+        # Whoever holds all slots knows that nothing is under way.
+        for _ in range(_READ_AHEAD):
             await self._slots.acquire()
 
     async def save_now_and_then(self) -> None:
-        """Checkpoint until cancelled. On the loop: two writes of the file must not overlap."""
+        """Save the journal until cancelled; not in a thread, since two writes of it must not overlap."""
         while True:
             await asyncio.sleep(self._settings.checkpoint_interval)
             self._journal.save()
@@ -161,5 +165,5 @@ class _Run:
             report.failures.append(Failure(number, item_id, settled.reason))
         if report.outcomes[Outcome.FAILED] >= self._settings.failures_max:
             reason = f"{self._settings.failures_max} operations failed, lately: {settled.reason}"
-            raise FeedStopped(reason, report)
+            raise FeedStopped(reason)
         self._ended()

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from common.errors import NOT_IN_ORDER, MrseError
+
 
 class Outcome(StrEnum):
     """How an operation ended."""
@@ -28,11 +30,12 @@ class Failure:
 
 @dataclass
 class FeedReport:
-    """Counts of one feed; ``skipped`` were settled by an earlier run."""
+    """Counts of one feed."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
+    #: Operations that an earlier run settled.
     skipped: int = 0
-    #: Requests sent beyond one an operation, by reason.
+    #: Requests sent again, by the reason why.
     retries: Counter[str] = field(default_factory=Counter)
     #: Times that the feed was found blocked (507).
     pauses: int = 0
@@ -53,10 +56,7 @@ class FeedReport:
 MAX_FAILURES_KEPT = 100
 
 
-class FeedStopped(Exception):  # noqa: N818 -- a decision, not a mistake
-    """The feed gave up; ``report`` says how far it came, the journal where to go on."""
+class FeedStopped(MrseError):  # noqa: N818 -- a decision, not a mistake
+    """The feed gave up, since no operation would get through; the journal says where to go on."""
 
-    def __init__(self, reason: str, report: FeedReport) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.report = report
+    exit_code = NOT_IN_ORDER

@@ -1,4 +1,4 @@
-"""Whether a fed version may take traffic: counts, sampled vectors, recall of the graph, latency."""
+"""Tells whether a fed version may take traffic: counts, sampled vectors, recall of the graph, latency."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import numpy as np
 
 from artifacts.embeddings import EmbeddingsFolder
 from common.arrays import F32, I64
-from common.deadline import Clock, Deadline
+from common.deadline import Deadline
 from index.vespa.client import VespaIndex
 from index.vespa.tensors import bfloat16, from_bfloat16, unit_rows
 
-#: Noise on a sampled item's vector that makes a query of it; *inferred*.
+#: Length of the noise that makes a query of an item's vector; *inferred*.
 _QUERY_NOISE: Final = 0.5
+#: Seconds for one query, and queries under way at once (latency is measured with these); *inferred*.
+_TIMEOUT: Final = 10.0
+_CONCURRENCY: Final = 4
+_SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,6 @@ class VerifySettings:
     k: int = 100
     #: Least share of the exact ``k`` nearest that the graph finds, on average.
     least_recall: float = 0.95
-    #: Budget of one query.
-    timeout: float = 10.0
-    #: Queries under way at once; latency is measured with these.
-    concurrency: int = 4
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,7 @@ class VerifyReport:
 
 
 async def verify(
-    index: VespaIndex,
-    folder: EmbeddingsFolder,
-    settings: VerifySettings | None = None,
-    *,
-    clock: Clock = time.perf_counter,
+    index: VespaIndex, folder: EmbeddingsFolder, settings: VerifySettings | None = None
 ) -> VerifyReport:
     """Compare what is deployed and fed with an embeddings folder.
 
@@ -76,12 +71,12 @@ async def verify(
         EmbeddingsError: the folder is damaged.
     """
     settings = VerifySettings() if settings is None else settings
-    random = np.random.default_rng(settings.seed)
+    random = np.random.default_rng(_SEED)
     stored = _stored_rows(folder, random.permutation(folder.meta.rows)[: settings.vectors])
-    items = await index.count(None, Deadline.after(settings.timeout))
-    wrong = await _wrong_vectors(index, stored, settings)
+    items = await index.count(None, Deadline.after(_TIMEOUT))
+    wrong = await _wrong_vectors(index, stored)
     queries = _queries(np.stack(list(stored.values())), random, settings.queries)
-    recall, seconds = await _recall(index, queries, settings, clock)
+    recall, seconds = await _recall(index, queries, settings.k)
     p50, p99 = (float(np.percentile(seconds, q) * 1000) for q in (50, 99))
     least = settings.least_recall
     checks = (
@@ -100,8 +95,8 @@ def _stored_rows(folder: EmbeddingsFolder, rows: I64) -> dict[str, F32]:
     return {ids[row]: vector for row, vector in zip(order, vectors, strict=True)}
 
 
-async def _wrong_vectors(index: VespaIndex, expected: dict[str, F32], settings: VerifySettings) -> int:
-    found = await index.vectors(list(expected), Deadline.after(settings.timeout))
+async def _wrong_vectors(index: VespaIndex, expected: dict[str, F32]) -> int:
+    found = await index.vectors(list(expected), Deadline.after(_TIMEOUT))
     rows = dict(zip(found.ids, found.vectors, strict=True))
     return sum(
         item not in rows or not np.array_equal(rows[item], vector) for item, vector in expected.items()
@@ -115,28 +110,25 @@ def _queries(vectors: F32, random: np.random.Generator, count: int) -> F32:
     return unit_rows(picked + random.standard_normal(picked.shape, dtype=np.float32) * scale)
 
 
-async def _recall(
-    index: VespaIndex, queries: F32, settings: VerifySettings, clock: Clock
-) -> tuple[float, list[float]]:
-    """Mean recall at k of the graph against the exact search, and the graph's seconds."""
-    limit = asyncio.Semaphore(settings.concurrency)
+async def _recall(index: VespaIndex, queries: F32, k: int) -> tuple[float, list[float]]:
+    """Mean recall at ``k`` of the graph against the exact search, and seconds of each graph search."""
+    limit = asyncio.Semaphore(_CONCURRENCY)
     seconds: list[float] = []
 
     async def one(query: F32) -> float:
         async with limit:
-            started = clock()
-            (near,) = await index.search(query[None], settings.k, None, Deadline.after(settings.timeout))
-            seconds.append(clock() - started)
-            exact = await index.search_exact(query, settings.k, None, Deadline.after(settings.timeout))
-        return share_found(near.ids, near.scores, exact.scores, settings.k)
+            started = time.perf_counter()
+            (near,) = await index.search(query[None], k, None, Deadline.after(_TIMEOUT))
+            seconds.append(time.perf_counter() - started)
+            exact = await index.search_exact(query, k, None, Deadline.after(_TIMEOUT))
+        return _share_found(near.scores, exact.scores)
 
     shares = await asyncio.gather(*(one(query) for query in queries))
     return float(np.mean(shares)), seconds
 
 
-def share_found(ids: list[str], scores: F32, exact: F32, k: int) -> float:
-    """Share of the exact ``k`` that was found: by score, so that ties count whichever was picked."""
+def _share_found(scores: F32, exact: F32) -> float:
+    """Share of the exact nearest that was found; by score, so that ties count whichever item was found."""
     if not len(exact):
         return 1.0
-    least = exact[min(k, len(exact)) - 1] - 1e-6
-    return float(min((scores >= least).sum(), len(exact))) / len(exact)
+    return min(int((scores >= exact[-1] - 1e-6).sum()), len(exact)) / len(exact)

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from typing import Final
 
 from common.deadline import Clock
 from index.vespa.feed.settings import FeedSettings
 
+#: Share of the window that is left after a cut.
+_CUT: Final = 0.7
+#: Seconds until the next cut may come: one overload answers many requests at once.
+_CUT_INTERVAL: Final = 0.25
+
 
 class Window:
-    """A semaphore whose size follows the answers: plus one per window of successes, a share less per cut."""
+    """A semaphore whose size follows the answers.
+
+    It grows by one for each window full of successes, and a cut takes a share of it away.
+    """
 
     def __init__(self, settings: FeedSettings, clock: Clock = time.monotonic) -> None:
         self._settings = settings
@@ -19,7 +28,7 @@ class Window:
         self._size = float(settings.window_start)
         self._used = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._last_cut = -settings.cut_interval
+        self._last_cut = -_CUT_INTERVAL
         self._paused = False
 
     @property
@@ -43,7 +52,7 @@ class Window:
             await slot
         except BaseException:
             if slot.done() and not slot.cancelled():
-                # The slot was handed over in the moment the waiter was cancelled.
+                # The waiter was cancelled in the moment in which it was given the slot.
                 self.release()
             else:
                 self._waiting.remove(slot)
@@ -59,12 +68,12 @@ class Window:
         self._size = min(self._settings.window_max, self._size + 1.0 / self._size)
 
     def cut(self) -> None:
-        """Vespa is overloaded, or slow; at most one cut in ``cut_interval``."""
+        """Vespa is overloaded, or slow; cuts in quick succession count as one."""
         now = self._clock()
-        if now - self._last_cut >= self._settings.cut_interval:
+        if now - self._last_cut >= _CUT_INTERVAL:
             self._last_cut = now
             least = min(self._size, self._settings.window_min)
-            self._size = max(least, self._size * self._settings.window_cut)
+            self._size = max(least, self._size * _CUT)
 
     def pause(self) -> None:
         """Hand out no slots."""

@@ -1,5 +1,14 @@
 """The application package that a Vespa engineer would deploy, rendered from ``vespa_app/``.
 
+::
+
+    layout        which hosts do what
+    versions      the embedding versions of a package, one file each
+    render        versions and a layout in, a package out; `templates` finds ``vespa_app/``
+    rules         what an edited package may get wrong, asked before a deployment: `rules_schema` (which
+                  reads schemas with `sd`) and `rules_xml`
+    deploy        the package to a config server
+
 A folder holds the package and, beside it, what the client must know of each version::
 
     <folder>/application/    deployed: services.xml, hosts.xml, schemas/, search/query-profiles/

@@ -20,10 +20,12 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from common.errors import MrseError
 
-DEFAULT_PORT = 8080
+DEFAULT_PORT: Final = 8080
+_ROLES: Final = ("config", "query", "feed", "groups")
 
 
 class LayoutError(MrseError, ValueError):
@@ -41,7 +43,11 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Hosts by role; all roles are empty for the one-node development layout."""
+    """Hosts by role; all roles are empty for the development layout, which has everything on one node.
+
+    Raises:
+        LayoutError: a role without hosts, groups of different sizes, a content host in two places.
+    """
 
     config: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
@@ -53,62 +59,43 @@ class Layout:
     #: Of the same servers; None for plain HTTP, which is for networks that nobody else is on.
     tls: Tls | None = None
 
-    @classmethod
-    def dev(cls, port: int = DEFAULT_PORT) -> Layout:
-        """Everything on one node."""
-        return cls(port=port)
-
-    @classmethod
-    def production(
-        cls,
-        *,
-        config: tuple[str, ...],
-        query: tuple[str, ...],
-        feed: tuple[str, ...],
-        groups: tuple[tuple[str, ...], ...],
-        port: int = DEFAULT_PORT,
-        tls: Tls | None = None,
-    ) -> Layout:
-        """A cluster.
-
-        Raises:
-            LayoutError: a role without hosts, groups of different sizes, a content host in two places.
-        """
-        for role, hosts in (("config", config), ("query", query), ("feed", feed), ("groups", groups)):
-            if not hosts:
+    def __post_init__(self) -> None:
+        if self.is_dev and not (self.config or self.query or self.feed or self.tls):
+            return
+        for role in _ROLES:
+            if not getattr(self, role):
                 raise LayoutError(f"{role}: no hosts, at least one was expected")
-        if len(config) % 2 == 0:
+        if len(self.config) % 2 == 0:
             raise LayoutError(
-                f"config: {len(config)} hosts, an odd number was expected (a majority must survive)"
+                f"config: {len(self.config)} hosts, an odd number was expected (a majority must survive)"
             )
-        if len({len(group) for group in groups}) > 1:
-            raise LayoutError(f"groups: sizes {[len(group) for group in groups]}, equal ones were expected")
-        content = [host for group in groups for host in group]
+        sizes = [len(group) for group in self.groups]
+        if len(set(sizes)) > 1:
+            raise LayoutError(f"groups: sizes {sizes}, equal ones were expected")
+        content = [host for group in self.groups for host in group]
         if len(set(content)) < len(content):
             raise LayoutError("groups: a host stands twice, each once was expected")
-        return cls(config=config, query=query, feed=feed, groups=groups, port=port, tls=tls)
 
     @classmethod
     def read(cls, path: Path) -> Layout:
         """A layout from a TOML file, see the module.
 
         Raises:
-            LayoutError: not TOML, an unknown or missing key, a wrong type, or as `production`.
+            LayoutError: not TOML, an unknown or missing key, a wrong type, or hosts that do not go together.
         """
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise LayoutError(f"{path}: {error}") from error
-        unknown = raw.keys() - {"config", "query", "feed", "groups", "port", "tls"}
+        unknown = raw.keys() - {*_ROLES, "port", "tls"}
         if unknown:
             raise LayoutError(f"{path}: unknown key {sorted(unknown)[0]!r}")
-        port = raw.get("port", DEFAULT_PORT)
-        if not raw.keys() & {"config", "query", "feed", "groups", "tls"} and isinstance(port, int):
-            return cls.dev(port)
-        groups = raw.get("groups", [])
+        port, groups = raw.get("port", DEFAULT_PORT), raw.get("groups", [])
         if not isinstance(port, int) or not isinstance(groups, list):
             raise LayoutError(f"{path}: port must be a whole number and groups a list of lists of hosts")
-        return cls.production(
+        if raw.keys() <= {"port"}:
+            return cls(port=port)
+        return cls(
             config=_hosts(path, "config", raw.get("config")),
             query=_hosts(path, "query", raw.get("query")),
             feed=_hosts(path, "feed", raw.get("feed")),
@@ -127,8 +114,7 @@ class Layout:
         lines = [f"port = {self.port}"]
         if not self.is_dev:
             # A list of strings is written in JSON as in TOML.
-            roles = ("config", "query", "feed", "groups")
-            lines += [f"{role} = {json.dumps(getattr(self, role))}" for role in roles]
+            lines += [f"{role} = {json.dumps(getattr(self, role))}" for role in _ROLES]
         if self.tls is not None:
             lines += ["[tls]", *(f"{file} = {json.dumps(path)}" for file, path in asdict(self.tls).items())]
         return "\n".join(lines) + "\n"

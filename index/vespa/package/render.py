@@ -119,7 +119,7 @@ def read_layout(folder: Path) -> Layout:
         LayoutError: a damaged file.
     """
     path = folder / LAYOUT
-    return Layout.read(path) if path.exists() else Layout.dev()
+    return Layout.read(path) if path.exists() else Layout()
 
 
 def _schema(version: Version) -> str:

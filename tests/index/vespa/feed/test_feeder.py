@@ -212,10 +212,9 @@ async def test_without_access_the_feed_stops(status: int) -> None:
 
 async def test_a_feed_that_fails_throughout_stops() -> None:
     async with FaultServer([answer(400, {"message": "no such field"})]) as server:
-        with pytest.raises(FeedStopped, match="no such field") as stopped:
+        with pytest.raises(FeedStopped, match="no such field"):
             await feed(server.url, [put(f"a{i}", 1) for i in range(1000)], replace(QUICK, failures_max=20))
         assert len(server.requests) < 100
-    assert 20 <= stopped.value.report.outcomes[Outcome.FAILED] < 100
 
 
 async def test_busy_is_waited_for_and_cuts_the_window() -> None:

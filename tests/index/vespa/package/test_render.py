@@ -29,7 +29,7 @@ VERSION = Version(
     "demo-1a2b3c4d", 128, {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
 )
 SECOND = Version("demo-deadbeef", 64, {"price": "number"})
-PRODUCTION = Layout.production(
+PRODUCTION = Layout(
     config=("c1", "c2", "c3"),
     query=("q1", "q2"),
     feed=("f1",),
@@ -39,7 +39,7 @@ TLS = replace(PRODUCTION, tls=Tls("/etc/vespa/key.pem", "/etc/vespa/cert.pem", "
 TODAY = datetime.now(UTC).date()
 
 
-@pytest.mark.parametrize("layout", [Layout.dev(), Layout.dev(9000), PRODUCTION, TLS])
+@pytest.mark.parametrize("layout", [Layout(), Layout(port=9000), PRODUCTION, TLS])
 def test_versions_come_and_go_on_the_same_hosts(layout: Layout, tmp_path: Path) -> None:
     render(tmp_path, [VERSION], layout)
     application = add_version(tmp_path, SECOND)
@@ -59,9 +59,9 @@ def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
-    render(tmp_path, [VERSION], Layout.dev())
+    render(tmp_path, [VERSION], Layout())
     with pytest.raises(VersionError, match="make a new version"):
-        add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout.dev())
+        add_version(tmp_path, Version(VERSION.bundle_version, 128, {}), Layout())
     with pytest.raises(VersionError, match="the only version"):
         drop_version(tmp_path, VERSION, TODAY)
     assert find_version(tmp_path, VERSION.bundle_version) == find_version(tmp_path, VERSION.document_type)

@@ -21,7 +21,6 @@ from index.filters import parse_filter
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
 from index.vespa.client import VespaIndex
-from index.vespa.feed.deploy import DeployRefused, deploy
 from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.operations import Operations
@@ -30,6 +29,7 @@ from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.feed.verify import VerifySettings, verify
 from index.vespa.package import Layout, Version, add_version, drop_version, render
+from index.vespa.package.deploy import DeployRefused, deploy
 from index.vespa.query import QueryBuilder
 from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
 from tests.index.vespa.operations import ListedSource
@@ -270,7 +270,7 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
         )
         for seed, version in enumerate((blue, green))
     }
-    application = render(tmp_path / "package", [blue], Layout.dev())
+    application = render(tmp_path / "package", [blue], Layout())
     with start_peer(application, nodes=1) as peer:
         config = EndpointSettings((peer.config_url,))
 
@@ -326,7 +326,7 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
                 await old.check()
             stop = True
             await asyncio.gather(*running)
-        other = render(tmp_path / "other", [blue], Layout.dev())  # drops the second, without an override
+        other = render(tmp_path / "other", [blue], Layout())  # drops the second, without an override
         with pytest.raises(DeployRefused):
             await deploy(config, other, Deadline.after(60))
     assert answers > 40

@@ -273,10 +273,10 @@ async def test_faults_in_feeding(kind: str, status: int, faulty: Peer, http: Htt
 async def test_versions_are_deployed_while_queries_run(tmp_path: Path) -> None:
     require_peer()
     second = Version("demo-deadbeef", 128, {"price": "number"})
-    first = render(tmp_path / "first", [VERSION], Layout.dev())
-    render(tmp_path / "both", [VERSION], Layout.dev())
+    first = render(tmp_path / "first", [VERSION], Layout())
+    render(tmp_path / "both", [VERSION], Layout())
     both = add_version(tmp_path / "both", second)
-    render(tmp_path / "last", [VERSION, second], Layout.dev())
+    render(tmp_path / "last", [VERSION, second], Layout())
     last = drop_version(tmp_path / "last", VERSION, datetime.now(UTC).date())
     with start_peer(first) as peer:
         async with aiohttp.ClientSession() as session:
@@ -300,7 +300,7 @@ async def test_versions_are_deployed_while_queries_run(tmp_path: Path) -> None:
             await asyncio.gather(*queries)
             done.clear()
             queries = [asyncio.create_task(ask(second.document_type)) for _ in range(4)]
-            refused = await asyncio.to_thread(peer.deploy, render(tmp_path / "bare", [second], Layout.dev()))
+            refused = await asyncio.to_thread(peer.deploy, render(tmp_path / "bare", [second], Layout()))
             assert "schema-removal" in refused.error
             verdict = await asyncio.to_thread(peer.deploy, last)
             assert verdict.ok, verdict.error

@@ -25,14 +25,14 @@ from index.vespa.package import (
 from tests.support.vespa_peer import VERSION
 
 SECOND = Version("demo-deadbeef", 64, {"price": "number"})
-PRODUCTION = Layout.production(
+PRODUCTION = Layout(
     config=("c1", "c2", "c3"),
     query=("q1", "q2"),
     feed=("f1",),
     groups=(("a1", "a2", "a3"), ("b1", "b2", "b3")),
 )
 TLS = replace(PRODUCTION, tls=Tls("/etc/vespa/key.pem", "/etc/vespa/cert.pem", "/etc/vespa/ca.pem"))
-LAYOUTS = pytest.mark.parametrize("layout", [Layout.dev(), PRODUCTION, TLS], ids=["dev", "production", "tls"])
+LAYOUTS = pytest.mark.parametrize("layout", [Layout(), PRODUCTION, TLS], ids=["dev", "production", "tls"])
 
 
 def today() -> datetime:
@@ -93,7 +93,7 @@ def test_attributes_of_any_name_validate(vespa_judge: Judge, tmp_path: Path) -> 
         "select",
     ]
     version = Version("odd.names-00000000", 8, dict.fromkeys(attributes, "number"))
-    application = render(tmp_path, [version], Layout.dev())
+    application = render(tmp_path, [version], Layout())
     assert_clean(vespa_judge.package(application), application)
     assert len({names.field_name(each).lower() for each in attributes}) == len(attributes)
     for attribute in version.attributes:

@@ -58,8 +58,8 @@ def test_change(fault: Planted, vespa_judge: Judge, tmp_path: Path) -> None:
     running = VERSION
     if "is gone" in fault.words:
         running = Version(VERSION.bundle_version, 128, {**VERSION.attributes, "colour": "string"})
-    previous = render(tmp_path / "running", [running, SECOND], Layout.dev())
-    application = render(tmp_path / "next", [VERSION, SECOND], Layout.dev())
+    previous = render(tmp_path / "running", [running, SECOND], Layout())
+    application = render(tmp_path / "next", [VERSION, SECOND], Layout())
     fault.plant(application)
     verdict = vespa_judge.package(application, previous)
     if fault.caught_by == "vespa":

@@ -11,8 +11,8 @@ import pytest
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, answer
 from index.vespa.errors import Unreachable
-from index.vespa.feed.deploy import DeployRefused, NotConverged, deploy, package_zip
 from index.vespa.package import Layout, Version, render
+from index.vespa.package.deploy import DeployRefused, NotConverged, deploy, package_zip
 from index.vespa.settings import EndpointSettings
 
 ACTIVATED = {
@@ -33,7 +33,7 @@ def converged(generation: int, now: bool = True) -> dict[str, object]:
 
 @pytest.fixture
 def application(tmp_path: Path) -> Path:
-    return render(tmp_path, [Version("demo-0123abcd", 8, {"brand": "string"})], Layout.dev())
+    return render(tmp_path, [Version("demo-0123abcd", 8, {"brand": "string"})], Layout())
 
 
 async def test_a_package_is_posted_and_waited_for(application: Path) -> None:
