@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.ablation.matrix import CLAIMS, FULL, Cell, Claim
+from models.ablation.matrix import FULL, Cell, Claim, claims
 from models.ablation.runs import Outcome
 from models.evaluation.measures import shown
 from models.evaluation.statistics import UNKNOWN, Interval, Sums, seeds_difference
@@ -106,7 +106,7 @@ def summarise(
 def check(outcomes: dict[str, list[Outcome]], *, resamples: int = 1000) -> list[CheckedClaim]:
     """Every claim, as far as its cells have run."""
     checked = []
-    for claim in CLAIMS:
+    for claim in claims():
         full, other = outcomes.get(FULL, []), outcomes.get(claim.cell, [])
         key = (claim.slice, claim.measure)
         found = gap(full, other, key, relative=claim.relative, resamples=resamples)

@@ -100,7 +100,7 @@ class HeldOut:
 def read_requests(
     shop: Shop, split: str, *, depth: int, held_out: float, same_item_days: float
 ) -> list[Request]:
-    """Held-out requests in file order, each (user, query, picture, item) once.
+    """Held-out requests in file order, each (user, query, picture, item) once; no browsing without a history.
 
     Args:
         shop: the shop.
@@ -115,16 +115,22 @@ def read_requests(
         NothingHeldOut: there is no request.
     """
     holdout = Holdout.of(shop.events(), held_out)
-    wanted: list[Event] = []
-    seen: set[tuple[str | None, str, str | None, str]] = set()
+    wanted: dict[tuple[str | None, str, str | None, str], Event] = {}
     for event in shop.events():
-        if event.action not in ACTIONS.behaviours or holdout.split(event) != split:
-            continue
-        key = (event.user, normalise(event.query), event.picture, event.item)
-        if key not in seen:
-            seen.add(key)
-            wanted.append(event)
-    requests = with_histories(shop, wanted, depth=depth, same_item_days=same_item_days)
+        if event.action in ACTIONS.behaviours and holdout.split(event) == split:
+            wanted.setdefault((event.user, normalise(event.query), event.picture, event.item), event)
+    users = {event.user for event in wanted.values()} - {None}
+    behaviours: dict[str, list[Behaviour]] = defaultdict(list)
+    for event in shop.events() if users else ():
+        if event.user is not None and event.user in users and event.action in ACTIONS.behaviours:
+            behaviours[event.user].append(Behaviour(event.item, event.action, event.ts))
+    requests = []
+    for event in wanted.values():
+        past = behaviours.get(event.user or "", [])
+        history = _before(event, past, depth, timedelta(days=same_item_days))
+        kind = _kind(event)
+        if kind != "browse" or history:
+            requests.append(Request(kind, event, tuple(history)))
     if not requests:
         raise nothing_held_out(shop, split)
     return requests
@@ -140,48 +146,14 @@ def nothing_held_out(shop: Shop, split: str) -> NothingHeldOut:
     )
 
 
-def with_histories(shop: Shop, wanted: list[Event], *, depth: int, same_item_days: float) -> list[Request]:
-    """Requests from held-out events, in their order; browses without a history are left out.
-
-    Args:
-        shop: the shop, whose events are read once more.
-        wanted: the events.
-        depth: see `read_requests`.
-        same_item_days: see `read_requests`.
-    """
-    behaviours = _behaviours(shop, {event.user for event in wanted if event.user is not None})
-    requests = []
-    for event in wanted:
-        history = tuple(_before(event, behaviours.get(event.user or "", []), depth, same_item_days))
-        kind = _kind(event)
-        if kind != "browse" or history:
-            requests.append(Request(kind, event, history))
-    return requests
-
-
 def _kind(event: Event) -> Kind:
     if normalise(event.query):
         return "text" if event.picture is None else "text+photo"
     return "browse" if event.picture is None else "photo"
 
 
-def _behaviours(shop: Shop, users: set[str]) -> dict[str, list[Behaviour]]:
-    found: dict[str, list[Behaviour]] = defaultdict(list)
-    if users:
-        for event in shop.events():
-            if event.user in users and event.action in ACTIONS.behaviours:
-                found[event.user].append(Behaviour(event.item, event.action, event.ts))
-    return found
-
-
-def _before(event: Event, done: list[Behaviour], depth: int, same_item_days: float) -> list[Behaviour]:
-    visit = timedelta(days=same_item_days)
-    return recent(
-        [
-            b
-            for b in done
-            if b.ts is not None and b.ts < event.ts and (b.item_id != event.item or event.ts - b.ts > visit)
-        ],
-        depth,
-        ACTIONS.behaviours,
-    )
+def _before(event: Event, past: list[Behaviour], depth: int, visit: timedelta) -> list[Behaviour]:
+    """The last behaviours before an event, but for those on its item in the same visit."""
+    done = [(b, event.ts - b.ts) for b in past if b.ts is not None and b.ts < event.ts]
+    kept = [b for b, ago in done if b.item_id != event.item or ago > visit]
+    return recent(kept, depth, ACTIONS.behaviours)

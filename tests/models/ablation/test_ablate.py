@@ -10,7 +10,7 @@ import torch
 
 from artifacts.shop.shop import Shop
 from models.ablation import GROUPS, ablate, cells
-from models.ablation.matrix import CLAIMS, FULL, PROOF, SWEEPS, Cell, Claim, MatrixError, value_of
+from models.ablation.matrix import FULL, PROOF, SWEEPS, Cell, Claim, MatrixError, claims, value_of
 from models.ablation.plan import claimed, folder_of, plan_runs
 from models.ablation.runs import Outcome
 from models.ablation.subset import subset
@@ -38,14 +38,14 @@ def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid
     assert [c.name for c in cells(base, ["loss"])] == [FULL, "mnsce only", "hnst only"]
     proof = {c.name for c in cells(base, [PROOF])}
     assert len(proof) == 6
-    assert {c.cell for c in CLAIMS[:12]} == proof - {FULL}
+    assert {c.cell for c in claims()[:12]} == proof - {FULL}
     with pytest.raises(MatrixError, match="nonsense"):
         cells(base, ["nonsense"])
 
 
 def test_claims_name_cells_and_measures_that_are_there() -> None:
     names = {cell.name for cell in cells(preset("demo"))}
-    for claim in CLAIMS:
+    for claim in claims():
         assert claim.cell in names
         assert claim.measure in MEASURES
 
