@@ -103,7 +103,7 @@ def _measure(run: PlannedRun, bundle: Path, progress: Progress) -> None:
         for name, mask in subject.slices().items():
             for measure in MEASURES:
                 sums = scores.sums(measure, mask)
-                arrays[f"{name}|{measure}"] = np.stack([sums.above, sums.below])
+                arrays[f"{name}|{measure}"] = np.stack([sums.total, sums.weight])
     with replacing(run.folder / _SUMS) as path:
         np.savez_compressed(path, allow_pickle=False, **arrays)
 

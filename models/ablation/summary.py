@@ -136,7 +136,7 @@ def gap(
 ) -> Interval:
     """Ours less theirs, seeds and queries drawn; unknown where they were not asked the same."""
     sides = [_sums(ours, key), _sums(theirs, key)]
-    lengths = {len(s.below) for side in sides for s in side}
+    lengths = {len(s.weight) for side in sides for s in side}
     if not all(sides) or len(lengths) != 1:
         return UNKNOWN
     return seeds_difference(sides[0], sides[1], relative=relative, resamples=resamples)
@@ -150,5 +150,5 @@ def _value(sums: list[Sums], resamples: int) -> Interval:
     """A figure is its difference to nothing."""
     if not sums:
         return UNKNOWN
-    nothing = Sums(np.zeros_like(sums[0].above), np.ones_like(sums[0].below))
+    nothing = Sums(np.zeros_like(sums[0].total), np.ones_like(sums[0].weight))
     return seeds_difference(sums, [nothing], resamples=resamples)

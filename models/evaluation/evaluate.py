@@ -188,7 +188,7 @@ def _compare(ours: Scores, theirs: Scores, name: str, mask: Bool, resamples: int
     """Ours against theirs by measure, over the requests of a slice that both answered."""
     both = mask & ours.answers.answered & theirs.answers.answered
     pairs = {m: (ours.sums(m, both), theirs.sums(m, both)) for m in MEASURES}
-    pairs = {m: (a, b) for m, (a, b) in pairs.items() if a.below.any() and b.below.any()}
+    pairs = {m: (a, b) for m, (a, b) in pairs.items() if a.weight.any() and b.weight.any()}
     gaps = difference_all(list(pairs.values()), resamples=resamples)
     for (measure, pair), gap in zip(pairs.items(), gaps, strict=True):
         p = permutation(*pair, resamples=resamples)

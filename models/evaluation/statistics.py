@@ -1,7 +1,7 @@
 """Intervals and tests of figures that are means over requests, with the query as the unit.
 
-Requests for one query are no independent draws: the same words are asked again and again. So a figure is
-kept as two sums for each query, and the bootstrap and the permutation test draw queries.
+Requests for one query are not independent: the same words are asked again and again. So a figure is kept as
+two sums for each query, and the bootstrap and the permutation test draw queries.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class Sums:
-    """A figure as ``sum(above) / sum(below)``, by query: both float64 ``[q]``."""
+    """A figure as ``sum(total) / sum(weight)`` over queries: both float64 ``[q]``."""
 
-    above: F64
-    below: F64
+    total: F64
+    weight: F64
 
     @property
     def value(self) -> float:
         """The figure; NaN where nothing was asked."""
-        total = float(self.below.sum())
-        return float(self.above.sum()) / total if total > 0 else float("nan")
+        weight = float(self.weight.sum())
+        return float(self.total.sum()) / weight if weight > 0 else float("nan")
 
 
 def by_request(values: F64, query: I64, queries: int) -> Sums:
@@ -58,15 +58,17 @@ def by_request(values: F64, query: I64, queries: int) -> Sums:
         queries: number of queries.
     """
     known = ~np.isnan(values)
-    above = np.bincount(query[known], values[known], minlength=queries)
-    return Sums(above.astype(np.float64), np.bincount(query[known], minlength=queries).astype(np.float64))
+    total = np.bincount(query[known], values[known], minlength=queries)
+    return Sums(total.astype(np.float64), np.bincount(query[known], minlength=queries).astype(np.float64))
 
 
 def by_query(values: F64, query: I64, queries: int) -> Sums:
     """Every query counts once, with the mean over its requests; arguments as for `by_request`."""
     sums = by_request(values, query, queries)
-    asked = sums.below > 0
-    return Sums(np.where(asked, sums.above / np.where(asked, sums.below, 1.0), 0.0), asked.astype(np.float64))
+    known = sums.weight > 0
+    return Sums(
+        np.where(known, sums.total / np.where(known, sums.weight, 1.0), 0.0), known.astype(np.float64)
+    )
 
 
 def bootstrap(sums: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
@@ -82,7 +84,7 @@ def bootstrap_all(figures: Sequence[Sums], *, resamples: int = 1000, seed: int =
         resamples: replicates.
         seed: the same seed gives the same intervals.
     """
-    tables = [np.stack([sums.above, sums.below], axis=1) for sums in figures]
+    tables = [np.stack([sums.total, sums.weight], axis=1) for sums in figures]
     drawn = _resampled(tables, resamples=resamples, seed=seed)
     return [UNKNOWN if d is None else _percentiles(d[0, 0] / d[0, 1], d[1:, 0] / d[1:, 1]) for d in drawn]
 
@@ -96,7 +98,7 @@ def difference_all(
     pairs: Sequence[tuple[Sums, Sums]], *, resamples: int = 1000, seed: int = 0
 ) -> list[Interval]:
     """Of each pair the first minus the second over the same queries, bootstrapped paired by query."""
-    tables = [np.stack([a for sums in pair for a in (sums.above, sums.below)], axis=1) for pair in pairs]
+    tables = [np.stack([a for sums in pair for a in (sums.total, sums.weight)], axis=1) for pair in pairs]
     found = []
     for drawn in _resampled(tables, resamples=resamples, seed=seed):
         gaps = None if drawn is None else drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
@@ -107,18 +109,18 @@ def difference_all(
 def _resampled(tables: Sequence[F64], *, resamples: int, seed: int) -> list[F64 | None]:
     """Sums of each table's columns ``[q, c]`` over its queries, then over drawn ones: ``[1 + resamples, c]``.
 
-    Columns take turns: above, below. The queries of a table are those where no below is 0; None where it has
-    none. Tables over the same queries share the draws, which cost more than all else.
+    Columns alternate: total, weight. The queries of a table are those where no weight is 0; None where it has
+    none. Tables over the same queries share the draws, which take most of the time.
     """
     groups: dict[bytes, list[int]] = defaultdict(list)
-    asked = [np.all(table[:, 1::2] > 0, axis=1) for table in tables]
-    for place, queries in enumerate(asked):
+    known = [np.all(table[:, 1::2] > 0, axis=1) for table in tables]
+    for place, queries in enumerate(known):
         groups[queries.tobytes()].append(place)
     result: list[F64 | None] = [None] * len(tables)
     for places in groups.values():
-        if not asked[places[0]].any():
+        if not known[places[0]].any():
             continue
-        columns = np.concatenate([tables[p][asked[p]] for p in places], axis=1)
+        columns = np.concatenate([tables[p][known[p]] for p in places], axis=1)
         drawn = np.concatenate([columns.sum(axis=0, keepdims=True), replicate(columns, resamples, seed)])
         ends = np.cumsum([tables[p].shape[1] for p in places])[:-1]
         for place, part in zip(places, np.split(drawn, ends, axis=1), strict=True):
@@ -129,7 +131,7 @@ def _resampled(tables: Sequence[F64], *, resamples: int, seed: int) -> list[F64 
 def replicate(columns: F64, resamples: int, seed: int) -> F64:
     """Sums of columns over queries that are drawn with replacement: ``[q, c]`` -> ``[resamples, c]``."""
     rng = np.random.default_rng(seed)
-    return np.concatenate([weights(len(columns), count, rng) @ columns for count in _chunks(resamples)])
+    return np.concatenate([draws(len(columns), count, rng) @ columns for count in _chunks(resamples)])
 
 
 def _chunks(resamples: int) -> Iterator[int]:
@@ -137,23 +139,23 @@ def _chunks(resamples: int) -> Iterator[int]:
         yield min(_CHUNK, resamples - start)
 
 
-def weights(units: int, count: int, rng: np.random.Generator) -> F64:
+def draws(units: int, count: int, rng: np.random.Generator) -> F64:
     """How often each unit is drawn in each of ``count`` replicates: ``[count, units]``, rows sum to units."""
     return rng.multinomial(units, np.full(units, 1 / units), size=count).astype(np.float64)
 
 
 def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> float:
-    """Two-sided p of a paired permutation test: for each query the two systems may change places.
+    """Two-sided p of a paired permutation test: for each query the two systems may be swapped.
 
-    Both must have answered the same requests, so that ``below`` is the same. The p counts the outcome that
-    was seen among the permutations, so it is never 0.
+    Both must have answered the same requests, so that ``weight`` is the same. The p counts the observed
+    outcome among the permutations, so it is never 0.
 
     Raises:
         ValueError: the requests differ.
     """
-    if not np.array_equal(ours.below, theirs.below):
+    if not np.array_equal(ours.weight, theirs.weight):
         raise ValueError("a paired test needs both systems to have answered the same requests")
-    gaps = ours.above - theirs.above
+    gaps = ours.total - theirs.total
     gaps = gaps[gaps != 0]
     if not len(gaps):
         return 1.0
@@ -171,28 +173,27 @@ def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 
 def seeds_difference(
     ours: list[Sums], theirs: list[Sums], *, relative: bool = False, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """Ours minus theirs over several training seeds, or that over theirs; seeds and queries are both drawn.
+    """Ours minus theirs over several training seeds; the bootstrap draws seeds and queries.
 
     Args:
         ours: the figure of each of our seeds, over the same queries.
         theirs: of each of theirs.
-        relative: over theirs, so that 0.1 is ten per cent more.
+        relative: divide by theirs, so that 0.1 is ten per cent more.
         resamples: replicates.
         seed: of the draws.
     """
-    every = [*ours, *theirs]
     if not ours or not theirs:
         return UNKNOWN
-    asked = np.all([s.below > 0 for s in every], axis=0)
-    if not asked.any():
+    known = np.all([s.weight > 0 for s in (*ours, *theirs)], axis=0)
+    if not known.any():
         return UNKNOWN
-    sides = [np.stack([[s.above[asked], s.below[asked]] for s in side], axis=1) for side in (ours, theirs)]
+    sides = [np.stack([[s.total[known], s.weight[known]] for s in side], axis=1) for side in (ours, theirs)]
 
     def gap(queries: F64, seeds: Sequence[F64]) -> F64:
         """Of r replicates: ``queries [r, q]`` and each side's ``seeds [r, s]`` say how often each counts."""
         one, other = (
-            ((drawn @ above) * queries).sum(axis=1) / ((drawn @ below) * queries).sum(axis=1)
-            for drawn, (above, below) in zip(seeds, sides, strict=True)
+            ((drawn @ total) * queries).sum(axis=1) / ((drawn @ weight) * queries).sum(axis=1)
+            for drawn, (total, weight) in zip(seeds, sides, strict=True)
         )
         over = np.where(other > 0, other, np.nan) if relative else np.ones_like(other)
         result: F64 = (one - other) / over
@@ -201,10 +202,10 @@ def seeds_difference(
     rng = np.random.default_rng(seed)
     replicates = []
     for count in _chunks(resamples):
-        queries = weights(int(asked.sum()), count, rng)
-        replicates.append(gap(queries, [weights(len(side), count, rng) for side in (ours, theirs)]))
+        queries = draws(int(known.sum()), count, rng)
+        replicates.append(gap(queries, [draws(len(side), count, rng) for side in (ours, theirs)]))
     once = [np.ones((1, len(side))) for side in (ours, theirs)]
-    value = gap(np.ones((1, int(asked.sum()))), once)[0]
+    value = gap(np.ones((1, int(known.sum()))), once)[0]
     return _percentiles(value, np.concatenate(replicates))
 
 

@@ -38,8 +38,8 @@ def test_every_measure_by_hand() -> None:
     first = 0.5 + 1 / math.log2(3) + 0.1 / 2
     second = 0.1 + 0 + 1 / 2
     assert value["nDCG@10"] == pytest.approx((first + second) / 2 / best)
-    assert scores.sums("Rele@10_p", everything).below.tolist() == [1, 0]
-    assert scores.sums("Rele@10_p_w", everything).below.tolist() == [2, 0]
+    assert scores.sums("Rele@10_p", everything).weight.tolist() == [1, 0]
+    assert scores.sums("Rele@10_p_w", everything).weight.tolist() == [2, 0]
 
 
 def test_without_grades_clicks_are_the_gains() -> None:

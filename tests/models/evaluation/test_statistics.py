@@ -9,16 +9,16 @@ from models.evaluation.statistics import (
     by_query,
     by_request,
     difference,
+    draws,
     permutation,
     seeds_difference,
-    weights,
 )
 
 VALUES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max_size=40)
 
 
-def sums(above: list[float], below: list[float] | None = None) -> Sums:
-    return Sums(np.array(above, dtype=float), np.array(below or [1.0] * len(above), dtype=float))
+def sums(total: list[float], weight: list[float] | None = None) -> Sums:
+    return Sums(np.array(total, dtype=float), np.array(weight or [1.0] * len(total), dtype=float))
 
 
 def split(values: list[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -28,11 +28,11 @@ def split(values: list[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
 def test_requests_and_queries_by_hand() -> None:
     values, query = np.array([1.0, 0.0, 0.0, 1.0, np.nan]), np.array([0, 0, 0, 2, 2])
     each = by_request(values, query, 4)
-    assert each.above.tolist() == [1, 0, 1, 0]
-    assert each.below.tolist() == [3, 0, 1, 0]
+    assert each.total.tolist() == [1, 0, 1, 0]
+    assert each.weight.tolist() == [3, 0, 1, 0]
     assert each.value == 0.5
     once = by_query(values, query, 4)
-    assert once.below.tolist() == [1, 0, 1, 0]
+    assert once.weight.tolist() == [1, 0, 1, 0]
     assert once.value == pytest.approx((1 / 3 + 1) / 2)
 
 
@@ -58,7 +58,7 @@ def test_an_interval_holds_its_figure_and_stays_within_the_values(values: list[t
 
 @given(st.integers(1, 30), st.integers(1, 20))
 def test_a_replicate_draws_as_many_as_there_are(units: int, count: int) -> None:
-    drawn = weights(units, count, np.random.default_rng(0))
+    drawn = draws(units, count, np.random.default_rng(0))
     assert drawn.shape == (count, units)
     assert (drawn.sum(axis=1) == units).all()
 
