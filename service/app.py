@@ -89,7 +89,7 @@ def create_app(
     if settings.playground.previews is not None:
         routes += previews.routes(settings.playground.previews)
     if settings.server.admin_token is not None:
-        routes += admin.routes(settings.server.admin_token, runtime)
+        routes += admin.routes(settings.server.admin_token)
     routing.install(app, routes)
     documentation.complete(app)
     if provider is not None:

@@ -179,11 +179,6 @@ class Runtime:
         for arm, new in deployments.items():
             self.metrics.bundle(arm, new.bundle.version, new.index.version)
 
-    def deadline(self, timeout_ms: int | None, received: float) -> Deadline:
-        """The deadline of a request whose last byte came at ``received`` on the clock."""
-        milliseconds = timeout_ms or self.settings.deadline.default_ms
-        return Deadline(received + milliseconds / 1000, self.clock)
-
     async def recall(
         self,
         deployment: Deployment,

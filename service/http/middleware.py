@@ -8,15 +8,18 @@ import secrets
 import time
 from collections.abc import Iterable
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import problem_from
-from service.http.scope import NOTES, REQUEST_ID, route_template
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
 log = logging.getLogger("mrse.service")
 
+_REQUEST_ID = "mrse.request_id"
+#: Where an endpoint leaves query and user in the scope, for the access log at level debug; never at info.
+NOTES = "mrse.notes"
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _UNMATCHED = "unmatched"
 
@@ -39,7 +42,7 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = scope[REQUEST_ID] = _request_id(scope["headers"])
+        request_id = scope[_REQUEST_ID] = _request_id(scope["headers"])
         id_header = (b"x-request-id", request_id.encode())
         status = 0
 
@@ -61,10 +64,15 @@ class Observe:
                 raise  # the answer has begun; the server must break the connection
         finally:
             seconds = time.perf_counter() - started
-            route = route_template(scope) or _UNMATCHED
+            route = getattr(scope.get("route"), "path_format", _UNMATCHED)
             self._metrics.request(route, scope["method"], status or 499, seconds)
             if self._log:
                 _log_access(scope, route, status or 499, seconds)
+
+
+def request_id(request: Request) -> str:
+    """The id of the request, as the client sent it or as it was made."""
+    return str(request.scope[_REQUEST_ID])
 
 
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -80,7 +88,7 @@ def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
     if not access.isEnabledFor(logging.INFO):
         return
     extra = {
-        "request_id": scope[REQUEST_ID],
+        "request_id": scope[_REQUEST_ID],
         "method": scope["method"],
         "route": route,
         "status": status,
@@ -90,4 +98,4 @@ def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
     access.handle(access.makeRecord(access.name, logging.INFO, __name__, 0, "request", (), None, extra=extra))
     notes = scope.get(NOTES)
     if notes and access.isEnabledFor(logging.DEBUG):
-        access.debug("request body", extra={"request_id": scope[REQUEST_ID], **notes})
+        access.debug("request body", extra={"request_id": scope[_REQUEST_ID], **notes})

@@ -135,6 +135,11 @@ def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
     return ProblemError(500, "internal", "the error was logged under the request id")
 
 
+def unusable(detail: str) -> ProblemError:
+    """The problem of a request that cannot be used, where no one field is to blame."""
+    return ProblemError(422, "invalid-request", detail)
+
+
 def invalid_request(error: ValidationError) -> ProblemError:
     """The problem of a body or query string that does not fit its schema; what the client sent stays out."""
     found = error.errors(include_url=False, include_input=False)

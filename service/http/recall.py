@@ -18,18 +18,18 @@ from service.http.answers import (
     recall_answer,
 )
 from service.http.checks import CheckedRequest, check_request
+from service.http.middleware import NOTES
 from service.http.problems import problem_from
 from service.http.requests import Call, parse
 from service.http.routing import RawRoute
 from service.http.schemas import BATCH_EXAMPLES, REQUEST_EXAMPLES, BatchRequest, RecallRequest
-from service.http.scope import NOTES
 
 
 async def post_recall(request: Request) -> Response:
     """Items for a query, a picture, a history, or any of them together."""
     call = Call(request)
     body = await call.read()
-    with call.admitted() as ticket:
+    with call.runtime.admission.enter() as ticket:
         parsed = parse(RecallRequest, body)
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
         checked = check_request(call.runtime, parsed, call.request_id, call.experiment)
@@ -46,7 +46,7 @@ async def post_batch(request: Request) -> Response:
     """
     call = Call(request)
     body = await call.read()
-    with call.admitted() as ticket:
+    with call.runtime.admission.enter() as ticket:
         entries = _check_batch(call, parse(BatchRequest, body))
         ticket.widen(len(entries))
         results = await call.unless_gone(_answer_batch(call, entries, ticket.shedding))

@@ -12,13 +12,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from common.deadline import Deadline, within
-from service.admission import Ticket
 from service.errors import NotReady, RecallError
 from service.http.columnar import DEFAULT_TYPE, MEDIA_TYPE, json_response, wants_columns
+from service.http.middleware import request_id
 from service.http.problems import ProblemError, invalid_request
-from service.http.scope import request_id
 from service.runtime import Runtime
-from service.settings import Limits
 
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)
@@ -32,9 +30,10 @@ class ClientGone(RecallError):  # noqa: N818 -- a state of the world
 
 
 class Call:
-    """One request to the recall API, as every step of its answer needs it.
+    """One request that takes work, as every step of its answer needs it.
 
     Attributes:
+        request: as it came.
         runtime: the worker's parts, loaded.
         request_id: its id, which the answer carries.
         experiment: what the client sent as ``X-Experiment``.
@@ -42,47 +41,69 @@ class Call:
         received: when its last byte came, in seconds on the runtime's clock; its time counts from there.
     """
 
-    __slots__ = ("_request", "columnar", "experiment", "received", "request_id", "runtime")
+    __slots__ = ("columnar", "experiment", "received", "request", "request_id", "runtime")
 
     def __init__(self, request: Request) -> None:
         """Begin.
 
         Raises:
-            NotReady: the worker is still loading.
+            NotReady: the worker is still loading; the message says what.
         """
-        self._request = request
-        self.runtime = ready_runtime(request)
+        self.request = request
+        self.runtime = runtime_of(request)
+        if not self.runtime.ready:
+            self.runtime.metrics.refused("not_ready")
+            raise NotReady(self.runtime.progress)
         self.request_id = request_id(request)
         self.experiment = request.headers.get("x-experiment")
         self.columnar = wants_columns(request)
         self.received = self.runtime.clock()
 
     async def read(self) -> bytes:
-        """The body; raises as `read_json` does."""
-        body = await read_json(self._request, self.runtime.settings.limits)
+        """The body, of a request that says that it is JSON, or says nothing about it.
+
+        Raises:
+            ProblemError: 413 for a body that is too large, as soon as that can be told; 415 for another type
+                or a compressed body; 408 when the client is too slow.
+            ClientGone: it left before its body was complete.
+        """
+        headers, patience_s = self.request.headers, self.runtime.settings.limits.body_timeout_s
+        length = headers.get("content-length", "")
+        if length.isdigit():
+            self._check_size(int(length))
+        kind = headers.get("content-type")
+        if kind is not None and not _JSON.fullmatch(kind.partition(";")[0].strip().lower()):
+            raise ProblemError(415, "unsupported-media-type", "send it with Content-Type: application/json")
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise ProblemError(415, "unsupported-media-type", "send the body without a content encoding")
+        try:
+            body = await within(patience_s, self._body())
+        except TimeoutError as error:
+            raise ProblemError(408, "request-timeout", f"the body took over {patience_s:g} s") from error
+        except ClientDisconnect as error:
+            raise ClientGone from error
         self.received = self.runtime.clock()
         return body
 
-    def admitted(self) -> Ticket:
-        """A place among the requests that are worked on.
+    async def _body(self) -> bytes:
+        body = bytearray()
+        async for chunk in self.request.stream():
+            body += chunk
+            self._check_size(len(body))
+        return bytes(body)
 
-        Raises:
-            Overloaded: none is free.
-        """
-        return self.runtime.admission.enter()
+    def _check_size(self, size: int) -> None:
+        if size > (limit := self.runtime.settings.limits.body_bytes):
+            raise ProblemError(413, "too-large", f"the body is over {limit} bytes")
 
     def deadline(self, timeout_ms: int | None) -> Deadline:
-        """Of the whole request."""
-        return self.runtime.deadline(timeout_ms, self.received)
+        """The deadline of the whole request."""
+        milliseconds = timeout_ms or self.runtime.settings.deadline.default_ms
+        return Deadline(self.received + milliseconds / 1000, self.runtime.clock)
 
     def took_s(self) -> float:
         """Seconds since the last byte came."""
         return self.runtime.clock() - self.received
-
-    def answer(self, answer: Mapping[str, Any], applied: str | None = None) -> Response:
-        """The answer in the form that the client chose; ``applied`` tells the arms that it got."""
-        headers = {"Vary": "Accept"} | ({} if applied is None else {"X-Experiment-Applied": applied})
-        return json_response(answer, MEDIA_TYPE if self.columnar else DEFAULT_TYPE, **headers)
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which is cancelled when the client closes the connection.
@@ -96,7 +117,7 @@ class Call:
 
         async def watch() -> None:
             nonlocal gone
-            while (await self._request.receive())["type"] != "http.disconnect":
+            while (await self.request.receive())["type"] != "http.disconnect":
                 pass
             gone = True
             task.cancel()
@@ -115,23 +136,15 @@ class Call:
             for watcher in watchers:
                 watcher.cancel()
 
+    def answer(self, answer: Mapping[str, Any], applied: str | None = None) -> Response:
+        """The answer in the form that the client chose; ``applied`` tells the arms that it got."""
+        headers = {"Vary": "Accept"} | ({} if applied is None else {"X-Experiment-Applied": applied})
+        return json_response(answer, MEDIA_TYPE if self.columnar else DEFAULT_TYPE, **headers)
+
 
 def runtime_of(request: Request) -> Runtime:
     """The worker's parts, ready or not."""
     runtime: Runtime = request.app.state.runtime
-    return runtime
-
-
-def ready_runtime(request: Request) -> Runtime:
-    """The worker's parts, once it can answer.
-
-    Raises:
-        NotReady: it is still loading; the message says what.
-    """
-    runtime = runtime_of(request)
-    if not runtime.ready:
-        runtime.metrics.refused("not_ready")
-        raise NotReady(runtime.progress)
     return runtime
 
 
@@ -145,44 +158,3 @@ def parse(model: type[B], body: bytes) -> B:
         return model.model_validate_json(body)
     except ValidationError as error:
         raise invalid_request(error) from error
-
-
-async def read_json(request: Request, limits: Limits) -> bytes:
-    """The body of a request that says that it is JSON, or says nothing about it.
-
-    Raises:
-        ProblemError: 413 for a body that is too large, as soon as that can be told; 415 for another type or
-            a compressed body; 408 when the client is too slow.
-        ClientGone: it left before its body was complete.
-    """
-    length = request.headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) > limits.body_bytes:
-        raise _too_large(limits)
-    kind = request.headers.get("content-type")
-    if kind is not None:
-        essence = kind.partition(";")[0].strip().lower()
-        if not _JSON.fullmatch(essence):
-            raise ProblemError(415, "unsupported-media-type", "send it with Content-Type: application/json")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise ProblemError(415, "unsupported-media-type", "send the body without a content encoding")
-    try:
-        return await within(limits.body_timeout_s, _read(request, limits))
-    except TimeoutError as error:
-        detail = f"the body took over {limits.body_timeout_s:g} s"
-        raise ProblemError(408, "request-timeout", detail) from error
-    except ClientDisconnect as error:
-        raise ClientGone from error
-
-
-async def _read(request: Request, limits: Limits) -> bytes:
-    chunks, seen = [], 0
-    async for chunk in request.stream():
-        seen += len(chunk)
-        if seen > limits.body_bytes:
-            raise _too_large(limits)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _too_large(limits: Limits) -> ProblemError:
-    return ProblemError(413, "too-large", f"the body is over {limits.body_bytes} bytes")

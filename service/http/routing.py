@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from service.errors import RecallError
+from service.http.middleware import request_id
 from service.http.problems import ProblemError, problem_from
 from service.http.requests import ClientGone, runtime_of
-from service.http.scope import request_id
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 #: Seen by nobody but the access log: the client has gone.

@@ -28,7 +28,7 @@ async def get_similar(request: Request) -> Response:
         raise invalid_field("item_id", f"must have 1 to {_MAX_ITEM_ID} characters")
     wanted = _parse(request)
     check_k(wanted.k, call.runtime.settings.limits)
-    with call.admitted():
+    with call.runtime.admission.enter():
         assignment = call.runtime.experiments.assign(call.request_id, call.experiment)
         deployment = call.runtime.deployments[assignment.towers]
         filters = check_filters(deployment, wanted.filters)

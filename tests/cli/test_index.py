@@ -161,7 +161,7 @@ async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
     app.state.runtime = runtime = Runtime(load_settings(None, {}))
     runtime.ready = True
     runtime.deployments = {"control": SimpleNamespace(writable=index, shape=(3, 8))}
-    routing.install(app, admin.routes(SecretStr("secret"), runtime))
+    routing.install(app, admin.routes(SecretStr("secret")))
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as opened:
         opened.headers["authorization"] = "Bearer secret"
