@@ -1,4 +1,4 @@
-"""What the log keeps when processes die, and the swap of a base while others read and write."""
+"""What the log keeps when processes die."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from common.deadline import Deadline
@@ -19,11 +16,12 @@ from devtools.embeddings import make_embeddings, unit_vectors
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import IndexDamaged, read_manifest
-from index.embedded.rebuild import RebuildRunning, rebuild_index
-from index.embedded.store import LOG_NAME, rebuild_lock
+from index.embedded.store import LOG_NAME
 from index.port import ItemPut
 
 DIM = 16
+
+
 WRITER = """
 import asyncio, sys
 import numpy as np
@@ -55,10 +53,6 @@ def folder(tmp_path: Path) -> Path:
 
 def deadline() -> Deadline:
     return Deadline.after(60)
-
-
-def bases(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name.startswith(("base-", ".new-")))
 
 
 def log_of(folder: Path) -> Path:
@@ -127,69 +121,3 @@ async def test_a_log_that_rotted_is_refused_rather_than_cut(folder: Path) -> Non
     log_of(folder).write_bytes(content)
     with pytest.raises(IndexDamaged, match=r"changes\.log: has a damaged record at byte 0"):
         EmbeddedIndex.open(folder)
-
-
-async def test_one_rebuild_at_a_time(folder: Path) -> None:
-    index = EmbeddedIndex.open(folder)
-    await index.remove(["item-1"], deadline())
-    with rebuild_lock(folder), pytest.raises(RebuildRunning):
-        await index.rebuild()
-    before = index.manifest
-    after = await index.rebuild()
-    assert (before.rows, after.rows) == (50, 49)
-    assert bases(folder) == [after.folder]
-    assert await index.rebuild() == after
-    await index.close()
-
-
-async def test_changes_and_searches_go_on_while_it_is_rebuilt(folder: Path) -> None:
-    """Every answer is whole, and every acknowledged change is in the next answer, across the swaps."""
-    index, reader = EmbeddedIndex.open(folder), EmbeddedIndex.open(folder)
-    probe = np.eye(DIM, dtype=np.float32)[3]
-    done = threading.Event()
-    written = searched = 0
-
-    async def write() -> None:
-        nonlocal written
-        while not done.is_set():
-            await index.upsert([ItemPut(f"new-{written}", probe)], deadline())
-            written += 1
-            (found,) = await reader.search(probe[None, :], 10_000, None, deadline())
-            assert len(found.ids) == len(set(found.ids)) == 50 + written
-
-    async def search() -> None:
-        nonlocal searched
-        while not done.is_set():
-            before = written
-            (found,) = await reader.search(probe[None, :], 10_000, None, deadline())
-            assert len(found.ids) >= 50 + before
-            searched += 1
-
-    def rebuild() -> None:
-        end = time.monotonic() + 60
-        for _ in range(5):
-            target = written + 3
-            while written < target and time.monotonic() < end:
-                time.sleep(0.001)
-            rebuild_index(folder)
-        done.set()
-
-    await asyncio.gather(write(), search(), asyncio.to_thread(rebuild))
-    assert reader.manifest.sequence > 0
-    assert (await reader.stats()).items == 50 + written
-    assert searched > 0
-    await index.close()
-    await reader.close()
-
-
-async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path) -> None:
-    index = EmbeddedIndex.open(folder, rebuild_after=3)
-    await index.remove(["item-1", "item-2"], deadline())
-    assert index.manifest.rows == 50
-    await index.remove(["item-3"], deadline())
-    async with asyncio.timeout(60):
-        while index.manifest.rows == 50:
-            await asyncio.sleep(0.01)
-            await index.stats()
-    assert index.manifest.rows == 47
-    await index.close()
