@@ -72,9 +72,9 @@ def coclicked(
     """
     rows = {item.id: row for row, item in enumerate(shop.items())}
     log = read_log(shop, rows, held_out=held_out)
-    chosen = log.behaves
-    user, item = (column[chosen].astype(np.int64) for column in (log.user, log.item))
-    return count_pairs(user, item, log.at[chosen], len(rows), top, following=following, cosine=cosine)
+    user, item, at = (log[name][log.trains] for name in ("user", "item", "at"))
+    user, item = user.astype(np.int64), item.astype(np.int64)
+    return count_pairs(user, item, at, len(rows), top, following=following, cosine=cosine)
 
 
 def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:

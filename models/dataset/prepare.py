@@ -126,62 +126,62 @@ class _Preparation:
 
     def _write_examples(self, events: EventLog) -> list[str]:
         """Positives and labels of low relevance of the train split; gives their distinct queries."""
-        teaches = (events.split == TRAIN) & (events.item >= 0)
-        positive = teaches & (events.behaviour > 0) & ~events.low
+        teaches = (events["split"] == TRAIN) & (events["item"] >= 0)
+        positive = teaches & (events["behaviour"] > 0) & (events["low"] == 0)
         if not positive.any():
             lacks = "no click, cart or order to train on"
             lacks = lacks if self.shop.events_file else nothing_found("events")
             log.warning("%s: %s; %s", self.shop.events_file or self.shop.path, lacks, UNTAUGHT)
-        seen = _in_order(events.query[teaches])
+        seen = _in_order(events["query"][teaches])
         seen = seen[seen > 0]
         new = np.zeros(len(events.queries), dtype=np.int32)
         new[seen] = np.arange(1, len(seen) + 1)
         queries = ["", *(events.queries[row] for row in seen.tolist())]
         self._save_json("queries", queries)
-        self._save("positive_query", new[events.query[positive]])
-        self._save("positive_item", events.item[positive])
-        self._save("positive_user", events.user[positive])
+        self._save("positive_query", new[events["query"][positive]])
+        self._save("positive_item", events["item"][positive])
+        self._save("positive_user", events["user"][positive])
         self._save("positive_picture", self._picture_ids(events, positive))
-        self._save("positive_at", events.at[positive])
-        low = teaches & events.low & (events.query > 0)
-        pairs = np.stack([new[events.query[low]], events.item[low]], axis=1).astype(np.int64)
+        self._save("positive_at", events["at"][positive])
+        low = teaches & (events["low"] > 0) & (events["query"] > 0)
+        pairs = np.stack([new[events["query"][low]], events["item"][low]], axis=1).astype(np.int64)
         self._save("low_pairs", np.unique(pairs, axis=0))
         return queries
 
     def _picture_ids(self, events: EventLog, chosen: Bool) -> I32:
         ids = np.full(len(events.pictures) + 1, -1, dtype=np.int32)
-        named = events.picture[chosen]
+        named = events["picture"][chosen]
         for row in _in_order(named[named >= 0]).tolist():
             ids[row] = self._picture(events.pictures[row])
-        return ids[named]
+        result: I32 = ids[named]
+        return result
 
     def _write_histories(self, events: EventLog) -> None:
         """Behaviours of the train split by user and time."""
-        rows = np.flatnonzero(events.behaves)
+        rows = np.flatnonzero(events.trains)
         # Stable, so that events of one second keep the order of the file.
-        rows = rows[np.lexsort((events.at[rows], events.user[rows]))]
-        ends = np.cumsum(np.bincount(events.user[rows], minlength=events.users))
+        rows = rows[np.lexsort((events["at"][rows], events["user"][rows]))]
+        ends = np.cumsum(np.bincount(events["user"][rows], minlength=events.users))
         self._save("history_ends", np.concatenate([[0], ends]).astype(np.int64))
-        self._save("history_at", events.at[rows])
-        self._save("history_item", events.item[rows])
-        self._save("history_action", events.behaviour[rows])
+        self._save("history_at", events["at"][rows])
+        self._save("history_item", events["item"][rows])
+        self._save("history_action", events["behaviour"][rows])
 
     def _write_val_searches(self, events: EventLog) -> None:
         """Val searches with a text, each (user, query, item) once, and all that their users did."""
-        rows = np.flatnonzero((events.behaviour > 0) & (events.split == VAL) & (events.query > 0))
-        columns = (events.key, events.user, events.query, events.item)
-        first = np.unique(np.stack([column[rows] for column in columns]), axis=1, return_index=True)[1]
-        rows = rows[np.sort(first)]
-        queries, query = np.unique(events.query[rows], return_inverse=True)
+        rows = np.flatnonzero((events["behaviour"] > 0) & (events["split"] == VAL) & (events["query"] > 0))
+        columns = events.events[["key", "user", "query", "item"]][rows]
+        rows = rows[np.sort(np.unique(columns, return_index=True)[1])]
+        queries, query = np.unique(events["query"][rows], return_inverse=True)
         self._save_json("val_queries", [events.queries[row] for row in queries.tolist()])
         self._save("val_query", query)
         for name in ("item", "user", "at", "key"):
-            self._save(f"val_{name}", getattr(events, name)[rows])
-        users = np.unique(events.user[rows])
-        past = np.flatnonzero((events.behaviour > 0) & np.isin(events.user, users[users >= 0]))
-        past = past[np.argsort(events.user[past], kind="stable")]
+            self._save(f"val_{name}", events[name][rows])
+        users = np.unique(events["user"][rows])
+        past = np.flatnonzero((events["behaviour"] > 0) & np.isin(events["user"], users[users >= 0]))
+        past = past[np.argsort(events["user"][past], kind="stable")]
         for name in ("user", "item", "behaviour", "at"):
-            self._save(f"past_{name}", getattr(events, name)[past])
+            self._save(f"past_{name}", events[name][past])
 
 
 def _in_order(ids: I32) -> I64:
