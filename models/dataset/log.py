@@ -25,10 +25,8 @@ _UNMARKED = -1
 #: One event: rows of user, item, query and picture (-1 = none), id of the behaviour (0 = none), whether the
 #: item is labelled as of low relevance, place of the split in `SPLITS`, CRC-32 of user, query and item (a
 #: sample is drawn by it), POSIX seconds.
-_EVENT = np.dtype(
-    [("user", "i4"), ("item", "i4"), ("query", "i4"), ("picture", "i4")]
-    + [("behaviour", "i1"), ("low", "i1"), ("split", "i1"), ("key", "u4"), ("at", "f8")]
-)
+_NAMES = ("user", "item", "query", "picture", "behaviour", "low", "split", "key", "at")
+_EVENT = np.dtype({"names": _NAMES, "formats": ["i4", "i4", "i4", "i4", "i1", "i1", "i1", "u4", "f8"]})
 _PACK = struct.Struct("<4i3bId").pack
 
 

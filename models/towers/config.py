@@ -62,17 +62,15 @@ class ImageConfig(Frozen):
     stem: tuple[int, ...] = (24, 48)
     dropout: float = 0.0
     epochs: int = 12
-    #: Pictures in a step; each is seen in two views where ``view_weight`` is above 0.
+    #: Pictures in a step.
     batch: int = 64
     rate: float = 3e-3
     weight_decay: float = 0.05
     #: Scale of the cosines in the contrastive losses (1 / temperature).
     scale: float = 12.0
-    #: Weights of: picture-text, words of the queries that led to the product, view-view
-    #: (supervised-contrastive by product), product classification.
+    #: Weights of: picture-text, words of the queries that led to the product, product classification.
     text_weight: float = 0.3
     word_weight: float = 1.0
-    view_weight: float = 0.0
     proxy_weight: float = 1.0
     #: Weight of the words of queries that titles hold too, over that of words that only pictures answer.
     told_weight: float = 0.1
@@ -87,8 +85,6 @@ class ImageConfig(Frozen):
     rotate: float = 5.0
     colour: float = 0.2
     flip: bool = True
-    #: Share of the area that a random erased box may take at most; 0 turns it off.
-    erase: float = 0.0
     #: Weight of the mean colour jitter between channels (white balance); 0 keeps hues apart.
     hue: float = 0.05
     #: At most this many pictures train the encoder; all of them get features.

@@ -43,7 +43,7 @@ def as_float(pixels: Tensor) -> Tensor:
 
 
 def augment(pictures: Tensor, config: ImageConfig, generator: torch.Generator) -> Tensor:
-    """Random crop, rotation, flip, colour jitter and erased box: ``[B, 3, S, S]`` in [-1, 1] -> same."""
+    """Random crop, rotation, flip and colour jitter: ``[B, 3, S, S]`` in [-1, 1] -> same."""
     rows = len(pictures)
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
@@ -72,17 +72,4 @@ def augment(pictures: Tensor, config: ImageConfig, generator: torch.Generator) -
         result = (result - mean) * contrast + mean
         result = grey + (result - grey) * draw(1 - c, 1 + c, 1, 1, 1)
         result = ((result + 1) * brightness - 1).clamp(-1, 1)
-    if config.erase > 0:
-        result = _erase(result, config.erase, generator)
     return result
-
-
-def _erase(pictures: Tensor, area: float, generator: torch.Generator) -> Tensor:
-    rows, _, side, _ = pictures.shape
-    half = torch.sqrt(torch.rand(rows, generator=generator) * area) * side / 2
-    centre = torch.rand(rows, 2, generator=generator) * side
-    line = torch.arange(side, dtype=torch.float32)
-    inside_y = (line - centre[:, :1]).abs() < half[:, None]
-    inside_x = (line - centre[:, 1:]).abs() < half[:, None]
-    box = (inside_y[:, :, None] & inside_x[:, None, :]).unsqueeze(1).to(pictures.device)
-    return pictures.masked_fill(box, 0.0)

@@ -1,9 +1,8 @@
 """Stage 0: the image encoder, trained contrastively on the catalogue and then frozen.
 
-*Inferred*, in place of the paper's ViT-L. Four signals, as far as the shop has them: pictures against
-the texts that belong to them (titles, and queries that led to a click), the words of those queries, two
-views of one product against each other (another photo of it where there is one), and which product a photo
-shows.
+*Inferred*, in place of the paper's ViT-L. It learns from three signals, as far as the shop has them: which
+text belongs to a picture (titles, and queries that led to a click), the words of those queries, and which
+product a photo shows.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class ImageStage(nn.Module):
         self.text = FtAtt(config.text.ngram_buckets, dim, config.experts.dropout)
         self.head = nn.Linear(dim, dim)
         self.words = nn.Linear(dim, vocabulary)
-        # Words are rare: without this the first steps go into learning that.
+        # Most words are absent from most pictures: the start says so, or the first steps only learn that.
         nn.init.constant_(self.words.bias, -5.0)
         self.products = nn.Linear(dim, max(products, 1), bias=False)
 
@@ -59,16 +58,9 @@ class LabelledPictures:
         if len(keys) > limit:
             keys = np.sort(np.random.default_rng(seed).choice(keys, limit, replace=False))
         self.item, self.picture = np.divmod(keys, max(1, len(data.picture_files)))
-        self._starts = np.searchsorted(self.item, self.item, side="left")
-        self._counts = np.searchsorted(self.item, self.item, side="right") - self._starts
 
     def __len__(self) -> int:
         return len(self.item)
-
-    def another(self, rows: I64, rng: np.random.Generator) -> I64:
-        """For each row a row of the same item, at random; itself where there is no other."""
-        drawn: I64 = self._starts[rows] + (rng.random(len(rows)) * self._counts[rows]).astype(np.int64)
-        return drawn
 
     def products(self, least: int, most: int) -> I64:
         """For each item row up to the last its class, or -1: items with ``least`` pictures or more."""
@@ -125,34 +117,22 @@ def _train_encoder(run: Run, labelled: LabelledPictures, row_of: I64) -> ImageEn
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
         rows = _epoch_rows(len(labelled), image.batch, step, config.seed)
-        two = image.view_weight > 0
-        items = labelled.item[rows]
-        shown = labelled.picture[rows]
-        if two:
-            shown = np.concatenate([shown, labelled.picture[labelled.another(rows, rng)]])
+        items, shown = labelled.item[rows], labelled.picture[rows]
         views = augment(as_float(torch.from_numpy(pixels[row_of[shown]]).to(device)), image, generator)
         # Channels last is a fifth faster on CPUs.
         features: Tensor = module.encoder.encode(views.contiguous(memory_format=torch.channels_last))
-        heads = torch.split(unit(module.head(features)), len(rows))
         label = torch.from_numpy(items).to(device)
         ngrams, means = (torch.from_numpy(a).to(device) for a in texts.draw(items, rng))
         same = (label[:, None] == label[None, :]) | (means[:, None] == means[None, :])
-        told = unit(module.text(ngrams))
-        text_loss = torch.stack([contrast(head, told, same, scale=image.scale) for head in heads]).mean()
-        named = torch.from_numpy(texts.words(items)).to(device).tile(len(heads), 1)
+        head, told = unit(module.head(features)), unit(module.text(ngrams))
+        text_loss = contrast(head, told, same, scale=image.scale)
+        named = torch.from_numpy(texts.words(items)).to(device)
         word_loss = _word_loss(module.words(features), named, weights)
-        target = torch.from_numpy(np.tile(classes[items], len(heads))).to(device)
+        target = torch.from_numpy(classes[items]).to(device)
         product_loss = _product_loss(module.products(features), target, image.label_smoothing)
-        view_loss = contrast(heads[0], heads[1], same, scale=image.scale) if two else text_loss.detach() * 0
         loss = image.text_weight * text_loss + image.word_weight * word_loss
-        loss = loss + image.view_weight * view_loss + image.proxy_weight * product_loss
-        return {
-            "loss": loss,
-            "text": text_loss,
-            "words": word_loss,
-            "view": view_loss,
-            "product": product_loss,
-        }
+        loss = loss + image.proxy_weight * product_loss
+        return {"loss": loss, "text": text_loss, "words": word_loss, "product": product_loss}
 
     schedule = Schedule(image.epochs * per_epoch, image.rate, image.weight_decay)
     stage.run(module, [Group(module.parameters())], schedule, losses)
@@ -160,7 +140,7 @@ def _train_encoder(run: Run, labelled: LabelledPictures, row_of: I64) -> ImageEn
 
 
 def _epoch_rows(count: int, batch: int, step: int, seed: int) -> I64:
-    """Rows of a step: every epoch is its own shuffle, found again from the step's number alone."""
+    """Rows of a step. Every epoch has its own shuffle, which follows from the step's number alone."""
     per_epoch = max(1, count // batch)
     epoch, place = divmod(step, per_epoch)
     order = np.random.default_rng((seed, epoch)).permutation(count)
@@ -168,7 +148,7 @@ def _epoch_rows(count: int, batch: int, step: int, seed: int) -> I64:
 
 
 def _word_loss(logits: Tensor, named: Tensor, weights: Tensor) -> Tensor:
-    """Each word by itself, so that a category that is told already leaves the rest to be learnt."""
+    """Cross-entropy of each word by itself: knowing the category does not hide the other words."""
     total = F.binary_cross_entropy_with_logits(logits, named, weight=weights, reduction="sum")
     return total / named.sum().clamp(min=1.0)
 
@@ -177,6 +157,6 @@ def _product_loss(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
     known = target >= 0
     if not bool(known.any()):
         return logits.sum() * 0.0
-    # Over all rows: a batch with one classified photo must not learn from it as from a hundred.
+    # Divided by all rows, so that a single classified photo weighs no more than one of a hundred does.
     total = F.cross_entropy(logits[known], target[known], label_smoothing=smoothing, reduction="sum")
     return total / len(target)

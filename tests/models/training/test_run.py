@@ -109,7 +109,7 @@ def test_an_unfinished_run_is_not_read(tmp_path: Path) -> None:
     [
         {"stage2.expert_rate": 0.1, "experts.share_text_experts": False},
         {"loss.logq": True, "loss.hard_after": 0, "loss.hard_ranks": [10, 60]},
-        {"image.view_weight": 1, "image.erase": 0.3, "loss.beta": 0},
+        {"image.proxy_weight": 0, "loss.beta": 0},
     ],
 )
 def test_variants_train(
@@ -200,7 +200,7 @@ def test_augmentation_keeps_range_and_white_borders(config: Config) -> None:
     out = augment(as_float(white), strong, torch.Generator().manual_seed(0))
     torch.testing.assert_close(out, torch.ones_like(out))
     noise = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
-    bright = config.image.model_copy(update={"colour": 0.5, "hue": 0.2, "erase": 0.2})
+    bright = config.image.model_copy(update={"colour": 0.5, "hue": 0.2})
     first, second = (augment(as_float(noise), bright, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(first, second)
     assert first.min() >= -1
