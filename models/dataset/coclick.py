@@ -59,7 +59,7 @@ class CoClicks:
 def coclicked(
     shop: Shop, *, top: int, held_out: float = HELD_OUT, following: int = FOLLOWING, cosine: bool = False
 ) -> CoClicks:
-    """The items that go most with each item, those first, ties by catalogue order.
+    """The items most often clicked with each item, best first; ties in catalogue order.
 
     Args:
         shop: its items and events; events without a user are skipped.

@@ -37,7 +37,7 @@ class _Named(nn.Module):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter and the quantiser talk on several channels; none of it is for our users."""
+    """Silence the exporter and the quantiser, whose warnings and logs are not for our users."""
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "torch.fx")
     loggers = [logging.getLogger(name) for name in (*names, None)]
     levels = [logger.level for logger in loggers]
@@ -97,7 +97,7 @@ def quantise(source: Path, target: Path, operators: Sequence[str]) -> None:
 
 
 def run_module(module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> dict[str, F32]:
-    """What torch says for the same inputs, in eval mode."""
+    """torch's outputs for the same inputs, in eval mode."""
     module.eval()
     with torch.no_grad():
         result = module(*(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values()))
@@ -108,7 +108,7 @@ def run_module(module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> dic
 def first_that(
     choices: Sequence[Sequence[str]], fits: Callable[[Sequence[str]], float], least: float
 ) -> float:
-    """Try choices in turn; the value of the first whose value is at least ``least``.
+    """Try choices in turn; return the value of the first that reaches ``least``.
 
     Raises:
         ValueError: none is; the message says how near the best came.

@@ -78,7 +78,7 @@ class ImageConfig(Frozen):
     proxy_min_pictures: int = 3
     proxy_max_products: int = 20_000
     label_smoothing: float = 0.1
-    #: How often the text beside a picture is a query that led to its product, not the title.
+    #: Share of pictures whose text is a query that led to the product, not its title.
     query_share: float = 0.8
     #: Augmentation: least share of the side that a crop keeps, degrees, and strength of colour jitter.
     crop: float = 0.8
@@ -89,8 +89,8 @@ class ImageConfig(Frozen):
     hue: float = 0.05
     #: At most this many pictures train the encoder; all of them get features.
     max_pictures: int = 50_000
-    #: Augmented features kept for each query picture, beside the plain one, so that stages 1 and 2 do
-    #: not learn from features that are cleaner than those of a new photo.
+    #: Augmented features of each query picture beside the plain one, so that stages 1 and 2 do not learn
+    #: from features that are cleaner than those of a new photo.
     feature_views: int = 4
 
 
@@ -108,7 +108,7 @@ class LossConfig(Frozen):
     """Hybrid loss: alpha * MNSCE + beta * HNST."""
 
     alpha: float = 1.0
-    #: A triplet's gradient is bounded by 1 a pair, that of MNSCE by ``scale``: below 1 it changes nothing.
+    #: A triplet's gradient is at most 1 a pair, that of MNSCE at most ``scale``; below 1 beta has no effect.
     beta: float = 5.0
     scale: float = 20.0
     margin: float = 0.1
@@ -148,11 +148,11 @@ class DataConfig(Frozen):
     coclick_dropout: float = 0.2
     #: Co-clicked items kept for an item.
     coclick_top: int = 10
-    #: A behaviour is paired with at most this many of its visit that follow it; large where a visit is a
+    #: A behaviour is paired with at most this many later ones of its visit; set it high where a visit is a
     #: basket whose items have one time and no order.
     coclick_following: int = 5
-    #: Whether co-clicks are weighted by the cosine of the two items' behaviours, not by how often they were
-    #: seen together: what everybody buys is then nobody's companion.
+    #: Whether co-clicks are ranked and weighted by the cosine of the two items' behaviours instead of their
+    #: count: what everybody buys is then nobody's companion.
     coclick_cosine: bool = False
     #: Stage 1: items in a step whose co-clicks teach FtAtt what goes together, over the batch size; for shops
     #: that are browsed more than searched. 0 for none.
@@ -160,9 +160,9 @@ class DataConfig(Frozen):
     #: Behaviours on the target item itself within this many days before count as the same visit and are
     #: cut from its portrait, so that the model does not learn to give back what was just clicked.
     same_item_days: float = 1.0
-    #: Behaviours of the last minutes are cut from the portraits that train: a click for the same query
-    #: tells what the query tells already, and would drown what the days before tell of the user. Not from
-    #: those of browsing, which has nothing else to go by.
+    #: Behaviours of the last minutes are cut from the portraits that train: a click for the same query says
+    #: what the query says already, and would drown what the days before say of the user. Browsing keeps
+    #: them, because it has nothing else.
     visit_minutes: float = 60.0
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).

@@ -13,7 +13,7 @@ class Gate(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(2 * experts * expert_dim, hidden)
         self.out = nn.Linear(hidden, experts)
-        # Equal weights at the start, where none are given: no modality is favoured without a reason.
+        # Equal weights at the start, unless told otherwise: no modality is favoured without a reason.
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         if start:

@@ -12,9 +12,9 @@ class PortraitAttention(nn.Module):
     """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> two ``[B, 3, d]``.
 
     The first, for each modality: attention over the behaviours with the query's expert output as key, and
-    one all-zero slot, so that irrelevant history can be ignored (MGDSPR). It reads what is like the query.
-    The second, *inferred*: the user's taste, a mean of all behaviours whatever the query, for a liking of
-    colours or brands is spread over products of every kind. No history gives exact zeros in both.
+    one all-zero slot, so that irrelevant history can be ignored (MGDSPR). It reads what resembles the query.
+    The second, *inferred*: the user's taste, a mean of all behaviours whatever the query, because a liking
+    for colours or brands shows in products of every kind. Without a history both are exactly zero.
     Behaviour type and age enter as learned biases of the scores (*inferred*).
     """
 

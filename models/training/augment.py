@@ -16,7 +16,7 @@ _LETTERS = string.ascii_lowercase
 
 
 def typo(query: str, rng: np.random.Generator) -> str:
-    """One slip of the finger in a word of four letters or more: swap, drop, double or replace."""
+    """One typo in a word of four letters or more: two letters swapped, one dropped, doubled or replaced."""
     parts = query.split(" ")
     long = [place for place, word in enumerate(parts) if len(word) >= 4]
     if not long:
@@ -50,7 +50,7 @@ def augment(pictures: Tensor, config: ImageConfig, generator: torch.Generator) -
         drawn = torch.rand(rows, *shape, generator=generator) * (high - low) + low
         return drawn.to(pictures.device)
 
-    # The share of the side that is kept, slightly out of proportion; above 1 shows a white border.
+    # Share of the side that the crop keeps, above 1 with a white border; width and height differ a little.
     scale = draw(config.crop, 1.1)
     stretch = torch.exp(draw(-0.15, 0.15))
     angle = draw(-config.rotate, config.rotate) * (math.pi / 180)

@@ -30,13 +30,13 @@ class Average:
             self._averaged = AveragedModel(module, avg_fn=mean)
 
     def update(self) -> None:
-        """Take the weights after a step in."""
+        """Add the weights after a step."""
         if self._averaged is not None:
             self._averaged.update_parameters(self._module)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The module has the averaged weights inside the block."""
+        """Give the module the averaged weights inside the block."""
         if self._averaged is None:
             yield
             return
@@ -57,6 +57,6 @@ class Average:
         return None if self._averaged is None else self._averaged.state_dict()
 
     def resume(self, state: dict[str, Any] | None) -> None:
-        """Go on from a checkpoint's `state`."""
+        """Continue from a checkpoint's `state`."""
         if self._averaged is not None and state is not None:
             self._averaged.load_state_dict(state)

@@ -71,13 +71,13 @@ class Sampler:
         self._rows: I64 = np.flatnonzero(said | self._with_history)
 
     def draw(self, batch: int, rng: np.random.Generator) -> Batch:
-        """A batch of events with a share of titles that stand in for queries."""
+        """A batch of events, with a share of titles in the place of queries."""
         data, config = self._data, self._data.config
         titles = round(batch * config.data.title_share) if len(self._rows) else batch
         events = (
             self._rows[rng.integers(len(self._rows), size=batch - titles)] if len(self._rows) else self._rows
         )
-        # In place of a query, a title: a row of -1.
+        # A title in the place of a query has the row -1.
         rows = np.concatenate([events, np.full(titles, -1, dtype=np.int64)])
         named = rng.integers(data.items, size=titles)
         items = np.concatenate([data.item[events].astype(np.int64), named])

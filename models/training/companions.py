@@ -1,8 +1,8 @@
-"""What co-clicks teach the subword expert in stage 1: items that go together are to lie together.
+"""What co-clicks teach in stage 1: items that are clicked together get similar vectors.
 
-*Inferred*: the paper trains its experts on queries. Portraits are made of expert outputs, and where a shop
-is browsed more than searched these know of words alone: nothing of what is bought together. FtAtt is the one
-that learns it, for its hashed subwords tell single items apart and a step costs next to nothing.
+*Inferred*: the paper trains its experts on queries. Portraits are made of the experts' outputs, and in a shop
+that is browsed more than searched these know words alone, not what is bought together. FtAtt learns it,
+because its hashed subwords tell single items apart and its steps are cheap.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.dataset.coclick import CoClicks
 
 
 class Companions:
-    """Draws items beside which others were clicked."""
+    """Draws items that have co-clicked ones, their companions."""
 
     def __init__(self, coclicks: CoClicks) -> None:
         self._coclicks = coclicks
@@ -30,13 +30,13 @@ class Companions:
         self._weights: F32 = coclicks.weights[order]
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[I64, I64]:
-        """Items int64 ``[R]``, at most ``count``, and distinct columns ``[C]``: these and companions."""
+        """Items int64 ``[R]``, at most ``count``, and distinct columns ``[C]``: them and a companion each."""
         rows = rng.choice(self._rows, min(count, len(self._rows)), replace=False)
         place = self._coclicks.indptr[rows] + rng.integers(self._counts[rows])
         return rows, np.unique(np.concatenate([rows, self._coclicks.indices[place]]))
 
     def weights(self, rows: I64, columns: I64) -> F32:
-        """How much each column goes with each row, float32 ``[R, C]``; 0 where nothing is known."""
+        """Co-click weight of each column and row, float32 ``[R, C]``; 0 where nothing is known."""
         wanted = rows[:, None] * self._items + columns
         places = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
         result: F32 = np.where(self._keys[places] == wanted, self._weights[places], 0.0)

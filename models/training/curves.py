@@ -25,9 +25,8 @@ def plot_curves(run: Path) -> Path | None:
     for panel, file in zip(panels, files, strict=True):
         with file.open(newline="") as opened:
             head, *rows = csv.reader(opened)
-        # A run that an older version began has rows of two lengths: the columns of both are drawn.
-        columns = list(zip(*([float(value) for value in row] for row in rows), strict=False))
-        for name, values in zip(head[1:], columns[1:], strict=False):
+        columns = list(zip(*([float(value) for value in row] for row in rows), strict=True))
+        for name, values in zip(head[1:], columns[1:], strict=True):
             # The learning rate has its own scale; it is in the CSV.
             if name != "rate":
                 panel.plot(columns[0], values, label=name)

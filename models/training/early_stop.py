@@ -1,4 +1,4 @@
-"""Early stop on Recall@K of the val split: the best weights are kept, and a stage ends when none come."""
+"""Early stop on Recall@K of the val split: the best weights are kept, and a stage without progress ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.training import ranks
 
 
 class EarlyStop:
-    """Looks at a stage every so many steps; ``<stage>-val.csv`` has what it saw.
+    """Measures a stage every ``every`` steps; ``<stage>-val.csv`` has the figures.
 
     Args:
         knobs: how often, and how long to wait.
@@ -24,16 +24,16 @@ class EarlyStop:
 
     def __init__(self, knobs: ValidationConfig, path: Path, recall: Callable[[], float]) -> None:
         self._knobs, self._path, self._recall = knobs, path, recall
-        #: (step, Recall@K) of every look, of which the state of a checkpoint is made.
+        #: (step, Recall@K) of every measurement; part of a checkpoint.
         self._seen: list[tuple[int, float]] = []
         self._best: dict[str, Any] = {}
 
     def due(self, step: int, steps: int) -> bool:
-        """Whether to look after so many steps of all."""
+        """Whether to measure after ``step`` steps of ``steps``."""
         return step % self._knobs.every == 0 or step == steps
 
     def look(self, step: int, module: nn.Module) -> None:
-        """Measure; keep the weights where they are the best so far."""
+        """Measure the weights, and keep them where they are the best so far."""
         # Rank 0 measures for all, so that all stop at one step.
         value = ranks.agreed(self._recall() if ranks.leads() else 0.0)
         if value > max((seen for _, seen in self._seen), default=-1.0):
@@ -43,13 +43,13 @@ class EarlyStop:
 
     @property
     def over(self) -> bool:
-        """Whether the last ``patience`` looks brought nothing better."""
+        """Whether the last ``patience`` measurements brought nothing better."""
         values = [seen for _, seen in self._seen]
         since = len(values) - 1 - values.index(max(values)) if values else 0
         return self._knobs.patience > 0 and since >= self._knobs.patience
 
     def keep_best(self, module: nn.Module) -> None:
-        """Give the module the best weights seen."""
+        """Give the module the best weights."""
         if self._best:
             module.load_state_dict(self._best)
 

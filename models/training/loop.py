@@ -51,7 +51,7 @@ class Schedule:
         return cls(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
 
     def factor(self, step: int) -> float:
-        """Share of the full rate at a step: linear warm-up, then a cosine down to 0."""
+        """The learning rate at a step over the full one: linear warm-up, then a cosine down to 0."""
         warm = max(1, int(self.steps * self.warmup))
         if step < warm:
             return (step + 1) / warm
@@ -170,7 +170,7 @@ class Stage:
         return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
     def _save(self, module: nn.Module, step: int, state: dict[str, Any] | None) -> None:
-        """``state`` is what going on needs beside the weights; None at the end."""
+        """``state`` is what resuming needs beside the weights; None at the end of the stage."""
         if not ranks.leads():
             return
         content = {"module": module.state_dict(), "step": step, "finished": state is None}
@@ -183,7 +183,7 @@ class Stage:
 
 
 class _Curve:
-    """A CSV of losses and the learning rate; rows after the step that is resumed from are dropped."""
+    """A CSV of losses and the learning rate. Resuming drops the rows after the checkpoint's step."""
 
     def __init__(self, path: Path, first: int) -> None:
         self._path = path

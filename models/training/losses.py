@@ -80,7 +80,7 @@ def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:
     Args:
         a: ``[B, d]``.
         b: ``[B, d]``; row i belongs to row i of ``a``.
-        same: bool ``[B, B]``, True where row and column mean the same thing (all of them are positives).
+        same: bool ``[B, B]``, True where row and column mean the same thing; these are all positives.
         scale: multiplies the cosines.
     """
     logits = cosines(a, b) * scale

@@ -12,7 +12,7 @@ _CHUNK = 1024
 
 
 class PictureTexts:
-    """Texts for items: their titles, and the queries that led to a click on them."""
+    """Draws texts for items: titles, and queries that led to a click on them."""
 
     def __init__(self, data: TrainingData, shown: I64) -> None:
         self._data = data
@@ -56,10 +56,10 @@ class PictureTexts:
         return result
 
     def weights(self, items: I64, told: float) -> F32:
-        """float32 ``[V]``: what a token weighs, 1 on average of the tokens named.
+        """float32 ``[V]``: the weight of each token; the mean over the tokens named is 1.
 
-        A token that the titles of the items hold as well weighs ``told`` times as much as one that no title
-        has: what texts tell, such as a brand, no picture has to, and most of it none can.
+        A token that the items' titles have too weighs ``told`` times as much as one that no title has: what
+        texts say, such as a brand, a picture need not show, and mostly cannot.
         """
         named = np.zeros(self._data.tokenizer.get_vocab_size())
         both = named.copy()

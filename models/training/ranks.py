@@ -1,8 +1,9 @@
-"""Several processes that train one model (torchrun): who each is, its share of a batch, and gathering.
+"""Several processes that train one model (torchrun): their ranks, shares of a batch, and gathering.
 
 Every rank draws the same batch from the same seeds, encodes its share of the rows and gathers the others'
 embeddings, so that each sees all in-batch, uniform and hard negatives and computes the whole loss: W ranks
-with a batch of B learn what one process with a batch of W·B learns. Alone, everything here does nothing.
+with a batch of B learn what one process with a batch of W·B learns. With one process nothing here has
+an effect.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ T = TypeVar("T")
 
 
 class DeviceError(MrseError, ValueError):
-    """The device that was asked for is not there, or the processes do not find together."""
+    """The device is not available, or the processes cannot reach each other."""
 
 
 def usable(device: str) -> str:
     """The device, if torch can use it.
 
     Raises:
-        DeviceError: it is no device that torch knows, or this machine has none such.
+        DeviceError: torch does not know the device, or this machine has none.
     """
     try:
         kind = torch.device(device)
@@ -97,7 +98,7 @@ def leads() -> bool:
 
 @contextmanager
 def leader_first() -> Iterator[None]:
-    """Rank 0 does the block first, and when it is through the others: they find the files made."""
+    """Rank 0 runs the block first, then the others do, and find its files."""
     many, first = _many(), leads()
     if many and not first:
         dist.barrier()
@@ -108,7 +109,7 @@ def leader_first() -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """As `leader_first`, but inside of it every rank is as one process: nothing is shared or gathered."""
+    """As `leader_first`; inside of it every rank acts as a single process: nothing is shared or gathered."""
     with leader_first():
         token = _ALONE.set(True)
         try:
@@ -128,7 +129,7 @@ def agreed(value: T) -> T:
 
 
 def share(rows: int) -> Rows:
-    """This rank's rows of a batch; as many on each rank, the last row again where they do not suffice."""
+    """This rank's rows of a batch; each rank has as many, the last row is repeated to fill up."""
     if not _many():
         return slice(None)
     each = -(-rows // dist.get_world_size())
@@ -136,7 +137,7 @@ def share(rows: int) -> Rows:
 
 
 def gather(own: Tensor, rows: int) -> Tensor:
-    """All ranks' `share` of a batch put together, ``[rows, …]``; gradients flow into the own rows."""
+    """The shares of all ranks put together, ``[rows, …]``; gradients flow into this rank's rows."""
     if not _many():
         return own
     whole: Tensor = _Gather.apply(own)
@@ -175,7 +176,7 @@ class Together(nn.Module):
 def together(
     module: nn.Module, trained: list[nn.Parameter], losses: Callable[..., dict[str, Tensor]]
 ) -> Callable[..., dict[str, Tensor]]:
-    """``losses``, of which W times the first gives the gradient of all W ranks in ``backward``.
+    """``losses`` such that ``backward`` of W times the first one gives the gradient of all W ranks.
 
     Every rank computes the whole loss, but only its own rows lead back to its weights: the gradient is the
     sum over ranks, and DistributedDataParallel gives the mean.

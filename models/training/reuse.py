@@ -1,4 +1,4 @@
-"""What two runs over one shop have in common and need not make twice: data, picture features, experts."""
+"""What one run over a shop can take from another instead of making it again: data, pictures, experts."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy")
 
 
 def alike(one: Config, other: Config) -> bool:
-    """Whether picture stage and data of one serve the other as well.
+    """Whether data and picture stage of one run serve the other as well.
 
-    Seeds may differ: the image encoder stands in for a frozen one that is given, and data has no seed.
+    Seeds may differ: the image encoder takes the place of a frozen one, and data does not depend on a seed.
     """
 
     def part(config: Config) -> tuple[object, ...]:
         low = config.loss.low_relevance
-        given = config.experts.bert  # its tokenizer comes with it
-        return (config.threads, config.text, config.picture, config.image, config.data, low, given)
+        pretrained = config.experts.bert  # its tokenizer comes with it
+        return (config.threads, config.text, config.picture, config.image, config.data, low, pretrained)
 
     return part(one) == part(other)
 
 
 def same_experts(one: Config, other: Config) -> bool:
-    """Whether stage 1 comes out the same: at most parts that stage 2 alone has differ."""
+    """Whether stage 1 comes out the same: the two differ at most in what stage 2 alone has."""
 
     def part(config: Config) -> object:
         later = {"history", "gate", "coclick"}

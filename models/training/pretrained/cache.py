@@ -1,4 +1,4 @@
-"""Features of a pretrained ViT by picture hash, on disk: kept through a kill and across runs."""
+"""Features of a pretrained ViT by picture hash, on disk: they survive a kill and serve other runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS = 16
 
 
 class FeatureCache:
-    """Records of a picture's SHA-256 and its feature, one after the other in one file for each ViT.
+    """A file for each ViT: records of a picture's SHA-256 and its feature, one after the other.
 
     Args:
         path: the file; made where it is not there. One process at a time may write to it.

@@ -1,9 +1,9 @@
 """fastText vectors into FtAtt's table of hashed n-grams.
 
-*Inferred*: fastText's own subwords are hashed in another way and into far more rows, so they are not copied.
-The rows are fitted instead, so that the mean over a word's rows comes as near as it can to the word's given
+*Inferred*: fastText hashes its own subwords in another way and into far more rows, so they are not copied.
+The rows are fitted instead, so that the mean over a word's rows comes as near as possible to the word's given
 vector (ridge regression, as in Zhao, Mudgal and Liang 2018, "Generalizing Word Embeddings using Bag of
-Subwords"). Words that come in later, typos included, get a vector from the n-grams they share.
+Subwords"). Later words, typos included, get a vector from the n-grams that they share.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RIDGE, _ROUNDS = 1e-3, 50
 def fit_ngrams(table: Tensor, vectors: FastText, data: TrainingData) -> None:
     """Fill the rows of `FtAtt.ngrams` ``[buckets, d]`` in place, from the shop's titles and queries.
 
-    Fitted words are as long on the average as they were; rows that are in none of them stay as they are.
+    The mean length of fitted words stays as it was; rows that no fitted word has stay as they are.
 
     Raises:
         PretrainedError: no word of the shop has a vector.

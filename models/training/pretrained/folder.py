@@ -24,7 +24,7 @@ _ACTIVATIONS = {
 
 
 class PretrainedError(ConfigError):
-    """What was pretrained cannot be used; the message names the file and what is wrong with it."""
+    """Pretrained weights cannot be used; the message names the file and what is wrong with it."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -43,10 +43,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def number(content: dict[str, Any], key: str, path: Path) -> int:
-    """A positive whole number of a configuration.
+    """A positive whole number in a configuration.
 
     Raises:
-        PretrainedError: it is not there, or none.
+        PretrainedError: it is missing or no such number.
     """
     value = content.get(key)
     if not isinstance(value, int) or value < 1:
@@ -55,7 +55,7 @@ def number(content: dict[str, Any], key: str, path: Path) -> int:
 
 
 def activation(content: dict[str, Any], path: Path, default: str = "gelu") -> str:
-    """Our name of ``hidden_act``.
+    """Our name for ``hidden_act``.
 
     Raises:
         PretrainedError: there is no such activation here.
