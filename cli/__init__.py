@@ -1,1 +1,12 @@
-"""The ``mrse`` command line."""
+"""The ``mrse`` command: parses options, calls, prints. What a command does is in the other packages.
+
+::
+
+    main           the entry point: extensions, commands, errors as exit codes
+    commands       a module for each command or group of commands
+    console        output for people or machines, progress, errors
+    extras         which extra brings a module that is missing
+    demo_files, ports, previews, vespa_options    what several commands share
+
+Everything heavy is imported inside the command that needs it, so that ``mrse --help`` is quick.
+"""

@@ -1,4 +1,4 @@
-"""Item features from the folders that hold them: of `mrse embed`, or of `mrse index build`."""
+"""Item features from an embeddings folder or from an index folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FeatureTable:
 
 
 def finite_rows(features: F16) -> Bool:
-    """Which rows of ``[n, 3, d]`` are all numbers; the others are worth nothing to anybody."""
+    """Which rows of ``[n, 3, d]`` are finite."""
     return np.asarray(np.isfinite(features).all(axis=(1, 2)))
 
 
@@ -57,7 +57,7 @@ def open_features(path: Path, wanted: Sequence[str]) -> FeatureTable:
 
     Args:
         path: the folder.
-        wanted: ids of the items that are needed; of an embeddings folder all are given.
+        wanted: ids of the items that are needed; an embeddings folder gives all of its items.
 
     Raises:
         EmbeddingsError: the folder cannot be used.

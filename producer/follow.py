@@ -1,8 +1,8 @@
 """Follows a stream of user behaviours and keeps the portraits up to date.
 
-An entry is acknowledged after the portrait that holds it is written, so a kill at any moment loses none:
-what was not acknowledged is delivered again, to this consumer's successor after a moment, and adding a
-behaviour twice changes nothing.
+An entry is acknowledged after its portrait is written, so a kill at any moment loses none: Redis delivers
+what was not acknowledged again, after some seconds to another consumer, and adding a behaviour twice changes
+nothing.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from artifacts.bundle.portrait import Behaviour
 from producer.metrics import FollowMetrics
 from producer.refresh import Refresher
-from producer.stream import BehaviourStream, Dead, Entry, Malformed, added_at, parse
+from producer.stream import BehaviourStream, DeadLetter, Entry, MalformedEntryError, added_at, parse
 
 log = logging.getLogger("mrse.produce")
 
 
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
-    """Knobs of a follower, all *inferred*."""
+    """Options of a follower, all *inferred*."""
 
     #: Entries taken at once.
     count: int = 256
-    #: Longest wait for the first entry; also how long a stop may take.
+    #: Longest wait for a first entry (seconds); a stop may take as long.
     wait_s: float = 0.5
-    #: After so long without an acknowledgement an entry is taken over from whoever has it.
+    #: Seconds without an acknowledgement after which another consumer's entry is taken over.
     claim_idle_s: float = 5.0
-    #: How often that is looked for.
+    #: Seconds between two looks for such entries.
     claim_every_s: float = 1.0
-    #: Between attempts while Redis is away: at first, and at most.
+    #: Seconds between two attempts while Redis is away: at first, and at most.
     retry_s: float = 0.1
     retry_most_s: float = 5.0
 
 
 class Follower:
-    """Reads, refreshes, acknowledges.
+    """Reads entries, adds their behaviours to the portraits, and acknowledges the entries.
 
     Args:
         stream: where the behaviours come from.
-        refresher: where they go.
-        metrics: told of everything.
-        options: the knobs.
+        refresher: writes them into the portraits.
+        metrics: counts what is done.
+        options: see `FollowOptions`.
         now: seconds since 1970, on a clock that agrees with that of Redis.
     """
 
@@ -70,7 +70,7 @@ class Follower:
         self._claim_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until ``stop`` is set; the batch at hand is finished first. Redis away is waited out."""
+        """Follow until ``stop`` is set, and finish the batch at hand. While Redis is away, try again."""
         pause = self._options.retry_s
         joined = False
         while not stop.is_set():
@@ -95,7 +95,7 @@ class Follower:
             log.info("could not leave the group", extra={"error": type(error).__name__})
 
     def step(self) -> int:
-        """Take over what was left behind if it is time to, read what is new, finish both."""
+        """Finish entries taken over from a consumer that is gone, or else new ones; returns how many."""
         entries: list[Entry] = []
         if time.monotonic() >= self._claim_at:
             entries = self._stream.claim(self._options.count, self._options.claim_idle_s)
@@ -114,13 +114,13 @@ class Follower:
     def _finish(self, entries: Sequence[Entry]) -> None:
         now = datetime.fromtimestamp(self._now(), UTC)
         behaviours: dict[str, list[Behaviour]] = {}
-        dead: list[Dead] = []
+        dead: list[DeadLetter] = []
         ignored = 0
         for entry in entries:
             try:
                 parsed = parse(entry, now)
-            except Malformed as error:
-                dead.append(Dead(entry, error))
+            except MalformedEntryError as error:
+                dead.append(DeadLetter(entry, error))
                 continue
             if parsed is None:
                 ignored += 1
@@ -131,7 +131,9 @@ class Follower:
         self._stream.finish([entry_id for entry_id, _ in entries], dead)
         self._count(entries, dead, ignored, len(behaviours))
 
-    def _count(self, entries: Sequence[Entry], dead: Sequence[Dead], ignored: int, portraits: int) -> None:
+    def _count(
+        self, entries: Sequence[Entry], dead: Sequence[DeadLetter], ignored: int, portraits: int
+    ) -> None:
         metrics = self._metrics
         metrics.processed.inc(len(entries) - len(dead) - ignored)
         metrics.ignored.inc(ignored)
@@ -149,7 +151,7 @@ class Follower:
 
 
 def _passing(error: RedisError) -> bool:
-    """Whether waiting may help: Redis is away, starting, full or has lost the group."""
+    """Whether the error may pass: Redis is away, starting, full or has lost the group."""
     if isinstance(error, RedisConnectionError | RedisTimeout):
         return True
     words = ("NOGROUP", "LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -76,14 +75,10 @@ class Histories:
         """Users."""
         return len(self.users)
 
-    def digest(self) -> bytes:
-        """Over users, items and behaviours, in order."""
-        digest = hashlib.blake2b(digest_size=16)
-        for names in (self.users, self.item_ids):
-            digest.update("\0".join(names).encode("utf-8", "surrogatepass") + b"\0\0")
-        for column in (self.offsets, self.items, self.actions, self.times):
-            digest.update(column.tobytes())
-        return digest.digest()
+    def parts(self) -> tuple[list[str], list[bytes]]:
+        """Everything that a digest of the histories covers: names, and bytes of the columns."""
+        columns = (self.offsets, self.items, self.actions, self.times)
+        return [*self.users, "", *self.item_ids], [column.tobytes() for column in columns]
 
 
 def _repeats(*columns: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

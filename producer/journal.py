@@ -1,8 +1,8 @@
-"""How far a job has come, kept in Redis beside what it writes.
+"""How far a job is, kept in Redis beside the values that it writes.
 
-In Redis and not in a file, because then mark and values are written in one piece: after a kill at
-any moment the mark says exactly what is there, on whatever machine the job is started again; and a Redis
-that lost its values has lost the mark too, so nothing is taken for done that is not.
+In Redis and not in a file, because mark and values are then written together: after a kill at any moment the
+mark says what is stored, on whatever machine the job starts again, and a Redis that lost its values has lost
+the mark too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Journal:
         job: the job's name.
         source: digest of everything the job is to do, in order; another source starts from the beginning.
         total: rows in all.
-        ttl_s: time to live of the values. The mark is void before the first of them can expire.
+        ttl_s: time to live of the values. The mark expires before the first of them can.
         now: seconds since 1970.
     """
 
@@ -52,7 +52,7 @@ class Journal:
         return min(int(stored[b"done"]), self._total)
 
     def mark(self, done: int) -> Mark:
-        """What says that so many rows are done; a finished job leaves no mark."""
+        """The mark for ``done`` rows; a finished job has none."""
         if done >= self._total:
             return Mark(self.key)
         fields: dict[str, str | int] = {"source": self._source, "done": done, "void_at_ms": self._void_at_ms}

@@ -1,4 +1,4 @@
-"""A portrait and some more behaviours: the same result in whatever order, and however often, they come."""
+"""Adds behaviours to a portrait; the result is the same in whatever order, and however often, they come."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def merged(
     known: Collection[str],
     shape: tuple[int, int],
 ) -> StoredPortrait:
-    """The portrait over both, each behaviour (item, action, time) once.
+    """The portrait of the stored and the new behaviours, each behaviour (item, action, time) once.
 
     Args:
-        stored: what is there.
-        behaviours: what is to be added.
-        features: features ``[3, d]`` of items, known at this time; they win over those that are stored.
+        stored: the portrait so far.
+        behaviours: the new behaviours.
+        features: features ``[3, d]`` of items; they replace those of ``stored``.
         limit: behaviours kept.
         known: the behaviours that the bundle was trained with; others are left out.
         shape: ``(3, d)``.
     """
     every = {*behaviours, *(stored.behaviours if stored else ())}
-    # By name first, so that behaviours of one moment have one order wherever they came from.
+    # By name first, so that behaviours of the same time have one order, wherever they came from.
     by_name = sorted((b for b in every if b.action in known), key=_name)
     kept = recent(by_name, limit, known)
     have: dict[str, F16] = {}

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from common.metrics import NAMESPACE
 from producer.stream import REASONS, Reason
-from service.telemetry.metrics import NAMESPACE
 
 _SUBSYSTEM = "follow"
 _AGE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0)
 
 
 class FollowMetrics:
-    """What a follower has done and how far behind it is. No label carries a user or an item."""
+    """What a follower has done, and how far behind it is. No label holds a user or an item."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -50,7 +50,7 @@ class FollowMetrics:
         self._dead[reason].inc()
 
     def serve(self, port: int, host: str = "0.0.0.0") -> Callable[[], None]:
-        """Answer ``GET /metrics`` on a thread; returns what ends it."""
+        """Answer ``GET /metrics`` on a thread; returns a function that stops it."""
         server, thread = start_http_server(port, host, self.registry)
 
         def close() -> None:

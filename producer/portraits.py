@@ -1,8 +1,7 @@
-"""User portraits from a log: the features of each user's last items, ready for the fusion."""
+"""User portraits from a log: each user's last behaviours and the features of their items."""
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 
 import numpy as np
@@ -12,18 +11,17 @@ from artifacts.bundle.manifest import Manifest
 from artifacts.cache.codec import F16, PortraitCodec, encoded_id
 from artifacts.cache.keys import user_key
 from producer.features import FeatureTable, finite_rows
-from producer.fill import Entries, OneStep
 from producer.histories import Histories
+from producer.job import Entries, OneStepJob, digest_of
 from producer.merge import merged
 
 _CHUNK = 16_384
 
 
-class PortraitJob(OneStep):
-    """`Job` that writes a portrait for every user of a log. Items without features stand in it by id alone.
+class PortraitJob(OneStepJob):
+    """`Job` that writes a portrait for every user of a log. Of items without features it holds the id alone.
 
-    What a follower or an earlier run stored is merged with, not replaced: it may know of later behaviours
-    than the log.
+    A stored portrait is merged, not replaced: a follower may have seen later behaviours than the log has.
 
     Args:
         histories: the log.
@@ -36,7 +34,6 @@ class PortraitJob(OneStep):
 
     name = "portraits"
     reconciles = True
-    workers = 1
 
     def __init__(self, histories: Histories, table: FeatureTable, manifest: Manifest) -> None:
         dimensions = manifest.dimensions
@@ -60,12 +57,11 @@ class PortraitJob(OneStep):
     @cached_property
     def source(self) -> str:
         """See `Job.source`; which items are known is part of it, their features follow from the bundle."""
-        digest = hashlib.blake2b(self._histories.digest(), digest_size=16)
-        digest.update(np.array(self._rows, dtype=np.int64).tobytes())
-        return digest.hexdigest()
+        names, columns = self._histories.parts()
+        return digest_of(names, [*columns, np.array(self._rows, dtype=np.int64).tobytes()])
 
     def encode(self, start: int, end: int) -> Entries:
-        """See `OneStep.encode`."""
+        """See `OneStepJob.encode`."""
         log = self._histories
         bounds = log.offsets[start : end + 1].tolist()
         low, high = bounds[0], bounds[-1]
@@ -78,7 +74,7 @@ class PortraitJob(OneStep):
         return Entries(keys, values)
 
     def reconcile(self, stored: bytes, value: bytes) -> bytes:
-        """Both histories together; for most users of a log that is produced again they are the same."""
+        """The portrait of both histories; for most users of a log produced again they are the same."""
         if stored == value:
             return value
         old, new = self._codec.decode(stored), self._codec.decode(value)
@@ -113,7 +109,7 @@ class PortraitJob(OneStep):
 
 
 def _finite(features: F16, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether each row's features are all numbers; no row (-1) counts as finite."""
+    """Whether each row's features are finite; no row (-1) counts as finite."""
     fine = np.ones(len(rows), dtype=np.bool_)
     places = np.flatnonzero(rows >= 0)
     for start in range(0, len(places), _CHUNK):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision
@@ -14,8 +13,7 @@ from artifacts.bundle.towers import QueryTower
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import query_key
 from common.arrays import F16
-from producer.features import finite_rows
-from producer.fill import Entries
+from producer.job import Entries, Job, digest_of, feature_entries
 
 #: Longer ones never reach the encoder: the API refuses them.
 MAX_QUERY_CHARACTERS = 512
@@ -40,7 +38,7 @@ def head_queries(queries: Iterable[str], top: int | None = None) -> list[NormalT
     return [query for query, _ in counts.most_common(top)]
 
 
-class QueryJob:
+class QueryJob(Job[TextBatch, F16]):
     """`Job` that writes the experts of queries, by the same graph as the service, rounded as it rounds.
 
     Args:
@@ -57,7 +55,6 @@ class QueryJob:
     """
 
     name = "queries"
-    reconciles = False
 
     def __init__(
         self,
@@ -83,7 +80,7 @@ class QueryJob:
     @cached_property
     def source(self) -> str:
         """See `Job.source`."""
-        return _digest([self.precision, *self._queries])
+        return digest_of((self.precision, *self._queries))
 
     def prepare(self, start: int, end: int) -> TextBatch:
         """See `Job.prepare`; ids of the queries."""
@@ -96,14 +93,7 @@ class QueryJob:
     def entries(self, start: int, end: int, ran: F16) -> Entries:
         """See `Job.entries`; a query whose experts are not finite has no value."""
         queries = self._queries[start:end]
-        fine = finite_rows(ran).tolist()
-        keys = [query_key(self.bundle_version, query) for query, ok in zip(queries, fine, strict=True) if ok]
-        values = [self._codec.encode(value) for value, ok in zip(ran, fine, strict=True) if ok]
-        return Entries(keys, values, len(queries) - len(keys))
-
-    def reconcile(self, stored: bytes, value: bytes) -> bytes:
-        """The new value: experts depend on the query and the bundle alone."""
-        return value
+        return feature_entries(queries, ran, partial(query_key, self.bundle_version), self._codec)
 
 
 def by_length(queries: Sequence[NormalText]) -> list[NormalText]:
@@ -112,10 +102,3 @@ def by_length(queries: Sequence[NormalText]) -> list[NormalText]:
     for start in range(0, len(queries), _WINDOW):
         ordered += sorted(queries[start : start + _WINDOW], key=len)
     return ordered
-
-
-def _digest(parts: Iterable[str]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()

@@ -33,13 +33,13 @@ def stored_features(redis: Redis, bundle_version: str, codec: FeatureCodec) -> L
 
 
 class Refresher:
-    """Reads portraits, adds to them, writes them back; safe beside other writers of the same users.
+    """Reads portraits, adds behaviours, writes them back; safe beside other writers of the same portraits.
 
     Args:
         store: where the portraits are.
         manifest: the bundle's.
         look_up: features of items.
-        unknown: told how many items of a refresh have no features.
+        unknown: called with the number of items of a refresh that have no features.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Refresher:
     def _features(
         self, new: Iterable[Sequence[Behaviour]], before: Sequence[StoredPortrait | None]
     ) -> Mapping[str, F16]:
-        """Features of the items that came, and of those that were not known the last time."""
+        """Features of the new items, and of stored ones whose features were unknown."""
         wanted = dict.fromkeys(b.item_id for behaviours in new for b in behaviours)
         for portrait in before:
             if portrait is not None:

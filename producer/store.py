@@ -1,4 +1,4 @@
-"""Writes to Redis for producers: in one piece, with times to live that do not end together."""
+"""Writes to Redis for producers: values and mark together, with times to live that end at different times."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError, WatchError
 from redis.retry import Retry
 
+from common.errors import NOT_IN_ORDER, MrseError
 from common.masking import mask_url
-from producer.errors import ProduceError
 
 #: redis-py types a pipeline's methods for its synchronous and its asynchronous form at once.
 Pipeline = Any
-#: From what is stored under each key to what shall be.
+#: From the values stored under some keys to the values to store there.
 Change = Callable[[Sequence[bytes | None]], Sequence[bytes]]
 
-#: Share of the time to live by which it is varied, either way.
+#: Largest share of the time to live by which a value's own is longer or shorter.
 JITTER = 0.1
-#: Many values in one command: a quarter of what as many SETs cost the client, and the same for Redis. An
-#: error, such as memory running out, ends it before the mark, which a transaction would still have set.
+#: Writes many values and a mark in one command, which costs the client a quarter of as many SETs. An error,
+#: such as memory running out, ends the script before the mark; a transaction would still set it.
 _WRITE = """
 local n = tonumber(ARGV[1])
 for i = 1, n do redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', ARGV[2 * i + 1]) end
@@ -40,8 +40,14 @@ end
 _CONNECT_S, _ANSWER_S, _ATTEMPTS = 5.0, 30.0, 5
 
 
+class ProduceError(MrseError):
+    """Redis cannot be used; what was written stays, and starting again goes on from there."""
+
+    exit_code = NOT_IN_ORDER
+
+
 def connect(url: str) -> Redis:
-    """A client that tries again for some seconds before it gives up: a job outlives a short outage."""
+    """A client that tries again for some seconds, so that a job outlives a short outage."""
     return Redis.from_url(
         url,
         socket_connect_timeout=_CONNECT_S,
@@ -51,8 +57,8 @@ def connect(url: str) -> Redis:
 
 
 @contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Turns errors of Redis into `ProduceError`, with the address and no password."""
+def as_produce_error(url: str) -> Iterator[None]:
+    """Raise an error of Redis as a `ProduceError` that names the address, without its password."""
     try:
         yield
     except (RedisError, OSError) as error:
@@ -63,7 +69,7 @@ def explained(url: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a job is: ``fields`` under ``key``, until ``void_at_ms``. Without fields it is done."""
+    """How far a job is: ``fields`` under ``key``, until ``void_at_ms``. Without fields the job is done."""
 
     key: str
     fields: Mapping[str, str | int] | None = None
@@ -83,11 +89,11 @@ class Store:
         self.ttl_s = ttl_s
 
     def put(self, keys: Sequence[str], values: Sequence[bytes], mark: Mark | None = None) -> None:
-        """Write values, then the mark; nothing else comes in between."""
+        """Write values, then the mark, in one piece."""
         self.redis.eval(*self._write(keys, values, mark))
 
     def update(self, keys: Sequence[str], change: Change, mark: Mark | None = None) -> None:
-        """As `put`, for values that depend on what is there; another writer in between means once more."""
+        """As `put`, for values that depend on those stored; again where another writer came between."""
         while True:
             transaction: Pipeline = self.redis.pipeline(transaction=True)
             with transaction as pipe:

@@ -9,30 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.portrait import Behaviour
+from artifacts.shop.schema import MAX_ID_CHARACTERS
 
-#: Why an entry is of no use; the labels of the dead-letter count.
+#: What can be wrong with an entry; the labels of the count of dead letters.
 Reason = Literal["user", "item", "action", "ts", "encoding"]
-REASONS: tuple[Reason, ...] = ("user", "item", "action", "ts", "encoding")
-#: As long as the API takes.
-MAX_ID_CHARACTERS = 128
-#: How far a clock may be ahead of ours. One entry from next year would lead a portrait until then.
+REASONS: tuple[Reason, ...] = get_args(Reason)
+#: How far an entry's clock may be ahead of ours: an entry from next year would stay first in its portrait
+#: until then.
 _AHEAD = timedelta(days=1)
-#: Dead letters kept, about.
+#: Dead letters that the stream keeps, about.
 _DEAD_KEPT = 100_000
 
 Fields = Mapping[bytes, bytes]
 Entry = tuple[bytes, Fields]
 
 
-class Malformed(ValueError):  # noqa: N818 -- the state of an entry
-    """An entry that says nothing we can use; ``reason`` is the field that is wrong."""
+class MalformedEntryError(ValueError):
+    """An entry that cannot be read; ``reason`` is the field that is wrong."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -40,32 +40,32 @@ class Malformed(ValueError):  # noqa: N818 -- the state of an entry
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
-    """An entry for the dead-letter stream."""
+class DeadLetter:
+    """A malformed entry and what is wrong with it."""
 
     entry: Entry
-    error: Malformed
+    error: MalformedEntryError
 
 
 def added_at(entry_id: bytes) -> float:
-    """When an entry was added, in seconds since 1970 on the clock of Redis; the id begins with it."""
+    """When an entry was added: seconds since 1970, on the clock of Redis. The id begins with it."""
     return int(entry_id.partition(b"-")[0]) / 1000
 
 
 def parse(entry: Entry, now: datetime) -> tuple[str, Behaviour] | None:
-    """User and behaviour of an entry; None for one that is well-formed and no behaviour.
+    """User and behaviour of an entry; None where its action is no behaviour.
 
-    Without ``ts`` the time is that of the entry, so that it is the same however often it is delivered.
+    Without ``ts``, the time is when the entry was added, which is the same at every delivery.
 
     Raises:
-        Malformed: a field is missing or cannot be read.
+        MalformedEntryError: a field is missing or cannot be read.
     """
     entry_id, fields = entry
     user, item = _name(fields, "user"), _name(fields, "item")
     action = _text(fields, "action")
     if action not in ACTIONS.names:
         wanted = ", ".join(ACTIONS.behaviours)
-        raise Malformed("action", f"action is {action[:64]!r}, expected one of {wanted}")
+        raise MalformedEntryError("action", f"action is {action[:64]!r}, expected one of {wanted}")
     if action not in ACTIONS.behaviours:
         return None
     return user, Behaviour(item, action, _time(fields, entry_id, now))
@@ -74,18 +74,20 @@ def parse(entry: Entry, now: datetime) -> tuple[str, Behaviour] | None:
 def _name(fields: Fields, field: Literal["user", "item"]) -> str:
     value = _text(fields, field)
     if not 0 < len(value) <= MAX_ID_CHARACTERS:
-        raise Malformed(field, f"{field} has {len(value)} characters, expected 1 to {MAX_ID_CHARACTERS}")
+        raise MalformedEntryError(
+            field, f"{field} has {len(value)} characters, expected 1 to {MAX_ID_CHARACTERS}"
+        )
     return value
 
 
 def _text(fields: Fields, field: Literal["user", "item", "action", "ts"]) -> str:
     value = fields.get(field.encode())
     if value is None:
-        raise Malformed(field, f"there is no {field}")
+        raise MalformedEntryError(field, f"there is no {field}")
     try:
         return value.decode()
     except UnicodeDecodeError as error:
-        raise Malformed("encoding", f"{field} is not UTF-8") from error
+        raise MalformedEntryError("encoding", f"{field} is not UTF-8") from error
 
 
 def _time(fields: Fields, entry_id: bytes, now: datetime) -> datetime:
@@ -96,11 +98,11 @@ def _time(fields: Fields, entry_id: bytes, now: datetime) -> datetime:
         ts = datetime.fromisoformat(text)
         ts = ts.astimezone(UTC) if ts.tzinfo else ts
     except (ValueError, OverflowError) as error:
-        raise Malformed("ts", f"ts is {text[:64]!r}, expected ISO 8601") from error
+        raise MalformedEntryError("ts", f"ts is {text[:64]!r}, expected ISO 8601") from error
     if ts.tzinfo is None:
-        raise Malformed("ts", f"ts is {text[:64]!r}, which has no time zone")
+        raise MalformedEntryError("ts", f"ts is {text[:64]!r}, which has no time zone")
     if ts > now + _AHEAD:
-        raise Malformed("ts", f"ts is {text[:64]!r}, over a day ahead")
+        raise MalformedEntryError("ts", f"ts is {text[:64]!r}, over a day ahead")
     return ts
 
 
@@ -131,7 +133,7 @@ class BehaviourStream:
                 raise
 
     def read(self, count: int, wait_s: float) -> list[Entry]:
-        """New entries; waits for the first, and never for more."""
+        """New entries; waits for the first one, and for no more."""
         answer = cast(
             "list[tuple[bytes, list[Entry]]] | None",
             self._redis.xreadgroup(
@@ -141,7 +143,7 @@ class BehaviourStream:
         return _entries(answer[0][1]) if answer else []
 
     def claim(self, count: int, idle_s: float) -> list[Entry]:
-        """Entries that a consumer took and did not finish, for so long that it must be gone."""
+        """Entries that another consumer took and has not acknowledged for ``idle_s`` seconds."""
         answer = cast(
             "Sequence[Any]",
             self._redis.xautoclaim(
@@ -156,8 +158,8 @@ class BehaviourStream:
         self._cursor = answer[0]
         return _entries(answer[1])
 
-    def finish(self, ids: Sequence[bytes], dead: Sequence[Dead]) -> None:
-        """Acknowledge entries whose portraits are written, and put the dead ones aside, all or nothing."""
+    def finish(self, ids: Sequence[bytes], dead: Sequence[DeadLetter]) -> None:
+        """Acknowledge entries and add the dead letters to their stream, in one transaction."""
         with self._redis.pipeline(transaction=True) as pipe:
             for letter in dead:
                 entry_id, fields = letter.entry
@@ -167,7 +169,7 @@ class BehaviourStream:
                     "message": str(letter.error),
                     "group": self.group,
                 }
-                # Their own fields keep their names behind a prefix, so that none can pass for ours.
+                # The entry's own fields get a prefix, so that none can pass for ours.
                 about |= {b"entry:" + field: value for field, value in fields.items()}
                 pipe.xadd(self.dead_name, about, maxlen=_DEAD_KEPT, approximate=True)
             if ids:
@@ -175,12 +177,12 @@ class BehaviourStream:
             pipe.execute()
 
     def pending(self) -> int:
-        """Entries that the group has taken and not finished."""
+        """Entries that the group has taken and not acknowledged."""
         summary = self._redis.xpending(self.name, self.group)
         return int(summary["pending"])
 
     def leave(self) -> None:
-        """Take this consumer off the group's list, if it has finished all it took."""
+        """Remove this consumer from the group, where it has acknowledged all that it took."""
         consumers = self._redis.xinfo_consumers(self.name, self.group)
         mine = [c for c in consumers if c["name"] == self._consumer.encode()]
         if mine and mine[0]["pending"] == 0:
@@ -188,5 +190,5 @@ class BehaviourStream:
 
 
 def _entries(answer: Sequence[tuple[bytes | None, Fields | None]]) -> list[Entry]:
-    """Without those that were trimmed from the stream before anybody read them to the end."""
+    """Without entries that were trimmed from the stream after a consumer took them."""
     return [(entry_id, fields) for entry_id, fields in answer if entry_id is not None and fields is not None]

@@ -25,8 +25,9 @@ from common.progress import Progress, stage_progress
 if TYPE_CHECKING:
     from artifacts.bundle.manifest import Precision
     from artifacts.shop.shop import Shop
-    from producer.fill import Filled, Job
+    from producer.fill import Filled
     from producer.histories import LogRow
+    from producer.job import Job
 
 T = TypeVar("T")
 _DAY_S = 86_400.0
@@ -167,7 +168,7 @@ def follow(
     from producer.follow import Follower, FollowOptions
     from producer.metrics import FollowMetrics
     from producer.refresh import Refresher, stored_features
-    from producer.store import Store, connect, explained
+    from producer.store import Store, as_produce_error, connect
     from producer.stream import BehaviourStream
     from service.telemetry.logs import configure
 
@@ -197,7 +198,7 @@ def follow(
         fail(f"--metrics-port {metrics_port}: {error}", USAGE)
     err.print(f"following {stream} for bundle {loaded.version}; stop with Ctrl-C")
     try:
-        with explained(stream_redis or redis):
+        with as_produce_error(stream_redis or redis):
             follower.run(_stopped())
     finally:
         if close:
@@ -231,9 +232,9 @@ def _counted(rows: Iterator[T], report: Progress) -> Iterator[T]:
 
 def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Progress) -> Filled:
     from producer.fill import fill
-    from producer.store import Store, connect, explained
+    from producer.store import Store, as_produce_error, connect
 
-    with explained(redis), connect(redis) as client:
+    with as_produce_error(redis), connect(redis) as client:
         return fill(
             job, Store(client, ttl_days * _DAY_S), batch=batch, progress=stage_progress(report, job.name)
         )

@@ -20,10 +20,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from common.metrics import NAMESPACE
 from service.recall.routes import ROUTES
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-NAMESPACE = "mrse"
 M = TypeVar("M")
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0

@@ -21,13 +21,13 @@ from artifacts.cache.keys import item_key, query_key
 from artifacts.embeddings import EmbeddingsError
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
-from producer.errors import ProduceError
 from producer.features import open_features, read_embeddings
-from producer.fill import Entries, OneStep, fill
+from producer.fill import fill
 from producer.items import ItemJob
+from producer.job import Entries, OneStepJob
 from producer.journal import Journal
 from producer.queries import QueryJob
-from producer.store import Store, explained
+from producer.store import ProduceError, Store, as_produce_error
 from service.query.encoder import QueryEncoder
 from service.settings import BundleSettings, Encoder
 from tests.producer.conftest import Made
@@ -37,7 +37,7 @@ from tests.support.bundle import D
 QUERIES = [normalise(f"{item['title']} {n}") for n in range(5) for item in shop.items()]
 
 
-class Plain(OneStep):
+class Plain(OneStepJob):
     """A job of numbers that breaks off where it is told to."""
 
     name = "plain"
@@ -150,7 +150,7 @@ def test_redis_that_dies_midway_is_an_error_that_hides_the_password(redis: Redis
         if done >= 300:
             redis.kill()
 
-    with pytest.raises(ProduceError, match="start the command again") as caught, explained(url):
+    with pytest.raises(ProduceError, match="start the command again") as caught, as_produce_error(url):
         fill(Plain(1000), Store(impatient, 100), batch=120, progress=kill)
     assert "hush" not in str(caught.value)
     assert isinstance(caught.value.__cause__, RedisError)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.portrait import Behaviour
-from producer.stream import REASONS, Malformed, parse
+from producer.stream import REASONS, MalformedEntryError, parse
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 GOOD = {b"user": b"u", b"item": b"i", b"action": b"click", b"ts": b"2026-06-01T10:00:00Z"}
@@ -55,7 +55,7 @@ def test_an_impression_is_no_behaviour() -> None:
 )
 def test_what_is_malformed_is_told_by_its_field(change: dict[bytes, bytes | None], reason: str) -> None:
     fields = {key: value for key, value in (GOOD | change).items() if value is not None}
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(MalformedEntryError) as caught:
         parse((ID, fields), NOW)
     assert caught.value.reason == reason
 
@@ -69,7 +69,7 @@ def test_what_is_malformed_is_told_by_its_field(change: dict[bytes, bytes | None
 def test_any_entry_is_a_behaviour_or_malformed(fields: dict[bytes, bytes]) -> None:
     try:
         parsed = parse((ID, fields), NOW)
-    except Malformed as error:
+    except MalformedEntryError as error:
         reason = error.reason
     else:
         reason = "action"

@@ -1,0 +1,4 @@
+"""What the Prometheus metrics of all processes have in common."""
+
+#: Every metric's name begins with it.
+NAMESPACE = "mrse"
