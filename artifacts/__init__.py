@@ -1,4 +1,15 @@
-"""What the verbs hand to each other: shop, bundle, cache values. Free of torch."""
+"""What the commands hand to each other, as files and as values. Free of torch; imports `common` alone.
+
+::
+
+    shop         a shop's own files: catalogue, log and pictures; importers of public data sets
+    bundle       the trained towers as ONNX graphs, with all that training and serving must agree on
+    embeddings   the folder of item features and embeddings that an index is built from
+    cache        keys and values of the shared cache
+    actions      what a user can do with an item
+    attributes   the types of an item's attributes
+    parquet      writes rows to Parquet
+"""
 
 import os
 

@@ -32,7 +32,10 @@ class Bare:
         self._bundle = bundle
         self._index = index
         self._encoder = QueryEncoder.open(bundle, BundleSettings(), Encoder())
-        self._nothing = build_portraits([[]], [()], [None], expert_dim=bundle.manifest.dimensions.expert_dim)  # type: ignore[list-item]
+        dims = bundle.manifest.dimensions
+        self._nothing = build_portraits(
+            [[]], [()], [None], experts=len(dims.experts), expert_dim=dims.expert_dim
+        )  # type: ignore[list-item]
         self._cache: dict[str, np.ndarray] = {}
         self._options = I2ISettings()
 

@@ -3,7 +3,7 @@
 Runs the ONNX graphs, so no torch. Three passes, each of which resumes after a kill:
 
 1. ``items.parquet``: id, category and attributes of every item, in catalogue order;
-2. ``features.npy`` float16 ``[N, 3, d]``: the item experts' outputs;
+2. ``features.npy`` float16 ``[N, E, d]``: the item experts' outputs;
 3. ``embeddings.npy`` float16 ``[N, 128]``, unit length before rounding: item fusion over the features and
    the mean features of the items co-clicked with each.
 
@@ -56,7 +56,7 @@ def embed_shop(
         target: the folder to write; an embeddings folder that is there is replaced.
         device: ``cpu`` or ``cuda``.
         threads: for the graphs and for decoding pictures.
-        known: float16 ``[N, 3, d]``, item features where they are there already, in catalogue order: training
+        known: float16 ``[N, E, d]``, item features where they are there already, in catalogue order: training
             has them of this very shop.
         progress: called with the stage, rows done and rows in all.
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.portrait import Behaviour, recent
-from artifacts.cache.codec import F16, StoredPortrait
+from artifacts.cache.codec import StoredPortrait
+from common.arrays import F16
 
 
 def merged(

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from artifacts.bundle.manifest import Manifest
-from artifacts.cache.codec import F16, PortraitCodec, encoded_id
+from artifacts.cache.codec import PortraitCodec, encoded_id
 from artifacts.cache.keys import user_key
+from common.arrays import F16
 from producer.features import FeatureTable, finite_rows
 from producer.histories import Histories
 from producer.job import Entries, OneStepJob, digest_of

@@ -9,8 +9,9 @@ from redis import Redis
 
 from artifacts.bundle.manifest import Manifest
 from artifacts.bundle.portrait import Behaviour
-from artifacts.cache.codec import F16, FeatureCodec, PortraitCodec, StoredPortrait
+from artifacts.cache.codec import FeatureCodec, PortraitCodec, StoredPortrait
 from artifacts.cache.keys import item_key, user_key
+from common.arrays import F16
 from producer.merge import merged
 from producer.store import Store
 

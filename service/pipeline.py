@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from artifacts.bundle import Behaviour
-from artifacts.cache.codec import F16, StoredPortrait
+from artifacts.cache.codec import StoredPortrait
 from artifacts.cache.keys import query_key
+from common.arrays import F16
 from common.deadline import Deadline, within
 from service.admission import LoadShedding
 from service.deployment import Deployment

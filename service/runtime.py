@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from artifacts.cache.codec import F16
+from common.arrays import F16
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.lru import Lru

@@ -1,7 +1,16 @@
 """The bundle: everything that training and serving must agree on, free of torch.
 
-Text features, picture features and portraits are computed by the functions of this package on both sides,
-so that there is one implementation and no train/serve skew.
+Text features, pixels and portraits are made by the same functions in training and in serving, so that there
+is no train/serve skew. Shapes name E for the experts and d for the width of one::
+
+    manifest     ``manifest.json``: dimensions, preprocessing, checksums, and the version they give
+    loader       `Bundle`: reads a folder and refuses one that is not whole
+    text         texts of queries and items ─► ids of tokens and n-grams
+    pictures     picture files ─► pixels
+    portrait     a user's behaviours ─► what the query fusion reads
+    graphs       opens and runs an ONNX graph
+    signatures   names, types and axes of each graph's inputs and outputs
+    towers       `QueryTower` and `ItemTower`: arrays in, arrays out
 """
 
 from artifacts.bundle.graphs import Graph, open_graph

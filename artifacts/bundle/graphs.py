@@ -6,20 +6,17 @@ of the opened session are checked, always.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
+from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 class GraphError(MrseError, RuntimeError):
@@ -36,9 +33,9 @@ class Graph:
         self.inputs: tuple[str, ...] = tuple(i.name for i in session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in session.get_outputs())
 
-    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[np.float32]]:
+    def run(self, inputs: Arrays) -> dict[str, F32]:
         """All outputs by name for inputs by name."""
-        values: Sequence[npt.NDArray[np.float32]] = self.session.run(None, dict(inputs))
+        values: Sequence[F32] = self.session.run(None, dict(inputs))
         return dict(zip(self.outputs, values, strict=True))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 from tokenizers import Tokenizer
 
@@ -23,6 +22,7 @@ from artifacts.bundle.manifest import (
     file_entry,
 )
 from artifacts.bundle.text import TextFeatures
+from common.arrays import F32
 from common.errors import MrseError
 
 #: Largest absolute difference from the canonical outputs that fp32 may show on another machine.
@@ -117,9 +117,7 @@ class Bundle:
                 )
             self._compare(f"{role} ({precision}), output {name}", got, want, exact=precision == "fp32")
 
-    def _compare(
-        self, what: str, got: npt.NDArray[np.float32], want: npt.NDArray[np.float32], *, exact: bool
-    ) -> None:
+    def _compare(self, what: str, got: F32, want: F32, *, exact: bool) -> None:
         worst = float(np.abs(got - want).max(initial=0.0))
         if exact and not worst <= FP32_TOLERANCE:
             raise BundleError(f"bundle {self.version}: {what} is off the canonical output by {worst:.2g}")
@@ -136,10 +134,10 @@ def _check_behaviours(path: Path, trained: tuple[str, ...]) -> None:
         )
 
 
-def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def cosine(a: F32, b: F32) -> F32:
     """Cosine along the last axis; shape is that of the inputs without it. Two zero vectors have cosine 1."""
     left, right = np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1)
-    result: npt.NDArray[np.float32] = (a * b).sum(axis=-1) / np.maximum(left * right, 1e-12)
+    result: F32 = (a * b).sum(axis=-1) / np.maximum(left * right, 1e-12)
     result[(left < 1e-6) & (right < 1e-6)] = 1.0  # an expert that is silent on both sides
     return result
 

@@ -52,7 +52,7 @@ class PictureSpec(_Frozen):
 class Dimensions(_Frozen):
     """Sizes that graphs, caches and indexes share."""
 
-    #: Experts in the order of the ``[3, d]`` axis.
+    #: Experts in the order of the ``[E, d]`` axis.
     experts: tuple[str, ...]
     #: Width ``d`` of one expert's output.
     expert_dim: int = 64

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.actions import ACTIONS
+from common.arrays import F16, F32, I64
 
 _SECONDS_PER_DAY = 86_400.0
 
@@ -31,13 +31,13 @@ class Behaviour:
 class PortraitBatch:
     """Portraits of a batch, most recent behaviour first.
 
-    ``features`` float32 ``[B, K, 3, d]``; ``behaviour`` int64 ``[B, K]``, 0 = empty slot;
+    ``features`` float32 ``[B, K, E, d]``; ``behaviour`` int64 ``[B, K]``, 0 = empty slot;
     ``age_days`` float32 ``[B, K]``, 0 or more.
     """
 
-    features: npt.NDArray[np.float32]
-    behaviour: npt.NDArray[np.int64]
-    age_days: npt.NDArray[np.float32]
+    features: F32
+    behaviour: I64
+    age_days: F32
 
 
 def recent(history: Sequence[Behaviour], limit: int, known: Collection[str]) -> list[Behaviour]:
@@ -55,20 +55,20 @@ def recent(history: Sequence[Behaviour], limit: int, known: Collection[str]) -> 
 
 def build_portraits(
     histories: Sequence[Sequence[Behaviour]],
-    features: Sequence[npt.NDArray[np.float16] | npt.NDArray[np.float32]],
+    features: Sequence[F16 | F32],
     now: Sequence[datetime],
     *,
+    experts: int,
     expert_dim: int,
-    experts: int = 3,
 ) -> PortraitBatch:
     """Portraits from behaviours (as `recent` gives them) and the features of their items.
 
     Args:
         histories: for each row its behaviours, at most K, most recent first.
-        features: for each row ``[len(history), 3, d]``, aligned with its behaviours.
+        features: for each row ``[len(history), E, d]``, aligned with its behaviours.
         now: for each row the time of the request; ages are counted from it, and none is below 0.
+        experts: E.
         expert_dim: d.
-        experts: 3.
     """
     ids = ACTIONS.behaviour_ids
     rows = len(histories)

@@ -105,7 +105,7 @@ def expert_inputs(text: TextBatch, pictures: Sequence[F32 | None], width: int) -
 
 
 def query_fusion_inputs(experts: F32, portraits: PortraitBatch) -> Arrays:
-    """Inputs of the query fusion: experts ``[B, 3, d]`` and the users' portraits."""
+    """Inputs of the query fusion: experts ``[B, E, d]`` and the users' portraits."""
     return {
         "experts": experts,
         "portrait": portraits.features,
@@ -115,7 +115,7 @@ def query_fusion_inputs(experts: F32, portraits: PortraitBatch) -> Arrays:
 
 
 def item_fusion_inputs(features: F32, coclick: F32) -> Arrays:
-    """Inputs of the item fusion: item features, and mean features of co-clicked items, ``[B, 3, d]`` each."""
+    """Inputs of the item fusion: item features, and mean features of co-clicked items, ``[B, E, d]`` each."""
     return {"features": features, "coclick": coclick}
 
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import NamedTuple, NewType
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from artifacts.bundle.manifest import TextSpec
+from common.arrays import I64
 
 PAD, UNK, CLS, SEP = 0, 1, 2, 3
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -25,7 +25,6 @@ _MAX_CHARACTERS = 2048
 
 #: Text as `normalise` makes it.
 NormalText = NewType("NormalText", str)
-IntArray = npt.NDArray[np.int64]
 
 
 class ItemText(NamedTuple):
@@ -43,8 +42,8 @@ class TextBatch:
     ``input_ids`` int64 ``[B, L]``, 0 = padding; ``ngram_ids`` int64 ``[B, W, G]``, 0 = padding.
     """
 
-    input_ids: IntArray
-    ngram_ids: IntArray
+    input_ids: I64
+    ngram_ids: I64
 
 
 def normalise(text: str) -> NormalText:
@@ -66,7 +65,7 @@ def _fnv1a(data: bytes) -> int:
 
 
 def special_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids that `SPECIAL_TOKENS` have in a tokenizer: 0 to 3 in our own, others in a given one.
+    """The ids that `SPECIAL_TOKENS` have in a tokenizer: 0 to 3 in our own, others in a pretrained one.
 
     Raises:
         ValueError: it has no such token, or another one than padding has id 0.

@@ -25,7 +25,7 @@ _ITEMS_AT_ONCE = 64
 
 
 class QueryEmbeddings(NamedTuple):
-    """Query embeddings float32 ``[B, dim]`` of unit length, and the modality gate's weights ``[B, 3]``."""
+    """Query embeddings float32 ``[B, dim]`` of unit length, and the modality gate's weights ``[B, E]``."""
 
     embedding: F32
     gate: F32
@@ -93,7 +93,7 @@ class _Tower:
 
 
 class QueryTower(_Tower):
-    """Queries to experts ``[3, d]``, experts and portraits to query embeddings."""
+    """Queries to experts ``[E, d]``, experts and portraits to query embeddings."""
 
     roles = ("query_experts", "query_fusion", "image_encoder")
 
@@ -105,7 +105,7 @@ class QueryTower(_Tower):
             pictures: for each query the feature ``[P]`` of its picture or None; none at all for no pictures.
 
         Returns:
-            float32 ``[B, 3, d]``.
+            float32 ``[B, E, d]``.
         """
         return self._run_experts(text, pictures)
 
@@ -121,7 +121,7 @@ class QueryTower(_Tower):
         """Embeddings of queries for their users. Takes tens of microseconds for one row.
 
         Args:
-            experts: ``[B, 3, d]``.
+            experts: ``[B, E, d]``.
             portraits: of ``B`` users.
         """
         inputs = query_fusion_inputs(experts.astype(np.float32, copy=False), portraits)
@@ -130,7 +130,7 @@ class QueryTower(_Tower):
 
 
 class ItemTower(_Tower):
-    """Item texts and pictures to item features ``[3, d]``, and these to item embeddings."""
+    """Item texts and pictures to item features ``[E, d]``, and these to item embeddings."""
 
     roles = ("item_experts", "item_fusion", "image_encoder")
 
@@ -142,7 +142,7 @@ class ItemTower(_Tower):
             pictures: for each item the feature ``[P]`` of its picture or None; none at all for no pictures.
 
         Returns:
-            float32 ``[N, 3, d]``.
+            float32 ``[N, E, d]``.
         """
         dims = self.bundle.manifest.dimensions
         features = np.empty((len(items), len(dims.experts), dims.expert_dim), dtype=np.float32)
@@ -157,8 +157,8 @@ class ItemTower(_Tower):
         """Item embeddings.
 
         Args:
-            features: ``[N, 3, d]``.
-            coclick: mean features of the items that were clicked together with each, ``[N, 3, d]``; zeros
+            features: ``[N, E, d]``.
+            coclick: mean features of the items that were clicked together with each, ``[N, E, d]``; zeros
                 for an item that has none.
 
         Returns:

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.portrait import Behaviour
+from common.arrays import F16
 
-F16 = npt.NDArray[np.float16]
 _WIRE = np.dtype("<f2")
 
 PORTRAIT_FORMAT = 1
@@ -38,7 +37,7 @@ NO_TIME = -(2**63)
 
 
 class FeatureCodec:
-    """Arrays of one fixed shape ``[3, d]``; bytes of any other length are no value."""
+    """Arrays of one fixed shape ``[E, d]``; bytes of any other length are no value."""
 
     def __init__(self, experts: int, expert_dim: int) -> None:
         self.shape = (experts, expert_dim)
@@ -62,7 +61,7 @@ class FeatureCodec:
 class StoredPortrait:
     """A user's last behaviours, most recent first, and the features of those of their items that are known.
 
-    ``known`` are distinct ids of items in ``behaviours``, ``features`` float16 ``[len(known), 3, d]``.
+    ``known`` are distinct ids of items in ``behaviours``, ``features`` float16 ``[len(known), E, d]``.
     Items that are not known are kept too: they are triggers, and may become known.
     """
 
@@ -72,7 +71,7 @@ class StoredPortrait:
 
 
 class PortraitCodec:
-    """`StoredPortrait` with features of one fixed shape ``[3, d]``."""
+    """`StoredPortrait` with features of one fixed shape ``[E, d]``."""
 
     def __init__(self, experts: int, expert_dim: int) -> None:
         self.shape = (experts, expert_dim)

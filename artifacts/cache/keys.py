@@ -15,7 +15,7 @@ _DIGEST_BYTES = 16
 
 
 def query_key(bundle_version: str, text: NormalText, picture_digest: bytes = b"") -> str:
-    """Key of the experts ``[3, d]`` of a query and, where given, its picture.
+    """Key of the experts ``[E, d]`` of a query and, where given, its picture.
 
     Args:
         bundle_version: version of the bundle whose query experts made the value.
@@ -29,7 +29,7 @@ def query_key(bundle_version: str, text: NormalText, picture_digest: bytes = b""
 
 
 def item_key(bundle_version: str, item_id: str) -> str:
-    """Key of an item's features ``[3, d]``."""
+    """Key of an item's features ``[E, d]``."""
     return f"{PREFIX}:{bundle_version}:i:{item_id}"
 
 

@@ -25,4 +25,16 @@ CSV: commas, a header line, UTF-8, an empty cell is a missing value, ``true``/``
 between their strings. JSONL: one object a line, native types, null or no key is a missing value. Parquet:
 native types. An empty string is a missing value in every format. A column that is neither here nor declared
 is not read, and `mrse check` says so.
+
+::
+
+    shop         `Shop`: items, events and pictures, read strictly; the first fault raises `DataError`
+    check        `check_shop`: the same files, read to the end; every fault is told
+    writer       `ShopWriter`: writes a shop, whole or not at all
+    schema       what the files hold: items, events, ``shop.toml``; `shop_toml` reads and writes it
+    formats      which file is which; `csv_table`, `jsonl_table` and `parquet_table` read rows
+    records      rows ─► items and events, by what `values` says is valid
+    pictures     files of the pictures folder
+    holdout      which events train and which are held out
+    importers    public data sets ─► shops
 """

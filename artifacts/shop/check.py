@@ -36,7 +36,7 @@ _PICTURES_REMEMBERED = 65_536
 
 
 @dataclass(frozen=True)
-class Problem:
+class ShopProblem:
     """One thing wrong.
 
     ``file`` is relative to the shop's folder; ``line`` counts from 1 (Parquet: rows from 1) and is None where
@@ -61,7 +61,7 @@ class Problem:
 
 def check_shop(
     path: Path, progress: StageProgress = silent_stage, *, now: datetime | None = None
-) -> Iterator[Problem]:
+) -> Iterator[ShopProblem]:
     """Find everything wrong with a shop's files; in file order, ``shop.toml``, then items, then events.
 
     Args:
@@ -73,7 +73,7 @@ def check_shop(
         Every problem; nothing where the shop is sound. Memory grows with the number of items only.
     """
     if not path.is_dir():
-        yield Problem(str(path), None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+        yield ShopProblem(str(path), None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
         return
     with ExitStack() as files:
         yield from _Check(path, progress, now or datetime.now(UTC), files).problems()
@@ -95,24 +95,26 @@ class _Check:
         self._ids_known = False
         self._picture_fault = lru_cache(_PICTURES_REMEMBERED)(self._look_at_picture)
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ShopProblem]:
         schema = self._reading.schema
         yield from (_problem(FILE_NAME, fault) for fault in self._reading.faults)
         tables: list[tuple[str, Table] | None] = []
-        untaught: Problem | None = None
+        untaught: ShopProblem | None = None
         for stem, named, required in (("items", schema.items, True), ("events", schema.events, False)):
             try:
                 file = find_file(self._path, stem, named, required=required)
                 if file is None:
                     tables.append(None)
-                    untaught = Problem(stem, None, None, f"{nothing_found(stem)}; {UNTAUGHT}", "no-behaviour")
+                    untaught = ShopProblem(
+                        stem, None, None, f"{nothing_found(stem)}; {UNTAUGHT}", "no-behaviour"
+                    )
                     continue
                 table = open_table(file, item_layout(schema) if stem == "items" else EVENT_LAYOUT)
                 self._files.callback(table.close)
                 tables.append((self._relative(file), table))
             except DataError as error:
                 tables.append(None)
-                yield Problem(
+                yield ShopProblem(
                     self._relative(Path(error.file)), error.line, error.column, error.message, error.code
                 )
         counts = [table.count() for _, table in filter(None, tables)]
@@ -127,7 +129,7 @@ class _Check:
         if self._rows >= STEP:  # less is done before anybody asks how far it is
             self._progress(self._rows, self._rows)
 
-    def _items(self, file: str, table: Table) -> Iterator[Problem]:
+    def _items(self, file: str, table: Table) -> Iterator[ShopProblem]:
         yield from self._items_faults(file, table)
         faulty = frozenset(table.faults.columns)
         parser = ItemParser(self._reading.schema, textual=table.textual, faulty=faulty)
@@ -151,10 +153,10 @@ class _Check:
                 yield from self._items_faults(file, table)
         yield from self._items_faults(file, table)
         if not rows and not faulty:
-            yield Problem(file, None, None, "has no rows, expected one item at least", "no-items")
+            yield ShopProblem(file, None, None, "has no rows, expected one item at least", "no-items")
         self._ids_known = whole
 
-    def _events(self, file: str, table: Table) -> Iterator[Problem]:
+    def _events(self, file: str, table: Table) -> Iterator[ShopProblem]:
         for fault in table.faults.take():
             yield _problem(file, fault)
         faulty = frozenset(table.faults.columns)
@@ -177,7 +179,7 @@ class _Check:
                 for fault in table.faults.take():
                     yield _problem(file, fault)
         if not taught:
-            yield Problem(
+            yield ShopProblem(
                 file, None, None, f"no {ACTIONS.any_behaviour()} to train on; {UNTAUGHT}", "no-behaviour"
             )
 
@@ -220,7 +222,7 @@ class _Check:
             return error.code, error.message
         return None
 
-    def _items_faults(self, file: str, table: Table) -> Iterator[Problem]:
+    def _items_faults(self, file: str, table: Table) -> Iterator[ShopProblem]:
         reading = self._reading
         for fault in table.faults.take():
             # a column can be called undeclared only where the declarations could be read
@@ -237,5 +239,5 @@ class _Check:
         return file.relative_to(self._path).as_posix() if file.is_relative_to(self._path) else str(file)
 
 
-def _problem(file: str, fault: Fault) -> Problem:
-    return Problem(file, fault.line, fault.column, fault.message, fault.code)
+def _problem(file: str, fault: Fault) -> ShopProblem:
+    return ShopProblem(file, fault.line, fault.column, fault.message, fault.code)

@@ -56,6 +56,6 @@ class DataError(MrseError, ValueError):
         super().__init__(located(self.file, line, column, message))
 
     @classmethod
-    def of(cls, file: PathLike[str] | str, fault: Fault) -> DataError:
+    def from_fault(cls, file: PathLike[str] | str, fault: Fault) -> DataError:
         """The exception for a fault in ``file``."""
         return cls(file, fault.line, fault.column, fault.message, fault.code)

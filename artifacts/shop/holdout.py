@@ -29,7 +29,7 @@ class Holdout:
     test_from: float
 
     @classmethod
-    def of(cls, events: Iterable[Event], share: float = HELD_OUT) -> Holdout:
+    def from_events(cls, events: Iterable[Event], share: float = HELD_OUT) -> Holdout:
         """Read the events once; 8 bytes are kept of each behaviour."""
         times = array("d")
         for event in events:

@@ -55,7 +55,7 @@ class Shop:
             raise DataError(path, None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
         reading = read_shop_toml(path)
         for fault in reading.faults:
-            raise DataError.of(path / FILE_NAME, fault)
+            raise DataError.from_fault(path / FILE_NAME, fault)
         items = find_file(path, "items", reading.schema.items, required=True)
         events = find_file(path, "events", reading.schema.events, required=False)
         assert items is not None
@@ -148,10 +148,10 @@ def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> 
         faults: list[Fault] = []
         for row in table.rows():
             if isinstance(row, BadRow):
-                raise DataError.of(path, row.fault)
+                raise DataError.from_fault(path, row.fault)
             record = parse(row[0], row[1], faults)
             if faults:
-                raise DataError.of(path, faults[0])
+                raise DataError.from_fault(path, faults[0])
             yield record
         _raise_first(path, table.faults.take())
 
@@ -159,7 +159,7 @@ def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> 
 def _raise_first(path: Path, faults: list[Fault]) -> None:
     for fault in faults:
         if fault.code not in HARMLESS:
-            raise DataError.of(path, fault)
+            raise DataError.from_fault(path, fault)
 
 
 def _count(path: Path, layout: Layout) -> int:

@@ -32,11 +32,11 @@ def check(
 
     Example: `mrse check shop/`
     """
-    from artifacts.shop.check import Problem, check_shop
+    from artifacts.shop.check import ShopProblem, check_shop
 
     problems, warnings = 0, 0
     by_code: Counter[str] = Counter()
-    shown: list[Problem] = []
+    shown: list[ShopProblem] = []
     with progress() as report:
         for problem in check_shop(data, progress=stage_progress(report, "check")):
             by_code[problem.code] += 1

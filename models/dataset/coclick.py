@@ -64,7 +64,7 @@ def coclicked(
     Args:
         shop: its items and events; events without a user are skipped.
         top: co-clicked items kept for an item.
-        held_out: as in `artifacts.shop.holdout.Holdout.of`.
+        held_out: as in `artifacts.shop.holdout.Holdout.from_events`.
         following, cosine: see `count_pairs`.
 
     Raises:

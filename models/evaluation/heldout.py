@@ -114,7 +114,7 @@ def read_requests(
         DataError: an event cannot be read.
         NothingHeldOut: there is no request.
     """
-    holdout = Holdout.of(shop.events(), held_out)
+    holdout = Holdout.from_events(shop.events(), held_out)
     wanted: dict[tuple[str | None, str, str | None, str], Event] = {}
     for event in shop.events():
         if event.action in ACTIONS.behaviours and holdout.split(event) == split:

@@ -34,7 +34,7 @@ def hard_negatives(subject: Subject) -> list[Finding]:
 
 def _low_pairs(subject: Subject, low: float) -> tuple[list[_Pair], set[_Pair]]:
     """Train pairs (query, item) labelled as of low relevance, and those that were clicked."""
-    holdout = Holdout.of(subject.shop.events(), subject.bundle.manifest.preprocessing.held_out)
+    holdout = Holdout.from_events(subject.shop.events(), subject.bundle.manifest.preprocessing.held_out)
     labelled: dict[_Pair, None] = {}
     clicked: set[_Pair] = set()
     for event in subject.shop.events():

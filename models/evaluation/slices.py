@@ -59,7 +59,7 @@ def _named(names: Sequence[str], requested: Sequence[frozenset[str]]) -> dict[st
 
 def _train_traffic(shop: Shop, share: float) -> tuple[Counter[str], set[str]]:
     """How often each query was asked in the train split, and the items with a behaviour there."""
-    holdout = Holdout.of(shop.events(), share)
+    holdout = Holdout.from_events(shop.events(), share)
     counts: Counter[str] = Counter()
     seen: set[str] = set()
     for event in shop.events():

@@ -10,7 +10,8 @@ from functools import cache
 import numpy as np
 
 from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
-from artifacts.cache.codec import F16, StoredPortrait
+from artifacts.cache.codec import StoredPortrait
+from common.arrays import F16
 from common.deadline import Deadline
 from index.port import IndexUnavailable, ItemFeatures
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from artifacts.cache.codec import F16
+from common.arrays import F16
 from common.lru import Lru
 from service.query.encoder import Fused, QueryEncoder
 from service.query.portrait import RequestPortrait

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from artifacts.cache.codec import F16, FeatureCodec
+from artifacts.cache.codec import FeatureCodec
+from common.arrays import F16
 from common.deadline import Deadline
 from common.lru import Lru
 from service.query.cache.redis import RedisCache

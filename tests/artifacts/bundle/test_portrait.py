@@ -46,7 +46,7 @@ def test_what_a_bundle_was_not_trained_with_takes_no_place(history: list[Behavio
 def test_a_batch_holds_each_row_and_pads_the_rest(histories: list[list[Behaviour]]) -> None:
     rows = [recent(history, 5, ACTIONS.behaviours) for history in histories]
     features = [np.full((len(row), 3, 4), 1.5, dtype=np.float16) for row in rows]
-    batch = build_portraits(rows, features, [NOW] * len(rows), expert_dim=4)
+    batch = build_portraits(rows, features, [NOW] * len(rows), experts=3, expert_dim=4)
     depth = max(1, *(len(row) for row in rows))
     assert batch.features.shape == (len(rows), depth, 3, 4)
     for r, row in enumerate(rows):

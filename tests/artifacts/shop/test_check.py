@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artifacts.shop.check import Problem, check_shop
+from artifacts.shop.check import ShopProblem, check_shop
 from artifacts.shop.errors import DataError
 from artifacts.shop.shop import Shop
 from tests.artifacts.shop.shops import picture_bytes, write_rows
@@ -483,11 +483,11 @@ def test_messages_say_what_was_found_and_expected(tmp_path: Path) -> None:
     rows[1]["price"] = "dear"
     write_rows(tmp_path / "items.csv", ITEM_COLUMNS, rows)
     assert list(check_shop(tmp_path)) == [
-        Problem("items.csv", 3, "price", "is 'dear', expected a finite number", "wrong-type"),
-        Problem(
+        ShopProblem("items.csv", 3, "price", "is 'dear', expected a finite number", "wrong-type"),
+        ShopProblem(
             "items.csv", 4, "id", "is 'i1', which line 2 has too; expected every id once", "duplicate-id"
         ),
-        Problem(
+        ShopProblem(
             "events",
             None,
             None,

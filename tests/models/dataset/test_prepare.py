@@ -205,7 +205,7 @@ def events(count: int, split: str | None = None) -> list[Event]:
 
 def test_the_newest_are_held_out_where_nothing_is_marked() -> None:
     rows = events(100)
-    holdout = Holdout.of(rows, 0.1)
+    holdout = Holdout.from_events(rows, 0.1)
     splits = [holdout.split(event) for event in rows]
     assert splits.count("val") == pytest.approx(10, abs=1)
     assert splits.count("test") == pytest.approx(10, abs=1)
@@ -214,12 +214,12 @@ def test_the_newest_are_held_out_where_nothing_is_marked() -> None:
 
 def test_marks_of_the_file_come_first() -> None:
     rows = [*events(5), *events(2, "test")]
-    holdout = Holdout.of(rows, 0.5)
+    holdout = Holdout.from_events(rows, 0.5)
     assert [holdout.split(event) for event in rows] == ["train"] * 5 + ["test"] * 2
 
 
 def test_a_shop_without_events_holds_nothing_out() -> None:
-    assert Holdout.of([]).split(Event(day(0), "i", "click")) == "train"
+    assert Holdout.from_events([]).split(Event(day(0), "i", "click")) == "train"
 
 
 BEHAVIOURS = st.lists(

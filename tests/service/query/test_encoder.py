@@ -151,10 +151,10 @@ async def test_a_picture_of_a_wrong_width_poisons_only_itself(encoder: QueryEnco
 
 async def test_fusion_is_of_unit_length_and_feels_the_history(encoder: QueryEncoder) -> None:
     experts = await encoder.experts("shoes", None)
-    empty = build_portraits([[]], [np.zeros((0, 3, D), np.float16)], [None], expert_dim=D)  # type: ignore[list-item]
+    empty = build_portraits([[]], [np.zeros((0, 3, D), np.float16)], [None], experts=3, expert_dim=D)  # type: ignore[list-item]
     history = [Behaviour("i1", "order")]
     features = np.random.default_rng(0).normal(size=(1, 3, D)).astype(np.float16)
-    full = build_portraits([history], [features], [None], expert_dim=D)  # type: ignore[list-item]
+    full = build_portraits([history], [features], [None], experts=3, expert_dim=D)  # type: ignore[list-item]
     plain, personal = encoder.fuse(experts, empty), encoder.fuse(experts, full)
     for fused in (plain, personal):
         assert fused.embedding.shape == (DIM,)

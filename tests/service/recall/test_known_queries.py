@@ -42,7 +42,9 @@ class _Encoder:
 
 def portrait(*items: str) -> RequestPortrait:
     history = [Behaviour(item, "click", NOW) for item in items]
-    batch = build_portraits([history], [np.ones((len(items), 3, 4), np.float16)], [NOW], expert_dim=4)
+    batch = build_portraits(
+        [history], [np.ones((len(items), 3, 4), np.float16)], [NOW], experts=3, expert_dim=4
+    )
     return RequestPortrait(batch, history, items)
 
 
