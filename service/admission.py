@@ -1,4 +1,4 @@
-"""Admission: a bound on what is worked on at once, and less work for each before any is refused."""
+"""Admission: bounds the requests that are worked on at once, and sheds load before any is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from service.settings import Limits
 
 @dataclass(frozen=True, slots=True)
 class LoadShedding:
-    """What a request does without, at the load that it met."""
+    """What a request does without, by the load when it came."""
 
-    #: Share of ``limits.in_flight`` that is taken; a route is left out above its own ``shed_at``.
+    #: Share of ``limits.in_flight`` that is taken. A route is left out where its ``shed_at`` is lower.
     load: float = 0.0
     #: Share of k that is still looked for.
     k_share: float = 1.0
@@ -22,7 +22,7 @@ class LoadShedding:
 
 
 class Ticket:
-    """The right to work; give it back by leaving the ``with`` block."""
+    """The right to be worked on; leaving the ``with`` block gives it back."""
 
     __slots__ = ("_admission", "_places", "shedding")
 
@@ -32,10 +32,10 @@ class Ticket:
         self.shedding = admission.shedding()
 
     def widen(self, places: int) -> None:
-        """Take as many places in all, for the entries of a batch.
+        """Take this many places in all, one for each entry of a batch.
 
         Raises:
-            Overloaded: there are not so many.
+            Overloaded: not so many are free.
         """
         self._admission.take(places - self._places)
         self._places = places
@@ -51,7 +51,7 @@ class Ticket:
 
 
 class Admission:
-    """Counts what is in flight. For one event loop, not for threads."""
+    """Counts the requests in flight. For one event loop, not for threads."""
 
     def __init__(self, limits: Limits, refused: Callable[[], None] = lambda: None) -> None:
         self._limits = limits
@@ -68,7 +68,7 @@ class Admission:
         return Ticket(self)
 
     def shedding(self) -> LoadShedding:
-        """What to do without at present."""
+        """What a request that comes now does without."""
         limits = self._limits
         load = self.in_flight / limits.in_flight
         k_share = limits.shed_k if load > limits.shed_candidates_at else 1.0

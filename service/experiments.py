@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -49,7 +49,7 @@ class _Experiment:
     name: str
     arms: dict[str, Arm]
     #: Upper ends of the arms' shares of [0, 1), ascending.
-    bounds: tuple[tuple[float, str], ...] = field(default=())
+    bounds: tuple[tuple[float, str], ...]
 
     @classmethod
     def from_weights(cls, name: str, arms: dict[str, Arm]) -> _Experiment:

@@ -58,7 +58,7 @@ class RecallResult:
 
 
 class _Stages:
-    """Seconds of each stage."""
+    """Measures the seconds of each stage."""
 
     __slots__ = ("_last", "seconds")
 
@@ -72,7 +72,7 @@ class _Stages:
         self._last = now
 
     def skip(self, measured: Sequence[tuple[str, float]]) -> None:
-        """Take over what was measured elsewhere, and go on from now."""
+        """Add stages that were measured elsewhere; the next stage begins now."""
         self.seconds += measured
         self._last = time.perf_counter()
 
@@ -101,7 +101,7 @@ async def recall(
     Raises:
         DeadlinePassed: before any route answered.
         Unavailable: no route has an answer.
-        EncoderBusy: the encoder's queue is full.
+        Overloaded: the encoder's queue is full.
         FieldError: the picture is damaged.
     """
     stages = _Stages()
@@ -187,32 +187,26 @@ def _shed(deployment: Deployment, query: Query, options: Recall, shedding: LoadS
     shed = [f"no_{name}" for name, table in options.tables.items() if table.shed(shedding.load)]
     if int(query.k * shedding.k_share) < query.k:
         shed.append("fewer_candidates")
-    personal = query.history or (deployment.portraits is not None and query.by_user_alone)
+    personal = query.history or (deployment.portraits is not None and query.user_id is not None)
     if shedding.no_portrait and personal and not query.browse:  # a browse has nothing but its history
         shed.append("no_portrait")
     return shed
 
 
 async def _experts(deployment: Deployment, query: Query, deadline: Deadline) -> tuple[F16, Tier]:
-    digest = query.picture.digest if query.picture else b""
-    key = query_key(deployment.bundle.version, query.text, digest)
-    return await deployment.experts.get(
-        key, lambda: deployment.encoder.experts(query.text, query.picture), deadline
-    )
+    encoder, picture = deployment.encoder, query.picture
+    key = query_key(deployment.bundle.version, query.text, picture.digest if picture else b"")
+    return await deployment.experts.get(key, lambda: encoder.experts(query.text, picture), deadline)
 
 
 def _reading(
     deployment: Deployment, query: Query, shed: Sequence[str], deadline: Deadline
 ) -> asyncio.Task[StoredPortrait | None] | None:
     """The read of the user's stored portrait, begun; None where there is none to read."""
-    if (
-        deployment.portraits is None
-        or not query.by_user_alone
-        or query.user_id is None
-        or "no_portrait" in shed
-    ):
+    portraits, user = deployment.portraits, query.user_id
+    if portraits is None or user is None or query.history or "no_portrait" in shed:
         return None
-    return asyncio.create_task(deployment.portraits.get(query.user_id, deadline))
+    return asyncio.create_task(portraits.get(user, deadline))
 
 
 def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:

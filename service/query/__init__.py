@@ -1,1 +1,11 @@
-"""A query becomes vectors: text, picture and the user's history."""
+"""From a request's words, picture and history to the query's embedding.
+
+::
+
+    query      what one request asks for
+    picture    base64 to a file, a file to pixels
+    encoder    text and picture to experts, experts and portrait to the embedding
+    batcher    runs what is queued in one batch, on a thread
+    portrait   the user's history as the fusion reads it
+    cache/     what is not computed again
+"""

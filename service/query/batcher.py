@@ -1,7 +1,7 @@
 """Micro-batching on one worker thread: take what is queued, never wait for more.
 
-On a CPU a batch gains little over its members one by one, so waiting for company costs more than it
-brings; what has queued up while the thread was busy is free to batch.
+On a CPU a batch is little faster than its members one by one, so waiting for more jobs costs more than it
+gains. Jobs that queued up while the thread was busy are batched at no cost.
 """
 
 from __future__ import annotations
@@ -21,31 +21,22 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-class EncoderBusy(Overloaded):
-    """The queue is full; the request should be refused, not wait."""
-
-    def __init__(self) -> None:
-        super().__init__("too many queries wait to be encoded")
-
-
 class _Entry(NamedTuple, Generic[J, R]):
     job: J
     future: asyncio.Future[R]
-    loop: asyncio.AbstractEventLoop
 
 
 class MicroBatcher(Generic[J, R]):
-    """Runs jobs in batches on its own thread.
+    """Runs jobs of one event loop in batches on its own thread.
 
     A job whose future was cancelled before its turn is dropped. When a batch of several fails, its members
-    run again one by one, so that a poison job fails alone.
+    run again one by one, so that a job that breaks its batch fails alone.
 
     Args:
         work: results for jobs, aligned; runs on the thread.
         max_batch: jobs taken at once.
         queue: jobs that may wait.
         name: of the thread.
-        observe: told the size of each batch that ran, on the thread.
     """
 
     def __init__(
@@ -55,12 +46,10 @@ class MicroBatcher(Generic[J, R]):
         max_batch: int,
         queue: int,
         name: str,
-        observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._work = work
         self._max_batch = max_batch
         self._limit = queue
-        self._observe = observe
         self._queue: SimpleQueue[_Entry[J, R] | None] = SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -75,13 +64,12 @@ class MicroBatcher(Generic[J, R]):
         """The result of a job; cancelling the caller drops the job if it has not started.
 
         Raises:
-            EncoderBusy: too many jobs wait, or the batcher is closed.
+            Overloaded: too many jobs wait, or the batcher is closed.
         """
         if self._closed or self._queue.qsize() >= self._limit:
-            raise EncoderBusy
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
-        self._queue.put(_Entry(job, future, loop))
+            raise Overloaded("too many queries wait to be encoded")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._queue.put(_Entry(job, future))
         return await future
 
     def close(self) -> None:
@@ -109,30 +97,25 @@ class MicroBatcher(Generic[J, R]):
     def _run(self, batch: list[_Entry[J, R]]) -> None:
         try:
             results = self._work([entry.job for entry in batch])
-            self._observe(len(batch))
         except Exception as error:
             if len(batch) == 1:
                 failed: list[_Outcome[R]] = [(batch[0].future, None, error)]
-                _deliver(batch[0].loop, failed)
+                _deliver(failed)
                 return
             log.warning("a batch of %d failed, running it one by one", len(batch), exc_info=error)
             for entry in batch:
                 self._run([entry])
             return
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome[R]]] = {}
-        for entry, result in zip(batch, results, strict=True):
-            by_loop.setdefault(entry.loop, []).append((entry.future, result, None))
-        for loop, outcomes in by_loop.items():
-            _deliver(loop, outcomes)
+        _deliver([(entry.future, result, None) for entry, result in zip(batch, results, strict=True)])
 
 
 _Outcome = tuple[asyncio.Future[R], R | None, Exception | None]
 
 
-def _deliver(loop: asyncio.AbstractEventLoop, outcomes: list[_Outcome[R]]) -> None:
-    """Hand results over to the loop, all with one wake-up."""
+def _deliver(outcomes: list[_Outcome[R]]) -> None:
+    """Hand results over to the event loop, all with one wake-up."""
     try:
-        loop.call_soon_threadsafe(_resolve, outcomes)
+        outcomes[0][0].get_loop().call_soon_threadsafe(_resolve, outcomes)
     except RuntimeError:
         log.debug("the event loop is closed, results dropped")
 

@@ -27,11 +27,6 @@ class Query:
     user_id: str | None = None
 
     @property
-    def by_user_alone(self) -> bool:
-        """Whether the history is to be the one that is stored for the user."""
-        return self.user_id is not None and not self.history
-
-    @property
     def browse(self) -> bool:
         """Whether there are no words and no picture, only a history."""
         return self.picture is None and not self.text

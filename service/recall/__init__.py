@@ -1,1 +1,12 @@
-"""Query to items: two routes side by side, merged."""
+"""From the query's embedding to items: the routes are run and their items merged.
+
+::
+
+    routes/    what a route is, Q2I, I2I, and the registry
+    settings   the table ``[recall]``, with a table for each route
+    run        runs the routes within the deadline
+    merge      quotas, scores, sources
+    similar    I2I alone, for one item
+
+Nothing here knows the other settings, deployments or HTTP: `service.pipeline` puts it together.
+"""

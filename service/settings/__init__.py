@@ -1,8 +1,15 @@
 """Settings: one TOML file and the environment, read once, frozen, and handed to the composition root.
 
-Order: command line, then environment, then the TOML file, then the defaults below. An environment
-variable is ``MRSE_<GROUP>_<KEY>``, such as ``MRSE_SERVER_PORT`` or ``MRSE_REDIS_URL``; the file's path is
-``MRSE_CONFIG`` or ``--config``. A key that does not exist is an error that names it.
+::
+
+    groups    the groups, such as ``[server]`` and ``[limits]``: every key and its default
+    tree      all groups together, with a table for each engine and each route that is registered
+    load      reads them, and says which key of which file or variable is wrong
+    weights   rewrites the weights of an experiment in the file
+
+The command line wins over the environment, that over the file, and that over the defaults. An environment
+variable is ``MRSE_<GROUP>_<KEY>``, such as ``MRSE_SERVER_PORT``, or ``MRSE_RECALL_<ROUTE>_<KEY>``; the file's
+path is ``MRSE_CONFIG`` or ``--config``. A key that does not exist is an error that names it.
 """
 
 from service.settings.groups import (

@@ -1,4 +1,4 @@
-"""The groups of settings: every knob, its default and what it does. All frozen."""
+"""The groups of settings: every key, its default and what it does. All frozen."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from pydantic_core import PydanticCustomError
 
 from index.engines import ENGINES
+from service.recall.routes.route import Share
 
 #: Names of experiments and arms travel in headers and metric labels.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _Group(BaseModel):
@@ -31,7 +31,7 @@ class Server(_Group):
     drain_s: int = Field(default=15, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = True
-    #: Opens the admin API (changes to the embedded index) to callers that show it; closed without one.
+    #: What callers of the admin API (changes to the index) must show; without it there is no admin API.
     admin_token: SecretStr | None = None
 
 
@@ -71,31 +71,30 @@ class Encoder(_Group):
     """The micro-batching query encoder."""
 
     max_batch: int = Field(default=32, ge=1)
-    #: Jobs that may wait; above it a request is refused with 503.
+    #: Queries that may wait; more are refused with 503.
     queue: int = Field(default=256, ge=1)
-    #: Pictures that may wait for decoding.
+    #: Pictures that may wait to be decoded.
     picture_queue: int = Field(default=16, ge=1)
 
 
 class Cache(_Group):
-    """The in-process caches: of query experts, of the neighbours of I2I's triggers, and of what queries give
-    that come without a history.
-    """
+    """The caches in process."""
 
+    #: Query experts kept, and for how long.
     entries: int = Field(default=50_000, ge=0)
     ttl_s: float = Field(default=3600.0, gt=0)
-    #: Neighbour lists kept for each bundle, about 4 KB each; a change of the index empties them. 0: none.
+    #: Neighbours of I2I's triggers: lists kept for each index, about 4 KB each, until it changes. 0: none.
     neighbours: int = Field(default=4096, ge=0)
-    #: Queries without a history whose embedding and results of Q2I are kept for each bundle, about 15 KB each
-    #: at k = 200; a change of the index empties the results. 0: each is fused and searched every time.
+    #: Queries without a history: embeddings and results of Q2I kept for each index, about 15 KB each at
+    #: k = 200; the results until the index changes. 0: none.
     queries: int = Field(default=1024, ge=0)
 
 
 class RedisSettings(_Group):
-    """The shared cache; used when ``url`` is set."""
+    """The shared cache, which is used when ``url`` is set."""
 
     url: SecretStr | None = None
-    #: Longest wait for Redis in one request; Redis away is a slower answer, never an error.
+    #: Longest wait for Redis in one request. Without Redis an answer is slower, never an error.
     timeout_ms: float = Field(default=20.0, gt=0)
     connect_timeout_ms: float = Field(default=200.0, gt=0)
     ttl_s: float = Field(default=86_400.0, gt=0)
@@ -127,7 +126,7 @@ class Arm(_Group):
 
 
 class Limits(_Group):
-    """What one request, and all of them together, may ask for."""
+    """How much one request, and all requests together, may ask for."""
 
     max_k: int = Field(default=1000, ge=1, le=10_000)
     body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
@@ -138,13 +137,13 @@ class Limits(_Group):
     batch: int = Field(default=64, ge=1, le=1024)
     #: Entries of one batch that are worked on at once.
     batch_parallel: int = Field(default=16, ge=1)
-    #: Requests (entries of a batch count one each) worked on at once; above it 503.
+    #: Requests worked on at once, where each entry of a batch counts; more are refused with 503.
     in_flight: int = Field(default=256, ge=1)
-    #: Shares of ``in_flight`` above which a request is given less: fewer candidates, no portrait. Each route
-    #: says in its own table when it is left out, ``recall.<name>.shed_at``.
+    #: Shares of ``in_flight`` above which requests get fewer candidates, and above which no portrait. When a
+    #: route is left out stands in its own table, ``recall.<name>.shed_at``.
     shed_candidates_at: Share = 0.7
     shed_portrait_at: Share = 0.85
-    #: Share of k that is still asked for then.
+    #: Share of k that is looked for where there are to be fewer candidates.
     shed_k: Share = 0.5
     retry_after_s: int = Field(default=1, ge=1)
 
@@ -159,7 +158,7 @@ class DeadlineSettings(_Group):
     """Time for one request, counted from its last byte."""
 
     default_ms: int = Field(default=250, ge=1, le=10_000)
-    #: Kept back from the routes for merging and writing the answer.
+    #: Kept back from the routes, for merging and writing the answer.
     reserve_ms: float = Field(default=2.0, ge=0)
 
 

@@ -1,4 +1,4 @@
-"""Reads the settings from a file and the environment, and shows them with secrets hidden."""
+"""Reads the settings from a file, the environment and options; shows them with secrets hidden."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | Non
 
 
 def _meant(path: tuple[int | str, ...]) -> str:
-    """What an unknown key was meant to be, where it stands one table too high."""
+    """A hint for an unknown key of an arm that is a key of ``[recall]``."""
     *arm, key = path
     if len(arm) == 3 and arm[0] == "experiments" and key in composed_recall().model_fields:
         return f"; did you mean {'.'.join(map(str, arm))}.recall.{key}"
@@ -108,7 +108,7 @@ def _meant(path: tuple[int | str, ...]) -> str:
 
 
 def _origin(path: tuple[int | str, ...], values: Any, file: Path | None) -> str:
-    """Where a value came from, as far as it can be told: the environment wins over the file."""
+    """The variable or the file that a value came from, as far as it can be told."""
     for length in range(len(path), 0, -1):
         variable = "MRSE_" + "_".join(map(str, path[:length])).upper()
         if variable in os.environ:

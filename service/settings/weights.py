@@ -1,4 +1,4 @@
-"""Sets the weights of an experiment in a configuration file, leaving everything else of it as it is."""
+"""Sets the weights of an experiment in a configuration file; everything else in it stays as it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from common.files import replacing
 from service.settings.load import SettingsError, load_settings
 
 
@@ -33,11 +34,6 @@ def set_weights(config: Path, experiment: str, weights: Mapping[str, float]) -> 
         if arm not in arms:
             raise SettingsError(f"{config}: no arm {arm!r} in {experiment!r}; it has {', '.join(arms)}")
         arms[arm]["weight"] = weight
-    written = config.with_name(config.name + ".new")
-    written.write_text(tomlkit.dumps(document), encoding="utf-8")
-    try:
+    with replacing(config) as written:
+        written.write_text(tomlkit.dumps(document), encoding="utf-8")
         load_settings(written)
-    except SettingsError:
-        written.unlink()
-        raise
-    written.replace(config)

@@ -1,1 +1,12 @@
-"""The cache of query experts: in process, then Redis, each value computed once."""
+"""What is kept so that it is not computed again.
+
+::
+
+    tiers          experts of queries: in process, in Redis, or computed
+    singleflight   one computation for each key, however many callers want it
+    fusions        embeddings of queries without a history
+    redis          the shared cache
+    produced       what `mrse produce` keeps in it: item features and user portraits
+
+Neighbour lists are kept beside the routes that search for them (`service.recall.routes.neighbours`).
+"""

@@ -1,8 +1,8 @@
-"""The shared cache in Redis. Redis away is a slower answer, never an error.
+"""The shared cache in Redis. Without Redis an answer is slower, never an error.
 
 Reads of one turn of the event loop travel in one MGET. Writes go to a bounded queue that a background
-task empties; what does not fit is dropped and counted. A breaker keeps a dead Redis from costing every
-request its timeout.
+task empties; what does not fit is dropped and counted. A breaker keeps requests from waiting for a Redis
+that does not answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.settings import RedisSettings
 log = logging.getLogger("mrse.cache")
 
 _WRITE_BATCH = 64
-#: Errors that mean that Redis cannot be used now; anything else is a bug and is raised.
+#: Errors that mean that Redis cannot be used now; any other is a bug and is raised.
 _AWAY = (RedisError, OSError, TimeoutError)
 
 
@@ -35,7 +35,7 @@ Count = Callable[[str], None]
 
 
 class RedisCache:
-    """Bytes by key, shared by all workers. No method raises for a Redis that is away.
+    """Bytes by key, shared by all workers. No method raises when Redis does not answer.
 
     Args:
         settings: address, timeouts, bounds.
@@ -57,7 +57,7 @@ class RedisCache:
             # The library's default is to retry with a backoff: longer than a request may take.
             retry=Retry(NoBackoff(), 0),
         )
-        self._asked: dict[str, asyncio.Future[bytes | None]] = {}
+        self._wanted: dict[str, asyncio.Future[bytes | None]] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(settings.write_queue)
         self._writer: asyncio.Task[None] | None = None
@@ -95,33 +95,33 @@ class RedisCache:
         await self._client.aclose()
 
     def _ask(self, key: str) -> asyncio.Future[bytes | None]:
-        future = self._asked.get(key)
+        future = self._wanted.get(key)
         if future is None:
             loop = asyncio.get_running_loop()
-            if not self._asked:
+            if not self._wanted:
                 loop.call_soon(self._send)
-            future = self._asked[key] = loop.create_future()
+            future = self._wanted[key] = loop.create_future()
         return future
 
     def _send(self) -> None:
-        asked, self._asked = self._asked, {}
+        wanted, self._wanted = self._wanted, {}
         if not self._breaker.allows():
             self._count("open")
-            for future in asked.values():
+            for future in wanted.values():
                 future.set_result(None)
             return
-        task = asyncio.create_task(self._read(asked))
+        task = asyncio.create_task(self._read(wanted))
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
-    async def _read(self, asked: dict[str, asyncio.Future[bytes | None]]) -> None:
-        keys = list(asked)
+    async def _read(self, wanted: dict[str, asyncio.Future[bytes | None]]) -> None:
+        keys = list(wanted)
         values: Sequence[bytes | None] | None = await self._guarded(
             cast("Awaitable[list[bytes | None]]", self._client.mget(keys))
         )
         for key, value in zip(keys, values or [None] * len(keys), strict=True):
-            if not asked[key].done():
-                asked[key].set_result(value)
+            if not wanted[key].done():
+                wanted[key].set_result(value)
 
     async def _write(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""One computation a key, however many ask for it at the same time."""
+"""One computation for each key, however many callers want it at the same time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Flight(Generic[V]):
 class SingleFlight(Generic[V]):
     """Shares running work by key.
 
-    The work runs in a task of its own: a caller that is cancelled (client gone, deadline passed) leaves
-    the others unharmed, and when the last caller has left, the work is cancelled. An exception reaches
-    every caller and is not kept: the next caller starts afresh.
+    The work runs in a task of its own, so a caller that is cancelled (client gone, deadline passed) does not
+    harm the others; when the last caller has left, the work is cancelled. An exception reaches every caller
+    and is not kept: the next caller starts again.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class SingleFlight(Generic[V]):
         finally:
             flight.waiters -= 1
             if flight.waiters == 0 and not flight.task.done():
-                # Whoever comes next must not join work that is being torn down.
+                # The next caller must not join work that is being cancelled.
                 self._forget(key, flight)
                 flight.task.cancel()
 
@@ -52,7 +52,7 @@ class SingleFlight(Generic[V]):
         if self._flights.get(key) is flight:
             del self._flights[key]
         if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # seen, so that asyncio does not log it when every waiter has left
+            flight.task.exception()  # read, so that asyncio does not log it when every waiter has left
 
 
 async def _call(work: Callable[[], Awaitable[V]]) -> V:

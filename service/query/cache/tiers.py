@@ -1,4 +1,4 @@
-"""L1, then Redis, then the work itself: the cache of query experts as the pipeline uses it."""
+"""The cache of query experts: in process (L1), then Redis, then the encoder."""
 
 from __future__ import annotations
 

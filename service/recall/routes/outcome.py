@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Annotated, Literal, NamedTuple, NotRequired
 
 import numpy as np
@@ -91,6 +92,11 @@ class RouteOutcome:
     def short(self) -> bool:
         """Whether the route should have given more than it did."""
         return self.status in ("timeout", "error") or (self.status == "ok" and self.coverage < 1.0)
+
+
+def make_candidates(ids: list[str], values: list[float], sources: list[Source]) -> list[Candidate]:
+    """A candidate for each row, in half the time that calling `Candidate` takes."""
+    return list(map(tuple.__new__, repeat(Candidate), zip(ids, values, sources, strict=True)))
 
 
 def rounded(scores: F32) -> list[float]:

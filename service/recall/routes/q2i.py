@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import repeat
-
-from service.recall.routes.outcome import Candidate, RouteOutcome, Source, reasons, rounded
+from service.recall.routes.outcome import RouteOutcome, Source, make_candidates, reasons, rounded
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
 
 
@@ -32,6 +30,5 @@ class Q2I(Route[Q2ISettings]):
         sources: list[Source] = [
             {"route": "q2i", "rank": rank, "score": score} for rank, score in enumerate(scores, start=1)
         ]
-        # As Candidate(...) for each, in a third of the time.
-        candidates = list(map(tuple.__new__, repeat(Candidate), zip(found.ids, scores, sources, strict=True)))
+        candidates = make_candidates(found.ids, scores, sources)
         return RouteOutcome("ok", candidates, len(candidates), found.coverage, reason=reasons([found]))

@@ -12,8 +12,8 @@ import pytest
 from artifacts.bundle import build_portraits
 from artifacts.bundle.portrait import Behaviour
 from artifacts.cache.keys import picture_digest
-from service.errors import FieldError
-from service.query.batcher import EncoderBusy, MicroBatcher
+from service.errors import FieldError, Overloaded
+from service.query.batcher import MicroBatcher
 from service.query.encoder import QueryEncoder
 from service.query.picture import QueryPicture, parse_picture
 from service.settings import BundleSettings, Encoder
@@ -103,12 +103,12 @@ async def test_a_full_queue_refuses_at_once() -> None:
     await first_running(work)
     tasks += [asyncio.create_task(batcher.submit(n)) for n in (1, 2)]
     await asyncio.sleep(0)
-    with pytest.raises(EncoderBusy):
+    with pytest.raises(Overloaded):
         await batcher.submit(3)
     work.go.set()
     assert await asyncio.gather(*tasks) == [0, 10, 20]
     batcher.close()
-    with pytest.raises(EncoderBusy):
+    with pytest.raises(Overloaded):
         await batcher.submit(4)
 
 
