@@ -7,7 +7,6 @@ import pytest
 
 from service.errors import DeadlinePassed, FieldError, NotReady, Overloaded, Unavailable, UnknownItem
 from service.http.problems import problem_from
-from service.query.batcher import EncoderBusy
 from tests.support.answers import check_problem
 
 
@@ -18,7 +17,6 @@ from tests.support.answers import check_problem
         (UnknownItem("there is no item 'i0'"), 404, "unknown-item"),
         (Unavailable("the index gave no answer"), 503, "unavailable"),
         (Overloaded("too many requests"), 503, "overloaded"),
-        (EncoderBusy(), 503, "overloaded"),
         (NotReady("verifying the bundle"), 503, "not-ready"),
         (DeadlinePassed("search"), 504, "deadline"),
         (ValueError("a bug, with a secret"), 500, "internal"),
