@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias, TypeVar
 
-from artifacts.attributes import CATEGORY as CATEGORY
+from artifacts.attributes import CATEGORY
 from common.errors import MrseError
 
 T = TypeVar("T")

@@ -14,9 +14,8 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from artifacts.attributes import AttributeKind as AttributeKind
-from common.arrays import F16 as F16
-from common.arrays import F32 as F32
+from artifacts.attributes import AttributeKind
+from common.arrays import F16, F32
 from common.deadline import Deadline
 from common.errors import NOT_IN_ORDER, MrseError
 from index.filters import Filter

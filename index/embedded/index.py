@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from time import monotonic
-from types import MappingProxyType
 
 import numpy as np
 
@@ -60,8 +59,7 @@ class EmbeddedIndex:
         self._closed = False
         self._workers = workers
         self._writer = Writer(live)
-        self._checker = Checker(live.manifest)
-        self._attributes: Mapping[str, AttributeKind] = MappingProxyType(live.manifest.attributes)
+        self._checker = Checker(self.manifest)
 
     @classmethod
     def open(
@@ -88,18 +86,18 @@ class EmbeddedIndex:
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
         """
-        live = LiveIndex.open(path, verify=verify, planning=planning)
+        live = LiveIndex(path, verify=verify, planning=planning)
         return cls(live, Workers(threads, queue, limit_threads), rebuild_after)
 
     @property
     def manifest(self) -> IndexManifest:
         """Of the base that is searched."""
-        return self._live.manifest
+        return self._live.state.manifest
 
     @property
     def version(self) -> str:
         """Version of the base, and how many changes were made since."""
-        changes = self._live.sequence - self.manifest.sequence
+        changes = self._live.state.changes
         return self.manifest.index_version + (f"+{changes}" if changes else "")
 
     @property
@@ -110,13 +108,14 @@ class EmbeddedIndex:
     @property
     def revision(self) -> tuple[str, int] | None:
         """Base and last change; None while there are changes to read from the log."""
-        live = self._live
-        return None if live.behind else (live.manifest.index_version, live.sequence)
+        if self._live.behind:
+            return None
+        return self.manifest.index_version, self._live.state.sequence
 
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:
         """What can be filtered by."""
-        return self._attributes
+        return self.manifest.attributes
 
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
@@ -213,7 +212,9 @@ class EmbeddedIndex:
     async def stats(self) -> IndexStats:
         """Counts, as of now."""
         self._check_open()
-        return IndexStats(engine=self.manifest.engine, items=self._live.items, kind=self.manifest.kind)
+        return IndexStats(
+            engine=self.manifest.engine, items=self._live.current().items, kind=self.manifest.kind
+        )
 
     async def close(self) -> None:
         """Stop the threads; the files are closed with the last reference to the index."""
@@ -233,8 +234,8 @@ class EmbeddedIndex:
         return result
 
     def _rebuild_if_due(self) -> None:
-        changes = self._live.sequence - self.manifest.sequence
-        due = not self._closed and self._rebuild_after is not None and changes >= self._rebuild_after
+        after = self._rebuild_after
+        due = not self._closed and after is not None and self._live.state.changes >= after
         if due and (self._rebuilding is None or self._rebuilding.done()):
             self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
 

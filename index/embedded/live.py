@@ -56,7 +56,7 @@ class State:
             before = _identity(path)
             try:
                 manifest = read_manifest(root, verify=verify)
-                state = cls(root, manifest, Segment.open(root / manifest.folder, manifest, planning))
+                state = cls(root, manifest, Segment(root / manifest.folder, manifest, planning))
                 break
             except IndexDamaged as error:
                 damaged = error
@@ -83,64 +83,50 @@ class State:
                 self.buffer.remove(change.id)
 
     @property
+    def changes(self) -> int:
+        """How many changes were made since the base was written."""
+        return self.sequence - self.manifest.sequence
+
+    @property
     def items(self) -> int:
         """How many items there are."""
         return self.base.rows - self.tombstones.count + self.buffer.items
 
 
 class LiveIndex:
-    """The state of an index folder, kept up with its log and its base. For any thread."""
+    """The state of an index folder, kept up with its log and its base. For any thread.
 
-    def __init__(self, root: Path, state: State, planning: Planning) -> None:
+    Raises:
+        IndexDamaged: a file is missing or not the one that was built.
+    """
+
+    def __init__(self, root: Path, *, verify: bool, planning: Planning) -> None:
         self.root = root
-        self._state = state
         self._planning = planning
         self._manifest_path = str(root / MANIFEST_NAME)
         self._seen = _identity(self._manifest_path)
+        #: As of the last look.
+        self.state = State.open(root, verify=verify, planning=planning)
         #: Held while changes are applied to a state and while they are read; never while a base is opened.
         self._lock = threading.Lock()
         #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
 
-    @classmethod
-    def open(cls, root: Path, *, verify: bool = True, planning: Planning = AS_CALIBRATED) -> LiveIndex:
-        """Map an index folder.
-
-        Raises:
-            IndexDamaged: a file is missing or not the one that was built.
-        """
-        return cls(root, State.open(root, verify=verify, planning=planning), planning)
-
-    @property
-    def manifest(self) -> IndexManifest:
-        """Of the base, as of the last look."""
-        return self._state.manifest
-
-    @property
-    def sequence(self) -> int:
-        """Number of the last change that was applied."""
-        return self._state.sequence
-
-    @property
-    def items(self) -> int:
-        """How many items there are."""
-        return self.current().items
-
     @property
     def behind(self) -> bool:
         """Whether there are changes to apply, or a base to move to, before an answer."""
-        return self._state.log.grown() or _identity(self._manifest_path) != self._seen
+        return self.state.log.grown() or _identity(self._manifest_path) != self._seen
 
     def current(self) -> State:
         """The state with every change that is in the log by now."""
         if not self.behind:
-            return self._state
+            return self.state
         with self._catching_up:
             identity = _identity(self._manifest_path)
             if identity != self._seen:
                 self._swap()
                 self._seen = identity
-            state = self._state
+            state = self.state
             if state.log.grown():
                 changes = state.log.read()
                 with self._lock:
@@ -153,10 +139,10 @@ class LiveIndex:
             state = State.open(self.root, verify=False, planning=self._planning)
         except IndexDamaged:
             return  # the base that is open goes on being searched, whatever happened to the folder
-        here, there = self._state.manifest, state.manifest
+        here, there = self.state.manifest, state.manifest
         same = {"bundle_version", "dim", "attributes"}
         if here.model_dump(include=same) == there.model_dump(include=same):
-            self._state = state
+            self.state = state
 
     def commit(self, change: Callable[[State], Sequence[Change]]) -> int:
         """Make changes: on disk, and in every answer from now on, when this returns.
@@ -197,7 +183,7 @@ class LiveIndex:
         while True:
             step(state.buffer.rows * _BUFFERED)
             rows, scores = state.base.search(query, k, selection, state.tombstones, step)
-            if not state.sequence > state.manifest.sequence:
+            if not state.changes:
                 return Neighbours(state.base.ids.ids(rows), scores)
             with self._lock:
                 snapshot = state.buffer.snapshot(accepted)

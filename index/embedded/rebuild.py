@@ -62,7 +62,7 @@ def rebuild_index(root: Path, progress: StageProgress = lambda done, total: None
     """
     with rebuild_lock(root), working_folder(root) as work:
         state = State.open(root, verify=False)
-        if state.sequence == state.manifest.sequence:
+        if not state.changes:
             return state.manifest
         if state.items == 0:
             raise NothingLeft(f"{root} has no items left; build it anew")
@@ -147,10 +147,9 @@ def _source(state: State) -> BaseSource:
         return chunk
 
     new_vectors, new_features = [put.vector for put in puts], [put.features for put in puts]
-    changes = manifest.changes + state.sequence - manifest.sequence
     return BaseSource(
         manifest=manifest.model_copy(
-            update={"rows": len(ids), "sequence": state.sequence, "changes": changes}
+            update={"rows": len(ids), "sequence": state.sequence, "changes": manifest.changes + state.changes}
         ),
         ids=ids,
         column=column,

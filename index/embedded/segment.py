@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 #: What it costs to copy a row out and score it, in rows that are scored in place; measured.
 SCATTERED = 4
-_EXACT = Reaches(EXACT, EXACT, EXACT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,52 +69,34 @@ class Tombstones:
 
 
 class Segment:
-    """Vectors, ids, attributes and features that share row numbers. For any thread."""
+    """Vectors, ids, attributes and features that share row numbers, memory-mapped. For any thread.
 
-    def __init__(
-        self,
-        ids: IdTable,
-        lists: Lists,
-        vectors: Vectors,
-        attributes: Attributes,
-        features: F16,
-        reaches: Reaches = _EXACT,
-        planning: Planning = AS_CALIBRATED,
-    ) -> None:
-        self.ids = ids
-        self.lists = lists
-        self.vectors = vectors
-        self.attributes = attributes
-        self.features = features
-        reach = planning.reach
-        self._reaches = reaches if reach is None else Reaches(reach, reach, reach)
-        self.selections = Selections(attributes, Selector(lists.starts, planning.exact_rows))
-        self.rows = ids.rows
-        self.dim = vectors.dim
+    Raises:
+        IndexDamaged: a file of the base does not hold what the manifest says.
+    """
 
-    @classmethod
-    def open(cls, folder: Path, manifest: IndexManifest, planning: Planning = AS_CALIBRATED) -> Segment:
-        """Map the files of a base.
-
-        Raises:
-            IndexDamaged: a file does not hold what the manifest says.
-        """
+    def __init__(self, folder: Path, manifest: IndexManifest, planning: Planning = AS_CALIBRATED) -> None:
         rows, dim = manifest.rows, manifest.dim
-        ids = _open(folder / IDS_NAME, IdTable.open)
-        if ids.rows != rows:
-            raise IndexDamaged(folder / IDS_NAME, f"has {ids.rows} ids, expected {rows}")
-        lists, reaches = one_list(rows, dim), _EXACT
+        self.rows = rows
+        self.dim = dim
+        self.ids = _open(folder / IDS_NAME, IdTable.open)
+        if self.ids.rows != rows:
+            raise IndexDamaged(folder / IDS_NAME, f"has {self.ids.rows} ids, expected {rows}")
+        self.lists, self._reaches = one_list(rows, dim), Reaches(EXACT, EXACT, EXACT)
         if manifest.probing is not None:
-            lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
-            reaches = manifest.probing.reaches
-        vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, lists.starts))
-        attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
-        features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
+            self.lists = _open(folder / LISTS_NAME, lambda path: Lists.open(path, rows, dim))
+            self._reaches = manifest.probing.reaches
+        if planning.reach is not None:
+            self._reaches = Reaches(planning.reach, planning.reach, planning.reach)
+        starts = self.lists.starts
+        self.vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, starts))
+        self.attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
+        self.selections = Selections(self.attributes, Selector(starts, planning.exact_rows))
+        self.features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
         shape = (rows, manifest.experts, manifest.expert_dim)
-        if features.shape != shape or features.dtype != np.float16:
-            found_features = f"{features.dtype} {features.shape}"
-            raise IndexDamaged(folder / FEATURES_NAME, f"has {found_features}, expected float16 {shape}")
-        return cls(ids, lists, vectors, attributes, features, reaches, planning)
+        if self.features.shape != shape or self.features.dtype != np.float16:
+            found = f"{self.features.dtype} {self.features.shape}"
+            raise IndexDamaged(folder / FEATURES_NAME, f"has {found}, expected float16 {shape}")
 
     def search(
         self,

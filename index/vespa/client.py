@@ -12,10 +12,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
+from artifacts.attributes import AttributeKind
 from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
-from index.port import AttributeKind, IndexStats, IndexUnavailable, Neighbours, StoredVectors
+from index.port import IndexStats, IndexUnavailable, Neighbours, StoredVectors
 from index.vespa import answer, names
 from index.vespa.endpoints import LEAST_BUDGET, Endpoints
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError

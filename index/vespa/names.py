@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from index.port import AttributeKind
+from artifacts.attributes import AttributeKind
 
 NAMESPACE: Final = "mrse"
 TYPE_PREFIX: Final = "item_"

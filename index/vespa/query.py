@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from artifacts.attributes import AttributeKind
 from common.arrays import F32
 from index.filters import Filter
-from index.port import AttributeKind
 from index.vespa import names, yql
 from index.vespa.tensors import float_hex
 from index.vespa.version import Version

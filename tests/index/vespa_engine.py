@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from artifacts.attributes import AttributeKind
 from artifacts.embeddings import EmbeddingsFolder
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
 from devtools.vespa_peer.peer import start_peer
-from index.port import AttributeKind, ItemIndex
+from index.port import ItemIndex
 from index.vespa.client import VespaIndex
 from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal

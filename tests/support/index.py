@@ -7,17 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from artifacts.attributes import AttributeKind
+from common.arrays import F16, F32
 from common.deadline import Deadline
 from index.filters import Filter
-from index.port import (
-    F16,
-    F32,
-    AttributeKind,
-    IndexStats,
-    IndexUnavailable,
-    Neighbours,
-    StoredVectors,
-)
+from index.port import IndexStats, IndexUnavailable, Neighbours, StoredVectors
 
 
 class MemoryIndex:

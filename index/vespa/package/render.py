@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
-from index.port import AttributeKind
+from artifacts.attributes import AttributeKind
 from index.vespa import names
 from index.vespa.package.layout import Layout, Tls
 from index.vespa.package.templates import read_template, templates
