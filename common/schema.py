@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, with_config
 from pydantic_core import CoreSchema, core_schema
 
+#: Of a typed dictionary that has the keys it names and no others.
+closed = with_config(ConfigDict(extra="forbid", strict=True))
 #: Of a key that a typed dictionary may leave out: OpenAPI calls it null by default, as of a model's field.
 OMITTED: Any = Field(json_schema_extra={"default": None})
 

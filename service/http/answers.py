@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from common.schema import OMITTED
+from common.schema import OMITTED, closed
 from service.deployment import Deployment
 from service.explain import explain
 from service.http.checks import CheckedRequest
@@ -19,11 +19,8 @@ from service.http.problems import Problem
 from service.pipeline import RecallResult
 from service.recall.routes.outcome import Item, RouteName, RouteOutcome, RouteStatus
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
-_CLOSED = ConfigDict(extra="forbid")
 
-
-@with_config(_STRICT)
+@closed
 class Route(TypedDict):
     """How one route fared."""
 
@@ -46,28 +43,28 @@ class _Answer(TypedDict):
     explain: NotRequired[Annotated[dict[str, Any] | None, OMITTED]]
 
 
-@with_config(_STRICT)
+@closed
 class RecallAnswer(_Answer):
     """The items for a request, and how they came about."""
 
     items: list[Item]
 
 
-@with_config(_STRICT)
+@closed
 class ColumnarAnswer(_Answer):
     """A `RecallAnswer` with its items as columns."""
 
     items: ItemColumns
 
 
-@with_config(_STRICT)
+@closed
 class SimilarAnswer(RecallAnswer):
     """The nearest items of an item."""
 
     item_id: str
 
 
-@with_config(_STRICT)
+@closed
 class ColumnarSimilarAnswer(ColumnarAnswer):
     """A `SimilarAnswer` with its items as columns."""
 
@@ -78,7 +75,7 @@ class _Entry(TypedDict):
     status: int
 
 
-@with_config(_CLOSED)
+@closed
 class BatchEntry(_Entry):
     """An answer, or why there is none."""
 
@@ -86,7 +83,7 @@ class BatchEntry(_Entry):
     problem: NotRequired[Annotated[Problem | None, OMITTED]]
 
 
-@with_config(_CLOSED)
+@closed
 class ColumnarBatchEntry(_Entry):
     """A `BatchEntry` with its items as columns."""
 
@@ -94,7 +91,7 @@ class ColumnarBatchEntry(_Entry):
     problem: NotRequired[Annotated[Problem | None, OMITTED]]
 
 
-@with_config(_STRICT)
+@closed
 class BatchAnswer(TypedDict):
     """The answers in the order of the requests."""
 
@@ -103,7 +100,7 @@ class BatchAnswer(TypedDict):
     took_ms: float
 
 
-@with_config(_STRICT)
+@closed
 class ColumnarBatchAnswer(TypedDict):
     """A `BatchAnswer` with its items as columns."""
 

@@ -12,19 +12,19 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Request, Response
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from common.schema import closed
 from service.recall.routes.outcome import Item, RouteName
 
 MEDIA_TYPE = "application/vnd.mrse.columnar+json"
 DEFAULT_TYPE = "application/json"
-_STRICT = ConfigDict(extra="forbid", strict=True)
 _ID, _SCORE, _SOURCES = itemgetter("item_id"), itemgetter("score"), itemgetter("sources")
 _ROUTE, _RANK = itemgetter("route"), itemgetter("rank")
 
 
-@with_config(_STRICT)
+@closed
 class SourceColumns(TypedDict):
     """All sources of all items as columns, in the order of the items; a row is one source."""
 
@@ -35,7 +35,7 @@ class SourceColumns(TypedDict):
     score: list[float]
 
 
-@with_config(_STRICT)
+@closed
 class ItemColumns(TypedDict):
     """The items of an answer as columns, best first; the fields are those of `Item` and `Source`."""
 

@@ -39,30 +39,12 @@ class ItemPreviews:
 
         return pq.read_table(self._path, columns=["id", "title", "category", "picture"])
 
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {item_id: row for row, item_id in enumerate(self._table["id"].to_pylist())}
+    def get(self, ids: list[str]) -> dict[str, dict[str, str]]:
+        """The rows of the items that have a preview, by id; what is null is empty."""
+        import pyarrow.compute as pc
 
-    def get(self, ids: list[str]) -> dict[str, dict[str, str | bool]]:
-        """Title, category and whether there is a picture, of the items that have a preview."""
-        return {
-            item_id: {
-                "title": self._value("title", row),
-                "category": self._value("category", row),
-                "picture": bool(self._value("picture", row)),
-            }
-            for item_id in ids
-            if (row := self._rows.get(item_id)) is not None
-        }
-
-    def picture(self, item_id: str) -> Path | None:
-        """The file of an item's picture."""
-        row = self._rows.get(item_id)
-        name = None if row is None else self._value("picture", row)
-        return Path(name) if name else None
-
-    def _value(self, column: str, row: int) -> str:
-        return self._table[column][row].as_py() or ""
+        found = self._table.filter(pc.field("id").isin(ids)).to_pylist()
+        return {row["id"]: {name: value or "" for name, value in row.items()} for row in found}
 
 
 def routes(path: Path) -> list[RawRoute]:
@@ -74,12 +56,19 @@ def routes(path: Path) -> list[RawRoute]:
         if not 1 <= len(ids) <= MAX_PREVIEWS:
             raise invalid_field("item_id", f"give 1 to {MAX_PREVIEWS} of them")
         found = await asyncio.to_thread(previews.get, ids)
-        return json_response(found)
+        return json_response(
+            {
+                item_id: {"title": row["title"], "category": row["category"], "picture": bool(row["picture"])}
+                for item_id, row in found.items()
+            }
+        )
 
     async def get_picture(request: Request) -> Response:
-        file = await asyncio.to_thread(previews.picture, request.query_params.get("item_id", ""))
-        kind = None if file is None else _MEDIA_TYPES.get(file.suffix.lower())
-        if file is None or kind is None or not file.is_file():
+        item_id = request.query_params.get("item_id", "")
+        found = await asyncio.to_thread(previews.get, [item_id])
+        file = Path(found[item_id]["picture"]) if item_id in found else Path()
+        kind = _MEDIA_TYPES.get(file.suffix.lower())
+        if kind is None or not file.is_file():
             raise ProblemError(404, "not-found", "this item has no picture")
         content = await asyncio.to_thread(file.read_bytes)
         headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from common.schema import OMITTED
+from common.schema import OMITTED, closed
 from service.errors import DeadlinePassed, FieldError, NotReady, Overloaded, Unavailable, UnknownItem
 
 MEDIA_TYPE = "application/problem+json"
@@ -61,7 +61,7 @@ class FieldProblem(TypedDict):
     reason: str
 
 
-@with_config(ConfigDict(extra="forbid"))
+@closed
 class Problem(TypedDict):
     """RFC 9457 problem details."""
 

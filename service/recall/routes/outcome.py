@@ -12,11 +12,11 @@ from itertools import repeat
 from typing import Annotated, Literal, NamedTuple, NotRequired
 
 import numpy as np
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from common.arrays import F32
-from common.schema import OMITTED, OneOf
+from common.schema import OMITTED, OneOf, closed
 from index.port import Neighbours
 
 
@@ -29,10 +29,9 @@ def _route_names() -> tuple[str, ...]:
 RouteName = Annotated[str, OneOf(_route_names)]
 #: ``skipped``: there was nothing to do; ``shed``: left out under load.
 RouteStatus = Literal["ok", "timeout", "error", "skipped", "shed"]
-_STRICT = ConfigDict(extra="forbid", strict=True)
 
 
-@with_config(_STRICT)
+@closed
 class Source(TypedDict):
     """How one route found an item."""
 
@@ -44,7 +43,7 @@ class Source(TypedDict):
     score: Annotated[float, Field(description="Cosine to the query (q2i) or to the trigger (i2i).")]
 
 
-@with_config(_STRICT)
+@closed
 class Item(TypedDict):
     """An item of the answer."""
 
