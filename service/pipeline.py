@@ -51,11 +51,6 @@ class RecallResult:
     stages: list[tuple[str, float]]
     provenance: Provenance
 
-    @property
-    def partial(self) -> bool:
-        """Whether a route gave less than it should have."""
-        return any(outcome.short for outcome in self.routes.values())
-
 
 class _Stages:
     """Measures the seconds of each stage."""

@@ -5,18 +5,17 @@ They are plain dictionaries, because orjson writes those fastest; `columnar` has
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from common.schema import OMITTED, closed
-from service.deployment import Deployment
-from service.explain import explain
-from service.http.checks import CheckedRequest
+from service.http.checks import Target
 from service.http.columnar import ItemColumns, columns
 from service.http.problems import Problem
-from service.pipeline import RecallResult
+from service.http.requests import Call
 from service.recall.routes.outcome import Item, RouteName, RouteOutcome, RouteStatus
 
 
@@ -110,52 +109,26 @@ class ColumnarBatchAnswer(TypedDict):
 
 
 def recall_answer(
-    checked: CheckedRequest, result: RecallResult, request_id: str, took_s: float, *, columnar: bool
-) -> RecallAnswer:
-    """The body of ``POST /recall``; a `ColumnarAnswer` where the client asked for one."""
-    items: Any = columns(result.items) if columnar else result.items
-    answer: RecallAnswer = {
-        "request_id": request_id,
-        "model_version": checked.deployment.bundle.version,
-        "index_version": checked.deployment.index.version,
-        "variant": checked.assignment.arms,
-        "items": items,
-        "routes": {name: _route(outcome) for name, outcome in result.routes.items()},
-        "partial": result.partial,
-        "degraded": list(result.degraded),
-        "took_ms": round(took_s * 1000, 3),
-    }
-    if checked.request.explain:
-        answer["explain"] = explain(result)
-    return answer
-
-
-def similar_answer(
-    item_id: str,
-    deployment: Deployment,
-    arms: dict[str, str],
-    outcome: RouteOutcome,
+    call: Call,
     request_id: str,
-    took_s: float,
+    target: Target,
     *,
-    columnar: bool,
-) -> SimilarAnswer:
-    """The body of ``GET /items/{item_id}/similar``; a `ColumnarSimilarAnswer` where asked for."""
-    found: list[Item] = [
-        {"item_id": other, "score": value, "sources": [source]} for other, value, source in outcome.candidates
-    ]
-    items: Any = columns(found) if columnar else found
+    items: Sequence[Item],
+    routes: Mapping[str, RouteOutcome],
+    degraded: Sequence[str],
+) -> RecallAnswer:
+    """What every answer with items tells; a `ColumnarAnswer` where the client asked for one."""
+    form: Any = columns(items) if call.columnar else items
     return {
         "request_id": request_id,
-        "item_id": item_id,
-        "model_version": deployment.bundle.version,
-        "index_version": deployment.index.version,
-        "variant": arms,
-        "items": items,
-        "routes": {"i2i": _route(outcome)},
-        "partial": outcome.short,
-        "degraded": ["i2i_coverage"] if outcome.short else [],
-        "took_ms": round(took_s * 1000, 3),
+        "model_version": target.deployment.bundle.version,
+        "index_version": target.deployment.index.version,
+        "variant": target.assignment.arms,
+        "items": form,
+        "routes": {name: _route(outcome) for name, outcome in routes.items()},
+        "partial": any(outcome.short for outcome in routes.values()),
+        "degraded": list(degraded),
+        "took_ms": call.took_ms(),
     }
 
 

@@ -13,11 +13,20 @@ from index.filters import Filter, FilterError, parse_filter
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError
 from service.experiments import Assignment
+from service.http.requests import Call
 from service.http.schemas import RecallRequest
 from service.query.picture import parse_picture
 from service.query.query import Query
-from service.runtime import Runtime
 from service.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What answers a request: its arms and their deployment. ``filters`` are in the form of its index."""
+
+    assignment: Assignment
+    deployment: Deployment
+    filters: Filter | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +34,7 @@ class CheckedRequest:
     """A request whose fields have been checked against the index that will answer it."""
 
     request: RecallRequest
-    assignment: Assignment
-    deployment: Deployment
+    target: Target
     #: Without the picture, which is read when the deadline is known.
     query: Query
 
@@ -49,45 +57,36 @@ class CheckedRequest:
         return replace(self.query, picture=picture)
 
 
-def check_request(
-    runtime: Runtime, request: RecallRequest, request_id: str, experiment: str | None
-) -> CheckedRequest:
-    """Check a request and choose its arms.
+def check_request(call: Call, request: RecallRequest, request_id: str) -> CheckedRequest:
+    """Check a request and choose what answers it.
 
     Raises:
-        FieldError: nothing to search by, k above the limit, or a filter that the index cannot answer.
+        FieldError: there is nothing to search by; and as `choose_target` does.
     """
     text = normalise(request.query)
-    stored = request.user_id is not None and runtime.settings.redis.url is not None
+    stored = request.user_id is not None and call.runtime.settings.redis.url is not None
     if not (request.history or stored or request.picture is not None or text):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
-    check_k(request.k, runtime.settings.limits)
-    assignment = runtime.experiments.assign(request.user_id or request_id, experiment)
-    deployment = runtime.deployments[assignment.towers]
+    target = choose_target(call, request.user_id or request_id, request.k, request.filters)
     history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
-    filters = check_filters(deployment, request.filters)
-    query = Query(text, request.k, history, filters, user_id=request.user_id)
-    return CheckedRequest(request, assignment, deployment, query)
+    query = Query(text, request.k, history, target.filters, user_id=request.user_id)
+    return CheckedRequest(request, target, query)
 
 
-def check_k(k: int, limits: Limits) -> None:
-    """Refuse a k above the configured limit.
-
-    Raises:
-        FieldError: it is.
-    """
-    if k > limits.max_k:
-        raise FieldError("k", f"Input should be less than or equal to {limits.max_k}")
-
-
-def check_filters(deployment: Deployment, raw: Mapping[str, object]) -> Filter | None:
-    """The filters in the form that the deployment's index reads.
+def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) -> Target:
+    """Choose the arms for a unit, the user or else the request, and check k and filters against them.
 
     Raises:
-        FieldError: they do not fit its attributes.
+        FieldError: k is above the limit, or the index has no such attribute or cannot compare it so.
     """
+    limit = call.runtime.settings.limits.max_k
+    if k > limit:
+        raise FieldError("k", f"Input should be less than or equal to {limit}")
+    assignment = call.runtime.experiments.assign(unit, call.experiment)
+    deployment = call.runtime.deployments[assignment.towers]
     try:
-        return parse_filter(raw, deployment.index.attributes) if raw else None
+        parsed = parse_filter(filters, deployment.index.attributes) if filters else None
     except FilterError as error:
         field = "filters" if error.field == "filters" else f"filters.{error.field}"
         raise FieldError(field, str(error)) from error
+    return Target(assignment, deployment, parsed)

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 
 from service.admission import LoadShedding
 from service.errors import FieldError, RecallError
+from service.explain import explain
 from service.http import documentation as docs
 from service.http.answers import (
     BatchAnswer,
@@ -32,10 +33,10 @@ async def post_recall(request: Request) -> Response:
     with call.runtime.admission.enter() as ticket:
         parsed = parse(RecallRequest, body)
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
-        checked = check_request(call.runtime, parsed, call.request_id, call.experiment)
-        call.runtime.metrics.stage("parse", call.took_s())
+        checked = check_request(call, parsed, call.request_id)
+        call.runtime.metrics.stage("parse", call.runtime.clock() - call.received)
         answer = await call.unless_gone(_answer(call, call.request_id, checked, ticket.shedding))
-    return call.answer(answer, checked.assignment.header())
+    return call.answer(answer, checked.target.assignment.header())
 
 
 async def post_batch(request: Request) -> Response:
@@ -50,8 +51,7 @@ async def post_batch(request: Request) -> Response:
         entries = _check_batch(call, parse(BatchRequest, body))
         ticket.widen(len(entries))
         results = await call.unless_gone(_answer_batch(call, entries, ticket.shedding))
-    took_ms = round(call.took_s() * 1000, 3)
-    answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": took_ms}
+    answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": call.took_ms()}
     return call.answer(answer)
 
 
@@ -62,19 +62,23 @@ def _check_batch(call: Call, batch: BatchRequest) -> list[CheckedRequest]:
     checked = []
     for place, entry in enumerate(batch.requests):
         try:
-            checked.append(check_request(call.runtime, entry, _entry_id(call, place), call.experiment))
+            checked.append(check_request(call, entry, _entry_id(call, place)))
         except FieldError as error:
             raise FieldError(f"requests.{place}.{error.field}", str(error)) from error
     return checked
 
 
 async def _answer(call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding) -> RecallAnswer:
-    runtime = call.runtime
+    runtime, target = call.runtime, checked.target
     deadline = call.deadline(checked.request.timeout_ms)
     query = await checked.with_picture(runtime.settings.limits, deadline)
-    result = await runtime.recall(checked.deployment, query, checked.assignment.recall, shed, deadline)
+    result = await runtime.recall(target.deployment, query, target.assignment.recall, shed, deadline)
     recalled = runtime.clock()
-    answer = recall_answer(checked, result, request_id, recalled - call.received, columnar=call.columnar)
+    answer = recall_answer(
+        call, request_id, target, items=result.items, routes=result.routes, degraded=result.degraded
+    )
+    if checked.request.explain:
+        answer["explain"] = explain(result)
     runtime.metrics.stage("answer", runtime.clock() - recalled)
     return answer
 

@@ -101,9 +101,9 @@ class Call:
         milliseconds = timeout_ms or self.runtime.settings.deadline.default_ms
         return Deadline(self.received + milliseconds / 1000, self.runtime.clock)
 
-    def took_s(self) -> float:
-        """Seconds since the last byte came."""
-        return self.runtime.clock() - self.received
+    def took_ms(self) -> float:
+        """Milliseconds since the last byte came."""
+        return round((self.runtime.clock() - self.received) * 1000, 3)
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which is cancelled when the client closes the connection.

@@ -9,12 +9,13 @@ from fastapi import Request, Response
 from pydantic import ValidationError
 
 from service.http import documentation as docs
-from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, similar_answer
-from service.http.checks import check_filters, check_k
+from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, recall_answer
+from service.http.checks import choose_target
 from service.http.problems import invalid_field, invalid_request
 from service.http.requests import Call
 from service.http.routing import RawRoute
 from service.http.schemas import FILTERS_EXAMPLE, SimilarQuery
+from service.recall.routes.outcome import Item
 from service.recall.similar import similar
 
 _MAX_ITEM_ID = 128
@@ -27,23 +28,19 @@ async def get_similar(request: Request) -> Response:
     if not 1 <= len(item_id) <= _MAX_ITEM_ID:
         raise invalid_field("item_id", f"must have 1 to {_MAX_ITEM_ID} characters")
     wanted = _parse(request)
-    check_k(wanted.k, call.runtime.settings.limits)
     with call.runtime.admission.enter():
-        assignment = call.runtime.experiments.assign(call.request_id, call.experiment)
-        deployment = call.runtime.deployments[assignment.towers]
-        filters = check_filters(deployment, wanted.filters)
-        work = similar(deployment.index, item_id, wanted.k, filters, call.deadline(wanted.timeout_ms))
-        outcome = await call.unless_gone(work)
-    answer = similar_answer(
-        item_id,
-        deployment,
-        assignment.arms,
-        outcome,
-        call.request_id,
-        call.took_s(),
-        columnar=call.columnar,
+        target = choose_target(call, call.request_id, wanted.k, wanted.filters)
+        index, deadline = target.deployment.index, call.deadline(wanted.timeout_ms)
+        outcome = await call.unless_gone(similar(index, item_id, wanted.k, target.filters, deadline))
+    items: list[Item] = [
+        {"item_id": other, "score": value, "sources": [source]} for other, value, source in outcome.candidates
+    ]
+    degraded = ["i2i_coverage"] if outcome.short else []
+    found = recall_answer(
+        call, call.request_id, target, items=items, routes={"i2i": outcome}, degraded=degraded
     )
-    return call.answer(answer, assignment.header())
+    answer: SimilarAnswer = {"request_id": call.request_id, "item_id": item_id, **found}
+    return call.answer(answer, target.assignment.header())
 
 
 def _parse(request: Request) -> SimilarQuery:
