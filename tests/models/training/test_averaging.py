@@ -1,19 +1,10 @@
-"""Averages of weights, and early stop on val Recall: what is kept, when it ends, and that it goes on."""
-
-import csv
-from pathlib import Path
+"""Averages of weights."""
 
 import pytest
 import torch
 from torch import nn
 
-from models.dataset.training_data import TrainingData
-from models.towers import Config
-from models.towers.config import ValidationConfig
-from models.training import load_finished, train
 from models.training.averaging import Average
-from models.training.early_stop import EarlyStop
-from models.training.validation import Validation
 
 
 def weigh(module: nn.Linear, value: float) -> None:
@@ -50,56 +41,3 @@ def test_without_a_decay_there_is_no_average() -> None:
     with average.in_place():
         assert module.weight.item() == 3.0
     assert average.state() is None
-
-
-def test_a_stage_ends_when_nothing_better_comes_and_keeps_the_best(tmp_path: Path) -> None:
-    values = iter([0.1, 0.3, 0.2, 0.3, 0.9])
-    module = nn.Linear(1, 1, bias=False)
-    watch = EarlyStop(
-        ValidationConfig(every=10, patience=2), tmp_path / "stage2-val.csv", lambda: next(values)
-    )
-    assert [step for step in range(1, 36) if watch.due(step, 35)] == [10, 20, 30, 35]
-    for step in (10, 20, 30):
-        weigh(module, float(step))
-        watch.look(step, module)
-        assert not watch.over
-    again = EarlyStop(
-        ValidationConfig(every=10, patience=2), tmp_path / "stage2-val.csv", lambda: next(values)
-    )
-    again.resume(watch.state())
-    weigh(module, 40.0)
-    again.look(40, module)
-    assert again.over
-    again.keep_best(module)
-    assert module.weight.item() == 20.0
-    with (tmp_path / "stage2-val.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["recall@100"] for row in rows] == ["0.1", "0.3", "0.2", "0.3"]
-
-
-def test_recall_counts_requests_whose_item_is_near(run: Path, config: Config) -> None:
-    few = config.with_overrides({"validation.requests": 12})
-    found = Validation(TrainingData(run / "data", few))
-    assert len(found.texts) == len(found.wanted) == 12
-    assert all(found.texts)
-    assert (found.histories.items >= 0).any()
-    assert ((found.histories.items >= 0) == (found.histories.behaviour > 0)).all()
-    assert (found.histories.age_days >= 0).all()
-    items = torch.eye(250)
-    queries = items[torch.from_numpy(found.wanted)]
-    assert found.recall(queries, items, 1) == 1.0
-    queries[:3] = -queries[:3]
-    assert found.recall(queries, items, 1) == pytest.approx(0.75)
-
-
-def test_training_stops_early_and_keeps_what_was_best(
-    shop_path: Path, config: Config, run: Path, tmp_path: Path
-) -> None:
-    # A rate of 0: no look is better than the first, so that the stage ends after three.
-    still = {"stage2.rate": 0, "validation.every": 2, "validation.patience": 2, "stage2.steps": 40}
-    train(shop_path, tmp_path / "run", config.with_overrides(still))
-    with (tmp_path / "run" / "stage2-val.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4", "6"]
-    with (tmp_path / "run" / "stage2.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["0"]
-    assert load_finished(tmp_path / "run").config.validation.every == 2

@@ -12,10 +12,13 @@ import torch
 
 from models.towers import Config
 from models.training import TrainError, loop, ranks, train
-from models.training.precision import cosines, full, mixed
 
 PROCESS = Path(__file__).with_name("train_process.py")
+
+
 ROOT = PROCESS.parents[3]
+
+
 #: Dropout is drawn by each rank for its own rows, so it is off where ranks are compared with one process.
 #: Hard negatives are labels: mined ones change places where two items are equally near but for rounding.
 PLAIN = {
@@ -115,29 +118,3 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     assert ranks.usable("cuda:1") == "cuda:1"
     with pytest.raises(ranks.DeviceError, match="only 2"):
         ranks.usable("cuda:2")
-
-
-def test_bfloat16_is_for_gpus_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, torch.dtype]] = []
-    # torch warns where it is asked for autocast on a GPU that is not there.
-    monkeypatch.setattr(torch, "autocast", lambda kind, dtype: asked.append((kind, dtype)))
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    mixed("cpu", bf16=True)
-    mixed("cuda:0", bf16=False)
-    assert asked == []
-    mixed("cuda:0", bf16=True)
-    assert asked == [("cuda", torch.bfloat16)]
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    mixed("cuda:0", bf16=True)
-    assert len(asked) == 1
-
-
-def test_cosines_stay_float32_inside_of_autocast() -> None:
-    left, right = torch.randn(4, 8), torch.randn(5, 8)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (left @ right.T).dtype == torch.bfloat16
-        inside = cosines(left, right)
-        assert cosines(left.bfloat16(), right).dtype == torch.float32
-        with full("cpu"):
-            assert (left @ right.T).dtype == torch.float32
-    assert torch.equal(inside, left @ right.T)

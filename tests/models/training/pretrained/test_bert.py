@@ -1,4 +1,4 @@
-"""A given BERT: its layers compute what torch's own do, its tokenizer frames texts as it did in training."""
+"""A pretrained BERT: its layers compute what torch's own do, and its tokenizer frames texts as trained."""
 
 import importlib.util
 import json
@@ -16,11 +16,10 @@ from models.towers.experts.light_bert import LightBert
 from models.training.pretrained import PretrainedError, resolve
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 from models.training.pretrained.folder import Weights
-from models.training.rates import expert_groups, resting
 from tests.support.pretrained import EPS, HEADS, WIDTH, bert_states, write_bert
 
 
-def given(folder: Path, layers: int = 2, **more: object) -> Config:
+def pretrained(folder: Path, layers: int = 2, **more: object) -> Config:
     overrides = {"experts.bert": str(folder), "experts.layers": layers, **more}
     return resolve(preset("tiny").with_overrides(overrides))[0]
 
@@ -29,7 +28,7 @@ def given(folder: Path, layers: int = 2, **more: object) -> Config:
 @pytest.mark.parametrize("layers", [2, 3])
 def test_light_bert_computes_what_the_folder_does(tmp_path: Path, prefix: str, layers: int) -> None:
     made = write_bert(tmp_path, prefix=prefix)
-    config = given(tmp_path, layers, **{"dimensions.expert_dim": WIDTH})
+    config = pretrained(tmp_path, layers, **{"dimensions.expert_dim": WIDTH})
     tokenizer = bert_tokenizer(tmp_path)
     bert = LightBert(config.experts, tokenizer.get_vocab_size(), 24, WIDTH).eval()
     fill_bert(tmp_path, [bert])
@@ -37,24 +36,6 @@ def test_light_bert_computes_what_the_folder_does(tmp_path: Path, prefix: str, l
     ids[1, 5:] = 0
     states = bert_states(made, ids, layers=layers, heads=HEADS, eps=EPS)
     torch.testing.assert_close(bert(ids), unit(masked_mean(states, ids > 0)), atol=1e-5, rtol=1e-4)
-
-
-def test_safetensors_and_torch_files_are_read_alike(tmp_path: Path) -> None:
-    numpy = pytest.importorskip("safetensors.torch")
-    made = write_bert(tmp_path)
-    before = {name: Weights(tmp_path, ()).take(name) for name in made}
-    (tmp_path / "pytorch_model.bin").unlink()
-    numpy.save_file(made, tmp_path / "model.safetensors")
-    for name, tensor in before.items():
-        assert torch.equal(Weights(tmp_path, ()).take(name), tensor)
-
-
-def test_old_names_of_norms_are_known(tmp_path: Path) -> None:
-    made = write_bert(tmp_path)
-    old = {n.replace("LayerNorm.weight", "LayerNorm.gamma"): t for n, t in made.items()}
-    torch.save(old, tmp_path / "pytorch_model.bin")
-    name = "embeddings.LayerNorm.weight"
-    assert torch.equal(Weights(tmp_path, ()).take(name), made[name])
 
 
 @pytest.mark.parametrize("json_tokenizer", [True, False])
@@ -77,13 +58,13 @@ def test_texts_are_framed_as_the_tokenizer_frames_them(tmp_path: Path, json_toke
 def test_the_configuration_names_the_weights_and_not_where_they_lie(tmp_path: Path) -> None:
     write_bert(tmp_path / "a" / "tiny-bert")
     write_bert(tmp_path / "b" / "tiny-bert")
-    one, other = given(tmp_path / "a" / "tiny-bert"), given(tmp_path / "b" / "tiny-bert")
+    one, other = pretrained(tmp_path / "a" / "tiny-bert"), pretrained(tmp_path / "b" / "tiny-bert")
     assert one == other
     assert one.experts.hidden == WIDTH
     assert str(one.experts.bert).startswith("tiny-bert@")
     assert str(tmp_path) not in one.model_dump_json()
     (tmp_path / "b" / "tiny-bert" / "pytorch_model.bin").write_bytes(b"")
-    assert given(tmp_path / "b" / "tiny-bert").fingerprint() != one.fingerprint()
+    assert pretrained(tmp_path / "b" / "tiny-bert").fingerprint() != one.fingerprint()
 
 
 def test_both_towers_and_both_experts_start_from_it(tmp_path: Path, data: object) -> None:
@@ -105,22 +86,6 @@ def data() -> object:
     return Data()
 
 
-def test_given_weights_train_at_their_own_rate_and_rest(tmp_path: Path) -> None:
-    write_bert(tmp_path)
-    config = given(tmp_path, **{"experts.pretrained_rate": 0.1, "experts.pretrained_every": 3})
-    towers = Towers(config, 70)
-    own, theirs = expert_groups(towers, config, 0.5)
-    assert (own.rate, theirs.rate) == (0.5, 0.05)
-    counted = [id(p) for group in (own, theirs) for p in group.parameters]
-    assert sorted(counted) == sorted(id(p) for p in towers.expert_parameters())
-    slow = {id(p) for p in theirs.parameters}
-    assert id(towers.query_experts.light_bert.blocks[0].attention.qkv.weight) in slow
-    assert id(towers.query_experts.light_bert.project.weight) not in slow
-    assert [bool(resting(config, step)) for step in range(4)] == [False, True, True, False]
-    assert all(resting(given(tmp_path, **{"experts.pretrained_every": 0}), step) for step in range(3))
-    assert not resting(preset("tiny"), 1)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -139,12 +104,12 @@ def test_a_folder_that_does_not_fit_is_refused(
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(PretrainedError, match=message):
-        given(tmp_path)
+        pretrained(tmp_path)
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
     made = write_bert(tmp_path)
-    config = given(tmp_path)
+    config = pretrained(tmp_path)
     bert = LightBert(config.experts, 64, 24, 16)
     name = "encoder.layer.1.output.dense.weight"
     torch.save({n: t for n, t in made.items() if n != name}, tmp_path / "pytorch_model.bin")
@@ -160,7 +125,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         fill_bert(tmp_path, [bert])
     (tmp_path / "pytorch_model.bin").unlink()
     with pytest.raises(PretrainedError, match=r"has no model\.safetensors"):
-        given(tmp_path)
+        pretrained(tmp_path)
     for name in ("tokenizer.json", "vocab.txt"):
         (tmp_path / name).unlink()
     with pytest.raises(PretrainedError, match=r"no vocab\.txt"):

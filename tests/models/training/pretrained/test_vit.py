@@ -1,4 +1,4 @@
-"""A given ViT: it computes what torch's own layers do, runs once for each picture, and is served as it is."""
+"""A pretrained ViT computes what torch's own layers do, runs once for each picture and is served as it is."""
 
 import hashlib
 import io
@@ -125,20 +125,20 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
         vit_features(vit, shop, ["0.png"], SIDE, cache, lambda stage, done, total: None)
 
 
-def test_a_run_from_given_weights_ends_in_a_bundle_that_needs_no_folder(
+def test_a_run_from_pretrained_weights_ends_in_a_bundle_that_needs_no_folder(
     shop_path: Path, tmp_path: Path
 ) -> None:
     """BERT, fastText and ViT together; a run that is begun again goes on, and the bundle names no path."""
     for name, write in (("bert", write_bert), ("vit", write_vit)):
-        write(tmp_path / "given" / name)
+        write(tmp_path / "pretrained" / name)
     vectors = "".join(f"{word} {number} 1 0.5\n" for number, word in enumerate(("red", "blue", "dress")))
-    (tmp_path / "given" / "words.vec").write_text("3 3\n" + vectors)
+    (tmp_path / "pretrained" / "words.vec").write_text("3 3\n" + vectors)
     settings = {
-        "experts.bert": str(tmp_path / "given" / "bert"),
-        "experts.fasttext": str(tmp_path / "given" / "words.vec"),
+        "experts.bert": str(tmp_path / "pretrained" / "bert"),
+        "experts.fasttext": str(tmp_path / "pretrained" / "words.vec"),
         "experts.pretrained_every": 2,
         "experts.lexical_start": True,
-        "image.vit": str(tmp_path / "given" / "vit"),
+        "image.vit": str(tmp_path / "pretrained" / "vit"),
         "image.cache": str(tmp_path / "cache"),
         "stage1.steps": 3,
         "stage2.steps": 2,
@@ -152,8 +152,8 @@ def test_a_run_from_given_weights_ends_in_a_bundle_that_needs_no_folder(
     assert len(list((tmp_path / "cache").iterdir())) == 1
     train(shop_path, run, config)
     # From here on the folders are not needed.
-    (tmp_path / "given").rename(tmp_path / "gone")
-    path = export(run, tmp_path / "bundles", "given")
+    (tmp_path / "pretrained").rename(tmp_path / "gone")
+    path = export(run, tmp_path / "bundles", "pretrained")
     bundle = Bundle.load(path)
     assert str(tmp_path) not in (path / "manifest.json").read_text()
     assert (bundle.manifest.picture.side, bundle.manifest.picture.feature_dim) == (SIDE, WIDTH)

@@ -1,0 +1,76 @@
+"""Co-clicks against counting by hand."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifacts.shop.shop import Shop
+from models.dataset.coclick import FOLLOWING, WINDOW_SECONDS, CoClicks, coclicked, count_pairs
+from models.towers import Config
+
+BEHAVIOURS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 5), st.floats(0, 2 * WINDOW_SECONDS)), max_size=25
+)
+
+
+@given(BEHAVIOURS, st.integers(1, 4), st.sampled_from([1, FOLLOWING, 200]))
+def test_coclicks_are_what_counting_by_hand_gives(
+    rows: list[tuple[int, int, float]], top: int, following: int
+) -> None:
+    columns = [np.array([row[c] for row in rows]) for c in range(3)]
+    found = count_pairs(
+        columns[0].astype(np.int64),
+        columns[1].astype(np.int64),
+        columns[2].astype(np.float64),
+        6,
+        top,
+        following=following,
+    )
+    assert found.weights.tolist() == [1.0] * len(found.indices)
+    counts = np.zeros((6, 6), dtype=int)
+    ordered = sorted(rows, key=lambda row: (row[0], row[2], row[1]))
+    for first, one in enumerate(ordered):
+        for other in ordered[first + 1 : first + 1 + following]:
+            near = one[0] == other[0] and other[2] - one[2] <= WINDOW_SECONDS and one[1] != other[1]
+            counts[one[1], other[1]] += near
+            counts[other[1], one[1]] += near
+    for item in range(6):
+        best = sorted(range(6), key=lambda other: (-counts[item, other], other))
+        expected = [other for other in best if counts[item, other]][:top]
+        assert found.indices[found.indptr[item] : found.indptr[item + 1]].tolist() == expected
+
+
+def test_mean_features_of_coclicks() -> None:
+    at = np.array([0.0, 1.0, 2.0])
+    found = count_pairs(np.zeros(3, dtype=np.int64), np.array([0, 1, 2]), at, 4, 5)
+    features = np.arange(4, dtype=np.float16).reshape(4, 1, 1)
+    np.testing.assert_allclose(found.mean_features(features, 0, 4).ravel(), [1.5, 1.0, 0.5, 0.0])
+    np.testing.assert_allclose(found.mean_features(features, 2, 4).ravel(), [0.5, 0.0])
+
+
+def test_coclicks_by_cosine_prefer_what_is_not_bought_by_everybody() -> None:
+    # Four baskets: item 0 is in each of them, 1 and 2 are in the first two and nowhere else, 3 in the third.
+    baskets = [(0, 1, 2), (0, 1, 2), (0, 3), (0,)]
+    user = np.repeat(np.arange(4), [len(b) for b in baskets])
+    item = np.concatenate([np.array(b) for b in baskets])
+    found = count_pairs(user, item, np.zeros(len(item)), 4, 1, cosine=True)
+    # 1 goes with 2 at 2 / (sqrt 2 sqrt 2) = 1, with 0 at 2 / (sqrt 2 sqrt 4); counted, 0 and 2 are level.
+    assert found.indices.tolist() == [1, 2, 1, 0]
+    np.testing.assert_allclose(found.weights, [0.5**0.5, 1.0, 1.0, 0.5], rtol=1e-6)
+    assert count_pairs(user, item, np.zeros(len(item)), 4, 1).indices.tolist() == [1, 0, 0, 0]
+
+
+def test_weighted_mean_features_of_coclicks() -> None:
+    coclicks = CoClicks(np.array([0, 2, 2]), np.array([0, 1]), np.array([3.0, 1.0], dtype=np.float32))
+    features = np.array([1.0, 5.0], dtype=np.float16).reshape(2, 1, 1)
+    np.testing.assert_allclose(coclicks.mean_features(features, 0, 2).ravel(), [2.0, 0.0])
+
+
+def test_coclicks_leave_held_out_events_alone(shop: Shop, config: Config) -> None:
+    found = coclicked(shop, top=5)
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    train = {rows[e.item] for e in shop.events() if e.split == "train" and e.action != "impression"}
+    assert len(found.indptr) == len(rows) + 1
+    assert len(found.indices) > 0
+    assert set(found.indices.tolist()) <= train
+    assert np.diff(found.indptr).max() <= 5

@@ -1,0 +1,56 @@
+"""Batches of both stages."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artifacts.actions import ACTIONS
+from models.dataset.training_data import TrainingData
+from models.towers import Config
+from models.training.batches import Sampler
+from models.training.features import PictureFeatures
+
+
+@pytest.fixture(scope="module")
+def data(run: Path, config: Config) -> TrainingData:
+    return TrainingData(run / "data", config)
+
+
+@pytest.fixture(scope="module")
+def pictures(run: Path, data: TrainingData) -> PictureFeatures:
+    asked = np.unique(np.asarray(data.picture)[np.asarray(data.picture) >= 0]).astype(np.int64)
+    plain, views = (np.load(run / f"{n}.npy") for n in ("picture_features", "query_picture_features"))
+    return PictureFeatures(plain, views, asked)
+
+
+def test_batches_hold_every_kind_of_query(data: TrainingData, pictures: PictureFeatures) -> None:
+    sampler = Sampler(data, pictures, data.config.stage2, browse=True)
+    steps = [sampler.draw(64, np.random.default_rng(seed)) for seed in range(20)]
+    text = np.concatenate([s.queries.has_text for s in steps])
+    picture = np.concatenate([s.queries.has_picture for s in steps]) > 0
+    behaved = np.concatenate([s.histories.behaviour.any(axis=1) for s in steps if s.histories])
+    for kind in (text & ~picture, picture & ~text, ~text & ~picture & behaved, text & behaved):
+        assert kind.any()
+    # Rows that say nothing are rare and do not count; none became one by being emptied.
+    said = np.concatenate([s.says for s in steps])
+    np.testing.assert_array_equal(said, text | picture | behaved)
+    assert said.mean() > 0.95
+    assert max(int(s.histories.behaviour.max()) for s in steps if s.histories) <= len(ACTIONS.behaviours)
+
+
+def test_stage1_has_no_browsing(data: TrainingData, pictures: PictureFeatures) -> None:
+    step = Sampler(data, pictures, data.config.stage1, browse=False).draw(64, np.random.default_rng(0))
+    assert step.histories is None
+    assert (step.queries.has_text | (step.queries.has_picture > 0)).all()
+    assert len(step.items) == 64
+    assert len(step.uniform) == 32
+
+
+def test_stage2_draws_as_many_uniform_items_as_told(
+    run: Path, data: TrainingData, pictures: PictureFeatures
+) -> None:
+    config = data.config.with_overrides({"stage2.uniform": 3.0})
+    more = TrainingData(run / "data", config)
+    step = Sampler(more, pictures, more.config.stage2, browse=True).draw(64, np.random.default_rng(0))
+    assert len(step.uniform) == 96

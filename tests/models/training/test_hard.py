@@ -1,0 +1,85 @@
+"""Hard negatives: mined from ranks, and labelled."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.shop import Shop
+from artifacts.shop.writer import ShopWriter
+from models.dataset.prepare import prepare
+from models.dataset.training_data import TrainingData
+from models.towers import preset
+from models.training.hard import HardNegatives
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def quiet(stage: str, done: int, total: int | None) -> None:
+    """Tell nobody."""
+
+
+def day(number: float) -> datetime:
+    return START + timedelta(days=number)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    """Four items; user u goes a, b, a again, c; a label says that d does not answer "mug"."""
+    folder = tmp_path_factory.mktemp("small")
+    with ShopWriter(folder / "shop", ShopSchema("small")) as writer:
+        for name in "abcd":
+            writer.add_item(Item(name, f"title {name}", "Things"))
+        for event in (
+            Event(day(0), "a", "click", "mug", "u", split="train"),
+            Event(day(1), "b", "order", "", "u", split="train"),
+            Event(day(1.5), "a", "cart", "mug", "u", split="train"),
+            Event(day(3), "c", "click", "cup", "u", split="train"),
+            Event(day(3), "d", "impression", "mug", "u", relevance=0.1, split="train"),
+            Event(day(3), "a", "impression", "mug", "u", relevance=0.2, split="train"),
+            Event(day(4), "d", "impression", "cup", "u", split="train"),
+            Event(day(5), "d", "click", "cup", None, split="val"),
+            Event(day(6), "b", "click", "mug", None, split="train"),
+        ):
+            writer.add_event(event)
+    config = preset("tiny").with_overrides({"dimensions.history": 2})
+    prepare(Shop.open(folder / "shop"), folder / "data", config, quiet)
+    return TrainingData(folder / "data", config)
+
+
+def test_mined_negatives_come_from_the_ranks_and_are_no_positives(
+    small: TrainingData, tmp_path: Path
+) -> None:
+    data = TrainingData.__new__(TrainingData)
+    config = small.config.with_overrides({"loss.hard_ranks": [2, 4]})
+    data.__dict__.update(small.__dict__, config=config)
+    items = np.eye(4, dtype=np.float32)
+    queries = np.array([[0] * 4, [0.1, 0.2, 0.9, 0.3], [0.4, 0.3, 0.2, 0.1]], dtype=np.float32)
+    hard = HardNegatives(data)
+    hard.mine(tmp_path / "hard.npy", queries, items)
+    hard.load(tmp_path / "hard.npy")
+    # "mug": ranks 2 to 4 are d, b, a, of which a and b were clicked. "cup": b, c, d without c.
+    mined = np.load(tmp_path / "hard.npy")
+    assert sorted(set(mined[1].tolist())) == [-1, 3]
+    assert sorted(set(mined[2].tolist())) == [-1, 1, 3]
+    drawn, present = hard.draw(np.array([2]), 8, np.random.default_rng(0))
+    assert set(drawn[0].tolist()) == {1, 3}
+    assert present.all()
+
+
+@pytest.mark.parametrize(("share", "mined"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
+def test_mined_negatives_and_labels_take_their_shares(
+    small: TrainingData, tmp_path: Path, share: float, mined: int
+) -> None:
+    data = TrainingData.__new__(TrainingData)
+    data.__dict__.update(small.__dict__, config=small.config.with_overrides({"loss.mined_share": share}))
+    hard = HardNegatives(data)
+    np.save(tmp_path / "hard.npy", np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32))
+    hard.load(tmp_path / "hard.npy")
+    # "mug" has item d as its label and c as mined; "cup" has no label.
+    drawn, present = hard.draw(np.array([1, 2]), 8, np.random.default_rng(0))
+    assert present.all()
+    assert sorted(drawn[0].tolist()) == [2] * mined + [3] * (8 - mined)
+    assert set(drawn[1].tolist()) == {1, 3}
