@@ -57,7 +57,7 @@ def write_base(
 
     Args:
         source: the rows.
-        work: an empty folder.
+        work: a folder of `store.working_folder`.
         cluster_rows: see `CLUSTER_ROWS`.
         progress: vectors read, of those that all passes through them read.
 

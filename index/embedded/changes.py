@@ -46,8 +46,7 @@ class Checker:
             found = f"shape {features.shape}"
             raise ChangeRefused(item.id, f"its features have {found}, expected finite values {self._shape}")
         attributes = {CATEGORY: item.category, **self._checked(item.id, item.attributes)}
-        held = {name: value for name, value in attributes.items() if value is not None}
-        return Put(item.id, vector.astype(np.float16), features.astype(np.float16), held)
+        return Put(item.id, vector.astype(np.float16), features.astype(np.float16), _present(attributes))
 
     def update(self, update: ItemUpdate) -> None:
         """Some attributes of an item.
@@ -97,8 +96,7 @@ class Lookup:
             attributes = {**item.attributes, **update.attributes}
             if update.category is not None:
                 attributes[CATEGORY] = update.category
-            held = {name: value for name, value in attributes.items() if value is not None}
-            items[update.id] = Put(item.id, item.vector, item.features, held)
+            items[update.id] = Put(item.id, item.vector, item.features, _present(attributes))
             changes[update.id] = items[update.id]
         unknown = tuple(update.id for update in updates if update.id not in items)
         return self._plan(list(changes.values()), unknown)
@@ -131,22 +129,23 @@ class Lookup:
         rows = rows[alive]
         if not known:
             return {}
-        attributes: list[dict[str, Any]] = [{} for _ in known]
-        for name, kind in self._state.manifest.attributes.items():
-            for held, value in zip(
-                attributes, _values(base.attributes.column(name), kind, name, rows), strict=True
-            ):
-                if value is not None:
-                    held[name] = value
+        kinds = self._state.manifest.attributes.items()
+        columns = [_values(base.attributes.column(name), kind, name, rows) for name, kind in kinds]
         vectors, features = base.vectors.codes[rows], np.asarray(base.features[rows])
+        puts = zip(known, vectors, features, zip(*columns, strict=True), strict=True)
         return {
-            item_id: Put(item_id, vectors[place], features[place], attributes[place])
-            for place, item_id in enumerate(known)
+            item_id: Put(item_id, vector, feature, _present(dict(zip(dict(kinds), values, strict=True))))
+            for item_id, vector, feature, values in puts
         }
 
 
 #: Makes changes, given the items there are.
 Plan = Callable[[Lookup], tuple[Sequence[Change], WriteResult]]
+
+
+def _present(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that are missing."""
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _values(column: Any, kind: str, name: str, rows: Any) -> list[Any]:

@@ -58,7 +58,7 @@ class State:
                 manifest = read_manifest(root, verify=verify)
                 state = cls(root, manifest, Segment(root / manifest.folder, manifest, planning))
                 break
-            except IndexDamaged as error:
+            except (IndexDamaged, FileNotFoundError) as error:
                 damaged = error
                 if _identity(path) == before:
                     raise
@@ -137,7 +137,7 @@ class LiveIndex:
         """Move to the base that ``index.json`` names now, unless it is no successor of this one."""
         try:
             state = State.open(self.root, verify=False, planning=self._planning)
-        except IndexDamaged:
+        except (IndexDamaged, FileNotFoundError):
             return  # the base that is open goes on being searched, whatever happened to the folder
         here, there = self.state.manifest, state.manifest
         same = {"bundle_version", "dim", "attributes"}

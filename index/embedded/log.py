@@ -11,6 +11,7 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ import orjson
 
 from common.arrays import F16
 from common.errors import NOT_IN_ORDER, MrseError
-from common.files import sync
 
 _HEAD = struct.Struct("<II")
 _BODY = struct.Struct("<QB")
@@ -66,24 +66,19 @@ def encode(sequence: int, change: Change) -> bytes:
 
 
 class LogReader:
-    """Reads the whole records of a log as it grows; a log that is not there yet is empty."""
+    """Reads the whole records of a log as it grows."""
 
     def __init__(self, path: Path, dim: int, features: tuple[int, int]) -> None:
         self.path = path
         self._dim = dim
         self._features = features
-        self._descriptor: int | None = None
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         #: Where the next record begins.
         self.offset = 0
 
     def grown(self) -> bool:
         """Whether there is more than was read; takes a microsecond."""
-        try:
-            if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            return os.fstat(self._descriptor).st_size > self.offset
-        except FileNotFoundError:
-            return False
+        return os.fstat(self._descriptor).st_size > self.offset
 
     def read(self) -> list[tuple[int, Change]]:
         """The whole records since the last call, with their sequence numbers.
@@ -91,8 +86,6 @@ class LogReader:
         Raises:
             LogDamaged: a record fails its checksum and others follow.
         """
-        if not self.grown() or self._descriptor is None:
-            return []
         size = os.fstat(self._descriptor).st_size
         content = os.pread(self._descriptor, size - self.offset, self.offset)
         changes: list[tuple[int, Change]] = []
@@ -104,14 +97,9 @@ class LogReader:
         self.offset += used
         return changes
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
     def __del__(self) -> None:
-        self.close()
+        with suppress(AttributeError):  # where it could not be opened
+            os.close(self._descriptor)
 
     def _decode(self, payload: memoryview) -> tuple[int, Change]:
         sequence, kind = _BODY.unpack_from(payload)
@@ -133,34 +121,21 @@ def _check_rest(rest: bytes, at: int) -> None:
             raise LogDamaged(f"has a damaged record at byte {at}")
 
 
-def append(path: Path, at: int, records: Sequence[bytes]) -> int:
-    """Write records at an offset, cutting off what lies beyond it, and wait until they are on disk.
-
-    Returns:
-        The offset behind them.
-    """
-    content = b"".join(records)
-    new = not path.exists()
-    with path.open("r+b" if not new else "w+b") as file:
+def append(path: Path, at: int, records: Sequence[bytes]) -> None:
+    """Write records at an offset, cutting off what lies beyond it, and wait until they are on disk."""
+    with path.open("r+b") as file:
         if file.seek(0, os.SEEK_END) != at:
             file.truncate(at)
             file.seek(at)
-        file.write(content)
+        file.write(b"".join(records))
         file.flush()
         os.fsync(file.fileno())
-    if new:
-        sync(path.parent)
-    return at + len(content)
 
 
 def last_sequence(path: Path, otherwise: int) -> int:
     """The last sequence number in a log, without decoding its changes."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return otherwise
     last = otherwise
-    for payload, _ in _payloads(content):
+    for payload, _ in _payloads(path.read_bytes()):
         (last, _) = _BODY.unpack_from(payload)
     return last
 

@@ -35,7 +35,7 @@ class RebuildRunning(MrseError):  # noqa: N818 -- a state of the world
 class ChangesHeld(MrseError):  # noqa: N818 -- a state of the world
     """An index holds changes that building it anew would lose.
 
-    ``changes`` is how many; ``unwritten`` how many of them a rebuild has not written into its base yet.
+    ``unwritten`` is how many of them no rebuild has written into its base yet.
     """
 
     exit_code = NOT_IN_ORDER
@@ -43,7 +43,6 @@ class ChangesHeld(MrseError):  # noqa: N818 -- a state of the world
     def __init__(self, root: Path, changes: int, unwritten: int) -> None:
         made = "1 change" if changes == 1 else f"{changes:,} changes"
         super().__init__(f"{root} holds {made} made since it was built, which building it anew would lose")
-        self.changes = changes
         self.unwritten = unwritten
 
 
@@ -90,12 +89,13 @@ def _lock(path: Path, how: int) -> Iterator[None]:
 
 @contextmanager
 def working_folder(root: Path) -> Iterator[Path]:
-    """An empty folder within an index folder, removed if it was not installed."""
+    """A folder with an empty log, within an index folder; removed if it was not installed."""
     created = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     work = root / f".new-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
+    (work / LOG_NAME).touch()
     try:
         yield work
     finally:
@@ -127,7 +127,6 @@ def install(root: Path, work: Path, manifest: IndexManifest, *, after_log: bool 
             return current
     base = root / manifest.folder
     shutil.rmtree(base, ignore_errors=True)
-    (work / LOG_NAME).touch()
     sync(work)
     work.rename(base)
     with replacing(root / MANIFEST_NAME, durable=True) as written:
