@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from index.vespa.settings import EndpointSettings, VespaSettings
 
 Package = Annotated[Path, typer.Option("--package", help="Package folder that `add-version` writes.")]
-Embeddings = Annotated[
-    Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
-]
 LayoutFile = Annotated[
     Path | None, typer.Option(help="Hosts by role (TOML); one node without it.", exists=True, dir_okay=False)
 ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.evaluate import check_split
-from cli.commands.train import overrides
 from cli.console import Json, figures, out, print_json, progress
+from cli.options import Device, Overrides, ShopFolder, overrides
 
 if TYPE_CHECKING:
     from models.ablation import Ablation
@@ -23,20 +23,18 @@ def register(app: typer.Typer) -> None:
 
 
 def ablate(
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
+    data: ShopFolder,
     to: Annotated[
         Path, typer.Option("--out", help="Folder of the runs, the table and the page.", file_okay=False)
     ],
     preset: Annotated[str, typer.Option(help="The full model: tiny, demo or paper.")] = "demo",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a config value of every cell.")
-    ] = None,
+    settings: Overrides = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each cell.")] = 3,
     only: Annotated[
         list[str] | None, typer.Option(help="A group of the matrix; may be given more than once.")
     ] = None,
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "test",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side, a process each.")] = 1,
     plan: Annotated[bool, typer.Option("--plan", help="List the cells and stop.")] = False,
     json: Json = False,
@@ -52,7 +50,7 @@ def ablate(
     from models.towers.presets import preset as load_preset
 
     check_split(split)
-    base = load_preset(preset).with_overrides(overrides(settings or []))
+    base = load_preset(preset).with_overrides(overrides(settings))
     matrix = cells(base, only)
     if plan:
         if json:

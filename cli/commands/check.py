@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from cli.console import Json, counted, err, out, print_json, progress
+from cli.options import ShopFolder
 from common.errors import NOT_IN_ORDER
 from common.progress import stage_progress
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
+    data: ShopFolder,
     limit: Annotated[int, typer.Option(min=1, help="Problems to print; all are counted.")] = 1000,
     json: Json = False,
 ) -> None:

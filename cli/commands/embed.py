@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.console import Json, counted, out, print_json, progress
+from cli.options import BundleFolder, Device, ShopFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -17,10 +18,10 @@ def register(app: typer.Typer) -> None:
 
 
 def embed(
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
-    bundle: Annotated[Path, typer.Option(help="Bundle folder.", exists=True, file_okay=False)],
+    data: ShopFolder,
+    bundle: BundleFolder,
     to: Annotated[Path, typer.Option("--out", help="Embeddings folder to write.", file_okay=False)],
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the graphs and the picture decoder.")] = 2,
     json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import Json, counted, fail, out, print_json, progress
+from cli.options import Embeddings
 from common.errors import NOT_IN_ORDER, USAGE
 from common.progress import stage_progress
 
@@ -31,9 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
-    embeddings: Annotated[
-        Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
-    ],
+    embeddings: Embeddings,
     to: Annotated[Path, typer.Option("--out", help="Index folder to write.", file_okay=False)],
     cluster_rows: Annotated[
         int | None,
@@ -68,10 +67,7 @@ def build(
 
 def upsert(
     index: Index,
-    embeddings: Annotated[
-        Path,
-        typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False),
-    ],
+    embeddings: Embeddings,
     json: Json = False,
 ) -> None:
     """Add the items of an embeddings folder, or replace those with the same ids. Seen by the next query.

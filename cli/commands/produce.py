@@ -13,27 +13,24 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from artifacts.actions import ACTIONS
 from cli.console import Json, err, fail, out, print_json, progress
+from cli.options import BundleFolder, Device, Embeddings, ShopFolder
 from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
 if TYPE_CHECKING:
-    from artifacts.bundle.manifest import Precision
     from artifacts.shop.shop import Shop
-    from producer.fill import Filled
     from producer.histories import LogRow
     from producer.job import Job
 
 T = TypeVar("T")
 _DAY_S = 86_400.0
 
-Shopfolder = Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)]
-BundleFolder = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", exists=True, file_okay=False)]
 RedisUrl = Annotated[
     str, typer.Option("--redis", envvar="MRSE_REDIS_URL", help="As redis://host:6379/0.", show_default=False)
 ]
@@ -61,8 +58,10 @@ def queries(
     bundle: BundleFolder,
     redis: RedisUrl,
     top: Annotated[int, typer.Option(min=1, help="How many of the most frequent queries.")] = 100_000,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8, where the bundle has it.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], typer.Option(help="fp32, fp16 or int8, where the bundle has it.")
+    ] = "fp32",
+    device: Device = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Graph runs side by side.")] = 2,
     batch: Batch = 4096,
     ttl_days: TtlDays = 7.0,
@@ -78,12 +77,12 @@ def queries(
     loaded = Bundle.load(bundle)
     with progress() as report:
         heads = head_queries(_log_queries(source, report), top)
-        job = QueryJob(loaded, heads, precision=_precision(precision), device=device, threads=threads)
-        _show(_fill(job, redis, ttl_days, batch, report), json)
+        job = QueryJob(loaded, heads, precision=precision, device=device, threads=threads)
+        _fill(job, redis, ttl_days, batch, report, json)
 
 
 def portraits(
-    shop: Shopfolder,
+    shop: ShopFolder,
     bundle: BundleFolder,
     features: Annotated[
         Path,
@@ -112,13 +111,11 @@ def portraits(
         rows = _log_rows(Shop.open(shop), report)
         log = Histories.collect(rows, manifest.dimensions.history, manifest.behaviours)
         job = PortraitJob(log, open_features(features, log.item_ids), manifest)
-        _show(_fill(job, redis, ttl_days, batch, report), json)
+        _fill(job, redis, ttl_days, batch, report, json)
 
 
 def items(
-    embeddings: Annotated[
-        Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
-    ],
+    embeddings: Embeddings,
     redis: RedisUrl,
     batch: Batch = 4096,
     ttl_days: TtlDays = 30.0,
@@ -132,7 +129,7 @@ def items(
     from producer.items import ItemJob
 
     with progress() as report:
-        _show(_fill(ItemJob(read_embeddings(embeddings)), redis, ttl_days, batch, report), json)
+        _fill(ItemJob(read_embeddings(embeddings)), redis, ttl_days, batch, report, json)
 
 
 def follow(
@@ -230,31 +227,14 @@ def _counted(rows: Iterator[T], report: Progress) -> Iterator[T]:
     report("log", done, done)
 
 
-def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Progress) -> Filled:
+def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Progress, json: bool) -> None:
+    """Do a job and say what it did."""
     from producer.fill import fill
     from producer.store import Store, as_produce_error, connect
 
     with as_produce_error(redis), connect(redis) as client:
-        return fill(
-            job, Store(client, ttl_days * _DAY_S), batch=batch, progress=stage_progress(report, job.name)
-        )
-
-
-def _precision(name: str) -> Precision:
-    if name in ("fp32", "fp16", "int8"):
-        return cast("Precision", name)
-    raise typer.BadParameter(f"{name!r} is none of fp32, fp16, int8", param_hint="--precision")
-
-
-def _stopped() -> threading.Event:
-    """Set by Ctrl-C and by SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def _show(filled: Filled, json: bool) -> None:
+        store = Store(client, ttl_days * _DAY_S)
+        filled = fill(job, store, batch=batch, progress=stage_progress(report, job.name))
     if json:
         print_json(asdict(filled))
         return
@@ -265,3 +245,11 @@ def _show(filled: Filled, json: bool) -> None:
         f"for bundle {filled.bundle_version} in {filled.seconds:.1f} s",
         soft_wrap=True,
     )
+
+
+def _stopped() -> threading.Event:
+    """Set by Ctrl-C and by SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

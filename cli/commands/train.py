@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Json, fail, out, print_json, progress, warnings_of
+from cli.console import Json, out, print_json, progress, warnings_of
+from cli.options import Overrides, ShopFolder, overrides
 
 
 def register(app: typer.Typer) -> None:
@@ -16,23 +17,13 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def overrides(pairs: list[str]) -> dict[str, str]:
-    """``name=value`` pairs of ``--set``."""
-    parsed = dict(pair.partition("=")[::2] for pair in pairs)
-    if bad := [pair for pair in pairs if "=" not in pair]:
-        fail(f"--set takes name=value, not {bad[0]!r}", 2)
-    return parsed
-
-
 def train(
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
+    data: ShopFolder,
     to: Annotated[
         Path, typer.Option("--out", help="Run folder: checkpoints, curves, configuration.", file_okay=False)
     ],
     preset: Annotated[str, typer.Option(help="tiny (seconds), demo (minutes on 2 cores) or paper.")] = "demo",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a config value, as in image.epochs=40.")
-    ] = None,
+    settings: Overrides = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda or cuda:1; under torchrun cuda is one each.")
     ] = "cpu",
@@ -50,7 +41,7 @@ def train(
     from models.training import ranks
     from models.training import train as run
 
-    config = load_preset(preset).with_overrides(overrides(settings or []))
+    config = load_preset(preset).with_overrides(overrides(settings))
     with ranks.joined(device) as own, progress() as report, warnings_of("mrse.training"):
         summary = run(data, to, config, progress=report, resume=not fresh, device=own)
         if not ranks.leads():

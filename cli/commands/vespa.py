@@ -17,10 +17,10 @@ import typer
 
 from cli.commands import vespa_rollout
 from cli.console import Json, counted, err, fail, out, print_json
+from cli.options import Embeddings
 from cli.vespa_options import (
     Access,
     ConfigServer,
-    Embeddings,
     LayoutFile,
     Package,
     Within,

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 
 from cli.console import Json, err, fail, out, print_json, progress
+from cli.options import Embeddings
 from cli.vespa_options import (
     Access,
-    Embeddings,
     Endpoint,
     Package,
     open_embeddings,

@@ -1,30 +1,86 @@
-"""The entry point: extensions come first; what a person can mend is one line and an exit code."""
+"""The entry point: help with examples, extensions, errors as one line and an exit code."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from cli.demo_files import demo_bundle
 from cli.extras import EXTRAS
+from cli.main import build
+from tests.support.command import ROOT, mrse
 
-ROOT = Path(__file__).parents[2]
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+
+    def walk(group: typer.Typer, path: tuple[str, ...]) -> None:
+        for command in group.registered_commands:
+            assert command.callback is not None
+            found.append((*path, command.name or command.callback.__name__.rstrip("_").replace("_", "-")))
+        for inner in group.registered_groups:
+            assert inner.typer_instance is not None
+            walk(inner.typer_instance, (*path, str(inner.name)))
+
+    walk(build(), ())
+    return found
 
 
-def mrse(*arguments: str, path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", *arguments],
-        cwd=path,
-        env=os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "NO_COLOR": "1"} | variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def test_the_commands_are_those_of_the_readme() -> None:
+    wanted = "shop make,import,check,train,export,embed,index build,serve,recall,doctor,evaluate,demo"
+    assert {tuple(name.split()) for name in wanted.split(",")} <= set(commands())
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_help_has_an_example(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(build(), [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert shown.exit_code == 0, shown.output
+    assert f"mrse {' '.join(path)}" in shown.output.split("Example:")[1]
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    code = "import sys; from cli.main import build; build(); print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "faiss", "onnxruntime", "pyarrow", "fastapi", "numpy"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], 2, "No such command"),
+        (["shop", "make", "x", "--items", "3"], 2, "items"),
+        (["check", "nowhere"], 2, "nowhere"),
+        (["embed", ".", "--bundle", ".", "--out", "x"], 2, "shop.toml"),
+        (["serve", "--bundle", "nowhere", "--index", "nowhere", "--port", "0"], 2, "nowhere"),
+        (["serve", "--index", "nowhere"], 2, "no bundle: give --bundle FOLDER, or set MRSE_BUNDLE_PATH"),
+        (["serve", "--bundle", "nowhere", "--workers", "2"], 2, "no index: give --index FOLDER"),
+        (
+            ["serve", "--bundle", "x", "--index", "x", "--host", "192.0.2.1"],
+            1,
+            "cannot listen on 192.0.2.1:8080: Cannot assign requested address; is it an address of this",
+        ),
+        (["serve", "--config", "nowhere.toml"], 2, "nowhere.toml"),
+        (["index", "build", str(ROOT / "tests"), "--out", str(ROOT / "cli")], 2, "is no index folder"),
+        (["recall", "shoes", "--url", "http://127.0.0.1:9"], 1, "Is the service running?"),
+        (["recall", "shoes", "--filters", "{"], 2, "not JSON"),
+        (["train", ".", "--out", "x", "--set", "nonsense"], 2, "name=value"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+    done = mrse(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    if said.startswith("no "):  # nothing was started, and so nothing logged
+        assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
 
 
 def write_shop(shop: Path, action: str = "click") -> None:
@@ -39,16 +95,16 @@ def test_an_action_of_an_extension_is_read_from_a_log(tmp_path: Path) -> None:
     (tmp_path / "team_wish.py").write_text(
         "from artifacts.actions import ACTIONS, Action\nACTIONS.register(Action('wish'))\n"
     )
-    without = mrse("check", "shop", path=tmp_path)
+    without = mrse("check", "shop", cwd=tmp_path, path=tmp_path)
     assert "expected one of impression, click, cart, order\n" in without.stdout
-    done = mrse("check", "shop", path=tmp_path, MRSE_EXTENSIONS="team_wish")
+    done = mrse("check", "shop", cwd=tmp_path, path=tmp_path, MRSE_EXTENSIONS="team_wish")
     assert (done.returncode, done.stderr) == (0, "no problems\n")
-    told = mrse("produce", "follow", "--help", path=tmp_path, MRSE_EXTENSIONS="team_wish", COLUMNS="200")
+    told = mrse("produce", "follow", "--help", cwd=tmp_path, path=tmp_path, MRSE_EXTENSIONS="team_wish")
     assert "action (click, cart, order or wish)" in told.stdout
 
 
 def test_an_extension_that_is_missing_is_one_line(tmp_path: Path) -> None:
-    done = mrse("check", ".", path=tmp_path, MRSE_EXTENSIONS="no_such_team")
+    done = mrse("check", ".", cwd=tmp_path, path=tmp_path, MRSE_EXTENSIONS="no_such_team")
     assert done.returncode == 2
     assert done.stderr == "error: MRSE_EXTENSIONS: no_such_team: No module named 'no_such_team'\n"
 
@@ -73,7 +129,7 @@ def test_a_missing_extra_is_one_line(module: str, arguments: list[str], tmp_path
         f"raise ModuleNotFoundError('No module named {module}', name='{module}')"
     )
     bundle = str(demo_bundle())
-    done = mrse(*(bundle if a == "BUNDLE" else a for a in arguments), path=tmp_path)
+    done = mrse(*(bundle if a == "BUNDLE" else a for a in arguments), cwd=tmp_path, path=tmp_path)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1] == (
         f"error: this needs {module}, which is not installed; `make dev` installs it"
@@ -85,5 +141,5 @@ def test_a_shop_is_checked_without_any_extra(tmp_path: Path) -> None:
     write_shop(tmp_path / "shop")
     for module in EXTRAS:
         (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('{module}', name='{module}')")
-    done = mrse("check", "shop", path=tmp_path)
+    done = mrse("check", "shop", cwd=tmp_path, path=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")

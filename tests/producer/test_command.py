@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_in_a_line(made: Made, other: Made, files: Path, r
     assert other.bundle.version in wrong.stderr
     assert made.bundle.version in wrong.stderr
     assert (
-        "none of fp32"
+        "not one of 'fp32', 'fp16', 'int8'"
         in mrse(*("queries", str(files), *bundle, "--redis", url, "--precision", "fp8"), code=2).stderr
     )
     assert "--redis" in mrse("items", str(made.embeddings), code=2).stderr
