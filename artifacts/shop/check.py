@@ -17,7 +17,7 @@ from artifacts.actions import ACTIONS
 from artifacts.shop.errors import DataError, Fault, located
 from artifacts.shop.formats import find_file, nothing_found, open_table
 from artifacts.shop.pictures import MAKE_PICTURES, NO_PICTURES, read_pixels
-from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
+from artifacts.shop.records import EVENT_LAYOUT, Parser, item_layout
 from artifacts.shop.schema import Event, Item
 from artifacts.shop.shop import HARMLESS, UNTAUGHT
 from artifacts.shop.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
@@ -132,7 +132,7 @@ class _Check:
     def _items(self, file: str, table: Table) -> Iterator[ShopProblem]:
         yield from self._items_faults(file, table)
         faulty = frozenset(table.faults.columns)
-        parser = ItemParser(self._reading.schema, textual=table.textual, faulty=faulty)
+        parser = Parser(item_layout(self._reading.schema), textual=table.textual, faulty=faulty)
         whole = "id" not in faulty
         rows = 0
         for row in table.rows():
@@ -160,7 +160,7 @@ class _Check:
         for fault in table.faults.take():
             yield _problem(file, fault)
         faulty = frozenset(table.faults.columns)
-        parser = EventParser(textual=table.textual, faulty=faulty)
+        parser = Parser(EVENT_LAYOUT, textual=table.textual, faulty=faulty)
         taught = bool(faulty)
         for row in table.rows():
             self._count()

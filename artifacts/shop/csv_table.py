@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from artifacts.shop.errors import Fault
 from artifacts.shop.lines import LineError, Lines
@@ -45,7 +46,7 @@ class CsvTable:
 
     textual = True
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: Layout[Any]) -> None:
         self.faults = FileFaults()
         self._layout = layout
         self._text = _Text(Lines(path))

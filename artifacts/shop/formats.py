@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from artifacts.shop.csv_table import CsvTable
 from artifacts.shop.errors import DataError
@@ -53,7 +54,7 @@ def nothing_found(stem: str) -> str:
     return f"no {stem} file: looked for {names}; name another under [files] {stem} in shop.toml"
 
 
-def open_table(path: Path, layout: Layout) -> Table:
+def open_table(path: Path, layout: Layout[Any]) -> Table:
     """The rows of a file whose format its ending tells.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -19,7 +20,7 @@ class JsonlTable:
 
     textual = False
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: Layout[Any]) -> None:
         self.faults = FileFaults()
         self._layout = layout
         self._lines = Lines(path)

@@ -31,7 +31,7 @@ class ParquetTable:
 
     textual = False
 
-    def __init__(self, path: Path, layout: Layout) -> None:
+    def __init__(self, path: Path, layout: Layout[Any]) -> None:
         self.faults = FileFaults()
         self._layout = layout
         self._file: Any = None

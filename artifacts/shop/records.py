@@ -1,11 +1,11 @@
-"""Rows to items and events, telling every fault of a row and not just its first."""
+"""Rows of raw values to items and events. Every fault of a row is reported, not only its first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from artifacts.shop import values
 from artifacts.shop.errors import Fault
@@ -15,151 +15,102 @@ from artifacts.shop.values import InvalidValueError
 
 T = TypeVar("T")
 
-#: An item with neither cannot be shown to any expert.
-ITEM_NEEDS_ONE_OF = ("title", "picture")
-#: An event with none of these says nothing about anybody.
-EVENT_NEEDS_ONE_OF = ("query", "picture", "user")
-
 #: Stands where an event's time could not be read; the row's faults say so.
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def item_layout(schema: ShopSchema) -> Layout:
-    """Columns of the items file, in the order in which `ItemParser` takes their values."""
+def item_layout(schema: ShopSchema) -> Layout[Item]:
+    """Columns of the items file."""
     own = (
-        Column("id", "string", required=True),
-        Column("title", "string"),
-        Column("category", "string"),
-        Column("description", "string"),
-        Column("picture", "string"),
+        Column("id", "string", values.identifier, "", required=True),
+        Column("title", "string", values.text, ""),
+        Column("category", "string", values.category, ""),
+        Column("description", "string", values.text, ""),
+        Column("picture", "string", values.picture),
     )
-    declared = (Column(name, kind, declared=True) for name, kind in schema.attributes.items())
-    return Layout((*own, *declared), one_of=ITEM_NEEDS_ONE_OF)
+    declared = (
+        Column(name, kind, values.ATTRIBUTES[kind], declared=True) for name, kind in schema.attributes.items()
+    )
+
+    def item(row: Sequence[Any]) -> Item:
+        item_id, title, category, description, picture, *attributes = row
+        named = dict(zip(schema.attributes, attributes, strict=True))
+        return Item(item_id, title, category, description, picture, named)
+
+    return Layout(
+        (*own, *declared),
+        item,
+        # An item with neither cannot be shown to any expert.
+        one_of=("title", "picture"),
+        empty=("empty-title", "is empty, expected a title (or a picture instead)"),
+    )
 
 
-EVENT_LAYOUT = Layout(
+EVENT_LAYOUT: Layout[Event] = Layout(
     (
-        Column("ts", "time", required=True),
-        Column("item", "string", required=True),
-        Column("action", "string", required=True),
-        Column("query", "string"),
-        Column("user", "string"),
-        Column("relevance", "number"),
-        Column("picture", "string"),
-        Column("split", "string"),
+        Column("ts", "time", values.timestamp, _NO_TIME, required=True),
+        Column("item", "string", values.identifier, "", required=True),
+        Column("action", "string", values.action, "", required=True),
+        Column("query", "string", values.text, ""),
+        Column("user", "string", values.optional_text),
+        Column("relevance", "number", values.relevance),
+        Column("picture", "string", values.picture),
+        Column("split", "string", values.split),
     ),
-    one_of=EVENT_NEEDS_ONE_OF,
+    lambda row: Event(*row),
+    # An event with none of these says nothing about anybody.
+    one_of=("query", "picture", "user"),
+    empty=("empty-event", "is empty, expected a query, a picture or a user (one at least)"),
 )
 
 
-class _Parser:
-    """What both parsers share: one value, its fault, and what was already reported for the whole file."""
-
-    def __init__(self, one_of: tuple[str, ...], faulty: frozenset[str]) -> None:
-        self._faulty = faulty
-        self._one_of_known = faulty.isdisjoint(one_of)
-
-    def _read(
-        self,
-        parse: Callable[[object], T],
-        raw: object,
-        column: str,
-        default: T,
-        line: int,
-        faults: list[Fault],
-    ) -> T:
-        try:
-            return parse(raw)
-        except InvalidValueError as fault:
-            if column not in self._faulty:
-                faults.append(Fault(line, column, fault.code, fault.message))
-            return default
-
-
-class ItemParser(_Parser):
-    """Rows of the items file to `Item`.
+class Parser(Generic[T]):
+    """Rows of a layout to records.
 
     Args:
-        schema: declares the attributes.
+        layout: the columns and what becomes of them.
         textual: the file holds text only (CSV), so that numbers and lists are written out.
         faulty: columns already reported for the whole file, on which no row is reported again.
     """
 
-    def __init__(self, schema: ShopSchema, *, textual: bool, faulty: frozenset[str] = frozenset()) -> None:
-        super().__init__(ITEM_NEEDS_ONE_OF, faulty)
-        self._attributes = tuple(
-            (name, partial(values.attribute, kind=kind, textual=textual))
-            for name, kind in schema.attributes.items()
-        )
-
-    def parse(self, line: int, row: Sequence[object], faults: list[Fault]) -> Item:
-        """The item; an invalid value is appended to ``faults`` and left at its default in the item."""
-        read = self._read
-        item_id = read(values.identifier, row[0], "id", "", line, faults)
-        healthy = len(faults)
-        title = read(values.text, row[1], "title", "", line, faults)
-        picture = read(values.picture, row[4], "picture", None, line, faults)
-        if picture is None and not title.strip() and len(faults) == healthy and self._one_of_known:
-            faults.append(
-                Fault(line, "title", "empty-title", "is empty, expected a title (or a picture instead)")
+    def __init__(self, layout: Layout[T], *, textual: bool, faulty: frozenset[str] = frozenset()) -> None:
+        self._layout = layout
+        self._faulty = faulty
+        self._columns = [
+            (
+                partial(column.parse, textual=textual)
+                if column.kind in ("number", "bool", "list")
+                else column.parse,
+                column.default,
+                column.required,
             )
-        return Item(
-            id=item_id,
-            title=title,
-            category=read(values.category, row[2], "category", "", line, faults),
-            description=read(values.text, row[3], "description", "", line, faults),
-            picture=picture,
-            attributes={
-                name: read(parse, raw, name, None, line, faults)
-                for (name, parse), raw in zip(self._attributes, row[5:], strict=True)
-            },
-        )
+            for column in layout.columns
+        ]
+        self._one_of = [
+            (place, column.default == "")
+            for place, column in enumerate(layout.columns)
+            if column.name in layout.one_of and faulty.isdisjoint(layout.one_of)
+        ]
 
-
-class EventParser(_Parser):
-    """Rows of the events file to `Event`; arguments as of `ItemParser`."""
-
-    def __init__(self, *, textual: bool, faulty: frozenset[str] = frozenset()) -> None:
-        super().__init__(EVENT_NEEDS_ONE_OF, faulty)
-        self._relevance = partial(values.relevance, textual=textual)
-
-    def parse(self, line: int, row: Sequence[object], faults: list[Fault]) -> Event:
-        """The event; an invalid value is appended to ``faults`` and left at its default in the event."""
-        read = self._read
-        raw_ts, raw_item, raw_action, raw_query, raw_user, raw_relevance, raw_picture, raw_split = row
-        ts = read(values.timestamp, raw_ts, "ts", _NO_TIME, line, faults)
-        item = read(values.identifier, raw_item, "item", "", line, faults)
-        action = read(values.action, raw_action, "action", "", line, faults)
-        healthy = len(faults)
-        query = read(values.text, raw_query, "query", "", line, faults)
-        user = read(values.optional_text, raw_user, "user", None, line, faults)
-        picture = (
-            None if raw_picture is None else read(values.picture, raw_picture, "picture", None, line, faults)
-        )
-        if (
-            user is None
-            and picture is None
-            and not query.strip()
-            and len(faults) == healthy
-            and self._one_of_known
-        ):
-            faults.append(
-                Fault(
-                    line,
-                    "query",
-                    "empty-event",
-                    "is empty, expected a query, a picture or a user (one at least)",
-                )
-            )
-        return Event(
-            ts,
-            item,
-            action,
-            query,
-            user,
-            None
-            if raw_relevance is None
-            else read(self._relevance, raw_relevance, "relevance", None, line, faults),
-            picture,
-            None if raw_split is None else read(values.split, raw_split, "split", None, line, faults),
-        )
+    def parse(self, line: int, row: Sequence[object], faults: list[Fault]) -> T:
+        """The record; an invalid value is appended to ``faults`` and left at its default in the record."""
+        record: list[Any] = []
+        invalid: set[int] = set()
+        for (parse, default, required), raw in zip(self._columns, row, strict=True):
+            if raw is None and not required:
+                record.append(default)
+                continue
+            try:
+                record.append(parse(raw))
+            except InvalidValueError as error:
+                invalid.add(place := len(record))
+                record.append(default)
+                if (name := self._layout.names[place]) not in self._faulty:
+                    faults.append(Fault(line, name, error.code, error.message))
+        for place, is_text in self._one_of:  # text of spaces alone says nothing
+            if place in invalid or (record[place].strip() if is_text else record[place]):
+                break
+        else:
+            if self._one_of:
+                faults.append(Fault(line, self._layout.one_of[0], *self._layout.empty))
+        return self._layout.record(record)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from artifacts.shop.errors import DataError, Fault
 from artifacts.shop.formats import find_file, open_table
 from artifacts.shop.pictures import read_picture, read_pixels
-from artifacts.shop.records import EVENT_LAYOUT, EventParser, ItemParser, item_layout
+from artifacts.shop.records import EVENT_LAYOUT, Parser, item_layout
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, read_shop_toml
 from artifacts.shop.tables import BadRow, Layout
 from common.arrays import U8
 
 T = TypeVar("T")
-_Parse: TypeAlias = Callable[[int, Sequence[object], list[Fault]], T]
 
 #: Codes of file faults that stop no reader: a column that nobody declared is left out, and without behaviour
 #: training learns from the catalogue alone; `mrse check` tells.
@@ -67,10 +66,7 @@ class Shop:
         Raises:
             DataError: at the first invalid row, with file, line, column and what was expected.
         """
-        schema = self.schema
-        return _stream(
-            self.items_file, item_layout(schema), lambda textual: ItemParser(schema, textual=textual).parse
-        )
+        return _stream(self.items_file, item_layout(self.schema))
 
     def events(self) -> Iterator[Event]:
         """Every event, in file order; nothing where the shop has no events file.
@@ -78,9 +74,7 @@ class Shop:
         Raises:
             DataError: as `items`.
         """
-        if self.events_file is None:
-            return iter(())
-        return _stream(self.events_file, EVENT_LAYOUT, lambda textual: EventParser(textual=textual).parse)
+        return iter(()) if self.events_file is None else _stream(self.events_file, EVENT_LAYOUT)
 
     def count_items(self) -> int:
         """Number of rows of the items file; Parquet tells at once, CSV and JSONL are read through."""
@@ -141,10 +135,10 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, int]]:
                 yield f"{below}{entry.name}", entry.stat(follow_symlinks=False).st_size
 
 
-def _stream(path: Path, layout: Layout, parser: Callable[[bool], _Parse[T]]) -> Iterator[T]:
+def _stream(path: Path, layout: Layout[T]) -> Iterator[T]:
     with closing(open_table(path, layout)) as table:
         _raise_first(path, table.faults.take())
-        parse = parser(table.textual)
+        parse = Parser(layout, textual=table.textual).parse
         faults: list[Fault] = []
         for row in table.rows():
             if isinstance(row, BadRow):
@@ -162,7 +156,7 @@ def _raise_first(path: Path, faults: list[Fault]) -> None:
             raise DataError.from_fault(path, fault)
 
 
-def _count(path: Path, layout: Layout) -> int:
+def _count(path: Path, layout: Layout[Any]) -> int:
     with closing(open_table(path, layout)) as table:
         count = table.count()
         return sum(1 for _ in table.rows()) if count is None else count

@@ -6,12 +6,14 @@ the checker goes on and the strict reader raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from artifacts.attributes import AttributeKind
 from artifacts.shop.errors import Fault
+
+T = TypeVar("T")
 
 #: What a column's values are, for formats whose columns have a type of their own.
 Kind: TypeAlias = AttributeKind | Literal["time"]
@@ -23,20 +25,32 @@ STEP = 1000
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that is read; ``declared`` where it is an attribute of ``shop.toml``."""
+    """A column that is read.
+
+    ``parse`` takes a raw value, and of a number, bool or list also whether it is written as text; ``default``
+    stands for a missing or invalid value; ``declared`` are the attributes of ``shop.toml``.
+    """
 
     name: str
     kind: Kind
+    parse: Callable[..., object]
+    default: object = None
     required: bool = False
     declared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The columns that are read, in order, and those of which the file must have one at least."""
+class Layout(Generic[T]):
+    """The columns that are read, in order, and the record that their values make.
+
+    A file must have one of the columns ``one_of`` at least, and every row a value in one of them; ``empty``
+    is the code and message of a row that has none.
+    """
 
     columns: tuple[Column, ...]
-    one_of: tuple[str, ...] = ()
+    record: Callable[[Sequence[Any]], T]
+    one_of: tuple[str, ...]
+    empty: tuple[str, str]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +69,7 @@ class Layout:
             for column in self.columns
             if (column.required or column.declared) and column.name not in present
         ]
-        if self.one_of and not any(name in present for name in self.one_of):
+        if not any(name in present for name in self.one_of):
             wanted = " or ".join(self.one_of)
             faults.append(
                 Fault(line, self.one_of[0], "missing-column", f"is no column, expected {wanted}; {found}")

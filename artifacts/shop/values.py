@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -219,12 +220,10 @@ def strings(raw: object, *, textual: bool) -> list[str] | None:
     return result
 
 
-def attribute(raw: object, kind: AttributeKind, *, textual: bool) -> AttributeValue:
-    """A declared attribute's value; None where it is missing."""
-    if kind == "string":
-        return optional_text(raw)
-    if kind == "number":
-        return number(raw, textual=textual)
-    if kind == "bool":
-        return boolean(raw, textual=textual)
-    return strings(raw, textual=textual)
+#: Parses a declared attribute's value; None where it is missing.
+ATTRIBUTES: Mapping[AttributeKind, Callable[..., AttributeValue]] = {
+    "string": optional_text,
+    "number": number,
+    "bool": boolean,
+    "list": strings,
+}
