@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +9,8 @@ import typer
 from rich.table import Table
 
 from cli.console import Json, fail, figures, out, print_json, progress
-from cli.extras import how_to_get
 from common.errors import USAGE
+from common.files import replace_text
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
@@ -50,29 +49,28 @@ def evaluate(
     Example: `mrse evaluate shop/ --bundle bundles/acme-1a2b3c4d --split val --report report.html`
     """
     check_split(split)
-    if find_spec("bm25s") is None:
-        fail(f"BM25 is measured too, and needs bm25s; `{how_to_get('train')}` installs it")
-    if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)  # now: measuring takes minutes
     from artifacts.shop.shop import Shop
     from models.evaluation import evaluate as measure
+    from models.evaluation.measures import shown
     from models.evaluation.report_page import write_page
     from models.evaluation.slices import USUAL
 
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)  # now: measuring takes minutes
     with progress() as tell:
         result = measure(
             bundle, data, split=split, embeddings=embeddings, against=against, resamples=resamples,
             progress=tell,
         )  # fmt: skip
     if report is not None:
-        report.write_text(write_page(result, Shop.open(data)), encoding="utf-8")
+        replace_text(report, write_page(result, Shop.open(data)))
     if json:
         print_json(result.as_dict())
         return
     chosen = list(result.masks) if slices else [name for name in USUAL if name in result.masks]
-    _table(result, chosen)
+    _table(result, chosen, shown())
     if against is not None:
-        _comparison(result, chosen)
+        _comparison(result, chosen, shown())
     if report is not None:
         out.print(f"report: {report}")
 
@@ -83,10 +81,7 @@ def check_split(split: str) -> None:
         fail(f"--split takes val or test, not {split!r}", USAGE)
 
 
-def _table(result: Evaluation, slices: list[str]) -> None:
-    from models.evaluation.measures import shown
-
-    measures = shown()
+def _table(result: Evaluation, slices: list[str], measures: list[str]) -> None:
     table = figures(f"{result.shop}, {result.split} split", ("slice", "system", "n"), measures)
     for row in result.rows:
         if row.slice in slices:
@@ -98,13 +93,10 @@ def _table(result: Evaluation, slices: list[str]) -> None:
     out.print(table)
 
 
-def _comparison(result: Evaluation, slices: list[str]) -> None:
-    from models.evaluation.measures import shown
-
+def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> None:
     title = f"{result.systems[0]} less the other bundle; p by paired permutation"
     table = Table("slice", "measure", "difference", "95%", "p", title=title)
     other = next(s for s in result.systems[1:] if s not in ("without history", "bm25"))
-    measures = shown()
     for c in result.comparisons:
         if c.against == other and c.slice in slices and c.measure in measures:
             bounds = f"{c.gap.low:+.3f} to {c.gap.high:+.3f}"

@@ -8,8 +8,9 @@ command over it. The points of the sweeps are *inferred*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from common.errors import MrseError
@@ -50,29 +51,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A value that is varied around the full model's own."""
+    """A value that is varied around the full model's own: to ``values``, or to these multiples of it."""
 
     group: str
     key: str
     label: str
-    values: Callable[[float], Sequence[float]]
+    values: tuple[float, ...]
+    multiples: bool = False
 
-
-def _factors(*factors: float) -> Callable[[float], Sequence[float]]:
-    return lambda usual: [max(1, round(usual * factor)) for factor in factors]
-
-
-def _these(*values: float) -> Callable[[float], Sequence[float]]:
-    return lambda usual: values
+    def points(self, usual: float) -> list[float]:
+        """The values to train with, but for the usual one."""
+        found = [max(1, round(usual * value)) if self.multiples else value for value in self.values]
+        return [value for value in dict.fromkeys(found) if value != usual]
 
 
 SWEEPS: tuple[Sweep, ...] = (
-    Sweep("beta", "loss.beta", "beta (alpha is 1)", _these(0.2, 1.0, 2.0, 5.0, 10.0, 20.0)),
-    Sweep("hard", "loss.hard_negatives", "hard negatives a positive", _these(1, 2, 4, 8)),
-    Sweep("easy", "loss.uniform_share", "uniform negatives over the batch", _these(0.0, 0.5, 1.0, 2.0)),
-    Sweep("threshold", "loss.low_relevance", "label that is still a hard negative", _these(0.1, 0.34, 0.45)),
-    Sweep("history depth", "dimensions.history", "behaviours of a portrait", _factors(0.25, 0.5, 1.0, 2.5)),
-    Sweep("dimension", "dimensions.embedding_dim", "dimensions of the embedding", _factors(0.25, 0.5, 1, 2)),
+    Sweep("beta", "loss.beta", "beta (alpha is 1)", (0.2, 1.0, 2.0, 5.0, 10.0, 20.0)),
+    Sweep("hard", "loss.hard_negatives", "hard negatives a positive", (1, 2, 4, 8)),
+    Sweep("easy", "loss.uniform_share", "uniform negatives over the batch", (0.0, 0.5, 1.0, 2.0)),
+    Sweep("threshold", "loss.low_relevance", "label that is still a hard negative", (0.1, 0.34, 0.45)),
+    Sweep("history depth", "dimensions.history", "behaviours of a portrait", (0.25, 0.5, 1.0, 2.5), True),
+    Sweep("dimension", "dimensions.embedding_dim", "dimensions of the embedding", (0.25, 0.5, 1, 2), True),
 )
 #: Shares of the catalogue.
 GROWTH: tuple[float, ...] = (0.25, 0.5)
@@ -122,10 +121,8 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
     found.append(Cell("single transformer", "experts", {"experts.kind": "single"}))
     found += [Cell(name, "loss", change) for name, change in _LOSSES.items()]
     for sweep in SWEEPS:
-        usual = value_of(base, sweep.key)
-        for value in dict.fromkeys(sweep.values(usual)):
-            if value != usual:
-                found.append(Cell(f"{sweep.group} {value:g}", sweep.group, {sweep.key: value}, x=value))
+        for value in sweep.points(value_of(base, sweep.key)):
+            found.append(Cell(f"{sweep.group} {value:g}", sweep.group, {sweep.key: value}, x=value))
     for first, last in _RANKS:
         found.append(Cell(f"ranks {first}-{last}", "ranks", {"loss.hard_ranks": [first, last]}))
     found += [Cell(f"growth {part:.0%}", "growth", part=part, x=part) for part in GROWTH]
@@ -138,10 +135,7 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
 
 def value_of(config: Config, key: str) -> float:
     """A number of the configuration by its dotted key."""
-    value: Any = config
-    for part in key.split("."):
-        value = getattr(value, part)
-    return float(value)
+    return float(attrgetter(key)(config))
 
 
 @dataclass(frozen=True)

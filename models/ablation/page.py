@@ -8,7 +8,7 @@ from pathlib import Path
 from models.ablation.matrix import FULL, SWEEPS, value_of
 from models.ablation.plan import folder_of
 from models.ablation.summary import CellSummary, CheckedClaim
-from models.evaluation.html import Bar, cell, curves, intervals, note, page, section, table, text
+from models.evaluation.html import cell, curves, intervals, note, page, section, table, text
 from models.evaluation.losses import read_losses
 from models.evaluation.measures import DRAWN, shown
 from models.evaluation.statistics import UNKNOWN, Interval
@@ -58,7 +58,7 @@ def _table(summaries: Sequence[CellSummary]) -> Iterator[str]:
     rows, measures = [], shown()
     for s in summaries:
         known = [cell(s.values.get(("all", m), UNKNOWN)) for m in measures]
-        seconds = "–" if s.seconds != s.seconds else f"{s.seconds:,.0f}"
+        seconds = "–" if s.seconds is None else f"{s.seconds:,.0f}"
         failed = text("; ".join(s.failed))
         rows.append([text(s.cell.name), str(len(s.seeds)), *known, seconds, f"{s.parameters:,}", failed])
     head = ["cell", "seeds", *measures, "seconds", "parameters", ""]
@@ -69,29 +69,23 @@ def _table(summaries: Sequence[CellSummary]) -> Iterator[str]:
 def _drawn(summaries: Sequence[CellSummary]) -> Iterator[str]:
     for measure in DRAWN:
         key = ("all", measure)
-        bars = [Bar(s.cell.name, s.gaps[key]) for s in summaries if key in s.gaps]
+        bars = [(s.cell.name, s.gaps[key]) for s in summaries if key in s.gaps]
         if bars:
             yield section(f"{measure}: the full model less each cell", intervals(bars, zero=True))
 
 
 def _sweeps(base: Config, summaries: Sequence[CellSummary]) -> Iterator[str]:
-    by_name = {s.cell.name: s for s in summaries}
-    full = by_name.get(FULL)
-    drawn = [(s.group, s.label, value_of(base, s.key)) for s in SWEEPS] + [
-        ("growth", "share of the catalogue", 1.0)
-    ]
-    for group, label, usual in drawn:
-        found = [s for s in summaries if s.cell.group == group]
-        if not found:
-            continue
-        lines: dict[str, list[tuple[float, Interval]]] = {}
-        for measure in DRAWN:
-            key = ("all", measure)
-            points = [(s.cell.x, s.values[key]) for s in found if s.cell.x is not None and key in s.values]
-            if full is not None and key in full.values:
-                points.append((usual, full.values[key]))
-            lines[measure] = points
-        yield section(label.capitalize(), curves(lines, label, "all"))
+    full = [s for s in summaries if s.cell.name == FULL]
+    drawn = [(s.group, s.label, value_of(base, s.key)) for s in SWEEPS]
+    for group, label, usual in [*drawn, ("growth", "share of the catalogue", 1.0)]:
+        found = [(s.cell.x, s) for s in summaries if s.cell.group == group and s.cell.x is not None]
+        if found:
+            found += [(usual, s) for s in full]
+            lines = {
+                measure: [(x, s.values["all", measure]) for x, s in found if ("all", measure) in s.values]
+                for measure in DRAWN
+            }
+            yield section(label.capitalize(), curves(lines, label, "all"))
 
 
 def _curves(out: Path, summaries: Sequence[CellSummary], seed: int) -> Iterator[str]:

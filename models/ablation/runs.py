@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class Outcome:
     Attributes:
         cell: name of its cell.
         seed: of its training.
-        seconds: those of stages 1 and 2 on this machine, NaN where a part was done before.
+        seconds: those of stages 1 and 2 on this machine, None where a part was done before.
         parameters: those of experts and fusion of both towers.
         failed: why it has no figures, or empty.
         sums: by slice and measure.
@@ -41,10 +40,10 @@ class Outcome:
 
     cell: str
     seed: int
-    seconds: float
+    seconds: float | None
     parameters: int
     failed: str
-    sums: dict[tuple[str, str], Sums]
+    sums: dict[tuple[str, str], Sums] = field(default_factory=dict)
 
 
 def finished(run: PlannedRun) -> bool:
@@ -73,21 +72,17 @@ def perform(run: PlannedRun, *, device: str, progress: Progress) -> None:
     clock = _Clock(progress, begun=run.experts is not None or (trained / "stage1.pt").is_file())
     donor, experts = (need.folder / "run" if need else None for need in (run.pictures, run.experts))
     train(run.shop, trained, run.config, clock, device=device, donor=donor, experts=experts)
-    result: dict[str, Any] = {
-        "identity": run.identity,
-        "cell": run.cell.name,
-        "seed": run.config.seed,
-        "seconds": clock.seconds,
-        "parameters": parameters(load_finished(trained).towers),
-        "failed": "",
-    }
+    failed = ""
     try:
         bundle = export(trained, run.folder / "bundles", "cell")
     except ExportError as error:
-        result["failed"] = str(error)
+        failed = str(error)
     else:
         _measure(run, bundle, progress)
-    replace_text(run.folder / RESULT, json.dumps(result, indent=2))
+    size = parameters(load_finished(trained).towers)
+    outcome = Outcome(run.cell.name, run.config.seed, clock.seconds, size, failed)
+    stored = {"identity": run.identity, **{key: v for key, v in vars(outcome).items() if key != "sums"}}
+    replace_text(run.folder / RESULT, json.dumps(stored, indent=2))
 
 
 def _measure(run: PlannedRun, bundle: Path, progress: Progress) -> None:
@@ -111,14 +106,14 @@ def _measure(run: PlannedRun, bundle: Path, progress: Progress) -> None:
 def read(folder: Path) -> Outcome:
     """A finished run's outcome."""
     stored = json.loads((folder / RESULT).read_text())
-    sums: dict[tuple[str, str], Sums] = {}
-    if not stored["failed"]:
+    del stored["identity"]
+    outcome = Outcome(**stored)
+    if not outcome.failed:
         with np.load(folder / _SUMS) as arrays:
             for key in arrays.files:
                 slice_name, measure = key.split("|")
-                sums[slice_name, measure] = Sums(*arrays[key])
-    seconds = float("nan") if stored["seconds"] is None else stored["seconds"]
-    return Outcome(stored["cell"], stored["seed"], seconds, stored["parameters"], stored["failed"], sums)
+                outcome.sums[slice_name, measure] = Sums(*arrays[key])
+    return outcome
 
 
 class _Clock:

@@ -14,16 +14,15 @@ from artifacts.shop.writer import ShopWriter
 _TRUTH = ("truth.parquet", "users.parquet", "queries.parquet")
 
 
-def subset(source: Path, target: Path, part: float, *, seed: int = 0) -> None:
+def subset(source: Path, target: Path, part: float) -> None:
     """Write a shop with a share of the items, and the events on them; does nothing where it is done.
 
-    A smaller part is contained in a larger one of the same seed.
+    A smaller part is contained in a larger one.
 
     Args:
         source: the shop.
         target: the folder to write.
         part: share of the items, 0 to 1.
-        seed: of the draw.
 
     Raises:
         DataError: the shop cannot be read.
@@ -31,7 +30,7 @@ def subset(source: Path, target: Path, part: float, *, seed: int = 0) -> None:
     if (target / "shop.toml").is_file():
         return
     shop = Shop.open(source)
-    chance = np.random.default_rng(seed).random(shop.count_items())
+    chance = np.random.default_rng(0).random(shop.count_items())
     kept: set[str] = set()
     pictures: dict[str, None] = {}
     target.mkdir(parents=True, exist_ok=True)

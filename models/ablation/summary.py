@@ -23,7 +23,7 @@ class CellSummary:
     Attributes:
         cell: the cell.
         seeds: of its finished runs.
-        seconds: mean over runs that were done in one go, NaN where there is none.
+        seconds: mean over runs that were done in one go, None where there is none.
         parameters: of experts and fusion.
         failed: why runs have no figures.
         values: figures by slice and shown measure, with intervals over seeds and queries.
@@ -32,7 +32,7 @@ class CellSummary:
 
     cell: Cell
     seeds: tuple[int, ...]
-    seconds: float
+    seconds: float | None
     parameters: int
     failed: tuple[str, ...]
     values: dict[tuple[str, str], Interval]
@@ -45,7 +45,7 @@ class CellSummary:
             "group": self.cell.group,
             "x": self.cell.x,
             "seeds": list(self.seeds),
-            "seconds": None if np.isnan(self.seconds) else self.seconds,
+            "seconds": self.seconds,
             "parameters": self.parameters,
             "failed": list(self.failed),
             "values": {"|".join(key): value.as_dict() for key, value in self.values.items()},
@@ -84,16 +84,16 @@ def summarise(
             continue
         good = [run for run in runs if not run.failed]
         keys = [(s, m) for s, m in (good[0].sums if good else {}) if m in measures]
-        values = {key: _value(_sums(good, key), resamples) for key in keys}
+        values = {key: _value(good, key, resamples) for key in keys}
         gaps = {}
         if cell.name != FULL and cell.part == 1:
             gaps = {key: gap(full, good, key, resamples=resamples) for key in keys}
-        seconds = [run.seconds for run in good if not np.isnan(run.seconds)]
+        seconds = [run.seconds for run in good if run.seconds is not None]
         found.append(
             CellSummary(
                 cell,
                 tuple(run.seed for run in runs),
-                float(np.mean(seconds)) if seconds else float("nan"),
+                float(np.mean(seconds)) if seconds else None,
                 good[0].parameters if good else 0,
                 tuple(f"seed {run.seed}: {run.failed}" for run in runs if run.failed),
                 values,
@@ -107,9 +107,8 @@ def check(outcomes: dict[str, list[Outcome]], *, resamples: int = 1000) -> list[
     """Every claim, as far as its cells have run."""
     checked = []
     for claim in claims():
-        full, other = outcomes.get(FULL, []), outcomes.get(claim.cell, [])
-        key = (claim.slice, claim.measure)
-        found = gap(full, other, key, relative=claim.relative, resamples=resamples)
+        sides = (outcomes.get(FULL, []), outcomes.get(claim.cell, []))
+        found = gap(*sides, (claim.slice, claim.measure), relative=claim.relative, resamples=resamples)
         checked.append(CheckedClaim(claim, found, verdict(claim, found)))
     return checked
 
@@ -134,21 +133,15 @@ def gap(
     relative: bool = False,
     resamples: int = 1000,
 ) -> Interval:
-    """Ours less theirs, seeds and queries drawn; unknown where they were not asked the same."""
-    sides = [_sums(ours, key), _sums(theirs, key)]
-    lengths = {len(s.weight) for side in sides for s in side}
-    if not all(sides) or len(lengths) != 1:
+    """Ours less theirs, seeds and queries drawn; unknown where they did not answer the same queries."""
+    sides = [[run.sums[key] for run in runs if key in run.sums] for runs in (ours, theirs)]
+    if len({len(sums.weight) for side in sides for sums in side}) != 1:
         return UNKNOWN
     return seeds_difference(sides[0], sides[1], relative=relative, resamples=resamples)
 
 
-def _sums(runs: Sequence[Outcome], key: tuple[str, str]) -> list[Sums]:
-    return [run.sums[key] for run in runs if key in run.sums]
-
-
-def _value(sums: list[Sums], resamples: int) -> Interval:
+def _value(runs: Sequence[Outcome], key: tuple[str, str], resamples: int) -> Interval:
     """A figure is its difference to nothing."""
-    if not sums:
-        return UNKNOWN
+    sums = [run.sums[key] for run in runs if key in run.sums]
     nothing = Sums(np.zeros_like(sums[0].total), np.ones_like(sums[0].weight))
     return seeds_difference(sums, [nothing], resamples=resamples)

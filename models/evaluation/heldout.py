@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -24,13 +24,19 @@ from common.errors import NOT_IN_ORDER, MrseError
 from models.evaluation.grades import Grades
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
-KINDS: tuple[Kind, ...] = ("text", "photo", "text+photo", "browse")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class NothingHeldOut(MrseError):  # noqa: N818 -- the state of a shop
     """A split has no request to measure on; the message says why."""
 
     exit_code: ClassVar[int] = NOT_IN_ORDER
+
+    def __init__(self, shop: Shop, split: str) -> None:
+        why = f"the {split} split has no {ACTIONS.any_behaviour()} of an item in the catalogue"
+        if shop.events_file is None:
+            why = nothing_found("events")
+        super().__init__(f"{shop.events_file or shop.path}: no request to measure on; {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +138,8 @@ def read_requests(
         if kind != "browse" or history:
             requests.append(Request(kind, event, tuple(history)))
     if not requests:
-        raise nothing_held_out(shop, split)
+        raise NothingHeldOut(shop, split)
     return requests
-
-
-def nothing_held_out(shop: Shop, split: str) -> NothingHeldOut:
-    """Says why a split has no request."""
-    if shop.events_file is None:
-        return NothingHeldOut(f"{shop.path}: no request to measure on; {nothing_found('events')}")
-    return NothingHeldOut(
-        f"{shop.events_file}: no request to measure on; the {split} split has no "
-        f"{ACTIONS.any_behaviour()} of an item in the catalogue"
-    )
 
 
 def _kind(event: Event) -> Kind:

@@ -6,7 +6,6 @@ import base64
 import html
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from PIL import Image
 
@@ -28,14 +27,6 @@ th:first-child, td:first-child, td.left { text-align: left; }
 """
 _COLOURS = ("#2f6fde", "#d9822b", "#1a8f4c", "#a44fc4", "#c23b4a", "#6b7280")
 _THUMBNAIL = 96
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One line of `intervals`."""
-
-    label: str
-    interval: Interval
 
 
 def text(value: object) -> str:
@@ -78,12 +69,12 @@ def cell(interval: Interval) -> str:
     return f'{interval.value:.3f} <span class="range">{bounds}</span>'
 
 
-def intervals(bars: Sequence[Bar], *, zero: bool = False) -> str:
-    """Points with their intervals, one under the other; ``zero`` draws a line at 0."""
-    known = [b for b in bars if b.interval.value == b.interval.value]
+def intervals(figures: Sequence[tuple[str, Interval]], *, zero: bool = False) -> str:
+    """Labelled points with their intervals, one under the other; ``zero`` draws a line at 0."""
+    known = [(label, i) for label, i in figures if i.value == i.value]
     if not known:
         return note("Nothing to draw.")
-    ends = [v for b in known for v in (b.interval.low, b.interval.high, b.interval.value) if v == v]
+    ends = [v for _, i in known for v in (i.low, i.high, i.value) if v == v]
     low, high = min([*ends, 0.0]), max([*ends, 0.0])
     high = high if high > low else low + 1.0
     width, left, right, step = 860, 260, 770, 22
@@ -94,13 +85,13 @@ def intervals(bars: Sequence[Bar], *, zero: bool = False) -> str:
     parts = []
     if zero or low < 0:
         parts.append(_line(x(0), 0, x(0), step * len(known), "#8888"))
-    for place, bar in enumerate(known):
+    for place, (label, i) in enumerate(known):
         y, colour = step * place + step / 2, _COLOURS[0]
-        parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{text(bar.label)}</text>')
-        if bar.interval.low == bar.interval.low:
-            parts.append(_line(x(bar.interval.low), y, x(bar.interval.high), y, colour, 2))
-        parts.append(f'<circle cx="{x(bar.interval.value):.1f}" cy="{y}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{right + 14}" y="{y + 4}">{bar.interval.value:+.3f}</text>')
+        parts.append(_label(left - 10, y + 4, label, "end"))
+        if i.low == i.low:
+            parts.append(_line(x(i.low), y, x(i.high), y, colour, 2))
+        parts.append(f'<circle cx="{x(i.value):.1f}" cy="{y}" r="4" fill="{colour}"/>')
+        parts.append(_label(right + 14, y + 4, f"{i.value:+.3f}", "start"))
     return _svg(width, step * len(known), parts)
 
 

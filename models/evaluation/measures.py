@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,8 +27,6 @@ _SUMS: dict[Unit, Callable[..., Sums]] = {
     "query": by_query,
     "query by traffic": by_request,
 }
-#: Float64 ``[n]``, the value of each request; NaN where nothing is known.
-Values = Callable[[Answers], F64]
 
 
 class MeasureError(MrseError, ValueError):
@@ -41,19 +40,19 @@ class Measure:
     Attributes:
         name: in reports, JSON and claims.
         unit: what counts once.
-        values: gives the value of each request.
+        values: the value of each request, float64 ``[n]``; NaN where nothing is known.
         shown: whether terminal and ablation have a column of it; ``--json`` and the page have all.
     """
 
     name: str
     unit: Unit
-    values: Values
+    values: Callable[[Answers], F64]
     shown: bool = False
 
 
-def recall(k: int) -> Values:
+def recall(answers: Answers, k: int) -> F64:
     """Recall@K: whether the clicked item is in the top K; the mean is the share of clicked items found."""
-    return lambda answers: ((answers.ranks > 0) & (answers.ranks <= k)).astype(np.float64)
+    return ((answers.ranks > 0) & (answers.ranks <= k)).astype(np.float64)
 
 
 def hit(answers: Answers) -> F64:
@@ -66,63 +65,51 @@ def reciprocal_rank(answers: Answers) -> F64:
     return np.where(answers.ranks > 0, 1.0 / np.maximum(answers.ranks, 1), 0.0)
 
 
-def relevant(k: int) -> Values:
+def relevant(answers: Answers, k: int) -> F64:
     """Rele@K_p: share of the top K whose grade is at least p (`RELEVANT`); no answer is not relevant."""
-
-    def values(answers: Answers) -> F64:
-        grades = answers.grades[:, :k]
-        return np.where(np.isnan(grades[:, 0]), np.nan, (grades >= RELEVANT).sum(axis=1) / k)
-
-    return values
+    grades = answers.grades[:, :k]
+    return np.where(np.isnan(grades[:, 0]), np.nan, (grades >= RELEVANT).sum(axis=1) / k)
 
 
-def ndcg(k: int) -> Values:
+def ndcg(answers: Answers, k: int) -> F64:
     """nDCG@K by grades; where a shop has none, by the items clicked for the query in the split."""
-
-    def values(answers: Answers) -> F64:
-        if answers.held_out.grades is None:
-            ideal = np.arange(k) < answers.clicks[:, None]
-            return ndcg_at(answers.clicked.astype(np.float64), ideal.astype(np.float64), k)
-        unknown = np.isnan(answers.grades[:, 0])
-        return np.where(unknown, np.nan, ndcg_at(answers.grades, answers.best_grades, k))
-
-    return values
+    if answers.held_out.grades is None:
+        ideal = np.arange(k) < answers.clicks[:, None]
+        return ndcg_at(answers.clicked.astype(np.float64), ideal.astype(np.float64), k)
+    unknown = np.isnan(answers.grades[:, 0])
+    return np.where(unknown, np.nan, ndcg_at(answers.grades, answers.best_grades, k))
 
 
-def taste(k: int) -> Values:
+def taste(answers: Answers, k: int) -> F64:
     """Taste@K, ours: mean grade of the top K by a judge that knows the user's taste."""
-
-    def values(answers: Answers) -> F64:
-        result = np.full(len(answers.top), np.nan)
-        grades = answers.held_out.grades
-        if isinstance(grades, JudgeGrades):
-            for place, request in enumerate(answers.held_out.requests):
-                event = request.event
-                if event.user is not None and request.kind != "browse":
-                    rows = answers.top[place, :k]
-                    result[place] = grades.suits(event.user, event.query, event.picture, rows)
-        return result
-
-    return values
+    result = np.full(len(answers.top), np.nan)
+    grades = answers.held_out.grades
+    if isinstance(grades, JudgeGrades):
+        for place, request in enumerate(answers.held_out.requests):
+            event = request.event
+            if event.user is not None and request.kind != "browse":
+                rows = answers.top[place, :k]
+                result[place] = grades.suits(event.user, event.query, event.picture, rows)
+    return result
 
 
 #: All measures by name, in the order of the report.
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("Recall@1", "request", recall(1)),
+        Measure("Recall@1", "request", partial(recall, k=1)),
         Measure("Hit@1", "query", hit),
-        Measure("Recall@10", "request", recall(10), shown=True),
-        Measure("Recall@50", "request", recall(50)),
-        Measure("Recall@100", "request", recall(100), shown=True),
-        Measure("Recall@500", "request", recall(500), shown=True),
-        Measure("Rele@10_p", "query", relevant(10), shown=True),
-        Measure("Rele@100_p", "query", relevant(100), shown=True),
-        Measure("Rele@10_p_w", "query by traffic", relevant(10)),
-        Measure("Rele@100_p_w", "query by traffic", relevant(100)),
-        Measure("nDCG@10", "query", ndcg(10), shown=True),
+        Measure("Recall@10", "request", partial(recall, k=10), shown=True),
+        Measure("Recall@50", "request", partial(recall, k=50)),
+        Measure("Recall@100", "request", partial(recall, k=100), shown=True),
+        Measure("Recall@500", "request", partial(recall, k=500), shown=True),
+        Measure("Rele@10_p", "query", partial(relevant, k=10), shown=True),
+        Measure("Rele@100_p", "query", partial(relevant, k=100), shown=True),
+        Measure("Rele@10_p_w", "query by traffic", partial(relevant, k=10)),
+        Measure("Rele@100_p_w", "query by traffic", partial(relevant, k=100)),
+        Measure("nDCG@10", "query", partial(ndcg, k=10), shown=True),
         Measure("MRR", "request", reciprocal_rank, shown=True),
-        Measure("Taste@10", "request", taste(10), shown=True),
+        Measure("Taste@10", "request", partial(taste, k=10), shown=True),
     )
 }
 #: Measures that pages draw.

@@ -94,13 +94,10 @@ def history(subject: Subject) -> list[Finding]:
         "share at full depth": float((lengths >= subject.bundle.manifest.dimensions.history).mean()),
     }
     figures |= {f"share of {a}": actions.count(a) / max(1, len(actions)) for a in ACTIONS.behaviours}
-    says, remedy = f"{share:.0%} of the requests come with a history", ""
-    if share < _COVERAGE:
-        says, remedy = (
-            f"only {says}",
-            "log user ids with searches; keep a longer log; data.query_dropout down",
-        )
-    coverage = Finding("history coverage", "watch" if remedy else "fine", says, remedy, figures)
+    few = share < _COVERAGE
+    says = f"{'only ' if few else ''}{share:.0%} of the requests come with a history"
+    remedy = "log user ids with searches; keep a longer log; data.query_dropout down" if few else ""
+    coverage = Finding("history coverage", "watch" if few else "fine", says, remedy, figures)
     return [coverage, _history_gain(subject, have)]
 
 
@@ -172,7 +169,5 @@ def correlation(subject: Subject) -> list[Finding]:
 
 def _drawn(items: int) -> list[int]:
     """Rows of items that are looked at, the same in every probe."""
-    rows: list[int] = np.sort(
-        np.random.default_rng(0).choice(items, min(_DRAWN, items), replace=False)
-    ).tolist()
-    return rows
+    rng = np.random.default_rng(0)
+    return sorted(rng.choice(items, min(_DRAWN, items), replace=False).tolist())

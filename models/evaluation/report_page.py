@@ -11,8 +11,8 @@ from artifacts.shop.errors import DataError
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from models.evaluation.answers import Answers
-from models.evaluation.evaluate import Comparison, Evaluation
-from models.evaluation.html import Bar, cell, intervals, note, page, section, table, text, thumbnail
+from models.evaluation.evaluate import Evaluation
+from models.evaluation.html import cell, intervals, note, page, section, table, text, thumbnail
 from models.evaluation.measures import DRAWN, MEASURES
 from models.evaluation.slices import ALL
 
@@ -51,7 +51,7 @@ def _summary(e: Evaluation) -> Iterator[str]:
 def _slices(e: Evaluation) -> Iterator[str]:
     for measure in DRAWN:
         bars = [
-            Bar(f"{row.slice} ({e.masks[row.slice].sum():,})", row.figures[measure])
+            (f"{row.slice} ({e.masks[row.slice].sum():,})", row.figures[measure])
             for row in e.rows
             if row.system == e.systems[0]
         ]
@@ -68,16 +68,13 @@ def _slices(e: Evaluation) -> Iterator[str]:
 def _gaps(e: Evaluation) -> Iterator[str]:
     for other in e.systems[1:]:
         found = [c for c in e.comparisons if c.against == other]
-        drawn = [Bar(c.slice, c.gap) for c in found if c.measure == DRAWN[0]]
+        drawn = [(c.slice, c.gap) for c in found if c.measure == DRAWN[0]]
         if not drawn:
             continue
         yield section(f"{e.systems[0]} less {other}", intervals(drawn, zero=True))
         yield note(f"Drawn: {DRAWN[0]}. p: paired permutation test by query, two-sided.")
-        yield table(["slice", "measure", "difference", "p"], map(_gap_row, found))
-
-
-def _gap_row(c: Comparison) -> list[str]:
-    return [text(c.slice), text(c.measure), cell(c.gap), f"{c.p:.4f}"]
+        rows = [[text(c.slice), text(c.measure), cell(c.gap), f"{c.p:.4f}"] for c in found]
+        yield table(["slice", "measure", "difference", "p"], rows)
 
 
 def _examples(e: Evaluation, shop: Shop) -> Iterator[str]:

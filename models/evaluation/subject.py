@@ -19,7 +19,7 @@ from models.dataset.coclick import CoClicks, coclicked_as_trained
 from models.embed import embed_shop
 from models.evaluation.answers import DEPTH, Answers, ranks_of
 from models.evaluation.grades import open_grades
-from models.evaluation.heldout import HeldOut, Request, nothing_held_out, read_requests
+from models.evaluation.heldout import HeldOut, NothingHeldOut, Request, read_requests
 from models.evaluation.retriever import Retriever
 from models.evaluation.slices import slice_requests
 from models.evaluation.statistics import Sums, by_request
@@ -118,7 +118,7 @@ def open_subject(
     with open_retriever(bundle, shop, embeddings, progress=progress) as retriever:
         held_out = HeldOut.number(requests, retriever.rows, open_grades(shop, retriever.rows))
         if not held_out.requests:
-            raise nothing_held_out(shop, split)
+            raise NothingHeldOut(shop, split)
         yield Subject(bundle, shop, retriever, held_out, run)
 
 

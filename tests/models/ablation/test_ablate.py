@@ -135,7 +135,7 @@ def test_verdicts(interval: tuple[float, float, float], claim: dict, held: str) 
 
 def _outcome(cell: str, seed: int, hits: list[float], failed: str = "") -> Outcome:
     sums = {} if failed else {("all", "Recall@100"): Sums(np.array(hits), np.ones(len(hits)))}
-    return Outcome(cell, seed, float("nan"), 10, failed, sums)
+    return Outcome(cell, seed, None, 10, failed, sums)
 
 
 def test_summary_by_hand() -> None:

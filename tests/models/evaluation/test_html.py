@@ -1,9 +1,9 @@
-from models.evaluation.html import Bar, curves, intervals, table, thumbnail
+from models.evaluation.html import curves, intervals, table, thumbnail
 from models.evaluation.statistics import UNKNOWN, Interval
 
 
-def bar(label: str) -> Bar:
-    return Bar(label, Interval(0.5, 0.4, 0.6))
+def bar(label: str) -> tuple[str, Interval]:
+    return label, Interval(0.5, 0.4, 0.6)
 
 
 def test_what_users_wrote_is_escaped() -> None:
