@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cli.console import Json, fail, figures, out, print_json, progress
 from common.errors import USAGE
@@ -86,7 +87,9 @@ def _table(result: Evaluation, slices: list[str], measures: list[str]) -> None:
     for row in result.rows:
         if row.slice in slices:
             cells = [
-                "" if f.value != f.value else f"{f.value:.3f} [dim]±{(f.high - f.low) / 2:.3f}[/dim]"
+                ""
+                if f.value != f.value
+                else Text.assemble(f"{f.value:.3f} ", (f"±{(f.high - f.low) / 2:.3f}", "dim"))
                 for f in (row.figures[measure] for measure in measures)
             ]
             table.add_row(row.slice, row.system, f"{row.requests:,}", *cells)
