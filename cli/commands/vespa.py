@@ -77,8 +77,7 @@ def deploy(
     """
     from index.vespa.package import application_folder, check_package
 
-    application = application_folder(package)
-    problems = check_package(application)
+    problems, application = check_package(package), application_folder(package)
     for problem in problems:
         err.print(str(problem))
     if problems:

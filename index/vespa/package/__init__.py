@@ -5,8 +5,7 @@
     layout        which hosts do what
     versions      the embedding versions of a package, one file each
     render        versions and a layout in, a package out; `templates` finds ``vespa_app/``
-    rules         what an edited package may get wrong, asked before a deployment: `rules_schema` (which
-                  reads schemas with `sd`) and `rules_xml`
+    rules         what an edited package may get wrong, asked before a deployment; `rules_xml` of XML
     deploy        the package to a config server
 
 A folder holds the package and, beside it, what the client must know of each version::
@@ -26,7 +25,7 @@ from index.vespa.package.render import (
     read_layout,
     render,
 )
-from index.vespa.package.rules import Problem, check_change, check_package
+from index.vespa.package.rules import Problem, check_package
 from index.vespa.package.versions import find_version, read_versions
 from index.vespa.version import Version, VersionError
 
@@ -39,7 +38,6 @@ __all__ = [
     "VersionError",
     "add_version",
     "application_folder",
-    "check_change",
     "check_package",
     "drop_version",
     "find_version",

@@ -66,7 +66,7 @@ def render(
     (target / "schemas").mkdir(parents=True)
     for version in versions:
         path = target / "schemas" / f"{version.document_type}.sd"
-        path.write_text(_schema(version), encoding="utf-8")
+        path.write_text(render_schema(version), encoding="utf-8")
     shutil.copytree(templates() / "query-profiles", target / "search" / "query-profiles")
     (target / "services.xml").write_text(_services(versions, layout), encoding="utf-8")
     hosts = "\n".join(_host(name, aliases) for name, aliases in layout.aliases())
@@ -122,7 +122,8 @@ def read_layout(folder: Path) -> Layout:
     return Layout.read(path) if path.exists() else Layout()
 
 
-def _schema(version: Version) -> str:
+def render_schema(version: Version) -> str:
+    """The schema of a version's document type."""
     attribute = read_template("attribute.sd")
     attributes = "".join(
         attribute.substitute(

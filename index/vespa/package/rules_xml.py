@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from xml.etree import ElementTree
 
 from index.vespa import names
-from index.vespa.package.rules_schema import Found
-from index.vespa.package.sd import Schema
+
+#: Code of the rule, and what was found and expected.
+Found: TypeAlias = tuple[str, str]
 
 _TIME: Final = r"[1-9]\d*(\.\d+)?\s?(ms|s)"
 #: Names that a query profile of ours sets; Vespa takes any other as a new variable.
@@ -24,8 +25,8 @@ _PROFILE_FIELDS: Final = {
     "timeout": _TIME,
     "ranking.softtimeout.enable": r"true|false",
     "ranking.matching.anntimebudget": _TIME,
-    "ranking.profile": r"\w+",
-    "presentation.summary": r"\w+",
+    "ranking.profile": f"{names.PROFILE_Q2I}|exact|unranked|default",
+    "presentation.summary": f"{names.SUMMARY_IDS}|{names.SUMMARY_VECTORS}",
     "presentation.format.tensors": r"hex-value|hex|short|long|short-value|long-value",
     "model.restrict": r"\w+(,\w+)*",
 }
@@ -33,7 +34,7 @@ _PROFILE_ELEMENTS: Final = frozenset({"query-profile", "field", "description", "
 _PROFILE_ATTRIBUTES: Final = frozenset({"id", "type", "inherits"})
 
 
-def check_query_profile(path: Path, schemas: Collection[Schema]) -> Iterator[Found]:
+def check_query_profile(path: Path) -> Iterator[Found]:
     """Elements, names and values of a query profile; ``default`` must let the client's queries pass."""
     root = _root(path)
     if root is None:
@@ -51,12 +52,6 @@ def check_query_profile(path: Path, schemas: Collection[Schema]) -> Iterator[Fou
         elif re.fullmatch(form, value) is None:
             hint = " with its unit (a bare number is seconds)" if form == _TIME else ""
             yield "query-profile", f"{name} is {value!r}, expected {form}{hint}"
-    for schema in schemas:
-        summary, profile = values.get("presentation.summary"), values.get("ranking.profile")
-        if summary is not None and summary not in schema.summaries:
-            yield "summary", f"{schema.name} has no summary class {summary!r}"
-        if profile is not None and profile not in schema.profiles.keys() | {"unranked", "default"}:
-            yield "profiles", f"{schema.name} has no rank profile {profile!r}"
     allowed = values.get("maxHits", "400")
     if path.stem == "default" and allowed.isdigit() and int(allowed) < names.MAX_HITS:
         yield "max-hits", f"maxHits is {allowed}, the client may ask for {names.MAX_HITS}"

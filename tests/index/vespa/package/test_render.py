@@ -16,7 +16,6 @@ from index.vespa.package import (
     VersionError,
     add_version,
     application_folder,
-    check_change,
     check_package,
     drop_version,
     find_version,
@@ -24,6 +23,7 @@ from index.vespa.package import (
     read_versions,
     render,
 )
+from tests.index.vespa.package.schema_rules import schema_problems
 
 VERSION = Version(
     "demo-1a2b3c4d", 128, {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
@@ -43,10 +43,11 @@ TODAY = datetime.now(UTC).date()
 def test_versions_come_and_go_on_the_same_hosts(layout: Layout, tmp_path: Path) -> None:
     render(tmp_path, [VERSION], layout)
     application = add_version(tmp_path, SECOND)
-    assert check_package(application) == []
-    assert check_change(application, application) == []
+    assert check_package(tmp_path) == []
+    assert schema_problems(application) == []
     application = drop_version(tmp_path, VERSION, TODAY)
-    assert check_package(application) == []
+    assert check_package(tmp_path) == []
+    assert schema_problems(application) == []
     assert read_layout(tmp_path) == layout
     assert read_versions(tmp_path) == [SECOND]
 

@@ -10,8 +10,17 @@ from pathlib import Path
 import pytest
 
 from devtools.vespa_peer.peer import Judge
-from index.vespa.package import Layout, Version, check_change, check_package, render
+from index.vespa.package import (
+    Layout,
+    Version,
+    VersionError,
+    add_version,
+    application_folder,
+    check_package,
+    render,
+)
 from tests.index.vespa import rules
+from tests.index.vespa.package.schema_rules import schema_problems
 from tests.index.vespa.peer.planted import (
     CHANGE,
     FEED,
@@ -41,8 +50,8 @@ def test_the_tables_are_whole() -> None:
 
 @_named(PACKAGE)
 def test_package(fault: Planted, vespa_judge: Judge, vespa_application: Path, tmp_path: Path) -> None:
-    application = tmp_path / "application"
-    shutil.copytree(vespa_application, application)
+    shutil.copytree(vespa_application.parent, tmp_path / "package")
+    application = application_folder(tmp_path / "package")
     fault.plant(application)
     verdict = vespa_judge.package(application)
     if fault.caught_by == "vespa":
@@ -50,15 +59,15 @@ def test_package(fault: Planted, vespa_judge: Judge, vespa_application: Path, tm
         assert fault.words in verdict.error
     else:
         assert verdict.ok, verdict.error
-        assert fault.words in "\n".join(map(str, check_package(application)))
+        assert fault.words in "\n".join(
+            [*map(str, check_package(application.parent)), *schema_problems(application)]
+        )
+        assert check_package(application.parent)
 
 
 @_named(CHANGE)
 def test_change(fault: Planted, vespa_judge: Judge, tmp_path: Path) -> None:
-    running = VERSION
-    if "is gone" in fault.words:
-        running = Version(VERSION.bundle_version, 128, {**VERSION.attributes, "colour": "string"})
-    previous = render(tmp_path / "running", [running, SECOND], Layout())
+    previous = render(tmp_path / "running", [VERSION, SECOND], Layout())
     application = render(tmp_path / "next", [VERSION, SECOND], Layout())
     fault.plant(application)
     verdict = vespa_judge.package(application, previous)
@@ -67,8 +76,15 @@ def test_change(fault: Planted, vespa_judge: Judge, tmp_path: Path) -> None:
         assert fault.words in verdict.error + str(verdict.actions)
     else:
         assert verdict.ok, verdict.error
-        problems = [*check_package(application), *check_change(previous, application)]
-        assert fault.words in "\n".join(map(str, problems))
+        assert fault.words in "\n".join(map(str, check_package(application.parent)))
+
+
+def test_an_attribute_less_in_a_version_that_is_served(vespa_judge: Judge, tmp_path: Path) -> None:
+    more = Version(VERSION.bundle_version, 128, {**VERSION.attributes, "colour": "string"})
+    previous = render(tmp_path / "running", [more], Layout())
+    assert vespa_judge.package(render(tmp_path / "next", [VERSION], Layout()), previous).ok
+    with pytest.raises(VersionError, match="make a new version"):
+        add_version(tmp_path / "running", VERSION)
 
 
 @_named(QUERY)
@@ -107,7 +123,7 @@ def test_feed(fault: Planted, vespa_judge: Judge, vespa_application: Path) -> No
 
 
 def test_the_good_ones_pass(vespa_judge: Judge, vespa_application: Path) -> None:
-    assert check_package(vespa_application) == []
+    assert check_package(vespa_application.parent) == []
     rules.request(query_body(), 128)
     rules.document_fields(document_fields(), VERSION.attributes, 128, whole=True)
     operation = {

@@ -1,13 +1,17 @@
-"""Rules for schemas: what must hold for the client, and what Vespa takes although it cannot work."""
+"""Rules for schemas: what must hold for the client, and what Vespa takes although it cannot work.
+
+Every schema that is rendered must keep them.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from index.vespa import names
-from index.vespa.package.sd import Block, Schema, field_type
+from tests.index.vespa.package.sd import Block, Schema, field_type, read_schema
 
 #: Code of the rule, and what was found and expected.
 Found: TypeAlias = tuple[str, str]
@@ -41,6 +45,18 @@ _FUNCTIONS: Final = frozenset(
 _CELL_TYPES = re.compile(r"tensor<(\w+)>\((\w+)\[(\d+)\]\)\Z")
 _CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
 _FEATURE = re.compile(r"(closeness|distance|attribute|query)\s*\(\s*(?:(field|label)\s*,\s*)?(\w+)\s*\)")
+
+
+def schema_problems(application: Path) -> list[str]:
+    """All problems of the schemas of an application package."""
+    problems = []
+    for path in sorted((application / "schemas").glob("*.sd")):
+        schema = read_schema(path.read_text(encoding="utf-8"))
+        assert schema is not None, path
+        problems += [f"{path.name}: {message} [{code}]" for code, message in check_schema(schema)]
+        if schema.document.words[1:2] != [path.stem]:
+            problems.append(f"{path.name}: document {schema.document.words[1:2]} must be named as the file")
+    return problems
 
 
 def check_schema(schema: Schema) -> Iterator[Found]:
