@@ -16,6 +16,7 @@ I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
+U16: TypeAlias = npt.NDArray[np.uint16]
 Bool: TypeAlias = npt.NDArray[np.bool_]
 #: Of any number type.
 Floats: TypeAlias = npt.NDArray[np.floating]

@@ -23,7 +23,7 @@ from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionM
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
 from index.vespa.text import is_text
-from index.vespa.transport import AiohttpTransport, Transport
+from index.vespa.transport import Transport
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class VespaIndex:
     ) -> None:
         self._version = settings.version
         self._clock = clock
-        self._transport = AiohttpTransport(settings.endpoints) if transport is None else transport
+        self._transport = Transport(settings.endpoints) if transport is None else transport
         self._builder = QueryBuilder(settings.version, settings.target_hits_factor)
         self._endpoints = Endpoints(settings.endpoints, self._transport, clock)
 

@@ -7,10 +7,8 @@ third of a list's parse time. Cells are big-endian: 8 digits a float32, 4 a bflo
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-F32 = npt.NDArray[np.float32]
-U16 = npt.NDArray[np.uint16]
+from common.arrays import F32, U16, Floats
 
 FLOAT_DIGITS = 8
 BFLOAT16_DIGITS = 4
@@ -43,15 +41,13 @@ def from_bfloat16(bits: U16) -> F32:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def bfloat16_hex(vectors: F32) -> list[str]:
-    """Document tensors: float32 ``[n, dim]`` as ``n`` strings of ``4 * dim`` hex digits.
+def bfloat16_hex(vector: F32) -> str:
+    """A document tensor: float32 ``[dim]`` as ``4 * dim`` hex digits.
 
     Raises:
         ValueError: as `bfloat16`.
     """
-    digits = bfloat16(vectors).astype(">u2").tobytes().hex()
-    width = BFLOAT16_DIGITS * vectors.shape[1]
-    return [digits[i : i + width] for i in range(0, len(digits), width)] if width else [""] * len(vectors)
+    return bfloat16(vector).astype(">u2").tobytes().hex()
 
 
 def parse_bfloat16_hex(digits: str, dimension: int) -> F32:
@@ -65,7 +61,7 @@ def parse_bfloat16_hex(digits: str, dimension: int) -> F32:
     return from_bfloat16(np.frombuffer(bytes.fromhex(digits), dtype=">u2").astype(np.uint16))
 
 
-def unit_rows(vectors: npt.NDArray[np.floating]) -> F32:
+def unit_rows(vectors: Floats) -> F32:
     """Rows scaled to length 1 in float32.
 
     Vespa's closeness does not divide by the stored vector's length, so items are normalised before they

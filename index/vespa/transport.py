@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -33,39 +33,15 @@ class Reply:
     headers: Mapping[str, str]
 
 
-class Transport(Protocol):
-    """Sends one request once. Tests put their own in the client's place."""
-
-    async def send(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        budget: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        """Ask ``url`` and read the whole answer within ``budget`` seconds.
-
-        Raises:
-            Unreachable: no whole answer.
-            TimedOut: the budget ran out.
-            VespaError: what came is not HTTP, or this transport is closed.
-        """
-
-    async def close(self) -> None:
-        """Close every connection."""
-
-
-class AiohttpTransport:
-    """The transport over a pool of keep-alive connections; opened by the first request, in its loop."""
+class Transport:
+    """Sends requests over a pool of keep-alive connections; the first request opens it, in its event loop."""
 
     def __init__(self, settings: EndpointSettings, *, resolver: AbstractResolver | None = None) -> None:
         self._settings = settings
         self._resolver = resolver
         # Made here: a certificate that cannot be read must stop the start, not the first request.
-        self._tls = (
-            tls_context(settings.tls) if any(url.startswith("https:") for url in settings.urls) else None
-        )
+        https = any(url.startswith("https:") for url in settings.urls)
+        self._tls = tls_context(settings.tls) if https else None
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -99,7 +75,13 @@ class AiohttpTransport:
         budget: float,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """See `Transport.send`."""
+        """Ask ``url`` once and read the whole answer within ``budget`` seconds.
+
+        Raises:
+            Unreachable: no whole answer.
+            TimedOut: the budget ran out.
+            VespaError: what came is not HTTP, or this transport is closed.
+        """
         if self._closed:
             raise VespaError("closed")
         if self._session is None:

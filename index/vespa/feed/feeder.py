@@ -33,7 +33,7 @@ from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, Feed
 from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import FeedSource
 from index.vespa.settings import VespaSettings
-from index.vespa.transport import AiohttpTransport
+from index.vespa.transport import Transport
 
 #: Operations read ahead of the window, waiting for a slot or for an earlier one of their item; *inferred*.
 _READ_AHEAD: Final = 1024
@@ -53,7 +53,7 @@ class Feeder:
         self._feed = FeedSettings() if feed is None else feed
         # The window, not the pool, says how many requests are under way.
         endpoints = replace(settings.endpoints, connections=self._feed.window_max)
-        self._transport = AiohttpTransport(endpoints)
+        self._transport = Transport(endpoints)
         self._endpoints = Endpoints(endpoints, self._transport, clock)
         self._version = settings.version
         self._clock = clock

@@ -88,7 +88,7 @@ class Operations:
         _check(item_id, feed_ver)
         fields: dict[str, Any] = {
             names.ITEM_ID: item_id,
-            names.EMBEDDING: bfloat16_hex(unit_rows(vector[None]))[0],
+            names.EMBEDDING: bfloat16_hex(unit_rows(vector[None])[0]),
             names.FEED_VERSION: feed_ver,
         }
         known_bools: list[str] = []

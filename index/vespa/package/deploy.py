@@ -20,7 +20,7 @@ from common.errors import NOT_IN_ORDER, MrseError
 from index.vespa.endpoints import Endpoints
 from index.vespa.errors import VespaError, shorten
 from index.vespa.settings import EndpointSettings
-from index.vespa.transport import AiohttpTransport, Reply
+from index.vespa.transport import Reply, Transport
 
 _TENANT: Final = "/application/v2/tenant/default"
 _PREPARE_AND_ACTIVATE: Final = f"{_TENANT}/prepareandactivate"
@@ -84,7 +84,7 @@ async def deploy(config_servers: EndpointSettings, application: Path, deadline: 
         NotConverged: the deadline passed while services were still changing over.
         VespaError: no config server answers.
     """
-    transport = AiohttpTransport(config_servers)
+    transport = Transport(config_servers)
     servers = Endpoints(config_servers, transport)
     try:
         headers = {"Content-Type": "application/zip"}

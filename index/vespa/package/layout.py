@@ -124,15 +124,12 @@ class Layout:
         if self.is_dev:
             yield "localhost", ["node1"]
             return
+        content = tuple(host for group in self.groups for host in group)
+        roles = (("config", self.config, 1), ("query", self.query, 1), ("feed", self.feed, 1))
         named: dict[str, list[str]] = {}
-        for role, hosts in (("config", self.config), ("query", self.query), ("feed", self.feed)):
-            for number, host in enumerate(hosts, start=1):
+        for role, hosts, first in (*roles, ("content", content, 0)):
+            for number, host in enumerate(hosts, first):
                 named.setdefault(host, []).append(f"{role}{number}")
-        key = 0
-        for group in self.groups:
-            for host in group:
-                named.setdefault(host, []).append(f"content{key}")
-                key += 1
         yield from named.items()
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import (
@@ -24,10 +22,8 @@ from devtools.vespa_fakes.fault_server import (
     reset,
 )
 from index.port import IndexUnavailable, Neighbours
-from index.vespa import errors
+from index.vespa import errors, names
 from index.vespa.client import VespaIndex
-from index.vespa.settings import BreakerSettings
-from index.vespa.transport import AiohttpTransport
 from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings
 
 QUERY = np.eye(1, 8, dtype=np.float32)
@@ -183,126 +179,6 @@ async def test_nothing_is_sent_when_the_deadline_has_passed() -> None:
     assert raised.value.reason == "timeout"
 
 
-async def test_nothing_listens() -> None:
-    with socket.socket() as bound:  # taken, and nobody accepts
-        bound.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        async with VespaIndex(settings(url)) as index:
-            with pytest.raises(errors.Unreachable) as raised:
-                await index.search(QUERY, 10, None, Deadline.after(5))
-    assert raised.value.reason == "connect"
-
-
-class _Resolver(AbstractResolver):
-    """Knows ``good.test``; counts what it is asked."""
-
-    def __init__(self, hangs: bool = False) -> None:
-        self.asked: list[str] = []
-        self._hangs = hangs
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        self.asked.append(host)
-        if self._hangs:
-            await asyncio.Event().wait()
-        if host != "good.test":
-            raise OSError("name or service not known")
-        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        pass
-
-
-async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
-    resolver, where = _Resolver(), settings("http://bad.test:8080")
-    async with VespaIndex(where, transport=AiohttpTransport(where.endpoints, resolver=resolver)) as index:
-        with pytest.raises(errors.Unreachable) as raised:
-            await index.search(QUERY, 10, None, Deadline.after(5))
-    assert raised.value.reason == "dns"
-    assert resolver.asked == ["bad.test"]
-
-
-async def test_a_name_server_that_does_not_answer() -> None:
-    where = settings("http://good.test:8080")
-    async with VespaIndex(
-        where, transport=AiohttpTransport(where.endpoints, resolver=_Resolver(hangs=True))
-    ) as index:
-        with pytest.raises(errors.TimedOut):
-            await index.search(QUERY, 10, None, Deadline.after(0.1))
-
-
-async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:
-    async with FaultServer([answer(200, GOOD)]) as server:
-        port = server.url.rpartition(":")[2]
-        where = settings("http://bad.test:1", f"http://good.test:{port}")
-        async with VespaIndex(
-            where, transport=AiohttpTransport(where.endpoints, resolver=_Resolver())
-        ) as index:
-            for _ in range(4):
-                await index.search(QUERY, 10, None, Deadline.after(5))
-        assert len(server.requests) == 4
-
-
-async def test_a_retry_goes_to_another_endpoint() -> None:
-    async with FaultServer([reset]) as bad, FaultServer([answer(200, GOOD)]) as good:
-        async with VespaIndex(settings(bad.url, good.url)) as index:
-            for _ in range(4):
-                await index.search(QUERY, 10, None, Deadline.after(5))
-        assert (len(bad.requests), len(good.requests)) == (2, 4)
-
-
-async def test_no_retry_without_budget() -> None:
-    class Slow(AiohttpTransport):
-        async def send(self, *arguments: Any, **named: Any) -> Any:
-            now[0] += 4.999
-            return await super().send(*arguments, **named)
-
-    now = [0.0]
-    async with FaultServer([reset]) as server:
-        where = settings(server.url)
-        async with VespaIndex(where, transport=Slow(where.endpoints), clock=lambda: now[0]) as index:
-            with pytest.raises(errors.Unreachable, match="connection"):
-                await index.search(QUERY, 10, None, Deadline(5.0, clock=lambda: now[0]))
-        assert len(server.requests) == 1
-
-
-async def test_the_circuit_opens_and_closes_again() -> None:
-    now = [0.0]
-    script = [refused(503, 10)] * 3 + [refused(503, 10), answer(200, GOOD)]
-    async with FaultServer(script) as server:
-        where = settings(server.url, breaker=BreakerSettings(failures=3, pause=10))
-        async with VespaIndex(where, clock=lambda: now[0]) as index:
-
-            async def search() -> None:
-                await index.search(QUERY, 10, None, Deadline.after(5))
-
-            for _ in range(3):
-                with pytest.raises(errors.VespaError, match="backend"):
-                    await search()
-            with pytest.raises(errors.CircuitOpen):
-                await search()
-            assert len(server.requests) == 3
-            now[0] = 10.0  # half open: one request tries, and fails
-            with pytest.raises(errors.VespaError, match="backend"):
-                await search()
-            with pytest.raises(errors.CircuitOpen):
-                await search()
-            now[0] = 20.0  # and another, and does not
-            await search()
-            await search()
-        assert len(server.requests) == 6
-
-
-async def test_our_own_mistakes_do_not_open_the_circuit() -> None:
-    async with FaultServer([refused(400, 4, coverage=None)]) as server:
-        where = settings(server.url, breaker=BreakerSettings(failures=2))
-        async with VespaIndex(where) as index:
-            for _ in range(5):
-                with pytest.raises(errors.RequestRefused):
-                    await index.search(QUERY, 10, None, Deadline.after(5))
-
-
 async def test_a_search_given_up_frees_its_connection() -> None:
     async with FaultServer([hang, answer(200, GOOD)]) as server:
         where = settings(server.url, connections=1)
@@ -339,3 +215,74 @@ async def test_close_then_no_answer() -> None:
     await index.close()
     with pytest.raises(errors.VespaError, match="closed"):
         await index.search(QUERY, 10, None, Deadline.after(5))
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.zeros((1, 8), np.float32),
+        np.full((1, 8), np.nan, np.float32),
+        np.array([[np.inf] + [0.0] * 7], np.float32),
+        np.ones((1, 8), np.float32),
+        np.eye(1, 7, dtype=np.float32),
+        np.ones(8, np.float32) / np.sqrt(8),
+    ],
+)
+async def test_vectors_that_are_none_are_not_sent(vectors: np.ndarray) -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(ValueError, match="vector"):
+            await index.search(vectors, 10, None, Deadline.after(5))
+        assert server.requests == []
+
+
+async def test_budgets_travel() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        await index.search(QUERY, 10, None, Deadline(0.1, clock=lambda: 0.0))
+        body = server.requests[0].json
+    assert (body["timeout"], body["ranking.matching.anntimebudget"]) == ("95ms", "66ms")
+
+
+async def test_several_vectors_are_parallel_queries() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        assert len(await index.search(np.eye(4, 8, dtype=np.float32), 2, None, Deadline.after(5))) == 4
+        assert [request.json["ranking.profile"] for request in server.requests] == ["q2i"] * 4
+
+
+async def test_stored_vectors_are_one_query() -> None:
+    stored = [hit("b", 0.0, embedding="3f80" + "0000" * 7), hit("a", 0.0, embedding="0000" * 7 + "bf00")]
+    async with FaultServer([answer(200, root(stored))]) as server, VespaIndex(settings(server.url)) as index:
+        found = await index.vectors(["a", 'q"', "b", "a", "", "\x00"], Deadline.after(5))
+        (request,) = server.requests
+    assert request.json["yql"] == (
+        'select item_id, embedding, feed_ver from sources * where item_id in ("a", "q\\u0022", "b")'
+    )
+    assert request.json["presentation.format.tensors"] == "hex-value"
+    assert found.ids == ["a", "b"]
+    np.testing.assert_array_equal(found.vectors, [[0] * 7 + [-0.5], [1] + [0] * 7])
+
+
+async def test_the_start_is_refused_when_another_schema_is_deployed() -> None:
+    refused = answer(400, root(coverage=None, errors=[error(4, "Invalid query parameter", "No schema")]))
+    async with FaultServer([refused]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(errors.VersionMismatch, match="demo-0123abcd needs the document type"):
+            await index.check(Deadline.after(5))
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        await index.check(Deadline.after(5))
+        for name in index.attributes:
+            assert names.field_name(name) in server.requests[1].json["yql"]
+    async with FaultServer([hang]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(errors.TimedOut):
+            await index.check(Deadline.after(0.1))
+
+
+async def test_an_empty_version_can_be_checked() -> None:
+    empty = answer(200, root(coverage=COVERAGE | {"documents": 0}))
+    async with FaultServer([empty]) as server, VespaIndex(settings(server.url)) as index:
+        await index.check(Deadline.after(5))
+
+
+async def test_counts() -> None:
+    script = [answer(200, root(total=4321))]
+    async with FaultServer(script) as server, VespaIndex(settings(server.url)) as index:
+        assert (await index.stats()).items == 4321
+        assert server.requests[0].json["hits"] == 0

@@ -43,7 +43,7 @@ def test_no_bfloat16_that_is_not_finite(value: float) -> None:
 
 @given(rows)
 def test_document_tensors_come_back_as_they_were_rounded(values: np.ndarray) -> None:
-    digits = bfloat16_hex(values)
+    digits = [bfloat16_hex(row) for row in values]
     assert [len(each) for each in digits] == [4 * values.shape[1]] * len(values)
     for each, row in zip(digits, values, strict=True):
         np.testing.assert_array_equal(
@@ -61,7 +61,7 @@ def test_query_tensors_are_big_endian_cells(vector: np.ndarray) -> None:
 def test_widths_that_vespa_would_misread_are_not_ours() -> None:
     vector = unit_rows(np.ones((1, 128), dtype=np.float32))
     assert len(float_hex(vector[0])) == 1024
-    assert len(bfloat16_hex(vector)[0]) == 512
+    assert len(bfloat16_hex(vector[0])) == 512
     for digits in ("", "3f80" * 127, "3f80" * 64, "3f800000" * 128):
         with pytest.raises(ValueError, match="hex digits"):
             parse_bfloat16_hex(digits, 128)

@@ -121,15 +121,3 @@ async def test_mutual_tls(folder: Path) -> None:
             with pytest.raises(errors.Unreachable):  # in TLS 1.3 only seen when reading
                 await ask(server.url, unknown)
         assert len(server.requests) == 1
-
-
-def test_settings_that_would_leak_or_not_work() -> None:
-    with pytest.raises(ValueError, match="in the clear"):
-        settings("http://vespa:8080", token="s3cret")
-    with pytest.raises(ValueError, match="both or neither"):
-        TlsSettings(certificate=Path("a.pem"))
-    with pytest.raises(ValueError, match="credentials"):
-        settings("http://user:secret@vespa:8080")
-    with pytest.raises(ValueError, match="endpoint"):
-        settings("vespa:8080")
-    assert "s3cret" not in repr(settings("https://vespa:8443", token="s3cret"))

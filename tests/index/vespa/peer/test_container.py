@@ -29,7 +29,7 @@ def unit_rows(count: int, seed: int = 5) -> np.ndarray:
 
 
 ROWS = unit_rows(ITEMS)
-HEX = bfloat16_hex(ROWS)
+HEX = [bfloat16_hex(row) for row in ROWS]
 
 
 def document(number: int, **fields: Any) -> dict[str, Any]:

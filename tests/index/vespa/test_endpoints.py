@@ -1,0 +1,148 @@
+"""Turns, circuits, and the one retry that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from common.deadline import Deadline
+from devtools.vespa_fakes.fault_server import (
+    Act,
+    FaultServer,
+    answer,
+    reset,
+)
+from index.vespa import errors
+from index.vespa.client import VespaIndex
+from index.vespa.settings import BreakerSettings
+from index.vespa.transport import Transport
+from tests.index.vespa.answers import GOOD, NOTHING, error, root, settings
+
+QUERY = np.eye(1, 8, dtype=np.float32)
+
+
+def refused(status: int, *codes: int, coverage: Any = NOTHING, hits: Any = ()) -> Act:
+    return answer(status, root(hits, coverage=coverage, errors=[error(code) for code in codes]))
+
+
+async def test_nothing_listens() -> None:
+    with socket.socket() as bound:  # taken, and nobody accepts
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        async with VespaIndex(settings(url)) as index:
+            with pytest.raises(errors.Unreachable) as raised:
+                await index.search(QUERY, 10, None, Deadline.after(5))
+    assert raised.value.reason == "connect"
+
+
+class _Resolver(AbstractResolver):
+    """Knows ``good.test``; counts what it is asked."""
+
+    def __init__(self, hangs: bool = False) -> None:
+        self.asked: list[str] = []
+        self._hangs = hangs
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        if self._hangs:
+            await asyncio.Event().wait()
+        if host != "good.test":
+            raise OSError("name or service not known")
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
+    resolver, where = _Resolver(), settings("http://bad.test:8080")
+    async with VespaIndex(where, transport=Transport(where.endpoints, resolver=resolver)) as index:
+        with pytest.raises(errors.Unreachable) as raised:
+            await index.search(QUERY, 10, None, Deadline.after(5))
+    assert raised.value.reason == "dns"
+    assert resolver.asked == ["bad.test"]
+
+
+async def test_a_name_server_that_does_not_answer() -> None:
+    where = settings("http://good.test:8080")
+    async with VespaIndex(
+        where, transport=Transport(where.endpoints, resolver=_Resolver(hangs=True))
+    ) as index:
+        with pytest.raises(errors.TimedOut):
+            await index.search(QUERY, 10, None, Deadline.after(0.1))
+
+
+async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server:
+        port = server.url.rpartition(":")[2]
+        where = settings("http://bad.test:1", f"http://good.test:{port}")
+        async with VespaIndex(where, transport=Transport(where.endpoints, resolver=_Resolver())) as index:
+            for _ in range(4):
+                await index.search(QUERY, 10, None, Deadline.after(5))
+        assert len(server.requests) == 4
+
+
+async def test_a_retry_goes_to_another_endpoint() -> None:
+    async with FaultServer([reset]) as bad, FaultServer([answer(200, GOOD)]) as good:
+        async with VespaIndex(settings(bad.url, good.url)) as index:
+            for _ in range(4):
+                await index.search(QUERY, 10, None, Deadline.after(5))
+        assert (len(bad.requests), len(good.requests)) == (2, 4)
+
+
+async def test_no_retry_without_budget() -> None:
+    class Slow(Transport):
+        async def send(self, *arguments: Any, **named: Any) -> Any:
+            now[0] += 4.999
+            return await super().send(*arguments, **named)
+
+    now = [0.0]
+    async with FaultServer([reset]) as server:
+        where = settings(server.url)
+        async with VespaIndex(where, transport=Slow(where.endpoints), clock=lambda: now[0]) as index:
+            with pytest.raises(errors.Unreachable, match="connection"):
+                await index.search(QUERY, 10, None, Deadline(5.0, clock=lambda: now[0]))
+        assert len(server.requests) == 1
+
+
+async def test_the_circuit_opens_and_closes_again() -> None:
+    now = [0.0]
+    script = [refused(503, 10)] * 3 + [refused(503, 10), answer(200, GOOD)]
+    async with FaultServer(script) as server:
+        where = settings(server.url, breaker=BreakerSettings(failures=3, pause=10))
+        async with VespaIndex(where, clock=lambda: now[0]) as index:
+
+            async def search() -> None:
+                await index.search(QUERY, 10, None, Deadline.after(5))
+
+            for _ in range(3):
+                with pytest.raises(errors.VespaError, match="backend"):
+                    await search()
+            with pytest.raises(errors.CircuitOpen):
+                await search()
+            assert len(server.requests) == 3
+            now[0] = 10.0  # half open: one request tries, and fails
+            with pytest.raises(errors.VespaError, match="backend"):
+                await search()
+            with pytest.raises(errors.CircuitOpen):
+                await search()
+            now[0] = 20.0  # and another, and does not
+            await search()
+            await search()
+        assert len(server.requests) == 6
+
+
+async def test_our_own_mistakes_do_not_open_the_circuit() -> None:
+    async with FaultServer([refused(400, 4, coverage=None)]) as server:
+        where = settings(server.url, breaker=BreakerSettings(failures=2))
+        async with VespaIndex(where) as index:
+            for _ in range(5):
+                with pytest.raises(errors.RequestRefused):
+                    await index.search(QUERY, 10, None, Deadline.after(5))

@@ -1,0 +1,50 @@
+"""The engine opens a client of a version, or says what is wrong with its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index.port import IndexOpenError
+from index.vespa.engine import VespaConnection, VespaEngine
+from tests.index.vespa.answers import VERSION
+
+
+@pytest.fixture
+def version_file(tmp_path: Path) -> Path:
+    path = tmp_path / f"{VERSION.document_type}.json"
+    path.write_text(VERSION.to_json())
+    return path
+
+
+async def test_a_version_is_opened(version_file: Path) -> None:
+    settings = VespaConnection(url="http://a:8080, http://b:8080/")
+    opened = VespaEngine().open(version_file, settings, queue=1)
+    assert opened.index.version == VERSION.document_type
+    assert opened.index.bundle_version == VERSION.bundle_version
+    assert opened.check is not None
+    assert (opened.features, opened.writable) == (None, None)
+    await opened.index.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "set MRSE_VESPA_URL"),
+        ({"url": "vespa:8080"}, "not the URL of an endpoint"),
+        ({"url": " , "}, "no Vespa endpoint"),
+        ({"url": "http://a", "token": "secret"}, "in the clear"),
+        ({"url": "https://a", "certificate": "a.pem"}, "both or neither"),
+        ({"url": "https://a", "ca": "/missing.pem"}, "No such file"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: dict[str, Any], words: str, version_file: Path) -> None:
+    with pytest.raises(IndexOpenError, match=words):
+        VespaEngine().open(version_file, VespaConnection(**settings), queue=1)
+
+
+def test_a_version_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(IndexOpenError, match=r"index .*missing\.json"):
+        VespaEngine().open(tmp_path / "missing.json", VespaConnection(url="http://a"), queue=1)

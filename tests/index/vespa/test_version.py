@@ -1,0 +1,43 @@
+"""What a version file holds, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from index.vespa.version import Version, VersionError
+
+VERSION = Version("demo-1a2b3c4d", 128, {"price": "number"})
+
+
+def test_a_version_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    path.write_text(VERSION.to_json())
+    assert Version.read(path) == VERSION
+    assert VERSION.attributes == {"category": "list", "price": "number"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"document_type": "item_other"}, "document_type is 'item_other'"),
+        ({"dimension": 0}, "dimension 0"),
+        ({"dimension": "wide"}, "no version file"),
+        ({"attributes": {"price": "money"}}, "money"),
+        ({"attributes": {"category": "string"}}, "category is a list"),
+        ({"attributes": None}, "no version file"),
+    ],
+)
+def test_files_that_are_refused(change: dict[str, object], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps(json.loads(VERSION.to_json()) | change))
+    with pytest.raises(VersionError, match=words) as raised:
+        Version.read(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(VersionError, match=r"item\.json"):
+        Version.read(tmp_path / "item.json")
