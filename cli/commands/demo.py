@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,10 +60,9 @@ def demo(
         "server": {"host": host, "port": port},
         "playground": {"previews": previews},
     }
-    settings = load_settings(None, overrides)
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
     _when_ready(address, lambda: _say_hello(address, (directory / _HELLO).read_text()))
-    run(settings)
+    run(partial(load_settings, None, overrides))
 
 
 def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tuple[Path, Path]:

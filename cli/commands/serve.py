@@ -64,9 +64,9 @@ def serve(
     refuse_missing(settings)
     refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")
     if shop is None:
-        run(settings, read)
+        run(read)
         return
     with TemporaryDirectory() as folder:
         overrides["playground"] = {"previews": Path(folder) / "previews.parquet"}
         write_previews(shop, overrides["playground"]["previews"])
-        run(read(), read)
+        run(read)

@@ -5,6 +5,6 @@
     server   `run`: checks, then one process, or workers that uvicorn starts again when they end
     forks    the fork server that workers come from
 
-Every worker loads extensions, reads the settings again, and makes its own `service.app`. Workers share the
-port, the pages of their libraries, the files of the index, and the folder that they count metrics in.
+Every worker reads the settings itself, which loads the extensions, and makes its own `service.app`. Workers
+share the port, the pages of their libraries, the files of the index, and the folder that they count in.
 """

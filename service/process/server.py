@@ -2,8 +2,8 @@
 
 The application is imported where it runs: the parent of several workers only watches over them, and stays
 small because it never loads what they load. Workers are forked from a fork server, which has imported the
-libraries and nothing else: they share its pages and start faster. Sessions, indexes and threads belong to
-each worker and are made after the fork.
+libraries and nothing else: they share its pages and start faster. Each worker reads the settings, with the
+extensions that they load; sessions, indexes and threads belong to it and are made after the fork.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import uvicorn
 from uvicorn import _subprocess
 from uvicorn.supervisors import Multiprocess
 
-from common.extensions import load_extensions
 from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.forks import environment, start_method
@@ -44,25 +43,26 @@ _LIBRARIES = (
 )
 
 
-def run(settings: Settings, read_again: ReadSettings | None = None) -> None:
+def run(read_settings: ReadSettings) -> None:
     """Serve until SIGINT or SIGTERM, then let running requests finish.
 
     Args:
-        settings: see `service.settings`.
-        read_again: reads the settings once more. On SIGHUP one worker takes the experiments of it without
-            dropping a request; several workers are replaced one after another, with all settings.
+        read_settings: reads the settings; every worker reads its own. On SIGHUP a single process reads them
+            again and takes their experiments without dropping a request; several workers are replaced one
+            after another, with all settings.
 
     Raises:
+        SettingsError: the settings cannot be used.
         StartError: the port is taken, or bundle and index are not named or cannot be served.
         ExtensionError: an extension cannot be imported.
     """
-    load_extensions()
+    settings = read_settings()
     refuse_missing(settings)
     logs.configure(settings.server.log_level)
     if settings.server.workers > 1:
-        _run_many(settings, read_again)
+        _run_many(settings, read_settings)
     else:
-        _run_one(settings, read_again)
+        _run_one(settings, read_settings)
 
 
 def refuse_missing(settings: Settings) -> None:
@@ -78,7 +78,7 @@ def refuse_missing(settings: Settings) -> None:
         raise not_set("index")
 
 
-def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
+def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
     from service.app import create_app
 
     failures: list[StartError] = []
@@ -87,7 +87,7 @@ def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
         failures.append(error)
         server.should_exit = True
 
-    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal, read_again=read_again)))
+    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal, read_again=read_settings)))
     try:
         with _exit_means_not_listening(settings):
             server.run()
@@ -97,7 +97,7 @@ def _run_one(settings: Settings, read_again: ReadSettings | None) -> None:
         raise failures[0]
 
 
-def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
+def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
     engine = ENGINES[settings.index.engine]
     with (
         tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder,
@@ -106,11 +106,11 @@ def _run_many(settings: Settings, read_again: ReadSettings | None) -> None:
         context = start_method((*_LIBRARIES, *engine.preload))
         # Checked once, because a worker that cannot start would be started again and again. In a process of
         # its own, so that this one, which only watches, never holds bundle, index or their libraries.
-        with ProcessPoolExecutor(1, mp_context=context, initializer=load_extensions) as pool:
-            reason = pool.submit(_reason_not_to_start, settings).result()
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            reason = pool.submit(_reason_not_to_start, read_settings).result()
         if reason is not None:
             raise StartError(reason)
-        config = _config(settings, partial(_worker, settings, read_again, Path(folder)), factory=True)
+        config = _config(settings, partial(_worker, read_settings, Path(folder)), factory=True)
         with _exit_means_not_listening(settings):
             sockets = [config.bind_socket()]
         _subprocess.spawn = context  # type: ignore[assignment]  # what uvicorn starts its workers with
@@ -127,10 +127,11 @@ def _exit_means_not_listening(settings: Settings) -> Iterator[None]:
         raise StartError(f"cannot listen on {where}; see the log line above") from error
 
 
-def _reason_not_to_start(settings: Settings) -> str | None:
+def _reason_not_to_start(read_settings: ReadSettings) -> str | None:
     from service.deployment import check_arms
     from service.experiments import ExperimentBook
 
+    settings = read_settings()
     try:
         check_arms(settings, ExperimentBook(settings.experiments, settings.recall).towers.values())
     except StartError as error:
@@ -138,10 +139,9 @@ def _reason_not_to_start(settings: Settings) -> str | None:
     return None
 
 
-def _worker(settings: Settings, read_again: ReadSettings | None, shared: Path) -> FastAPI:
+def _worker(read_settings: ReadSettings, shared: Path) -> FastAPI:
     _keep_pages_shared()
-    load_extensions()
-    settings = settings if read_again is None else read_again()
+    settings = read_settings()
     from service.app import create_app
     from service.telemetry.metrics import Metrics
 

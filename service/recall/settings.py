@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from common.extensions import load_extensions
 from service.recall.routes import ROUTES
 from service.recall.routes.route import Route, RouteSettings
 
@@ -53,9 +52,6 @@ class Recall(BaseModel):
             raise ValueError(f"the routes' shares of an answer are above 1: {listed}")
         return self
 
-    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Recall], tuple[dict[str, Any]]]:
-        return _restore, (self.model_dump(),)  # a class that is composed has no place to be pickled from
-
 
 def composed_recall() -> type[Recall]:
     """`Recall` with a table for each route that is registered, those of extensions among them."""
@@ -79,8 +75,3 @@ def _compose(routes: tuple[Route[Any], ...]) -> type[Recall]:
     composed = create_model("Recall", __base__=Recall, __doc__=Recall.__doc__, **tables)
     composed.routes = tuple(tables)
     return composed
-
-
-def _restore(values: dict[str, Any]) -> Recall:
-    load_extensions()  # a worker restores its settings before it does anything else
-    return composed_recall().model_validate(values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -50,9 +49,6 @@ class Settings(BaseModel):
         table: EngineSettings = getattr(self, self.index.engine)
         return table
 
-    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], Settings], tuple[dict[str, Any]]]:
-        return _restore, (dict(self),)  # a class that is composed has no place to be pickled from
-
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
         for name, arms in self.experiments.items():
@@ -81,7 +77,3 @@ def composed() -> type[Settings]:
     tables: dict[str, Any] = {"recall": (recall, recall())}
     tables |= {name: (engine.settings, engine.settings()) for name, engine in ENGINES.items()}
     return create_model("Settings", __base__=Settings, **tables)
-
-
-def _restore(values: dict[str, Any]) -> Settings:
-    return composed().model_construct(**values)

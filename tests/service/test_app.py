@@ -162,7 +162,7 @@ def run_service(bundle: Path, index: Path, **env: str) -> subprocess.CompletedPr
         "from service.process.server import run\n"
         "from service.settings import load_settings\n"
         "try:\n"
-        "    run(load_settings())\n"
+        "    run(load_settings)\n"
         "except StartError as error:\n"
         "    print(error, file=sys.stderr)\n"
         "    sys.exit(2)\n"
