@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from index.engines import ENGINES
-from index.port import IndexOpenError
+import index.engines
+from index.engines import ENGINES, register
+from index.port import Engine, EngineSettings, IndexOpenError, OpenedIndex
+from tests.index.adapters import ADAPTERS
 
 
 def test_knowing_the_engines_loads_none_of_their_libraries() -> None:
@@ -51,3 +53,21 @@ def test_vespa_without_an_address_says_where_one_is_set(tmp_path: Path) -> None:
         engine.open(tmp_path, engine.settings(), queue=1)
     with pytest.raises(IndexOpenError, match="nowhere"):
         engine.open(tmp_path / "nowhere", engine.settings(url="http://x"), queue=1)
+
+
+def test_every_engine_is_put_through_the_contract_suite() -> None:
+    assert {adapter.name.partition("-")[0] for adapter in ADAPTERS} == set(ENGINES)
+
+
+class _Toy(Engine[EngineSettings]):
+    name = "toy"
+    settings = EngineSettings
+
+    def open(self, path: Path, settings: EngineSettings, *, queue: int) -> OpenedIndex:
+        raise IndexOpenError(f"{path}: only a toy")
+
+
+def test_an_engine_is_registered_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.engines.ENGINES", dict(ENGINES))
+    register(_Toy())
+    assert list(index.engines.ENGINES) == ["embedded", "vespa", "toy"]

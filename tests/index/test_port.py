@@ -1,4 +1,4 @@
-"""What every `ItemIndex` does, whatever the engine. Engines are listed in ``engines.py``."""
+"""What every `ItemIndex` does, whatever the engine. Their adapters are listed in ``adapters.py``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.deadline import Deadline
 from devtools.embeddings import ATTRIBUTES, random_items, unit_vectors
 from index.filters import parse_filter
 from index.port import IndexUnavailable, ItemIndex, Neighbours
-from tests.index.engines import ENGINES, Catalogue, Engine, Starter
+from tests.index.adapters import ADAPTERS, Adapter, Catalogue, Starter
 from tests.support.reference import accepts, raw_filters
 
 DIM = 128
@@ -59,7 +59,7 @@ ROW = {str(item["id"]): row for row, item in enumerate(CATALOGUE.items)}
 class Running:
     """An index and the event loop it lives on."""
 
-    engine: Engine
+    engine: Adapter
     starter: Starter
     runner: asyncio.Runner
     index: ItemIndex
@@ -85,9 +85,9 @@ class Running:
         assert found.degraded == ()
 
 
-@pytest.fixture(scope="module", params=ENGINES, ids=lambda engine: engine.name)
+@pytest.fixture(scope="module", params=ADAPTERS, ids=lambda engine: engine.name)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    engine: Engine = request.param
+    engine: Adapter = request.param
     with engine.up(tmp_path_factory.mktemp(engine.name)) as starter, asyncio.Runner() as runner:
         index = runner.run(starter.start(CATALOGUE))
         yield Running(engine, starter, runner, index)

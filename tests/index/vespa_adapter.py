@@ -30,7 +30,7 @@ from index.vespa.settings import EndpointSettings, VespaSettings
 from tests.support.vespa_peer import require_peer
 
 if TYPE_CHECKING:
-    from tests.index.engines import Catalogue
+    from tests.index.adapters import Catalogue
 
 
 class Vespa:

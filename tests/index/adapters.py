@@ -1,7 +1,7 @@
 """What an engine has to offer to be put through the contract suite.
 
-An engine's adapter is registered in `ENGINES`. To add one: a class with the members of `Engine`, in a
-module of its own, and a line in `ENGINES`.
+An engine's adapter is registered in `ADAPTERS`. To add one: a class with the members of `Adapter`, in a
+module of its own, and a line in `ADAPTERS`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
 from index.embedded.segment import Planning
 from index.port import ItemIndex, ItemPut, ItemUpdate
-from tests.index.vespa_engine import Vespa
+from tests.index.vespa_adapter import Vespa
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Starter(Protocol):
         """
 
 
-class Engine(Protocol):
+class Adapter(Protocol):
     """An engine's adapter."""
 
     name: str
@@ -120,7 +120,7 @@ async def _change(index: EmbeddedIndex, catalogue: Catalogue) -> None:
     await index.remove(["gone", "gone too"], deadline)
 
 
-ENGINES: tuple[Engine, ...] = (
+ADAPTERS: tuple[Adapter, ...] = (
     Embedded(),
     Embedded("embedded-lists", lists=True),
     Embedded("embedded-changed", changed=True),
