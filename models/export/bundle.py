@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 
 from artifacts.actions import ACTIONS
@@ -35,10 +34,9 @@ from artifacts.bundle.signatures import (
 )
 from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
-from models.export.graphs import INT8_CHOICES, first_that, quantise, run_module, write_graph
-from models.towers import Config, Towers
+from models.export.graphs import INT8_CHOICES, quantise, run_module, write_graph
 from models.towers.config import DataConfig
-from models.training.finished import Samples, load_finished
+from models.training.finished import Finished, load_finished
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
 PARITY = 1e-5
@@ -62,40 +60,21 @@ def export(run: Path, bundles: Path, name: str = "demo") -> Path:
         ExportError: parity is not met.
         TrainError: the run is not finished.
     """
-    finished = load_finished(run)
-    return write_bundle(
-        finished.towers,
-        finished.image_encoder,
-        finished.tokenizer,
-        finished.config,
-        finished.samples,
-        bundles,
-        name=name,
-        data=finished.data_fingerprint,
-    )
+    return write_bundle(load_finished(run), bundles, name)
 
 
-def write_bundle(
-    towers: Towers,
-    image_encoder: nn.Module,
-    tokenizer: Tokenizer,
-    config: Config,
-    samples: Samples,
-    bundles: Path,
-    *,
-    name: str = "demo",
-    data: str = "",
-) -> Path:
-    """Export modules in memory to ``bundles/<version>/``; see `export`."""
+def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
+    """As `export`, from a run in memory."""
+    config = finished.config
     bundles.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".export-", dir=bundles))
     threads = torch.get_num_threads()
     # One thread: torch's own sums then do not depend on the machine's cores.
     torch.set_num_threads(1)
     try:
-        writer = _Writer(work, towers, image_encoder, samples)
+        writer = _Writer(work, finished)
         writer.write()
-        (work / TOKENIZER_NAME).write_text(tokenizer.to_str(pretty=False), encoding="utf-8")
+        (work / TOKENIZER_NAME).write_text(finished.tokenizer.to_str(pretty=False), encoding="utf-8")
         np.savez(work / CANONICAL_NAME, allow_pickle=False, **writer.canonical)
         training: dict[str, Any] = config.model_dump(mode="json", exclude={"text", "picture", "dimensions"})
         manifest = Manifest(
@@ -110,7 +89,7 @@ def write_bundle(
             parity=writer.parity,
             preprocessing=preprocessing(config.data),
             training=training,
-            data=data,
+            data=finished.data_fingerprint,
         ).versioned()
         (work / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         target = bundles / manifest.version
@@ -138,15 +117,9 @@ def preprocessing(data: DataConfig) -> Preprocessing:
 class _Writer:
     """Exports the graphs one after the other; each one's outputs are the next one's inputs."""
 
-    def __init__(
-        self,
-        work: Path,
-        towers: Towers,
-        image_encoder: nn.Module,
-        samples: Samples,
-    ) -> None:
-        self.work, self.towers, self.image_encoder = work, towers, image_encoder
-        self.samples = samples
+    def __init__(self, work: Path, finished: Finished) -> None:
+        self.work, self.towers, self.image_encoder = work, finished.towers, finished.image_encoder
+        self.samples = finished.samples
         self.graphs: dict[Role, dict[Precision, str]] = {}
         self.parity: dict[str, float] = {}
         self.canonical: dict[str, Any] = {}
@@ -209,25 +182,24 @@ class _Writer:
         return PortraitBatch(portrait, behaviour, age)
 
     def _int8(self, queries: Arrays, asked: F32, portraits: PortraitBatch) -> None:
-        """Where it keeps the cosine; of the query side alone, for items are embedded offline in fp32."""
+        """The smallest int8 variant of the query experts that keeps the cosine, if there is one.
+
+        Items are embedded offline in fp32.
+        """
         fusion = open_graph(self.work / self.graphs["query_fusion"]["fp32"])
         want = fusion.run(query_fusion_inputs(asked, portraits))["embedding"]
-        source = self.work / self.graphs["query_experts"]["fp32"]
         target = self.work / "query_experts.int8.onnx"
-
-        def cosine(operators: Sequence[str]) -> float:
-            quantise(source, target, operators)
+        for operators in INT8_CHOICES:
+            quantise(self.work / self.graphs["query_experts"]["fp32"], target, operators)
             experts = open_graph(target).run(queries)["experts"]
             got = fusion.run(query_fusion_inputs(experts, portraits))["embedding"]
-            return float((got * want).sum(axis=-1).min())
-
-        try:
-            self.parity["min_cosine_int8"] = first_that(INT8_CHOICES, cosine, INT8_COSINE)
-        except ValueError:
-            # Deeper models lose more by it. Serving takes fp32 where there is no int8.
-            target.unlink()
-            return
-        self.graphs["query_experts"]["int8"] = target.name
+            cosine = float((got * want).sum(axis=-1).min())
+            if cosine >= INT8_COSINE:
+                self.parity["min_cosine_int8"] = cosine
+                self.graphs["query_experts"]["int8"] = target.name
+                return
+        # Deeper models lose more by it. Serving takes fp32 where there is no int8.
+        target.unlink()
 
 
 def _expert_inputs(batch: TextBatch, pictures: F32, has: Callable[[int], bool]) -> Arrays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,22 +103,6 @@ def run_module(module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> dic
         result = module(*(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values()))
     values = result if isinstance(result, tuple) else (result,)
     return {name: value.numpy() for name, value in zip(outputs, values, strict=True)}
-
-
-def first_that(
-    choices: Sequence[Sequence[str]], fits: Callable[[Sequence[str]], float], least: float
-) -> float:
-    """Try choices in turn; return the value of the first that reaches ``least``.
-
-    Raises:
-        ValueError: none is; the message says how near the best came.
-    """
-    best = -1.0
-    for choice in choices:
-        best = max(best, value := fits(choice))
-        if value >= least:
-            return value
-    raise ValueError(f"no int8 variant keeps a cosine of {least}: the best has {best:.5f}")
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:

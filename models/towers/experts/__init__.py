@@ -9,8 +9,9 @@
     silent        what stands in for an expert that is switched off
     layers        attention, blocks and embeddings
 
-To add an expert, write a module with an `Expert` and name it in `EXPERTS`. The axis of the graphs, the gate,
-portraits, switches, losses, curves and ``explain`` take names and number from there.
+To add an expert, write a module with an `Expert` and name it in `EXPERTS`; from outside, a module that
+``MRSE_EXTENSIONS`` names calls `register`. The axis of the graphs, the gate, portraits, switches, losses,
+curves and ``explain`` take names and number from there.
 """
 
 from models.towers.experts.expert import Expert, Sizes
@@ -18,7 +19,13 @@ from models.towers.experts.ftatt import FTATT
 from models.towers.experts.light_bert import LIGHT_BERT
 from models.towers.experts.vbert import VBERT
 
-#: By name, in the order of the experts' axis. A team's own module adds to it before a `Config` is made.
+#: By name, in the order of the experts' axis.
 EXPERTS: dict[str, Expert] = {expert.name: expert for expert in (VBERT, LIGHT_BERT, FTATT)}
 
-__all__ = ["EXPERTS", "Expert", "Sizes"]
+
+def register(expert: Expert) -> None:
+    """Add an expert behind the others, or replace the one of its name; before a `Config` is made."""
+    EXPERTS[expert.name] = expert
+
+
+__all__ = ["EXPERTS", "Expert", "Sizes", "register"]

@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,7 @@ def test_separate_text_experts_become_two_files(run: Path, config: Config, tmp_p
     finished = load_finished(run)
     apart = config.with_overrides({"experts.share_text_experts": False})
     towers = Towers(apart, finished.tokenizer.get_vocab_size())
-    path = export_module.write_bundle(
-        towers, finished.image_encoder, finished.tokenizer, apart, finished.samples, tmp_path
-    )
+    path = export_module.write_bundle(replace(finished, towers=towers, config=apart), tmp_path)
     bundle = Bundle.load(path)
     assert bundle.manifest.graphs["item_experts"]["fp32"] == "item_experts.onnx"
     bundle.check_canonical("item_experts", open_graph(bundle.graph("item_experts")))
