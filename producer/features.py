@@ -14,7 +14,8 @@ from common.arrays import F16, Bool
 from common.deadline import Deadline
 
 _INDEX_MANIFEST = "index.json"
-_LOOKED_UP = 4096
+#: Seconds for all items of a log.
+_WITHIN_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,8 @@ def _from_index(path: Path, wanted: Sequence[str]) -> FeatureTable:
     async def look_up() -> FeatureTable:
         index = EmbeddedIndex.open(path)
         try:
-            known: list[str] = []
-            parts: list[F16] = []
-            for start in range(0, len(wanted), _LOOKED_UP):
-                part = wanted[start : start + _LOOKED_UP]
-                ids, features = await index.features(part, Deadline.after(60.0))
-                known += ids
-                parts.append(features)
-            if not parts:
-                parts.append((await index.features([], Deadline.after(60.0)))[1])
-            return FeatureTable(path, index.bundle_version, known, np.concatenate(parts))
+            ids, features = await index.features(wanted, Deadline.after(_WITHIN_S))
+            return FeatureTable(path, index.bundle_version, ids, features)
         finally:
             await index.close()
 

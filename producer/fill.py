@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from common.progress import StageProgress
 from producer.job import Entries, Job
 from producer.journal import Journal
-from producer.store import Change, Store
+from producer.store import Store
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -124,15 +125,10 @@ def _write(job: Job[P, R], store: Store, journal: Journal, entries: Entries, don
         values = entries.values[start : start + _AT_ONCE]
         mark = journal.mark(done) if start + _AT_ONCE >= len(entries.keys) else None
         if job.reconciles and keys:
-            store.update(keys, _reconciling(job, values), mark)
+            store.update(keys, partial(_reconciled, job, values), mark)
         else:
             store.put(keys, values, mark)
 
 
-def _reconciling(job: Job[P, R], values: Sequence[bytes]) -> Change:
-    def change(stored: Sequence[bytes | None]) -> list[bytes]:
-        return [
-            new if old is None else job.reconcile(old, new) for old, new in zip(stored, values, strict=True)
-        ]
-
-    return change
+def _reconciled(job: Job[P, R], values: Sequence[bytes], stored: Sequence[bytes | None]) -> list[bytes]:
+    return [new if old is None else job.reconcile(old, new) for old, new in zip(stored, values, strict=True)]

@@ -120,7 +120,7 @@ class Follower:
             try:
                 parsed = parse(entry, now)
             except MalformedEntryError as error:
-                dead.append(DeadLetter(entry, error))
+                dead.append((entry, error))
                 continue
             if parsed is None:
                 ignored += 1
@@ -138,12 +138,9 @@ class Follower:
         metrics.processed.inc(len(entries) - len(dead) - ignored)
         metrics.ignored.inc(ignored)
         metrics.portraits.inc(portraits)
-        for letter in dead:
-            metrics.dead(letter.error.reason)
-            log.warning(
-                "malformed entry put aside",
-                extra={"entry": letter.entry[0].decode(), "why": str(letter.error)},
-            )
+        for (entry_id, _), error in dead:
+            metrics.dead[error.reason].inc()
+            log.warning("malformed entry put aside", extra={"entry": entry_id.decode(), "why": str(error)})
         ages = [max(0.0, self._now() - added_at(entry_id)) for entry_id, _ in entries]
         metrics.lag_seconds.set(max(ages))
         for age in ages:

@@ -45,29 +45,25 @@ class Histories:
         ids = {name: ACTIONS.behaviour_ids[name] for name in behaviours}
         users: dict[str, int] = {}
         item_ids: dict[str, int] = {}
-        columns = (array("i"), array("i"), array("b"), array("q"))
+        rows = (array("i"), array("i"), array("b"), array("q"))
         for user, item, action, ts in log:
-            kind = ids.get(action)
-            if kind is None:
-                continue
-            columns[0].append(users.setdefault(user, len(users)))
-            columns[1].append(item_ids.setdefault(item, len(item_ids)))
-            columns[2].append(kind)
-            columns[3].append(microseconds(ts))
-        who = np.frombuffer(columns[0], dtype=np.int32)
-        items = np.frombuffer(columns[1], dtype=np.int32)
-        actions = np.frombuffer(columns[2], dtype=np.int8)
-        times = np.frombuffer(columns[3], dtype=np.int64)
-        # Behaviours of one moment by name of their item, as `merged` orders them.
+            if (behaviour := ids.get(action)) is not None:
+                rows[0].append(users.setdefault(user, len(users)))
+                rows[1].append(item_ids.setdefault(item, len(item_ids)))
+                rows[2].append(behaviour)
+                rows[3].append(microseconds(ts))
+        columns = [np.frombuffer(row, dtype=row.typecode) for row in rows]
+        # Behaviours of the same time by the name of their item, as `merged` orders them.
         by_name = np.empty(len(item_ids), dtype=np.int32)
         by_name[sorted(item_ids.values(), key=list(item_ids).__getitem__)] = np.arange(len(item_ids))
+        who, items, actions, times = columns
         order = np.lexsort((actions, by_name[items], -times, who))
-        who, items, actions, times = who[order], items[order], actions[order], times[order]
-        kept = ~_repeats(who, items, actions, times)
-        who, items, actions, times = who[kept], items[kept], actions[kept], times[kept]
-        first = np.searchsorted(who, who, side="left")
-        kept = np.arange(len(who)) - first < limit
-        who, items, actions, times = who[kept], items[kept], actions[kept], times[kept]
+        columns = [column[order] for column in columns]
+        first_of_equals = ~_repeats(*columns)
+        columns = [column[first_of_equals] for column in columns]
+        who = columns[0]
+        newest = np.arange(len(who)) - np.searchsorted(who, who, side="left") < limit
+        who, items, actions, times = (column[newest] for column in columns)
         offsets = np.searchsorted(who, np.arange(len(users) + 1)).astype(np.int64)
         return cls(list(users), list(item_ids), offsets, items, actions, times)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from common.metrics import NAMESPACE
-from producer.stream import REASONS, Reason
+from producer.stream import REASONS
 
-_SUBSYSTEM = "follow"
-_AGE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0)
+_AGE_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0)
 
 
 class FollowMetrics:
@@ -18,36 +18,23 @@ class FollowMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.processed = self._counter("processed", "Entries whose behaviours are in the portraits.")
-        self.ignored = self._counter("ignored", "Entries that are no behaviour, such as impressions.")
-        self.claimed = self._counter("claimed", "Entries taken over from a consumer that is gone.")
-        self.portraits = self._counter("portraits", "Portraits written.")
-        self.unknown_items = self._counter("unknown_items", "Items of a refresh that have no features.")
-        self.outages = self._counter("outages", "Calls to Redis that failed.")
+        named: Any = {"namespace": NAMESPACE, "subsystem": "follow", "registry": self.registry}
+        self.processed = Counter("processed", "Entries whose behaviours are in the portraits.", **named)
+        self.ignored = Counter("ignored", "Entries that are no behaviour, such as impressions.", **named)
+        self.claimed = Counter("claimed", "Entries taken over from a consumer that is gone.", **named)
+        self.portraits = Counter("portraits", "Portraits written.", **named)
+        self.unknown_items = Counter("unknown_items", "Items of a refresh that have no features.", **named)
+        self.outages = Counter("outages", "Calls to Redis that failed.", **named)
         dead = Counter(
-            "dead_letters",
-            "Entries put aside as malformed, by the field that is wrong.",
-            ["reason"],
-            namespace=NAMESPACE,
-            subsystem=_SUBSYSTEM,
-            registry=self.registry,
+            "dead_letters", "Entries put aside as malformed, by the field that is wrong.", ["reason"], **named
         )
-        self._dead = {reason: dead.labels(reason) for reason in REASONS}
+        #: Count of dead letters by reason.
+        self.dead = {reason: dead.labels(reason) for reason in REASONS}
         #: Of the entry that was just finished; 0 when there is nothing to do.
-        self.lag_seconds = self._gauge("lag_seconds", "Age of the oldest entry of the last batch.")
-        self.pending = self._gauge("pending", "Entries that the group has taken and not finished.")
-        self.age = Histogram(
-            "age_seconds",
-            "From an entry's arrival in the stream to its portrait being written.",
-            namespace=NAMESPACE,
-            subsystem=_SUBSYSTEM,
-            registry=self.registry,
-            buckets=_AGE,
-        )
-
-    def dead(self, reason: Reason) -> None:
-        """Count a dead letter."""
-        self._dead[reason].inc()
+        self.lag_seconds = Gauge("lag_seconds", "Age of the oldest entry of the last batch.", **named)
+        self.pending = Gauge("pending", "Entries that the group has taken and not finished.", **named)
+        arrival = "From an entry's arrival in the stream to its portrait being written."
+        self.age = Histogram("age_seconds", arrival, buckets=_AGE_S, **named)
 
     def serve(self, port: int, host: str = "0.0.0.0") -> Callable[[], None]:
         """Answer ``GET /metrics`` on a thread; returns a function that stops it."""
@@ -59,9 +46,3 @@ class FollowMetrics:
             thread.join()
 
         return close
-
-    def _counter(self, name: str, about: str) -> Counter:
-        return Counter(name, about, namespace=NAMESPACE, subsystem=_SUBSYSTEM, registry=self.registry)
-
-    def _gauge(self, name: str, about: str) -> Gauge:
-        return Gauge(name, about, namespace=NAMESPACE, subsystem=_SUBSYSTEM, registry=self.registry)

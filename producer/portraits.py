@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
-import numpy.typing as npt
 
 from artifacts.bundle.manifest import Manifest
 from artifacts.cache.codec import PortraitCodec, encoded_id
 from artifacts.cache.keys import user_key
-from common.arrays import F16
+from common.arrays import F16, I64, Bool
 from producer.features import FeatureTable, finite_rows
 from producer.histories import Histories
 from producer.job import Entries, OneStepJob, digest_of
@@ -43,8 +42,7 @@ class PortraitJob(OneStepJob):
         self.bundle_version = manifest.version
         self._histories = histories
         self._codec = PortraitCodec(*shape)
-        self._limit = dimensions.history
-        self._behaviours = manifest.behaviours
+        self._merged = partial(merged, limit=dimensions.history, known=manifest.behaviours, shape=shape)
         self._features: F16 = table.features
         places = {item_id: row for row, item_id in enumerate(table.ids)}
         rows = np.array([places.get(item_id, -1) for item_id in histories.item_ids], dtype=np.int64)
@@ -82,16 +80,7 @@ class PortraitJob(OneStepJob):
         if old is None or new is None:
             return value
         features = dict(zip(new.known, new.features, strict=True))
-        return self._codec.encode(
-            merged(
-                old,
-                new.behaviours,
-                features,
-                limit=self._limit,
-                known=self._behaviours,
-                shape=self._codec.shape,
-            )
-        )
+        return self._codec.encode(self._merged(old, new.behaviours, features))
 
     def _portrait(self, items: list[int], actions: list[int], times: list[int]) -> bytes:
         rows = self._rows
@@ -109,7 +98,7 @@ class PortraitJob(OneStepJob):
         )
 
 
-def _finite(features: F16, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _finite(features: F16, rows: I64) -> Bool:
     """Whether each row's features are finite; no row (-1) counts as finite."""
     fine = np.ones(len(rows), dtype=np.bool_)
     places = np.flatnonzero(rows >= 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from functools import partial
+from typing import Any
 
 from redis import Redis
 
@@ -26,7 +27,7 @@ def stored_features(redis: Redis, bundle_version: str, codec: FeatureCodec) -> L
         if not ids:
             return {}
         keys = [item_key(bundle_version, item_id) for item_id in ids]
-        values = cast("list[bytes | None]", redis.mget(keys))
+        values: Any = redis.mget(keys)
         decoded = ((item_id, codec.decode(value)) for item_id, value in zip(ids, values, strict=True))
         return {item_id: features for item_id, features in decoded if features is not None}
 
@@ -53,9 +54,10 @@ class Refresher:
         self._store = store
         dimensions = manifest.dimensions
         self._bundle_version = manifest.version
-        self._limit = dimensions.history
-        self._known = manifest.behaviours
         self._codec = PortraitCodec(len(dimensions.experts), dimensions.expert_dim)
+        self._merged = partial(
+            merged, limit=dimensions.history, known=manifest.behaviours, shape=self._codec.shape
+        )
         self._look_up = look_up
         self._unknown = unknown
 
@@ -66,9 +68,7 @@ class Refresher:
             before = [self._codec.decode(value) for value in stored]
             features = self._features(behaviours.values(), before)
             return [
-                self._codec.encode(
-                    merged(old, new, features, limit=self._limit, known=self._known, shape=self._codec.shape)
-                )
+                self._codec.encode(self._merged(old, new, features))
                 for new, old in zip(behaviours.values(), before, strict=True)
             ]
 

@@ -7,9 +7,8 @@ An entry has the fields ``user``, ``item``, ``action`` and, where it did not hap
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -39,12 +38,8 @@ class MalformedEntryError(ValueError):
         self.reason: Reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A malformed entry and what is wrong with it."""
-
-    entry: Entry
-    error: MalformedEntryError
+#: A malformed entry and what is wrong with it.
+DeadLetter = tuple[Entry, MalformedEntryError]
 
 
 def added_at(entry_id: bytes) -> float:
@@ -122,7 +117,7 @@ class BehaviourStream:
         self.dead_name = f"{name}:dead"
         self.group = group
         self._consumer = consumer
-        self._cursor: bytes | str = "0-0"
+        self._cursor: Any = "0-0"
 
     def join(self) -> None:
         """Make the group where there is none, and the stream with it."""
@@ -134,26 +129,17 @@ class BehaviourStream:
 
     def read(self, count: int, wait_s: float) -> list[Entry]:
         """New entries; waits for the first one, and for no more."""
-        answer = cast(
-            "list[tuple[bytes, list[Entry]]] | None",
-            self._redis.xreadgroup(
-                self.group, self._consumer, {self.name: ">"}, count=count, block=max(1, int(wait_s * 1000))
-            ),
+        block = max(1, int(wait_s * 1000))
+        answer: Any = self._redis.xreadgroup(
+            self.group, self._consumer, {self.name: ">"}, count=count, block=block
         )
         return _entries(answer[0][1]) if answer else []
 
     def claim(self, count: int, idle_s: float) -> list[Entry]:
         """Entries that another consumer took and has not acknowledged for ``idle_s`` seconds."""
-        answer = cast(
-            "Sequence[Any]",
-            self._redis.xautoclaim(
-                self.name,
-                self.group,
-                self._consumer,
-                int(idle_s * 1000),
-                start_id=cast("str", self._cursor),
-                count=count,
-            ),
+        idle_ms = int(idle_s * 1000)
+        answer: Any = self._redis.xautoclaim(
+            self.name, self.group, self._consumer, idle_ms, start_id=self._cursor, count=count
         )
         self._cursor = answer[0]
         return _entries(answer[1])
@@ -161,12 +147,11 @@ class BehaviourStream:
     def finish(self, ids: Sequence[bytes], dead: Sequence[DeadLetter]) -> None:
         """Acknowledge entries and add the dead letters to their stream, in one transaction."""
         with self._redis.pipeline(transaction=True) as pipe:
-            for letter in dead:
-                entry_id, fields = letter.entry
+            for (entry_id, fields), error in dead:
                 about: dict[Any, Any] = {
                     "id": entry_id,
-                    "reason": letter.error.reason,
-                    "message": str(letter.error),
+                    "reason": error.reason,
+                    "message": str(error),
                     "group": self.group,
                 }
                 # The entry's own fields get a prefix, so that none can pass for ours.
