@@ -17,14 +17,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from artifacts.attributes import AttributeKind
 from common.arrays import F64, I8, I32, I64, Bool
 from index.filters import AnyOf, Condition, Filter, evaluate
 
 _SCHEMA = pa.schema(
     {
         "name": pa.string(),
-        "kind": pa.string(),
         "values": pa.large_list(pa.large_string()),
         "offsets": pa.large_list(pa.int64()),
         "rows": pa.large_list(pa.int32()),
@@ -144,17 +142,17 @@ def accepted_rows(accepted: Filter, columns: Mapping[str, Searchable]) -> Bool:
     return evaluate(accepted, holds, negate, operator.iand)
 
 
-def write_attributes(path: Path, columns: Iterable[tuple[str, AttributeKind, Column]]) -> None:
+def write_attributes(path: Path, columns: Iterable[tuple[str, Column]]) -> None:
     """Write an attributes file; takes the columns one by one, so that one is in memory at a time."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-        for name, kind, column in columns:
-            writer.write_batch(_batch(name, kind, column))
+        for name, column in columns:
+            writer.write_batch(_batch(name, column))
 
 
-def _batch(name: str, kind: AttributeKind, column: Column) -> Any:
+def _batch(name: str, column: Column) -> Any:
     """A record batch of one row; each array of the column becomes one list cell without a copy."""
-    cells = [pa.array([name]), pa.array([kind])]
-    for field in list(_SCHEMA)[2:]:
+    cells = [pa.array([name])]
+    for field in list(_SCHEMA)[1:]:
         values = getattr(column, field.name, None)
         if values is None:
             cells.append(pa.array([None], type=field.type))

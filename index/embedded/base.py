@@ -72,10 +72,8 @@ def write_base(
         order, lists = _cluster(source, read)
         lists.write(work / LISTS_NAME)
     write_ids(work / IDS_NAME, source.ids if order is None else source.ids.take(order))
-    kinds = sorted(source.manifest.attributes.items())
-    write_attributes(
-        work / ATTRIBUTES_NAME, ((name, kind, source.column(name, order)) for name, kind in kinds)
-    )
+    names = sorted(source.manifest.attributes)
+    write_attributes(work / ATTRIBUTES_NAME, ((name, source.column(name, order)) for name in names))
     _write_features(source, order, work / FEATURES_NAME)
     chunks = (read(_chunk(order, start, rows)) for start in range(0, rows, CHUNK))
     write_vectors(work / VECTORS_NAME, dim, lists.starts, chunks)

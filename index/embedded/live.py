@@ -144,14 +144,11 @@ class LiveIndex:
         if here.model_dump(include=same) == there.model_dump(include=same):
             self.state = state
 
-    def commit(self, change: Callable[[State], Sequence[Change]]) -> int:
+    def commit(self, change: Callable[[State], Sequence[Change]]) -> None:
         """Make changes: on disk, and in every answer from now on, when this returns.
 
         Args:
             change: says what to change, given the state that it will be applied to.
-
-        Returns:
-            The sequence number of the last change.
         """
         with write_lock(self.root):
             # Under the write lock neither log nor base change, so nothing here needs another lock, and
@@ -163,7 +160,6 @@ class LiveIndex:
                 records = [encode(sequence, each) for sequence, each in numbered]
                 append(state.log.path, state.log.offset, records)
                 self.current()
-            return state.sequence
 
     def search(self, queries: F32, k: int, accepted: Filter | None, step: Step) -> list[Neighbours]:
         """The ``k`` nearest items of each query; raises what ``step`` raises."""

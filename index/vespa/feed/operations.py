@@ -14,7 +14,9 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from artifacts.attributes import CATEGORY
 from common.arrays import Floats
+from index.filters import terms
 from index.vespa import names
 from index.vespa.tensors import bfloat16_hex, unit_rows
 from index.vespa.text import is_text, storable, term
@@ -153,6 +155,8 @@ class Operations:
         kind = self._attributes.get(name)
         if kind is None:
             raise ItemRefused(f"no attribute {name!r} in this version")
+        if name == CATEGORY and isinstance(value, str):
+            value = terms(name, value)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         match kind, value:

@@ -13,7 +13,6 @@ import orjson
 
 from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
-from index.filters import category_prefixes
 from index.vespa.feed.operations import ItemRefused, Numbered, Operation, Operations, Rejected
 from index.vespa.version import Version
 
@@ -86,7 +85,6 @@ class EmbeddingsSource:
                 if settled(first + place):
                     continue
                 attributes = {name: column[place] for name, column in batch.items()}
-                attributes[CATEGORY] = category_prefixes(attributes[CATEGORY] or "")
                 try:
                     yield first + place, operations.put(item_id, vectors[first + place], attributes, feed_ver)
                 except ValueError as error:
@@ -153,8 +151,6 @@ def _change(operations: Operations, change: Mapping[str, Any], feed_ver: int) ->
     if change.get("remove") is True:
         return operations.remove(item_id, feed_ver)
     attributes = dict(change.get("attributes", {}))
-    if isinstance(attributes.get(CATEGORY), str):
-        attributes[CATEGORY] = category_prefixes(attributes[CATEGORY])
     if "vector" in change:
         return operations.put(item_id, np.asarray(change["vector"], np.float32), attributes, feed_ver)
     return operations.update(item_id, attributes, feed_ver)
