@@ -74,6 +74,6 @@ def composed() -> type[Settings]:
     """The settings with a table for each engine and each route that is registered, also by extensions."""
     load_extensions()
     recall = composed_recall()
-    tables: dict[str, Any] = {"recall": (recall, recall())}
+    tables: dict[str, Any] = {"recall": (recall, Field(default_factory=recall))}
     tables |= {name: (engine.settings, engine.settings()) for name, engine in ENGINES.items()}
     return create_model("Settings", __base__=Settings, **tables)

@@ -1,0 +1,188 @@
+"""A route, an engine, an expert, an event action and a measure from outside the core work end to end.
+
+`tests.extension.toys` has a module for each. ``MRSE_EXTENSIONS`` names them, and nothing else is changed: a
+shop is trained on, exported, evaluated, embedded and served with all five.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from devtools.waiting import free_port
+
+ROOT = Path(__file__).parents[2]
+MRSE = (sys.executable, "-c", "from cli.main import main; main()")
+TOYS = ",".join(f"tests.extension.toys.{name}" for name in ("action", "engine", "expert", "measure", "route"))
+POPULAR = ("i0000007", "i0000011")
+
+
+def environment(extensions: str = TOYS) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "MRSE_EXTENSIONS": extensions}
+
+
+def mrse(*command: str, cwd: Path, extensions: str = TOYS) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MRSE, *command], cwd=cwd, env=environment(extensions), capture_output=True, text=True, timeout=500
+    )
+
+
+def done(*command: str, cwd: Path) -> str:
+    result = mrse(*command, cwd=cwd)
+    assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop whose carts are wishes, a run over it, its bundle and embeddings, and a configuration."""
+    folder = tmp_path_factory.mktemp("extension")
+    done("shop", "make", "shop", "--items", "1000", "--seed", "3", cwd=folder)
+    (events,) = folder.glob("shop/events.parquet")
+    table = pq.read_table(events)
+    place = table.schema.get_field_index("action")
+    action = table["action"].cast(pa.string())
+    wishes = pc.if_else(pc.equal(action, "cart"), "wish", action)
+    pq.write_table(table.set_column(place, "action", wishes), events)
+    done("check", "shop", cwd=folder)
+    done("train", "shop", "--out", "run", "--preset", "tiny", cwd=folder)
+    done("export", "run", "--out", "bundles", "--name", "toys", cwd=folder)
+    (bundle,) = folder.glob("bundles/toys-*")
+    bundle.rename(folder / "bundle")
+    done("embed", "shop", "--bundle", "bundle", "--out", "embeddings", cwd=folder)
+    config = folder / "mrse.toml"
+    config.write_text(
+        f"""
+[index]
+engine = "plain"
+[plain]
+most = 40
+[recall.q2i]
+share = 0.6
+[recall.popular]
+items = {json.dumps(POPULAR)}
+"""
+    )
+    return folder
+
+
+@dataclass(frozen=True)
+class Service:
+    url: str
+    log: Path
+
+    def recall(self, **body: Any) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/recall", json=body | {"timeout_ms": 10_000}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        content: dict[str, Any] = answer.json()
+        return content
+
+
+@pytest.fixture(scope="module")
+def service(work: Path) -> Iterator[Service]:
+    """The bundle served from the toy engine, with the toy route, by two workers."""
+    port, log = free_port(), work / "serve.log"
+    command = [*MRSE, "serve", "--bundle", "bundle", "--index", "embeddings", "--port", str(port)]
+    command += ["--config", "mrse.toml", "--workers", "2"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=work, env=environment(), stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        end = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < end, log.read_text()[-3000:]
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        yield Service(f"http://127.0.0.1:{port}", log)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_an_action_is_trained_with_served_and_documented(work: Path, service: Service) -> None:
+    manifest = json.loads((work / "bundle" / "manifest.json").read_text())
+    assert manifest["behaviours"] == ["click", "cart", "order", "wish"]
+    history = [{"item_id": "i0000003", "action": "wish"}]
+    answer = service.recall(query="red shoes", history=history, k=5, explain=True)
+    assert answer["explain"]["portrait"]["used"] == ["i0000003"]
+    document = httpx.get(f"{service.url}/openapi.json").text
+    assert re.search(r'"enum":\["click","cart","order","wish"\]', document)
+    refused = httpx.post(f"{service.url}/recall", json={"history": [{"item_id": "a", "action": "look"}]})
+    assert "'wish'" in refused.json()["detail"]
+
+
+@pytest.mark.slow
+def test_a_bundle_of_another_action_table_is_refused(work: Path) -> None:
+    without = TOYS.replace("tests.extension.toys.action,", "")
+    command = ("serve", "--bundle", "bundle", "--index", "embeddings", "--config", "mrse.toml")
+    refused = mrse(*command, cwd=work, extensions=without)
+    assert refused.returncode == 2
+    assert "wish" in refused.stderr
+
+
+@pytest.mark.slow
+def test_an_expert_is_trained_exported_and_explained(work: Path, service: Service) -> None:
+    manifest = json.loads((work / "bundle" / "manifest.json").read_text())
+    assert manifest["dimensions"]["experts"] == ["vbert", "light_bert", "ftatt", "bag"]
+    assert "bag" in (work / "run" / "stage1.csv").read_text().splitlines()[0]
+    gate = service.recall(query="red shoes", k=5, explain=True)["explain"]["gate"]
+    assert set(gate) == {"vbert", "light_bert", "ftatt", "bag"}
+    off = mrse("train", "shop", "--out", "off", "--preset", "tiny", "--set", "switches.bag=false",
+               "--set", "stage1.steps=2", "--set", "stage2.steps=2", cwd=work)  # fmt: skip
+    assert off.returncode == 0, off.stderr
+
+
+@pytest.mark.slow
+def test_an_engine_answers_with_a_table_of_its_own(service: Service) -> None:
+    answer = service.recall(query="red shoes", k=100)
+    assert answer["index_version"] == "plain"
+    assert answer["routes"]["q2i"]["returned"] == 40, "the toy engine's own limit"
+    (tower,) = httpx.get(f"{service.url}/version").json()["towers"].values()
+    assert tower["index"] == {"version": "plain", "engine": "plain", "items": 1000, "kind": "exact"}
+
+
+@pytest.mark.slow
+def test_a_route_is_merged_counted_and_explained(service: Service) -> None:
+    answer = service.recall(query="red shoes", k=10, explain=True)
+    found = {item["item_id"] for item in answer["items"] if item["sources"][-1]["route"] == "popular"}
+    assert found == set(POPULAR)
+    assert answer["routes"]["popular"]["returned"] == len(POPULAR)
+    assert answer["explain"]["popular"] == len(POPULAR)
+    metrics = httpx.get(f"{service.url}/metrics").text
+    assert re.search(r'mrse_index_coverage_count\{[^}]*route="popular"', metrics)
+    assert 'mrse_stage_seconds_count{stage="popular"}' in metrics
+    assert "popular_timeout" in metrics, "reasons of its own stand ready at zero"
+    assert '"popular"' in httpx.get(f"{service.url}/openapi.json").text
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_measure_is_in_the_report(work: Path) -> None:
+    made = done(
+        "evaluate", "shop", "--bundle", "bundle", "--embeddings", "embeddings", "--report", "report.html",
+        "--json", cwd=work,
+    )  # fmt: skip
+    rows = json.loads(made)["slices"]
+    assert all(0.0 <= row["Recall@3"]["value"] <= 1.0 for row in rows if row["system"] == "bm25")
+    assert "Recall@3" in (work / "report.html").read_text()
