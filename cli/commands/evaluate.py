@@ -15,6 +15,7 @@ from common.files import replace_text
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
+    from models.evaluation.statistics import Interval
 
 
 def register(app: typer.Typer) -> None:
@@ -86,14 +87,17 @@ def _table(result: Evaluation, slices: list[str], measures: list[str]) -> None:
     table = figures(f"{result.shop}, {result.split} split", ("slice", "system", "n"), measures)
     for row in result.rows:
         if row.slice in slices:
-            cells = [
-                ""
-                if f.value != f.value
-                else Text.assemble(f"{f.value:.3f} ", (f"±{(f.high - f.low) / 2:.3f}", "dim"))
-                for f in (row.figures[measure] for measure in measures)
-            ]
+            cells = [_cell(row.figures[measure]) for measure in measures]
             table.add_row(row.slice, row.system, f"{row.requests:,}", *cells)
     out.print(table)
+
+
+def _cell(figure: Interval) -> Text:
+    """A figure, and below it half its interval."""
+    if figure.value != figure.value:
+        return Text()
+    half = f"{(figure.high - figure.low) / 2:.3f}".removeprefix("0")
+    return Text.assemble(f"{figure.value:.3f}\n", (f"±{half}", "dim"))
 
 
 def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> None:

@@ -102,7 +102,7 @@ MEASURES: dict[str, Measure] = {
         Measure("Recall@10", "request", partial(recall, k=10), shown=True),
         Measure("Recall@50", "request", partial(recall, k=50)),
         Measure("Recall@100", "request", partial(recall, k=100), shown=True),
-        Measure("Recall@500", "request", partial(recall, k=500), shown=True),
+        Measure("Recall@500", "request", partial(recall, k=500)),
         Measure("Rele@10_p", "query", partial(relevant, k=10), shown=True),
         Measure("Rele@100_p", "query", partial(relevant, k=100), shown=True),
         Measure("Rele@10_p_w", "query by traffic", partial(relevant, k=10)),

@@ -43,5 +43,8 @@ def test_a_measure_of_an_extension_is_measured_and_shown(
     assert row["Recall@1"]["value"] <= row["Found@5"]["high"]
     assert 0 < row["Found@5"]["value"] < row["Recall@100"]["value"]
     assert any(c["measure"] == "Found@5" for c in told["comparisons"])
-    assert "Found" in evaluate("--report", str(page))
+    shown = evaluate("--report", str(page))
+    assert "Found" in shown
+    assert "±." in shown
+    assert "dim" not in shown
     assert "<th>Found@5</th>" in page.read_text()
