@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
+from common.arrays import Floats
 
 
 def effective_rank(vectors: Floats) -> float:
     """Number of dimensions that are really used: exp of the entropy of the squared singular values.
 
     Args:
-        vectors: ``[n, d]``; their mean is taken off.
+        vectors: ``[n, d]``; they are centred first.
 
     Returns:
         1 to d; 0 where all vectors are the same.

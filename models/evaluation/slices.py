@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,21 +40,17 @@ def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Boo
     """
     requests, grades = held_out.requests, held_out.grades
     counts, seen = _train_traffic(shop, share)
-    result = {ALL: _mask(requests, lambda r: r.kind != "browse")}
-    result |= {kind: _mask(requests, lambda r, kind=kind: r.kind == kind) for kind in KINDS}  # type: ignore[misc]
+    result = _named(USUAL, [frozenset({r.kind} if r.kind == "browse" else {r.kind, ALL}) for r in requests])
     result |= _judged(grades, requests) if isinstance(grades, JudgeGrades) else _bands(requests, counts)
-    result["cold users"] = result[ALL] & _mask(requests, lambda r: not r.history)
+    result["cold users"] = result[ALL] & np.array([not r.history for r in requests])
     result["warm users"] = result[ALL] & ~result["cold users"]
-    result["cold items"] = result[ALL] & _mask(requests, lambda r: r.event.item not in seen)
+    result["cold items"] = result[ALL] & np.array([r.event.item not in seen for r in requests])
     return {name: mask for name, mask in result.items() if mask.any()}
 
 
-def _mask(requests: Sequence[Request], belongs: Callable[[Request], bool]) -> Bool:
-    return np.fromiter(map(belongs, requests), np.bool_, len(requests))
-
-
-def _named(names: Sequence[str], requested: Sequence[frozenset[str]]) -> dict[str, Bool]:
-    return {name: np.array([name in found for found in requested], dtype=np.bool_) for name in names}
+def _named(names: Sequence[str], slices: Sequence[frozenset[str]]) -> dict[str, Bool]:
+    """Masks by name, from the names of the slices that each request is in."""
+    return {name: np.array([name in found for found in slices], dtype=np.bool_) for name in names}
 
 
 def _train_traffic(shop: Shop, share: float) -> tuple[Counter[str], set[str]]:
