@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
+from common.arrays import U8
 from models.evaluation.statistics import Interval
 
 _STYLE = """
@@ -26,7 +27,6 @@ th:first-child, td:first-child, td.left { text-align: left; }
 .query { margin: 1rem 0 .2rem; } svg text { fill: currentColor; font: 12px system-ui, sans-serif; }
 """
 _COLOURS = ("#2f6fde", "#d9822b", "#1a8f4c", "#a44fc4", "#c23b4a", "#6b7280")
-_THUMBNAIL = 96
 
 
 def text(value: object) -> str:
@@ -134,16 +134,10 @@ def curves(lines: dict[str, list[tuple[float, Interval]]], x_label: str, y_label
     return _svg(width, height, parts)
 
 
-def thumbnail(content: bytes) -> str | None:
-    """A small JPEG of a picture as a data URL; None where it cannot be read."""
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            small = picture.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return None
-    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+def picture(pixels: U8) -> str:
+    """A picture ``[S, S, 3]`` as the data URL of a JPEG."""
     stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=80)
+    Image.fromarray(pixels).save(stream, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 

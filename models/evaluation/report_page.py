@@ -12,7 +12,7 @@ from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from models.evaluation.answers import Answers
 from models.evaluation.evaluate import Evaluation
-from models.evaluation.html import cell, intervals, note, page, section, table, text, thumbnail
+from models.evaluation.html import cell, intervals, note, page, picture, section, table, text
 from models.evaluation.measures import DRAWN, MEASURES
 from models.evaluation.slices import ALL
 
@@ -23,6 +23,8 @@ _GAINS = {
 }
 #: Examples of hits and of misses, and answers shown of each.
 _EXAMPLES, _SHOWN = 8, 6
+#: Edge of a picture in pixels.
+_SIDE = 96
 
 
 def write_page(evaluation: Evaluation, shop: Shop) -> str:
@@ -119,8 +121,7 @@ def _answer(item: Item, shop: Shop, *, right: bool) -> str:
 
 
 def _picture(shop: Shop, relative: str | None) -> str:
-    data = None
     if relative is not None:
         with suppress(DataError):
-            data = thumbnail(shop.picture(relative))
-    return f'<img src="{data}" alt="">' if data else '<span class="none"></span>'
+            return f'<img src="{picture(shop.pixels(relative, _SIDE))}" alt="">'
+    return '<span class="none"></span>'

@@ -1,4 +1,6 @@
-from models.evaluation.html import curves, intervals, table, thumbnail
+import numpy as np
+
+from models.evaluation.html import curves, intervals, picture, table
 from models.evaluation.statistics import UNKNOWN, Interval
 
 
@@ -17,4 +19,7 @@ def test_drawings_of_nothing_and_of_one_point() -> None:
     assert "svg" not in intervals([])
     assert "nan" not in curves({"a": [(1, Interval(0.5, float("nan"), float("nan")))]}, "x", "y")
     assert "nan" not in intervals([bar("a"), bar("b")], zero=True)
-    assert thumbnail(b"no picture") is None
+
+
+def test_a_picture_stands_in_the_page_itself() -> None:
+    assert picture(np.zeros((8, 8, 3), dtype=np.uint8)).startswith("data:image/jpeg;base64,/9j/")
