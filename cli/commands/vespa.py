@@ -56,8 +56,7 @@ def add_version(
     from index.vespa.package import Version
     from index.vespa.package import add_version as add
 
-    folder = open_embeddings(embeddings)
-    version = Version(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
+    version = Version.from_embeddings(open_embeddings(embeddings))
     application = add(package, version, read_layout_file(layout))
     result = {"application": str(application), "document_type": version.document_type}
     print_json(result) if json else out.print(f"{application}: added {version.document_type}")

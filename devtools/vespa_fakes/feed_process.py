@@ -30,8 +30,8 @@ FEED = FeedSettings(
 
 def settings_for(url: str, folder: EmbeddingsFolder) -> VespaSettings:
     """A client of the version that a folder belongs to."""
-    version = Version(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
-    return VespaSettings(EndpointSettings((url,), breaker=BreakerSettings(failures=50, pause=0.05)), version)
+    endpoints = EndpointSettings((url,), breaker=BreakerSettings(failures=50, pause=0.05))
+    return VespaSettings(endpoints, Version.from_embeddings(folder))
 
 
 async def feed_all(url: str, embeddings: Path, changes: Path, journals: Path) -> None:

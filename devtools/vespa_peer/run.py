@@ -44,8 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 2
     if options.embeddings is not None:
-        folder = EmbeddingsFolder.open(options.embeddings)
-        version = Version(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
+        version = Version.from_embeddings(EmbeddingsFolder.open(options.embeddings))
         application = add_version(options.package, version)
     elif (options.package / "services.xml").is_file():
         application = options.package

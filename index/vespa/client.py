@@ -102,18 +102,18 @@ class VespaIndex:
         rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
         return StoredVectors([item for part in parts for item in part.ids], np.concatenate(rows))
 
-    async def count(self, filters: Filter | None, deadline: Deadline) -> int:
-        """How many items match.
+    async def count(self, deadline: Deadline) -> int:
+        """How many items there are.
 
         Raises:
             IndexUnavailable: as `search`.
         """
-        return (await self._ask(self._builder.count(filters, self._budget(deadline)), deadline)).total
+        return (await self._ask(self._builder.count(self._budget(deadline)), deadline)).total
 
     async def stats(self) -> IndexStats:
         """Items as of now; -1 where Vespa does not say."""
         try:
-            items = await self.count(None, Deadline.after(_ADMIN_BUDGET, self._clock))
+            items = await self.count(Deadline.after(_ADMIN_BUDGET, self._clock))
         except IndexUnavailable:
             items = -1
         return IndexStats("vespa", items, f"hnsw_bfloat16:{self._version.document_type}")

@@ -48,7 +48,8 @@ class QueryBuilder:
         exact = "" if approximate else ", approximate:false"
         # In parentheses, or annotations are refused where the operator is not the first of an `and`.
         operator = f"({{targetHits:{target}{exact}}}nearestNeighbor({names.EMBEDDING}, {names.QUERY_TENSOR}))"
-        body = self._items(operator, filters, hits, budget)
+        where = operator if filters is None else f"{operator} and {yql.where(filters)}"
+        body = self._body(names.ITEM_ID, where, hits, budget)
         body["ranking.profile"] = names.PROFILE_Q2I
         body["ranking.matching.anntimebudget"] = _milliseconds(budget * _GRAPH_SHARE)
         body[f"input.query({names.QUERY_TENSOR})"] = float_hex(vector)
@@ -63,9 +64,9 @@ class QueryBuilder:
         body["presentation.format.tensors"] = "hex-value"
         return body
 
-    def count(self, filters: Filter | None, budget: float) -> Body:
-        """How many items match; no hits."""
-        return self._items("true", filters, 0, budget)
+    def count(self, budget: float) -> Body:
+        """How many items there are; no hits."""
+        return self._body(names.ITEM_ID, "true", 0, budget)
 
     def attribute_probe(self, budget: float) -> Body:
         """A query that names every attribute and matches nothing: refused where one is not deployed."""
@@ -73,10 +74,6 @@ class QueryBuilder:
             f"{names.field_name(name)} {_PROBES[kind]}" for name, kind in self._version.attributes.items()
         )
         return self._body(names.ITEM_ID, f"true and ({' or '.join(clauses)})", 0, budget)
-
-    def _items(self, condition: str, filters: Filter | None, hits: int, budget: float) -> Body:
-        where = condition if filters is None else f"{condition} and {yql.where(filters)}"
-        return self._body(names.ITEM_ID, where, hits, budget)
 
     def _body(self, fields: str, where: str, hits: int, budget: float) -> Body:
         return {

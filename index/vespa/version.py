@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from artifacts.attributes import CATEGORY, AttributeKind
 from common.errors import MrseError
 from index.vespa import names
+
+if TYPE_CHECKING:
+    from artifacts.embeddings import EmbeddingsFolder
 
 
 class VersionError(MrseError, ValueError):
@@ -39,6 +42,11 @@ class Version:
             raise VersionError(f"{self.bundle_version}: dimension {self.dimension}, at least 1 was expected")
         attributes: dict[str, AttributeKind] = {CATEGORY: "list", **self.attributes}
         object.__setattr__(self, "attributes", MappingProxyType(dict(sorted(attributes.items()))))
+
+    @classmethod
+    def from_embeddings(cls, folder: EmbeddingsFolder) -> Version:
+        """The version whose items an embeddings folder holds."""
+        return cls(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
 
     @property
     def document_type(self) -> str:

@@ -45,7 +45,7 @@ class _Again:
 
 
 class Delivery:
-    """Delivers the operations of one feed within one window; counts retries and pauses in ``report``."""
+    """Delivers the operations of one feed within one window; counts retries in ``report``."""
 
     def __init__(
         self,
@@ -153,7 +153,6 @@ class Delivery:
         if self._blocked_for > self._settings.patience_blocked:
             raise FeedStopped(f"the feed stayed blocked for {self._blocked_for:.0f} s")
         self._era += 1
-        self._report.pauses += 1
         self._window.pause()
         group.create_task(self._unblock(self._pause))
 

@@ -37,8 +37,6 @@ class FeedReport:
     skipped: int = 0
     #: Requests sent again, by the reason why.
     retries: Counter[str] = field(default_factory=Counter)
-    #: Times that the feed was found blocked (507).
-    pauses: int = 0
     #: The first failures, at most `MAX_FAILURES_KEPT`.
     failures: list[Failure] = field(default_factory=list)
 

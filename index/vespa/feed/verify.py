@@ -73,7 +73,7 @@ async def verify(
     settings = VerifySettings() if settings is None else settings
     random = np.random.default_rng(_SEED)
     stored = _stored_rows(folder, random.permutation(folder.meta.rows)[: settings.vectors])
-    items = await index.count(None, Deadline.after(_TIMEOUT))
+    items = await index.count(Deadline.after(_TIMEOUT))
     wrong = await _wrong_vectors(index, stored)
     queries = _queries(np.stack(list(stored.values())), random, settings.queries)
     recall, seconds = await _recall(index, queries, settings.k)

@@ -81,7 +81,7 @@ def test_every_request_keeps_the_rules(
         make.nearest(vector, hits, filters, budget),
         make.nearest(vector, hits, filters, budget, approximate=False),
         make.stored(ids, budget),
-        make.count(filters, budget),
+        make.count(budget),
         make.attribute_probe(budget),
     ):
         rules.request(body, 8)

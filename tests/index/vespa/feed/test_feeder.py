@@ -119,7 +119,6 @@ async def test_a_blocked_feed_pauses_and_is_not_hammered() -> None:
         # After each pause one tries, until one passes.
         assert len(server.requests) == 4 + 50
     assert report.complete
-    assert report.pauses == 4
     assert pauses == [10.0, 20.0, 30.0, 30.0]
 
 

@@ -190,6 +190,6 @@ def test_exact_searches(parse: Callable[[Body], dict[str, Any]]) -> None:
 
 
 def test_the_probe_and_the_count_are_taken(parse: Callable[[Body], dict[str, Any]]) -> None:
-    assert parse(BUILDER.count(None, 1.0))["tree"] == ["TRUE"]
+    assert parse(BUILDER.count(1.0))["tree"] == ["TRUE"]
     probe = parse(BUILDER.attribute_probe(1.0))["tree"]
     assert sorted(child[1] for child in probe[2][1:]) == sorted(VERSION.attributes)
