@@ -41,7 +41,7 @@ class Chaos:
 
 @dataclass
 class DocumentServer(FaultServer):
-    """A store: the fields of each document by item id, and in ``history`` all versions that were ever stored."""
+    """The fields of each document by item id, and in ``history`` all versions that were ever stored."""
 
     script: Any = ()
     chaos: Chaos = field(default_factory=Chaos)
