@@ -14,8 +14,9 @@ from fastapi import FastAPI
 
 from service.deployment import open_deployment
 from service.errors import StartError
-from service.http import admin, documentation, health, playground, previews, recall, routing, similar
+from service.http import admin, documentation, health, playground, previews, recall, similar
 from service.http.middleware import Observe
+from service.http.routing import ERROR_HANDLERS
 from service.runtime import Opener, Runtime
 from service.settings import Settings, SettingsError
 from service.telemetry import tracing
@@ -45,9 +46,9 @@ def create_app(
     Args:
         settings: see `service.settings`.
         opener: opens a deployment; runs on a thread.
-        on_fatal: told why the service cannot start; the caller ends the process. Until then it is alive
-            and not ready.
-        read_again: reads the settings once more, on SIGHUP; the experiments of it are taken at once.
+        on_fatal: told why the service cannot start, so that the caller ends the process. Until then the
+            process is alive and not ready.
+        read_again: reads the settings once more, on SIGHUP; their experiments are taken at once.
         metrics: where to count, for a worker that shares its metrics with others.
 
     Raises:
@@ -80,6 +81,7 @@ def create_app(
         description="Multi-modality recall for shopping search: items for a query, a picture, a history.",
         lifespan=lifespan,
         telemetry=_TELEMETRY,
+        exception_handlers=ERROR_HANDLERS,
         docs_url=None,  # both pages load their scripts from elsewhere; the playground is at /
         redoc_url=None,
         redirect_slashes=False,
@@ -90,10 +92,10 @@ def create_app(
         routes += previews.routes(settings.playground.previews)
     if settings.server.admin_token is not None:
         routes += admin.routes(settings.server.admin_token)
-    routing.install(app, routes)
+    app.router.routes[:0] = routes  # ahead of FastAPI's own
     documentation.complete(app)
     if provider is not None:
-        app.add_middleware(tracing.Trace, provider=provider)
+        app.add_middleware(tracing.TraceRequests, provider=provider)
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
     return app
 

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: request ids, the access log, metrics, and answers for bugs."""
+"""ASGI middleware: request ids, the access log, metrics, and answers for bugs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _UNMATCHED = "unmatched"
 
 
 class Observe:
-    """Outermost: gives each request its id, counts and logs it, and answers for bugs.
+    """The outermost middleware: gives each request its id, counts and logs it, and answers for bugs.
 
-    An error that reaches this far is logged under the request id and answered with a 500 that tells
-    nothing; Starlette's own handler, further out, would leave the id off the answer.
+    An error that reaches it is logged under the request id and answered with a 500 that tells nothing.
+    Starlette's own handler, further out, would leave the id off the answer.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log_requests: bool) -> None:
@@ -85,6 +85,7 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
+    """Write the line of a request; not by ``info``, which gains the search for the line that called."""
     if not access.isEnabledFor(logging.INFO):
         return
     extra = {
@@ -94,7 +95,6 @@ def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
         "status": status,
         "took_ms": round(seconds * 1000, 3),
     }
-    # As access.info(), without the search for the line of code that called.
     access.handle(access.makeRecord(access.name, logging.INFO, __name__, 0, "request", (), None, extra=extra))
     notes = scope.get(NOTES)
     if notes and access.isEnabledFor(logging.DEBUG):

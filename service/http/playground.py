@@ -1,4 +1,4 @@
-"""``GET /``: one page to try queries on, without anything from elsewhere."""
+"""``GET /``: a page to try queries on; it loads nothing from other hosts."""
 
 from __future__ import annotations
 

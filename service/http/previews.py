@@ -19,7 +19,7 @@ from service.http.routing import RawRoute
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Previews in an answer.
+#: Previews that one call gives.
 MAX_PREVIEWS = 1000
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 

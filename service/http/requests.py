@@ -1,4 +1,6 @@
-"""A request on its way: its body in time and within bounds, and notice of a client that left."""
+"""What every endpoint does with a request: read its body in time and within bounds, watch for a client that
+leaves, and answer in the form that the client wants.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,17 @@ from service.runtime import Runtime
 
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)
-#: Work that is done sooner is not watched over: nobody can leave in time to save any of it.
+#: Work that ends sooner is not watched over. That gains a task for each request; nobody leaves so soon.
 WATCH_AFTER_S = 0.005
 _JSON = re.compile(r"application/(.*\+)?json")
 
 
 class ClientGone(RecallError):  # noqa: N818 -- a state of the world
-    """Nobody waits for the answer any more."""
+    """The client closed the connection, so nobody waits for the answer."""
 
 
 class Call:
-    """One request that takes work, as every step of its answer needs it.
+    """One request, with what every step of its answer needs.
 
     Attributes:
         request: as it came.

@@ -1,1 +1,1 @@
-"""Metrics, traces and logs."""
+"""What operators see: `metrics` (Prometheus), `tracing` (OpenTelemetry) and `logs` (JSON lines)."""

@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
 
 def configure(level: str) -> None:
     """Send the service's and the server's logs to standard error, from ``level`` up."""
-    # What no line tells need not be looked up for each.
+    # No line tells these, so they are not looked up for each.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
@@ -40,4 +40,4 @@ def configure(level: str) -> None:
         logger.handlers[:] = [handler]
         logger.propagate = False
         logger.setLevel(level.upper())
-    logging.getLogger("uvicorn.access").disabled = True  # ours says more and less: ids, and no addresses
+    logging.getLogger("uvicorn.access").disabled = True  # our access log has ids, and no addresses

@@ -1,7 +1,7 @@
 """OpenTelemetry traces of requests, when ``tracing.endpoint`` is set and the ``tracing`` extra is installed.
 
-A span a request, child of the caller's ``traceparent``, with the time of every stage of a recall as
-attributes ``mrse.stage.<name>_ms``. FastAPI's own tracing stays off: it costs every request, and knows no
+Each request is a span, a child of the caller's ``traceparent``, with the time of every stage of a recall in
+attributes ``mrse.stage.<name>_ms``. FastAPI's own tracing stays off: it slows every request and knows no
 stages. No span carries a query, a user or an item.
 """
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _SERVICE = "mrse-recall"
-#: Probes and scrapes would drown the rest.
+#: There would be more spans of probes and scrapes than of all other requests.
 _UNTRACED = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 def open_provider(settings: Tracing) -> TracerProvider | None:
-    """What makes spans and exports them in batches from its own thread; None when tracing is off.
+    """Make the provider of spans, which exports them from its own thread; None when tracing is off.
 
     Raises:
         StartError: the extra is not installed.
@@ -58,8 +58,8 @@ def note_stages(seconds: Iterable[tuple[str, float]]) -> None:
             span.set_attribute(f"mrse.stage.{name}_ms", round(value * 1000, 3))
 
 
-class Trace:
-    """Pure ASGI middleware: a server span for each request that is not a probe."""
+class TraceRequests:
+    """ASGI middleware: makes a server span for each request that is not a probe."""
 
     def __init__(self, app: ASGIApp, provider: Any) -> None:
         from opentelemetry.trace import SpanKind

@@ -157,11 +157,11 @@ def test_nothing_written_is_not_in_order(folder: Path, tmp_path: Path, command: 
 
 @pytest.fixture
 async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
-    app = FastAPI()
+    app = FastAPI(exception_handlers=routing.ERROR_HANDLERS)
     app.state.runtime = runtime = Runtime(load_settings(None, {}))
     runtime.ready = True
     runtime.deployments = {"control": SimpleNamespace(writable=index, shape=(3, 8))}
-    routing.install(app, admin.routes(SecretStr("secret")))
+    app.router.routes += admin.routes(SecretStr("secret"))
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as opened:
         opened.headers["authorization"] = "Bearer secret"
