@@ -23,8 +23,8 @@ GONE = 499
 class RawRoute(APIRoute):
     """A route whose endpoint takes the request and gives the response.
 
-    FastAPI describes it in the OpenAPI document and puts nothing around it. That gains over half the time that
-    a request spends outside its endpoint: dependencies, exit stacks and validation do nothing for it.
+    FastAPI describes it in the OpenAPI document and puts nothing around it. That gains over half of the time
+    that a request spends outside its endpoint: dependencies, exit stacks and validation do nothing for it.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
