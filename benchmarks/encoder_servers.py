@@ -23,7 +23,7 @@ class Tower:
         from artifacts.bundle import Bundle, QueryTower
 
         precision: Any = "int8" if ".int8." in graph else "fp32"
-        self._tower = QueryTower.open(Bundle.load(Path(bundle)), precision=precision)
+        self._tower = QueryTower(Bundle.load(Path(bundle)), precision=precision)
 
     def run(self, queries: list[str]) -> np.ndarray:
         """Experts float32 ``[len(queries), 3, d]``."""

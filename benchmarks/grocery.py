@@ -66,7 +66,7 @@ def configure(system: str, seed: int, quick: bool) -> Config:
 
 def photo_embeddings(bundle: Bundle, shop: Shop, photos: Sequence[str]) -> F32:
     """Item embeddings ``[n, e]`` of items that have a picture and nothing else."""
-    tower, side = ItemTower.open(bundle), bundle.manifest.picture.side
+    tower, side = ItemTower(bundle), bundle.manifest.picture.side
     parts = []
     for start in range(0, len(photos), _AT_ONCE):
         pixels = np.stack([shop.pixels(photo, side) for photo in photos[start : start + _AT_ONCE]])

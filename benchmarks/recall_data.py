@@ -48,7 +48,7 @@ def make_index(bundle: Bundle, folder: Path, rows: int) -> Path:
 
 def _embed(bundle: Bundle, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings ``[n, dim]`` and features ``[n, 3, d]`` of items that have these titles and no picture."""
-    tower = ItemTower.open(bundle)
+    tower = ItemTower(bundle)
     vectors, features = [], []
     for start in range(0, len(texts), 256):
         features.append(tower.features([ItemText(title) for title in texts[start : start + 256]]))

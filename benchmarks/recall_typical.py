@@ -63,7 +63,7 @@ def collect(embeddings: Path, folder: Path) -> None:
 def make_app(bundle: Bundle, folder: Path, redis: str) -> FastAPI:
     """The application."""
     precision = "int8" if "int8" in bundle.manifest.graphs["query_experts"] else "fp32"
-    tower = QueryTower.open(bundle, precision=precision)
+    tower = QueryTower(bundle, precision=precision)
     dimensions = bundle.manifest.dimensions
     shape = (1, 1, len(dimensions.experts), dimensions.expert_dim)
     nobody = PortraitBatch(

@@ -10,7 +10,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from artifacts import embeddings
+from devtools import embeddings
 
 DIM, K, TOPICS, STYLES = 128, 200, 500, 20
 #: ``random`` draws from all rows, ``topic`` takes whole topics: near some queries and far from others.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from artifacts.attributes import AttributeKind
-from artifacts.embeddings import write_embeddings
+from artifacts.embeddings import EmbeddingsFolder, EmbeddingsMeta, EmbeddingsWriter
 
 #: The attributes that `make_embeddings` draws when none are given.
 ATTRIBUTES: Mapping[str, AttributeKind] = {
@@ -83,3 +83,39 @@ def make_embeddings(
         data="0123456789abcdef",
     )
     return folder.path
+
+
+def write_embeddings(
+    target: Path,
+    items: Sequence[Mapping[str, Any]],
+    vectors: np.ndarray,
+    features: np.ndarray,
+    *,
+    bundle_version: str,
+    attributes: Mapping[str, AttributeKind],
+    data: str = "",
+) -> EmbeddingsFolder:
+    """Write an embeddings folder at once.
+
+    Args:
+        target: the folder to write; an embeddings folder that is there is replaced.
+        items: of each item ``id``, ``category`` and its attributes, None or absent where missing.
+        vectors: ``[N, dim]`` of unit length.
+        features: ``[N, experts, expert_dim]``.
+        bundle_version: of the bundle that made them.
+        attributes: types of the attributes.
+        data: fingerprint of the shop.
+    """
+    experts, expert_dim = features.shape[1:]
+    meta = EmbeddingsMeta(
+        bundle_version=bundle_version,
+        rows=len(items),
+        dim=vectors.shape[1],
+        experts=experts,
+        expert_dim=expert_dim,
+        data=data,
+    )
+    writer = EmbeddingsWriter(target, meta, attributes)
+    writer.write_items(items)
+    writer.embeddings[:], writer.features[:] = vectors, features
+    return writer.finish()

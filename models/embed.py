@@ -77,7 +77,7 @@ def embed_shop(
     rows = ({**item.attributes, "id": item.id, "category": item.category} for item in shop.items())
     writer.write_items(rows, stage_progress(progress, "items"))
     resumed = writer.done("features")
-    tower = ItemTower.open(bundle, device=device, threads=threads)
+    tower = ItemTower(bundle, device=device, threads=threads)
     if known is None:
         _fill_features(shop, tower, writer, threads, progress)
     else:

@@ -71,7 +71,7 @@ class QueryJob(Job[TextBatch, F16]):
         self._queries = by_length(queries)
         dimensions = bundle.manifest.dimensions
         self._codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
-        self._tower = QueryTower.open(bundle, precision=precision, device=device, check=True)
+        self._tower = QueryTower(bundle, precision=precision, device=device, check=True)
 
     def __len__(self) -> int:
         """Queries in all."""

@@ -56,13 +56,12 @@ class Bundle:
             BundleError: a file is missing or differs, or the manifest is not valid.
         """
         manifest = _read_manifest(path)
-        # Before the files: a checksum that was changed in the manifest must not blame the file.
-        if manifest.version != (expected := manifest.content_version()):
+        trained = manifest.behaviours
+        if trained != ACTIONS.behaviours[: len(trained)]:
             raise BundleError(
-                f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
-                f"its content is {expected}"
+                f"bundle {path}: was trained with the behaviours {', '.join(trained)}, which are not the "
+                f"first of this installation's: {', '.join(ACTIONS.behaviours)}"
             )
-        _check_behaviours(path, manifest.behaviours)
         for name, entry in manifest.files.items():
             file = path / name
             if Path(name).name != name or not file.is_file():
@@ -74,11 +73,9 @@ class Bundle:
                     f"the manifest says {entry.sha256[:12]}… ({entry.bytes} bytes)"
                 )
         listed = {name for files in manifest.graphs.values() for name in files.values()}
-        unlisted = sorted((listed | {TOKENIZER_NAME, CANONICAL_NAME}) - set(manifest.files))
-        if unlisted:
-            raise BundleError(f"bundle {path}: no checksum for {', '.join(unlisted)}")
-        missing = [role for role in ROLES if "fp32" not in manifest.graphs.get(role, {})]
-        if missing:
+        if unlisted := (listed | {TOKENIZER_NAME, CANONICAL_NAME}) - set(manifest.files):
+            raise BundleError(f"bundle {path}: no checksum for {', '.join(sorted(unlisted))}")
+        if missing := [role for role in ROLES if "fp32" not in manifest.graphs.get(role, {})]:
             raise BundleError(f"bundle {path}: no fp32 graph for {', '.join(missing)}")
         tokenizer = Tokenizer.from_file(str(path / TOKENIZER_NAME))
         return cls(path, manifest, TextFeatures(tokenizer, manifest.text))
@@ -101,10 +98,13 @@ class Bundle:
         Raises:
             BundleError: an output has another shape or is too far off; the message says how far.
         """
+        inputs: dict[str, F32] = {}
+        expected: dict[str, F32] = {}
         with np.load(self.path / CANONICAL_NAME, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files if key.startswith(f"{role}/")}
-        inputs = {name.split("/")[2]: a for name, a in arrays.items() if name.split("/")[1] == "in"}
-        expected = {name.split("/")[2]: a for name, a in arrays.items() if name.split("/")[1] == "out"}
+            for key in stored.files:
+                of_role, side, name = key.split("/")
+                if of_role == role:
+                    (inputs if side == "in" else expected)[name] = stored[key]
         if not expected:
             raise BundleError(f"bundle {self.version}: no canonical outputs for {role}")
         actual = graph.run(inputs)
@@ -115,23 +115,13 @@ class Bundle:
                     f"bundle {self.version}: {role} gives {name} as {None if got is None else got.shape}, "
                     f"expected {want.shape}"
                 )
-            self._compare(f"{role} ({precision}), output {name}", got, want, exact=precision == "fp32")
-
-    def _compare(self, what: str, got: F32, want: F32, *, exact: bool) -> None:
-        worst = float(np.abs(got - want).max(initial=0.0))
-        if exact and not worst <= FP32_TOLERANCE:
-            raise BundleError(f"bundle {self.version}: {what} is off the canonical output by {worst:.2g}")
-        if not exact and not (low := float(cosine(got, want).min(initial=1.0))) >= REDUCED_COSINE:
-            raise BundleError(f"bundle {self.version}: {what} has cosine {low:.4f} to the canonical output")
-
-
-def _check_behaviours(path: Path, trained: tuple[str, ...]) -> None:
-    """Refuse a bundle whose behaviour ids are not ours; ours may have more behaviours at the end."""
-    if trained != ACTIONS.behaviours[: len(trained)]:
-        raise BundleError(
-            f"bundle {path}: was trained with the behaviours {', '.join(trained)}, which are not the first "
-            f"of this installation's: {', '.join(ACTIONS.behaviours)}"
-        )
+            what = f"bundle {self.version}: {role} ({precision}), output {name}"
+            if precision == "fp32":
+                worst = float(np.abs(got - want).max(initial=0.0))
+                if not worst <= FP32_TOLERANCE:
+                    raise BundleError(f"{what} is off the canonical output by {worst:.2g}")
+            elif not (low := float(cosine(got, want).min(initial=1.0))) >= REDUCED_COSINE:
+                raise BundleError(f"{what} has cosine {low:.4f} to the canonical output")
 
 
 def cosine(a: F32, b: F32) -> F32:
@@ -155,4 +145,10 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(f"bundle {path}: {MANIFEST_NAME}: {where}: {first['msg']}") from error
     if raw != manifest.to_json().encode():
         raise BundleError(f"bundle {path}: {MANIFEST_NAME} was changed: it is not as `mrse export` wrote it")
+    # Before the files: a checksum that was changed in the manifest must not blame the file.
+    if manifest.version != (expected := manifest.content_version()):
+        raise BundleError(
+            f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
+            f"its content is {expected}"
+        )
     return manifest

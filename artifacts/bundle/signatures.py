@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from artifacts.bundle.manifest import Dimensions, PictureSpec, Role
 from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import TextBatch
-from common.arrays import F32, U8, Arrays
+from common.arrays import F32, Arrays
 
 #: Axes whose length changes from run to run: rows, tokens, words, n-grams of a word, behaviours.
 DYNAMIC_AXES = ("B", "L", "W", "G", "K")
@@ -96,29 +97,14 @@ def expert_inputs(text: TextBatch, pictures: Sequence[F32 | None], width: int) -
     for row, feature in enumerate(pictures):
         if feature is not None:
             picture[row], has_picture[row] = feature, 1.0
-    return {
-        "input_ids": text.input_ids,
-        "ngram_ids": text.ngram_ids,
-        "picture": picture,
-        "has_picture": has_picture,
-    }
+    return named_inputs("query_experts", text.input_ids, text.ngram_ids, picture, has_picture)
+
+
+def named_inputs(role: Role, *arrays: npt.NDArray[Any]) -> Arrays:
+    """Inputs of a graph by name, from arrays in the order of its signature."""
+    return dict(zip(SIGNATURES[role].inputs, arrays, strict=True))
 
 
 def query_fusion_inputs(experts: F32, portraits: PortraitBatch) -> Arrays:
     """Inputs of the query fusion: experts ``[B, E, d]`` and the users' portraits."""
-    return {
-        "experts": experts,
-        "portrait": portraits.features,
-        "behaviour": portraits.behaviour,
-        "age_days": portraits.age_days,
-    }
-
-
-def item_fusion_inputs(features: F32, coclick: F32) -> Arrays:
-    """Inputs of the item fusion: item features, and mean features of co-clicked items, ``[B, E, d]`` each."""
-    return {"features": features, "coclick": coclick}
-
-
-def image_encoder_inputs(pixels: U8) -> Arrays:
-    """Inputs of the image encoder: pixels ``[B, S, S, 3]``."""
-    return {"pixels": pixels}
+    return named_inputs("query_fusion", experts, portraits.features, portraits.behaviour, portraits.age_days)

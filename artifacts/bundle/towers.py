@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,12 +11,7 @@ from artifacts.bundle.graphs import Graph, open_graph
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision, Role
 from artifacts.bundle.portrait import PortraitBatch
-from artifacts.bundle.signatures import (
-    expert_inputs,
-    image_encoder_inputs,
-    item_fusion_inputs,
-    query_fusion_inputs,
-)
+from artifacts.bundle.signatures import expert_inputs, named_inputs, query_fusion_inputs
 from artifacts.bundle.text import ItemText, TextBatch
 from common.arrays import F16, F32, U8
 
@@ -37,29 +32,15 @@ class _Tower:
     #: Its graphs; the first one comes in several precisions, the others as fp32.
     roles: tuple[Role, ...]
 
-    def __init__(self, bundle: Bundle, precision: Precision, device: str, threads: int) -> None:
-        self._picture_width = bundle.manifest.picture.feature_dim
-        self.bundle = bundle
-        #: The precision that each graph runs in.
-        self.precisions: Mapping[Role, Precision] = {
-            role: precision if role == self.roles[0] else "fp32" for role in self.roles
-        }
-        self._graphs: dict[Role, Graph] = {
-            role: open_graph(bundle.graph(role, each), device=device, threads=threads)
-            for role, each in self.precisions.items()
-        }
-        self._experts = self._graphs[self.roles[0]]
-
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         bundle: Bundle,
         *,
         precision: Precision = "fp32",
         device: str = "cpu",
         threads: int = 1,
         check: bool = False,
-    ) -> Self:
+    ) -> None:
         """Open the graphs.
 
         Args:
@@ -73,23 +54,39 @@ class _Tower:
             BundleError: the bundle has no such precision, or an output is off the canonical one.
             GraphError: a graph does not open on the device.
         """
-        tower = cls(bundle, precision, device, threads)
-        if check:
-            for role, graph in tower._graphs.items():
-                bundle.check_canonical(role, graph, tower.precisions[role])
-        return tower
+        self.bundle = bundle
+        #: The precision that each graph runs in.
+        self.precisions: Mapping[Role, Precision] = {
+            role: precision if role == self.roles[0] else "fp32" for role in self.roles
+        }
+        self._graphs: dict[Role, Graph] = {}
+        for role, each in self.precisions.items():
+            graph = open_graph(bundle.graph(role, each), device=device, threads=threads)
+            if check:
+                bundle.check_canonical(role, graph, each)
+            self._graphs[role] = graph
 
     @property
     def providers(self) -> Sequence[str]:
         """Where the graphs run, such as ``CPUExecutionProvider``."""
-        return list(self._experts.session.get_providers())
+        return list(self._graphs[self.roles[0]].session.get_providers())
 
     def picture_features(self, pixels: U8) -> F32:
         """Picture features float32 ``[n, P]`` of pixels ``[n, S, S, 3]``, as `decode_picture` makes them."""
-        return self._graphs["image_encoder"].run(image_encoder_inputs(pixels))["feature"]
+        return self._graphs["image_encoder"].run(named_inputs("image_encoder", pixels))["feature"]
 
-    def _run_experts(self, text: TextBatch, pictures: Sequence[F32 | None]) -> F32:
-        return self._experts.run(expert_inputs(text, pictures, self._picture_width))["experts"]
+    def experts(self, text: TextBatch, pictures: Sequence[F32 | None] = ()) -> F32:
+        """What the experts say of texts and pictures.
+
+        Args:
+            text: of ``B`` rows.
+            pictures: for each row the feature ``[P]`` of its picture or None; none at all for no pictures.
+
+        Returns:
+            float32 ``[B, E, d]``.
+        """
+        inputs = expert_inputs(text, pictures, self.bundle.manifest.picture.feature_dim)
+        return self._graphs[self.roles[0]].run(inputs)["experts"]
 
 
 class QueryTower(_Tower):
@@ -97,25 +94,13 @@ class QueryTower(_Tower):
 
     roles = ("query_experts", "query_fusion", "image_encoder")
 
-    def experts(self, text: TextBatch, pictures: Sequence[F32 | None] = ()) -> F32:
-        """The experts of queries.
-
-        Args:
-            text: of ``B`` queries.
-            pictures: for each query the feature ``[P]`` of its picture or None; none at all for no pictures.
-
-        Returns:
-            float32 ``[B, E, d]``.
-        """
-        return self._run_experts(text, pictures)
-
     def rounded_experts(self, text: TextBatch, pictures: Sequence[F32 | None] = ()) -> F16:
         """As `experts`, rounded to fp16: an answer is then the same whether they were cached or not.
 
         Values beyond fp16 become infinite.
         """
         with np.errstate(over="ignore"):
-            return self._run_experts(text, pictures).astype(np.float16)
+            return self.experts(text, pictures).astype(np.float16)
 
     def fuse(self, experts: F16 | F32, portraits: PortraitBatch) -> QueryEmbeddings:
         """Embeddings of queries for their users. Takes tens of microseconds for one row.
@@ -150,7 +135,7 @@ class ItemTower(_Tower):
         order = sorted(range(len(items)), key=lambda i: len(items[i].title) + len(items[i].description))
         for rows in (order[i : i + _ITEMS_AT_ONCE] for i in range(0, len(order), _ITEMS_AT_ONCE)):
             text = self.bundle.text.items([items[row] for row in rows])
-            features[rows] = self._run_experts(text, [pictures[row] for row in rows] if pictures else ())
+            features[rows] = self.experts(text, [pictures[row] for row in rows] if pictures else ())
         return features
 
     def embeddings(self, features: F16 | F32, coclick: F32 | None = None) -> F32:
@@ -166,4 +151,4 @@ class ItemTower(_Tower):
         """
         own = features.astype(np.float32, copy=False)
         coclick = np.zeros_like(own) if coclick is None else coclick
-        return self._graphs["item_fusion"].run(item_fusion_inputs(own, coclick))["embedding"]
+        return self._graphs["item_fusion"].run(named_inputs("item_fusion", own, coclick))["embedding"]

@@ -3,9 +3,7 @@
 ::
 
     folder   `EmbeddingsFolder` opens one: ids, attributes, vectors and features of every item
-    writer   `EmbeddingsWriter` writes one beside its place and resumes after a kill;
-             `write_embeddings` does it at once
-    files    names and formats of the files, which the two share
+    writer   `EmbeddingsWriter` writes one beside its place, and goes on after a kill
 
 An embeddings folder holds, with a row for each item in the order of the shop's items file::
 
@@ -18,9 +16,8 @@ An embeddings folder holds, with a row for each item in the order of the shop's 
 The Parquet reader is imported when items are read or written: a server needs none.
 """
 
-from artifacts.embeddings.files import EmbeddingsError, EmbeddingsMeta
-from artifacts.embeddings.folder import LENGTH_TOLERANCE, EmbeddingsFolder
-from artifacts.embeddings.writer import EmbeddingsWriter, write_embeddings
+from artifacts.embeddings.folder import LENGTH_TOLERANCE, EmbeddingsError, EmbeddingsFolder, EmbeddingsMeta
+from artifacts.embeddings.writer import EmbeddingsWriter
 
 __all__ = [
     "LENGTH_TOLERANCE",
@@ -28,5 +25,4 @@ __all__ = [
     "EmbeddingsFolder",
     "EmbeddingsMeta",
     "EmbeddingsWriter",
-    "write_embeddings",
 ]

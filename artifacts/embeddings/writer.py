@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from artifacts.attributes import CATEGORY, AttributeKind
-from artifacts.embeddings.files import (
+from artifacts.embeddings.folder import (
     FEATURES_NAME,
     ITEMS_NAME,
     META_NAME,
     SCHEMA_NAME,
     VECTORS_NAME,
-    EmbeddingsError,
+    EmbeddingsFolder,
     EmbeddingsMeta,
     Schema,
-    read_json,
 )
-from artifacts.embeddings.folder import EmbeddingsFolder
-from common.arrays import F16, Floats
+from common.arrays import F16
 from common.files import replace_text, replacing
 from common.progress import StageProgress, silent_stage
 
@@ -59,17 +57,19 @@ class EmbeddingsWriter:
         self._target = target
         self._work = work = target.with_name(target.name + ".partial")
         self._rows = meta.rows
-        schema = Schema(attributes=dict(attributes))
-        self._attributes = schema.attributes
-        begun = _same(work, meta, schema)
+        self._attributes = attributes
+        files = {
+            SCHEMA_NAME: Schema(attributes=dict(attributes)).model_dump_json(indent=2),
+            META_NAME: meta.model_dump_json(indent=2),
+        }
+        begun = all((work / name).is_file() and (work / name).read_text() == files[name] for name in files)
         if not begun:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
         self.features = _array(work / FEATURES_NAME, (meta.rows, meta.experts, meta.expert_dim))
         self.embeddings = _array(work / VECTORS_NAME, (meta.rows, meta.dim))
-        if not begun:
-            replace_text(work / SCHEMA_NAME, schema.model_dump_json(indent=2))
-            replace_text(work / META_NAME, meta.model_dump_json(indent=2))
+        for name, text in files.items():
+            replace_text(work / name, text)
 
     def write_items(self, items: Iterable[Mapping[str, Any]], progress: StageProgress = silent_stage) -> None:
         """Write the items file, unless it is there.
@@ -114,50 +114,6 @@ class EmbeddingsWriter:
 
     def _done_file(self, part: str) -> Path:
         return self._work / f"{part}.done"
-
-
-def write_embeddings(
-    target: Path,
-    items: Sequence[Mapping[str, Any]],
-    vectors: Floats,
-    features: Floats,
-    *,
-    bundle_version: str,
-    attributes: Mapping[str, AttributeKind],
-    data: str = "",
-) -> EmbeddingsFolder:
-    """Write an embeddings folder at once.
-
-    Args:
-        target: the folder to write; an embeddings folder that is there is replaced.
-        items: of each item ``id``, ``category`` and its attributes, None or absent where missing.
-        vectors: ``[N, dim]`` of unit length.
-        features: ``[N, experts, expert_dim]``.
-        bundle_version: of the bundle that made them.
-        attributes: types of the attributes.
-        data: fingerprint of the shop.
-    """
-    experts, expert_dim = features.shape[1:]
-    meta = EmbeddingsMeta(
-        bundle_version=bundle_version,
-        rows=len(items),
-        dim=vectors.shape[1],
-        experts=experts,
-        expert_dim=expert_dim,
-        data=data,
-    )
-    writer = EmbeddingsWriter(target, meta, attributes)
-    writer.write_items(items)
-    writer.embeddings[:], writer.features[:] = vectors, features
-    return writer.finish()
-
-
-def _same(work: Path, meta: EmbeddingsMeta, schema: Schema) -> bool:
-    try:
-        begun = read_json(work / META_NAME, EmbeddingsMeta), read_json(work / SCHEMA_NAME, Schema)
-    except EmbeddingsError:
-        return False
-    return begun == (meta, schema)
 
 
 def _array(path: Path, shape: tuple[int, ...]) -> F16:

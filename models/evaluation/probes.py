@@ -70,7 +70,7 @@ def _without(place: int, experts: F32, portraits: PortraitBatch) -> tuple[F32, P
 
 def _items_without(subject: Subject, place: int) -> F32:
     """Item embeddings ``[N, e]`` with one expert zeroed."""
-    tower, whole = ItemTower.open(subject.bundle), subject.retriever.features
+    tower, whole = ItemTower(subject.bundle), subject.retriever.features
     parts = []
     for start in range(0, len(whole), 1024):
         features = whole[start : start + 1024].astype(np.float32)

@@ -46,7 +46,7 @@ class Retriever:
             reason = f"is of bundle {folder.meta.bundle_version}, not of {bundle.version}"
             raise EmbeddingsError(embeddings, reason)
         self._threads = threads
-        self.tower = QueryTower.open(bundle, threads=threads)
+        self.tower = QueryTower(bundle, threads=threads)
         self._pictures = PictureFeatures(shop, self.tower, threads)
         self.features, self.items = folder.features, folder.vectors.astype(np.float32)
         self.ids = folder.ids()
@@ -55,7 +55,7 @@ class Retriever:
     def in_precision(self, precision: Precision) -> Retriever:
         """The same with the query experts in another precision."""
         other = copy(self)
-        other.tower = QueryTower.open(self.tower.bundle, precision=precision, threads=self._threads)
+        other.tower = QueryTower(self.tower.bundle, precision=precision, threads=self._threads)
         return other
 
     def embed(self, requests: Sequence[Request], *, history: bool = True) -> F32:

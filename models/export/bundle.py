@@ -28,8 +28,7 @@ from artifacts.bundle.manifest import (
 from artifacts.bundle.signatures import (
     SIGNATURES,
     expert_inputs,
-    image_encoder_inputs,
-    item_fusion_inputs,
+    named_inputs,
     query_fusion_inputs,
 )
 from common.arrays import F32, Arrays
@@ -125,7 +124,7 @@ class _Writer:
         self.canonical: dict[str, Any] = {}
 
     def write(self) -> None:
-        pixels = image_encoder_inputs(self.samples.pictures)
+        pixels = named_inputs("image_encoder", self.samples.pictures)
         pictures = self._graph("image_encoder", self.image_encoder, pixels)["feature"]
         # Every third query carries a picture, every fourth item has none.
         queries = _expert_inputs(self.samples.queries, pictures, lambda r: r % 3 == 0)
@@ -140,7 +139,7 @@ class _Writer:
         fused = query_fusion_inputs(asked, portraits)
         self._graph("query_fusion", self.towers.query_fusion, fused)
         coclick = np.roll(item_experts, 1, axis=0) * (np.arange(len(item_experts)) % 2)[:, None, None]
-        item_inputs = item_fusion_inputs(item_experts, coclick.astype(np.float32))
+        item_inputs = named_inputs("item_fusion", item_experts, coclick.astype(np.float32))
         self._graph("item_fusion", self.towers.item_fusion, item_inputs)
         self._int8(queries, asked, portraits)
 

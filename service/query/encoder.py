@@ -58,7 +58,7 @@ class QueryEncoder:
             BundleError: a graph is missing or its outputs are off.
             GraphError: a graph does not open on the device.
         """
-        tower = QueryTower.open(
+        tower = QueryTower(
             bundle,
             precision=_precision(bundle, settings),
             device=settings.device,

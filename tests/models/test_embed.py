@@ -88,7 +88,7 @@ def test_rows_shapes_and_types(shop: Shop, bundle: Bundle, tmp_path: Path) -> No
 def test_features_are_those_of_the_graph_run_alone(shop: Shop, bundle: Bundle, tmp_path: Path) -> None:
     embed_shop(shop, bundle, tmp_path / "e")
     features = np.load(tmp_path / "e" / "features.npy")
-    tower = ItemTower.open(bundle)
+    tower = ItemTower(bundle)
     for row in (0, 61, 719):
         item = list(shop.items())[row]
         picture = None
@@ -103,7 +103,7 @@ def test_co_clicked_items_move_the_embedding(shop: Shop, bundle: Bundle, tmp_pat
     embed_shop(shop, bundle, tmp_path / "e")
     features = np.load(tmp_path / "e" / "features.npy").astype(np.float32)
     embeddings = np.load(tmp_path / "e" / "embeddings.npy").astype(np.float32)
-    alone = ItemTower.open(bundle).embeddings(features)
+    alone = ItemTower(bundle).embeddings(features)
     rows = {item.id: row for row, item in enumerate(shop.items())}
     clicked = [rows["i0-0"], rows["i5-1"]]
     moved = np.abs(embeddings - alone).max(axis=1) > 2e-3

@@ -35,8 +35,7 @@ from artifacts.bundle.signatures import (
     Tensor,
     expert_inputs,
     fixed_axes,
-    image_encoder_inputs,
-    item_fusion_inputs,
+    named_inputs,
     query_fusion_inputs,
 )
 from artifacts.bundle.text import SPECIAL_TOKENS, normalise, words
@@ -238,8 +237,8 @@ def _canonical(path: Path, text: TextFeatures, rng: np.random.Generator) -> None
         "query_experts": experts_in,
         "item_experts": experts_in,
         "query_fusion": query_fusion_inputs(experts, portraits),
-        "item_fusion": item_fusion_inputs(features, np.zeros_like(features)),
-        "image_encoder": image_encoder_inputs(pixels),
+        "item_fusion": named_inputs("item_fusion", features, np.zeros_like(features)),
+        "image_encoder": named_inputs("image_encoder", pixels),
     }
     arrays: dict[str, Any] = {}
     for role, values in inputs.items():

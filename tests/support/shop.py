@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from artifacts import embeddings
 from artifacts.attributes import AttributeKind
 from artifacts.bundle import Bundle, ItemText, ItemTower
+from devtools import embeddings
 from tests.support.bundle import make_bundle
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220), "green": (30, 180, 30), "black": (10, 10, 10)}
@@ -73,7 +73,7 @@ def bundle(path: Path, seed: int = 1) -> Bundle:
 def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Ids, embeddings float32 ``[N, dim]`` and features float16 ``[N, 3, d]`` of the shop's items."""
     shop = items()
-    tower = ItemTower.open(made)
+    tower = ItemTower(made)
     pixels = np.stack(
         [np.full((made.manifest.picture.side,) * 2 + (3,), COLOURS[i["colour"]], np.uint8) for i in shop]
     )

@@ -36,7 +36,7 @@ def test_dynamic_axes() -> None:
 
 
 def test_a_query_alone_and_in_a_batch_is_the_same(bundle: Bundle) -> None:
-    tower = QueryTower.open(bundle, check=True)
+    tower = QueryTower(bundle, check=True)
     queries = ["red running shoes", "", "blue cup for very long mornings"]
     together = tower.experts(bundle.text.queries(queries))
     assert together.shape == (3, 3, D)
@@ -47,7 +47,7 @@ def test_a_query_alone_and_in_a_batch_is_the_same(bundle: Bundle) -> None:
 
 
 def test_fusion_gives_unit_vectors_and_a_gate(bundle: Bundle) -> None:
-    tower = QueryTower.open(bundle)
+    tower = QueryTower(bundle)
     experts = tower.rounded_experts(bundle.text.queries(["red cup"]))
     nobody = PortraitBatch(
         np.zeros((1, 1, 3, D), np.float32), np.zeros((1, 1), np.int64), np.zeros((1, 1), np.float32)
@@ -59,7 +59,7 @@ def test_fusion_gives_unit_vectors_and_a_gate(bundle: Bundle) -> None:
 
 
 def test_items_keep_their_order_whatever_their_length(bundle: Bundle) -> None:
-    tower = ItemTower.open(bundle)
+    tower = ItemTower(bundle)
     rng = np.random.default_rng(3)
     words = ["red", "blue", "green", "black", "shoes", "boots", "jacket", "hat", "cup"]
     items = [ItemText(" ".join(rng.choice(words, rng.integers(1, 9)))) for _ in range(150)]
@@ -80,7 +80,7 @@ def test_rows_without_a_picture_say_so(bundle: Bundle) -> None:
 
 
 def test_co_clicked_items_move_an_embedding(bundle: Bundle) -> None:
-    tower = ItemTower.open(bundle)
+    tower = ItemTower(bundle)
     features = tower.features([ItemText("red cup"), ItemText("wool hat")])
     np.testing.assert_array_equal(tower.embeddings(features), tower.embeddings(features, 0 * features))
     assert not np.allclose(tower.embeddings(features), tower.embeddings(features, features[::-1].copy()))
@@ -97,7 +97,7 @@ def test_outputs_that_are_off_are_found_when_asked(tmp_path: Path) -> None:
     manifest: Manifest = whole.manifest.model_copy(update={"files": files}).versioned()
     (whole.path / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     bundle = Bundle.load(whole.path)
-    QueryTower.open(bundle)
-    ItemTower.open(bundle, check=True)
+    QueryTower(bundle)
+    ItemTower(bundle, check=True)
     with pytest.raises(BundleError, match=r"query_fusion .* is off the canonical output"):
-        QueryTower.open(bundle, check=True)
+        QueryTower(bundle, check=True)

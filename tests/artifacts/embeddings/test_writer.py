@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter, write_embeddings
+from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
+from devtools.embeddings import write_embeddings
 
 META = EmbeddingsMeta(bundle_version="b-00000000", rows=3, dim=4, experts=3, expert_dim=2, data="d")
 ITEMS = [{"id": "a", "category": "Shoes", "price": 1.0}, {"id": "b", "category": ""}, {"id": "c"}]

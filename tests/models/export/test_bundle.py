@@ -39,7 +39,7 @@ def test_axes_are_dynamic(bundle_path: Path) -> None:
     bundle = Bundle.load(bundle_path)
     dims = bundle.manifest.dimensions
     for precision in ("fp32", "int8"):
-        tower = QueryTower.open(bundle, precision=precision)
+        tower = QueryTower(bundle, precision=precision)
         for queries in (["mug"], ["", "red running shoes with long laces", "a"], [""]):
             out = tower.experts(bundle.text.queries(queries))
             assert out.shape == (len(queries), 3, dims.expert_dim)
