@@ -69,9 +69,17 @@ def perform(run: PlannedRun, *, device: str, progress: Progress) -> None:
     from models.training import load_finished, train
 
     trained = run.folder / "run"
-    clock = _Clock(progress, begun=run.experts is not None or (trained / "stage1.pt").is_file())
+    begun = run.experts is not None or (trained / "stage1.pt").is_file()
+    times: list[float] = []
+
+    def timed(stage: str, done: int, total: int | None) -> None:
+        """Note the first and the last time of stages 1 and 2, which is what cells differ in."""
+        if stage in ("stage1", "stage2"):
+            times[1:] = [time.monotonic()]
+        progress(stage, done, total)
+
     donor, experts = (need.folder / "run" if need else None for need in (run.pictures, run.experts))
-    train(run.shop, trained, run.config, clock, device=device, donor=donor, experts=experts)
+    train(run.shop, trained, run.config, timed, device=device, donor=donor, experts=experts)
     failed = ""
     try:
         bundle = export(trained, run.folder / "bundles", "cell")
@@ -80,7 +88,8 @@ def perform(run: PlannedRun, *, device: str, progress: Progress) -> None:
     else:
         _measure(run, bundle, progress)
     size = parameters(load_finished(trained).towers)
-    outcome = Outcome(run.cell.name, run.config.seed, clock.seconds, size, failed)
+    seconds = None if begun or not times else times[-1] - times[0]
+    outcome = Outcome(run.cell.name, run.config.seed, seconds, size, failed)
     stored = {"identity": run.identity, **{key: v for key, v in vars(outcome).items() if key != "sums"}}
     replace_text(run.folder / RESULT, json.dumps(stored, indent=2))
 
@@ -114,21 +123,3 @@ def read(folder: Path) -> Outcome:
                 slice_name, measure = key.split("|")
                 outcome.sums[slice_name, measure] = Sums(*arrays[key])
     return outcome
-
-
-class _Clock:
-    """Passes progress on and takes the time of stages 1 and 2, which is what cells differ in."""
-
-    def __init__(self, progress: Progress, *, begun: bool) -> None:
-        self._progress, self._begun = progress, begun
-        self._times: list[float] = []
-
-    def __call__(self, stage: str, done: int, total: int | None) -> None:
-        if stage in ("stage1", "stage2"):
-            self._times = [*self._times[:1], time.monotonic()]
-        self._progress(stage, done, total)
-
-    @property
-    def seconds(self) -> float | None:
-        """None where a part was done before."""
-        return None if self._begun or not self._times else self._times[-1] - self._times[0]

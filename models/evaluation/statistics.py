@@ -16,6 +16,7 @@ from common.arrays import F64, I64
 
 #: Replicates that are held in memory at a time.
 _CHUNK = 64
+_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -71,42 +72,34 @@ def by_query(values: F64, query: I64, queries: int) -> Sums:
     )
 
 
-def bootstrap(sums: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
+def bootstrap(sums: Sums, *, resamples: int = 1000) -> Interval:
     """A figure with its 95% interval: see `bootstrap_all`."""
-    return bootstrap_all([sums], resamples=resamples, seed=seed)[0]
+    return bootstrap_all([sums], resamples=resamples)[0]
 
 
-def bootstrap_all(figures: Sequence[Sums], *, resamples: int = 1000, seed: int = 0) -> list[Interval]:
-    """Percentile bootstrap over queries: each figure with its 95% interval.
-
-    Args:
-        figures: the figures.
-        resamples: replicates.
-        seed: the same seed gives the same intervals.
-    """
+def bootstrap_all(figures: Sequence[Sums], *, resamples: int = 1000) -> list[Interval]:
+    """Percentile bootstrap over queries: each figure with its 95% interval, the same in every call."""
     tables = [np.stack([sums.total, sums.weight], axis=1) for sums in figures]
-    drawn = _resampled(tables, resamples=resamples, seed=seed)
+    drawn = _resampled(tables, resamples=resamples)
     return [UNKNOWN if d is None else _percentiles(d[0, 0] / d[0, 1], d[1:, 0] / d[1:, 1]) for d in drawn]
 
 
-def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 0) -> Interval:
+def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000) -> Interval:
     """Ours minus theirs with its 95% interval: see `difference_all`."""
-    return difference_all([(ours, theirs)], resamples=resamples, seed=seed)[0]
+    return difference_all([(ours, theirs)], resamples=resamples)[0]
 
 
-def difference_all(
-    pairs: Sequence[tuple[Sums, Sums]], *, resamples: int = 1000, seed: int = 0
-) -> list[Interval]:
+def difference_all(pairs: Sequence[tuple[Sums, Sums]], *, resamples: int = 1000) -> list[Interval]:
     """Of each pair the first minus the second over the same queries, bootstrapped paired by query."""
     tables = [np.stack([a for sums in pair for a in (sums.total, sums.weight)], axis=1) for pair in pairs]
     found = []
-    for drawn in _resampled(tables, resamples=resamples, seed=seed):
+    for drawn in _resampled(tables, resamples=resamples):
         gaps = None if drawn is None else drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
         found.append(UNKNOWN if gaps is None else _percentiles(gaps[0], gaps[1:]))
     return found
 
 
-def _resampled(tables: Sequence[F64], *, resamples: int, seed: int) -> list[F64 | None]:
+def _resampled(tables: Sequence[F64], *, resamples: int) -> list[F64 | None]:
     """Sums of each table's columns ``[q, c]`` over its queries, then over drawn ones: ``[1 + resamples, c]``.
 
     Columns alternate: total, weight. The queries of a table are those where no weight is 0; None where it has
@@ -121,16 +114,16 @@ def _resampled(tables: Sequence[F64], *, resamples: int, seed: int) -> list[F64 
         if not known[places[0]].any():
             continue
         columns = np.concatenate([tables[p][known[p]] for p in places], axis=1)
-        drawn = np.concatenate([columns.sum(axis=0, keepdims=True), replicate(columns, resamples, seed)])
+        drawn = np.concatenate([columns.sum(axis=0, keepdims=True), replicate(columns, resamples)])
         ends = np.cumsum([tables[p].shape[1] for p in places])[:-1]
         for place, part in zip(places, np.split(drawn, ends, axis=1), strict=True):
             result[place] = part
     return result
 
 
-def replicate(columns: F64, resamples: int, seed: int) -> F64:
+def replicate(columns: F64, resamples: int) -> F64:
     """Sums of columns over queries that are drawn with replacement: ``[q, c]`` -> ``[resamples, c]``."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     return np.concatenate([draws(len(columns), count, rng) @ columns for count in _chunks(resamples)])
 
 
@@ -171,7 +164,7 @@ def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 
 
 
 def seeds_difference(
-    ours: list[Sums], theirs: list[Sums], *, relative: bool = False, resamples: int = 1000, seed: int = 0
+    ours: list[Sums], theirs: list[Sums], *, relative: bool = False, resamples: int = 1000
 ) -> Interval:
     """Ours minus theirs over several training seeds; the bootstrap draws seeds and queries.
 
@@ -180,7 +173,6 @@ def seeds_difference(
         theirs: of each of theirs.
         relative: divide by theirs, so that 0.1 is ten per cent more.
         resamples: replicates.
-        seed: of the draws.
     """
     if not ours or not theirs:
         return UNKNOWN
@@ -199,7 +191,7 @@ def seeds_difference(
         result: F64 = (one - other) / over
         return result
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     replicates = []
     for count in _chunks(resamples):
         queries = draws(int(known.sum()), count, rng)
