@@ -48,14 +48,10 @@ class RowWriter:
         if len(self._columns[0]) >= self._group_rows:
             self._flush()
 
-    def close(self) -> None:
-        """Write what is left, and the file's footer."""
-        if self._columns[0]:
+    def close(self, *, whole: bool = True) -> None:
+        """Close the file; where it is not to be ``whole``, without the rows that are still in memory."""
+        if whole and self._columns[0]:
             self._flush()
-        self._writer.close()
-
-    def abandon(self) -> None:
-        """Close the file without what is left."""
         self._writer.close()
 
     def __enter__(self) -> Self:
@@ -64,10 +60,7 @@ class RowWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abandon()
+        self.close(whole=kind is None)
 
     def _flush(self) -> None:
         columns = dict(zip(self._schema.names, self._columns, strict=True))

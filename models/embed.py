@@ -31,7 +31,7 @@ _ROWS, _FUSED_AT_ONCE = 256, 4096
 
 @dataclass(frozen=True)
 class EmbedSummary:
-    """What was written. ``pictures`` counts the items whose picture was used."""
+    """What was written, and how many rows of features were there already after a kill."""
 
     bundle_version: str
     rows: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from artifacts.actions import either
 from artifacts.shop.csv_table import CsvTable
 from artifacts.shop.errors import DataError
 from artifacts.shop.jsonl_table import JsonlTable
@@ -35,7 +36,11 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
             )
         if not named.endswith(ENDINGS):
             raise DataError(
-                path, None, None, f"has an ending that is not read, expected {_any_of()}", "unknown-format"
+                path,
+                None,
+                None,
+                f"has an ending that is not read, expected {either(ENDINGS)}",
+                "unknown-format",
             )
         return path
     found = [path for ending in ENDINGS if (path := folder / (stem + ending)).is_file()]
@@ -70,7 +75,3 @@ def open_table(path: Path, layout: Layout[Any]) -> Table:
         raise DataError(
             path, None, None, f"cannot be opened: {error.strerror or error}", "unreadable-file"
         ) from error
-
-
-def _any_of() -> str:
-    return ", ".join(ENDINGS[:-1]) + " or " + ENDINGS[-1]

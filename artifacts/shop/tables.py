@@ -60,15 +60,15 @@ class Layout(Generic[T]):
     def missing(self, present: Sequence[str], line: int | None) -> list[Fault]:
         """Faults for the columns that a file with a fixed set of columns lacks."""
         found = "the file has " + (", ".join(present) if present else "none")
-        faults = [
-            Fault(line, column.name, "missing-column", f"is declared in shop.toml but is no column; {found}")
-            if column.declared
-            else Fault(
-                line, column.name, "missing-column", f"is a required column that is not there; {found}"
-            )
-            for column in self.columns
-            if (column.required or column.declared) and column.name not in present
-        ]
+        faults = []
+        for column in self.columns:
+            if (column.required or column.declared) and column.name not in present:
+                what = (
+                    "declared in shop.toml but is no column"
+                    if column.declared
+                    else "a required column that is not there"
+                )
+                faults.append(Fault(line, column.name, "missing-column", f"is {what}; {found}"))
         if not any(name in present for name in self.one_of):
             wanted = " or ".join(self.one_of)
             faults.append(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 
 from artifacts.parquet import ARROW_TYPES, RowWriter
 from artifacts.shop import values
-from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.schema import ITEM_COLUMNS, Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, render_shop_toml
 from common.files import replace_text
 
+ITEMS_NAME, EVENTS_NAME = "items.parquet", "events.parquet"
 #: Rows of one row group, the most that is held in memory.
 ITEM_GROUP_ROWS = 10_000
 EVENT_GROUP_ROWS = 100_000
@@ -31,28 +31,6 @@ _EVENT_SCHEMA = pa.schema(
         "split": pa.string(),
     }
 )
-
-
-class _File(RowWriter):
-    """One Parquet file under a temporary name."""
-
-    def __init__(self, target: Path, schema: Any, group_rows: int) -> None:
-        self._target = target
-        self._part = target.with_name(target.name + ".tmp")
-        super().__init__(self._part, schema, group_rows)
-
-    def publish(self, *, empty: bool) -> None:
-        """Give the file its name; without rows and unless ``empty``, leave it out and remove an older one."""
-        if self.rows or empty:
-            self._part.replace(self._target)
-        else:
-            self._target.unlink(missing_ok=True)
-            self._part.unlink()
-
-    def discard(self) -> None:
-        """Remove the file."""
-        self.abandon()
-        self._part.unlink(missing_ok=True)
 
 
 class ShopWriter:
@@ -72,12 +50,13 @@ class ShopWriter:
         self._schema = schema
         self._pictures = path / schema.pictures
         path.mkdir(parents=True, exist_ok=True)
-        names = ("id", "title", "category", "description", "picture")
-        fields = [(name, pa.string()) for name in names]
+        fields = [(name, pa.string()) for name in ITEM_COLUMNS]
         fields += [(name, ARROW_TYPES[kind]) for name, kind in schema.attributes.items()]
-        self._items = _File(path / "items.parquet", pa.schema(fields), ITEM_GROUP_ROWS)
-        self._events = _File(path / "events.parquet", _EVENT_SCHEMA, EVENT_GROUP_ROWS)
-        self._pictures_written = 0
+        self._items_part, self._events_part = (path / f"{name}.tmp" for name in (ITEMS_NAME, EVENTS_NAME))
+        self._items = RowWriter(self._items_part, pa.schema(fields), ITEM_GROUP_ROWS)
+        self._events = RowWriter(self._events_part, _EVENT_SCHEMA, EVENT_GROUP_ROWS)
+        #: Pictures added so far.
+        self.pictures = 0
 
     @property
     def items(self) -> int:
@@ -88,11 +67,6 @@ class ShopWriter:
     def events(self) -> int:
         """Events added so far."""
         return self._events.rows
-
-    @property
-    def pictures(self) -> int:
-        """Pictures added so far."""
-        return self._pictures_written
 
     def add_item(self, item: Item) -> None:
         """Add one item; raises ValueError where it has an attribute that the schema does not declare."""
@@ -126,7 +100,7 @@ class ShopWriter:
         target = self._pictures / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-        self._pictures_written += 1
+        self.pictures += 1
 
     def close(self) -> None:
         """Write what is left and give the files their names."""
@@ -134,15 +108,21 @@ class ShopWriter:
         self._events.close()
         description = self._path / FILE_NAME
         description.unlink(missing_ok=True)
-        self._items.publish(empty=True)
-        self._events.publish(empty=False)
-        files = replace(self._schema, items="items.parquet", events="events.parquet" if self.events else None)
+        self._items_part.replace(self._path / ITEMS_NAME)
+        if self.events:
+            self._events_part.replace(self._path / EVENTS_NAME)
+        else:
+            self._events_part.unlink()
+            (self._path / EVENTS_NAME).unlink(missing_ok=True)
+        files = replace(self._schema, items=ITEMS_NAME, events=EVENTS_NAME if self.events else None)
         replace_text(description, render_shop_toml(files))
 
     def discard(self) -> None:
         """Remove what was written under temporary names; a shop that was there stays as it was."""
-        self._items.discard()
-        self._events.discard()
+        self._items.close(whole=False)
+        self._events.close(whole=False)
+        self._items_part.unlink()
+        self._events_part.unlink()
 
     def __enter__(self) -> ShopWriter:
         return self
