@@ -44,30 +44,20 @@ class Assignment:
         return f'{applied}; ignored="{",".join(self.ignored)}"' if self.ignored else applied
 
 
-@dataclass(frozen=True, slots=True)
 class _Experiment:
-    name: str
-    arms: dict[str, Arm]
-    #: Upper ends of the arms' shares of [0, 1), ascending.
-    bounds: tuple[tuple[float, str], ...]
-
-    @classmethod
-    def from_weights(cls, name: str, arms: dict[str, Arm]) -> _Experiment:
+    def __init__(self, name: str, arms: dict[str, Arm]) -> None:
+        self.name = name
+        self.arms = arms
         total = sum(arm.weight for arm in arms.values())
-        bounds, reached = [], 0.0
-        for name_of_arm, arm in arms.items():
-            if arm.weight > 0:
-                reached += arm.weight / total
-                bounds.append((reached, name_of_arm))
-        return cls(name, arms, tuple(bounds))
+        shares = ((arm, settings.weight / total) for arm, settings in arms.items() if settings.weight > 0)
+        names, widths = zip(*shares, strict=True)
+        #: Upper ends of the arms' shares of [0, 1), ascending.
+        self._bounds: list[tuple[float, str]] = list(zip(itertools.accumulate(widths), names, strict=True))
 
     def draw(self, unit: str) -> str:
-        if len(self.bounds) > 1:
-            place = _hash(self.name, unit)
-            for bound, arm in self.bounds[:-1]:
-                if place < bound:
-                    return arm
-        return self.bounds[-1][1]
+        """The arm of a unit; the last one also gets what rounding leaves over."""
+        place = _hash(self.name, unit) if len(self._bounds) > 1 else 0.0
+        return next((arm for bound, arm in self._bounds[:-1] if place < bound), self._bounds[-1][1])
 
 
 class ExperimentBook:
@@ -86,7 +76,7 @@ class ExperimentBook:
         self, experiments: Experiments, recall: Recall, unknown: Callable[[str], None] = lambda kind: None
     ) -> None:
         arms = {TOWERS: {CONTROL: Arm()}} | experiments
-        self._experiments = {name: _Experiment.from_weights(name, its) for name, its in arms.items()}
+        self._experiments = {name: _Experiment(name, its) for name, its in arms.items()}
         self._recall = recall
         self._unknown = unknown
         self._combined = self._combine()

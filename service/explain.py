@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.pipeline import Provenance, RecallResult
+from service.pipeline import RecallResult
 from service.recall.routes import ROUTES
 
 
 def explain(result: RecallResult) -> dict[str, Any]:
     """Plain values: cache tier, gate over the modalities, portrait, what each route tells, stages."""
-    origin = result.provenance
-    gate = origin.fused.gate.tolist()
+    gate = result.fused.gate.tolist()
     return {
-        "query": origin.query.text,
-        "cache": origin.tier,
+        "query": result.query.text,
+        "cache": result.tier,
         "gate": dict(
-            zip(origin.deployment.dimensions.experts, [round(weight, 4) for weight in gate], strict=True)
+            zip(result.deployment.dimensions.experts, [round(weight, 4) for weight in gate], strict=True)
         ),
         "portrait": {
-            "used": list(origin.portrait.used),
-            "unknown": list(origin.portrait.unknown),
-            "stored": origin.portrait.stored,
+            "used": list(result.portrait.used),
+            "unknown": list(result.portrait.unknown),
+            "stored": result.portrait.stored,
         },
-        **_routes(origin),
-        "merge": origin.options.merge,
+        **_routes(result),
+        "merge": result.options.merge,
         "stages_ms": {name: round(seconds * 1000, 3) for name, seconds in result.stages},
     }
 
 
-def _routes(origin: Provenance) -> dict[str, Any]:
+def _routes(result: RecallResult) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    for name in origin.options.tables:
-        told |= ROUTES[name].explain(origin.notes.get(name))
+    for name in result.options.tables:
+        told |= ROUTES[name].explain(result.notes.get(name))
     return told

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from artifacts.bundle import Behaviour
 from artifacts.cache.codec import StoredPortrait
@@ -27,9 +27,23 @@ from service.recall.run import run_routes, skipped
 from service.recall.settings import Recall
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """How an answer came about, for ``explain``."""
+@dataclass(slots=True)
+class RecallResult:
+    """Everything that an answer tells, and how it came about.
+
+    Attributes:
+        deployment: what answered.
+        query: what was asked for.
+        options: how items were recalled and merged.
+        tier: where the query's experts were.
+        fused: the query's embedding and the gate over the modalities.
+        portrait: the user's history, as it was used.
+        notes: what each route left in `RouteRequest.notes`.
+        routes: what became of each route.
+        items: best first.
+        degraded: what was left out and why, as short codes.
+        stages: seconds of each stage.
+    """
 
     deployment: Deployment
     query: Query
@@ -37,19 +51,11 @@ class Provenance:
     tier: Tier
     fused: Fused
     portrait: RequestPortrait
-    #: What each route left in `RouteRequest.notes`.
     notes: Mapping[str, object]
-
-
-@dataclass(slots=True)
-class RecallResult:
-    """Everything that an answer tells."""
-
-    items: Sequence[Item]
     routes: Mapping[str, RouteOutcome]
+    items: Sequence[Item]
     degraded: Sequence[str]
-    stages: list[tuple[str, float]]
-    provenance: Provenance
+    stages: Sequence[tuple[str, float]]
 
 
 class _Stages:
@@ -78,9 +84,7 @@ async def recall(
     options: Recall,
     shedding: LoadShedding,
     deadline: Deadline,
-    *,
-    now: Callable[[], datetime],
-    reserve_s: float = 0.0,
+    reserve_s: float,
 ) -> RecallResult:
     """Items for a query, a picture, a history, or any of them together.
 
@@ -90,7 +94,6 @@ async def recall(
         options: how to recall and merge.
         shedding: what to do without.
         deadline: covers everything.
-        now: the time of day, for the ages of behaviours.
         reserve_s: kept back from the routes for what follows them.
 
     Raises:
@@ -105,7 +108,7 @@ async def recall(
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(deployment, query, degraded, deadline)
     try:
-        work = _encoded(deployment, query, history, reading, deadline, now, stages)
+        work = _encoded(deployment, query, history, reading, deadline, stages)
         experts, tier, portrait = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
@@ -123,7 +126,7 @@ async def recall(
         k=k,
         filters=query.filters,
         history=portrait.history,
-        now=now(),
+        now=datetime.now(UTC),
         deadline=deadline.earlier(reserve_s),
         tables=tables,
         index=deployment.index,
@@ -151,8 +154,19 @@ async def recall(
     stages.mark("merge")
     degraded += [portrait.degraded] if portrait.degraded else []
     degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
-    provenance = Provenance(deployment, query, options, tier, fused, portrait, request.notes)
-    return RecallResult(items, outcomes, degraded, stages.seconds, provenance)
+    return RecallResult(
+        deployment,
+        query,
+        options,
+        tier,
+        fused,
+        portrait,
+        request.notes,
+        outcomes,
+        items,
+        degraded,
+        stages.seconds,
+    )
 
 
 async def _encoded(
@@ -161,18 +175,18 @@ async def _encoded(
     history: Sequence[Behaviour],
     reading: asyncio.Task[StoredPortrait | None] | None,
     deadline: Deadline,
-    now: Callable[[], datetime],
     stages: _Stages,
 ) -> tuple[F16, Tier, RequestPortrait]:
     """The query's experts and where they were, and the user's portrait."""
     experts, tier = await _experts(deployment, query, deadline)
     stages.mark("cache" if tier == "l1" else "encode")
+    now = datetime.now(UTC)
     if reading is None:
-        portrait = await make_portrait(history, deployment.features, now(), deadline, deployment.shape)
+        portrait = await make_portrait(history, deployment.features, now, deadline, deployment.shape)
     else:
         stored = await reading
         kept = [] if stored is None else deployment.recent(stored.behaviours)
-        portrait = restore_portrait(stored, kept, now(), deployment.shape)
+        portrait = restore_portrait(stored, kept, now, deployment.shape)
     stages.mark("features")
     return experts, tier, portrait
 

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 from common.arrays import F16
@@ -190,9 +189,7 @@ class Runtime:
         """Recall and count; raises as `service.pipeline.recall` does."""
         reserve_s = self.settings.deadline.reserve_ms / 1000
         try:
-            result = await recall(
-                deployment, query, options, shedding, deadline, now=_now, reserve_s=reserve_s
-            )
+            result = await recall(deployment, query, options, shedding, deadline, reserve_s)
         except Overloaded:
             self.metrics.refused("encoder_queue")
             raise
@@ -223,10 +220,6 @@ class Runtime:
     def _queued(self) -> float:
         encoders = [deployment.encoder for deployment in self._by_folders().values()]
         return sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 async def _close(deployments: Iterable[Deployment]) -> None:
