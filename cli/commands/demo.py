@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
+import urllib.request
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -61,7 +63,9 @@ def demo(
         "playground": {"previews": previews},
     }
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    _when_ready(address, lambda: _say_hello(address, (directory / _HELLO).read_text()))
+    threading.Thread(
+        target=_say_hello, args=(address, (directory / _HELLO).read_text()), name="hello", daemon=True
+    ).start()
     run(partial(load_settings, None, overrides))
 
 
@@ -115,34 +119,20 @@ def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tupl
     return shop, index
 
 
-def _when_ready(address: str, then: Callable[[], None]) -> None:
-    """Call back from a daemon thread once ``/readyz`` answers 200."""
-
-    def watch() -> None:
-        import time
-        import urllib.request
-
-        end = time.monotonic() + _READY_WITHIN_S
-        while time.monotonic() < end:
-            try:
-                with urllib.request.urlopen(f"{address}/readyz", timeout=1.0):
-                    break
-            except OSError:  # not listening yet, or 503
-                time.sleep(0.1)
-        else:
-            return
-        then()
-
-    threading.Thread(target=watch, name="when-ready", daemon=True).start()
-
-
 def _say_hello(address: str, request: str) -> None:
-    out.print("\nReady. Try:\n")
+    """Once ``/readyz`` answers, print a request to try; nothing where it does not within a minute."""
+    end = time.monotonic() + _READY_WITHIN_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/readyz", timeout=1.0).close()
+            break
+        except OSError:  # not listening yet, or 503
+            if time.monotonic() > end:
+                return
+            time.sleep(0.1)
     command = f"curl -s {address}/recall -H 'Content-Type: application/json' -d '{request}'"
-    out.print(command, soft_wrap=True)
-    out.print(
-        f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n",
-    )
+    out.print(f"\nReady. Try:\n\n{command}", soft_wrap=True)
+    out.print(f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n")
     err.print("Ctrl-C stops it.")
 
 
