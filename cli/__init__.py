@@ -2,11 +2,13 @@
 
 ::
 
-    main           the entry point: extensions, commands, errors as exit codes
+    main           the entry point: extensions, the table of commands, errors as exit codes
     commands       a module for each command or group of commands
+    options        arguments and options that several commands share
+    findings       what `mrse doctor` looks at
     console        output for people or machines, progress, errors
     extras         which extra brings a module that is missing
-    demo_files, ports, previews, vespa_options    what several commands share
+    demo_files, ports, previews, vespa_options    smaller things that commands share
 
 Everything heavy is imported inside the command that needs it, so that ``mrse --help`` is quick.
 """

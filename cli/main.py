@@ -12,22 +12,44 @@ from cli.extras import missing_extra
 from common.errors import NOT_IN_ORDER, USAGE, MrseError
 from common.extensions import load_extensions
 
-#: Modules that register their commands, in the order of the help page.
-_COMMANDS = (
-    "shop",
-    "check",
-    "train",
-    "evaluate",
-    "ablate",
-    "embed",
-    "index",
-    "produce",
-    "serve",
-    "recall",
-    "vespa",
-    "demo",
-    "doctor",
-)
+#: The groups of commands, and what their help says.
+_GROUPS = {
+    "shop": "Make a synthetic shop whose truth is known.",
+    "index": "Build the embedded index, and change it while it serves.",
+    "produce": "Fill Redis with query experts, portraits and features.",
+    "vespa": "Deploy, feed, verify and drop versions in Vespa.",
+}
+#: Every command and its function below `cli.commands`, in the order of the help page.
+_COMMANDS = {
+    "shop make": "shop.make",
+    "import": "shop.import_",
+    "check": "check.check",
+    "train": "train.train",
+    "export": "train.export",
+    "evaluate": "evaluate.evaluate",
+    "diagnose": "evaluate.diagnose",
+    "ablate": "ablate.ablate",
+    "embed": "embed.embed",
+    "index build": "index.build",
+    "index upsert": "index.upsert",
+    "index update": "index.update",
+    "index remove": "index.remove",
+    "index rebuild": "index.rebuild",
+    "produce queries": "produce.queries",
+    "produce portraits": "produce.portraits",
+    "produce items": "produce.items",
+    "produce follow": "produce.follow",
+    "serve": "serve.serve",
+    "recall": "recall.recall",
+    "vespa add-version": "vespa.add_version",
+    "vespa deploy": "vespa.deploy",
+    "vespa feed": "vespa_rollout.feed",
+    "vespa verify": "vespa_rollout.verify",
+    "vespa switch": "vespa_rollout.switch",
+    "vespa drop": "vespa.drop",
+    "demo": "demo.demo",
+    "doctor": "doctor.doctor",
+}
 
 #: Of the operating system, about a file that a person named.
 _ABOUT_FILES = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
@@ -42,8 +64,15 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="Multi-modality recall for shopping search: from a shop's files to `POST /recall`.",
     )
-    for name in _COMMANDS:
-        importlib.import_module(f"cli.commands.{name}").register(app)
+    groups = {"": app}
+    for name, about in _GROUPS.items():
+        groups[name] = typer.Typer(no_args_is_help=True, help=about)
+        app.add_typer(groups[name], name=name)
+    for path, function in _COMMANDS.items():
+        group, _, name = path.rpartition(" ")
+        module, _, attribute = function.partition(".")
+        command = getattr(importlib.import_module(f"cli.commands.{module}"), attribute)
+        groups[group].command(name)(command)
     return app
 
 

@@ -10,6 +10,7 @@
     lru          least recently used goes first
     breaker      stop asking what keeps failing
     masking      hide passwords in addresses
+    metrics      what the Prometheus metrics of all processes have in common
     schema       pieces of pydantic schemas: strings that a registry limits, fields that may be left out
     extensions   modules of a team's own that register routes, engines, experts, actions or measures
 """

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from common.progress import StageProgress
+from common.progress import StageProgress, silent_stage
 from producer.job import Entries, Job
 from producer.journal import Journal
 from producer.store import Store
@@ -49,7 +49,7 @@ class Filled:
 
 
 def fill(
-    job: Job[P, R], store: Store, *, batch: int = BATCH, progress: StageProgress = lambda done, total: None
+    job: Job[P, R], store: Store, *, batch: int = BATCH, progress: StageProgress = silent_stage
 ) -> Filled:
     """Write all rows of a job that are not there yet.
 

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 _SHOWN = ("Recall@100", "Rele@10_p", "Rele@100_p", "nDCG@10")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ablate)
-
-
 def ablate(
     data: ShopFolder,
     to: Annotated[

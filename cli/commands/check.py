@@ -15,11 +15,6 @@ from common.errors import NOT_IN_ORDER
 from common.progress import stage_progress
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(check)
-
-
 def check(
     data: ShopFolder,
     limit: Annotated[int, typer.Option(min=1, help="Problems to print; all are counted.")] = 1000,

@@ -27,11 +27,6 @@ _SEED = 7
 _HELLO = "hello.json"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(demo)
-
-
 def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where the demo keeps its files.")] = Path(".run"),
     items: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Items in the demo shop.")] = 4000,

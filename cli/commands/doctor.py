@@ -16,11 +16,6 @@ from common.errors import NOT_IN_ORDER
 _COLOURS: dict[State, str] = {"ok": "green", "optional": "yellow", "broken": "bold red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(doctor)
-
-
 def doctor(
     json: Json = False,
     gpu: Annotated[bool, typer.Option(help="Count a missing GPU runtime as broken.")] = False,

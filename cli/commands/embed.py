@@ -12,11 +12,6 @@ from cli.console import Json, counted, out, print_json, progress
 from cli.options import BundleFolder, Device, ShopFolder
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(embed)
-
-
 def embed(
     data: ShopFolder,
     bundle: BundleFolder,

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from models.evaluation.statistics import Interval
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(evaluate)
-    app.command()(diagnose)
-
-
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
     bundle: Annotated[Path, typer.Option(help="Bundle folder.", exists=True, file_okay=False)],

@@ -23,14 +23,6 @@ _NAMED = 10
 Index = Annotated[Path, typer.Argument(help="Index folder.", exists=True, file_okay=False)]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    index = typer.Typer(no_args_is_help=True, help="Build the embedded index, and change it while it serves.")
-    for command in (build, upsert, update, remove, rebuild):
-        index.command(command.__name__)(command)
-    app.add_typer(index, name="index")
-
-
 def build(
     embeddings: Embeddings,
     to: Annotated[Path, typer.Option("--out", help="Index folder to write.", file_okay=False)],

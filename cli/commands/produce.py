@@ -42,15 +42,6 @@ Batch = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    produce = typer.Typer(no_args_is_help=True, help="Fill Redis with query experts, portraits and features.")
-    for command in (queries, portraits, items):
-        produce.command()(command)
-    produce.command(help=(follow.__doc__ or "").replace("BEHAVIOUR", ACTIONS.any_behaviour()))(follow)
-    app.add_typer(produce, name="produce")
-
-
 def queries(
     source: Annotated[
         Path, typer.Argument(help="Shop folder, or a text file with a query on each line.", exists=True)
@@ -200,6 +191,10 @@ def follow(
     finally:
         if close:
             close()
+
+
+# `mrse produce follow --help` names the actions that extensions registered, too.
+follow.__doc__ = (follow.__doc__ or "").replace("BEHAVIOUR", ACTIONS.any_behaviour())
 
 
 def _log_queries(source: Path, report: Progress) -> Iterator[str]:

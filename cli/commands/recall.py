@@ -13,11 +13,6 @@ from cli.console import Json, err, fail, out, print_json
 from common.errors import NOT_IN_ORDER, USAGE
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(recall)
-
-
 def recall(
     query: Annotated[str, typer.Argument(help="What the user typed; may be empty with a picture.")] = "",
     picture: Annotated[

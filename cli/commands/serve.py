@@ -14,11 +14,6 @@ from cli.ports import refuse_taken
 from cli.previews import write_previews
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(serve)
-
-
 def serve(
     bundle: Annotated[Path | None, typer.Option(help="Bundle folder.")] = None,
     index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,

@@ -22,14 +22,6 @@ class Source(StrEnum):
     CLOTHING = "clothing"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    shop = typer.Typer(no_args_is_help=True, help="Make a synthetic shop whose truth is known.")
-    shop.command("make")(make)
-    app.add_typer(shop, name="shop")
-    app.command("import")(import_)
-
-
 def make(
     path: Annotated[Path, typer.Argument(help="Folder to write.")],
     items: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Items in the catalogue.")] = 4000,

@@ -11,12 +11,6 @@ from cli.console import Json, out, print_json, progress, warnings_of
 from cli.options import Overrides, ShopFolder, overrides
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(train)
-    app.command()(export)
-
-
 def train(
     data: ShopFolder,
     to: Annotated[

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.commands import vespa_rollout
 from cli.console import Json, counted, err, fail, out, print_json
 from cli.options import Embeddings
 from cli.vespa_options import (
@@ -32,15 +31,6 @@ from cli.vespa_options import (
 if TYPE_CHECKING:
     from index.vespa.package.deploy import Activated
     from index.vespa.settings import EndpointSettings
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    vespa = typer.Typer(no_args_is_help=True, help="Deploy, feed, verify and drop versions in Vespa.")
-    vespa.command("add-version")(add_version)
-    for command in (deploy, vespa_rollout.feed, vespa_rollout.verify, vespa_rollout.switch, drop):
-        vespa.command()(command)
-    app.add_typer(vespa, name="vespa")
 
 
 def add_version(
