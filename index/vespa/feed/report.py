@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from common.errors import NOT_IN_ORDER, MrseError
+
+MAX_FAILURES_KEPT: Final = 100
 
 
 class Outcome(StrEnum):
@@ -49,9 +52,6 @@ class FeedReport:
     def complete(self) -> bool:
         """Whether nothing failed."""
         return not self.outcomes[Outcome.FAILED]
-
-
-MAX_FAILURES_KEPT = 100
 
 
 class FeedStopped(MrseError):  # noqa: N818 -- a decision, not a mistake

@@ -57,9 +57,7 @@ def _check(folder: Path) -> Iterator[tuple[str, str, str]]:
         if name not in expected:
             yield f"schemas/{name}.sd", "schemas", "the package has no such version"
         elif changed := _changed_lines(expected[name], found[name]):
-            message = (
-                f"was edited ({'; '.join(changed)}): a version's schema never changes, make a new version"
-            )
+            message = f"is not as rendered ({'; '.join(changed)}): fields never change, make a new version"
             yield f"schemas/{name}.sd", "change", message
     if not (application / _DEFAULT_PROFILE).is_file():
         yield _DEFAULT_PROFILE, "query-profile", "missing: Vespa would cap hits at 400"

@@ -1,0 +1,80 @@
+"""The commands for Vespa: what they refuse before anything is sent, and the options that they share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.main import build
+from common.errors import USAGE
+from devtools.embeddings import make_embeddings
+from index.vespa.package import VersionError
+from index.vespa.settings import EndpointError
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+def mrse(*arguments: object) -> Result:
+    return CliRunner().invoke(build(), ["vespa", *map(str, arguments)])
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package of one version, ``demo-00000000``."""
+    make_embeddings(tmp_path / "embeddings", rows=3)
+    added = mrse("add-version", tmp_path / "embeddings", "--package", tmp_path / "package", "--json")
+    assert json.loads(added.stdout) == {
+        "application": str(tmp_path / "package" / "application"),
+        "document_type": "item_demo_00000000",
+    }
+    return tmp_path / "package"
+
+
+def test_an_edited_schema_is_not_deployed(package: Path) -> None:
+    schema = package / "application" / "schemas" / "item_demo_00000000.sd"
+    schema.write_text(schema.read_text().replace("max-links-per-node: 16", "max-links-per-node: 8"))
+    done = mrse("deploy", "--package", package, "--config-server", NOWHERE)
+    assert done.exit_code == 1
+    assert "+ max-links-per-node: 8" in " ".join(done.stderr.split())
+    assert "1 problem that Vespa would let pass" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--key", "a.pem"), "both or neither"), (("--token", "secret"), "in the clear")],
+)
+def test_access_that_does_not_go_together(options: tuple[str, ...], words: str, package: Path) -> None:
+    done = mrse("deploy", "--package", package, "--config-server", NOWHERE, *options)
+    assert isinstance(done.exception, EndpointError)
+    assert done.exception.exit_code == USAGE
+    assert words in str(done.exception)
+
+
+def test_versions_that_are_not_there(package: Path, tmp_path: Path) -> None:
+    done = mrse("drop", "demo-11111111", "--package", package, "--config-server", NOWHERE)
+    assert isinstance(done.exception, VersionError)
+    assert "it has item_demo_00000000" in str(done.exception)
+    make_embeddings(tmp_path / "other", rows=3, bundle_version="demo-22222222")
+    done = mrse("feed", tmp_path / "other", "--package", package, "--endpoint", NOWHERE)
+    assert isinstance(done.exception, VersionError)
+    assert "no version 'demo-22222222'" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["deploy", "feed", "verify", "drop"])
+def test_every_command_that_asks_vespa_has_the_options_of_access(command: str) -> None:
+    text = mrse(command, "--help").stdout
+    for option in ("--ca", "--certificate", "--key", "--token"):
+        assert option in text
+
+
+def test_a_feed_that_cannot_go_on_says_where_it_stands(package: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.json"
+    journal.write_text('{"format": 1, "source": "another", "feed_ver": 1, "low": 0, "failed": []}')
+    done = mrse(
+        "feed", tmp_path / "embeddings", "--package", package, "--endpoint", NOWHERE, "--journal", journal
+    )
+    assert "is the journal of 'another'" in str(done.exception)
