@@ -1,4 +1,4 @@
-"""Opens ONNX graphs and runs them, with the provider asserted.
+"""Opens ONNX graphs, checks where they run, and runs them.
 
 onnxruntime falls back to the CPU without raising even when CUDA alone is asked for, so the providers
 of the opened session are checked, always.

@@ -67,9 +67,9 @@ class CoClickSpec(_Frozen):
 
     #: Items kept for an item.
     top: int
-    #: Behaviours after one, within a visit, that count as going with it.
+    #: Behaviours of a visit after each one that are paired with it, at most.
     following: int
-    #: Whether a pair counts by its cosine in place of its number of visits.
+    #: Whether pairs weigh by the cosine of the two items' behaviours; otherwise by how often they are seen.
     cosine: bool
 
 
@@ -78,7 +78,7 @@ class Preprocessing(_Frozen):
 
     #: Share of the newest behaviours that is val, and again that is test, where the file marks no split.
     held_out: float
-    #: Days within which what a user did with the item that is asked for is no part of the history.
+    #: Behaviours on the wanted item itself within this many days before are left out of the history.
     same_item_days: float
     coclicks: CoClickSpec
 
@@ -112,16 +112,16 @@ class Manifest(_Frozen):
     data: str = ""
 
     def content_version(self) -> str:
-        """The version that the content asks for: the name and 8 hex digits over everything else."""
+        """The version that belongs to the content: the name and 8 hex digits over everything else."""
         canonical = self.model_copy(update={"version": ""}).to_json()
         return f"{self.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
     def versioned(self) -> Manifest:
-        """The same manifest with the version that its content asks for."""
+        """The same manifest with the version that belongs to its content."""
         return self.model_copy(update={"version": self.content_version()})
 
     def to_json(self) -> str:
-        """The one way of writing it: sorted keys, so that equal bundles are equal bytes."""
+        """The manifest as text. Keys are sorted, so that equal bundles are equal bytes."""
         return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from common.arrays import U8
 from common.errors import MrseError
 
-#: Formats that are accepted; Pillow's other decoders stay shut, they are attack surface.
+#: Accepted formats; Pillow's other decoders are not used, to keep the attack surface small.
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 40_000_000
 #: What Pillow raises on damaged files; struct.error comes by way of SyntaxError.

@@ -20,7 +20,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 _WORD = re.compile(r"[^\W_]+")
 _FNV_OFFSET, _FNV_PRIME, _MASK32 = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
-#: Characters of raw text looked at, so that a huge title costs no more than a long one.
+#: Characters of a text that are read, so that a huge title costs no more than a long one.
 _MAX_CHARACTERS = 2048
 
 #: Text as `normalise` makes it.
@@ -83,7 +83,7 @@ class TextFeatures:
     """Turns queries and item texts into ids. Thread-safe; holds a tokenizer and an LRU of words.
 
     A tokenizer that frames texts itself, as those that come with a BERT do, has queries closed by ``[SEP]``
-    too, and what is cut off keeps its last ``[SEP]``: it is what the BERT has seen.
+    too, and texts that are cut off keep their last ``[SEP]``, as the BERT has seen them.
     """
 
     def __init__(self, tokenizer: Tokenizer, spec: TextSpec, cached_words: int = 100_000) -> None:

@@ -1,4 +1,4 @@
-"""Values of the cache as bytes: fp16, little-endian, row-major. Bytes that are none of ours are no value.
+"""Values of the cache as bytes: fp16, little-endian, row-major. Bytes of another form count as no value.
 
 Experts and item features are their numbers and nothing else. A portrait is, in this order::
 
@@ -37,7 +37,7 @@ NO_TIME = -(2**63)
 
 
 class FeatureCodec:
-    """Arrays of one fixed shape ``[E, d]``; bytes of any other length are no value."""
+    """Arrays of one fixed shape ``[E, d]``; bytes of another length count as no value."""
 
     def __init__(self, experts: int, expert_dim: int) -> None:
         self.shape = (experts, expert_dim)
@@ -50,7 +50,7 @@ class FeatureCodec:
         return value.astype(_WIRE, copy=False).tobytes()
 
     def decode(self, data: bytes | None) -> F16 | None:
-        """The array, or None for bytes that are none of ours: a wrong length, numbers that are not finite."""
+        """The array, or None for bytes of a wrong length and for numbers that are not finite."""
         if data is None or len(data) != self.size:
             return None
         value: F16 = np.frombuffer(data, dtype=_WIRE).reshape(self.shape).astype(np.float16, copy=False)
@@ -108,7 +108,7 @@ class PortraitCodec:
         known: int,
         features: F16,
     ) -> bytes:
-        """The bytes of a portrait that is laid out already; see the module for the layout.
+        """The bytes of a portrait whose parts are at hand; see the module for the layout.
 
         Raises:
             ValueError: an id or a history that is too long.
@@ -129,7 +129,7 @@ class PortraitCodec:
         )
 
     def decode(self, data: bytes | None) -> StoredPortrait | None:
-        """The portrait, or None for bytes that are none of ours."""
+        """The portrait, or None for bytes of another form."""
         if data is None or len(data) < _HEADER.size:
             return None
         version, experts, expert_dim, behaviours, distinct, known = _HEADER.unpack_from(data)

@@ -1,7 +1,7 @@
 """`check_shop`: everything wrong with a shop's files, each with its place and with what was expected.
 
-Ids are kept as they are, with the line of their first row, in one dict: about 200 MB for a million items,
-no hash that could collide and so no duplicate that is none. Of the events nothing is kept.
+Item ids are kept whole (a hash could collide), each with the line of its first row: about 200 MB for a
+million items. Nothing is kept of the events.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from common.progress import StageProgress, silent_stage
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 #: Clocks of different machines differ; an event further ahead than this is an error. *Inferred*.
 CLOCK_TOLERANCE = timedelta(minutes=5)
-#: Edge in pixels at which a picture is decoded, all its data but little work.
+#: Edge in pixels to which a picture is decoded: all its data is read, at little cost.
 _PROBE_SIDE = 8
-#: Results remembered for pictures that many events share.
+#: Pictures whose result is kept, since many events share a picture.
 _PICTURES_REMEMBERED = 65_536
 
 
@@ -55,7 +55,7 @@ class ShopProblem:
 
     @property
     def harmless(self) -> bool:
-        """Whether everything works all the same, as with a column that nobody declared and nobody reads."""
+        """Whether everything works in spite of it, as with a column that nobody declared and nobody reads."""
         return self.code in HARMLESS
 
 
@@ -91,7 +91,7 @@ class _Check:
         self._rows = 0
         self._total: int | None = None
         self._no_pictures_told = False
-        # ids are known only if the items file could be read through: else events would be accused wrongly
+        # Only where the whole items file could be read; else items of events would be reported wrongly.
         self._ids_known = False
         self._picture_fault = lru_cache(_PICTURES_REMEMBERED)(self._look_at_picture)
 
@@ -165,7 +165,7 @@ class _Check:
         for row in table.rows():
             self._count()
             if isinstance(row, BadRow):
-                taught = True  # for all that can be told
+                taught = True  # as far as one can know
                 yield _problem(file, row.fault)
                 continue
             faults: list[Fault] = []

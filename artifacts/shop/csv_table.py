@@ -12,15 +12,15 @@ from artifacts.shop.lines import LineError, Lines
 from artifacts.shop.tables import BadRow, FileFaults, Layout, Row
 from artifacts.shop.values import not_utf8
 
-#: What others put between cells: a header of one cell with one of them in it comes from there.
+#: Delimiters of other dialects: a header of one cell that has one of them in it was written in that dialect.
 _OTHER_DELIMITERS = (";", "\t", "|")
 
 
 class _Text:
-    """The lines as the csv module wants them, remembering those of the record in hand.
+    """Decoded lines for the csv module; keeps the lines of the current record.
 
-    A line that is not UTF-8 is decoded with surrogates in place of its bad bytes and sets ``dirty``, so that
-    only such records pay for a look at their cells.
+    A line that is not UTF-8 is decoded with surrogates in place of its bad bytes and sets ``dirty``: only the
+    cells of such records are checked for them.
     """
 
     def __init__(self, lines: Lines) -> None:

@@ -54,13 +54,13 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
 
 
 def nothing_found(stem: str) -> str:
-    """Says that a file is missing, what it might have been called, and where another name can be given."""
+    """A message: a file is missing, the names it could have, and where to give another name."""
     names = ", ".join(stem + ending for ending in ENDINGS)
     return f"no {stem} file: looked for {names}; name another under [files] {stem} in shop.toml"
 
 
 def open_table(path: Path, layout: Layout[Any]) -> Table:
-    """The rows of a file whose format its ending tells.
+    """The rows of a file; its ending says which format it has.
 
     Raises:
         DataError: the file cannot be opened at all.

@@ -26,7 +26,7 @@ class JsonlTable:
         self._lines = Lines(path)
 
     def rows(self) -> Iterator[Row]:
-        """See `Table.rows`; an undeclared key is told of at the first line that has it."""
+        """See `Table.rows`; an undeclared key is reported at the first line that has it."""
         names, known = self._layout.names, set(self._layout.names)
         unseen = {column.name for column in self._layout.columns if column.declared}
         rows = 0

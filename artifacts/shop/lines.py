@@ -15,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class LineError(Exception):
-    """A line, or from here on the file, cannot be read; ``fatal`` where nothing follows."""
+    """A line cannot be read; ``fatal`` where nothing after it can be read either."""
 
     def __init__(self, fault: Fault, *, fatal: bool) -> None:
         super().__init__(fault.message)
@@ -24,7 +24,7 @@ class LineError(Exception):
 
 
 class Lines:
-    """Iterates over a file's lines as bytes, line ends included; ``number`` is that of the last one.
+    """Iterates over a file's lines as bytes, line ends included; ``number``, from 1, is that of the last one.
 
     Raises:
         LineError: from ``next``; where it is not fatal, ``next`` goes on after the line.
@@ -62,7 +62,7 @@ class Lines:
         return line.removeprefix(_BOM) if self.number == 1 else line
 
     def put_back(self, lines: list[bytes]) -> None:
-        """Give the last lines back, to be read once more."""
+        """Put the last lines back: they are read once more."""
         self._again.extend(reversed(lines))
         self.number -= len(lines)
 

@@ -20,8 +20,8 @@ from common.arrays import U8
 
 T = TypeVar("T")
 
-#: Codes of file faults that stop no reader: a column that nobody declared is left out, and without behaviour
-#: training learns from the catalogue alone; `mrse check` tells.
+#: Codes of faults that stop no reader: an undeclared column is not read, and without behaviours training
+#: learns from the catalogue alone. `mrse check` reports them as warnings.
 HARMLESS = frozenset({"unknown-column", "no-behaviour"})
 UNTAUGHT = "training learns nothing from behaviour"
 _CHUNK = 1 << 20

@@ -1,4 +1,4 @@
-"""``shop.toml``: read with every fault told, and written."""
+"""Reads ``shop.toml`` and reports every fault; writes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SchemaReading:
     """What could be read of a ``shop.toml``.
 
     ``schema`` holds what was valid. ``untyped`` names attributes whose type is unknown; ``readable`` is
-    False where the file told nothing, so that no column can be called undeclared.
+    False where nothing could be read: then no column can be called undeclared.
     """
 
     schema: ShopSchema
@@ -35,7 +35,7 @@ class SchemaReading:
 
 
 def read_shop_toml(folder: Path) -> SchemaReading:
-    """Read a shop's ``shop.toml``; never raises, the faults are in the result."""
+    """Read a shop's ``shop.toml``; never raises: the faults are in the result."""
     fallback = ShopSchema(name=folder.resolve().name)
     path = folder / FILE_NAME
     try:
@@ -52,7 +52,7 @@ def read_shop_toml(folder: Path) -> SchemaReading:
         return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is {not_utf8(error.object)}"))
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        # "at end of document" has no number: the last line it is
+        # "at end of document" has no number: it is the last line
         line = int(place[1]) if place else max(1, len(text.splitlines()))
         return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is no TOML: {error}"))
     return _Reader(text, content, fallback.name).read()

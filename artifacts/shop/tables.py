@@ -1,7 +1,7 @@
 """A file of rows, whatever its format: which columns it has and the raw values of each row.
 
-Reading stops at nothing that can be stepped over: a broken record becomes a `BadRow` in its place, so that
-the checker goes on and the strict reader raises.
+Reading goes on after a broken record, which becomes a `BadRow` in its place: the checker reports it, the
+strict reader raises.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Layout(Generic[T]):
         return faults
 
     def unknown(self, name: str, line: int | None) -> Fault:
-        """The fault of a column that is neither known nor declared; said once a file."""
+        """The fault of a column that is neither known nor declared; reported once a file."""
         return Fault(
             line,
             name,
@@ -88,7 +88,7 @@ class Layout(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A record that could not be taken apart; ``key`` is its first column where that could be made out."""
+    """A record that could not be read; ``key`` is the value of its first column where that could be read."""
 
     fault: Fault
     key: str | None = None
@@ -100,7 +100,7 @@ Row: TypeAlias = tuple[int, Sequence[object]] | BadRow
 
 @dataclass(slots=True)
 class FileFaults:
-    """What is wrong with a file as a whole, filled while it is read; ``new`` is emptied by who reports it."""
+    """What is wrong with a file as a whole, filled while it is read; ``new`` holds what nobody took yet."""
 
     new: list[Fault] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)

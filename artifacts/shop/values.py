@@ -1,4 +1,4 @@
-"""What a valid value is: the one place that the readers and the checker both ask.
+"""What a valid value is, for the strict reader and the checker alike.
 
 A raw value is what a file holds: in CSV a string (an empty cell is None), in JSONL and Parquet the native
 type; ``bytes`` stand for text that was not UTF-8. An empty string is a missing value in every format.
@@ -43,7 +43,7 @@ def shown(raw: object) -> str:
 
 
 def not_utf8(raw: bytes, where: str = "") -> str:
-    """Says that bytes are not UTF-8, what they look like and what to do; ``where`` is ``" at byte 3"``."""
+    """A message that bytes are not UTF-8, what they look like and what to do; ``where`` as in " at byte 3"."""
     try:
         plain = all(letter.isprintable() or letter.isspace() for letter in raw.decode("cp1252"))
     except UnicodeDecodeError:

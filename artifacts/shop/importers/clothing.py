@@ -1,7 +1,7 @@
 """clothing-dataset-small (CC0): photos of clothes in ten classes, without titles.
 
-Items have a picture, the class as category and no title. There are no events: nobody searched here, and
-made-up clicks would measure our own invention; the published splits are of photos and so are left out too.
+Items have a picture, the class as category and no title. There are no events, because nobody searched here
+and made-up clicks would measure our own invention. The published splits are of photos and are left out.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 The data set has photos but no searches, so these are derived from names, categories, brands and
 descriptions, by rules and stable hashes alone: the same products always give the same queries. Where two
-rules make the same query, the more telling rule says which products answer it (the order of `_RULES`).
-Nobody typed these: figures measured on them tell whether the model has learnt its catalogue, not how shoppers
-search. *Inferred*.
+rules make the same query, the earlier one in `_RULES` says which products answer it. Nobody typed these
+queries: figures measured on them tell whether the model has learnt its catalogue, not how shoppers search.
+*Inferred*.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _phrases(shelf: list[Product]) -> Found:
             yield from ((phrase, holder) for holder in holders[phrase])
 
 
-#: Who says which products answer a query, the first that knows it; and whether the answer is exact.
+#: The rules, and whether their answers are exact: the first rule that makes a query says who answers it.
 _RULES: tuple[tuple[Callable[[list[Product]], Found], bool], ...] = (
     (_categories, True),
     (_names, True),

@@ -24,7 +24,7 @@ from artifacts.shop.writer import ShopWriter
 from common.progress import StageProgress, silent_stage
 
 _SCHEMA = ShopSchema("online-retail", MappingProxyType({"price": "number"}))
-#: Column names of the exports that go round (UCI's first and second edition, and Kaggle's).
+#: Column names of the exports in circulation: UCI's first and second edition, and Kaggle's.
 _NAMES = MappingProxyType(
     {
         "invoice": ("InvoiceNo", "Invoice"),

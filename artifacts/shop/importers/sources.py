@@ -41,12 +41,12 @@ def stable_share(text: str) -> float:
 
 
 def has(folder: Path, *names: str) -> bool:
-    """All of these are in the folder."""
+    """Whether all of these are in the folder."""
     return all((folder / name).exists() for name in names)
 
 
 def unknown_layout(folder: Path, *layouts: str) -> DataError:
-    """The error for a folder that is none of the layouts that can be imported."""
+    """The error for a folder in none of the layouts that can be imported."""
     return DataError(
         folder, None, None, "has no layout that can be imported, expected " + "; or ".join(layouts), "layout"
     )
@@ -87,7 +87,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
             for line in file:
                 line.decode()
     except UnicodeDecodeError:
-        # the exports of UCI's Online Retail that go round are Latin-1
+        # the exports of UCI's Online Retail in circulation are Latin-1
         encoding = "latin-1"
     except (OSError, EOFError) as error:
         raise DataError(path, None, None, f"cannot be read: {error}", "unreadable-file") from error
