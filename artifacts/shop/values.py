@@ -43,7 +43,7 @@ def shown(raw: object) -> str:
 
 
 def not_utf8(raw: bytes, where: str = "") -> str:
-    """A message that bytes are not UTF-8, what they look like and what to do; ``where`` as in " at byte 3"."""
+    """A message: the bytes are not UTF-8, what they look like, what to do; ``where`` as in " at byte 3"."""
     try:
         plain = all(letter.isprintable() or letter.isspace() for letter in raw.decode("cp1252"))
     except UnicodeDecodeError:
