@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
@@ -28,7 +28,7 @@ class Recall(BaseModel):
     #: Constant of reciprocal-rank fusion.
     rrf_k: int = Field(default=60, ge=1)
 
-    @property
+    @cached_property
     def tables(self) -> dict[str, RouteSettings]:
         """Each route's table, by its name."""
         return {name: getattr(self, name) for name in self.routes}
