@@ -13,7 +13,7 @@ from cli.console import Json, fail, out, print_json, progress
 from common.progress import stage_progress
 
 
-class Source(StrEnum):
+class DataSet(StrEnum):
     """Data sets that can be imported."""
 
     GROCERY = "grocery"
@@ -53,7 +53,7 @@ def make(
 
 
 def import_(
-    source: Annotated[Source, typer.Argument(help="Which data set the folder holds.")],
+    source: Annotated[DataSet, typer.Argument(help="Which data set the folder holds.")],
     path: Annotated[Path, typer.Argument(help="The data set's folder.", exists=True, file_okay=False)],
     to: Annotated[Path, typer.Option("--out", help="Shop folder to write.", file_okay=False)],
     json: Json = False,
@@ -65,10 +65,10 @@ def import_(
     from artifacts.shop import importers
 
     run = {
-        Source.GROCERY: importers.import_grocery,
-        Source.ESCI: importers.import_esci,
-        Source.ONLINE_RETAIL: importers.import_online_retail,
-        Source.CLOTHING: importers.import_clothing,
+        DataSet.GROCERY: importers.import_grocery,
+        DataSet.ESCI: importers.import_esci,
+        DataSet.ONLINE_RETAIL: importers.import_online_retail,
+        DataSet.CLOTHING: importers.import_clothing,
     }[source]
     with progress() as report:
         summary = run(path, to, progress=stage_progress(report, "import"))

@@ -15,6 +15,14 @@ here, and `Judge` says which. Nothing measured on this shop says how well a mode
 
 `make_shop` writes a shop's folder (see `artifacts.shop.schema`) with the ground truth beside it in
 ``truth.parquet``, ``users.parquet`` and ``queries.parquet``; `Judge` reads it.
+
+::
+
+    lexicon, attributes    the words and the codes of attributes; grades
+    catalogue, titles, pictures, silhouettes    items and what shows of them
+    users, queries, pools, behaviour            who asks what, and what they click
+    make, truth            the files
+    judge, parse           reads the truth back; reads queries that are not in the log
 """
 
 from models.synthetic.attributes import RELEVANT

@@ -27,8 +27,8 @@ SHOWN = 16
 EXAMINE = 0.7
 #: Chance of a click on an examined item: everything matches, half or more does, less, nothing.
 _APPEAL = (0.24, 0.10, 0.07, 0.015)
-#: How much a user's taste multiplies it: exp(TASTE * strength * (affinity - 0.25)); and what it adds to the
-#: score that an item is listed by.
+#: Taste multiplies the chance of a click by exp(TASTE * strength * (affinity - 0.25)), and adds
+#: _TASTE_LISTED * strength * (affinity - 0.25) to the score that lists are ranked by.
 TASTE = 4.5
 _TASTE_LISTED = 1.2
 _POPULAR = 0.15
@@ -60,7 +60,7 @@ class Sessions:
 
 @dataclass(frozen=True)
 class Actions:
-    """What came of sessions, one action a row, by time.
+    """The actions of sessions, one a row, by time.
 
     ``session`` points into the sessions; ``item`` is a row of the catalogue; ``action`` is one of
     `IMPRESSION`, `CLICK`, `CART`, `ORDER`; ``relevance`` is NaN where nobody judged; ``place`` is where the
@@ -76,7 +76,7 @@ class Actions:
 
 
 class Simulator:
-    """Plays sessions over one catalogue, its users and queries. Holds the candidate pools."""
+    """Simulates sessions over one catalogue, its users and queries. Holds the candidate pools."""
 
     def __init__(
         self,
@@ -107,14 +107,14 @@ class Simulator:
         self._by_lean = [np.cumsum(queries.tilted(lean)) for lean in LEANS]
 
     def sessions(self, seconds: I64, rng: np.random.Generator) -> Sessions:
-        """Who comes at these times and what they ask."""
+        """Draw the user and the query of each session."""
         count = len(seconds)
         user = np.searchsorted(self._active, rng.random(count) * self._active[-1])
         if len(self._cold):
             cold = self._cold[rng.integers(len(self._cold), size=count)]
             user = np.where((seconds >= self._test_from) & (rng.random(count) < _COLD_SHARE), cold, user)
         browsing = rng.random(count) < _BROWSE_SHARE
-        # Nobody browses without being known: there would be nothing to go by.
+        # Only known users browse: of others nothing is known.
         anonymous = (rng.random(count) < _ANONYMOUS_SHARE) & ~browsing
         modality = np.where(anonymous, 0, self.users.modality[user])
         first, second = (self._ask(modality, rng.random(count)) for _ in range(2))

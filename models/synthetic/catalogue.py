@@ -116,7 +116,7 @@ def _of_category(rng: np.random.Generator, category: I64, allowed: list[tuple[in
 
 
 def _prices(codes: Codes, rng: np.random.Generator) -> F32:
-    """Category's middling price, times brand level, a little by material, and chance."""
+    """The category's medium price, times factors for brand, material and chance."""
     base = np.array([leaf.price for leaf in lexicon.CATEGORIES])[codes[CATEGORY]]
     level = np.array(lexicon.BRAND_FACTORS)[codes[BRAND] % 3]
     material = 0.9 + 0.05 * (codes[MATERIAL] % 5)

@@ -1,4 +1,4 @@
-"""The judge: says how well an item answers a query of a synthetic shop, from the ground truth."""
+"""The judge: grades how well an item answers a query of a synthetic shop, from the ground truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from models.synthetic.parse import normalise, parse
 from models.synthetic.truth import QueryTable, read_items, read_queries, read_users
 from models.synthetic.users import MODALITIES, Users, affinity, user_id
 
-#: How far an item that a user does not like at all falls below one that suits; *inferred*.
+#: Share of the relevance that an item loses which a user does not like at all; *inferred*.
 TASTE_WEIGHT = 0.6
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A category of the second level: its path, its nouns, what it is made of and a middling price."""
+    """A category of the second level: path, nouns, materials, sizes and a medium price."""
 
     top: str
     name: str
@@ -119,7 +119,7 @@ LOGOS: tuple[Term, ...] = (
     Term("crown", ("crown logo", "crown", "crown print")),
 )
 
-#: Price level of a brand: cheap, middling, dear.
+#: Price factor of a brand's level: cheap, medium, dear.
 BRAND_FACTORS: tuple[float, float, float] = (0.6, 1.0, 1.8)
 #: Made-up brands; the level of brand n is n mod 3, its top categories come from n too.
 BRANDS: tuple[str, ...] = (

@@ -1,4 +1,4 @@
-"""Makes a synthetic shop: draws who is who, then streams items, pictures and events to files."""
+"""Makes a synthetic shop: draws items, users and queries, and streams them to files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from artifacts.actions import ACTIONS
 from artifacts.shop.schema import AttributeValue, Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
+from common.progress import StageProgress
 from models.synthetic import lexicon, truth
 from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, LOGO, PATTERN
 from models.synthetic.behaviour import Actions, Sessions, Simulator, session_times
@@ -23,8 +24,6 @@ from models.synthetic.pictures import QUERY_VARIANT, Look, draw_picture
 from models.synthetic.queries import QueryPool, draw_queries
 from models.synthetic.titles import write_texts
 from models.synthetic.users import draw_users, user_id
-
-Progress = Callable[[int, int | None], None]
 
 #: The log ends here, whenever the shop is made: the same seed gives the same bytes.
 END = datetime(2026, 11, 1, tzinfo=UTC)
@@ -57,7 +56,7 @@ def make_shop(
     users: int | None = None,
     events: int | None = None,
     seed: int = 7,
-    progress: Progress | None = None,
+    progress: StageProgress = lambda done, total: None,
 ) -> None:
     """Make a shop, its pictures and its ground truth; the same arguments give the same bytes.
 
@@ -84,7 +83,7 @@ def make_shop(
         )
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    # One stream of chance for each part, so that a change to one leaves the others as they are.
+    # A generator for each part, so that a change to one leaves the others as they are.
     parts = [np.random.default_rng([seed, part]) for part in range(8)]
     catalogue = draw_catalogue(items, parts[0])
     people = draw_users(users, parts[1])
@@ -94,7 +93,7 @@ def make_shop(
 
     total = items + events
     with ShopWriter(path, SCHEMA) as writer:
-        _write_items(writer, catalogue, seed, parts[5], lambda done: _report(progress, done, total))
+        _write_items(writer, catalogue, seed, parts[5], lambda done: progress(done, total))
         for relative, row, variant in photos:
             writer.add_picture(relative, draw_picture(_look(catalogue, row), variant, seed))
         count = _sessions_for(simulator, events, np.random.default_rng([seed, 8]))
@@ -105,24 +104,19 @@ def make_shop(
             sessions = simulator.sessions(seconds, parts[7])
             log = _log(sessions, simulator.act(sessions, parts[7]), later)
             searches += np.bincount(sessions.query[sessions.query >= 0], minlength=len(searches))
-            # An order may come minutes after its search: what the next sessions could precede waits.
+            # An order may come minutes after its search: events that later sessions may precede wait.
             ready = int(np.searchsorted(log[0], seconds[-1], side="right"))
             later = [column[ready:] for column in log]
             _write_events(writer, [column[:ready] for column in log], queries)
             done += ready
-            _report(progress, done, max(total, done))
+            progress(done, max(total, done))
         if later:
             _write_events(writer, later, queries)
             done += len(later[0])
         truth.write_items(path, catalogue)
         truth.write_users(path, people)
         truth.write_queries(path, queries, searches)
-    _report(progress, done, done)
-
-
-def _report(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
+    progress(done, done)
 
 
 def _choose_photos(catalogue: Catalogue, seed: int, rng: np.random.Generator) -> list[tuple[str, int, int]]:
@@ -180,7 +174,7 @@ def _write_items(
 
 
 def _sessions_for(simulator: Simulator, events: int, rng: np.random.Generator) -> int:
-    """How many sessions give about so many events, from a trial run."""
+    """How many sessions give about ``events`` events, from a trial run."""
     if events == 0:
         return 0
     (seconds,) = session_times(_PILOT, _SPAN, _PILOT, rng)
@@ -189,7 +183,7 @@ def _sessions_for(simulator: Simulator, events: int, rng: np.random.Generator) -
 
 
 def _log(sessions: Sessions, actions: Actions, earlier: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Columns seconds, item, action, query, user and relevance, by time; with rows that waited."""
+    """Columns seconds, item, action, query, user and relevance, by time, with the rows that waited."""
     columns: list[NDArray[Any]] = [
         actions.seconds,
         actions.item,

@@ -18,7 +18,7 @@ NEAR_LIMIT = 400
 
 @dataclass(frozen=True)
 class Pools:
-    """I64 of items for each intent, most popular first.
+    """Rows of items for each intent, most popular first.
 
     Intent n owns ``rows[start[n]:start[n] + length[n]]``.
     """

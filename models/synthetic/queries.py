@@ -1,4 +1,4 @@
-"""The pool of queries: what people ask for, in how many words, with which slips of the finger."""
+"""The pool of queries: what people ask for, in which words, with which typos."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ KINDS: tuple[Kind, ...] = (
 PICTURE_KIND = len(KINDS)
 KIND_NAMES: tuple[str, ...] = (*(kind.name for kind in KINDS), "picture")
 
-#: How queries are put: (synonyms?, typo?, share of the intent's traffic).
+#: Wordings of an intent: (synonyms?, typo?, share of its traffic).
 _SURFACES = (
     (False, False, 0.5),
     (True, False, 0.18),
@@ -127,7 +127,7 @@ def draw_queries(
     pool = _put_into_words(text, np.concatenate(weights), rng)
     texts, pictures = pool.texts, pool.pictures
     photo_weight = zipf(len(photos)) * PICTURE_SHARE
-    # Some photos come with a word or two, most speak for themselves.
+    # Some photos come with a word, most without any text.
     shortened = rng.random(len(photos)) < 0.4
     for place, (path, row) in enumerate(photos):
         noun = lexicon.CATEGORIES[catalogue.codes[CATEGORY, row]].nouns[0]
@@ -168,7 +168,7 @@ def _put_into_words(intents: Codes, weights: F64, rng: np.random.Generator) -> Q
     owner: list[int] = []
     weight: list[float] = []
     slips: list[tuple[bool, bool]] = []
-    # Plain wordings first, so that a slip never takes the name of something else.
+    # Plain wordings first, so that a typo never takes the text of another intent.
     for synonym, typo, share in sorted(_SURFACES):
         draws = rng.random((intents.shape[1], 12)).tolist()
         for place, (intent, u) in enumerate(zip(intents.T.tolist(), draws, strict=True)):
@@ -195,7 +195,7 @@ def _put_into_words(intents: Codes, weights: F64, rng: np.random.Generator) -> Q
 
 
 def wording(intent: Sequence[int], u: Sequence[float] | None = None) -> str:
-    """A query for an intent; with numbers in [0, 1) (nine) other words and orders, without the usual ones."""
+    """A query for an intent in the usual words; nine numbers ``u`` in [0, 1) choose other words and orders."""
 
     def word(attribute: int, words: Sequence[str]) -> str:
         return words[0] if u is None else words[int(u[attribute] * len(words))]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from common.arrays import I8, I64, Bool, Ints
+from common.files import replacing
 from models.synthetic import lexicon
 from models.synthetic.attributes import (
     ATTRIBUTES,
@@ -175,7 +176,5 @@ def _codes(column: pa.ChunkedArray | pa.Array, names: Sequence[str]) -> Codes:
 
 
 def _write(path: Path, columns: dict[str, pa.Array]) -> None:
-    """Write a table by way of a temporary name, so that a half-written one is never read."""
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table(columns), temporary, compression="zstd")
-    temporary.replace(path)
+    with replacing(path) as written:
+        pq.write_table(pa.table(columns), written, compression="zstd")

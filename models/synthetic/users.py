@@ -1,7 +1,7 @@
-"""The shop's users: what each likes, and whether pictures or words win them.
+"""The shop's users: what each likes, and whether they go by pictures or by words.
 
-Taste is made strong enough to be read from the last 20 behaviours: with a weaker one, even a reader that
-knew every attribute could not tell it from them, and history would have nothing to show.
+Taste is strong enough to be read from the last 20 behaviours. With a weaker one, even a reader that knew
+every attribute could not tell it from them, and history could not help.
 """
 
 from __future__ import annotations

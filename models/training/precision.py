@@ -20,7 +20,7 @@ def mixed(device: str, *, bf16: bool) -> AbstractContextManager[object]:
 
 
 def full(device: str) -> AbstractContextManager[object]:
-    """F32 inside of `mixed`: three digits are too few for cosines that a loss scales and compares."""
+    """Float32 inside of `mixed`: bfloat16 has too few digits for cosines that a loss scales."""
     kind = torch.device(device).type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
