@@ -195,7 +195,7 @@ def _put_into_words(intents: Codes, weights: F64, rng: np.random.Generator) -> Q
 
 
 def wording(intent: Sequence[int], u: Sequence[float] | None = None) -> str:
-    """A query for an intent in the usual words; nine numbers ``u`` in [0, 1) choose other words and orders."""
+    """A query for an intent in the usual words; nine numbers ``u`` in [0, 1) choose other ones."""
 
     def word(attribute: int, words: Sequence[str]) -> str:
         return words[0] if u is None else words[int(u[attribute] * len(words))]
