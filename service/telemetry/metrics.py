@@ -11,8 +11,9 @@ are of the workers that live, as each last noted them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -65,15 +66,17 @@ class Metrics:
             raise RuntimeError("PROMETHEUS_MULTIPROC_DIR must be set before prometheus_client is imported")
         self.shared = shared
         self.registry = CollectorRegistry()
+        self._counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
+        self._gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
+        histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
         self._observed: list[tuple[Histogram, float]] = []
         self._at_once = _AT_ONCE if shared is None else 1  # another worker is asked for what this one counts
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
         self._requests = self._counter("requests", "Requests by route.", ["route", "method", "status"])
-        self._latency = self._histogram(
-            "request_seconds", "Time from the first byte in to the last byte out.", "route", _LATENCY
-        )
+        whole = "Time from the first byte in to the last byte out."
+        self._latency = histogram("request_seconds", whole, ["route"], buckets=_LATENCY)
         self._by_status: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        stage = self._histogram("stage_seconds", "Time by stage of a recall.", "stage", _STAGE)
+        stage = histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
         self._stages = _Children(stage.labels, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
         tiers = ("l1", "redis", "miss")
         self.cache = self._labelled(
@@ -100,10 +103,11 @@ class Metrics:
             ("experiment", "variant"),
         )
         looked = "Share of the index that a route looked at."
-        coverage = self._histogram("index_coverage", looked, "route", _COVERAGE)
+        coverage = histogram("index_coverage", looked, ["route"], buckets=_COVERAGE)
         self._coverage = _Children(coverage.labels, ROUTES)
-        self.cancelled = self._counter("cancelled", "Requests whose client went away.", [])
-        self._bundle = self._gauge("bundle_info", "What is loaded.", ["arm", "bundle", "index"], "livemax")
+        self.cancelled = self._counter("cancelled", "Requests whose client went away.")
+        loaded = ["arm", "bundle", "index"]
+        self._bundle = self._gauge("bundle_info", "What is loaded.", loaded, multiprocess_mode="livemax")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a finished request; ``route`` is its template, never its path."""
@@ -146,7 +150,7 @@ class Metrics:
 
     def gauge(self, name: str, help_text: str, read: Callable[[], float], across: Across = "livesum") -> None:
         """Register a value that is read when metrics are asked for, and by `note`."""
-        self._reads.append((self._gauge(name, help_text, [], across), read))
+        self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
 
     def note(self) -> None:
         """Count what was observed and read the gauges, so that another worker that is asked knows them."""
@@ -175,9 +179,6 @@ class Metrics:
         MultiProcessCollector(registry, str(self.shared))  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
-    def _counter(self, name: str, help_text: str, labels: Sequence[str]) -> Counter:
-        return Counter(name, help_text, labels, namespace=NAMESPACE, registry=self.registry)
-
     def _labelled(self, name: str, help_text: str, label: str, known: Iterable[str]) -> Callable[[str], None]:
         """What counts by the value of a label."""
         children = _Children(self._counter(name, help_text, [label]).labels, known)
@@ -190,23 +191,6 @@ class Metrics:
         counter = self._counter(f"{name}_lookups", help_text, [label])
         hit, miss = (counter.labels(value) for value in values)
         return lambda there: (hit if there else miss).inc()
-
-    def _gauge(
-        self, name: str, help_text: str, labels: Sequence[str], across: Across | Literal["livemax"]
-    ) -> Gauge:
-        return Gauge(
-            name,
-            help_text,
-            labels,
-            namespace=NAMESPACE,
-            registry=self.registry,
-            multiprocess_mode=across,
-        )
-
-    def _histogram(self, name: str, help_text: str, label: str, buckets: Sequence[float]) -> Histogram:
-        return Histogram(
-            name, help_text, [label], namespace=NAMESPACE, registry=self.registry, buckets=buckets
-        )
 
 
 def degraded_reasons() -> tuple[str, ...]:
