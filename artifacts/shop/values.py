@@ -52,6 +52,10 @@ def not_utf8(raw: bytes, where: str = "") -> str:
     return f"not UTF-8{where}{looks}; save the file as UTF-8"
 
 
+def _unexpected(code: str, raw: object, expected: str) -> InvalidValueError:
+    return InvalidValueError(code, f"is {shown(raw)}, expected {expected}")
+
+
 def text(raw: object) -> str:
     """Any text; missing is the empty string."""
     if raw.__class__ is str:
@@ -60,7 +64,7 @@ def text(raw: object) -> str:
         return ""
     if isinstance(raw, bytes):
         raise InvalidValueError("bad-utf8", f"is {not_utf8(raw)}")
-    raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a string")
+    raise _unexpected("wrong-type", raw, "a string")
 
 
 def optional_text(raw: object) -> str | None:
@@ -81,9 +85,7 @@ def identifier(raw: object) -> str:
             f"has {len(value)} characters ({shown(value)}), expected at most {MAX_ID_CHARACTERS}",
         )
     if value[0].isspace() or value[-1].isspace() or (not value.isprintable() and _CONTROL.search(value)):
-        raise InvalidValueError(
-            "bad-id", f"is {shown(value)}, expected no control characters and no space at either end"
-        )
+        raise _unexpected("bad-id", value, "no control characters and no space at either end")
     return value
 
 
@@ -106,9 +108,7 @@ def picture(raw: object) -> str | None:
     if not value:
         return None
     if value.startswith("/") or ".." in value.split("/") or _CONTROL.search(value):
-        raise InvalidValueError(
-            "picture-path", f"is {shown(value)}, expected a path inside the pictures folder"
-        )
+        raise _unexpected("picture-path", value, "a path inside the pictures folder")
     return value
 
 
@@ -130,9 +130,7 @@ def timestamp(raw: object) -> datetime:
             return value
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InvalidValueError(
-            "bad-timestamp", f"is {shown(raw)}, expected ISO 8601 as in 2026-11-19T10:00:00Z"
-        ) from None
+        raise _unexpected("bad-timestamp", raw, "ISO 8601 as in 2026-11-19T10:00:00Z") from None
 
 
 def action(raw: object) -> str:
@@ -150,9 +148,7 @@ def split(raw: object) -> str | None:
     """One of `SPLITS`, or None."""
     value = text(raw)
     if value and value not in SPLITS:
-        raise InvalidValueError(
-            "unknown-split", f"is {shown(value)}, expected one of {', '.join(SPLITS)}, or nothing"
-        )
+        raise _unexpected("unknown-split", value, f"one of {', '.join(SPLITS)}, or nothing")
     return value or None
 
 
@@ -179,9 +175,9 @@ def number(raw: object, *, textual: bool) -> float | None:
         except OverflowError:
             value = math.inf
     else:
-        raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a number")
+        raise _unexpected("wrong-type", raw, "a number")
     if not math.isfinite(value):
-        raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a finite number")
+        raise _unexpected("wrong-type", raw, "a finite number")
     return value
 
 
@@ -195,7 +191,7 @@ def boolean(raw: object, *, textual: bool) -> bool | None:
             return value == "true"
         if not value:
             return None
-    raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected true or false")
+    raise _unexpected("wrong-type", raw, "true or false")
 
 
 def strings(raw: object, *, textual: bool) -> list[str] | None:
@@ -210,7 +206,7 @@ def strings(raw: object, *, textual: bool) -> list[str] | None:
     elif isinstance(raw, list):
         value = raw
     else:
-        raise InvalidValueError("wrong-type", f"is {shown(raw)}, expected a list of strings")
+        raise _unexpected("wrong-type", raw, "a list of strings")
     result: list[str] = []
     for element in value:
         if isinstance(element, bytes) or not isinstance(element, str) or not element:
