@@ -23,7 +23,7 @@ FOLDS = 5
 _TASK = "MPC"
 
 
-def fold_of(query: str) -> int:
+def choose_fold(query: str) -> int:
     """0 to 4; the same query in another spelling is in the same fold."""
     return int(stable_share(normalise(query)) * FOLDS)
 
@@ -47,7 +47,7 @@ class Esci:
     @property
     def folds(self) -> I64:
         """The fold of each query."""
-        return np.array([fold_of(query) for query in self.queries])
+        return np.array([choose_fold(query) for query in self.queries])
 
     def only(self, fold: int) -> Esci:
         """The same with the queries of one fold."""
@@ -107,7 +107,7 @@ def write_fold(source: Path, fold: int, target: Path) -> Path:
             for item in shop.items():
                 writer.add_item(item)
             for event in shop.events():
-                split = "test" if fold_of(event.query) == fold else "train"
+                split = "test" if choose_fold(event.query) == fold else "train"
                 writer.add_event(replace(event, split=split))
         (Path(folder) / "fold").rename(target)
     return target

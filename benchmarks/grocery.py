@@ -28,7 +28,7 @@ from artifacts.shop.shop import Shop
 from benchmarks.report import Claim, ProgressLines, arguments, finish
 from common.arrays import F32
 from models.embed import embed_shop
-from models.evaluation.answers import ranks_of
+from models.evaluation.answers import find_ranks
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import Request, read_requests
 from models.evaluation.retriever import Retriever
@@ -94,9 +94,9 @@ def measure(
     names = np.array([r.event.item for r in asked["text"]])
     deep = max(AT)
     ranks = {
-        TASKS[0]: ranks_of(retriever.top(queries["photo"], deep), wanted["photo"]),
-        TASKS[1]: ranks_of(products[retriever.top(queries["text"], deep, shown)], names),
-        TASKS[2]: ranks_of(retriever.top(queries["text"], deep), wanted["text"]),
+        TASKS[0]: find_ranks(retriever.top(queries["photo"], deep), wanted["photo"]),
+        TASKS[1]: find_ranks(products[retriever.top(queries["text"], deep, shown)], names),
+        TASKS[2]: find_ranks(retriever.top(queries["text"], deep), wanted["text"]),
     }
     return {task: found.tolist() for task, found in ranks.items()}
 
@@ -104,7 +104,7 @@ def measure(
 def _bm25(shop: Shop, asked: Sequence[Request]) -> list[int]:
     rows = {item.id: row for row, item in enumerate(shop.items())}
     top = Bm25.over(shop).top([r.event.query for r in asked], max(AT))
-    ranks: list[int] = ranks_of(top, np.array([rows[r.event.item] for r in asked])).tolist()
+    ranks: list[int] = find_ranks(top, np.array([rows[r.event.item] for r in asked])).tolist()
     return ranks
 
 

@@ -121,7 +121,7 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
     found.append(Cell("single transformer", "experts", {"experts.kind": "single"}))
     found += [Cell(name, "loss", change) for name, change in _LOSSES.items()]
     for sweep in SWEEPS:
-        for value in sweep.points(value_of(base, sweep.key)):
+        for value in sweep.points(config_value(base, sweep.key)):
             found.append(Cell(f"{sweep.group} {value:g}", sweep.group, {sweep.key: value}, x=value))
     for first, last in _RANKS:
         found.append(Cell(f"ranks {first}-{last}", "ranks", {"loss.hard_ranks": [first, last]}))
@@ -133,7 +133,7 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
     ]
 
 
-def value_of(config: Config, key: str) -> float:
+def config_value(config: Config, key: str) -> float:
     """A number of the configuration by its dotted key."""
     return float(attrgetter(key)(config))
 

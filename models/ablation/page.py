@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from models.ablation.matrix import FULL, SWEEPS, value_of
-from models.ablation.plan import folder_of
+from models.ablation.matrix import FULL, SWEEPS, config_value
+from models.ablation.plan import run_folder
 from models.ablation.summary import CellSummary, CheckedClaim
 from models.evaluation.html import cell, curves, intervals, note, page, section, table, text
 from models.evaluation.losses import read_losses
@@ -76,7 +76,7 @@ def _drawn(summaries: Sequence[CellSummary]) -> Iterator[str]:
 
 def _sweeps(base: Config, summaries: Sequence[CellSummary]) -> Iterator[str]:
     full = [s for s in summaries if s.cell.name == FULL]
-    drawn = [(s.group, s.label, value_of(base, s.key)) for s in SWEEPS]
+    drawn = [(s.group, s.label, config_value(base, s.key)) for s in SWEEPS]
     for group, label, usual in [*drawn, ("growth", "share of the catalogue", 1.0)]:
         found = [(s.cell.x, s) for s in summaries if s.cell.group == group and s.cell.x is not None]
         if found:
@@ -93,7 +93,7 @@ def _curves(out: Path, summaries: Sequence[CellSummary], seed: int) -> Iterator[
         lines: dict[str, list[tuple[float, Interval]]] = {}
         for s in summaries:
             if s.cell.name in _LOSSES:
-                points = read_losses(folder_of(out, s.cell, seed) / "run", stage, column)
+                points = read_losses(run_folder(out, s.cell, seed) / "run", stage, column)
                 lines[s.cell.name] = [(x, Interval(y, float("nan"), float("nan"))) for x, y in points]
         if any(lines.values()):
             yield section(f"{column} of {stage}, seed {seed}", curves(lines, "step", column))

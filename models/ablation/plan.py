@@ -68,7 +68,7 @@ def plan_runs(
         seeds: of training.
         split: what is measured on.
     """
-    shops = {cell.part: _part_of(shop, out, cell.part) for cell in matrix}
+    shops = {cell.part: _make_part(shop, out, cell.part) for cell in matrix}
     data = {part: Shop.open(path).fingerprint() for part, path in shops.items()}
     full: dict[int, PlannedRun] = {}
     runs = []
@@ -79,7 +79,7 @@ def plan_runs(
             run = PlannedRun(
                 cell,
                 config,
-                folder_of(out, cell, seed),
+                run_folder(out, cell, seed),
                 shops[cell.part],
                 data[cell.part],
                 split,
@@ -92,12 +92,12 @@ def plan_runs(
     return runs
 
 
-def folder_of(out: Path, cell: Cell, seed: int) -> Path:
+def run_folder(out: Path, cell: Cell, seed: int) -> Path:
     """The folder of a run of a cell."""
     return out / "cells" / re.sub(r"[^a-z0-9.]+", "-", cell.name.lower()).strip("-") / f"seed-{seed}"
 
 
-def _part_of(shop: Path, out: Path, part: float) -> Path:
+def _make_part(shop: Path, out: Path, part: float) -> Path:
     """The shop itself for the whole catalogue, else a part of it."""
     if part == 1:
         return shop

@@ -34,7 +34,7 @@ class Answers:
     @cached_property
     def ranks(self) -> I64:
         """Rank from 1 of the clicked item, 0 where it is not among the answers: int64 ``[n]``."""
-        return ranks_of(self.top, self.held_out.wanted)
+        return find_ranks(self.top, self.held_out.wanted)
 
     @cached_property
     def clicked(self) -> Bool:
@@ -72,7 +72,7 @@ class Answers:
         got = np.full(top.shape, np.nan, dtype=np.float32)
         best = np.zeros((len(top), GRADED), dtype=np.float32)
         for places in self.held_out.by_query:
-            known = self.held_out.grades_of(places[0])
+            known = self.held_out.known_grades(places[0])
             if known is not None:
                 got[places] = np.where(top[places] >= 0, known[np.maximum(top[places], 0)], 0.0).clip(min=0.0)
                 most = min(GRADED, len(known))
@@ -80,7 +80,7 @@ class Answers:
         return got, best
 
 
-def ranks_of(top: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic]) -> I64:
+def find_ranks(top: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic]) -> I64:
     """Rank from 1 of ``wanted[i]`` in ``top[i]``, or 0: ``[n, K]`` and ``[n]`` -> int64 ``[n]``."""
     hits: Bool = top == wanted[:, None]
     return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(np.int64)

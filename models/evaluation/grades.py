@@ -23,7 +23,7 @@ class Grades(Protocol):
     #: Where the grades come from, for the report: ``judge`` or ``labels``.
     source: str
 
-    def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
+    def catalogue_grades(self, query: str, picture: str | None) -> F32 | None:
         """Float32 ``[N]`` over the catalogue's rows, 0 to 1; None where nothing is known of the query."""
 
 
@@ -42,7 +42,7 @@ class JudgeGrades:
         self._ids = ids
         self._rows: I64 = judge.rows(ids)
 
-    def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
+    def catalogue_grades(self, query: str, picture: str | None) -> F32 | None:
         """See `Grades`."""
         if picture is None and not normalise(query):
             return None
@@ -84,7 +84,7 @@ class LabelGrades:
     def __bool__(self) -> bool:
         return bool(self._labels)
 
-    def of_catalogue(self, query: str, picture: str | None) -> F32 | None:
+    def catalogue_grades(self, query: str, picture: str | None) -> F32 | None:
         """See `Grades`; None where the query has no label, or none above 0."""
         labels = self._labels.get((normalise(query), picture))
         if not labels or max(labels.values()) <= 0:

@@ -92,7 +92,7 @@ class HeldOut:
         order = np.argsort(self.query, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.query, minlength=self.queries))[:-1])
 
-    def grades_of(self, place: int) -> F32 | None:
+    def known_grades(self, place: int) -> F32 | None:
         """Grades of the catalogue for the query of a request; None where nothing is known of it.
 
         Browsing asks for nothing, so that everything would be right: nothing is known.
@@ -100,7 +100,7 @@ class HeldOut:
         request = self.requests[place]
         if self.grades is None or request.kind == "browse":
             return None
-        return self.grades.of_catalogue(request.event.query, request.event.picture)
+        return self.grades.catalogue_grades(request.event.query, request.event.picture)
 
 
 def read_requests(

@@ -76,7 +76,7 @@ def _judged_low(subject: Subject, grades: JudgeGrades, labelled: list[_Pair]) ->
     wrong = [
         bool(known[subject.retriever.rows[item]] >= RELEVANT)
         for query, item in drawn
-        if (known := grades.of_catalogue(query, None)) is not None
+        if (known := grades.catalogue_grades(query, None)) is not None
     ]
     return {"labelled but relevant": float(np.mean(wrong))} if wrong else {}
 
@@ -94,7 +94,7 @@ def _judged_mined(subject: Subject, grades: JudgeGrades) -> dict[str, float]:
     wrong = [
         float((known[rows] >= RELEVANT).mean())
         for request, rows in zip(some, top, strict=True)
-        if (known := grades.of_catalogue(request.event.query, None)) is not None
+        if (known := grades.catalogue_grades(request.event.query, None)) is not None
     ]
     return {f"mined at ranks {first}-{last} but relevant": float(np.mean(wrong))} if wrong else {}
 

@@ -17,7 +17,7 @@ from common.arrays import F32, I64, Bool
 from common.progress import Progress, silent
 from models.dataset.coclick import CoClicks, coclicked_as_trained
 from models.embed import embed_shop
-from models.evaluation.answers import DEPTH, Answers, ranks_of
+from models.evaluation.answers import DEPTH, Answers, find_ranks
 from models.evaluation.grades import open_grades
 from models.evaluation.heldout import HeldOut, NothingHeldOut, Request, read_requests
 from models.evaluation.retriever import Retriever
@@ -66,7 +66,7 @@ class Subject:
             items: ``[N, e]``, in place of the catalogue's own embeddings.
         """
         places = np.arange(len(self.held_out.requests)) if places is None else places
-        ranks = ranks_of(self.retriever.top(queries, k, items), self.held_out.wanted[places])
+        ranks = find_ranks(self.retriever.top(queries, k, items), self.held_out.wanted[places])
         return by_request((ranks > 0).astype(np.float64), self.held_out.query[places], self.held_out.queries)
 
     def sample(self, most: int) -> tuple[I64, list[Request]]:

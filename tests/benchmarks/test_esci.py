@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from artifacts.shop.shop import Shop
-from benchmarks.esci_data import FOLDS, fold_of, read_esci, write_fold
+from benchmarks.esci_data import FOLDS, choose_fold, read_esci, write_fold
 from benchmarks.esci_measure import Answers, auc, by_queries, measure
 
 ROWS = {
@@ -55,11 +55,11 @@ def test_a_folds_queries_are_its_test_split_and_no_others(source: Path) -> None:
     for fold, shop in enumerate(shops):
         splits = {(event.query, event.split) for event in shop.events()}
         test = {query for query, split in splits if split == "test"}
-        assert all(fold_of(query) == fold for query in test)
-        assert all(fold_of(query) != fold for query, split in splits if split == "train")
+        assert all(choose_fold(query) == fold for query in test)
+        assert all(choose_fold(query) != fold for query, split in splits if split == "train")
         held_out += test
     assert len(held_out) == len(set(held_out)) == 26
-    assert fold_of("Thing  1") == fold_of("thing 1")
+    assert choose_fold("Thing  1") == choose_fold("thing 1")
     assert write_fold(source, 0, source / "shop-0") == source / "shop-0"
 
 

@@ -10,8 +10,8 @@ import torch
 
 from artifacts.shop.shop import Shop
 from models.ablation import GROUPS, ablate, cells
-from models.ablation.matrix import FULL, PROOF, SWEEPS, Cell, Claim, MatrixError, claims, value_of
-from models.ablation.plan import claimed, folder_of, plan_runs
+from models.ablation.matrix import FULL, PROOF, SWEEPS, Cell, Claim, MatrixError, claims, config_value
+from models.ablation.plan import claimed, plan_runs, run_folder
 from models.ablation.runs import Outcome
 from models.ablation.subset import subset
 from models.ablation.summary import check, gap, summarise, verdict
@@ -28,7 +28,7 @@ def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid
     matrix = cells(base)
     assert {cell.group for cell in matrix} == set(GROUPS) - {PROOF}
     assert len({cell.name for cell in matrix}) == len(matrix)
-    folders = {folder_of(Path("out"), cell, 7) for cell in matrix}
+    folders = {run_folder(Path("out"), cell, 7) for cell in matrix}
     assert len(folders) == len(matrix)
     for cell in matrix[1:]:
         other = cell.config(base, 9)
@@ -55,9 +55,9 @@ def test_sweeps_vary_a_value_around_the_usual_one(sweep) -> None:  # type: ignor
     base = preset("demo")
     found = [c for c in cells(base, [sweep.group]) if c.group == sweep.group]
     assert len(found) >= 2
-    assert value_of(base, sweep.key) not in [c.x for c in found]
+    assert config_value(base, sweep.key) not in [c.x for c in found]
     for cell in found:
-        assert value_of(cell.config(base, 7), sweep.key) == cell.x
+        assert config_value(cell.config(base, 7), sweep.key) == cell.x
 
 
 def test_runs_share_what_does_not_differ(shop_path: Path, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_the_matrix_runs_is_resumed_and_is_not_run_twice(shop_path: Path, tmp_pa
     assert (first.ran, first.skipped) == (2, 0)
     assert [c.cell.name for c in first.cells] == [FULL, "single transformer"]
     assert not any(c.failed for c in first.cells)
-    donor, taker = (folder_of(tmp_path, c.cell, 7) / "run" for c in first.cells)
+    donor, taker = (run_folder(tmp_path, c.cell, 7) / "run" for c in first.cells)
     assert (donor / "image.pt").stat().st_ino == (taker / "image.pt").stat().st_ino
     assert (donor / "stage1.pt").stat().st_ino != (taker / "stage1.pt").stat().st_ino
     (taker.parent / "result.json").unlink()
@@ -195,12 +195,12 @@ def test_the_matrix_runs_is_resumed_and_is_not_run_twice(shop_path: Path, tmp_pa
 def test_processes_share_a_matrix_and_none_takes_what_another_is_at(shop_path: Path, tmp_path: Path) -> None:
     base = preset("tiny").with_overrides({"stage1.steps": 2, "stage2.steps": 2})
     out = tmp_path / "out"
-    single = folder_of(out, Cell("single transformer", "experts"), 7)
+    single = run_folder(out, Cell("single transformer", "experts"), 7)
     with ThreadPoolExecutor() as pool, claimed(single) as ours:
         assert ours
         with claimed(single) as again:
             assert not again
-        full = folder_of(out, Cell(FULL, FULL), 7) / "result.json"
+        full = run_folder(out, Cell(FULL, FULL), 7) / "result.json"
         running = pool.submit(ablate, shop_path, out, base, seeds=(7,), groups=["experts"], resamples=10)
         while not full.is_file() and not running.done():
             time.sleep(0.05)

@@ -16,7 +16,7 @@ class Graded:
 
     source = "judge"
 
-    def of_catalogue(self, query: str, picture: str | None) -> np.ndarray | None:
+    def catalogue_grades(self, query: str, picture: str | None) -> np.ndarray | None:
         return np.array([1.0, 0.5, 0.1, 0.0], dtype=np.float32) if query == "red" else None
 
 

@@ -1,16 +1,16 @@
 import numpy as np
 
-from models.evaluation.answers import GRADED, Answers, ranks_of
+from models.evaluation.answers import GRADED, Answers, find_ranks
 from models.evaluation.heldout import HeldOut
 from tests.models.evaluation.requests import ROWS, Graded, request
 
 
-def test_ranks_of() -> None:
+def test_find_ranks() -> None:
     top = np.array([[5, 3, 9], [1, 2, 3], [7, 7, 7]])
-    assert ranks_of(top, np.array([9, 4, 7])).tolist() == [3, 0, 1]
+    assert find_ranks(top, np.array([9, 4, 7])).tolist() == [3, 0, 1]
     # Photos of products: the first one of the product counts.
     products = np.array(["apple", "pear", "apple", "plum"])[[[1, 2, 0], [3, 1, 0], [0, 2, 3]]]
-    assert ranks_of(products, np.array(["apple", "plum", "pear"])).tolist() == [2, 1, 0]
+    assert find_ranks(products, np.array(["apple", "plum", "pear"])).tolist() == [2, 1, 0]
 
 
 def test_what_is_known_of_each_answer() -> None:

@@ -22,6 +22,6 @@ def test_requests_are_numbered_by_what_was_asked() -> None:
 
 def test_of_browsing_no_grade_is_known() -> None:
     held_out = HeldOut.number([request("red", "a"), request("red", "a", "u", "browse")], ROWS, Graded())
-    assert held_out.grades_of(0) is not None
-    assert held_out.grades_of(1) is None
+    assert held_out.known_grades(0) is not None
+    assert held_out.known_grades(1) is None
     assert held_out.gains == "judge"
