@@ -107,9 +107,7 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
         # Checked once, because a worker that cannot start would be started again and again. In a process of
         # its own, so that this one, which only watches, never holds bundle, index or their libraries.
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            reason = pool.submit(_reason_not_to_start, read_settings).result()
-        if reason is not None:
-            raise StartError(reason)
+            pool.submit(_check, read_settings).result()
         config = _config(settings, partial(_worker, read_settings, Path(folder)), factory=True)
         with _exit_means_not_listening(settings):
             sockets = [config.bind_socket()]
@@ -127,16 +125,12 @@ def _exit_means_not_listening(settings: Settings) -> Iterator[None]:
         raise StartError(f"cannot listen on {where}; see the log line above") from error
 
 
-def _reason_not_to_start(read_settings: ReadSettings) -> str | None:
+def _check(read_settings: ReadSettings) -> None:
     from service.deployment import check_arms
     from service.experiments import ExperimentBook
 
     settings = read_settings()
-    try:
-        check_arms(settings, ExperimentBook(settings.experiments, settings.recall).towers.values())
-    except StartError as error:
-        return str(error)
-    return None
+    check_arms(settings, ExperimentBook(settings.experiments, settings.recall).towers.values())
 
 
 def _worker(read_settings: ReadSettings, shared: Path) -> FastAPI:

@@ -135,8 +135,9 @@ def test_a_precision_that_the_bundle_lacks_is_refused(demo: Demo) -> None:
     assert "not as int8" in refuse(settings)
 
 
-def test_the_process_ends_with_code_2_and_a_message_that_says_which(demo: Demo) -> None:
-    ended = run_service(demo.bundle.path, demo.other_index)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_process_ends_with_code_2_and_a_message_that_says_which(demo: Demo, workers: str) -> None:
+    ended = run_service(demo.bundle.path, demo.other_index, MRSE_SERVER_WORKERS=workers)
     assert ended.returncode == 2
     assert demo.bundle.version in ended.stderr
     assert demo.other_bundle.version in ended.stderr
