@@ -26,7 +26,6 @@ def test_rows_are_written_a_group_at_a_time(tmp_path: Path) -> None:
 
 def test_the_file_is_closed_when_the_block_fails(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    with pytest.raises(KeyboardInterrupt), RowWriter(path, SCHEMA, 3) as writer:
-        writer.add(("i0", None))
-        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="shorter"), RowWriter(path, SCHEMA, 3) as writer:
+        writer.add(("i0",))
     assert pq.read_table(path).num_rows == 0
