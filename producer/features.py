@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
+from artifacts.embeddings import EmbeddingsFolder
 from common.arrays import F16, Bool
 from common.deadline import Deadline
 
@@ -32,21 +32,6 @@ class FeatureTable:
         """Experts and width of one row."""
         return self.features.shape[1], self.features.shape[2]
 
-    def require(self, bundle_version: str, shape: tuple[int, int]) -> None:
-        """Refuse a table of another bundle.
-
-        Raises:
-            EmbeddingsError: it is; the message names both.
-        """
-        if self.bundle_version != bundle_version:
-            raise EmbeddingsError(
-                self.path, f"was made with bundle {self.bundle_version}, but the bundle is {bundle_version}"
-            )
-        if self.shape != shape:
-            raise EmbeddingsError(
-                self.path, f"holds features of shape {self.shape}, the bundle makes {shape}"
-            )
-
 
 def finite_rows(features: F16) -> Bool:
     """Which rows of ``[n, 3, d]`` are finite."""
@@ -64,22 +49,8 @@ def open_features(path: Path, wanted: Sequence[str]) -> FeatureTable:
         EmbeddingsError: the folder cannot be used.
         IndexDamaged: an index folder is not whole.
     """
-    if (path / _INDEX_MANIFEST).is_file():
-        return _from_index(path, wanted)
-    return read_embeddings(path)
-
-
-def read_embeddings(path: Path) -> FeatureTable:
-    """All items of an embeddings folder; the features stay on disk until they are looked at.
-
-    Raises:
-        EmbeddingsError: a file is missing or is not what the others say.
-    """
-    folder = EmbeddingsFolder.open(path)
-    return FeatureTable(path, folder.meta.bundle_version, folder.ids(), folder.features)
-
-
-def _from_index(path: Path, wanted: Sequence[str]) -> FeatureTable:
+    if not (path / _INDEX_MANIFEST).is_file():
+        return read_embeddings(path)
     from index.embedded.index import EmbeddedIndex  # faiss is not loaded where there is no index
 
     async def look_up() -> FeatureTable:
@@ -91,3 +62,13 @@ def _from_index(path: Path, wanted: Sequence[str]) -> FeatureTable:
             await index.close()
 
     return asyncio.run(look_up())
+
+
+def read_embeddings(path: Path) -> FeatureTable:
+    """All items of an embeddings folder; the features stay on disk until they are looked at.
+
+    Raises:
+        EmbeddingsError: a file is missing or is not what the others say.
+    """
+    folder = EmbeddingsFolder.open(path)
+    return FeatureTable(path, folder.meta.bundle_version, folder.ids(), folder.features)

@@ -63,7 +63,7 @@ def fill(
         RedisError: Redis is away, or full; what is marked stays done.
     """
     began = time.perf_counter()
-    journal = Journal(job.bundle_version, job.name, job.source, len(job), store.ttl_s)
+    journal = Journal(job, store.ttl_s)
     resumed = done = journal.resume(store.redis)
     written = skipped = 0
     step = slice_rows(batch, job.workers)

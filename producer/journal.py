@@ -14,33 +14,22 @@ from typing import Any
 from redis import Redis
 
 from artifacts.cache.keys import PREFIX
+from producer.job import Job
 from producer.store import JITTER, Mark
 
 
 class Journal:
-    """The mark of one job of one bundle.
+    """The mark of a job.
 
     Args:
-        bundle_version: the namespace.
-        job: the job's name.
-        source: digest of everything the job is to do, in order; another source starts from the beginning.
-        total: rows in all.
+        job: the job; one whose `source` differs starts from the beginning.
         ttl_s: time to live of the values. The mark expires before the first of them can.
         now: seconds since 1970.
     """
 
-    def __init__(
-        self,
-        bundle_version: str,
-        job: str,
-        source: str,
-        total: int,
-        ttl_s: float,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self.key = f"{PREFIX}:{bundle_version}:produce:{job}"
-        self._source = source
-        self._total = total
+    def __init__(self, job: Job[Any, Any], ttl_s: float, now: Callable[[], float] = time.time) -> None:
+        self.key = f"{PREFIX}:{job.bundle_version}:produce:{job.name}"
+        self._source, self._total = job.source, len(job)
         self._void_at_ms = int(1000 * (now() + ttl_s * (1 - JITTER)))
 
     def resume(self, redis: Redis) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from artifacts.bundle.manifest import Manifest
 from artifacts.cache.codec import PortraitCodec, encoded_id
 from artifacts.cache.keys import user_key
+from artifacts.embeddings import EmbeddingsError
 from common.arrays import F16, I64, Bool
 from producer.features import FeatureTable, finite_rows
 from producer.histories import Histories
@@ -38,7 +39,11 @@ class PortraitJob(OneStepJob):
     def __init__(self, histories: Histories, table: FeatureTable, manifest: Manifest) -> None:
         dimensions = manifest.dimensions
         shape = (len(dimensions.experts), dimensions.expert_dim)
-        table.require(manifest.version, shape)
+        if table.bundle_version != manifest.version:
+            raise EmbeddingsError(
+                table.path,
+                f"was made with bundle {table.bundle_version}, but the bundle is {manifest.version}",
+            )
         self.bundle_version = manifest.version
         self._histories = histories
         self._codec = PortraitCodec(*shape)

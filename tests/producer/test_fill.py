@@ -125,9 +125,9 @@ def test_another_source_starts_from_the_beginning(client: Redis) -> None:
 
 
 def test_a_mark_is_void_before_the_values_expire(client: Redis) -> None:
-    early = Journal("v", "plain", "numbers", 1000, 100.0, now=lambda: 1000.0)
+    early = Journal(Plain(1000), 100.0, now=lambda: 1000.0)
     Store(client, 100).put([], [], early.mark(600))
-    assert Journal("v", "plain", "numbers", 1000, 100.0).resume(client) == 0, "written in 1970"
+    assert Journal(Plain(1000), 100.0).resume(client) == 0, "written in 1970"
     with pytest.raises(RuntimeError):
         fill(Plain(1000, break_at=600), Store(client, 100), batch=120)
     left = client.pttl("mrse:v:produce:plain") / 1000
