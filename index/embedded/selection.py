@@ -65,12 +65,6 @@ class Selection:
         found: I64 = rows.take(places).astype(np.int64)
         return found
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of its arrays."""
-        arrays = (self.rows, self.bits, self.matches, self.offsets)
-        return sum(array.nbytes for array in arrays if array is not None)
-
 
 class Selector:
     """Makes selections from masks for lists that begin at ``starts``."""
@@ -140,4 +134,5 @@ def _bytes(accepted: Filter, selection: Selection) -> int:
     """Memory of a cached selection, with an allowance for the filter's own values."""
     conditions = [each.condition if isinstance(each, Not) else each for each in accepted.clauses]
     values = sum(len(each.values) for each in conditions if isinstance(each, AnyOf))
-    return selection.nbytes + 512 + 128 * values
+    arrays = (selection.rows, selection.bits, selection.matches, selection.offsets)
+    return sum(array.nbytes for array in arrays if array is not None) + 512 + 128 * values
