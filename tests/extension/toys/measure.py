@@ -1,5 +1,7 @@
 """Recall@3."""
 
+from functools import partial
+
 from models.evaluation.measures import Measure, recall, register
 
-register(Measure("Recall@3", "request", recall(3)))
+register(Measure("Recall@3", "request", partial(recall, k=3)))
