@@ -15,15 +15,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any
 
 from common.progress import StageProgress, silent_stage
 from producer.job import Entries, Job
 from producer.journal import Journal
 from producer.store import Store
-
-P = TypeVar("P")
-R = TypeVar("R")
 
 #: Rows that may be encoded and not yet in Redis: what a kill can cost. *Inferred*.
 BATCH = 4096
@@ -48,9 +45,7 @@ class Filled:
     seconds: float
 
 
-def fill(
-    job: Job[P, R], store: Store, *, batch: int = BATCH, progress: StageProgress = silent_stage
-) -> Filled:
+def fill(job: Job, store: Store, *, batch: int = BATCH, progress: StageProgress = silent_stage) -> Filled:
     """Write all rows of a job that are not there yet.
 
     Args:
@@ -71,7 +66,7 @@ def fill(
     progress(done, len(job))
     pool = ThreadPoolExecutor(job.workers, "produce", initializer=_give_way if _crowded(job) else None)
     try:
-        pending: deque[tuple[int, int, Future[R]]] = deque()
+        pending: deque[tuple[int, int, Future[Any]]] = deque()
         while True:
             # One slice less than `batch` allows, for the slice that is being written counts too.
             while len(pending) < max(1, batch // step - 1) and (start := next(starts, None)) is not None:
@@ -99,7 +94,7 @@ def fill(
     )
 
 
-def _crowded(job: Job[P, R]) -> bool:
+def _crowded(job: Job) -> bool:
     """Whether the job's threads fill all cores. Only Linux has a niceness for each thread."""
     return sys.platform == "linux" and job.workers >= len(os.sched_getaffinity(0))
 
@@ -118,7 +113,7 @@ def slice_rows(batch: int, workers: int) -> int:
     return max(1, min(_AT_ONCE, batch // (2 * workers + 2)))
 
 
-def _write(job: Job[P, R], store: Store, journal: Journal, entries: Entries, done: int) -> None:
+def _write(job: Job, store: Store, journal: Journal, entries: Entries, done: int) -> None:
     """Write all values, then the mark: after a kill in between, the values are written again."""
     for start in range(0, max(1, len(entries.keys)), _AT_ONCE):
         keys = entries.keys[start : start + _AT_ONCE]
@@ -130,5 +125,5 @@ def _write(job: Job[P, R], store: Store, journal: Journal, entries: Entries, don
             store.put(keys, values, mark)
 
 
-def _reconciled(job: Job[P, R], values: Sequence[bytes], stored: Sequence[bytes | None]) -> list[bytes]:
+def _reconciled(job: Job, values: Sequence[bytes], stored: Sequence[bytes | None]) -> list[bytes]:
     return [new if old is None else job.reconcile(old, new) for old, new in zip(stored, values, strict=True)]

@@ -9,13 +9,13 @@ import numpy as np
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key
 from producer.features import FeatureTable
-from producer.job import Entries, OneStepJob, digest_of, feature_entries
+from producer.job import Entries, Job, digest_of, feature_entries
 
 #: Rows of the features that are read at once.
 _ROWS = 16_384
 
 
-class ItemJob(OneStepJob):
+class ItemJob(Job):
     """`Job` that writes the features of every item of a table."""
 
     name = "items"
@@ -36,9 +36,9 @@ class ItemJob(OneStepJob):
         parts = (features[start : start + _ROWS].tobytes() for start in range(0, len(self), _ROWS))
         return digest_of(self._table.ids, parts)
 
-    def encode(self, start: int, end: int) -> Entries:
-        """See `OneStepJob.encode`; an item whose features are not finite has no value."""
-        rows = np.asarray(self._table.features[start:end])
-        return feature_entries(
-            self._table.ids[start:end], rows, partial(item_key, self.bundle_version), self._codec
-        )
+    def run(self, prepared: tuple[int, int]) -> Entries:
+        """See `Job.run`; an item whose features are not finite has no value."""
+        rows = slice(*prepared)
+        features = np.asarray(self._table.features[rows])
+        key = partial(item_key, self.bundle_version)
+        return feature_entries(self._table.ids[rows], features, key, self._codec)

@@ -6,14 +6,11 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any
 
 from artifacts.cache.codec import FeatureCodec
 from common.arrays import F16
 from producer.features import finite_rows
-
-P = TypeVar("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +22,11 @@ class Entries:
     skipped: int = 0
 
 
-class Job(ABC, Generic[P, R]):
-    """Each slice of rows passes three steps: `prepare`, then `run` on a thread, then `entries`."""
+class Job(ABC):
+    """Each slice of rows passes three steps: `prepare`, then `run` on a thread, then `entries`.
+
+    A job that has nothing to prepare writes `run` alone, from the first and last row to the entries.
+    """
 
     #: Part of the key of the job's journal.
     name: str
@@ -46,41 +46,22 @@ class Job(ABC, Generic[P, R]):
     def __len__(self) -> int:
         """Rows in all."""
 
-    @abstractmethod
-    def prepare(self, start: int, end: int) -> P:
+    def prepare(self, start: int, end: int) -> Any:
         """The input of `run` for the rows from ``start`` up to ``end``."""
+        return start, end
 
     @abstractmethod
-    def run(self, prepared: P) -> R:
+    def run(self, prepared: Any) -> Any:
         """The long part; called on threads."""
 
-    @abstractmethod
-    def entries(self, start: int, end: int, ran: R) -> Entries:
-        """Keys and values of the rows."""
+    def entries(self, start: int, end: int, ran: Any) -> Entries:
+        """Keys and values of the rows, from what `run` gave."""
+        entries: Entries = ran
+        return entries
 
     def reconcile(self, stored: bytes, value: bytes) -> bytes:
         """The value to keep where another is stored already."""
         return value
-
-
-class OneStepJob(Job[tuple[int, int], Entries]):
-    """A job that has nothing to prepare: a subclass writes `encode`, which is called on a thread."""
-
-    @abstractmethod
-    def encode(self, start: int, end: int) -> Entries:
-        """Keys and values of the rows from ``start`` up to ``end``."""
-
-    def prepare(self, start: int, end: int) -> tuple[int, int]:
-        """See `Job.prepare`."""
-        return start, end
-
-    def run(self, prepared: tuple[int, int]) -> Entries:
-        """See `Job.run`."""
-        return self.encode(*prepared)
-
-    def entries(self, start: int, end: int, ran: Entries) -> Entries:
-        """See `Job.entries`."""
-        return ran
 
 
 def feature_entries(

@@ -27,7 +27,7 @@ class Journal:
         now: seconds since 1970.
     """
 
-    def __init__(self, job: Job[Any, Any], ttl_s: float, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, job: Job, ttl_s: float, now: Callable[[], float] = time.time) -> None:
         self.key = f"{PREFIX}:{job.bundle_version}:produce:{job.name}"
         self._source, self._total = job.source, len(job)
         self._void_at_ms = int(1000 * (now() + ttl_s * (1 - JITTER)))

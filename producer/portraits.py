@@ -13,13 +13,13 @@ from artifacts.embeddings import EmbeddingsError
 from common.arrays import F16, I64, Bool
 from producer.features import FeatureTable, finite_rows
 from producer.histories import Histories
-from producer.job import Entries, OneStepJob, digest_of
+from producer.job import Entries, Job, digest_of
 from producer.merge import merged
 
 _CHUNK = 16_384
 
 
-class PortraitJob(OneStepJob):
+class PortraitJob(Job):
     """`Job` that writes a portrait for every user of a log. Of items without features it holds the id alone.
 
     A stored portrait is merged, not replaced: a follower may have seen later behaviours than the log has.
@@ -64,8 +64,9 @@ class PortraitJob(OneStepJob):
         names, columns = self._histories.parts()
         return digest_of(names, [*columns, np.array(self._rows, dtype=np.int64).tobytes()])
 
-    def encode(self, start: int, end: int) -> Entries:
-        """See `OneStepJob.encode`."""
+    def run(self, prepared: tuple[int, int]) -> Entries:
+        """See `Job.run`."""
+        start, end = prepared
         log = self._histories
         bounds = log.offsets[start : end + 1].tolist()
         low, high = bounds[0], bounds[-1]

@@ -38,7 +38,7 @@ def head_queries(queries: Iterable[str], top: int | None = None) -> list[NormalT
     return [query for query, _ in counts.most_common(top)]
 
 
-class QueryJob(Job[TextBatch, F16]):
+class QueryJob(Job):
     """`Job` that writes the experts of queries, by the same graph as the service, rounded as it rounds.
 
     Args:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -222,7 +222,7 @@ def _counted(rows: Iterator[T], report: Progress) -> Iterator[T]:
     report("log", done, done)
 
 
-def _fill(job: Job[Any, Any], redis: str, ttl_days: float, batch: int, report: Progress, json: bool) -> None:
+def _fill(job: Job, redis: str, ttl_days: float, batch: int, report: Progress, json: bool) -> None:
     """Do a job and say what it did."""
     from producer.fill import fill
     from producer.store import Store, as_produce_error, connect

@@ -24,7 +24,7 @@ from devtools.waiting import wait_for
 from producer.features import open_features, read_embeddings
 from producer.fill import fill
 from producer.items import ItemJob
-from producer.job import Entries, OneStepJob
+from producer.job import Entries, Job
 from producer.journal import Journal
 from producer.queries import QueryJob
 from producer.store import ProduceError, Store, as_produce_error
@@ -37,7 +37,7 @@ from tests.support.bundle import D
 QUERIES = [normalise(f"{item['title']} {n}") for n in range(5) for item in shop.items()]
 
 
-class Plain(OneStepJob):
+class Plain(Job):
     """A job of numbers that breaks off where it is told to."""
 
     name = "plain"
@@ -53,7 +53,8 @@ class Plain(OneStepJob):
     def __len__(self) -> int:
         return self.rows
 
-    def encode(self, start: int, end: int) -> Entries:
+    def run(self, prepared: tuple[int, int]) -> Entries:
+        start, end = prepared
         if self.break_at is not None and end > self.break_at:
             raise RuntimeError("broken off")
         return Entries([f"n:{n}" for n in range(start, end)], [b"%d" % n for n in range(start, end)])
