@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from artifacts.actions import ACTIONS
+from artifacts.bundle.manifest import Manifest
 from artifacts.bundle.portrait import Behaviour, recent
 from artifacts.cache.codec import StoredPortrait
 from common.arrays import F16
@@ -16,10 +17,7 @@ def merged(
     stored: StoredPortrait | None,
     behaviours: Iterable[Behaviour],
     features: Mapping[str, F16],
-    *,
-    limit: int,
-    known: Collection[str],
-    shape: tuple[int, int],
+    manifest: Manifest,
 ) -> StoredPortrait:
     """The portrait of the stored and the new behaviours, each behaviour (item, action, time) once.
 
@@ -27,21 +25,17 @@ def merged(
         stored: the portrait so far.
         behaviours: the new behaviours.
         features: features ``[3, d]`` of items; they replace those of ``stored``.
-        limit: behaviours kept.
-        known: the behaviours that the bundle was trained with; others are left out.
-        shape: ``(3, d)``.
+        manifest: the bundle's; behaviours that it was not trained with are left out.
     """
     every = {*behaviours, *(stored.behaviours if stored else ())}
     # By name first, so that behaviours of the same time have one order, wherever they came from.
-    by_name = sorted((b for b in every if b.action in known), key=_name)
-    kept = recent(by_name, limit, known)
-    have: dict[str, F16] = {}
-    if stored is not None:
-        have.update(zip(stored.known, stored.features, strict=True))
-    have.update(features)
+    by_name = sorted((b for b in every if b.action in manifest.behaviours), key=_name)
+    kept = recent(by_name, manifest.dimensions.history, manifest.behaviours)
+    before = zip(stored.known, stored.features, strict=True) if stored else ()
+    have: Mapping[str, F16] = {**dict(before), **features}
     featured = [item_id for item_id in dict.fromkeys(b.item_id for b in kept) if item_id in have]
     rows = [have[item_id] for item_id in featured]
-    return StoredPortrait(kept, featured, np.stack(rows) if rows else np.zeros((0, *shape), np.float16))
+    return StoredPortrait(kept, featured, np.array(rows, np.float16).reshape(-1, *manifest.dimensions.shape))
 
 
 def _name(behaviour: Behaviour) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -37,8 +37,6 @@ class PortraitJob(Job):
     reconciles = True
 
     def __init__(self, histories: Histories, table: FeatureTable, manifest: Manifest) -> None:
-        dimensions = manifest.dimensions
-        shape = (len(dimensions.experts), dimensions.expert_dim)
         if table.bundle_version != manifest.version:
             raise EmbeddingsError(
                 table.path,
@@ -46,8 +44,8 @@ class PortraitJob(Job):
             )
         self.bundle_version = manifest.version
         self._histories = histories
-        self._codec = PortraitCodec(*shape)
-        self._merged = partial(merged, limit=dimensions.history, known=manifest.behaviours, shape=shape)
+        self._manifest = manifest
+        self._codec = PortraitCodec(*manifest.dimensions.shape)
         self._features: F16 = table.features
         places = {item_id: row for row, item_id in enumerate(table.ids)}
         rows = np.array([places.get(item_id, -1) for item_id in histories.item_ids], dtype=np.int64)
@@ -86,7 +84,7 @@ class PortraitJob(Job):
         if old is None or new is None:
             return value
         features = dict(zip(new.known, new.features, strict=True))
-        return self._codec.encode(self._merged(old, new.behaviours, features))
+        return self._codec.encode(merged(old, new.behaviours, features, self._manifest))
 
     def _portrait(self, items: list[int], actions: list[int], times: list[int]) -> bytes:
         rows = self._rows

@@ -69,8 +69,7 @@ class QueryJob(Job):
         self.precision = precision
         self.workers = threads
         self._queries = by_length(queries)
-        dimensions = bundle.manifest.dimensions
-        self._codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
+        self._codec = FeatureCodec(*bundle.manifest.dimensions.shape)
         self._tower = QueryTower(bundle, precision=precision, device=device, check=True)
 
     def __len__(self) -> int:

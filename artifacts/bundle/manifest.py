@@ -61,6 +61,11 @@ class Dimensions(_Frozen):
     #: Behaviours ``K`` kept in a portrait, most recent first.
     history: int = 20
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Experts and width of what they say of one query or item: ``(E, d)``."""
+        return len(self.experts), self.expert_dim
+
 
 class CoClickSpec(_Frozen):
     """How the items that go with an item are counted from the log."""

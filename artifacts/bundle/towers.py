@@ -129,8 +129,7 @@ class ItemTower(_Tower):
         Returns:
             float32 ``[N, E, d]``.
         """
-        dims = self.bundle.manifest.dimensions
-        features = np.empty((len(items), len(dims.experts), dims.expert_dim), dtype=np.float32)
+        features = np.empty((len(items), *self.bundle.manifest.dimensions.shape), dtype=np.float32)
         # Rows of like length share a run: padding costs as much as text.
         order = sorted(range(len(items)), key=lambda i: len(items[i].title) + len(items[i].description))
         for rows in (order[i : i + _ITEMS_AT_ONCE] for i in range(0, len(order), _ITEMS_AT_ONCE)):

@@ -152,28 +152,21 @@ def follow(
     Example: `mrse produce follow --bundle bundles/demo-1a2b3c4d --stream behaviours --metrics-port 9108`
     """
     from artifacts.bundle import Bundle
-    from artifacts.cache.codec import FeatureCodec
     from producer.follow import Follower, FollowOptions
     from producer.metrics import FollowMetrics
-    from producer.refresh import Refresher, stored_features
+    from producer.refresh import Refresher
     from producer.store import Store, as_produce_error, connect
     from producer.stream import BehaviourStream
     from service.telemetry.logs import configure
 
     configure("info")
     loaded = Bundle.load(bundle)
-    dimensions = loaded.manifest.dimensions
-    codec = FeatureCodec(len(dimensions.experts), dimensions.expert_dim)
     metrics = FollowMetrics()
     cache = connect(redis)
     source = connect(stream_redis) if stream_redis else cache
     me = consumer or f"{socket.gethostname()}-{os.getpid()}"
-    refresher = Refresher(
-        Store(cache, ttl_days * _DAY_S),
-        loaded.manifest,
-        stored_features(cache, loaded.version, codec),
-        metrics.unknown_items.inc,
-    )
+    store = Store(cache, ttl_days * _DAY_S)
+    refresher = Refresher(store, loaded.manifest, metrics.unknown_items.inc)
     follower = Follower(
         BehaviourStream(source, stream, group or f"mrse-{loaded.version}", me),
         refresher,

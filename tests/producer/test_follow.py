@@ -20,7 +20,7 @@ from redis import Redis
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.portrait import Behaviour
-from artifacts.cache.codec import FeatureCodec, PortraitCodec, StoredPortrait
+from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from artifacts.cache.keys import item_key, user_key
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
@@ -29,7 +29,7 @@ from producer.fill import fill
 from producer.follow import Follower, FollowOptions
 from producer.items import ItemJob
 from producer.metrics import FollowMetrics
-from producer.refresh import Refresher, stored_features
+from producer.refresh import Refresher
 from producer.store import Store, connect
 from producer.stream import BehaviourStream
 from tests.producer.conftest import Made
@@ -53,9 +53,7 @@ class Setting:
     def follower(self, consumer: str = "one", **knobs: Any) -> tuple[Follower, FollowMetrics]:
         client = connect(self.server.url)
         metrics = FollowMetrics()
-        look_up = stored_features(client, self.version, FeatureCodec(3, D))
-        store = Store(client, 1000)
-        refresher = Refresher(store, self.manifest, look_up, metrics.unknown_items.inc)
+        refresher = Refresher(Store(client, 1000), self.manifest, metrics.unknown_items.inc)
         stream = BehaviourStream(client, STREAM, "group", consumer)
         return Follower(stream, refresher, metrics, QUICK, **knobs), metrics
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.actions import ACTIONS
+from artifacts.bundle.manifest import Dimensions, Manifest
 from artifacts.bundle.portrait import Behaviour, recent
 from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from producer.merge import merged
@@ -118,7 +119,9 @@ PARTS = st.lists(st.lists(CLOSE, max_size=8), min_size=1, max_size=4)
 
 def add(stored: StoredPortrait | None, part: list[Behaviour], limit: int) -> StoredPortrait:
     known = {b.item_id: features_of(b.item_id) for b in part if b.item_id != "d"}
-    return merged(stored, part, known, limit=limit, known=ACTIONS.behaviours, shape=SHAPE)
+    dimensions = Dimensions(experts=("a", "b", "c"), expert_dim=SHAPE[1], history=limit)
+    manifest = Manifest.model_construct(dimensions=dimensions, behaviours=ACTIONS.behaviours)
+    return merged(stored, part, known, manifest)
 
 
 @given(PARTS, st.randoms(use_true_random=False), st.integers(1, 6))
