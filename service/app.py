@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
 from service.deployment import open_deployment
 from service.errors import StartError
 from service.http import admin, documentation, health, playground, previews, recall, similar
 from service.http.middleware import Observe
-from service.http.routing import ERROR_HANDLERS
+from service.http.routing import FixedPaths, answer_error
 from service.runtime import Opener, Runtime
 from service.settings import Settings, SettingsError
 from service.telemetry import tracing
@@ -81,7 +82,7 @@ def create_app(
         description="Multi-modality recall for shopping search: items for a query, a picture, a history.",
         lifespan=lifespan,
         telemetry=_TELEMETRY,
-        exception_handlers=ERROR_HANDLERS,
+        exception_handlers={HTTPException: answer_error},
         docs_url=None,  # both pages load their scripts from elsewhere; the playground is at /
         redoc_url=None,
         redirect_slashes=False,
@@ -94,6 +95,7 @@ def create_app(
         routes += admin.routes(settings.server.admin_token)
     app.router.routes[:0] = routes  # ahead of FastAPI's own
     documentation.complete(app)
+    app.add_middleware(FixedPaths, routes=routes)
     if provider is not None:
         app.add_middleware(tracing.TraceRequests, provider=provider)
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)

@@ -1,7 +1,8 @@
 """The HTTP side of the service. How one request passes::
 
     middleware     `Observe`: request id, metrics, access log, an answer for bugs
-    routing        `RawRoute`: FastAPI documents it, and calls its endpoint with the raw request;
+    routing        `FixedPaths`: to the route of this path, ahead of the router, which has the other paths;
+                   `RawRoute`: FastAPI documents it, and calls its endpoint with the raw request;
                    errors that an endpoint raises become answers here, by `problems.problem_from`
     recall         POST /recall, /recall/batch ┐  each: `requests.Call` reads the body, `requests.parse`
     similar        GET /items/{id}/similar     ├  checks it against `schemas` (or `admin_schemas`),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from artifacts.bundle import Behaviour
-from artifacts.bundle.text import normalise
+from artifacts.bundle.text import NormalText, normalise
 from common.deadline import Deadline
 from index.filters import Filter, FilterError, parse_filter
 from service.deployment import Deployment
@@ -20,8 +20,7 @@ from service.query.query import Query
 from service.settings import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What answers a request: its arms and their deployment. ``filters`` are in the form of its index."""
 
     assignment: Assignment
@@ -29,32 +28,30 @@ class Target:
     filters: Filter | None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedRequest:
+class CheckedRequest(NamedTuple):
     """A request whose fields have been checked against the index that will answer it."""
 
     request: RecallRequest
+    text: NormalText
     target: Target
-    #: Without the picture, which is read when the deadline is known.
-    query: Query
 
-    async def with_picture(self, limits: Limits, deadline: Deadline) -> Query:
-        """The query and its picture, which is read on a thread.
+    async def query(self, limits: Limits, deadline: Deadline) -> Query:
+        """What to recall by; the picture is read on a thread.
 
         Raises:
             FieldError: the picture cannot be used.
             DeadlinePassed: reading it took too long.
         """
-        text = self.request.picture
-        if text is None:
-            return self.query
-        bounds = {"max_bytes": limits.picture_bytes, "max_pixels": limits.picture_pixels}
-        try:
-            async with asyncio.timeout(deadline.remaining()):
-                picture = await asyncio.to_thread(parse_picture, text, **bounds)
-        except TimeoutError as error:
-            raise DeadlinePassed("reading the picture") from error
-        return replace(self.query, picture=picture)
+        request, picture = self.request, None
+        if request.picture is not None:
+            bounds = {"max_bytes": limits.picture_bytes, "max_pixels": limits.picture_pixels}
+            try:
+                async with asyncio.timeout(deadline.remaining()):
+                    picture = await asyncio.to_thread(parse_picture, request.picture, **bounds)
+            except TimeoutError as error:
+                raise DeadlinePassed("reading the picture") from error
+        history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
+        return Query(self.text, request.k, history, self.target.filters, picture, request.user_id)
 
 
 def check_request(call: Call, request: RecallRequest, request_id: str) -> CheckedRequest:
@@ -68,9 +65,7 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
     if not (request.history or stored or request.picture is not None or text):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     target = choose_target(call, request.user_id or request_id, request.k, request.filters)
-    history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
-    query = Query(text, request.k, history, target.filters, user_id=request.user_id)
-    return CheckedRequest(request, target, query)
+    return CheckedRequest(request, text, target)
 
 
 def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) -> Target:
@@ -82,7 +77,7 @@ def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) 
     limit = call.runtime.settings.limits.max_k
     if k > limit:
         raise FieldError("k", f"Input should be less than or equal to {limit}")
-    assignment = call.runtime.experiments.assign(unit, call.experiment)
+    assignment = call.runtime.experiments.assign(unit, call.headers.get("x-experiment"))
     deployment = call.runtime.deployments[assignment.towers]
     try:
         parsed = parse_filter(filters, deployment.index.attributes) if filters else None

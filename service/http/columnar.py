@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Request, Response
+from fastapi import Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -44,9 +44,8 @@ class ItemColumns(TypedDict):
     sources: SourceColumns
 
 
-def wants_columns(request: Request) -> bool:
-    """Whether the client names the columnar form and does not prefer ``application/json`` to it."""
-    accept = request.headers.get("accept")
+def wants_columns(accept: str | None) -> bool:
+    """Whether ``Accept`` names the columnar form and does not prefer ``application/json`` to it."""
     if accept is None or "columnar" not in accept.lower():  # nearly every request ends here
         return False
     quality = dict(_weighted(part) for part in accept.split(","))

@@ -71,7 +71,7 @@ def _check_batch(call: Call, batch: BatchRequest) -> list[CheckedRequest]:
 async def _answer(call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding) -> RecallAnswer:
     runtime, target = call.runtime, checked.target
     deadline = call.deadline(checked.request.timeout_ms)
-    query = await checked.with_picture(runtime.settings.limits, deadline)
+    query = await checked.query(runtime.settings.limits, deadline)
     result = await runtime.recall(target.deployment, query, target.assignment.recall, shed, deadline)
     recalled = runtime.clock()
     answer = recall_answer(

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from common.deadline import Deadline, within
 from service.errors import NotReady, RecallError
@@ -38,12 +37,12 @@ class Call:
         request: as it came.
         runtime: the worker's parts, loaded.
         request_id: its id, which the answer carries.
-        experiment: what the client sent as ``X-Experiment``.
+        headers: by name in lower case; of a name that stands twice, the first.
         columnar: whether the client wants the items as columns.
         received: when its last byte came, in seconds on the runtime's clock; its time counts from there.
     """
 
-    __slots__ = ("columnar", "experiment", "received", "request", "request_id", "runtime")
+    __slots__ = ("columnar", "headers", "received", "request", "request_id", "runtime")
 
     def __init__(self, request: Request) -> None:
         """Begin.
@@ -57,11 +56,11 @@ class Call:
             self.runtime.metrics.refused("not_ready")
             raise NotReady(self.runtime.progress)
         self.request_id = request_id(request)
-        self.experiment = request.headers.get("x-experiment")
-        self.columnar = wants_columns(request)
+        self.headers = dict(reversed(request.headers.items()))
+        self.columnar = wants_columns(self.headers.get("accept"))
         self.received = self.runtime.clock()
 
-    async def read(self) -> bytes:
+    async def read(self) -> bytearray:
         """The body, of a request that says that it is JSON, or says nothing about it.
 
         Raises:
@@ -69,7 +68,7 @@ class Call:
                 or a compressed body; 408 when the client is too slow.
             ClientGone: it left before its body was complete.
         """
-        headers, patience_s = self.request.headers, self.runtime.settings.limits.body_timeout_s
+        headers, patience_s = self.headers, self.runtime.settings.limits.body_timeout_s
         length = headers.get("content-length", "")
         if length.isdigit():
             self._check_size(int(length))
@@ -82,17 +81,19 @@ class Call:
             body = await within(patience_s, self._body())
         except TimeoutError as error:
             raise ProblemError(408, "request-timeout", f"the body took over {patience_s:g} s") from error
-        except ClientDisconnect as error:
-            raise ClientGone from error
         self.received = self.runtime.clock()
         return body
 
-    async def _body(self) -> bytes:
-        body = bytearray()
-        async for chunk in self.request.stream():
-            body += chunk
+    async def _body(self) -> bytearray:
+        body, more = bytearray(), True
+        while more:
+            message = await self.request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body += message.get("body", b"")
             self._check_size(len(body))
-        return bytes(body)
+            more = message.get("more_body", False)
+        return body
 
     def _check_size(self, size: int) -> None:
         if size > (limit := self.runtime.settings.limits.body_bytes):
@@ -150,7 +151,7 @@ def runtime_of(request: Request) -> Runtime:
     return runtime
 
 
-def parse(model: type[B], body: bytes) -> B:
+def parse(model: type[B], body: bytearray) -> B:
     """The body as its schema has it.
 
     Raises:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import RecallError
 from service.http.middleware import request_id
@@ -21,30 +19,48 @@ GONE = 499
 
 
 class RawRoute(APIRoute):
-    """A route whose endpoint takes the request and gives the response.
-
-    FastAPI describes it in the OpenAPI document and puts nothing around it. That gains over half of the time
-    that a request spends outside its endpoint: dependencies, exit stacks and validation do nothing for it.
-    """
+    """A route whose endpoint takes the request and gives the response; FastAPI only describes it."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)  # a 405
             return
-        response: Response = await self.endpoint(Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        try:
+            response: Response = await self.endpoint(request)
+        except (ProblemError, RecallError) as error:
+            response = await answer_error(request, error)
         await response(scope, receive, send)
 
 
+class FixedPaths:
+    """Middleware that hands a request to the route of its very path, ahead of the router.
+
+    Gains the time of the router and of all that FastAPI puts around it: a third of what a request of
+    ``POST /recall`` spends outside its endpoint.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[RawRoute]) -> None:
+        self._app = app
+        fixed = [route for route in routes if not route.param_convertors]
+        self._routes = {(method, route.path): route for route in fixed for method in route.methods or ()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; every other one, and what is no request, is the router's."""
+        route = self._routes.get((scope.get("method", ""), scope.get("path", "")))
+        if route is None:
+            await self._app(scope, receive, send)
+        else:
+            scope["route"] = route  # as the router does
+            await route.handle(scope, receive, send)
+
+
 async def answer_error(request: Request, error: Exception) -> Response:
-    """The answer for an error that an endpoint or the router raised."""
+    """The answer for an error that an endpoint or the router raised; any other is a bug, for `Observe`."""
     runtime = runtime_of(request)
     if isinstance(error, ClientGone):
         runtime.metrics.cancelled.inc()
         return Response(status_code=GONE)
     problem = problem_from(error, runtime.settings.limits.retry_after_s)
     return problem.response(request_id(request))
-
-
-#: Of the application; any other error is a bug, which `service.http.middleware.Observe` answers.
-ERROR_HANDLERS: dict[Any, Any] = dict.fromkeys((HTTPException, ProblemError, RecallError), answer_error)

@@ -43,10 +43,14 @@ class RecallRequest(_Strict):
         description="Keeps a user in the same variant of each experiment. Without a history, the one that "
         "`mrse produce` stored for the user is used.",
     )
-    history: list[HistoryEntry] = Field(default=[], max_length=200, description="In any order.")
+    # Made anew for each request: pydantic would copy a default that can change, which takes a µs.
+    history: list[HistoryEntry] = Field(
+        default_factory=list, max_length=200, description="In any order.", json_schema_extra={"default": []}
+    )
     k: int = Field(default=200, ge=1, le=MAX_K, description="Items wanted.")
     filters: Filters = Field(
-        default={},
+        default_factory=dict,
+        json_schema_extra={"default": {}},
         description="Attribute to a value, a list (any of), or an object of gt, gte, lt, lte, not.",
     )
     picture: str | None = Field(

@@ -25,7 +25,7 @@ from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.store import ChangesHeld
 from index.filters import parse_filter
-from service.http import admin, problems, routing
+from service.http import admin, problems
 from service.http.middleware import Observe
 from service.runtime import Runtime
 from service.settings import load_settings
@@ -157,7 +157,7 @@ def test_nothing_written_is_not_in_order(folder: Path, tmp_path: Path, command: 
 
 @pytest.fixture
 async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
-    app = FastAPI(exception_handlers=routing.ERROR_HANDLERS)
+    app = FastAPI()
     app.state.runtime = runtime = Runtime(load_settings(None, {}))
     runtime.ready = True
     runtime.deployments = {"control": SimpleNamespace(writable=index, shape=(3, 8))}
