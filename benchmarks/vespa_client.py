@@ -168,7 +168,8 @@ async def compare_on_container(rounds: int, seconds: float) -> dict[str, dict[st
     from index.vespa.feed.feeder import Feeder
     from index.vespa.feed.journal import Journal
     from index.vespa.feed.source import EmbeddingsSource
-    from index.vespa.package import Layout, render
+    from index.vespa.package.layout import Layout
+    from index.vespa.package.render import render
 
     with tempfile.TemporaryDirectory() as folder:
         embeddings = make_embeddings(

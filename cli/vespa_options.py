@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
-    from index.vespa.package import Layout
+    from index.vespa.package.layout import Layout
     from index.vespa.settings import EndpointSettings, VespaSettings
 
 Package = Annotated[Path, typer.Option("--package", help="Package folder that `add-version` writes.")]
@@ -77,7 +77,7 @@ def open_embeddings(path: Path) -> EmbeddingsFolder:
 
 def settings_for(package: Path, folder: EmbeddingsFolder, containers: EndpointSettings) -> VespaSettings:
     """The settings of the package's version that an embeddings folder belongs to."""
-    from index.vespa.package import find_version
+    from index.vespa.package.versions import find_version
     from index.vespa.settings import VespaSettings
 
     return VespaSettings(containers, find_version(package, folder.meta.bundle_version))
@@ -85,6 +85,6 @@ def settings_for(package: Path, folder: EmbeddingsFolder, containers: EndpointSe
 
 def read_layout_file(file: Path | None) -> Layout | None:
     """The layout of a file; None leaves the package's own, or the development layout for a new one."""
-    from index.vespa.package import Layout
+    from index.vespa.package.layout import Layout
 
     return None if file is None else Layout.read(file)

@@ -43,8 +43,8 @@ def add_version(
 
     Example: `mrse vespa add-version embeddings/ --package vespa-package/`
     """
-    from index.vespa.package import Version
-    from index.vespa.package import add_version as add
+    from index.vespa.package.render import add_version as add
+    from index.vespa.version import Version
 
     version = Version.from_embeddings(open_embeddings(embeddings))
     application = add(package, version, read_layout_file(layout))
@@ -64,7 +64,8 @@ def deploy(
 
     Example: `mrse vespa deploy --package vespa-package/ --config-server http://localhost:19071`
     """
-    from index.vespa.package import application_folder, check_package
+    from index.vespa.package.render import application_folder
+    from index.vespa.package.rules import check_package
 
     problems, application = check_package(package), application_folder(package)
     for problem in problems:
@@ -94,7 +95,8 @@ def drop(
 
     Example: `mrse vespa drop demo-1a2b3c4d --package vespa-package/ --config-server http://localhost:19071`
     """
-    from index.vespa.package import drop_version, find_version
+    from index.vespa.package.render import drop_version
+    from index.vespa.package.versions import find_version
 
     dropped = find_version(package, version)
     servers = access.to(config_server)

@@ -23,7 +23,8 @@ from pathlib import Path
 from artifacts.embeddings import EmbeddingsFolder
 from devtools.vespa_peer.build import ArtifactsMissingError, missing
 from devtools.vespa_peer.peer import Peer, start_peer
-from index.vespa.package import Version, add_version, application_folder
+from index.vespa.package.render import add_version, application_folder
+from index.vespa.version import Version
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -24,9 +24,11 @@ from index.vespa.client import VespaIndex
 from index.vespa.feed.feeder import Feeder
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.source import EmbeddingsSource, new_feed_version
-from index.vespa.package import Layout, Version, render
 from index.vespa.package.deploy import deploy
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import render
 from index.vespa.settings import EndpointSettings, VespaSettings
+from index.vespa.version import Version
 from tests.support.vespa_peer import require_peer
 
 if TYPE_CHECKING:

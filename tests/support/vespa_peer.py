@@ -10,7 +10,9 @@ import pytest
 
 from devtools.vespa_peer.build import ArtifactsMissingError, class_path, missing
 from devtools.vespa_peer.peer import Judge, Peer, start_peer
-from index.vespa.package import Layout, Version, render
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import render
+from index.vespa.version import Version
 
 #: A version with an attribute of each type.
 VERSION = Version(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime
 import shutil
 from pathlib import Path
+from string import Template
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from artifacts.attributes import AttributeKind
 from index.vespa import names
 from index.vespa.package.layout import Layout, Tls
-from index.vespa.package.templates import read_template, templates
-from index.vespa.package.versions import read_versions, with_version, write_versions
+from index.vespa.package.versions import read_versions, write_versions
 from index.vespa.version import Version, VersionError
 
+#: The templates: in a wheel ``vespa_app/`` is copied beside the code, see pyproject's force-include.
+_TEMPLATES: Final = (Path(__file__).parent / "templates", Path(__file__).parents[3] / "vespa_app")
 #: Vespa refuses overrides further ahead than 30 days.
 _OVERRIDE_DAYS: Final = 7
 APPLICATION: Final = "application"
@@ -36,6 +38,19 @@ _OPTIONS: Final[dict[AttributeKind, str]] = {
     "number": "\n            attribute: fast-search",
     "bool": "",  # a bit vector already: fast-search does not exist for it
 }
+
+
+def _templates() -> Path:
+    for folder in _TEMPLATES:
+        if (folder / "item.sd").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"no Vespa templates in {_TEMPLATES[0]} or {_TEMPLATES[1]}: reinstall mrse-recall"
+    )
+
+
+def _template(name: str) -> Template:
+    return Template((_templates() / name).read_text(encoding="utf-8"))
 
 
 def application_folder(folder: Path) -> Path:
@@ -67,10 +82,10 @@ def render(
     for version in versions:
         path = target / "schemas" / f"{version.document_type}.sd"
         path.write_text(render_schema(version), encoding="utf-8")
-    shutil.copytree(templates() / "query-profiles", target / "search" / "query-profiles")
+    shutil.copytree(_templates() / "query-profiles", target / "search" / "query-profiles")
     (target / "services.xml").write_text(_services(versions, layout), encoding="utf-8")
     hosts = "\n".join(_host(name, aliases) for name, aliases in layout.aliases())
-    (target / "hosts.xml").write_text(read_template("hosts.xml").substitute(hosts=hosts), encoding="utf-8")
+    (target / "hosts.xml").write_text(_template("hosts.xml").substitute(hosts=hosts), encoding="utf-8")
     if drops_on is not None:
         (target / "validation-overrides.xml").write_text(_overrides(drops_on), encoding="utf-8")
     (folder / LAYOUT).write_text(layout.to_toml(), encoding="utf-8")
@@ -79,32 +94,28 @@ def render(
 
 
 def add_version(folder: Path, version: Version, layout: Layout | None = None) -> Path:
-    """Render the package with one more version beside those that are there.
-
-    Args:
-        folder: see the package's docstring; may be new.
-        version: what to add; adding it again changes nothing.
-        layout: hosts; those that the package has where none is given.
+    """Render the package, which may be new, with one more version; adding one again changes nothing.
 
     Raises:
         VersionError: the same document type with other content, or a damaged version file.
-        LayoutError: the layout that the package has cannot be read.
+        LayoutError: no layout is given, and the one that the package has cannot be read.
     """
-    return render(folder, with_version(read_versions(folder), version), layout or read_layout(folder))
+    known = {each.document_type: each for each in read_versions(folder)}
+    if known.setdefault(version.document_type, version) != version:
+        raise VersionError(
+            f"{version.document_type} is there with another dimension or other attributes: "
+            "a version's fields never change, make a new version"
+        )
+    versions = [known[document_type] for document_type in sorted(known)]
+    return render(folder, versions, layout or read_layout(folder))
 
 
 def drop_version(folder: Path, version: Version, today: datetime.date, layout: Layout | None = None) -> Path:
     """Render the package without a version, with the override that lets Vespa drop its documents.
 
-    Args:
-        folder: see the package's docstring.
-        version: what to drop.
-        today: the override holds for a week from then.
-        layout: hosts; those that the package has where none is given.
-
     Raises:
         VersionError: it is the last one.
-        LayoutError: the layout that the package has cannot be read.
+        LayoutError: no layout is given, and the one that the package has cannot be read.
     """
     left = [each for each in read_versions(folder) if each.document_type != version.document_type]
     if not left:
@@ -124,14 +135,14 @@ def read_layout(folder: Path) -> Layout:
 
 def render_schema(version: Version) -> str:
     """The schema of a version's document type."""
-    attribute = read_template("attribute.sd")
+    attribute = _template("attribute.sd")
     attributes = "".join(
         attribute.substitute(
             name=names.field_name(name), type=names.FIELD_TYPES[kind], options=_OPTIONS[kind]
         )
         for name, kind in version.attributes.items()
     )
-    return read_template("item.sd").substitute(
+    return _template("item.sd").substitute(
         type=version.document_type,
         dimension_name=names.DIMENSION,
         dimension=version.dimension,
@@ -144,7 +155,7 @@ def _services(versions: list[Version], layout: Layout) -> str:
         f'      <document type="{version.document_type}" mode="index"/>' for version in versions
     )
     if layout.is_dev:
-        return read_template("services-dev.xml").substitute(documents=documents, port=layout.port)
+        return _template("services-dev.xml").substitute(documents=documents, port=layout.port)
     groups, key = [], 0
     for number, hosts in enumerate(layout.groups):
         nodes = []
@@ -155,7 +166,7 @@ def _services(versions: list[Version], layout: Layout) -> str:
         groups.append(
             f'      <group name="group{number}" distribution-key="{number}">\n{lines}\n      </group>'
         )
-    return read_template("services-production.xml").substitute(
+    return _template("services-production.xml").substitute(
         documents=documents,
         port=layout.port,
         ssl=_ssl(layout.tls),
@@ -190,4 +201,4 @@ def _host(name: str, aliases: list[str]) -> str:
 def _overrides(today: datetime.date) -> str:
     until = today + datetime.timedelta(days=_OVERRIDE_DAYS)
     allow = f'  <allow until="{until}" comment="a dropped embedding version">schema-removal</allow>'
-    return read_template("validation-overrides.xml").substitute(allows=allow)
+    return _template("validation-overrides.xml").substitute(allows=allow)

@@ -50,18 +50,3 @@ def write_versions(folder: Path, versions: list[Version]) -> None:
     for path in target.glob("*.json"):
         if path.name not in wanted:
             path.unlink()
-
-
-def with_version(versions: list[Version], version: Version) -> list[Version]:
-    """``versions`` and one more.
-
-    Raises:
-        VersionError: its document type is there with another content (make a new bundle version).
-    """
-    known = {each.document_type: each for each in versions}
-    if known.setdefault(version.document_type, version) != version:
-        raise VersionError(
-            f"{version.document_type} is there with another dimension or other attributes: "
-            "a version's fields never change, make a new version"
-        )
-    return [known[document_type] for document_type in sorted(known)]

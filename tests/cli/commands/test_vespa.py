@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from cli.main import build
 from common.errors import USAGE
 from devtools.embeddings import make_embeddings
-from index.vespa.package import VersionError
 from index.vespa.settings import EndpointError
+from index.vespa.version import VersionError
 
 NOWHERE = "http://127.0.0.1:1"
 

@@ -11,9 +11,11 @@ import pytest
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, answer
 from index.vespa.errors import Unreachable
-from index.vespa.package import Layout, Version, render
 from index.vespa.package.deploy import DeployRefused, NotConverged, deploy, package_zip
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import render
 from index.vespa.settings import EndpointSettings
+from index.vespa.version import Version
 
 ACTIVATED = {
     "session-id": "7",

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from index.vespa.package import (
-    Layout,
-    LayoutError,
-)
+from index.vespa.package.layout import Layout, LayoutError
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from index.vespa.package import (
-    Layout,
-    Tls,
-    Version,
-    VersionError,
-    add_version,
-    application_folder,
-    check_package,
-    drop_version,
-    find_version,
-    read_layout,
-    read_versions,
-    render,
-)
+from index.vespa.package.layout import Layout, Tls
+from index.vespa.package.render import add_version, application_folder, drop_version, read_layout, render
+from index.vespa.package.rules import check_package
+from index.vespa.package.versions import find_version, read_versions
+from index.vespa.version import Version, VersionError
 from tests.index.vespa.package.schema_rules import schema_problems
 
 VERSION = Version(

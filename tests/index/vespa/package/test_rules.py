@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from index.vespa.package import Layout, Version, check_package, render
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import render
+from index.vespa.package.rules import check_package
+from index.vespa.version import Version
 
 VERSION = Version("demo-1a2b3c4d", 128, {"brand": "string", "price": "number"})
 SCHEMA = "schemas/item_demo_1a2b3c4d.sd"

@@ -28,10 +28,12 @@ from index.vespa.feed.report import FeedReport
 from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.feed.verify import VerifySettings, verify
-from index.vespa.package import Layout, Version, add_version, drop_version, render
 from index.vespa.package.deploy import DeployRefused, deploy
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import add_version, drop_version, render
 from index.vespa.query import QueryBuilder
 from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from index.vespa.version import Version
 from tests.index.vespa.operations import ListedSource
 from tests.support.vespa_peer import VERSION, require_peer
 

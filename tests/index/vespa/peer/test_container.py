@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from devtools.vespa_peer.peer import Peer, start_peer
-from index.vespa.package import Layout, Version, add_version, drop_version, render
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import add_version, drop_version, render
 from index.vespa.tensors import bfloat16_hex, float_hex
+from index.vespa.version import Version
 from tests.support.vespa_peer import VERSION, require_peer
 
 TYPE = VERSION.document_type

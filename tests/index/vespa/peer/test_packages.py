@@ -10,17 +10,11 @@ import pytest
 
 from devtools.vespa_peer.peer import Judge, Verdict
 from index.vespa import names
-from index.vespa.package import (
-    Layout,
-    Tls,
-    Version,
-    add_version,
-    check_package,
-    drop_version,
-    read_layout,
-    read_versions,
-    render,
-)
+from index.vespa.package.layout import Layout, Tls
+from index.vespa.package.render import add_version, drop_version, read_layout, render
+from index.vespa.package.rules import check_package
+from index.vespa.package.versions import read_versions
+from index.vespa.version import Version
 from tests.index.vespa.package.schema_rules import schema_problems
 from tests.support.vespa_peer import VERSION
 

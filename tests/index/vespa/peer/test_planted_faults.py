@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from devtools.vespa_peer.peer import Judge
-from index.vespa.package import (
-    Layout,
-    Version,
-    VersionError,
-    add_version,
-    application_folder,
-    check_package,
-    render,
-)
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import add_version, application_folder, render
+from index.vespa.package.rules import check_package
+from index.vespa.version import Version, VersionError
 from tests.index.vespa import rules
 from tests.index.vespa.package.schema_rules import schema_problems
 from tests.index.vespa.peer.planted import (
