@@ -35,7 +35,7 @@ from devtools.vespa_peer.build import missing
 from index.port import IndexUnavailable
 from index.vespa.client import VespaIndex
 from index.vespa.query import Body, QueryBuilder
-from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from index.vespa.settings import EndpointSettings, VespaSettings
 from index.vespa.version import Version
 
 VERSION = Version("bench-00000000", 128, {})
@@ -49,7 +49,7 @@ VECTOR = np.eye(1, 128, dtype=np.float32)
 def settings(url: str) -> VespaSettings:
     """Settings of the measured index."""
     # A circuit that opens would answer at once, where the deadline is to be seen.
-    endpoints = EndpointSettings((url,), breaker=BreakerSettings(failures=10**9))
+    endpoints = EndpointSettings((url,), breaker_failures=10**9)
     return VespaSettings(endpoints, VERSION)
 
 
@@ -165,7 +165,7 @@ async def compare_on_container(rounds: int, seconds: float) -> dict[str, dict[st
     from artifacts.embeddings import EmbeddingsFolder
     from devtools.embeddings import make_embeddings
     from devtools.vespa_peer.peer import start_peer
-    from index.vespa.feed.feeder import Feeder
+    from index.vespa.feed.feeder import feed
     from index.vespa.feed.journal import Journal
     from index.vespa.feed.source import EmbeddingsSource
     from index.vespa.package.layout import Layout
@@ -177,9 +177,8 @@ async def compare_on_container(rounds: int, seconds: float) -> dict[str, dict[st
         )
         application = render(Path(folder) / "package", [VERSION], Layout())
         with start_peer(application) as peer:
-            async with Feeder(settings(peer.url)) as feeder:
-                source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
-                await feeder.feed(source, Journal(None, "bench", 1))
+            source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
+            await feed(settings(peer.url), source, Journal(None, "bench", 1))
             await compare(peer.url, 1, seconds)  # the JVM warms up
             return await compare(peer.url, rounds, seconds)
 

@@ -13,7 +13,6 @@ import typer
 
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
-    from index.vespa.package.layout import Layout
     from index.vespa.settings import EndpointSettings, VespaSettings
 
 Package = Annotated[Path, typer.Option("--package", help="Package folder that `add-version` writes.")]
@@ -42,10 +41,9 @@ class Access:
 
     def to(self, urls: Sequence[str]) -> EndpointSettings:
         """The settings of containers or config servers at these addresses."""
-        from index.vespa.settings import EndpointSettings, TlsSettings
+        from index.vespa.settings import EndpointSettings
 
-        tls = TlsSettings(ca=self.ca, certificate=self.certificate, key=self.key)
-        return EndpointSettings(tuple(urls), tls, self.token)
+        return EndpointSettings(tuple(urls), **vars(self))
 
 
 def with_access(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,10 +79,3 @@ def settings_for(package: Path, folder: EmbeddingsFolder, containers: EndpointSe
     from index.vespa.settings import VespaSettings
 
     return VespaSettings(containers, find_version(package, folder.meta.bundle_version))
-
-
-def read_layout_file(file: Path | None) -> Layout | None:
-    """The layout of a file; None leaves the package's own, or the development layout for a new one."""
-    from index.vespa.package.layout import Layout
-
-    return None if file is None else Layout.read(file)

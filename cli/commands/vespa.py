@@ -24,7 +24,6 @@ from cli.vespa_options import (
     Package,
     Within,
     open_embeddings,
-    read_layout_file,
     with_access,
 )
 
@@ -43,11 +42,13 @@ def add_version(
 
     Example: `mrse vespa add-version embeddings/ --package vespa-package/`
     """
+    from index.vespa.package.layout import Layout
     from index.vespa.package.render import add_version as add
     from index.vespa.version import Version
 
     version = Version.from_embeddings(open_embeddings(embeddings))
-    application = add(package, version, read_layout_file(layout))
+    hosts = None if layout is None else Layout.read(layout)
+    application = add(package, version, hosts)
     result = {"application": str(application), "document_type": version.document_type}
     print_json(result) if json else out.print(f"{application}: added {version.document_type}")
 
@@ -95,13 +96,15 @@ def drop(
 
     Example: `mrse vespa drop demo-1a2b3c4d --package vespa-package/ --config-server http://localhost:19071`
     """
+    from index.vespa.package.layout import Layout
     from index.vespa.package.render import drop_version
     from index.vespa.package.versions import find_version
 
     dropped = find_version(package, version)
     servers = access.to(config_server)
     today = datetime.datetime.now(datetime.UTC).date()
-    activated = _deploy(servers, drop_version(package, dropped, today, read_layout_file(layout)), within)
+    hosts = None if layout is None else Layout.read(layout)
+    activated = _deploy(servers, drop_version(package, dropped, today, hosts), within)
     result = {"dropped": dropped.document_type, **asdict(activated)}
     print_json(result) if json else out.print(f"dropped {dropped.document_type}")
 

@@ -67,18 +67,17 @@ def feed(
 
 
 async def _feed(settings: VespaSettings, source: FeedSource, kept: Path, report: Progress) -> FeedReport:
-    from index.vespa.feed.feeder import Feeder
+    from index.vespa.feed.feeder import feed as send
     from index.vespa.feed.journal import Journal
     from index.vespa.feed.report import FeedStopped
     from index.vespa.feed.source import new_feed_version
 
     fingerprint = f"{settings.version.document_type}:{source.fingerprint}"
     journal = Journal.open(kept, fingerprint, new_feed_version())
-    async with Feeder(settings) as feeder:
-        try:
-            return await feeder.feed(source, journal, report)
-        except FeedStopped as stopped:
-            fail(f"{stopped}; run the same command again to go on from {kept}")
+    try:
+        return await send(settings, source, journal, report)
+    except FeedStopped as stopped:
+        fail(f"{stopped}; run the same command again to go on from {kept}")
 
 
 @with_access
@@ -98,7 +97,7 @@ def verify(
     Example: `mrse vespa verify embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
     from index.vespa.client import VespaIndex
-    from index.vespa.feed.verify import VerifyReport, VerifySettings
+    from index.vespa.feed.verify import VerifyReport
     from index.vespa.feed.verify import verify as measure
 
     folder = open_embeddings(embeddings)
@@ -107,7 +106,7 @@ def verify(
     async def run() -> VerifyReport:
         async with VespaIndex(settings) as index:
             await index.check()
-            return await measure(index, folder, VerifySettings(queries=queries, least_recall=least_recall))
+            return await measure(index, folder, queries=queries, least_recall=least_recall)
 
     report = asyncio.run(run())
     if json:

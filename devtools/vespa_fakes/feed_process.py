@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 from artifacts.embeddings import EmbeddingsFolder
-from index.vespa.feed.feeder import Feeder
+from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
-from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import ChangesSource, EmbeddingsSource
-from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from index.vespa.settings import EndpointSettings, FeedSettings, VespaSettings
 from index.vespa.version import Version
 
 #: Impatient enough for a test that plants faults, patient enough to outlast them.
@@ -30,7 +29,7 @@ FEED = FeedSettings(
 
 def settings_for(url: str, folder: EmbeddingsFolder) -> VespaSettings:
     """A client of the version that a folder belongs to."""
-    endpoints = EndpointSettings((url,), breaker=BreakerSettings(failures=50, pause=0.05))
+    endpoints = EndpointSettings((url,), breaker_failures=50, breaker_pause=0.05)
     return VespaSettings(endpoints, Version.from_embeddings(folder))
 
 
@@ -38,14 +37,14 @@ async def feed_all(url: str, embeddings: Path, changes: Path, journals: Path) ->
     """The folder, then the changes; each goes on where its journal says."""
     folder = EmbeddingsFolder.open(embeddings)
     source, later = EmbeddingsSource(folder), ChangesSource(changes)
-    async with Feeder(settings_for(url, folder), FEED) as feeder:
-        journal = Journal.open(journals / "items.json", source.fingerprint, feed_ver=10)
-        if not (journals / "items.done").exists():
-            await feeder.feed(source, journal)
-            (journals / "items.done").touch()
-        journal = Journal.open(journals / "changes.json", later.fingerprint, feed_ver=10)
-        await feeder.feed(later, journal)
-        (journals / "changes.done").touch()
+    settings = settings_for(url, folder)
+    journal = Journal.open(journals / "items.json", source.fingerprint, feed_ver=10)
+    if not (journals / "items.done").exists():
+        await feed(settings, source, journal, feeding=FEED)
+        (journals / "items.done").touch()
+    journal = Journal.open(journals / "changes.json", later.fingerprint, feed_ver=10)
+    await feed(settings, later, journal, feeding=FEED)
+    (journals / "changes.done").touch()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     engine        the engine as `index.engines` knows it, with its table of settings
     version       one embedding version: its document type, width and attributes
     names         names that package, client and feeder share
-    settings      how to reach containers and config servers, and which version they hold
+    settings      how to reach containers and config servers, which version they hold, how it is fed
     client        the index: one query for each vector, side by side
       query         the requests; `yql` writes filters, `tensors` vectors and `text` strings
       endpoints     several containers as one: turns, circuit breakers, the one retry that is safe

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
 
-from artifacts.attributes import AttributeKind
 from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
@@ -23,7 +21,7 @@ from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionM
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
 from index.vespa.text import is_text
-from index.vespa.transport import Transport
+from index.vespa.transport import Request, Transport
 
 T = TypeVar("T")
 
@@ -34,39 +32,25 @@ _ADMIN_BUDGET: Final = 5.0
 _NETWORK_MARGIN: Final = 0.005
 #: How far the squared length of a query vector may be from 1.
 _UNIT: Final = 0.02
-_SEARCH: Final = "/search/"
 
 
 class VespaIndex:
     """`ItemIndex` over one document type of a Vespa application: one query a vector, side by side."""
+
+    #: Others feed Vespa, and it does not say when.
+    revision = None
 
     def __init__(
         self, settings: VespaSettings, *, transport: Transport | None = None, clock: Clock = time.monotonic
     ) -> None:
         self._version = settings.version
         self._clock = clock
-        self._transport = Transport(settings.endpoints) if transport is None else transport
         self._builder = QueryBuilder(settings.version, settings.target_hits_factor)
-        self._endpoints = Endpoints(settings.endpoints, self._transport, clock)
-
-    @property
-    def version(self) -> str:
-        """The document type; its content changes while it is served."""
-        return self._version.document_type
-
-    @property
-    def bundle_version(self) -> str:
-        """The bundle whose item tower made the vectors."""
-        return self._version.bundle_version
-
-    @property
-    def revision(self) -> None:
-        """None: others feed Vespa, and it does not say when."""
-
-    @property
-    def attributes(self) -> Mapping[str, AttributeKind]:
-        """What can be filtered by."""
-        return self._version.attributes
+        self._endpoints = Endpoints(settings.endpoints, clock, transport)
+        #: The document type; its content changes while it is served.
+        self.version = settings.version.document_type
+        self.bundle_version = settings.version.bundle_version
+        self.attributes = settings.version.attributes
 
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
@@ -147,14 +131,12 @@ class VespaIndex:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._transport.close()
+        await self._endpoints.close()
 
     async def __aenter__(self) -> VespaIndex:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def _search(
@@ -193,7 +175,7 @@ class VespaIndex:
         return max(left - _NETWORK_MARGIN, left / 2)
 
     async def _ask(self, body: Body, deadline: Deadline) -> answer.Answer:
-        reply = await self._endpoints.send("POST", _SEARCH, orjson.dumps(body), deadline)
+        reply = await self._endpoints.send(Request("POST", "/search/", orjson.dumps(body)), deadline)
         return answer.parse(reply.status, reply.body)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Final
 
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from index.vespa.errors import CircuitOpen, TimedOut, Unreachable, VespaError
 from index.vespa.settings import EndpointSettings
-from index.vespa.transport import Reply, Transport
+from index.vespa.transport import Reply, Request, Transport
 
 #: Seconds. With less left nothing is sent: Vespa counts in milliseconds.
 LEAST_BUDGET: Final = 0.003
@@ -30,22 +29,20 @@ class Endpoints:
     """
 
     def __init__(
-        self, settings: EndpointSettings, transport: Transport, clock: Clock = time.monotonic
+        self, settings: EndpointSettings, clock: Clock = time.monotonic, transport: Transport | None = None
     ) -> None:
         self._urls = [url.rstrip("/") for url in settings.urls]
-        breaker = settings.breaker
-        self._breakers = [CircuitBreaker(breaker.failures, breaker.pause, clock) for _ in self._urls]
-        self._transport = transport
+        self._breakers = [
+            CircuitBreaker(settings.breaker_failures, settings.breaker_pause, clock) for _ in self._urls
+        ]
+        self._transport = Transport(settings) if transport is None else transport
         self._next = 0
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        deadline: Deadline,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.close()
+
+    async def send(self, request: Request, deadline: Deadline) -> Reply:
         """Ask one endpoint, or a second after a connection failure.
 
         Raises:
@@ -53,7 +50,7 @@ class Endpoints:
         """
         first = self._choose(None)
         try:
-            return await self._attempt(first, method, path, body, deadline, headers)
+            return await self._attempt(first, request, deadline)
         except Unreachable as error:
             if deadline.remaining() < LEAST_BUDGET or (error.lasts and len(self._urls) == 1):
                 raise
@@ -64,7 +61,7 @@ class Endpoints:
             if error.lasts and second == first:
                 self._breakers[second].inconclusive()
                 raise
-        return await self._attempt(second, method, path, body, deadline, headers)
+        return await self._attempt(second, request, deadline)
 
     def _choose(self, failed: int | None) -> int:
         """The next endpoint in turn that may be asked; the one that just failed comes last."""
@@ -78,22 +75,14 @@ class Endpoints:
                 return turn
         raise CircuitOpen("circuit_open", f"all {count} endpoints failed lately")
 
-    async def _attempt(
-        self,
-        number: int,
-        method: str,
-        path: str,
-        body: bytes | None,
-        deadline: Deadline,
-        headers: Mapping[str, str] | None,
-    ) -> Reply:
+    async def _attempt(self, number: int, request: Request, deadline: Deadline) -> Reply:
         breaker = self._breakers[number]
         budget = deadline.remaining()
         if budget < LEAST_BUDGET:
             breaker.inconclusive()
             raise VespaError("timeout", f"{budget * 1000:.1f} ms left")
         try:
-            reply = await self._transport.send(method, self._urls[number] + path, body, budget, headers)
+            reply = await self._transport.send(self._urls[number], request, budget)
         except (asyncio.CancelledError, Exception) as error:
             if isinstance(error, Unreachable) or (isinstance(error, TimedOut) and budget >= _FAIR_BUDGET):
                 breaker.failed()

@@ -49,13 +49,15 @@ class VespaEngine(Engine[VespaConnection]):
                 "no Vespa: set MRSE_VESPA_URL, or url under [vespa] in the configuration file"
             )
         from index.vespa.client import VespaIndex
-        from index.vespa.settings import EndpointSettings, TlsSettings, VespaSettings
+        from index.vespa.settings import EndpointSettings, VespaSettings
         from index.vespa.version import Version, VersionError
 
         try:
             endpoints = EndpointSettings(
-                urls=tuple(url.strip().rstrip("/") for url in settings.url.split(",") if url.strip()),
-                tls=TlsSettings(ca=settings.ca, certificate=settings.certificate, key=settings.key),
+                urls=tuple(url.strip() for url in settings.url.split(",") if url.strip()),
+                ca=settings.ca,
+                certificate=settings.certificate,
+                key=settings.key,
                 token=None if settings.token is None else settings.token.get_secret_value(),
                 connections=settings.connections,
             )

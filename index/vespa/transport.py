@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from index.vespa.errors import TimedOut, Unreachable, VespaError
-from index.vespa.settings import EndpointSettings, TlsSettings
+from index.vespa.settings import EndpointSettings
 
 #: Seconds that an idle connection is kept: below Vespa's own 180, or it closes them under our hands.
 _KEEPALIVE: Final = 60.0
@@ -22,6 +22,16 @@ _KEEPALIVE: Final = 60.0
 _CONNECT_TIMEOUT: Final = 1.0
 #: Seconds that an address is remembered.
 _DNS_TTL: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an endpoint is asked; ``path`` is encoded already."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class Transport:
         self._resolver = resolver
         # Made here: a certificate that cannot be read must stop the start, not the first request.
         https = any(url.startswith("https:") for url in settings.urls)
-        self._tls = tls_context(settings.tls) if https else None
+        self._tls = _tls_context(settings) if https else None
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -67,15 +77,8 @@ class Transport:
             trust_env=False,
         )
 
-    async def send(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        budget: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        """Ask ``url`` once and read the whole answer within ``budget`` seconds.
+    async def send(self, endpoint: str, request: Request, budget: float) -> Reply:
+        """Ask ``endpoint`` once and read the whole answer within ``budget`` seconds.
 
         Raises:
             Unreachable: no whole answer.
@@ -86,12 +89,12 @@ class Transport:
             raise VespaError("closed")
         if self._session is None:
             self._session = self._open()
+        url = URL(endpoint + request.path, encoded=True)
         try:
             async with (
                 asyncio.timeout(budget),
-                # The URL is encoded already, and is to stay as it is.
                 self._session.request(
-                    method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                    request.method, url, data=request.body, headers=request.headers, allow_redirects=False
                 ) as response,
             ):
                 return Reply(response.status, await response.read(), response.headers)
@@ -105,19 +108,16 @@ class Transport:
             await self._session.close()
 
 
-def tls_context(settings: TlsSettings) -> ssl.SSLContext:
+def _tls_context(settings: EndpointSettings) -> ssl.SSLContext:
     """The TLS context: TLS 1.2 or newer, trusting ``ca``, with our certificate where one is given.
 
     Raises:
         OSError, ssl.SSLError: a file cannot be read, or key and certificate do not belong together.
     """
-    context = ssl.create_default_context(cafile=None if settings.ca is None else str(settings.ca))
+    context = ssl.create_default_context(cafile=settings.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = settings.check_hostname
     if settings.certificate is not None:
-        context.load_cert_chain(
-            str(settings.certificate), None if settings.key is None else str(settings.key)
-        )
+        context.load_cert_chain(settings.certificate, settings.key)
     return context
 
 

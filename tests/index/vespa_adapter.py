@@ -21,7 +21,7 @@ from devtools.embeddings import make_embeddings
 from devtools.vespa_peer.peer import start_peer
 from index.port import ItemIndex
 from index.vespa.client import VespaIndex
-from index.vespa.feed.feeder import Feeder
+from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.source import EmbeddingsSource, new_feed_version
 from index.vespa.package.deploy import deploy
@@ -87,7 +87,6 @@ class VespaStarter:
             bundle_version=catalogue.bundle_version,
         )
         source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
-        async with Feeder(settings) as feeder:
-            report = await feeder.feed(source, Journal(None, "contract", new_feed_version()))
+        report = await feed(settings, source, Journal(None, "contract", new_feed_version()))
         assert report.complete, report.failures
         return settings

@@ -9,6 +9,5 @@
       window        how many requests may be under way
       journal       what is settled, on disk, so that a killed feed goes on
       report        what came of a feed
-    settings      time-outs, tries and patience
     verify        counts, sampled vectors, recall and latency, compared with the embeddings folder
 """

@@ -13,8 +13,8 @@ from index.vespa.endpoints import Endpoints
 from index.vespa.errors import CircuitOpen, TimedOut, VespaError, shorten
 from index.vespa.feed.operations import Operation, Operations
 from index.vespa.feed.report import FeedReport, FeedStopped, Outcome
-from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.window import Window
+from index.vespa.settings import FeedSettings
 from index.vespa.transport import Reply
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -44,27 +44,20 @@ class _Again:
     blocked: bool = False
 
 
+@dataclass
 class Delivery:
     """Delivers the operations of one feed within one window; counts retries in ``report``."""
 
-    def __init__(
-        self,
-        operations: Operations,
-        endpoints: Endpoints,
-        settings: FeedSettings,
-        report: FeedReport,
-        clock: Clock,
-        sleep: Sleep,
-    ) -> None:
-        self._operations = operations
-        self._endpoints = endpoints
-        self._settings = settings
-        self._report = report
-        self._clock = clock
-        self._sleep = sleep
-        self._window = Window(settings, clock)
-        self._random = random.Random()
-        self._pause = settings.pause_blocked
+    operations: Operations
+    endpoints: Endpoints
+    settings: FeedSettings
+    report: FeedReport
+    clock: Clock
+    sleep: Sleep
+
+    def __post_init__(self) -> None:
+        self._window = Window(self.settings, self.clock)
+        self._pause = self.settings.pause_blocked
         self._blocked_for = 0.0
         #: Pauses so far: tells whether a request was sent before the last one.
         self._era = 0
@@ -79,15 +72,15 @@ class Delivery:
         Raises:
             FeedStopped: no operation would get through.
         """
-        request = self._operations.request(operation, self._settings.request_timeout)
-        started = self._clock()
+        request = self.operations.request(operation, self.settings.request_timeout)
+        started = self.clock()
         tries = 0
         while True:
             await self._window.acquire()
             era = self._era
-            deadline = Deadline.after(self._settings.request_timeout, self._clock)
+            deadline = Deadline.after(self.settings.request_timeout, self.clock)
             try:
-                reply = await self._endpoints.send(request.method, request.path, request.body, deadline)
+                reply = await self.endpoints.send(request, deadline)
                 result = self._read(reply)
             except VespaError as error:
                 result = self._failed(error)
@@ -99,13 +92,13 @@ class Delivery:
                 self._block(era, group)
                 continue
             tries += 1
-            waited = self._clock() - started
+            waited = self.clock() - started
             if result.limit is not None and tries >= result.limit:
                 return Settled(Outcome.FAILED, f"after {tries} tries: {result.detail}")
-            if result.limit is None and waited > self._settings.patience_busy:
+            if result.limit is None and waited > self.settings.patience_busy:
                 return Settled(Outcome.FAILED, f"after {waited:.0f} s: {result.detail}")
-            self._report.retries[result.reason] += 1
-            await self._sleep(self._backoff(tries))
+            self.report.retries[result.reason] += 1
+            await self.sleep(self._backoff(tries))
 
     def _read(self, reply: Reply) -> Settled | _Again:
         """What an answer means; see the table in `feeder`."""
@@ -113,21 +106,21 @@ class Delivery:
         if status in (200, 412):
             self._window.grow()
         if status == 200:
-            self._pause, self._blocked_for = self._settings.pause_blocked, 0.0
+            self._pause, self._blocked_for = self.settings.pause_blocked, 0.0
             if reply.headers.get(_IGNORED_FIELDS):
                 return Settled(Outcome.FAILED, "Vespa ignored fields that its schema does not have")
             return Settled(Outcome.STORED)
         if status == 412:
             return Settled(Outcome.SUPERSEDED)
         reason = f"status {status}"
-        detail = f"{reason}: {_message(reply)}"
+        detail = f"{reason}: {shorten(reply.body[:2048].decode('utf-8', 'replace'))}"
         if status in (401, 403):
             raise FeedStopped(f"{reason}: certificate or token are not accepted")
         if status == _BUSY or status in _PASSING:
             self._window.cut()
-            return _Again(reason, detail, None if status == _BUSY else self._settings.attempts)
+            return _Again(reason, detail, None if status == _BUSY else self.settings.attempts)
         if status == _INTERNAL:
-            return _Again(reason, detail, self._settings.attempts_internal)
+            return _Again(reason, detail, self.settings.attempts_internal)
         if status == _BLOCKED:
             return _Again(reason, detail, None, blocked=True)
         return Settled(Outcome.FAILED, detail)
@@ -136,12 +129,12 @@ class Delivery:
         if isinstance(error, TimedOut):
             self._window.cut()
         # An open circuit sent nothing, so it costs patience and no try.
-        limit = None if isinstance(error, CircuitOpen) else self._settings.attempts
+        limit = None if isinstance(error, CircuitOpen) else self.settings.attempts
         return _Again(error.reason, str(error), limit)
 
     def _backoff(self, tries: int) -> float:
-        longest = min(self._settings.backoff_max, self._settings.backoff * 2.0 ** min(tries - 1, 30))
-        return longest * self._random.uniform(0.5, 1.0)
+        longest = min(self.settings.backoff_max, self.settings.backoff * 2.0 ** min(tries - 1, 30))
+        return longest * random.uniform(0.5, 1.0)
 
     def _block(self, era: int, group: asyncio.TaskGroup) -> None:
         """The feed is blocked: pause all deliveries, and let one request through after a while.
@@ -150,19 +143,14 @@ class Delivery:
         """
         if era != self._era:
             return
-        if self._blocked_for > self._settings.patience_blocked:
+        if self._blocked_for > self.settings.patience_blocked:
             raise FeedStopped(f"the feed stayed blocked for {self._blocked_for:.0f} s")
         self._era += 1
         self._window.pause()
         group.create_task(self._unblock(self._pause))
 
     async def _unblock(self, pause: float) -> None:
-        await self._sleep(pause)
+        await self.sleep(pause)
         self._blocked_for += pause
-        self._pause = min(2 * pause, self._settings.pause_blocked_max)
+        self._pause = min(2 * pause, self.settings.pause_blocked_max)
         self._window.resume()
-
-
-def _message(reply: Reply) -> str:
-    """The start of an answer's text, fit for a log line."""
-    return shorten(reply.body[:2048].decode("utf-8", "replace"))

@@ -19,8 +19,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from types import TracebackType
+from dataclasses import dataclass, replace
 from typing import Final
 
 from common.deadline import Clock
@@ -30,94 +29,68 @@ from index.vespa.feed.delivery import Delivery, Settled, Sleep
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.operations import Numbered, Operation, Operations, Rejected
 from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, FeedStopped, Outcome
-from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import FeedSource
-from index.vespa.settings import VespaSettings
-from index.vespa.transport import Transport
+from index.vespa.settings import FeedSettings, VespaSettings
 
 #: Operations read ahead of the window, waiting for a slot or for an earlier one of their item; *inferred*.
 _READ_AHEAD: Final = 1024
 
 
-class Feeder:
-    """Feeds one document type; an async context manager."""
+async def feed(
+    settings: VespaSettings,
+    source: FeedSource,
+    journal: Journal,
+    progress: Progress = silent,
+    feeding: FeedSettings | None = None,
+    *,
+    clock: Clock = time.monotonic,
+    sleep: Sleep = asyncio.sleep,
+) -> FeedReport:
+    """Feed the operations of a source that ``journal`` has not settled to one document type.
 
-    def __init__(
-        self,
-        settings: VespaSettings,
-        feed: FeedSettings | None = None,
-        *,
-        clock: Clock = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        self._feed = FeedSettings() if feed is None else feed
-        # The window, not the pool, says how many requests are under way.
-        endpoints = replace(settings.endpoints, connections=self._feed.window_max)
-        self._transport = Transport(endpoints)
-        self._endpoints = Endpoints(endpoints, self._transport, clock)
-        self._version = settings.version
-        self._clock = clock
-        self._sleep = sleep
+    Returns:
+        The counts; failures for good are in it, and the journal keeps them for another try.
 
-    async def feed(self, source: FeedSource, journal: Journal, progress: Progress = silent) -> FeedReport:
-        """Feed the operations of a source that ``journal`` has not settled.
-
-        Returns:
-            The counts; failures for good are in it, and the journal keeps them for another try.
-
-        Raises:
-            FeedStopped: going on is useless. The journal is saved then, and on any other exception too.
-        """
-        report = FeedReport(skipped=journal.count_settled())
-        make = Operations(self._version)
-        delivery = Delivery(make, self._endpoints, self._feed, report, self._clock, self._sleep)
-        run = _Run(delivery, report, journal, self._feed, lambda: progress("feed", report.done, source.total))
-        operations = source.operations(self._version, journal.feed_ver, journal.settled)
-        try:
-            async with asyncio.TaskGroup() as group:
-                saver = group.create_task(run.save_now_and_then())
-                await run.dispatch(operations, group)
-                saver.cancel()
-        except BaseException as error:
-            journal.save()
-            if isinstance(error, BaseExceptionGroup):
-                raise error.exceptions[0] from None
-            raise
-        if report.complete:
-            journal.finish()
-        else:
-            journal.save()
-        return report
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._transport.close()
-
-    async def __aenter__(self) -> Feeder:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+    Raises:
+        FeedStopped: going on is useless. The journal is saved then, and on any other exception too.
+    """
+    feeding = FeedSettings() if feeding is None else feeding
+    report = FeedReport(skipped=journal.count_settled())
+    # The window, not the pool, says how many requests are under way.
+    endpoints = Endpoints(replace(settings.endpoints, connections=feeding.window_max), clock)
+    delivery = Delivery(Operations(settings.version), endpoints, feeding, report, clock, sleep)
+    run = _Run(delivery, report, journal, feeding, lambda: progress("feed", report.done, source.total))
+    operations = source.operations(settings.version, journal.feed_ver, journal.settled)
+    try:
+        async with asyncio.TaskGroup() as group:
+            saver = group.create_task(run.save_now_and_then())
+            await run.dispatch(operations, group)
+            saver.cancel()
+    except BaseException as error:
+        journal.save()
+        if isinstance(error, BaseExceptionGroup):
+            raise error.exceptions[0] from None
+        raise
+    finally:
+        await endpoints.close()
+    if report.complete:
+        journal.finish()
+    else:
+        journal.save()
+    return report
 
 
+@dataclass
 class _Run:
     """One feed: keeps operations of an item in their order, and the journal up to date."""
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        report: FeedReport,
-        journal: Journal,
-        settings: FeedSettings,
-        ended: Callable[[], None],
-    ) -> None:
-        self.report = report
-        self._delivery = delivery
-        self._journal = journal
-        self._settings = settings
-        self._ended = ended
+    delivery: Delivery
+    report: FeedReport
+    journal: Journal
+    settings: FeedSettings
+    ended: Callable[[], None]
+
+    def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(_READ_AHEAD)
         #: Operations of each item that is being fed, the one under way first.
         self._chains: dict[str, deque[tuple[int, Operation]]] = {}
@@ -142,14 +115,14 @@ class _Run:
     async def save_now_and_then(self) -> None:
         """Save the journal until cancelled; not in a thread, since two writes of it must not overlap."""
         while True:
-            await asyncio.sleep(self._settings.checkpoint_interval)
-            self._journal.save()
+            await asyncio.sleep(self.settings.checkpoint_interval)
+            self.journal.save()
 
     async def _drain(self, item_id: str, group: asyncio.TaskGroup) -> None:
         chain = self._chains[item_id]
         while chain:
             number, operation = chain[0]
-            settled = await self._delivery.deliver(operation, group)
+            settled = await self.delivery.deliver(operation, group)
             chain.popleft()
             if not chain:
                 del self._chains[item_id]
@@ -160,10 +133,9 @@ class _Run:
         report = self.report
         report.outcomes[settled.outcome] += 1
         failed = settled.outcome is Outcome.FAILED
-        self._journal.settle(number, failed=failed)
+        self.journal.settle(number, failed=failed)
         if failed and len(report.failures) < MAX_FAILURES_KEPT:
             report.failures.append(Failure(number, item_id, settled.reason))
-        if report.outcomes[Outcome.FAILED] >= self._settings.failures_max:
-            reason = f"{self._settings.failures_max} operations failed, lately: {settled.reason}"
-            raise FeedStopped(reason)
-        self._ended()
+        if report.outcomes[Outcome.FAILED] >= self.settings.failures_max:
+            raise FeedStopped(f"{self.settings.failures_max} operations failed, lately: {settled.reason}")
+        self.ended()

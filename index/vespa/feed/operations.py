@@ -20,6 +20,7 @@ from index.filters import terms
 from index.vespa import names
 from index.vespa.tensors import bfloat16_hex, unit_rows
 from index.vespa.text import is_text, storable, term
+from index.vespa.transport import Request
 from index.vespa.version import Version
 
 AttributeValue = str | float | bool | Sequence[str] | None
@@ -53,15 +54,6 @@ class Rejected:
 
 #: An operation and its number in the order of its source.
 Numbered: TypeAlias = tuple[int, Operation | Rejected]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedRequest:
-    """An operation as an HTTP request."""
-
-    method: str
-    path: str
-    body: bytes | None
 
 
 class Operations:
@@ -137,7 +129,7 @@ class Operations:
         _check(item_id)
         return Operation("remove", item_id, feed_ver, {})
 
-    def request(self, operation: Operation, timeout: float) -> FeedRequest:
+    def request(self, operation: Operation, timeout: float) -> Request:
         """The document/v1 request of an operation; ``timeout`` seconds is what Vespa may take."""
         parameters = {
             "condition": f"{self._type}.{names.FEED_VERSION} < {operation.feed_ver}",
@@ -148,7 +140,7 @@ class Operations:
             parameters["create"] = "true"
         path = f"/document/v1/{names.NAMESPACE}/{self._type}/docid/{quote(operation.item_id, safe='')}"
         body = None if operation.kind == "remove" else orjson.dumps({"fields": operation.fields})
-        return FeedRequest(_METHODS[operation.kind], f"{path}?{urlencode(parameters, quote_via=quote)}", body)
+        return Request(_METHODS[operation.kind], f"{path}?{urlencode(parameters, quote_via=quote)}", body)
 
     def _value(self, name: str, value: AttributeValue) -> object:
         """An attribute's value in Vespa's form; None where the item has none."""

@@ -24,19 +24,6 @@ _SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class VerifySettings:
-    """What is sampled and what has to hold; all values are *inferred*."""
-
-    #: Vectors that are read back and compared bit by bit.
-    vectors: int = 500
-    #: Queries for recall and latency.
-    queries: int = 200
-    k: int = 100
-    #: Least share of the exact ``k`` nearest that the graph finds, on average.
-    least_recall: float = 0.95
-
-
-@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that was looked at."""
 
@@ -62,27 +49,39 @@ class VerifyReport:
 
 
 async def verify(
-    index: VespaIndex, folder: EmbeddingsFolder, settings: VerifySettings | None = None
+    index: VespaIndex,
+    folder: EmbeddingsFolder,
+    *,
+    vectors: int = 500,
+    queries: int = 200,
+    k: int = 100,
+    least_recall: float = 0.95,
 ) -> VerifyReport:
-    """Compare what is deployed and fed with an embeddings folder.
+    """Compare what is deployed and fed with an embeddings folder; what is expected is *inferred*.
+
+    Args:
+        index: the client of what is deployed.
+        folder: what was fed.
+        vectors: how many are read back and compared bit by bit.
+        queries: how many measure recall and latency.
+        k: of the recall.
+        least_recall: share of the exact ``k`` nearest that the graph must find, on average.
 
     Raises:
         IndexUnavailable: Vespa does not answer.
         EmbeddingsError: the folder is damaged.
     """
-    settings = VerifySettings() if settings is None else settings
     random = np.random.default_rng(_SEED)
-    stored = _stored_rows(folder, random.permutation(folder.meta.rows)[: settings.vectors])
+    stored = _stored_rows(folder, random.permutation(folder.meta.rows)[:vectors])
     items = await index.count(Deadline.after(_TIMEOUT))
     wrong = await _wrong_vectors(index, stored)
-    queries = _queries(np.stack(list(stored.values())), random, settings.queries)
-    recall, seconds = await _recall(index, queries, settings.k)
+    points = _queries(np.stack(list(stored.values())), random, queries)
+    recall, seconds = await _recall(index, points, k)
     p50, p99 = (float(np.percentile(seconds, q) * 1000) for q in (50, 99))
-    least = settings.least_recall
     checks = (
         Check("items", str(items), str(folder.meta.rows), items == folder.meta.rows),
         Check("sampled vectors that differ", str(wrong), "0", wrong == 0),
-        Check("recall", f"{recall:.4f}", f"at least {least}", recall >= least),
+        Check("recall", f"{recall:.4f}", f"at least {least_recall}", recall >= least_recall),
     )
     return VerifyReport(checks, recall, p50, p99)
 

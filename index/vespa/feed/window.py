@@ -8,7 +8,7 @@ from collections import deque
 from typing import Final
 
 from common.deadline import Clock
-from index.vespa.feed.settings import FeedSettings
+from index.vespa.settings import FeedSettings
 
 #: Share of the window that is left after a cut.
 _CUT: Final = 0.7

@@ -20,7 +20,7 @@ from common.errors import NOT_IN_ORDER, MrseError
 from index.vespa.endpoints import Endpoints
 from index.vespa.errors import VespaError, shorten
 from index.vespa.settings import EndpointSettings
-from index.vespa.transport import Reply, Transport
+from index.vespa.transport import Reply, Request
 
 _TENANT: Final = "/application/v2/tenant/default"
 _PREPARE_AND_ACTIVATE: Final = f"{_TENANT}/prepareandactivate"
@@ -62,17 +62,13 @@ def package_zip(application: Path) -> bytes:
     """
     if not (application / "services.xml").is_file():
         raise FileNotFoundError(f"{application} has no services.xml and is no application package")
-    files = sorted(
-        path
-        for path in application.rglob("*")
-        if path.is_file() and not path.is_symlink() and not _hidden(path.relative_to(application))
-    )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in files:
-            entry = zipfile.ZipInfo(path.relative_to(application).as_posix(), (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
+        for path in sorted(application.rglob("*")):
+            name = path.relative_to(application).as_posix()
+            if path.is_file() and not path.is_symlink() and "/." not in f"/{name}":
+                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
@@ -84,15 +80,14 @@ async def deploy(config_servers: EndpointSettings, application: Path, deadline: 
         NotConverged: the deadline passed while services were still changing over.
         VespaError: no config server answers.
     """
-    transport = Transport(config_servers)
-    servers = Endpoints(config_servers, transport)
+    servers = Endpoints(config_servers)
     try:
-        headers = {"Content-Type": "application/zip"}
         package = await asyncio.to_thread(package_zip, application)
-        activated = _read(await servers.send("POST", _PREPARE_AND_ACTIVATE, package, deadline, headers))
+        request = Request("POST", _PREPARE_AND_ACTIVATE, package, {"Content-Type": "application/zip"})
+        activated = _read(await servers.send(request, deadline))
         await _converge(servers, activated.generation, deadline)
     finally:
-        await transport.close()
+        await servers.close()
     return activated
 
 
@@ -100,7 +95,7 @@ async def _converge(servers: Endpoints, generation: int, deadline: Deadline) -> 
     wait = 0.2
     while True:
         try:
-            state = _object(await servers.send("GET", _CONVERGE, None, deadline))
+            state = _object(await servers.send(Request("GET", _CONVERGE), deadline))
         except VespaError as error:
             if deadline.passed:
                 raise NotConverged(f"generation {generation}: {error}") from error
@@ -143,7 +138,3 @@ def _object(reply: Reply) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         answer = None
     return answer if isinstance(answer, dict) else {}
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

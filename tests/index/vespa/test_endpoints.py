@@ -19,7 +19,6 @@ from devtools.vespa_fakes.fault_server import (
 )
 from index.vespa import errors
 from index.vespa.client import VespaIndex
-from index.vespa.settings import BreakerSettings
 from index.vespa.transport import Transport
 from tests.index.vespa.answers import GOOD, NOTHING, error, root, settings
 
@@ -116,7 +115,7 @@ async def test_the_circuit_opens_and_closes_again() -> None:
     now = [0.0]
     script = [refused(503, 10)] * 3 + [refused(503, 10), answer(200, GOOD)]
     async with FaultServer(script) as server:
-        where = settings(server.url, breaker=BreakerSettings(failures=3, pause=10))
+        where = settings(server.url, breaker_failures=3, breaker_pause=10)
         async with VespaIndex(where, clock=lambda: now[0]) as index:
 
             async def search() -> None:
@@ -141,7 +140,7 @@ async def test_the_circuit_opens_and_closes_again() -> None:
 
 async def test_our_own_mistakes_do_not_open_the_circuit() -> None:
     async with FaultServer([refused(400, 4, coverage=None)]) as server:
-        where = settings(server.url, breaker=BreakerSettings(failures=2))
+        where = settings(server.url, breaker_failures=2)
         async with VespaIndex(where) as index:
             for _ in range(5):
                 with pytest.raises(errors.RequestRefused):

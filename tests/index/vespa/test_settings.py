@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from index.vespa.settings import TlsSettings
 from tests.index.vespa.answers import settings
 
 
@@ -14,7 +13,7 @@ def test_settings_that_would_leak_or_not_work() -> None:
     with pytest.raises(ValueError, match="in the clear"):
         settings("http://vespa:8080", token="s3cret")
     with pytest.raises(ValueError, match="both or neither"):
-        TlsSettings(certificate=Path("a.pem"))
+        settings("https://vespa:8443", certificate=Path("a.pem"))
     with pytest.raises(ValueError, match="credentials"):
         settings("http://user:secret@vespa:8080")
     with pytest.raises(ValueError, match="endpoint"):

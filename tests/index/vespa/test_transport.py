@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, answer
 from index.vespa import errors
 from index.vespa.client import VespaIndex
-from index.vespa.settings import TlsSettings
 from tests.index.vespa.answers import GOOD, settings
 
 x509 = pytest.importorskip("cryptography.x509", reason="needs cryptography to make certificates")
@@ -75,8 +75,8 @@ def server_context(identity: Identity, clients: Identity | None = None) -> ssl.S
     return context
 
 
-async def ask(url: str, tls: TlsSettings, token: str | None = None) -> list[str]:
-    async with VespaIndex(settings(url, tls=tls, token=token)) as index:
+async def ask(url: str, **endpoints: Any) -> list[str]:
+    async with VespaIndex(settings(url, **endpoints)) as index:
         (found,) = await index.search(QUERY, 10, None, Deadline.after(10))
     return found.ids
 
@@ -84,7 +84,7 @@ async def ask(url: str, tls: TlsSettings, token: str | None = None) -> list[str]
 async def test_a_certificate_that_is_trusted_and_a_token(folder: Path) -> None:
     server_identity = make(folder, "server")
     async with FaultServer([answer(200, GOOD)], tls=server_context(server_identity)) as server:
-        assert await ask(server.url, TlsSettings(ca=server_identity.certificate), "s3cret") == ["a", "b", "c"]
+        assert await ask(server.url, ca=server_identity.certificate, token="s3cret") == ["a", "b", "c"]
         assert server.requests[0].headers["authorization"] == "Bearer s3cret"
 
 
@@ -99,15 +99,9 @@ async def test_certificates_that_are_not_taken(folder: Path, case: str) -> None:
     ca = make(folder, "other") if case == "nobody trusts it" else identity
     async with FaultServer([answer(200, GOOD)], tls=server_context(identity)) as server:
         with pytest.raises(errors.Unreachable) as raised:
-            await ask(server.url, TlsSettings(ca=ca.certificate))
+            await ask(server.url, ca=ca.certificate)
         assert raised.value.reason == "tls"
         assert server.requests == []
-
-
-async def test_the_name_may_be_left_unchecked(folder: Path) -> None:
-    identity = make(folder, "elsewhere", host="127.0.0.2")
-    async with FaultServer([answer(200, GOOD)], tls=server_context(identity)) as server:
-        assert await ask(server.url, TlsSettings(ca=identity.certificate, check_hostname=False))
 
 
 async def test_mutual_tls(folder: Path) -> None:
@@ -116,8 +110,8 @@ async def test_mutual_tls(folder: Path) -> None:
     tls = server_context(server_identity, clients=client)
     ca = server_identity.certificate
     async with FaultServer([answer(200, GOOD)], tls=tls) as server:
-        assert await ask(server.url, TlsSettings(ca, client.certificate, client.key))
-        for unknown in (TlsSettings(ca), TlsSettings(ca, stranger.certificate, stranger.key)):
+        assert await ask(server.url, ca=ca, certificate=client.certificate, key=client.key)
+        for unknown in ({}, {"certificate": stranger.certificate, "key": stranger.key}):
             with pytest.raises(errors.Unreachable):  # in TLS 1.3 only seen when reading
-                await ask(server.url, unknown)
+                await ask(server.url, ca=ca, **unknown)
         assert len(server.requests) == 1

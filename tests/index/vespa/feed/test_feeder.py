@@ -19,17 +19,16 @@ from devtools.vespa_fakes.document_server import Chaos, DocumentServer
 from devtools.vespa_fakes.fault_server import FaultServer, answer
 from devtools.vespa_fakes.feed_process import FEED
 from devtools.vespa_fakes.feeding import CHAOS, changes, newest
-from index.vespa.feed.feeder import Feeder
+from index.vespa.feed import feeder
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.operations import Operation, Operations, Rejected
 from index.vespa.feed.report import FeedStopped, Outcome
-from index.vespa.feed.settings import FeedSettings
-from index.vespa.settings import BreakerSettings
+from index.vespa.settings import FeedSettings
 from tests.index.vespa.answers import VERSION, settings
 from tests.index.vespa.operations import ListedSource
 
 VECTOR = np.eye(1, 8, dtype=np.float32)[0]
-PATIENT = BreakerSettings(failures=1000)
+PATIENT = 1000
 QUICK = replace(FEED, failures_max=100, request_timeout=0.3)
 
 
@@ -44,9 +43,8 @@ def put(item: str, version: int, **attributes: Any) -> Operation:
 async def feed(
     url: str, ops: Sequence[Operation | Rejected], feed_settings: FeedSettings = QUICK, **changes: Any
 ) -> Any:
-    where = settings(url, **({"breaker": PATIENT} | changes))
-    async with Feeder(where, feed_settings) as feeder:
-        return await feeder.feed(ListedSource(ops), Journal(None, "test", 1))
+    where = settings(url, **({"breaker_failures": PATIENT} | changes))
+    return await feeder.feed(where, ListedSource(ops), Journal(None, "test", 1), feeding=feed_settings)
 
 
 async def test_what_an_answer_means() -> None:
@@ -113,9 +111,9 @@ async def test_a_blocked_feed_pauses_and_is_not_hammered() -> None:
     settings_ = replace(QUICK, window_start=1, pause_blocked=10.0, pause_blocked_max=30.0)
     script = [answer(507, {})] * 4 + [answer(200, {})]
     async with FaultServer(script) as server:
-        async with Feeder(settings(server.url, breaker=PATIENT), settings_, sleep=sleep) as feeder:
-            ops = [put(f"a{i}", 1) for i in range(50)]
-            report = await feeder.feed(ListedSource(ops), Journal(None, "test", 1))
+        source = ListedSource([put(f"a{i}", 1) for i in range(50)])
+        where, journal = settings(server.url, breaker_failures=PATIENT), Journal(None, "test", 1)
+        report = await feeder.feed(where, source, journal, feeding=settings_, sleep=sleep)
         # After each pause one tries, until one passes.
         assert len(server.requests) == 4 + 50
     assert report.complete
@@ -172,9 +170,9 @@ async def test_rejected_items_are_failures_and_the_rest_is_fed() -> None:
 
 async def test_progress_is_told() -> None:
     seen: list[tuple[str, int, int | None]] = []
-    async with DocumentServer() as server, Feeder(settings(server.url)) as feeder:
-        source = ListedSource([put(f"a{i}", 1) for i in range(5)])
-        await feeder.feed(source, Journal(None, "t", 1), lambda *facts: seen.append(facts))
+    async with DocumentServer() as server:
+        source, journal = ListedSource([put(f"a{i}", 1) for i in range(5)]), Journal(None, "t", 1)
+        await feeder.feed(settings(server.url), source, journal, lambda *facts: seen.append(facts))
     assert seen == [("feed", i, 5) for i in range(1, 6)]
 
 

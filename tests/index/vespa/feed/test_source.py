@@ -14,7 +14,7 @@ from devtools.embeddings import make_embeddings, random_items
 from devtools.vespa_fakes.document_server import DocumentServer
 from devtools.vespa_fakes.feed_process import FEED, settings_for
 from index.filters import fold
-from index.vespa.feed.feeder import Feeder
+from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.operations import Operation
 from index.vespa.feed.source import ChangesSource, EmbeddingsSource
@@ -36,8 +36,9 @@ def embeddings(tmp_path: Path) -> Path:
 
 async def test_an_embeddings_folder_is_fed(embeddings: Path) -> None:
     folder = EmbeddingsFolder.open(embeddings)
-    async with DocumentServer() as server, Feeder(settings_for(server.url, folder), QUICK) as feeder:
-        report = await feeder.feed(EmbeddingsSource(folder), Journal(None, "test", 3))
+    async with DocumentServer() as server:
+        where, journal = settings_for(server.url, folder), Journal(None, "test", 3)
+        report = await feed(where, EmbeddingsSource(folder), journal, feeding=QUICK)
         documents = server.documents
     assert [failure.item_id for failure in report.failures] == ["item-5"]  # a vector without direction
     assert set(documents) == {f"item-{i}" for i in range(40)} - {"item-5"}

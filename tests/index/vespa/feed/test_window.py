@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.window import Window
+from index.vespa.settings import FeedSettings
 
 
 async def test_the_window_grows_and_shrinks() -> None:

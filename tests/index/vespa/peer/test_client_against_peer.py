@@ -21,18 +21,17 @@ from index.filters import parse_filter
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
 from index.vespa.client import VespaIndex
-from index.vespa.feed.feeder import Feeder
+from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.operations import Operations
 from index.vespa.feed.report import FeedReport
-from index.vespa.feed.settings import FeedSettings
 from index.vespa.feed.source import EmbeddingsSource
-from index.vespa.feed.verify import VerifySettings, verify
+from index.vespa.feed.verify import verify
 from index.vespa.package.deploy import DeployRefused, deploy
 from index.vespa.package.layout import Layout
 from index.vespa.package.render import add_version, drop_version, render
 from index.vespa.query import QueryBuilder
-from index.vespa.settings import BreakerSettings, EndpointSettings, VespaSettings
+from index.vespa.settings import EndpointSettings, FeedSettings, VespaSettings
 from index.vespa.version import Version
 from tests.index.vespa.operations import ListedSource
 from tests.support.vespa_peer import VERSION, require_peer
@@ -40,13 +39,11 @@ from tests.support.vespa_peer import VERSION, require_peer
 ROWS = 200
 QUERIES = unit_vectors(6, 128, seed=9)
 FEED = FeedSettings(backoff=0.005, backoff_max=0.1, pause_blocked=0.02, pause_blocked_max=0.1, attempts=40)
-NO_BREAKER = BreakerSettings(failures=10_000)
 
 
 async def feed_folder(settings: VespaSettings, folder: Path, feed_ver: int = 1) -> FeedReport:
     source = EmbeddingsSource(EmbeddingsFolder.open(folder))
-    async with Feeder(settings, FEED) as feeder:
-        return await feeder.feed(source, Journal(None, "test", feed_ver))
+    return await feed(settings, source, Journal(None, "test", feed_ver), feeding=FEED)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(vespa_peer: Peer, folder: Path) -> VespaSettings:
-    found = VespaSettings(EndpointSettings((vespa_peer.url,), breaker=NO_BREAKER), VERSION)
+    found = VespaSettings(EndpointSettings((vespa_peer.url,), breaker_failures=10_000), VERSION)
     report = asyncio.run(feed_folder(found, folder))
     assert report.complete, report.failures
     return found
@@ -238,8 +235,7 @@ async def test_updates_removals_and_late_operations(vespa_peer: Peer, settings: 
     ]
     async with VespaIndex(settings) as index:
         before = await index.vectors(["item-0"], Deadline.after(10))
-        async with Feeder(settings, FEED) as feeder:
-            report = await feeder.feed(ListedSource(steps), Journal(None, "steps", 1))
+        report = await feed(settings, ListedSource(steps), Journal(None, "steps", 1), feeding=FEED)
         assert report.complete
         assert sum(report.outcomes.values()) == 5
         after = await index.vectors(["item-0", "nobody"], Deadline.after(10))
@@ -252,12 +248,12 @@ async def test_updates_removals_and_late_operations(vespa_peer: Peer, settings: 
 
 async def test_a_fed_version_is_verified(settings: VespaSettings, folder: Path, tmp_path: Path) -> None:
     await feed_folder(settings, folder, feed_ver=1000)
-    few = VerifySettings(vectors=50, queries=10, k=20)
+    few = {"vectors": 50, "queries": 10, "k": 20}
     async with VespaIndex(settings) as index:
-        good = await verify(index, EmbeddingsFolder.open(folder), few)
+        good = await verify(index, EmbeddingsFolder.open(folder), **few)
         assert good.holds, good.checks
         other = make_embeddings(tmp_path / "e", rows=ROWS + 1, seed=4, bundle_version=VERSION.bundle_version)
-        bad = await verify(index, EmbeddingsFolder.open(other), few)
+        bad = await verify(index, EmbeddingsFolder.open(other), **few)
     assert [check.holds for check in bad.checks] == [False, False, True]
     assert good.recall == 1.0
 
@@ -316,8 +312,8 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
             await deploy(config, application, Deadline.after(60))
             await new.check()
             await feed_folder(settings_of(green), folders[green.bundle_version])
-            few = VerifySettings(vectors=20, queries=5, k=10)
-            report = await verify(new, EmbeddingsFolder.open(folders[green.bundle_version]), few)
+            filled = EmbeddingsFolder.open(folders[green.bundle_version])
+            report = await verify(new, filled, vectors=20, queries=5, k=10)
             assert report.holds, report.checks
             serving[0] = green
             await some_more()
