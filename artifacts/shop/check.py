@@ -6,12 +6,13 @@ million items. Nothing is kept of the events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from artifacts.actions import ACTIONS
 from artifacts.shop.errors import DataError, Fault, located
@@ -21,9 +22,11 @@ from artifacts.shop.records import EVENT_LAYOUT, Parser, item_layout
 from artifacts.shop.schema import Event, Item
 from artifacts.shop.shop import HARMLESS, UNTAUGHT
 from artifacts.shop.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
-from artifacts.shop.tables import STEP, BadRow, Table
+from artifacts.shop.tables import STEP, BadRow, Layout, Table
 from artifacts.shop.values import shown
 from common.progress import StageProgress, silent_stage
+
+T = TypeVar("T")
 
 #: No log of a web shop is older; an earlier time is a clock that was never set (often 1970). *Inferred*.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -98,122 +101,126 @@ class _Check:
     def problems(self) -> Iterator[ShopProblem]:
         schema = self._reading.schema
         yield from (_problem(FILE_NAME, fault) for fault in self._reading.faults)
-        tables: list[tuple[str, Table] | None] = []
+        tables: dict[str, tuple[str, Table]] = {}
         untaught: ShopProblem | None = None
-        for stem, named, required in (("items", schema.items, True), ("events", schema.events, False)):
+        for stem, named in (("items", schema.items), ("events", schema.events)):
             try:
-                file = find_file(self._path, stem, named, required=required)
+                file = find_file(self._path, stem, named, required=stem == "items")
                 if file is None:
-                    tables.append(None)
-                    untaught = ShopProblem(
-                        stem, None, None, f"{nothing_found(stem)}; {UNTAUGHT}", "no-behaviour"
-                    )
+                    message = f"{nothing_found(stem)}; {UNTAUGHT}"
+                    untaught = ShopProblem(stem, None, None, message, "no-behaviour")
                     continue
                 table = open_table(file, item_layout(schema) if stem == "items" else EVENT_LAYOUT)
                 self._files.callback(table.close)
-                tables.append((self._relative(file), table))
+                tables[stem] = self._relative(file), table
             except DataError as error:
-                tables.append(None)
-                yield ShopProblem(
-                    self._relative(Path(error.file)), error.line, error.column, error.message, error.code
-                )
-        counts = [table.count() for _, table in filter(None, tables)]
+                relative = self._relative(Path(error.file))
+                yield ShopProblem(relative, error.line, error.column, error.message, error.code)
+        counts = [table.count() for _, table in tables.values()]
         self._total = None if None in counts else sum(filter(None, counts))
-        items, events = tables
-        if items:
-            yield from self._items(*items)
-        if events:
-            yield from self._events(*events)
+        if "items" in tables:
+            yield from self._items(*tables["items"])
+        if "events" in tables:
+            yield from self._events(*tables["events"])
         if untaught:
             yield untaught
         if self._rows >= STEP:  # less is done before anybody asks how far it is
             self._progress(self._rows, self._rows)
 
     def _items(self, file: str, table: Table) -> Iterator[ShopProblem]:
-        yield from self._items_faults(file, table)
-        faulty = frozenset(table.faults.columns)
-        parser = Parser(item_layout(self._reading.schema), textual=table.textual, faulty=faulty)
+        faulty = frozenset(table.faulty)
         whole = "id" not in faulty
-        rows = 0
-        for row in table.rows():
-            rows += 1
-            self._count()
-            if isinstance(row, BadRow):
-                yield _problem(file, row.fault)
-                whole = whole and row.fault.code != "unreadable-file"
-                if row.key is not None and row.fault.line is not None:
-                    self._first_lines.setdefault(row.key, row.fault.line)
-                continue
-            faults: list[Fault] = []
-            item = parser.parse(row[0], row[1], faults)
-            self._check_item(row[0], item, faults)
-            for fault in faults:
-                yield _problem(file, fault)
-            if table.faults.new:
-                yield from self._items_faults(file, table)
-        yield from self._items_faults(file, table)
-        if not rows and not faulty:
+        rows_before = self._rows
+
+        def check(line: int, item: Item, faults: list[Fault]) -> None:
+            first = self._first_lines.setdefault(item.id, line) if item.id else line
+            if first != line:
+                message = f"is {shown(item.id)}, which line {first} has too; expected every id once"
+                faults.append(Fault(line, "id", "duplicate-id", message))
+            self._check_picture(line, item.picture, faults)
+
+        def note(row: BadRow) -> None:
+            nonlocal whole
+            whole = whole and row.fault.code != "unreadable-file"
+            if row.key is not None and row.fault.line is not None:
+                self._first_lines.setdefault(row.key, row.fault.line)
+
+        yield from self._faults(file, table, item_layout(self._reading.schema), check, note)
+        if self._rows == rows_before and not faulty:
             yield ShopProblem(file, None, None, "has no rows, expected one item at least", "no-items")
         self._ids_known = whole
 
     def _events(self, file: str, table: Table) -> Iterator[ShopProblem]:
-        for fault in table.faults.take():
-            yield _problem(file, fault)
-        faulty = frozenset(table.faults.columns)
-        parser = Parser(EVENT_LAYOUT, textual=table.textual, faulty=faulty)
-        taught = bool(faulty)
+        taught = bool(table.faulty)  # as far as one can know, here and of rows that cannot be read
+
+        def check(line: int, event: Event, faults: list[Fault]) -> None:
+            nonlocal taught
+            teaches = event.action in ACTIONS.behaviours and event.split in (None, "train")
+            taught = taught or bool(faults) or teaches
+            timed = "ts" not in table.faulty and not any(fault.column == "ts" for fault in faults)
+            if timed and not EARLIEST <= event.ts <= self._latest:
+                when = "in the future" if event.ts > self._latest else f"before {EARLIEST.year}"
+                message = (
+                    f"is {event.ts.isoformat()}, which is {when}; expected the time at which it happened"
+                )
+                faults.append(Fault(line, "ts", "clock-error", message))
+            if self._ids_known and event.item and event.item not in self._first_lines:
+                found = f"is {shown(event.item)}, which no row of the items file has"
+                faults.append(Fault(line, "item", "unknown-item", f"{found}; expected the id of an item"))
+            self._check_picture(line, event.picture, faults)
+
+        def note(row: BadRow) -> None:
+            nonlocal taught
+            taught = True
+
+        yield from self._faults(file, table, EVENT_LAYOUT, check, note)
+        if not taught:
+            message = f"no {ACTIONS.any_behaviour()} to train on; {UNTAUGHT}"
+            yield ShopProblem(file, None, None, message, "no-behaviour")
+
+    def _faults(
+        self,
+        file: str,
+        table: Table,
+        layout: Layout[T],
+        check: Callable[[int, T, list[Fault]], None],
+        note: Callable[[BadRow], None],
+    ) -> Iterator[ShopProblem]:
+        """Every fault of a file; ``check`` adds to those of a record, ``note`` sees rows that are none."""
+        yield from self._told(file, layout, table.take_faults())
+        parser = Parser(layout, table)
         for row in table.rows():
-            self._count()
+            self._rows += 1
+            if self._rows % STEP == 0:
+                self._progress(self._rows, self._total)
             if isinstance(row, BadRow):
-                taught = True  # as far as one can know
+                note(row)
                 yield _problem(file, row.fault)
                 continue
             faults: list[Fault] = []
-            event = parser.parse(row[0], row[1], faults)
-            teaches = event.action in ACTIONS.behaviours and event.split in (None, "train")
-            taught = taught or bool(faults) or teaches
-            self._check_event(row[0], event, faults, timed="ts" not in faulty)
-            for fault in faults:
+            check(row[0], parser.parse(row[0], row[1], faults), faults)
+            if faults or table.faults:
+                yield from self._told(file, layout, [*faults, *table.take_faults()])
+        yield from self._told(file, layout, table.take_faults())
+
+    def _told(self, file: str, layout: Layout[T], faults: list[Fault]) -> Iterator[ShopProblem]:
+        reading = self._reading
+        for fault in faults:
+            # a column of the items can be called undeclared only where the declarations could be read
+            declared = fault.column in reading.untyped or not reading.readable
+            if layout is EVENT_LAYOUT or fault.code != "unknown-column" or not declared:
                 yield _problem(file, fault)
-            if table.faults.new:
-                for fault in table.faults.take():
-                    yield _problem(file, fault)
-        if not taught:
-            yield ShopProblem(
-                file, None, None, f"no {ACTIONS.any_behaviour()} to train on; {UNTAUGHT}", "no-behaviour"
-            )
 
-    def _check_item(self, line: int, item: Item, faults: list[Fault]) -> None:
-        if item.id:
-            first = self._first_lines.setdefault(item.id, line)
-            if first != line:
-                message = f"is {shown(item.id)}, which line {first} has too; expected every id once"
-                faults.append(Fault(line, "id", "duplicate-id", message))
-        if item.picture is not None:
-            self._check_picture(line, item.picture, faults)
-
-    def _check_event(self, line: int, event: Event, faults: list[Fault], *, timed: bool) -> None:
-        if timed and not (EARLIEST <= event.ts <= self._latest) and not any(f.column == "ts" for f in faults):
-            when = "in the future" if event.ts > self._latest else f"before {EARLIEST.year}"
-            message = f"is {event.ts.isoformat()}, which is {when}; expected the time at which it happened"
-            faults.append(Fault(line, "ts", "clock-error", message))
-        if self._ids_known and event.item and event.item not in self._first_lines:
-            message = (
-                f"is {shown(event.item)}, which no row of the items file has; expected the id of an item"
-            )
-            faults.append(Fault(line, "item", "unknown-item", message))
-        if event.picture is not None:
-            self._check_picture(line, event.picture, faults)
-
-    def _check_picture(self, line: int, relative: str, faults: list[Fault]) -> None:
-        found = self._picture_fault(relative)
-        if found is not None and found[0] == NO_PICTURES:
-            if not self._no_pictures_told:
-                self._no_pictures_told = True
-                message = f"there is no folder {self._pictures}; {MAKE_PICTURES}"
-                faults.append(Fault(None, None, NO_PICTURES, message))
-        elif found is not None:
+    def _check_picture(self, line: int, relative: str | None, faults: list[Fault]) -> None:
+        found = None if relative is None else self._picture_fault(relative)
+        if found is None:
+            return
+        if found[0] != NO_PICTURES:
             faults.append(Fault(line, "picture", *found))
+        elif not self._no_pictures_told:
+            self._no_pictures_told = True
+            message = f"there is no folder {self._pictures}; {MAKE_PICTURES}"
+            faults.append(Fault(None, None, NO_PICTURES, message))
 
     def _look_at_picture(self, relative: str) -> tuple[str, str] | None:
         try:
@@ -221,19 +228,6 @@ class _Check:
         except DataError as error:
             return error.code, error.message
         return None
-
-    def _items_faults(self, file: str, table: Table) -> Iterator[ShopProblem]:
-        reading = self._reading
-        for fault in table.faults.take():
-            # a column can be called undeclared only where the declarations could be read
-            declared = fault.column in reading.untyped or not reading.readable
-            if not (fault.code == "unknown-column" and declared):
-                yield _problem(file, fault)
-
-    def _count(self) -> None:
-        self._rows += 1
-        if self._rows % STEP == 0:
-            self._progress(self._rows, self._total)
 
     def _relative(self, file: Path) -> str:
         return file.relative_to(self._path).as_posix() if file.is_relative_to(self._path) else str(file)

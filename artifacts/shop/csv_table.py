@@ -9,7 +9,7 @@ from typing import Any
 
 from artifacts.shop.errors import Fault
 from artifacts.shop.lines import LineError, Lines
-from artifacts.shop.tables import BadRow, FileFaults, Layout, Row
+from artifacts.shop.tables import BadRow, Layout, Row, Table
 from artifacts.shop.values import not_utf8
 
 #: Delimiters of other dialects: a header of one cell that has one of them in it was written in that dialect.
@@ -41,21 +41,22 @@ class _Text:
             return line.decode(errors="surrogateescape")
 
 
-class CsvTable:
+class CsvTable(Table):
     """Rows of a CSV file with a header line; an empty cell is a missing value."""
 
     textual = True
 
     def __init__(self, path: Path, layout: Layout[Any]) -> None:
-        self.faults = FileFaults()
-        self._layout = layout
+        super().__init__(layout)
         self._text = _Text(Lines(path))
-        self._width = 0
         self._places: list[int | None] = []
-        header = next(self._records(), None)
-        if isinstance(header, BadRow):
-            self.faults.add(header.fault)
-        self._read_header([] if header is None or isinstance(header, BadRow) else self._names(header[1]))
+        names = self._read_header()
+        self._width = len(names)
+        if names:
+            known = {name: place for place, name in self._known_columns(names, 1)}
+            self._places = [known.get(name) for name in layout.names]
+        else:
+            self.faulty.update(layout.names)
 
     def rows(self) -> Iterator[Row]:
         """See `Table.rows`; a record of several lines counts as its first."""
@@ -76,45 +77,31 @@ class CsvTable:
                 continue
             yield line, [None if place is None else cells[place] or None for place in places]
 
-    def count(self) -> None:
-        """Unknown without reading the file."""
-
     def close(self) -> None:
         """See `Table.close`."""
         self._text.lines.close()
 
-    def _names(self, cells: Sequence[str | bytes]) -> list[str]:
+    def _read_header(self) -> list[str]:
+        """Names of the columns; none where no row can be read."""
+        header = next(self._records(), None)
+        if header is None:
+            self._tell(1, None, "no-header", "the file is empty, expected a header line")
+            return []
+        if isinstance(header, BadRow):
+            self.faults.append(header.fault)
+            return []
+        cells = header[1]
         bad = b"".join(cell for cell in cells if isinstance(cell, bytes))
         if bad:
-            self.faults.add(Fault(1, None, "bad-utf8", f"the header is {not_utf8(bad)}"))
+            self._tell(1, None, "bad-utf8", f"the header is {not_utf8(bad)}")
             if b"\0" in bad:
                 return []  # nor can anything after it be read
-        return [cell.decode("cp1252", "replace") if isinstance(cell, bytes) else cell for cell in cells]
-
-    def _read_header(self, names: Sequence[str]) -> None:
-        self._width = len(names)
-        if not names:
-            if not self.faults.new:
-                self.faults.add(Fault(1, None, "no-header", "the file is empty, expected a header line"))
-            self.faults.columns.update(self._layout.names)
-            return
+        names = [cell.decode("cp1252", "replace") if isinstance(cell, bytes) else cell for cell in cells]
         if len(names) == 1 and (other := next((d for d in _OTHER_DELIMITERS if d in names[0]), None)):
             # one fault that names the cause, not one for each column that seems to be missing
-            message = f"the header's cells stand apart by {other!r}, expected commas"
-            self.faults.add(Fault(1, None, "delimiter", message))
-            self.faults.columns.update(self._layout.names)
-            self._width = 0  # rows taken apart at commas would be faulty in ways of no interest
-            return
-        for fault in self._layout.missing(names, 1):
-            self.faults.add(fault)
-        for place, name in enumerate(names):
-            if name in names[:place]:
-                self.faults.add(
-                    Fault(1, name, "duplicate-column", "stands twice in the header, expected it once")
-                )
-            elif name not in self._layout.names:
-                self.faults.add(self._layout.unknown(name, 1))
-        self._places = [names.index(name) if name in names else None for name in self._layout.names]
+            self._tell(1, None, "delimiter", f"the header's cells stand apart by {other!r}, expected commas")
+            return []
+        return names
 
     def _key(self, line: bytes) -> str | None:
         """The first column of the layout, where it stands before the first quote of a broken line."""

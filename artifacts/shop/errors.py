@@ -42,11 +42,11 @@ class DataError(MrseError, ValueError):
 
     def __init__(
         self,
-        file: PathLike[str] | str,
-        line: int | None,
-        column: str | None,
+        file: PathLike[str],
         message: str,
         code: str = "data",
+        line: int | None = None,
+        column: str | None = None,
     ) -> None:
         self.file = str(file)
         self.line = line
@@ -56,6 +56,6 @@ class DataError(MrseError, ValueError):
         super().__init__(located(self.file, line, column, message))
 
     @classmethod
-    def from_fault(cls, file: PathLike[str] | str, fault: Fault) -> DataError:
+    def from_fault(cls, file: PathLike[str], fault: Fault) -> DataError:
         """The exception for a fault in ``file``."""
-        return cls(file, fault.line, fault.column, fault.message, fault.code)
+        return cls(file, fault.message, fault.code, fault.line, fault.column)

@@ -31,25 +31,18 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
     if named is not None:
         path = folder / named
         if not path.is_file():
-            raise DataError(
-                path, None, None, f"is no file, though shop.toml names it under [files] {stem}", "no-file"
-            )
+            raise DataError(path, f"is no file, though shop.toml names it under [files] {stem}", "no-file")
         if not named.endswith(ENDINGS):
-            raise DataError(
-                path,
-                None,
-                None,
-                f"has an ending that is not read, expected {either(ENDINGS)}",
-                "unknown-format",
-            )
+            message = f"has an ending that is not read, expected {either(ENDINGS)}"
+            raise DataError(path, message, "unknown-format")
         return path
     found = [path for ending in ENDINGS if (path := folder / (stem + ending)).is_file()]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         message = f"may be any of {names}: name the one that is meant under [files] {stem} in shop.toml"
-        raise DataError(folder / stem, None, None, message, "several-files")
+        raise DataError(folder / stem, message, "several-files")
     if not found and required:
-        raise DataError(folder / stem, None, None, nothing_found(stem), "no-file")
+        raise DataError(folder / stem, nothing_found(stem), "no-file")
     return found[0] if found else None
 
 
@@ -72,6 +65,5 @@ def open_table(path: Path, layout: Layout[Any]) -> Table:
             return CsvTable(path, layout)
         return JsonlTable(path, layout)
     except OSError as error:
-        raise DataError(
-            path, None, None, f"cannot be opened: {error.strerror or error}", "unreadable-file"
-        ) from error
+        message = f"cannot be opened: {error.strerror or error}"
+        raise DataError(path, message, "unreadable-file") from error

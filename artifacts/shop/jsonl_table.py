@@ -11,18 +11,15 @@ import orjson
 
 from artifacts.shop.errors import Fault
 from artifacts.shop.lines import LineError, Lines
-from artifacts.shop.tables import BadRow, FileFaults, Layout, Row
+from artifacts.shop.tables import BadRow, Layout, Row, Table
 from artifacts.shop.values import not_utf8
 
 
-class JsonlTable:
+class JsonlTable(Table):
     """Rows of a JSONL file; a key that is absent or null is a missing value, blank lines are skipped."""
 
-    textual = False
-
     def __init__(self, path: Path, layout: Layout[Any]) -> None:
-        self.faults = FileFaults()
-        self._layout = layout
+        super().__init__(layout)
         self._lines = Lines(path)
 
     def rows(self) -> Iterator[Row]:
@@ -53,27 +50,20 @@ class JsonlTable:
                 continue
             rows += 1
             if not record.keys() <= known:
-                self._tell_unknown(record.keys() - known, known)
+                for name in sorted(record.keys() - known):
+                    self._tell_unknown(name, self._lines.number)
+                known |= record.keys()
             if unseen:
                 unseen -= record.keys()
             get = record.get
             yield self._lines.number, [get(name) for name in names]
         if rows:
             for name in sorted(unseen):
-                message = "is declared in shop.toml but is in no row"
-                self.faults.add(Fault(None, name, "missing-column", message))
-
-    def count(self) -> None:
-        """Unknown without reading the file."""
+                self._tell(None, name, "missing-column", "is declared in shop.toml but is in no row")
 
     def close(self) -> None:
         """See `Table.close`."""
         self._lines.close()
-
-    def _tell_unknown(self, names: set[str], known: set[str]) -> None:
-        for name in sorted(names):
-            self.faults.add(self._layout.unknown(name, self._lines.number))
-        known |= names
 
     def _bad(self, line: bytes, error: orjson.JSONDecodeError) -> BadRow:
         number = self._lines.number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artifacts.shop.errors import Fault
-from artifacts.shop.tables import BadRow, FileFaults, Kind, Layout, Row
+from artifacts.shop.tables import BadRow, Kind, Layout, Row, Table
 
 #: Rows decoded at once: some MB of events, and little overhead a row.
 BATCH_ROWS = 8192
@@ -26,23 +26,26 @@ _EXPECTED: Mapping[Kind, str] = {
 }
 
 
-class ParquetTable:
+class ParquetTable(Table):
     """Rows of a Parquet file; a row's number, from 1, stands for its line."""
 
-    textual = False
-
     def __init__(self, path: Path, layout: Layout[Any]) -> None:
-        self.faults = FileFaults()
-        self._layout = layout
+        super().__init__(layout)
         self._file: Any = None
-        self._columns: list[str] = []
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
-            self.faults.add(Fault(None, None, "unreadable-file", f"cannot be read: {_first_line(error)}"))
-            self.faults.columns.update(layout.names)
+            self._tell(None, None, "unreadable-file", f"cannot be read: {_first_line(error)}")
+            self.faulty.update(layout.names)
             return
-        self._read_schema()
+        schema = self._file.schema_arrow
+        kinds = {column.name: column.kind for column in layout.columns}
+        for place, name in self._known_columns(schema.names, None):
+            found = schema.field(place).type
+            if not _fits(kinds[name], found):
+                message = f"is a column of type {found}, expected {_EXPECTED[kinds[name]]}"
+                self._tell(None, name, "wrong-type", message)
+        self._columns = [name for name in schema.names if name in kinds and name not in self.faulty]
 
     def rows(self) -> Iterator[Row]:
         """See `Table.rows`."""
@@ -71,24 +74,6 @@ class ParquetTable:
         if self._file is not None:
             self._file.close()
 
-    def _read_schema(self) -> None:
-        schema = self._file.schema_arrow
-        for fault in self._layout.missing(schema.names, None):
-            self.faults.add(fault)
-        kinds = {column.name: column.kind for column in self._layout.columns}
-        for place, name in enumerate(schema.names):
-            if name in schema.names[:place]:
-                self.faults.add(
-                    Fault(None, name, "duplicate-column", "stands twice in the file, expected it once")
-                )
-            elif name not in kinds:
-                self.faults.add(self._layout.unknown(name, None))
-            elif not _fits(kinds[name], schema.field(place).type):
-                message = f"is a column of type {schema.field(place).type}, expected {_EXPECTED[kinds[name]]}"
-                self.faults.add(Fault(None, name, "wrong-type", message))
-        usable = set(self._layout.names) - self.faults.columns
-        self._columns = [name for name in schema.names if name in usable]
-
 
 def _is_text(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
@@ -96,22 +81,20 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view)
+_FITTING: Mapping[Kind, tuple[Callable[[Any], bool], ...]] = {
+    "string": (_is_text,),
+    "number": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+    "bool": (pa.types.is_boolean,),
+    "list": (),
+    "time": (pa.types.is_timestamp, pa.types.is_date, _is_text),
+}
+
+
 def _fits(kind: Kind, found: Any) -> bool:
-    types = pa.types
-    if types.is_null(found):
-        return True
-    if kind == "number":
-        return bool(types.is_integer(found) or types.is_floating(found) or types.is_decimal(found))
-    if kind == "bool":
-        return bool(types.is_boolean(found))
-    if kind == "list":
-        lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
-        return any(is_list(found) for is_list in lists) and (
-            _is_text(found.value_type) or types.is_null(found.value_type)
-        )
-    if kind == "time" and (types.is_timestamp(found) or types.is_date(found)):
-        return True
-    return _is_text(found)
+    if kind == "list" and any(is_list(found) for is_list in _LISTS):
+        return _fits("string", found.value_type)
+    return any(fits(found) for fits in (pa.types.is_null, *_FITTING[kind]))
 
 
 def _values(column: Any) -> list[object]:

@@ -26,16 +26,15 @@ def read_picture(folder: Path, relative: str) -> bytes:
             )
         return path.read_bytes()
     except values.InvalidValueError as fault:
-        raise DataError(path, None, "picture", fault.message, fault.code) from None
+        raise DataError(path, fault.message, fault.code, column="picture") from None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         if not folder.is_dir():
-            message = f"there is no such folder; {MAKE_PICTURES}"
-            raise DataError(folder, None, None, message, NO_PICTURES) from None
+            raise DataError(folder, f"there is no such folder; {MAKE_PICTURES}", NO_PICTURES) from None
         message = f"is {values.shown(relative)}, but the pictures folder has no such file"
-        raise DataError(path, None, "picture", message, "missing-picture") from None
+        raise DataError(path, message, "missing-picture", column="picture") from None
     except OSError as error:
         message = f"is {values.shown(relative)}, which cannot be read: {error.strerror}"
-        raise DataError(path, None, "picture", message, "missing-picture") from None
+        raise DataError(path, message, "missing-picture", column="picture") from None
 
 
 def read_pixels(folder: Path, relative: str, side: int) -> U8:
@@ -49,4 +48,4 @@ def read_pixels(folder: Path, relative: str, side: int) -> U8:
     except PictureError as error:
         shown = values.shown(relative)
         message = f"is {shown}, which is no usable picture: {error}; expected JPEG or PNG"
-        raise DataError(folder / relative, None, "picture", message, "bad-picture") from error
+        raise DataError(folder / relative, message, "bad-picture", column="picture") from error

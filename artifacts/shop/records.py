@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from artifacts.shop import values
 from artifacts.shop.errors import Fault
 from artifacts.shop.schema import Event, Item, ShopSchema
-from artifacts.shop.tables import Column, Layout
+from artifacts.shop.tables import Column, Layout, Table
 from artifacts.shop.values import InvalidValueError
 
 T = TypeVar("T")
@@ -69,16 +69,15 @@ class Parser(Generic[T]):
 
     Args:
         layout: the columns and what becomes of them.
-        textual: the file holds text only (CSV), so that numbers and lists are written out.
-        faulty: columns already reported for the whole file, on which no row is reported again.
+        table: the rows' file, which tells how values are written and on which columns no row is reported.
     """
 
-    def __init__(self, layout: Layout[T], *, textual: bool, faulty: frozenset[str] = frozenset()) -> None:
+    def __init__(self, layout: Layout[T], table: Table) -> None:
         self._layout = layout
-        self._faulty = faulty
+        self._faulty = table.faulty
         self._columns = [
             (
-                partial(column.parse, textual=textual)
+                partial(column.parse, textual=table.textual)
                 if column.kind in ("number", "bool", "list")
                 else column.parse,
                 column.default,
@@ -89,7 +88,7 @@ class Parser(Generic[T]):
         self._one_of = [
             (place, column.default == "")
             for place, column in enumerate(layout.columns)
-            if column.name in layout.one_of and faulty.isdisjoint(layout.one_of)
+            if column.name in layout.one_of and table.faulty.isdisjoint(layout.one_of)
         ]
 
     def parse(self, line: int, row: Sequence[object], faults: list[Fault]) -> T:

@@ -15,7 +15,7 @@ from artifacts.shop.pictures import read_picture, read_pixels
 from artifacts.shop.records import EVENT_LAYOUT, Parser, item_layout
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, read_shop_toml
-from artifacts.shop.tables import BadRow, Layout
+from artifacts.shop.tables import BadRow, Layout, Table
 from common.arrays import U8
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Shop:
             DataError: no such folder, an unreadable ``shop.toml``, or no items file.
         """
         if not path.is_dir():
-            raise DataError(path, None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+            raise DataError(path, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
         reading = read_shop_toml(path)
         for fault in reading.faults:
             raise DataError.from_fault(path / FILE_NAME, fault)
@@ -137,8 +137,8 @@ def _files(folder: Path, below: str) -> Iterator[tuple[str, int]]:
 
 def _stream(path: Path, layout: Layout[T]) -> Iterator[T]:
     with closing(open_table(path, layout)) as table:
-        _raise_first(path, table.faults.take())
-        parse = Parser(layout, textual=table.textual).parse
+        _raise_first(path, table)
+        parse = Parser(layout, table).parse
         faults: list[Fault] = []
         for row in table.rows():
             if isinstance(row, BadRow):
@@ -147,11 +147,11 @@ def _stream(path: Path, layout: Layout[T]) -> Iterator[T]:
             if faults:
                 raise DataError.from_fault(path, faults[0])
             yield record
-        _raise_first(path, table.faults.take())
+        _raise_first(path, table)
 
 
-def _raise_first(path: Path, faults: list[Fault]) -> None:
-    for fault in faults:
+def _raise_first(path: Path, table: Table) -> None:
+    for fault in table.take_faults():
         if fault.code not in HARMLESS:
             raise DataError.from_fault(path, fault)
 

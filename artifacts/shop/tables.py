@@ -6,9 +6,10 @@ strict reader raises.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from artifacts.attributes import AttributeKind
 from artifacts.shop.errors import Fault
@@ -17,7 +18,6 @@ T = TypeVar("T")
 
 #: What a column's values are, for formats whose columns have a type of their own.
 Kind: TypeAlias = AttributeKind | Literal["time"]
-
 
 #: Rows between two calls of a progress, so that it costs nothing beside the rows.
 STEP = 1000
@@ -57,34 +57,6 @@ class Layout(Generic[T]):
         """Names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
-    def missing(self, present: Sequence[str], line: int | None) -> list[Fault]:
-        """Faults for the columns that a file with a fixed set of columns lacks."""
-        found = "the file has " + (", ".join(present) if present else "none")
-        faults = []
-        for column in self.columns:
-            if (column.required or column.declared) and column.name not in present:
-                what = (
-                    "declared in shop.toml but is no column"
-                    if column.declared
-                    else "a required column that is not there"
-                )
-                faults.append(Fault(line, column.name, "missing-column", f"is {what}; {found}"))
-        if not any(name in present for name in self.one_of):
-            wanted = " or ".join(self.one_of)
-            faults.append(
-                Fault(line, self.one_of[0], "missing-column", f"is no column, expected {wanted}; {found}")
-            )
-        return faults
-
-    def unknown(self, name: str, line: int | None) -> Fault:
-        """The fault of a column that is neither known nor declared; reported once a file."""
-        return Fault(
-            line,
-            name,
-            "unknown-column",
-            f"is neither a column of the schema ({', '.join(self.names)}) nor declared under [attributes]",
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
@@ -98,40 +70,66 @@ class BadRow:
 Row: TypeAlias = tuple[int, Sequence[object]] | BadRow
 
 
-@dataclass(slots=True)
-class FileFaults:
-    """What is wrong with a file as a whole, filled while it is read; ``new`` holds what nobody took yet."""
+class Table(ABC):
+    """An open file of rows; `rows` may be called once.
 
-    new: list[Fault] = field(default_factory=list)
-    columns: set[str] = field(default_factory=set)
+    Attributes:
+        textual: whether values are text (CSV) and not typed.
+        faults: what is wrong with the file as a whole and was not taken yet; reading rows may add to it.
+        faulty: the columns that these faults were of; they are not reported again row by row.
+    """
 
-    def add(self, fault: Fault) -> None:
-        """Note a fault of the file; its column is not reported again row by row."""
-        self.new.append(fault)
-        if fault.column is not None:
-            self.columns.add(fault.column)
+    textual = False
 
-    def take(self) -> list[Fault]:
-        """The faults since the last call."""
-        taken, self.new = self.new, []
-        return taken
+    def __init__(self, layout: Layout[Any]) -> None:
+        self.faults: list[Fault] = []
+        self.faulty: set[str] = set()
+        self._layout = layout
 
-
-class Table(Protocol):
-    """An open file of rows; `rows` may be called once."""
-
-    #: Values are text (CSV) and not typed.
-    textual: bool
-    faults: FileFaults
-
+    @abstractmethod
     def rows(self) -> Iterator[Row]:
-        """Every record in file order; file-wide faults found on the way are added to ``faults``."""
-        ...
+        """Every record in file order."""
 
     def count(self) -> int | None:
         """Number of rows where the file tells it without being read."""
-        ...
+        return None
 
+    @abstractmethod
     def close(self) -> None:
         """Close the file; more than once does no harm."""
-        ...
+
+    def take_faults(self) -> list[Fault]:
+        """The faults of the file since the last call."""
+        taken, self.faults = self.faults, []
+        return taken
+
+    def _tell(self, line: int | None, column: str | None, code: str, message: str) -> None:
+        self.faults.append(Fault(line, column, code, message))
+        if column is not None:
+            self.faulty.add(column)
+
+    def _tell_unknown(self, name: str, line: int | None) -> None:
+        columns = f"neither a column of the schema ({', '.join(self._layout.names)})"
+        self._tell(line, name, "unknown-column", f"is {columns} nor declared under [attributes]")
+
+    def _known_columns(self, present: Sequence[str], line: int | None) -> Iterator[tuple[int, str]]:
+        """Place and name of the columns to read, of those that a file has; tells what is wrong with these."""
+        found = "the file has " + (", ".join(present) or "none")
+        for column in self._layout.columns:
+            if (column.required or column.declared) and column.name not in present:
+                what = "a required column that is not there"
+                if column.declared:
+                    what = "declared in shop.toml but is no column"
+                self._tell(line, column.name, "missing-column", f"is {what}; {found}")
+        one_of = self._layout.one_of
+        if not any(name in present for name in one_of):
+            wanted = " or ".join(one_of)
+            self._tell(line, one_of[0], "missing-column", f"is no column, expected {wanted}; {found}")
+        where = "file" if line is None else "header"
+        for place, name in enumerate(present):
+            if name in present[:place]:
+                self._tell(line, name, "duplicate-column", f"stands twice in the {where}, expected it once")
+            elif name not in self._layout.names:
+                self._tell_unknown(name, line)
+            else:
+                yield place, name

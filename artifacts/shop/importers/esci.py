@@ -135,9 +135,8 @@ def _cut_labels(source: Path) -> Iterator[_Label]:
     for line, row in csv_rows(path, "query_id", "product_id", "label"):
         query = queries.get(row["query_id"])
         if query is None:
-            raise DataError(
-                path, line, "query_id", f"is {row['query_id']!r}, which queries.csv.gz does not have"
-            )
+            message = f"is {row['query_id']!r}, which queries.csv.gz does not have"
+            raise DataError(path, message, line=line, column="query_id")
         split = "val" if stable_share(query) < _VAL_SHARE else "train"
         yield _Label(query, row["product_id"], row["label"], split)
 
@@ -175,10 +174,8 @@ def _parquet_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str | 
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
-                found = ", ".join(file.schema_arrow.names)
-                raise DataError(
-                    path, None, ", ".join(missing), f"is no column of the file, which has {found}"
-                )
+                message = f"is no column of the file, which has {', '.join(file.schema_arrow.names)}"
+                raise DataError(path, message, column=", ".join(missing))
             for batch in file.iter_batches(columns=list(columns)):
                 yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
     except (pa.ArrowException, OSError) as error:
@@ -186,4 +183,4 @@ def _parquet_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str | 
         message = (
             f"cannot be read: {str(error).splitlines()[0]} (is it a git-lfs pointer? then run git lfs pull)"
         )
-        raise DataError(path, None, None, message, "unreadable-file") from error
+        raise DataError(path, message, "unreadable-file") from error

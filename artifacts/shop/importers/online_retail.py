@@ -122,7 +122,7 @@ def _export(source: Path) -> Path:
     workbooks = [source] if source.suffix == ".xlsx" else sorted(source.glob("*.xlsx"))
     if workbooks:
         message = "is a workbook, expected a CSV: open it in a spreadsheet and export it as CSV (UTF-8)"
-        raise DataError(workbooks[0], None, None, message, "layout")
+        raise DataError(workbooks[0], message, "layout")
     raise unknown_layout(
         source, "items.csv.gz and purchases.csv.gz", "one CSV export of the published workbook"
     )
@@ -136,7 +136,7 @@ def _published(path: Path, skipped: Counter[str]) -> Iterator[_Purchase]:
             for key, name in names.items():
                 if not name:
                     message = f"is no column of the file, which has {', '.join(row)}"
-                    raise DataError(path, 1, _NAMES[key][0], message, "missing-column")
+                    raise DataError(path, message, "missing-column", 1, _NAMES[key][0])
         customer = row[names["customer"]].strip().removesuffix(".0")
         item, title = row[names["item"]].strip().upper(), row[names["title"]].strip()
         if not customer:
@@ -181,11 +181,11 @@ def _time(path: Path, line: int, column: str, text: str) -> datetime:
         except ValueError:
             continue
     message = f"is {text!r}, expected a time as in 2010-12-01 08:26 or 12/1/2010 8:26"
-    raise DataError(path, line, column, message, "bad-timestamp")
+    raise DataError(path, message, "bad-timestamp", line, column)
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(path, line, column, f"is {text!r}, expected a number", "wrong-type") from None
+        raise DataError(path, f"is {text!r}, expected a number", "wrong-type", line, column) from None

@@ -47,9 +47,8 @@ def has(folder: Path, *names: str) -> bool:
 
 def unknown_layout(folder: Path, *layouts: str) -> DataError:
     """The error for a folder in none of the layouts that can be imported."""
-    return DataError(
-        folder, None, None, "has no layout that can be imported, expected " + "; or ".join(layouts), "layout"
-    )
+    expected = "; or ".join(layouts)
+    return DataError(folder, f"has no layout that can be imported, expected {expected}", "layout")
 
 
 def csv_rows(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -65,15 +64,14 @@ def csv_rows(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]]:
             if missing:
                 found = ", ".join(reader.fieldnames or ("nothing",))
                 message = f"is no column of the file, which has {found}"
-                raise DataError(path, 1, ", ".join(sorted(missing)), message, "missing-column")
+                raise DataError(path, message, "missing-column", 1, ", ".join(sorted(missing)))
             for row in reader:
                 if None in row or None in row.values():
-                    raise DataError(
-                        path, reader.line_num, None, "has another number of cells than the header"
-                    )
+                    message = "has another number of cells than the header"
+                    raise DataError(path, message, line=reader.line_num)
                 yield reader.line_num, row
         except (csv.Error, OSError, EOFError) as error:
-            raise DataError(path, reader.line_num, None, f"cannot be read: {error}", "bad-csv") from error
+            raise DataError(path, f"cannot be read: {error}", "bad-csv", reader.line_num) from error
 
 
 @contextmanager
@@ -90,7 +88,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
         # the exports of UCI's Online Retail in circulation are Latin-1
         encoding = "latin-1"
     except (OSError, EOFError) as error:
-        raise DataError(path, None, None, f"cannot be read: {error}", "unreadable-file") from error
+        raise DataError(path, f"cannot be read: {error}", "unreadable-file") from error
     with raw() as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
         yield text
 
@@ -111,7 +109,7 @@ class Pictures:
             try:
                 self._zip = zipfile.ZipFile(self._source)
             except (zipfile.BadZipFile, OSError) as error:
-                raise DataError(self._source, None, None, f"is no zip: {error}", "unreadable-file") from error
+                raise DataError(self._source, f"is no zip: {error}", "unreadable-file") from error
         return self
 
     def __exit__(self, *_: object) -> None:
