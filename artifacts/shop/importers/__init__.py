@@ -1,4 +1,9 @@
-"""Public data sets to shops: one function for each, `import_NAME(source, target, progress)`."""
+"""Public data sets to shops: one function for each, `import_NAME(source, target, progress)`.
+
+Each takes a folder in one of two layouts, cut down or as published, writes the shop to ``target``, calls
+``progress`` with the rows done, and raises `DataError` where the folder has neither layout or a file is
+damaged.
+"""
 
 from artifacts.shop.importers.clothing import import_clothing
 from artifacts.shop.importers.esci import import_esci

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from artifacts.shop.importers.sources import ImportSummary, Pictures, csv_rows, has, unknown_layout
+from artifacts.shop.importers.sources import ImportSummary, csv_rows, has, open_pictures, unknown_layout
 from artifacts.shop.schema import Item, ShopSchema
 from artifacts.shop.tables import STEP
 from artifacts.shop.writer import ShopWriter
@@ -23,14 +23,8 @@ _ENDINGS = (".jpg", ".jpeg", ".png")
 def import_clothing(source: Path, target: Path, progress: StageProgress = silent_stage) -> ImportSummary:
     """Write the clothes as a shop.
 
-    Args:
-        source: a folder with ``items.csv.gz`` and ``images.zip``, or the data set's repository with
-            ``train/<class>/*.jpg``, ``validation`` and ``test``.
-        target: the shop's folder.
-        progress: called with the photos done.
-
-    Raises:
-        DataError: the folder has neither layout, or a file is damaged.
+    ``source`` has ``items.csv.gz`` and ``images.zip``, or is the data set's repository with
+    ``train/<class>/*.jpg``, ``validation`` and ``test``.
     """
     if has(source, "items.csv.gz", "images.zip"):
         pictures = source / "images.zip"
@@ -44,9 +38,9 @@ def import_clothing(source: Path, target: Path, progress: StageProgress = silent
         )
     skipped: Counter[str] = Counter()
     seen: set[str] = set()
-    with Pictures(pictures) as photos, ShopWriter(target, ShopSchema("clothing")) as writer:
+    with open_pictures(pictures) as read, ShopWriter(target, ShopSchema("clothing")) as writer:
         for done, (item_id, category, name) in enumerate(entries, start=1):
-            data = photos.get(name)
+            data = read(name)
             if data is None:
                 skipped["photo missing"] += 1
             elif item_id in seen:

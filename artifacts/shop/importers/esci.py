@@ -12,7 +12,7 @@ five is ``val`` (one in ten where there is a test split). *Inferred*.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -52,17 +52,10 @@ class _Label(NamedTuple):
 def import_esci(
     source: Path, target: Path, progress: StageProgress = silent_stage, *, locale: str = "us"
 ) -> ImportSummary:
-    """Write the products and labels as a shop.
+    """Write the products and labels as a shop; of the published files, those of the market ``locale``.
 
-    Args:
-        source: a folder with ``products.csv.gz``, ``queries.csv.gz`` and ``labels.csv.gz``, or the data set's
-            repository (or its folder ``shopping_queries_dataset``) with the two Parquet files.
-        target: the shop's folder.
-        progress: called with the products and labels done.
-        locale: of the published files, the products and queries of this market.
-
-    Raises:
-        DataError: the folder has neither layout, or a file is damaged.
+    ``source`` has ``products.csv.gz``, ``queries.csv.gz`` and ``labels.csv.gz``, or is the data set's
+    repository (or its folder ``shopping_queries_dataset``) with the two Parquet files.
     """
     if has(source, "products.csv.gz", "queries.csv.gz", "labels.csv.gz"):
         attributes: dict[str, AttributeKind] = {}
@@ -75,10 +68,8 @@ def import_esci(
                 source, "products.csv.gz, queries.csv.gz and labels.csv.gz", f"{_EXAMPLES} and {_PRODUCTS}"
             )
         attributes = {"brand": "string", "color": "string"}
-        items, labels = (
-            _published_items(folder / _PRODUCTS, locale),
-            _published_labels(folder / _EXAMPLES, locale),
-        )
+        items = _published_items(folder / _PRODUCTS, locale)
+        labels = _published_labels(folder / _EXAMPLES, locale)
     skipped: Counter[str] = Counter()
     ids: set[str] = set()
     with ShopWriter(target, ShopSchema("esci", MappingProxyType(attributes))) as writer:
@@ -99,21 +90,13 @@ def import_esci(
             elif not label.query.strip():
                 skipped["empty query"] += 1
             else:
-                writer.add_event(_event(label, writer.events))
+                action = "click" if label.label == "E" else "impression"
+                ts, gain = made_up_time(writer.events), GAINS[label.label]
+                event = Event(ts, label.product, action, label.query, relevance=gain, split=label.split)
+                writer.add_event(event)
             _tell(progress, writer)
         progress(writer.items + writer.events, writer.items + writer.events)
         return ImportSummary(writer.items, writer.events, 0, dict(skipped))
-
-
-def _event(label: _Label, number: int) -> Event:
-    return Event(
-        ts=made_up_time(number),
-        item=label.product,
-        action="click" if label.label == "E" else "impression",
-        query=label.query,
-        relevance=GAINS[label.label],
-        split=label.split,
-    )
 
 
 def _tell(progress: StageProgress, writer: ShopWriter) -> None:
@@ -142,16 +125,8 @@ def _cut_labels(source: Path) -> Iterator[_Label]:
 
 
 def _published_items(path: Path, locale: str) -> Iterator[Item]:
-    columns = (
-        "product_locale",
-        "product_id",
-        "product_title",
-        "product_description",
-        "product_bullet_point",
-        "product_brand",
-        "product_color",
-    )
-    for row in _parquet_rows(path, columns):
+    names = ("locale", "id", "title", "description", "bullet_point", "brand", "color")
+    for row in _parquet_rows(path, [f"product_{name}" for name in names]):
         market, product, title, description, bullets, brand, color = (value or "" for value in row)
         if market == locale:
             # the bullet points are what a description is on most products
@@ -160,7 +135,7 @@ def _published_items(path: Path, locale: str) -> Iterator[Item]:
 
 
 def _published_labels(path: Path, locale: str) -> Iterator[_Label]:
-    columns = ("product_locale", "query", "product_id", "esci_label", "split")
+    columns = ["product_locale", "query", "product_id", "esci_label", "split"]
     for row in _parquet_rows(path, columns):
         market, query, product, label, split = (value or "" for value in row)
         if market == locale:
@@ -169,14 +144,14 @@ def _published_labels(path: Path, locale: str) -> Iterator[_Label]:
             yield _Label(query, product, label, split)
 
 
-def _parquet_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str | None, ...]]:
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
                 message = f"is no column of the file, which has {', '.join(file.schema_arrow.names)}"
                 raise DataError(path, message, column=", ".join(missing))
-            for batch in file.iter_batches(columns=list(columns)):
+            for batch in file.iter_batches(columns=columns):
                 yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
     except (pa.ArrowException, OSError) as error:
         # a clone without git-lfs has a text file of three lines in its place

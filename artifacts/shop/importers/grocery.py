@@ -17,20 +17,17 @@ from typing import NamedTuple
 from artifacts.shop.importers.grocery_queries import Product, text_queries
 from artifacts.shop.importers.sources import (
     ImportSummary,
-    Pictures,
     csv_rows,
     has,
     made_up_time,
+    open_pictures,
     unknown_layout,
 )
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
 from common.progress import StageProgress, silent_stage
 
-_SCHEMA = ShopSchema(
-    "grocery",
-    MappingProxyType(dict.fromkeys(("section", "brand", "country"), "string")),
-)
+_SCHEMA = ShopSchema("grocery", MappingProxyType(dict.fromkeys(("section", "brand", "country"), "string")))
 #: The data set names one country in two languages.
 _COUNTRIES = MappingProxyType({"Sverige": "Sweden"})
 
@@ -43,16 +40,11 @@ class _Entry(Product):
     country: str
     picture: str
 
-    def item(self) -> Item:
+    def item(self, picture: str | None) -> Item:
         country = _COUNTRIES.get(self.country, self.country)
-        return Item(
-            id=self.id,
-            title=self.title,
-            category=f"{self.section} > {self.category}",
-            description=self.description,
-            picture=f"iconic/{self.id}.jpg",
-            attributes={"section": self.section, "brand": self.brand or None, "country": country or None},
-        )
+        attributes = {"section": self.section, "brand": self.brand or None, "country": country or None}
+        category = f"{self.section} > {self.category}"
+        return Item(self.id, self.title, category, self.description, picture, attributes)
 
 
 class _Photo(NamedTuple):
@@ -64,14 +56,8 @@ class _Photo(NamedTuple):
 def import_grocery(source: Path, target: Path, progress: StageProgress = silent_stage) -> ImportSummary:
     """Write the products, photos and queries as a shop.
 
-    Args:
-        source: a folder with ``products.csv.gz``, ``listings.csv.gz`` and ``images.zip``, or the data set's
-            repository (or its folder ``dataset``).
-        target: the shop's folder.
-        progress: called with the events done.
-
-    Raises:
-        DataError: the folder has neither layout, or a file is damaged.
+    ``source`` has ``products.csv.gz``, ``listings.csv.gz`` and ``images.zip``, or is the data set's
+    repository (or its folder ``dataset``).
     """
     if has(source, "products.csv.gz", "listings.csv.gz", "images.zip"):
         entries, photos = _cut_products(source / "products.csv.gz"), _cut_photos(source / "listings.csv.gz")
@@ -86,47 +72,37 @@ def import_grocery(source: Path, target: Path, progress: StageProgress = silent_
             )
         entries = _published_products(pictures)
         photos = list(_published_photos(pictures, {entry.title: entry.id for entry in entries}))
-    return _write(entries, photos, pictures, target, progress)
-
-
-def _write(
-    entries: list[_Entry], photos: list[_Photo], pictures: Path, target: Path, progress: StageProgress
-) -> ImportSummary:
     skipped: Counter[str] = Counter()
     queries = text_queries(entries)
     total = len(photos) + sum(len(query.products) for query in queries)
     ids = {entry.id for entry in entries}
-    with Pictures(pictures) as source, ShopWriter(target, _SCHEMA) as writer:
+    with open_pictures(pictures) as read, ShopWriter(target, _SCHEMA) as writer:
         for entry in entries:
-            data = source.get(entry.picture)
-            item = entry.item()
-            if data is None or item.picture is None:
+            data = read(entry.picture)
+            picture = f"iconic/{entry.id}.jpg"
+            if data is None:
                 skipped["iconic picture missing"] += 1
-                item = Item(item.id, item.title, item.category, item.description, None, item.attributes)
             else:
-                writer.add_picture(item.picture, data)
-            writer.add_item(item)
+                writer.add_picture(picture, data)
+            writer.add_item(entry.item(None if data is None else picture))
         for photo in photos:
-            data = source.get(photo.name)
+            data = read(photo.name)
             if photo.product not in ids:
                 skipped["photo of an unknown product"] += 1
             elif data is None:
                 skipped["photo missing"] += 1
             else:
-                path = f"natural/{Path(photo.name).name}"
-                writer.add_picture(path, data)
-                ts = made_up_time(writer.events)
-                writer.add_event(
-                    Event(ts, photo.product, "click", relevance=1.0, picture=path, split=photo.split)
-                )
+                picture = f"natural/{Path(photo.name).name}"
+                writer.add_picture(picture, data)
+                ts, split = made_up_time(writer.events), photo.split
+                event = Event(ts, photo.product, "click", relevance=1.0, picture=picture, split=split)
+                writer.add_event(event)
                 progress(writer.events, total)
         for query in queries:
             for product in query.products:
-                relevance = 1.0 if query.exact else None
-                ts = made_up_time(writer.events)
-                writer.add_event(
-                    Event(ts, product, "click", query.text, relevance=relevance, split=query.split)
-                )
+                ts, relevance = made_up_time(writer.events), 1.0 if query.exact else None
+                event = Event(ts, product, "click", query.text, relevance=relevance, split=query.split)
+                writer.add_event(event)
         progress(total, total)
         return ImportSummary(writer.items, writer.events, writer.pictures, dict(skipped))
 

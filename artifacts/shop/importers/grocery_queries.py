@@ -100,50 +100,33 @@ def text_queries(products: Iterable[Product]) -> list[TextQuery]:
     ]
 
 
-def _names(shelf: list[Product]) -> Found:
-    for product in shelf:
-        yield product.title.lower(), product.id
-
-
-def _categories(shelf: list[Product]) -> Found:
-    for product in shelf:
-        yield product.category.lower(), product.id
-
-
-def _names_with_category(shelf: list[Product]) -> Found:
+def _names_with_category(product: Product) -> Iterator[str]:
     """As in "granny smith apple", where the name does not say what it is."""
-    for product in shelf:
-        if not set(_words(product.category)) <= set(_words(product.title)):
-            yield f"{product.title} {product.category}".lower(), product.id
+    if not set(_words(product.category)) <= set(_words(product.title)):
+        yield f"{product.title} {product.category}".lower()
 
 
-def _brands(shelf: list[Product]) -> Found:
-    for product in shelf:
-        brand = _spoken_brand(product)
-        if brand:
-            yield brand, product.id
-            yield f"{brand} {product.category}".lower(), product.id
+def _brands(product: Product) -> Iterator[str]:
+    if brand := _spoken_brand(product):
+        yield brand
+        yield f"{brand} {product.category}".lower()
 
 
-def _described_categories(shelf: list[Product]) -> Found:
+def _described_categories(product: Product) -> Iterator[str]:
     """Adjectives before the category's noun, as in "is a green apple"; comparisons are cut off."""
-    for product in shelf:
-        noun = _words(product.category)[-1]
-        for sentence in _sentences(f"{product.title}. {product.description}"):
-            words = [_singular(word) for word in _words(sentence.split(" than ")[0])]
-            for place, word in enumerate(words):
-                if word != _singular(noun):
-                    continue
-                first = place
-                while first > 0 and words[first - 1] in _ADJECTIVES and place - first < 3:
-                    first -= 1
-                    yield " ".join([*words[first:place], _singular(noun)]), product.id
+    noun = _singular(_words(product.category)[-1])
+    for sentence in _sentences(f"{product.title}. {product.description}"):
+        words = [_singular(word) for word in _words(sentence.split(" than ")[0])]
+        for place, word in enumerate(words):
+            first = place
+            while word == noun and first > 0 and words[first - 1] in _ADJECTIVES and place - first < 3:
+                first -= 1
+                yield " ".join(words[first : place + 1])
 
 
-def _aliases(shelf: list[Product]) -> Found:
-    for product in shelf:
-        for match in _ALIAS.finditer(product.description.lower()):
-            yield (match[1] or match[2]).strip(), product.id
+def _aliases(product: Product) -> Iterator[str]:
+    for match in _ALIAS.finditer(product.description.lower()):
+        yield (match[1] or match[2]).strip()
 
 
 def _parts_of_names(shelf: list[Product]) -> Found:
@@ -173,14 +156,18 @@ def _phrases(shelf: list[Product]) -> Found:
             yield from ((phrase, holder) for holder in holders[phrase])
 
 
+def _each(rule: Callable[[Product], Iterable[str]]) -> Callable[[list[Product]], Found]:
+    return lambda shelf: ((text, product.id) for product in shelf for text in rule(product))
+
+
 #: The rules, and whether their answers are exact: the first rule that makes a query says who answers it.
 _RULES: tuple[tuple[Callable[[list[Product]], Found], bool], ...] = (
-    (_categories, True),
-    (_names, True),
-    (_names_with_category, True),
-    (_brands, True),
-    (_described_categories, True),
-    (_aliases, True),
+    (_each(lambda product: [product.category.lower()]), True),
+    (_each(lambda product: [product.title.lower()]), True),
+    (_each(_names_with_category), True),
+    (_each(_brands), True),
+    (_each(_described_categories), True),
+    (_each(_aliases), True),
     (_parts_of_names, True),
     (_phrases, False),
 )

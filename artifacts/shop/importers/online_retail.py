@@ -53,14 +53,8 @@ class _Purchase(NamedTuple):
 def import_online_retail(source: Path, target: Path, progress: StageProgress = silent_stage) -> ImportSummary:
     """Write the purchases as a shop, in several passes: memory is bounded by customers and items.
 
-    Args:
-        source: a folder with ``items.csv.gz`` and ``purchases.csv.gz``; or a CSV export of the published
-            workbook, or a folder with one.
-        target: the shop's folder.
-        progress: called with the purchases done.
-
-    Raises:
-        DataError: neither layout, or a damaged file.
+    ``source`` has ``items.csv.gz`` and ``purchases.csv.gz``; or it is a CSV export of the published workbook,
+    or a folder with one.
     """
     skipped: Counter[str] = Counter()
     if has(source, "items.csv.gz", "purchases.csv.gz"):

@@ -7,8 +7,8 @@ import gzip
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,34 +93,25 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
         yield text
 
 
-class Pictures:
-    """The pictures of a data set, in a folder or in a zip.
+@contextmanager
+def open_pictures(source: Path) -> Iterator[Callable[[str], bytes | None]]:
+    """The bytes of a picture by name, of a folder or a zip; None where it is not there or damaged.
 
     Raises:
-        DataError: on entry, where the zip is none.
+        DataError: the zip is none.
     """
-
-    def __init__(self, source: Path) -> None:
-        self._source = source
-        self._zip: zipfile.ZipFile | None = None
-
-    def __enter__(self) -> Pictures:
-        if self._source.is_file():
+    with ExitStack() as files:
+        root: Path | zipfile.Path = source
+        if source.is_file():
             try:
-                self._zip = zipfile.ZipFile(self._source)
+                root = zipfile.Path(files.enter_context(zipfile.ZipFile(source)))
             except (zipfile.BadZipFile, OSError) as error:
-                raise DataError(self._source, f"is no zip: {error}", "unreadable-file") from error
-        return self
+                raise DataError(source, f"is no zip: {error}", "unreadable-file") from error
 
-    def __exit__(self, *_: object) -> None:
-        if self._zip is not None:
-            self._zip.close()
+        def read(name: str) -> bytes | None:
+            try:
+                return (root / name).read_bytes()
+            except (OSError, zipfile.BadZipFile):
+                return None
 
-    def get(self, name: str) -> bytes | None:
-        """The bytes of a picture, or None where it is not there or damaged."""
-        try:
-            if self._zip is not None:
-                return self._zip.read(name)
-            return (self._source / name).read_bytes()
-        except (KeyError, OSError, zipfile.BadZipFile):
-            return None
+        yield read
