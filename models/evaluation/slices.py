@@ -90,8 +90,7 @@ def _judged(grades: JudgeGrades, requests: Sequence[Request]) -> dict[str, Bool]
     for request in requests:
         event, asks = request.event, request.kind != "browse"
         found.append(grades.groups(event.query, event.picture) if asks else frozenset())
-        user = grades.judge.user(event.user) if asks and event.user is not None else None
-        tastes.append(frozenset() if user is None else _taste(user.modality, user.strength))
+        tastes.append(_taste(*grades.judge.taste(event.user)) if asks and event.user else frozenset())
     names = ("taste", "taste: picture", "taste: text", "taste: balanced", "no taste")
     queries = {name.replace("_", " "): mask for name, mask in _named(_JUDGED, found).items()}
     return queries | _named(names, tastes)

@@ -26,7 +26,7 @@ here, and `Judge` says which. Nothing measured on this shop says how well a mode
 """
 
 from models.synthetic.attributes import RELEVANT
-from models.synthetic.judge import Judge, UnknownQueryError, UserTruth
+from models.synthetic.judge import Judge, UnknownQueryError
 from models.synthetic.make import make_shop
 
-__all__ = ["RELEVANT", "Judge", "UnknownQueryError", "UserTruth", "make_shop"]
+__all__ = ["RELEVANT", "Judge", "UnknownQueryError", "make_shop"]

@@ -26,16 +26,21 @@ PICTURE_ONLY = frozenset({"pattern", "logo"})
 #: Only the text tells these.
 TEXT_ONLY = frozenset({"brand", "material", "model"})
 
+_TERMS = (lexicon.COLOURS, lexicon.PATTERNS, lexicon.LOGOS)
+_NAMES = (lexicon.BRANDS, lexicon.MATERIALS, lexicon.MODELS)
 #: Names of the codes of each attribute.
 VALUES: tuple[tuple[str, ...], ...] = (
     lexicon.TOPS,
     tuple(leaf.path for leaf in lexicon.CATEGORIES),
-    tuple(term.name for term in lexicon.COLOURS),
-    tuple(term.name for term in lexicon.PATTERNS),
-    tuple(term.name for term in lexicon.LOGOS),
-    lexicon.BRANDS,
-    lexicon.MATERIALS,
-    lexicon.MODELS,
+    *(tuple(term.name for term in terms) for terms in _TERMS),
+    *_NAMES,
+)
+#: Words of queries for the codes of each attribute, the usual one first.
+WORDS: tuple[tuple[tuple[str, ...], ...], ...] = (
+    lexicon.TOP_WORDS,
+    tuple(leaf.nouns for leaf in lexicon.CATEGORIES),
+    *(tuple(term.words for term in terms) for terms in _TERMS),
+    *(tuple((name.lower(),) for name in names) for names in _NAMES),
 )
 
 #: Grade of an item of the right category that has nothing else of what was asked; *inferred*.
@@ -52,28 +57,20 @@ def grade(intents: Codes, items: Codes) -> F32:
 
     1 where everything asked matches. 0 where a category was asked and the item is of another one, or
     where nothing matches. Between, `GRADE_CATEGORY` plus `GRADE_PARTIAL` times the share that matches;
-    less than `RELEVANT`. An intent that asks for nothing grades everything 1.
-
-    Args:
-        intents: int16 ``[8, ...]``.
-        items: int16 ``[8, ...]``, broadcast against ``intents``.
-
-    Returns:
-        float32 of the broadcast shape without the first axis.
+    less than `RELEVANT`. An intent that asks for nothing grades everything 1. Intents and items, int16
+    ``[8, ...]``, are broadcast; the grades are float32 of that shape without the first axis.
     """
     shape = np.broadcast_shapes(intents.shape[1:], items.shape[1:])
-    fits = np.ones(shape, dtype=bool)
-    placed = np.zeros(shape, dtype=bool)
-    for attribute in (TOP, CATEGORY):
-        asked = intents[attribute] != UNASKED
-        fits &= ~asked | (intents[attribute] == items[attribute])
-        placed |= asked
-    wanted = np.zeros(shape, dtype=np.float32)
-    matched = np.zeros(shape, dtype=np.float32)
-    for attribute in range(CATEGORY + 1, len(ATTRIBUTES)):
-        asked = intents[attribute] != UNASKED
-        wanted += asked
-        matched += asked & (intents[attribute] == items[attribute])
+    fits, placed = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    wanted, matched = np.zeros((2, *shape), dtype=np.float32)
+    for attribute, (intent, item) in enumerate(zip(intents, items, strict=True)):
+        asked, same = intent != UNASKED, intent == item
+        if attribute <= CATEGORY:
+            fits &= ~asked | same
+            placed |= asked
+        else:
+            wanted += asked
+            matched += asked & same
     partial = GRADE_CATEGORY + GRADE_PARTIAL * matched / np.maximum(wanted, 1)
     partial = np.where(placed | (matched > 0), partial, 0)
     return np.where(fits, np.where(matched == wanted, 1, partial), 0).astype(np.float32)
@@ -81,8 +78,5 @@ def grade(intents: Codes, items: Codes) -> F32:
 
 def asked(intent: Codes) -> dict[str, str]:
     """The attributes that one intent ``[8]`` asks for, by name, with their values."""
-    return {
-        name: VALUES[place][intent[place]]
-        for place, name in enumerate(ATTRIBUTES)
-        if intent[place] != UNASKED
-    }
+    named = zip(ATTRIBUTES, intent.tolist(), VALUES, strict=True)
+    return {name: values[code] for name, code, values in named if code != UNASKED}

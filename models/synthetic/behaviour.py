@@ -17,7 +17,7 @@ from common.arrays import F32, F64, I8, I64, Bool
 from models.synthetic import lexicon
 from models.synthetic.attributes import CATEGORY, RELEVANT, UNASKED, Codes, grade
 from models.synthetic.catalogue import Catalogue
-from models.synthetic.pools import Pools, build_pools
+from models.synthetic.pools import build_pools
 from models.synthetic.queries import QueryPool
 from models.synthetic.users import LEANS, Users, affinity, likes_category
 
@@ -87,16 +87,12 @@ class Simulator:
         test_from: int,
         rng: np.random.Generator,
     ) -> None:
-        self.catalogue = catalogue
-        self.users = users
-        self.queries = queries
+        self.catalogue, self.users, self.queries = catalogue, users, queries
         self._test_from = test_from
         # Browsing shows a category, so each leaf is an intent of its own, behind those of the queries.
         leaves = np.full((8, len(lexicon.CATEGORIES)), UNASKED, dtype=np.int16)
         leaves[CATEGORY] = np.arange(len(lexicon.CATEGORIES))
         self._intents: Codes = np.concatenate([queries.intents, leaves], axis=1)
-        self._full: Pools
-        self._near: Pools
         self._full, self._near = build_pools(catalogue, self._intents, rng)
         self._first_leaf = queries.intents.shape[1]
         self._popular = np.cumsum(catalogue.popularity)
@@ -139,47 +135,37 @@ class Simulator:
         count = len(user)
         shown = items >= 0
         looked = rng.random((count, SHOWN)) < (np.arange(SHOWN) + 1.0) ** -EXAMINE
-        appeal = np.select(
-            [grades == 1, grades >= 0.35, grades > 0],
-            [np.float32(a) for a in _APPEAL[:3]],
-            np.float32(_APPEAL[3]),
-        )
+        *matching, nothing = map(np.float32, _APPEAL)
+        appeal = np.select([grades == 1, grades >= 0.35, grades > 0], matching, nothing)
         appeal = appeal * np.exp(TASTE * liking + _POPULAR * self._fame[items])
         clicked = shown & looked & (rng.random((count, SHOWN)) < np.minimum(appeal, 0.9))
         keen = np.minimum(np.where(grades == 1, 1.0, 0.3) * np.exp(liking), 2.0)
         carted = clicked & (rng.random((count, SHOWN)) < _CART * keen)
         ordered = carted & (rng.random((count, SHOWN)) < _ORDER)
         kept = rng.random((count, SHOWN))
-        low = (
-            shown
-            & looked
-            & ~clicked
-            & (grades < RELEVANT)
-            & (kept < _KEEP_LOW)
-            & (sessions.query >= 0)[:, None]
-        )
+        asked = (sessions.query >= 0)[:, None]
+        low = shown & looked & ~clicked & (grades < RELEVANT) & (kept < _KEEP_LOW) & asked
         other = shown & ~clicked & ~low & (kept > 1 - _KEEP)
         delay = rng.integers(2, 40, size=(count, SHOWN)) + 15 * np.arange(SHOWN)
-        labelled = (rng.random((count, SHOWN)) < _LABELLED) & (sessions.query >= 0)[:, None]
-        parts: list[tuple[Bool, int, int, Bool]] = [
-            (low, IMPRESSION, 0, np.ones_like(low)),
-            (other, IMPRESSION, 0, np.zeros_like(low)),
+        labelled = (rng.random((count, SHOWN)) < _LABELLED) & asked
+        parts = [
+            (low, IMPRESSION, 0, low),
+            (other, IMPRESSION, 0, low),
             (clicked, CLICK, 1, labelled),
             (carted, CART, 3, labelled),
             (ordered, ORDER, 6, labelled),
         ]
-        columns: list[list[npt.NDArray[np.generic]]] = [[] for _ in range(6)]
+        found = []
         for chosen, action, wait, judged in parts:
-            row, place = np.nonzero(chosen)
-            columns[0].append(row)
-            columns[1].append(sessions.seconds[row] + wait * delay[row, place])
-            columns[2].append(items[row, place])
-            columns[3].append(np.full(len(row), action, dtype=np.int8))
-            columns[4].append(np.where(judged[row, place], grades[row, place], np.float32(np.nan)))
-            columns[5].append(place.astype(np.int8))
-        session, seconds, item, action_codes, relevance, places = (np.concatenate(c) for c in columns)
-        order = np.lexsort((places, action_codes, session, seconds))
-        return Actions(*(c[order] for c in (session, seconds, item, action_codes, relevance, places)))
+            at = row, place = np.nonzero(chosen)
+            seconds = sessions.seconds[row] + wait * delay[at]
+            relevance = np.where(judged[at], grades[at], np.float32(np.nan))
+            codes = np.full(len(row), action, dtype=np.int8)
+            found.append((row, seconds, items[at], codes, relevance, place.astype(np.int8)))
+        columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+        session, seconds, _, codes, _, places = columns
+        order = np.lexsort((places, codes, session, seconds))
+        return Actions(*(column[order] for column in columns))
 
     def _lists(self, sessions: Sessions, rng: np.random.Generator) -> tuple[I64, I64, F32, F32]:
         """What each session shows: user, items ``[n, SHOWN]`` (-1 = none), their grades and liking.

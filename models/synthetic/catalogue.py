@@ -8,17 +8,7 @@ import numpy as np
 
 from common.arrays import F32, F64, I8, I64, Bool
 from models.synthetic import lexicon
-from models.synthetic.attributes import (
-    BRAND,
-    CATEGORY,
-    COLOUR,
-    LOGO,
-    MATERIAL,
-    MODEL,
-    PATTERN,
-    TOP,
-    Codes,
-)
+from models.synthetic.attributes import BRAND, CATEGORY, MATERIAL, Codes
 from models.synthetic.pictures import VARIANTS
 
 _PLAIN_SHARE = 0.25
@@ -62,25 +52,19 @@ def item_id(row: int) -> str:
 
 def draw_catalogue(size: int, rng: np.random.Generator) -> Catalogue:
     """Draw ``size`` items."""
-    codes = np.empty((8, size), dtype=np.int16)
     categories = len(lexicon.CATEGORIES)
     weights = 1 / (np.arange(categories) + 8.0)
     # Which categories are large differs between seeds.
     category = rng.permutation(categories)[rng.choice(categories, size, p=weights / weights.sum())]
-    codes[CATEGORY] = category
-    codes[TOP] = np.array([lexicon.top_of(c) for c in range(categories)])[category]
-    codes[COLOUR] = rng.integers(len(lexicon.COLOURS), size=size)
-    codes[PATTERN] = _first_or_any(rng, size, _PLAIN_SHARE, len(lexicon.PATTERNS))
-    codes[LOGO] = _first_or_any(rng, size, _NO_LOGO_SHARE, len(lexicon.LOGOS))
-    codes[BRAND] = _of_category(rng, category, [lexicon.brands_of(c) for c in range(categories)])
-    codes[MATERIAL] = _of_category(
-        rng,
-        category,
-        [tuple(lexicon.MATERIALS.index(m) for m in leaf.materials) for leaf in lexicon.CATEGORIES],
-    )
-    codes[MODEL] = _of_category(
-        rng, codes[BRAND].astype(np.int64), [lexicon.models_of(b) for b in range(len(lexicon.BRANDS))]
-    )
+    top = np.array([lexicon.top_of(c) for c in range(categories)])[category]
+    colour = rng.integers(len(lexicon.COLOURS), size=size)
+    pattern = _first_or_any(rng, size, _PLAIN_SHARE, len(lexicon.PATTERNS))
+    logo = _first_or_any(rng, size, _NO_LOGO_SHARE, len(lexicon.LOGOS))
+    brand = _of_category(rng, category, [lexicon.brands_of(c) for c in range(categories)])
+    materials = [tuple(lexicon.MATERIALS.index(m) for m in leaf.materials) for leaf in lexicon.CATEGORIES]
+    material = _of_category(rng, category, materials)
+    model = _of_category(rng, brand, [lexicon.models_of(b) for b in range(len(lexicon.BRANDS))])
+    codes = np.array([top, category, colour, pattern, logo, brand, material, model], dtype=np.int16)
     price = _prices(codes, rng)
     return Catalogue(
         codes=codes,

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from common.arrays import F32, I64
-from models.synthetic.attributes import (
-    ATTRIBUTES,
-    PICTURE_ONLY,
-    TEXT_ONLY,
-    VALUES,
-    Codes,
-    asked,
-    grade,
-)
-from models.synthetic.catalogue import Catalogue, item_id
+from models.synthetic.attributes import PICTURE_ONLY, TEXT_ONLY, Codes, asked, grade
+from models.synthetic.catalogue import Catalogue
 from models.synthetic.parse import normalise, parse
 from models.synthetic.truth import QueryTable, read_items, read_queries, read_users
 from models.synthetic.users import MODALITIES, Users, affinity, user_id
@@ -29,20 +20,6 @@ TASTE_WEIGHT = 0.6
 
 class UnknownQueryError(ValueError):
     """The query is not in the shop's log and has no word that the judge knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserTruth:
-    """What a user is like. ``strength`` 0 is no taste at all; ``cold`` users have no history before test."""
-
-    modality: str
-    strength: float
-    colours: tuple[str, str]
-    pattern: str
-    brands: frozenset[str]
-    price_band: int
-    categories: tuple[str, ...]
-    cold: bool
 
 
 class Judge:
@@ -64,48 +41,30 @@ class Judge:
         Raises:
             FileNotFoundError: the folder is of no synthetic shop.
         """
-        path = Path(path)
         return cls(read_items(path), read_users(path), read_queries(path))
 
-    def relevance(self, query: str, item_id: str, picture: str | None = None) -> float:
-        """Grade of one item: see `relevances`."""
-        return float(self.relevances(query, [item_id], picture)[0])
-
-    def relevances(self, query: str, item_ids: Sequence[str], picture: str | None = None) -> F32:
-        """Grades of items for a query, and the query's picture where it has one (its path in the shop).
+    def all_relevances(self, query: str, picture: str | None = None) -> F32:
+        """Grades of the whole catalogue for a query, float32 ``[items]``, 0 to 1; row n is item n.
 
         1 = everything asked for matches; between 0 and `RELEVANT` = the category or part of the rest does;
         0 = another category. Tastes do not count. The empty query asks for nothing: all items get 1.
 
         Args:
             query: raw text; queries that are not in the log are read by their words.
-            item_ids: ids of the shop.
             picture: ``picture`` of the event, for queries with one.
 
-        Returns:
-            float32 ``[len(item_ids)]``, 0 to 1.
-
         Raises:
-            KeyError: no such item.
             UnknownQueryError: no such query or picture, and no known word in it.
         """
-        return grade(self._intent(query, picture)[:, None], self._catalogue.codes[:, self.rows(item_ids)])
-
-    def all_relevances(self, query: str, picture: str | None = None) -> F32:
-        """Grades of the whole catalogue, float32 ``[items]``; row n is item n (`item_ids`)."""
         return grade(self._intent(query, picture)[:, None], self._catalogue.codes)
-
-    def taste_relevance(self, user: str, query: str, item_id: str, picture: str | None = None) -> float:
-        """Grade of one item for one user: see `taste_relevances`."""
-        return float(self.taste_relevances(user, query, [item_id], picture)[0])
 
     def taste_relevances(
         self, user: str, query: str, item_ids: Sequence[str], picture: str | None = None
     ) -> F32:
         """Relevance times ``1 - TASTE_WEIGHT x strength x (1 - affinity)``: float32 ``[len(item_ids)]``.
 
-        For users without taste it is the relevance itself. Errors as for `relevances`, and KeyError for an
-        unknown user.
+        For users without taste it is the relevance itself. Errors as for `all_relevances`, and KeyError for
+        an unknown user or item.
         """
         row = np.array(self._user_row(user))
         items = self.rows(item_ids)
@@ -137,41 +96,10 @@ class Judge:
             names |= {"synonym"} if self._queries.synonym[row] else set()
         return frozenset(names)
 
-    def band(self, query: str, picture: str | None = None) -> str:
-        """Head, torso or tail of the traffic; queries that are not in the log are tail."""
-        row = self._query_row.get((normalise(query), picture))
-        return "tail" if row is None else self._queries.bands[row]
-
-    def user(self, user: str) -> UserTruth:
-        """What a user is like. Raises KeyError for an unknown one."""
+    def taste(self, user: str) -> tuple[str, float]:
+        """A user's modality and strength of taste, 0 for none at all; KeyError for an unknown user."""
         row = self._user_row(user)
-        users = self._users
-        values = dict(zip(ATTRIBUTES, VALUES, strict=True))
-        first, second = users.colours[row].tolist()
-        return UserTruth(
-            modality=MODALITIES[users.modality[row]],
-            strength=float(users.strength[row]),
-            colours=(values["colour"][first], values["colour"][second]),
-            pattern=values["pattern"][users.pattern[row]],
-            brands=frozenset(
-                name for b, name in enumerate(values["brand"]) if int(users.brands[row]) >> b & 1
-            ),
-            price_band=int(users.price_band[row]),
-            categories=tuple(values["category"][c] for c in users.categories[row].tolist()),
-            cold=bool(users.cold[row]),
-        )
-
-    def item(self, item_id: str) -> dict[str, str]:
-        """All attributes of an item by name. Raises KeyError for an unknown one."""
-        return asked(self._catalogue.codes[:, self.rows([item_id])[0]])
-
-    def is_new(self, item_id: str) -> bool:
-        """Whether nobody could see the item before the test period. Raises KeyError for an unknown one."""
-        return bool(self._catalogue.new[self.rows([item_id])[0]])
-
-    def item_ids(self) -> list[str]:
-        """Ids of all items in the order of `all_relevances`."""
-        return [item_id(row) for row in range(self._catalogue.size)]
+        return MODALITIES[self._users.modality[row]], float(self._users.strength[row])
 
     def rows(self, item_ids: Sequence[str]) -> I64:
         """Places of items in `all_relevances`, int64 ``[len(item_ids)]``. Raises KeyError."""

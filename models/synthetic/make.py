@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from artifacts.actions import ACTIONS
 from artifacts.shop.schema import AttributeValue, Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
-from common.progress import StageProgress
+from common.progress import StageProgress, silent_stage
 from models.synthetic import lexicon, truth
 from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, LOGO, PATTERN
 from models.synthetic.behaviour import Actions, Sessions, Simulator, session_times
@@ -40,12 +40,7 @@ _PILOT = 4_000
 
 SCHEMA = ShopSchema(
     name="synthetic",
-    attributes={
-        "price": "number",
-        "in_stock": "bool",
-        "brand": "string",
-        "tags": "list",
-    },
+    attributes={"price": "number", "in_stock": "bool", "brand": "string", "tags": "list"},
 )
 
 
@@ -56,7 +51,7 @@ def make_shop(
     users: int | None = None,
     events: int | None = None,
     seed: int = 7,
-    progress: StageProgress = lambda done, total: None,
+    progress: StageProgress = silent_stage,
 ) -> None:
     """Make a shop, its pictures and its ground truth; the same arguments give the same bytes.
 
@@ -81,8 +76,6 @@ def make_shop(
             f"items must be {MIN_ITEMS} or more, users 1 or more, events and seed 0 or more; "
             f"got items={items}, users={users}, events={events}, seed={seed}"
         )
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
     # A generator for each part, so that a change to one leaves the others as they are.
     parts = [np.random.default_rng([seed, part]) for part in range(8)]
     catalogue = draw_catalogue(items, parts[0])
@@ -184,14 +177,9 @@ def _sessions_for(simulator: Simulator, events: int, rng: np.random.Generator) -
 
 def _log(sessions: Sessions, actions: Actions, earlier: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """Columns seconds, item, action, query, user and relevance, by time, with the rows that waited."""
-    columns: list[NDArray[Any]] = [
-        actions.seconds,
-        actions.item,
-        actions.action,
-        sessions.query[actions.session],
-        sessions.user[actions.session],
-        actions.relevance,
-    ]
+    query, user = sessions.query[actions.session], sessions.user[actions.session]
+    columns: list[NDArray[Any]]
+    columns = [actions.seconds, actions.item, actions.action, query, user, actions.relevance]
     if earlier:
         columns = [np.concatenate(pair) for pair in zip(earlier, columns, strict=True)]
     order = np.argsort(columns[0], kind="stable")

@@ -8,19 +8,7 @@ from functools import cache
 import numpy as np
 
 from models.synthetic import lexicon
-from models.synthetic.attributes import (
-    ATTRIBUTES,
-    BRAND,
-    CATEGORY,
-    COLOUR,
-    LOGO,
-    MATERIAL,
-    MODEL,
-    PATTERN,
-    TOP,
-    UNASKED,
-    Codes,
-)
+from models.synthetic.attributes import ATTRIBUTES, CATEGORY, TOP, UNASKED, WORDS, Codes
 
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _LONGEST = 3
@@ -59,21 +47,10 @@ def parse(query: str) -> Codes | None:
 def _phrases() -> dict[str, tuple[int, int]]:
     """Attribute and code of every phrase, also of nouns without their plural s."""
     known: dict[str, tuple[int, int]] = {}
-
-    def add(attribute: int, values: list[tuple[str, ...]]) -> None:
-        for code, phrases in enumerate(values):
+    for attribute in (*range(CATEGORY, len(ATTRIBUTES)), TOP):
+        for code, phrases in enumerate(WORDS[attribute]):
             for phrase in phrases:
-                known.setdefault(phrase.lower(), (attribute, code))
-
-    nouns = [leaf.nouns for leaf in lexicon.CATEGORIES]
-    add(CATEGORY, nouns)
-    add(COLOUR, [term.words for term in lexicon.COLOURS])
-    add(PATTERN, [term.words for term in lexicon.PATTERNS])
-    add(LOGO, [term.words for term in lexicon.LOGOS])
-    add(BRAND, [(name,) for name in lexicon.BRANDS])
-    add(MATERIAL, [(name,) for name in lexicon.MATERIALS])
-    add(MODEL, [(name,) for name in lexicon.MODELS])
-    add(TOP, list(lexicon.TOP_WORDS))
+                known.setdefault(phrase, (attribute, code))
     for code, leaf in enumerate(lexicon.CATEGORIES):
         for noun in (*leaf.nouns, leaf.name.lower()):
             other = noun[:-1] if noun.endswith("s") and not noun.endswith("ss") else f"{noun}s"

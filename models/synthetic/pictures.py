@@ -70,14 +70,14 @@ def draw_picture(look: Look, variant: int, seed: int) -> bytes:
     clean = image.copy()
     cloth = _cloth(look, colour, u, edge)
     dark = _scaled(colour, 0.55) if look.colour != 9 else (70, 70, 78)
-    for part in silhouettes()[look.category].parts:
-        points = place.points(part.points)
-        if part.role == "trim":
+    for role, outline in silhouettes()[look.category].parts:
+        points = [place.point(x, y) for x, y in outline]
+        if role == "trim":
             ImageDraw.Draw(image).polygon(points, fill=dark)
             continue
         mask = Image.new("L", (edge, edge), 0)
         ImageDraw.Draw(mask).polygon(points, fill=255)
-        image.paste(cloth if part.role == "body" else clean, mask=mask)
+        image.paste(cloth if role == "body" else clean, mask=mask)
         ImageDraw.Draw(image).line([*points, points[0]], fill=dark, width=_OVERSAMPLE)
     if look.logo:
         _logo(image, look, place)
@@ -115,9 +115,6 @@ class _Placement:
     def point(self, x: float, y: float) -> Point:
         x, y = x - 0.5, y - 0.5
         return self.xx * x + self.xy * y + self.x, self.yx * x + self.yy * y + self.y
-
-    def points(self, points: tuple[Point, ...]) -> list[Point]:
-        return [self.point(x, y) for x, y in points]
 
 
 def _ground(u: F64, photo: bool) -> tuple[int, int, int]:
@@ -167,10 +164,8 @@ def _tile(name: str) -> Image.Image:
     else:
         # Smooth noise over a coarse grid, cut at its middle: blobs. Always the same tile.
         coarse = np.random.default_rng(5).random((44, 44), dtype=np.float32)
-        smooth = Image.fromarray((coarse * 255).astype(np.uint8)).resize(
-            (_TILE, _TILE), Image.Resampling.BICUBIC
-        )
-        on = np.asarray(smooth) > 138
+        blobs = Image.fromarray((coarse * 255).astype(np.uint8))
+        on = np.asarray(blobs.resize((_TILE, _TILE), Image.Resampling.BICUBIC)) > 138
     return Image.fromarray((on * 255).astype(np.uint8))
 
 
@@ -179,12 +174,11 @@ def _logo(image: Image.Image, look: Look, place: _Placement) -> None:
     cx, cy = place.point(x, y)
     r = radius * place.scale
     draw = ImageDraw.Draw(image)
-    draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=(252, 252, 250), outline=_INK, width=_OVERSAMPLE)
+    draw.circle((cx, cy), r, fill=(252, 252, 250), outline=_INK, width=_OVERSAMPLE)
     inner = r * 0.78
     if look.logo == 6:
-        draw.ellipse((cx - inner, cy - inner, cx + inner, cy + inner), fill=_INK)
-        hole = inner * 0.5
-        draw.ellipse((cx - hole, cy - hole, cx + hole, cy + hole), fill=(252, 252, 250))
+        draw.circle((cx, cy), inner, fill=_INK)
+        draw.circle((cx, cy), inner * 0.5, fill=(252, 252, 250))
         return
     draw.polygon([(cx + inner * gx, cy + inner * gy) for gx, gy in _glyph(look.logo)], fill=_INK)
 
@@ -193,7 +187,7 @@ def _logo(image: Image.Image, look: Look, place: _Placement) -> None:
 def _glyph(logo: int) -> tuple[Point, ...]:
     """Outline of a glyph within the unit circle; upright, logos are neither mirrored nor tilted."""
     if logo == 1:
-        spikes = [(1.0 if k % 2 == 0 else 0.42, math.radians(36 * k - 90)) for k in range(10)]
+        spikes = [(0.42 if k % 2 else 1.0, math.radians(36 * k - 90)) for k in range(10)]
         return tuple((r * math.cos(a), r * math.sin(a)) for r, a in spikes)
     if logo == 2:
         turn = [math.radians(a) for a in range(0, 360, 15)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,8 +22,9 @@ from models.synthetic.attributes import (
     PATTERN,
     TOP,
     UNASKED,
+    WORDS,
     Codes,
-)
+)  # fmt: skip
 from models.synthetic.catalogue import Catalogue, zipf
 
 #: Share of query traffic that comes with a picture.
@@ -55,17 +58,19 @@ KINDS: tuple[Kind, ...] = (
     Kind("colour+material+category", (COLOUR, MATERIAL, CATEGORY), 0.04),
     Kind("brand+colour+category", (BRAND, COLOUR, CATEGORY), 0.03),
 )
-PICTURE_KIND = len(KINDS)
 KIND_NAMES: tuple[str, ...] = (*(kind.name for kind in KINDS), "picture")
 
-#: Wordings of an intent: (synonyms?, typo?, share of its traffic).
+#: Wordings of an intent: (synonyms?, typo?, share of its traffic). Plain wordings come first, so that a typo
+#: never takes the text of another intent.
 _SURFACES = (
     (False, False, 0.5),
-    (True, False, 0.18),
-    (True, False, 0.12),
     (False, True, 0.12),
+    (True, False, 0.12),
+    (True, False, 0.18),
     (True, True, 0.08),
 )
+#: A query: text, picture, place of its intent, share of the traffic, typo?, synonyms?
+_Query: TypeAlias = tuple[str, str | None, int, float, bool, bool]
 #: How much likelier a query kind is for users whose preference it suits.
 _LEAN = 1.8
 _DRAWS_PER_INTENT = 12
@@ -112,37 +117,33 @@ def draw_queries(
         rng: source of chance.
     """
     limit = max(40, catalogue.size // 4)
-    intents, kinds, weights = [], [], []
-    for place, kind in enumerate(KINDS):
-        found = _intents(catalogue, kind, limit, rng)
-        intents.append(found)
-        kinds.append(np.full(found.shape[1], place, dtype=np.int8))
-        weights.append(zipf(found.shape[1]) * kind.share * (1 - PICTURE_SHARE))
+    intents = [_intents(catalogue, kind, limit, rng) for kind in KINDS]
+    counts = [found.shape[1] for found in intents]
+    weights = [zipf(n) * kind.share * (1 - PICTURE_SHARE) for n, kind in zip(counts, KINDS, strict=True)]
     pictured = np.full((len(ATTRIBUTES), len(photos)), UNASKED, dtype=np.int16)
     rows = np.array([row for _, row in photos], dtype=np.int64)
     for attribute in (CATEGORY, COLOUR, PATTERN, LOGO):
         pictured[attribute] = catalogue.codes[attribute, rows]
     pictured[LOGO] = np.where(pictured[LOGO] == 0, UNASKED, pictured[LOGO])
     text = np.concatenate(intents, axis=1)
-    pool = _put_into_words(text, np.concatenate(weights), rng)
-    texts, pictures = pool.texts, pool.pictures
-    photo_weight = zipf(len(photos)) * PICTURE_SHARE
+    asked = _put_into_words(text, np.concatenate(weights), rng)
+    photo_weight = (zipf(len(photos)) * PICTURE_SHARE).tolist()
     # Some photos come with a word, most without any text.
     shortened = rng.random(len(photos)) < 0.4
     for place, (path, row) in enumerate(photos):
         noun = lexicon.CATEGORIES[catalogue.codes[CATEGORY, row]].nouns[0]
-        texts.append(noun if shortened[place] else "")
-        pictures.append(path)
-    none = np.zeros(len(photos), dtype=bool)
+        words = noun if shortened[place] else ""
+        asked.append((words, path, text.shape[1] + place, photo_weight[place], False, False))
+    texts, pictures, intent, weight, typo, synonym = zip(*asked, strict=True)
     return QueryPool(
-        texts=texts,
-        pictures=pictures,
-        intent=np.concatenate([pool.intent, text.shape[1] + np.arange(len(photos), dtype=np.int32)]),
-        weight=np.concatenate([pool.weight, photo_weight]),
-        typo=np.concatenate([pool.typo, none]),
-        synonym=np.concatenate([pool.synonym, none]),
+        texts=list(texts),
+        pictures=list(pictures),
+        intent=np.array(intent, dtype=np.int32),
+        weight=np.array(weight),
+        typo=np.array(typo),
+        synonym=np.array(synonym),
         intents=np.concatenate([text, pictured], axis=1),
-        kind=np.concatenate([*kinds, np.full(len(photos), PICTURE_KIND, dtype=np.int8)]),
+        kind=np.repeat(np.arange(len(KIND_NAMES), dtype=np.int8), [*counts, len(photos)]),
     )
 
 
@@ -161,59 +162,27 @@ def _intents(catalogue: Catalogue, kind: Kind, limit: int, rng: np.random.Genera
     return intents
 
 
-def _put_into_words(intents: Codes, weights: F64, rng: np.random.Generator) -> QueryPool:
+def _put_into_words(intents: Codes, weights: F64, rng: np.random.Generator) -> list[_Query]:
     """Several wordings of each intent; one that is already taken by another intent is left out."""
-    taken: set[str] = set()
-    texts: list[str] = []
-    owner: list[int] = []
-    weight: list[float] = []
-    slips: list[tuple[bool, bool]] = []
-    # Plain wordings first, so that a typo never takes the text of another intent.
-    for synonym, typo, share in sorted(_SURFACES):
+    asked: dict[str, _Query] = {}
+    for synonym, typo, share in _SURFACES:
         draws = rng.random((intents.shape[1], 12)).tolist()
         for place, (intent, u) in enumerate(zip(intents.T.tolist(), draws, strict=True)):
             text = wording(intent, u if synonym else None)
             if typo:
                 text = misspell(text, u[9], u[10], u[11])
-            if text in taken:
-                continue
-            taken.add(text)
-            texts.append(text)
-            owner.append(place)
-            weight.append(share * float(weights[place]))
-            slips.append((typo, synonym))
-    return QueryPool(
-        texts=texts,
-        pictures=[None] * len(texts),
-        intent=np.array(owner, dtype=np.int32),
-        weight=np.array(weight),
-        typo=np.array([typo for typo, _ in slips], dtype=bool),
-        synonym=np.array([synonym for _, synonym in slips], dtype=bool),
-        intents=intents,
-        kind=np.zeros(0, dtype=np.int8),
-    )
+            asked.setdefault(text, (text, None, place, share * float(weights[place]), typo, synonym))
+    return list(asked.values())
 
 
 def wording(intent: Sequence[int], u: Sequence[float] | None = None) -> str:
     """A query for an intent in the usual words; nine numbers ``u`` in [0, 1) choose other ones."""
 
-    def word(attribute: int, words: Sequence[str]) -> str:
-        return words[0] if u is None else words[int(u[attribute] * len(words))]
+    def words(*attributes: int) -> list[str]:
+        known = [(a, WORDS[a][intent[a]]) for a in attributes if intent[a] != UNASKED]
+        return [choice[0 if u is None else int(u[a] * len(choice))] for a, choice in known]
 
-    top, category, colour, pattern, logo, brand, material, model = intent
-    before = [
-        *([lexicon.BRANDS[brand].lower()] if brand != UNASKED else []),
-        *([lexicon.MODELS[model].lower()] if model != UNASKED else []),
-        *([word(COLOUR, lexicon.COLOURS[colour].words)] if colour != UNASKED else []),
-        *([word(PATTERN, lexicon.PATTERNS[pattern].words)] if pattern != UNASKED else []),
-        *([lexicon.MATERIALS[material]] if material != UNASKED else []),
-        *([word(LOGO, lexicon.LOGOS[logo].words)] if logo != UNASKED else []),
-    ]
-    noun = []
-    if category != UNASKED:
-        noun = [word(CATEGORY, lexicon.CATEGORIES[category].nouns)]
-    elif top != UNASKED:
-        noun = [word(TOP, lexicon.TOP_WORDS[top])]
+    before, noun = words(BRAND, MODEL, COLOUR, PATTERN, MATERIAL, LOGO), words(CATEGORY, TOP)
     behind = u is not None and u[8] < 0.25
     return " ".join([*noun, *before] if behind else [*before, *noun])
 
@@ -224,12 +193,10 @@ def misspell(text: str, where: float, which: float, how: float) -> str:
     ``where`` and ``which``, in [0, 1), choose the letter and the slip, ``how`` the wrong letter. A text
     without such a word comes back as it is.
     """
-    starts = [k for k, word in _words_at(text) if len(word) >= 4]
-    if not starts:
+    long = re.finditer(r"[^ ]{4,}", text)
+    places = [place for word in long for place in range(word.start() + 1, word.end() - 1)]
+    if not places:
         return text
-    places = [
-        k + offset for k, word in _words_at(text) if len(word) >= 4 for offset in range(1, len(word) - 1)
-    ]
     at = places[int(where * len(places))]
     slip = int(which * 4)
     if slip == 0:
@@ -239,11 +206,3 @@ def misspell(text: str, where: float, which: float, how: float) -> str:
     if slip == 2:
         return text[:at] + text[at] + text[at:]
     return text[:at] + chr(ord("a") + int(how * 26)) + text[at + 1 :]
-
-
-def _words_at(text: str) -> list[tuple[int, str]]:
-    found, at = [], 0
-    for word in text.split(" "):
-        found.append((at, word))
-        at += len(word) + 1
-    return found

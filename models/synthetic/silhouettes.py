@@ -12,15 +12,8 @@ from functools import cache
 from typing import Literal
 
 Point = tuple[float, float]
-Role = Literal["body", "trim", "hole"]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A filled polygon."""
-
-    role: Role
-    points: tuple[Point, ...]
+#: A filled polygon: its role and its points.
+Part = tuple[Literal["body", "trim", "hole"], tuple[Point, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +22,9 @@ class Silhouette:
 
     parts: tuple[Part, ...]
     logo: tuple[float, float, float]
+
+
+_CUSHION = "5,5 28,12 50,14 72,12 95,5 88,28 86,50 88,72 95,95 72,88 50,86 28,88 5,95 12,72 14,50 12,28"
 
 
 def _poly(points: str) -> tuple[Point, ...]:
@@ -54,16 +50,13 @@ def _smooth(points: str) -> tuple[Point, ...]:
     for _ in range(2):
         cut: list[Point] = []
         for (ax, ay), (bx, by) in zip(current, [*current[1:], current[0]], strict=True):
-            cut += [
-                (0.75 * ax + 0.25 * bx, 0.75 * ay + 0.25 * by),
-                (0.25 * ax + 0.75 * bx, 0.25 * ay + 0.75 * by),
-            ]
+            cut += [(s * ax + (1 - s) * bx, s * ay + (1 - s) * by) for s in (0.75, 0.25)]
         current = cut
     return tuple(current)
 
 
-def _shape(logo: tuple[float, float, float], *parts: tuple[Role, tuple[Point, ...]]) -> Silhouette:
-    return Silhouette(tuple(Part(role, points) for role, points in parts), logo)
+def _shape(logo: tuple[float, float, float], *parts: Part) -> Silhouette:
+    return Silhouette(parts, logo)
 
 
 @cache
@@ -158,13 +151,7 @@ def silhouettes() -> tuple[Silhouette, ...]:
         ),
         "cushion": _shape(
             (0.5, 0.5, 0.17),
-            (
-                "body",
-                _poly(
-                    "5,5 28,12 50,14 72,12 95,5 88,28 86,50 88,72 "
-                    "95,95 72,88 50,86 28,88 5,95 12,72 14,50 12,28"
-                ),
-            ),
+            ("body", _poly(_CUSHION)),
         ),
         "lamp": _shape(
             (0.5, 0.32, 0.15),

@@ -18,16 +18,7 @@ import pyarrow.parquet as pq
 from common.arrays import I8, I64, Bool, Ints
 from common.files import replacing
 from models.synthetic import lexicon
-from models.synthetic.attributes import (
-    ATTRIBUTES,
-    BRAND,
-    CATEGORY,
-    COLOUR,
-    PATTERN,
-    UNASKED,
-    VALUES,
-    Codes,
-)
+from models.synthetic.attributes import ATTRIBUTES, BRAND, CATEGORY, COLOUR, PATTERN, UNASKED, VALUES, Codes
 from models.synthetic.catalogue import Catalogue, item_id
 from models.synthetic.queries import KIND_NAMES, QueryPool
 from models.synthetic.users import MODALITIES, Users, user_id
@@ -37,6 +28,7 @@ ITEMS_FILE, USERS_FILE, QUERIES_FILE = "truth.parquet", "users.parquet", "querie
 #: three tenths, the rest.
 BANDS: tuple[str, ...] = ("head", "torso", "tail")
 _BAND_EDGES = (0.5, 0.8)
+_ITEM_COLUMNS = ("price", "price_band", "in_stock", "popularity", "new", "has_picture", "variant")
 
 
 @dataclass(frozen=True)
@@ -55,49 +47,37 @@ class QueryTable:
 def write_items(folder: Path, catalogue: Catalogue) -> None:
     """Write ``truth.parquet``."""
     columns: dict[str, pa.Array] = {"id": pa.array([item_id(row) for row in range(catalogue.size)])}
-    for place, name in enumerate(ATTRIBUTES):
-        columns[name] = _named(catalogue.codes[place], VALUES[place])
-    for name in ("price", "price_band", "in_stock", "popularity", "new", "has_picture", "variant"):
-        columns[name] = pa.array(getattr(catalogue, name))
+    columns |= _attribute_columns(catalogue.codes)
+    columns |= {name: pa.array(getattr(catalogue, name)) for name in _ITEM_COLUMNS}
     _write(folder / ITEMS_FILE, columns)
 
 
 def read_items(folder: Path) -> Catalogue:
     """Read ``truth.parquet``; row n is item n."""
     table = pq.read_table(folder / ITEMS_FILE)
-    codes = np.stack([_codes(table[name], VALUES[place]) for place, name in enumerate(ATTRIBUTES)])
-    rest = {
-        name: table[name].to_numpy()
-        for name in ("price", "price_band", "in_stock", "popularity", "new", "has_picture", "variant")
-    }
-    return Catalogue(codes=codes, **rest)
+    return Catalogue(_read_codes(table), **{name: table[name].to_numpy() for name in _ITEM_COLUMNS})
 
 
 def write_users(folder: Path, users: Users) -> None:
     """Write ``users.parquet``."""
     brands = [
-        [lexicon.BRANDS[b] for b in range(len(lexicon.BRANDS)) if mask >> b & 1]
-        for mask in users.brands.tolist()
+        [brand for b, brand in enumerate(lexicon.BRANDS) if mask >> b & 1] for mask in users.brands.tolist()
     ]
-    _write(
-        folder / USERS_FILE,
-        {
-            "user": pa.array([user_id(row) for row in range(users.size)]),
-            "modality": _named(users.modality, MODALITIES),
-            "strength": pa.array(users.strength),
-            "colour": _named(users.colours[:, 0], VALUES[COLOUR]),
-            "second_colour": _named(users.colours[:, 1], VALUES[COLOUR]),
-            "pattern": _named(users.pattern, VALUES[PATTERN]),
-            "brands": pa.array(brands, pa.list_(pa.string())),
-            "price_band": pa.array(users.price_band),
-            "categories": pa.array(
-                [[VALUES[CATEGORY][c] for c in row] for row in users.categories.tolist()],
-                pa.list_(pa.string()),
-            ),
-            "cold": pa.array(users.cold),
-            "activity": pa.array(users.activity),
-        },
-    )
+    categories = [[VALUES[CATEGORY][c] for c in row] for row in users.categories.tolist()]
+    columns = {
+        "user": pa.array([user_id(row) for row in range(users.size)]),
+        "modality": _named(users.modality, MODALITIES),
+        "strength": pa.array(users.strength),
+        "colour": _named(users.colours[:, 0], VALUES[COLOUR]),
+        "second_colour": _named(users.colours[:, 1], VALUES[COLOUR]),
+        "pattern": _named(users.pattern, VALUES[PATTERN]),
+        "brands": pa.array(brands, pa.list_(pa.string())),
+        "price_band": pa.array(users.price_band),
+        "categories": pa.array(categories, pa.list_(pa.string())),
+        "cold": pa.array(users.cold),
+        "activity": pa.array(users.activity),
+    }
+    _write(folder / USERS_FILE, columns)
 
 
 def read_users(folder: Path) -> Users:
@@ -132,9 +112,8 @@ def write_queries(folder: Path, pool: QueryPool, searches: I64) -> None:
         "typo": pa.array(pool.typo),
         "synonym": pa.array(pool.synonym),
         "intent": pa.array(pool.intent),
+        **_attribute_columns(pool.intents[:, pool.intent]),
     }
-    for place, name in enumerate(ATTRIBUTES):
-        columns[name] = _named(pool.intents[place, pool.intent], VALUES[place])
     _write(folder / QUERIES_FILE, columns)
 
 
@@ -148,7 +127,7 @@ def read_queries(folder: Path) -> QueryTable:
         bands=table["band"].to_pylist(),
         typo=table["typo"].to_numpy(),
         synonym=table["synonym"].to_numpy(),
-        intents=np.stack([_codes(table[name], VALUES[place]) for place, name in enumerate(ATTRIBUTES)]),
+        intents=_read_codes(table),
     )
 
 
@@ -159,6 +138,14 @@ def _bands(searches: I64) -> I8:
     bands = np.empty(len(searches), dtype=np.int8)
     bands[order] = np.where(searches[order] > 0, np.searchsorted(_BAND_EDGES, before, side="right"), 2)
     return bands
+
+
+def _attribute_columns(codes: Codes) -> dict[str, pa.Array]:
+    return {name: _named(*pair) for name, *pair in zip(ATTRIBUTES, codes, VALUES, strict=True)}
+
+
+def _read_codes(table: pa.Table) -> Codes:
+    return np.stack([_codes(table[name], values) for name, values in zip(ATTRIBUTES, VALUES, strict=True)])
 
 
 def _named(codes: Ints, names: Sequence[str]) -> pa.Array:

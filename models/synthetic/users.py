@@ -16,7 +16,6 @@ from models.synthetic.attributes import BRAND, CATEGORY, COLOUR, PATTERN
 from models.synthetic.catalogue import Catalogue, zipf
 
 MODALITIES: tuple[str, ...] = ("balanced", "picture", "text")
-BALANCED, PICTURE, TEXT = range(3)
 #: Weight of what the picture shows in a user's liking, by modality preference; the rest is for text.
 VISUAL_WEIGHT: tuple[float, float, float] = (0.5, 0.9, 0.1)
 #: Queries lean the same way: see `QueryPool.tilted`.
@@ -82,16 +81,8 @@ def affinity(users: Users, user: I64, catalogue: Catalogue, items: I64) -> F32:
     """How well items suit users' tastes, from 0 to 1, whatever the query.
 
     What the picture shows: colour 0.7 (second colour 0.7 of that) and pattern 0.3. What the text tells:
-    brand 0.6 and price band 0.4. The user's modality preference weighs the two.
-
-    Args:
-        users: all users.
-        user: rows of users, ``[...]``.
-        catalogue: all items.
-        items: rows of items, broadcast against ``user``.
-
-    Returns:
-        float32 of the broadcast shape. The strength of the taste is not in it.
+    brand 0.6 and price band 0.4. The user's modality preference weighs the two. ``user`` and ``items`` are
+    rows and are broadcast; float32 of that shape. The strength of the taste is not in it.
     """
     colour, pattern, brand = (catalogue.codes[a, items] for a in (COLOUR, PATTERN, BRAND))
     likes = (users.colours[user, 0] == colour) + _SECOND_COLOUR * (users.colours[user, 1] == colour)
@@ -105,10 +96,7 @@ def affinity(users: Users, user: I64, catalogue: Catalogue, items: I64) -> F32:
 def likes_category(users: Users, user: I64, catalogue: Catalogue, items: I64) -> Bool:
     """Whether items are of one of the users' own categories; shapes as for `affinity`."""
     category = catalogue.codes[CATEGORY, items]
-    liked = np.zeros(np.broadcast_shapes(user.shape, items.shape), dtype=bool)
-    for place in range(users.categories.shape[1]):
-        liked |= users.categories[user, place] == category
-    return liked
+    return np.asarray(np.any([liked[user] == category for liked in users.categories.T], axis=0))
 
 
 def _distinct(rng: np.random.Generator, size: int, values: int, width: int) -> I8:

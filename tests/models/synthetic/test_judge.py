@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from models.synthetic import RELEVANT, Judge, UnknownQueryError
 from models.synthetic.attributes import ATTRIBUTES, CATEGORY, LOGO, TOP, UNASKED, VALUES, Codes, grade
+from models.synthetic.catalogue import item_id
 from models.synthetic.parse import parse
 from models.synthetic.queries import misspell
+from tests.models.synthetic.conftest import relevance
 
 WITH_SHOP = settings(deadline=None)
 
@@ -49,14 +51,16 @@ def test_another_category_is_worth_nothing(intent: Codes, item: Codes, place: in
 
 @WITH_SHOP
 @given(data=st.data())
-def test_vector_scalar_and_catalogue_agree(shop: Any, data: st.DataObject) -> None:
+def test_items_and_the_whole_catalogue_agree(shop: Any, data: st.DataObject) -> None:
     row = data.draw(st.sampled_from(shop.queries))
     ids = data.draw(st.lists(st.sampled_from([item["id"] for item in shop.items]), max_size=5))
     query, picture = row["query"], row["picture"]
-    vector = shop.judge.relevances(query, ids, picture)
+    whole = shop.judge.all_relevances(query, picture)
+    assert whole.dtype == np.float32
+    tasteless = next(name for name, user in shop.users.items() if not user["strength"])
+    vector = shop.judge.taste_relevances(tasteless, query, ids, picture)
     assert vector.dtype == np.float32
-    assert vector.tolist() == [shop.judge.relevance(query, item, picture) for item in ids]
-    assert vector.tolist() == shop.judge.all_relevances(query, picture)[shop.judge.rows(ids)].tolist()
+    assert vector.tolist() == whole[shop.judge.rows(ids)].tolist()
 
 
 @WITH_SHOP
@@ -65,9 +69,11 @@ def test_taste_never_adds_and_is_nothing_to_the_tasteless(shop: Any, data: st.Da
     query = data.draw(st.sampled_from([row["query"] for row in shop.queries if row["picture"] is None]))
     item = data.draw(st.sampled_from([item["id"] for item in shop.items]))
     user = f"u{data.draw(st.integers(0, 374)):06d}"
-    judged, suited = shop.judge.relevance(query, item), shop.judge.taste_relevance(user, query, item)
+    judged, suited = relevance(shop.judge, query, item), shop.judge.taste_relevances(user, query, [item])[0]
     assert 0 <= suited <= judged
-    if shop.judge.user(user).strength == 0:
+    modality, strength = shop.judge.taste(user)
+    assert modality == shop.users[user]["modality"]
+    if strength == 0:
         assert suited == judged
 
 
@@ -85,7 +91,6 @@ def test_intents_of_the_log_and_their_slices(shop: Any) -> None:
     slices = shop.judge.slices(striped["query"])
     assert {"pattern", "category", "picture_only", "kind:pattern+category", striped["band"]} <= slices
     assert "text_only" not in slices
-    assert shop.judge.band(striped["query"]) == striped["band"]
 
 
 def test_a_picture_asks_for_what_it_shows(shop: Any) -> None:
@@ -94,7 +99,7 @@ def test_a_picture_asks_for_what_it_shows(shop: Any) -> None:
     assert set(asked) == {"category", "colour", "pattern", "logo"}
     assert "with_picture" in shop.judge.slices("", row["picture"])
     best = int(np.argmax(shop.judge.all_relevances("", row["picture"])))
-    assert asked.items() <= shop.judge.item(shop.judge.item_ids()[best]).items()
+    assert asked.items() <= shop.truth[item_id(best)].items()
 
 
 def test_an_empty_query_asks_for_nothing(shop: Any) -> None:
@@ -109,11 +114,11 @@ def test_queries_that_are_not_in_the_log_are_read_by_their_words(shop: Any) -> N
         "logo": "heart",
     }
     assert shop.judge.intents("red dresses") == {"colour": "red", "category": "Clothing > Dresses"}
-    assert shop.judge.band("a striped cap that nobody asked for") == "tail"
+    assert not {"head", "torso", "tail"} & shop.judge.slices("a striped cap that nobody asked for")
     with pytest.raises(UnknownQueryError):
-        shop.judge.relevance("qwertz", "i0000000")
+        shop.judge.all_relevances("qwertz")
     with pytest.raises(UnknownQueryError):
-        shop.judge.relevance("", "i0000000", picture="queries/none.jpg")
+        shop.judge.all_relevances("", picture="queries/none.jpg")
 
 
 def test_plain_wordings_are_read_as_they_were_meant(shop: Any) -> None:
@@ -128,9 +133,9 @@ def test_plain_wordings_are_read_as_they_were_meant(shop: Any) -> None:
 @pytest.mark.parametrize("item", ["i1500000", "x0000001", "i", "i-000001", ""])
 def test_unknown_items_and_users(shop: Any, item: str) -> None:
     with pytest.raises(KeyError):
-        shop.judge.relevance("mug", item)
+        shop.judge.rows([item])
     with pytest.raises(KeyError):
-        shop.judge.user(item)
+        shop.judge.taste(item)
 
 
 def test_nothing_to_judge_by(tmp_path: Path) -> None:
@@ -139,7 +144,7 @@ def test_nothing_to_judge_by(tmp_path: Path) -> None:
 
 
 def test_truth_has_pictures_and_logos_of_all_kinds(shop: Any) -> None:
-    truth = [shop.judge.item(item["id"]) for item in shop.items]
+    truth = [shop.truth[item["id"]] for item in shop.items]
     for place, name in enumerate(ATTRIBUTES):
         assert {row[name] for row in truth} <= set(VALUES[place])
         if place != LOGO:

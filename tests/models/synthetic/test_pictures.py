@@ -22,8 +22,8 @@ def pixels(look: Look, variant: int = 0, seed: int = 7) -> npt.NDArray[np.float6
 def test_there_is_a_shape_for_each_category() -> None:
     assert len(silhouettes()) == len(lexicon.CATEGORIES)
     for shape in silhouettes():
-        assert any(part.role == "body" for part in shape.parts)
-        assert all(-0.05 <= c <= 1.05 for part in shape.parts for point in part.points for c in point)
+        assert any(role == "body" for role, _ in shape.parts)
+        assert all(-0.05 <= c <= 1.05 for _, points in shape.parts for point in points for c in point)
 
 
 @pytest.mark.parametrize("category", range(len(lexicon.CATEGORIES)))

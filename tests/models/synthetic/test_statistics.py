@@ -14,6 +14,7 @@ from models.synthetic.behaviour import CLICK, Simulator, session_times
 from models.synthetic.catalogue import draw_catalogue
 from models.synthetic.queries import draw_queries
 from models.synthetic.users import draw_users
+from tests.models.synthetic.conftest import relevance
 
 
 def texts(item: Any) -> str:
@@ -34,7 +35,7 @@ def test_titles_tell_brand_model_material_and_half_of_the_colours(shop: Any) -> 
     colours = {term.name: term.words for term in lexicon.COLOURS}
     coloured = 0
     for item in shop.items:
-        truth, text = shop.judge.item(item["id"]), item["title"].lower()
+        truth, text = shop.truth[item["id"]], item["title"].lower()
         assert all(truth[name].lower() in text for name in ("brand", "model", "material"))
         coloured += has_word(text, colours[truth["colour"]])
         others = tuple(w for name, words in colours.items() if name != truth["colour"] for w in words)
@@ -44,7 +45,7 @@ def test_titles_tell_brand_model_material_and_half_of_the_colours(shop: Any) -> 
 
 def test_attributes_agree_with_the_truth(shop: Any) -> None:
     for item in shop.items[:200]:
-        truth = shop.judge.item(item["id"])
+        truth = shop.truth[item["id"]]
         assert (item["brand"], item["category"]) == (truth["brand"], truth["category"])
 
 
@@ -86,7 +87,7 @@ def test_clicks_lead_to_carts_lead_to_orders(shop: Any) -> None:
 def test_labels_are_the_judge_s_and_reach_low(shop: Any) -> None:
     labelled = [e for e in shop.events if e["relevance"] is not None]
     for event in labelled:
-        judged = shop.judge.relevance(event["query"], event["item"], event["picture"])
+        judged = relevance(shop.judge, event["query"], event["item"], event["picture"])
         assert event["relevance"] == pytest.approx(judged, abs=1e-4)
     low = [e for e in labelled if e["relevance"] < RELEVANT]
     assert sum(e["action"] == "impression" for e in low) > 0.05 * len(shop.events)
@@ -95,17 +96,17 @@ def test_labels_are_the_judge_s_and_reach_low(shop: Any) -> None:
 
 def test_most_but_not_all_clicks_are_relevant(shop: Any) -> None:
     clicks = [e for e in shop.events if e["action"] == "click" and (e["query"] or e["picture"])]
-    good = np.mean([shop.judge.relevance(e["query"], e["item"], e["picture"]) >= RELEVANT for e in clicks])
+    good = np.mean([relevance(shop.judge, e["query"], e["item"], e["picture"]) >= RELEVANT for e in clicks])
     assert 0.75 < good < 0.97
 
 
 def test_cold_users_and_new_items_come_late(shop: Any) -> None:
     early = [e for e in shop.events if e["split"] != "test"]
     late = [e for e in shop.events if e["split"] == "test"]
-    assert not any(shop.judge.is_new(e["item"]) for e in early)
-    assert any(shop.judge.is_new(e["item"]) for e in late)
-    assert not any(e["user"] and shop.judge.user(e["user"]).cold for e in early)
-    assert any(e["user"] and shop.judge.user(e["user"]).cold for e in late)
+    assert not any(shop.truth[e["item"]]["new"] for e in early)
+    assert any(shop.truth[e["item"]]["new"] for e in late)
+    assert not any(e["user"] and shop.users[e["user"]]["cold"] for e in early)
+    assert any(e["user"] and shop.users[e["user"]]["cold"] for e in late)
 
 
 def clicked_share(shop: Any, modality: str, attribute: str, *, taste: bool) -> float:
@@ -114,10 +115,10 @@ def clicked_share(shop: Any, modality: str, attribute: str, *, taste: bool) -> f
     for event in shop.events:
         if event["action"] != "click" or not event["user"]:
             continue
-        user = shop.judge.user(event["user"])
-        if user.modality == modality and (user.strength > 0) == taste:
-            liked = user.colours if attribute == "colour" else user.brands
-            hits.append(shop.judge.item(event["item"])[attribute] in liked)
+        user = shop.users[event["user"]]
+        if user["modality"] == modality and (user["strength"] > 0) == taste:
+            liked = (user["colour"], user["second_colour"]) if attribute == "colour" else user["brands"]
+            hits.append(shop.truth[event["item"]][attribute] in liked)
     assert len(hits) > 100
     return float(np.mean(hits))
 
@@ -140,7 +141,7 @@ def test_modality_preference_decides_what_is_asked(shop: Any) -> None:
     asked = {"picture": Counter[bool](), "text": Counter[bool]()}
     for event in shop.events:
         if event["user"] and event["query"] and event["picture"] is None:
-            modality = shop.judge.user(event["user"]).modality
+            modality = shop.users[event["user"]]["modality"]
             if modality in asked:
                 asked[modality]["picture_only" in shop.judge.slices(event["query"])] += 1
     shares = {name: counts[True] / counts.total() for name, counts in asked.items()}
