@@ -40,7 +40,6 @@ def create_app(
     opener: Opener = open_deployment,
     on_fatal: OnFatal | None = None,
     read_again: ReadSettings | None = None,
-    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Build the application. Bundle and index load in the background once it is started.
 
@@ -50,21 +49,20 @@ def create_app(
         on_fatal: told why the service cannot start, so that the caller ends the process. Until then the
             process is alive and not ready.
         read_again: reads the settings once more, on SIGHUP; their experiments are taken at once.
-        metrics: where to count, for a worker that shares its metrics with others.
 
     Raises:
         StartError: experiments that do not go together.
     """
     provider = tracing.open_provider(settings.tracing)
     on_stages = None if provider is None else tracing.note_stages
-    runtime = Runtime(settings, opener, metrics=metrics, on_stages=on_stages)
+    runtime = Runtime(settings, opener, on_stages=on_stages)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
         if read_again is not None:
             _reload_on_hangup(runtime, read_again, tasks)
-        if runtime.metrics.shared is not None:
+        if runtime.metrics.shared:
             tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
             yield

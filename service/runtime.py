@@ -48,11 +48,10 @@ class Runtime:
         settings: Settings,
         opener: Opener = open_deployment,
         clock: Clock = time.monotonic,
-        metrics: Metrics | None = None,
         on_stages: OnStages | None = None,
     ) -> None:
         self.settings = settings
-        self.metrics = metrics or Metrics()
+        self.metrics = Metrics()
         self.admission = Admission(settings.limits, lambda: self.metrics.refused("in_flight"))
         self.experiments = ExperimentBook(
             settings.experiments, settings.recall, self.metrics.experiment_unknown

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from index.port import IndexUnavailable
 from service.errors import NotReady
@@ -14,7 +15,6 @@ from service.http.columnar import json_response
 from service.http.documentation import PROBLEM_503
 from service.http.requests import runtime_of
 from service.http.routing import Endpoint, RawRoute
-from service.telemetry.metrics import CONTENT_TYPE
 
 
 async def get_livez(request: Request) -> Response:
@@ -58,7 +58,7 @@ async def get_version(request: Request) -> Response:
 
 async def get_metrics(request: Request) -> Response:
     """The text exposition of this worker's metrics; with several workers, of all of them together."""
-    return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @cache

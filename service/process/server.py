@@ -9,11 +9,15 @@ extensions that they load; sessions, indexes and threads belong to it and are ma
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +25,9 @@ import uvicorn
 from uvicorn import _subprocess
 from uvicorn.supervisors import Multiprocess
 
+from common.metrics import SHARED_VARIABLE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
-from service.process.forks import environment, start_method
 from service.settings import Arm, Settings
 from service.telemetry import logs
 
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 ReadSettings = Callable[[], Settings]
-#: Where workers count together; prometheus-client reads it when it is imported, so before a worker starts.
-SHARED_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 #: What every worker imports, whatever its engine.
 _LIBRARIES = (
     "service.app",
@@ -98,21 +100,39 @@ def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
 
 
 def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
-    engine = ENGINES[settings.index.engine]
-    with (
-        tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder,
-        environment({SHARED_VARIABLE: folder}),  # the workers inherit it
-    ):
-        context = start_method((*_LIBRARIES, *engine.preload))
+    with tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[SHARED_VARIABLE] = folder  # the workers inherit it
+        context = _start_method([*_LIBRARIES, *ENGINES[settings.index.engine].preload])
         # Checked once, because a worker that cannot start would be started again and again. In a process of
         # its own, so that this one, which only watches, never holds bundle, index or their libraries.
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             pool.submit(_check, read_settings).result()
-        config = _config(settings, partial(_worker, read_settings, Path(folder)), factory=True)
+        config = _config(settings, partial(_worker, read_settings), factory=True)
         with _exit_means_not_listening(settings):
             sockets = [config.bind_socket()]
         _subprocess.spawn = context  # type: ignore[assignment]  # what uvicorn starts its workers with
         Multiprocess(config, sockets=sockets).run()
+
+
+def _start_method(libraries: list[str]) -> BaseContext:
+    """Start a process that imports some modules and does nothing else; workers are its forks.
+
+    Libraries may be forked, but not what they open: sessions and indexes belong to each fork. Outside Linux
+    not all libraries can be forked, so there workers are new processes.
+
+    Args:
+        libraries: modules to import; one that cannot be imported is left to the forks.
+    """
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(libraries)
+    # The fork server imports before it is told the path, so it gets the path of this process here; without
+    # the working directory, which might hold a file of a library's name.
+    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    os.environ.update({"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"})
+    forkserver.ensure_running()
+    return context
 
 
 @contextmanager
@@ -133,14 +153,13 @@ def _check(read_settings: ReadSettings) -> None:
     check_arms(settings, ExperimentBook(settings.experiments, settings.recall).towers.values())
 
 
-def _worker(read_settings: ReadSettings, shared: Path) -> FastAPI:
+def _worker(read_settings: ReadSettings) -> FastAPI:
     _keep_pages_shared()
     settings = read_settings()
-    from service.app import create_app
-    from service.telemetry.metrics import Metrics
+    from service.app import create_app  # its schemas are made of what the settings' extensions register
 
     logs.configure(settings.server.log_level)
-    return create_app(settings, metrics=Metrics(shared))
+    return create_app(settings)
 
 
 def _keep_pages_shared() -> None:

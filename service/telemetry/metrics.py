@@ -13,23 +13,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from common.metrics import NAMESPACE
+from common.metrics import NAMESPACE, SHARED_VARIABLE
 from service.recall.routes import ROUTES
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
-M = TypeVar("M")
+M = TypeVar("M", Counter, Histogram)
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
-#: What the gauges of the living workers become: their sum, or their least.
-Across = Literal["livesum", "livemin"]
 #: Stages of a recall, before and after those that the routes are.
 _STAGES_BEFORE, _STAGES_AFTER = ("parse", "cache", "encode", "features", "fusion"), ("merge", "answer")
 #: Why an answer fell short, beside what the routes' names say; any other reason is counted as ``other``.
@@ -39,14 +35,12 @@ _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
 _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
+#: Methods that are labels: those that some route has. The names of methods are the client's to choose.
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 
 class Metrics:
-    """All metrics of one worker.
-
-    Args:
-        shared: folder of the metrics of all workers; ``PROMETHEUS_MULTIPROC_DIR`` must have named it when
-            this process started.
+    """All metrics of one worker; it shares those of the folder that `SHARED_VARIABLE` names, if it is set.
 
     Attributes:
         neighbours: counts a trigger's neighbours, known before or not.
@@ -61,23 +55,22 @@ class Metrics:
         cancelled: requests whose client went away.
     """
 
-    def __init__(self, shared: Path | None = None) -> None:
-        if shared is not None and not getattr(values.ValueClass, "_multiprocess", False):
-            raise RuntimeError("PROMETHEUS_MULTIPROC_DIR must be set before prometheus_client is imported")
-        self.shared = shared
+    def __init__(self) -> None:
+        self.shared = os.environ.get(SHARED_VARIABLE)
         self.registry = CollectorRegistry()
         self._counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
         self._gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
         self._observed: list[tuple[Histogram, float]] = []
-        self._at_once = _AT_ONCE if shared is None else 1  # another worker is asked for what this one counts
+        self._at_once = 1 if self.shared else _AT_ONCE  # another worker is asked for what this one counts
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
-        self._requests = self._counter("requests", "Requests by route.", ["route", "method", "status"])
+        self._requests = cache(
+            self._counter("requests", "Requests by route.", ["route", "method", "status"]).labels
+        )
         whole = "Time from the first byte in to the last byte out."
-        self._latency = histogram("request_seconds", whole, ["route"], buckets=_LATENCY)
-        self._by_status: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._latency = cache(histogram("request_seconds", whole, ["route"], buckets=_LATENCY).labels)
         stage = histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
-        self._stages = _Children(stage.labels, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
+        self._stages = _children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
         tiers = ("l1", "redis", "miss")
         self.cache = self._labelled(
             "cache_lookups", "Query experts by the tier that had them.", "tier", tiers
@@ -89,48 +82,33 @@ class Metrics:
         events = ("timeout", "error", "open", "dropped", "written")
         self.redis = self._labelled("redis_events", "What happened to calls to Redis.", "event", events)
         degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
-        self._degraded = _Children(degraded.labels, degraded_reasons())
-        self.refused = self._labelled(
-            "refused",
-            "Requests refused before any work.",
-            "reason",
-            ("in_flight", "encoder_queue", "not_ready"),
-        )
-        self.experiment_unknown = self._labelled(
-            "experiment_unknown",
-            "Names in X-Experiment that do not exist.",
-            "kind",
-            ("experiment", "variant"),
-        )
+        shed = [f"no_{route}" for route in ROUTES]
+        short = [f"{route}_{how}" for route in ROUTES for how in ("timeout", "error", "coverage")]
+        self._degraded = {reason: degraded.labels(reason) for reason in (*shed, *_DEGRADED, *short, "other")}
+        reasons = ("in_flight", "encoder_queue", "not_ready")
+        self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
+        unknown, kinds = "Names in X-Experiment that do not exist.", ("experiment", "variant")
+        self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
         looked = "Share of the index that a route looked at."
-        coverage = histogram("index_coverage", looked, ["route"], buckets=_COVERAGE)
-        self._coverage = _Children(coverage.labels, ROUTES)
+        self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
         loaded = ["arm", "bundle", "index"]
         self._bundle = self._gauge("bundle_info", "What is loaded.", loaded, multiprocess_mode="livemax")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a finished request; ``route`` is its template, never its path."""
-        key = (route, method, status // 100)
-        children = self._by_status.get(key)
-        if children is None:
-            # Method names are the client's to choose; only those that some route has get a label.
-            known = method if method in ("GET", "HEAD", "POST", "OPTIONS") else "other"
-            count = self._requests.labels(route, known, f"{status // 100}xx")
-            children = (count, self._latency.labels(route))
-            if known == method:
-                self._by_status[key] = children
-        children[0].inc()
-        self._observe(children[1], seconds)
+        method = method if method in _METHODS else "other"
+        self._requests(route, method, f"{status // 100}xx").inc()
+        self._observe(self._latency(route), seconds)
 
     def stage(self, name: str, seconds: float) -> None:
         """Observe one stage."""
-        self._observe(self._stages[name], seconds)
+        self._observe(self._stages(name), seconds)
 
     def stages(self, seconds: Iterable[tuple[str, float]]) -> None:
         """Observe the stages of a recall."""
         for name, value in seconds:
-            self._observe(self._stages[name], value)
+            self._observe(self._stages(name), value)
 
     def degraded(self, reasons: Iterable[str]) -> None:
         """Count why an answer fell short."""
@@ -139,17 +117,23 @@ class Metrics:
 
     def coverage(self, route: str, share: float) -> None:
         """Observe how much of the index a route looked at."""
-        self._observe(self._coverage[route], share)
+        self._observe(self._coverage(route), share)
 
     def bundle(self, arm: str, bundle: str, index: str, *, loaded: bool = True) -> None:
         """Note what is loaded, or that it no longer is."""
-        if loaded or self.shared is not None:  # a label in a shared file cannot be removed
+        if loaded or self.shared:  # a label in a shared file cannot be removed
             self._bundle.labels(arm, bundle, index).set(int(loaded))
         else:
             self._bundle.remove(arm, bundle, index)
 
-    def gauge(self, name: str, help_text: str, read: Callable[[], float], across: Across = "livesum") -> None:
-        """Register a value that is read when metrics are asked for, and by `note`."""
+    def gauge(
+        self,
+        name: str,
+        help_text: str,
+        read: Callable[[], float],
+        across: Literal[livesum, livemin] = "livesum",
+    ) -> None:
+        """Register a value that is read by `note`; of several living workers, their sum or their least."""
         self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
 
     def note(self) -> None:
@@ -172,44 +156,32 @@ class Metrics:
     def render(self) -> bytes:
         """The text exposition: of this worker, or of all that share."""
         self.note()
-        if self.shared is None:
+        if not self.shared:
             return generate_latest(self.registry)
-        _forget_dead(self.shared)
+        _forget_dead(Path(self.shared))
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(self.shared))  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry, self.shared)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
-    def _labelled(self, name: str, help_text: str, label: str, known: Iterable[str]) -> Callable[[str], None]:
+    def _labelled(self, name: str, text: str, label: str, values: Iterable[str]) -> Callable[[str], None]:
         """What counts by the value of a label."""
-        children = _Children(self._counter(name, help_text, [label]).labels, known)
-        return lambda value: children[value].inc()
+        child = _children(self._counter(name, text, [label]), values)
+        return lambda value: child(value).inc()
 
     def _lookups(
-        self, name: str, help_text: str, label: str = "result", values: tuple[str, str] = ("hit", "miss")
+        self, name: str, text: str, label: str = "result", values: tuple[str, str] = ("hit", "miss")
     ) -> Callable[[bool], None]:
         """What counts lookups by whether something was there."""
-        counter = self._counter(f"{name}_lookups", help_text, [label])
-        hit, miss = (counter.labels(value) for value in values)
-        return lambda there: (hit if there else miss).inc()
+        count = self._labelled(f"{name}_lookups", text, label, values)
+        return lambda there: count(values[not there])
 
 
-def degraded_reasons() -> tuple[str, ...]:
-    """Values of the label ``reason`` of answers that fell short."""
-    shed = [f"no_{route}" for route in ROUTES]
-    short = [f"{route}_{how}" for route in ROUTES for how in ("timeout", "error", "coverage")]
-    return (*shed, *_DEGRADED, *short, "other")
-
-
-class _Children(dict[str, M]):
-    """A metric's children by the value of its only label; those of ``known`` values are made at once."""
-
-    def __init__(self, make: Callable[[str], M], known: Iterable[str]) -> None:
-        super().__init__((value, make(value)) for value in known)
-        self._make = make
-
-    def __missing__(self, value: str) -> M:
-        child = self[value] = self._make(value)
-        return child
+def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:
+    """What gives a metric's child by the value of its only label; those of ``values`` are made at once."""
+    child = cache(metric.labels)
+    for value in values:
+        child(value)
+    return child
 
 
 def _forget_dead(folder: Path) -> None:

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from common.metrics import SHARED_VARIABLE
 from devtools.waiting import free_port, wait_for
-from service.process.server import SHARED_VARIABLE
 from tests.service.conftest import Demo
 
 ROOT = Path(__file__).parents[3]
@@ -167,16 +167,15 @@ def test_every_worker_has_the_extensions(demo: Demo, tmp_path: Path) -> None:
 
 _WORKER = """
 import sys
-from pathlib import Path
 from service.telemetry.metrics import Metrics
-metrics = Metrics(Path(sys.argv[1]))
+metrics = Metrics()
 metrics.gauge("in_flight", "", lambda: 3)
 metrics.gauge("ready", "", lambda: 0, "livemin")
-for _ in range(int(sys.argv[2])):
+for _ in range(int(sys.argv[1])):
     metrics.request("/recall", "POST", 200, 0.001)
 metrics.bundle("control", "b", "old", loaded=True)
 metrics.note()
-if sys.argv[3:] == ["killed"]:
+if sys.argv[2:] == ["killed"]:
     import os
     os.kill(os.getpid(), 9)
 print(metrics.render().decode())
@@ -185,7 +184,7 @@ print(metrics.render().decode())
 
 def test_counts_of_a_worker_that_was_killed_stay_and_its_gauges_go(tmp_path: Path) -> None:
     environment = os.environ | {SHARED_VARIABLE: str(tmp_path), "PYTHONPATH": str(ROOT)}
-    worker = [sys.executable, "-c", _WORKER, str(tmp_path)]
+    worker = [sys.executable, "-c", _WORKER]
     subprocess.run([*worker, "5", "killed"], env=environment, check=False)
     text = subprocess.run([*worker, "2"], env=environment, check=True, capture_output=True, text=True).stdout
     found = _metrics(text)
