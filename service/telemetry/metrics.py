@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -131,7 +131,7 @@ class Metrics:
         name: str,
         help_text: str,
         read: Callable[[], float],
-        across: Literal[livesum, livemin] = "livesum",
+        across: Literal["livesum", "livemin"] = "livesum",
     ) -> None:
         """Register a value that is read by `note`; of several living workers, their sum or their least."""
         self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
