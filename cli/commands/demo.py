@@ -17,8 +17,7 @@ import typer
 
 from cli.console import err, out, progress
 from cli.demo_files import demo_bundle
-from cli.ports import refuse_taken
-from cli.previews import write_previews
+from cli.serving import refuse_taken, write_previews
 from common.progress import Progress, stage_progress
 
 _READY_WITHIN_S = 60.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,8 @@ from common.progress import stage_progress
 if TYPE_CHECKING:
     from index.embedded.manifest import IndexManifest
     from index.port import WriteResult
+
+    _Change = Callable[..., Coroutine[Any, Any, WriteResult]]
 
 #: Ids that are named when they are not in the index.
 _NAMED = 10
@@ -68,9 +71,7 @@ def upsert(
     """
     from index.embedded.apply import upsert_embeddings
 
-    with progress() as report:
-        result = asyncio.run(upsert_embeddings(index, embeddings, stage_progress(report, "upsert")))
-    _tell(index, result, json)
+    _change(index, "upsert", upsert_embeddings, embeddings, json)
 
 
 def update(
@@ -88,9 +89,7 @@ def update(
     """
     from index.embedded.apply import update_from
 
-    with progress() as report:
-        result = asyncio.run(update_from(index, changes, stage_progress(report, "update")))
-    _tell(index, result, json)
+    _change(index, "update", update_from, changes, json)
 
 
 def remove(
@@ -112,9 +111,7 @@ def remove(
         gone += [line for line in listed.read_text(encoding="utf-8").splitlines() if line]
     if not gone:
         fail("name the ids to delete, or a file with --from", USAGE)
-    with progress() as report:
-        result = asyncio.run(remove_ids(index, gone, stage_progress(report, "remove")))
-    _tell(index, result, json)
+    _change(index, "remove", remove_ids, gone, json)
 
 
 def rebuild(index: Index, json: Json = False) -> None:
@@ -129,7 +126,9 @@ def rebuild(index: Index, json: Json = False) -> None:
     _tell_index(index, manifest, json)
 
 
-def _tell(index: Path, result: WriteResult, json: bool) -> None:
+def _change(index: Path, stage: str, change: _Change, wanted: Path | list[str], json: bool) -> None:
+    with progress() as report:
+        result = asyncio.run(change(index, wanted, stage_progress(report, stage)))
     if json:
         print_json({"path": str(index), "written": result.written, "unknown": list(result.unknown)})
     else:

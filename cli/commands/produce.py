@@ -24,8 +24,6 @@ from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
 if TYPE_CHECKING:
-    from artifacts.shop.shop import Shop
-    from producer.histories import LogRow
     from producer.job import Job
 
 T = TypeVar("T")
@@ -99,7 +97,8 @@ def portraits(
     loaded = Bundle.load(bundle)
     manifest = loaded.manifest
     with progress() as report:
-        rows = _log_rows(Shop.open(shop), report)
+        events = _counted(Shop.open(shop).events(), report)
+        rows = ((e.user, e.item, e.action, e.ts) for e in events if e.user is not None)
         log = Histories.collect(rows, manifest.dimensions.history, manifest.behaviours)
         job = PortraitJob(log, open_features(features, log.item_ids), manifest)
         _fill(job, redis, ttl_days, batch, report, json)
@@ -198,12 +197,6 @@ def _log_queries(source: Path, report: Progress) -> Iterator[str]:
         return
     with source.open(encoding="utf-8", errors="replace") as lines:
         yield from (line.strip() for line in _counted(lines, report))
-
-
-def _log_rows(shop: Shop, report: Progress) -> Iterator[LogRow]:
-    for event in _counted(shop.events(), report):
-        if event.user is not None:
-            yield event.user, event.item, event.action, event.ts
 
 
 def _counted(rows: Iterator[T], report: Progress) -> Iterator[T]:

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import Json, out, print_json
-from cli.ports import refuse_taken
-from cli.previews import write_previews
+from cli.serving import refuse_taken, write_previews
 
 
 def serve(

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from cli.console import Json, fail, out, print_json, progress
 from common.progress import stage_progress
-
-
-class DataSet(StrEnum):
-    """Data sets that can be imported."""
-
-    GROCERY = "grocery"
-    ESCI = "esci"
-    ONLINE_RETAIL = "online-retail"
-    CLOTHING = "clothing"
 
 
 def make(
@@ -53,7 +43,10 @@ def make(
 
 
 def import_(
-    source: Annotated[DataSet, typer.Argument(help="Which data set the folder holds.")],
+    source: Annotated[
+        Literal["grocery", "esci", "online-retail", "clothing"],
+        typer.Argument(help="Which data set the folder holds."),
+    ],
     path: Annotated[Path, typer.Argument(help="The data set's folder.", exists=True, file_okay=False)],
     to: Annotated[Path, typer.Option("--out", help="Shop folder to write.", file_okay=False)],
     json: Json = False,
@@ -65,10 +58,10 @@ def import_(
     from artifacts.shop import importers
 
     run = {
-        DataSet.GROCERY: importers.import_grocery,
-        DataSet.ESCI: importers.import_esci,
-        DataSet.ONLINE_RETAIL: importers.import_online_retail,
-        DataSet.CLOTHING: importers.import_clothing,
+        "grocery": importers.import_grocery,
+        "esci": importers.import_esci,
+        "online-retail": importers.import_online_retail,
+        "clothing": importers.import_clothing,
     }[source]
     with progress() as report:
         summary = run(path, to, progress=stage_progress(report, "import"))

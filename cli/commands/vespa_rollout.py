@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -21,12 +21,6 @@ from cli.vespa_options import (
     with_access,
 )
 from common.errors import NOT_IN_ORDER, USAGE
-
-if TYPE_CHECKING:
-    from common.progress import Progress
-    from index.vespa.feed.report import FeedReport
-    from index.vespa.feed.source import FeedSource
-    from index.vespa.settings import VespaSettings
 
 
 @with_access
@@ -45,7 +39,10 @@ def feed(
 
     Example: `mrse vespa feed embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
-    from index.vespa.feed.source import ChangesSource, EmbeddingsSource
+    from index.vespa.feed.feeder import feed as send
+    from index.vespa.feed.journal import Journal
+    from index.vespa.feed.report import FeedStopped
+    from index.vespa.feed.source import ChangesSource, EmbeddingsSource, new_feed_version
 
     folder = open_embeddings(embeddings)
     source = EmbeddingsSource(folder) if changes is None else ChangesSource(changes)
@@ -53,8 +50,12 @@ def feed(
     kept = journal or embeddings.with_name(
         f"{embeddings.name}.{'feed' if changes is None else changes.stem}.journal"
     )
-    with progress() as report:
-        fed = asyncio.run(_feed(settings, source, kept, report))
+    what = f"{settings.version.document_type}:{source.fingerprint}"
+    try:
+        with progress() as report:
+            fed = asyncio.run(send(settings, source, Journal.open(kept, what, new_feed_version()), report))
+    except FeedStopped as stopped:
+        fail(f"{stopped}; run the same command again to go on from {kept}")
     counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
     if json:
         failures = [asdict(failure) for failure in fed.failures]
@@ -64,20 +65,6 @@ def feed(
         for failure in fed.failures:
             err.print(f"{failure.item_id}: {failure.reason}")
     raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
-
-
-async def _feed(settings: VespaSettings, source: FeedSource, kept: Path, report: Progress) -> FeedReport:
-    from index.vespa.feed.feeder import feed as send
-    from index.vespa.feed.journal import Journal
-    from index.vespa.feed.report import FeedStopped
-    from index.vespa.feed.source import new_feed_version
-
-    fingerprint = f"{settings.version.document_type}:{source.fingerprint}"
-    journal = Journal.open(kept, fingerprint, new_feed_version())
-    try:
-        return await send(settings, source, journal, report)
-    except FeedStopped as stopped:
-        fail(f"{stopped}; run the same command again to go on from {kept}")
 
 
 @with_access

@@ -7,14 +7,14 @@ document was looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from common.arrays import F32, F64
+from common.arrays import F32
 from index.port import Neighbours, StoredVectors
 from index.vespa import names
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, TimedOut, VespaError
@@ -40,11 +40,7 @@ class Answer:
 
 
 def parse(status: int, body: bytes) -> Answer:
-    """Read one answer.
-
-    Args:
-        status: HTTP status.
-        body: the JSON.
+    """Read one answer: an HTTP status and its JSON.
 
     Raises:
         VespaError: there is no answer in it; see the tree in `errors`.
@@ -60,7 +56,8 @@ def parse(status: int, body: bytes) -> Answer:
             raise VespaError("bad_answer", f"status 200, {type(error).__name__}") from error
         raise failure(status, (), "no JSON answer") from error
     if status != 200 or codes:
-        raise failure(status, codes, "; ".join(_describe(error) for error in errors))
+        said = (f"{each.get('code')} {each.get('summary', '')}: {each.get('message', '')}" for each in errors)
+        raise failure(status, codes, "; ".join(said))
     return _usable(root)
 
 
@@ -92,7 +89,11 @@ def neighbours(answer: Answer) -> Neighbours:
         closeness = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise VespaError("bad_answer", "a hit without its fields") from error
-    return Neighbours(ids, cosines(closeness), answer.coverage, answer.degraded)
+    if len(ids) and not (closeness.min() > 0.0 and closeness.max() <= _LARGEST_CLOSENESS):
+        raise VespaError("bad_answer", "a closeness outside 0 to 1")
+    # Prenormalized-angular closeness is ``1 / (1 + (1 - cos))``.
+    cosines = np.minimum(2.0 - 1.0 / closeness, 1.0).astype(np.float32)
+    return Neighbours(ids, cosines, answer.coverage, answer.degraded)
 
 
 def stored_vectors(answer: Answer, asked: Sequence[str], dimension: int) -> StoredVectors:
@@ -113,17 +114,6 @@ def stored_vectors(answer: Answer, asked: Sequence[str], dimension: int) -> Stor
     return StoredVectors(ids, np.stack(rows) if rows else np.empty((0, dimension), dtype=np.float32))
 
 
-def cosines(closeness: F64) -> F32:
-    """Cosines of prenormalized-angular closeness: ``closeness = 1 / (1 + (1 - cos))``.
-
-    Raises:
-        VespaError: a closeness outside (0, 1], but for what rounding to bfloat16 adds.
-    """
-    if len(closeness) and not (closeness.min() > 0.0 and closeness.max() <= _LARGEST_CLOSENESS):
-        raise VespaError("bad_answer", "a closeness outside 0 to 1")
-    return np.asarray(np.minimum(2.0 - 1.0 / closeness, 1.0), dtype=np.float32)
-
-
 def _usable(root: dict[str, Any]) -> Answer:
     if "coverage" not in root and not root.get("children"):
         raise NotDeployed("not_deployed", "status 200: no coverage and no hits")
@@ -141,7 +131,3 @@ def _usable(root: dict[str, Any]) -> Answer:
     if documents == 0:
         raise NoCoverage("no_coverage", "status 200: no document was looked at")
     return Answer(hits, total, min(1.0, share), degraded)
-
-
-def _describe(error: Mapping[str, Any]) -> str:
-    return f"{error.get('code')} {error.get('summary', '')}: {error.get('message', '')}"

@@ -36,10 +36,8 @@ class VespaEngine(Engine[VespaConnection]):
     def open(self, path: Path, settings: VespaConnection, *, queue: int) -> OpenedIndex:
         """The client of one version; nothing is sent yet, `OpenedIndex.check` does that.
 
-        Args:
-            path: what ``mrse vespa add-version`` wrote beside the package, ``versions/<type>.json``.
-            settings: where Vespa is.
-            queue: of no use here, Vespa has its own.
+        ``path`` is what ``mrse vespa add-version`` wrote beside the package, ``versions/<type>.json``;
+        ``queue`` is of no use here, Vespa has its own.
 
         Raises:
             IndexOpenError: no address, no such file, or settings that do not go together.

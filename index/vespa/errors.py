@@ -36,13 +36,12 @@ from index.port import IndexUnavailable
 
 _LONG_HEX = re.compile(r"[0-9A-Fa-f]{24,}")
 _LONG_LIST = re.compile(r"\[[-+0-9.eE, ]{48,}\]?")
-_MAX_DETAIL = 240
 
 
 def shorten(text: str) -> str:
     """A message fit for a log line: without tensors, on one line, at most 240 characters."""
     text = _LONG_LIST.sub("[…]", _LONG_HEX.sub("…", text))
-    return " ".join(text.split())[:_MAX_DETAIL]
+    return " ".join(text.split())[:240]
 
 
 class VespaError(IndexUnavailable):

@@ -10,9 +10,6 @@ import numpy as np
 
 from common.arrays import F32, U16, Floats
 
-FLOAT_DIGITS = 8
-BFLOAT16_DIGITS = 4
-
 
 def float_hex(vector: F32) -> str:
     """A query tensor: float32 ``[dim]`` as ``8 * dim`` hex digits."""
@@ -56,7 +53,7 @@ def parse_bfloat16_hex(digits: str, dimension: int) -> F32:
     Raises:
         ValueError: not hex, or not ``4 * dimension`` digits.
     """
-    if len(digits) != BFLOAT16_DIGITS * dimension:
+    if len(digits) != 4 * dimension:
         raise ValueError(f"{len(digits)} hex digits for {dimension} bfloat16 cells")
     return from_bfloat16(np.frombuffer(bytes.fromhex(digits), dtype=">u2").astype(np.uint16))
 

@@ -134,9 +134,7 @@ def _translate(error: Exception) -> VespaError:
             return Unreachable("connect", detail)
         case TimeoutError():
             return TimedOut("no answer within the deadline")
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError():
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             return Unreachable("connection", detail)
-        case aiohttp.ClientError():
-            return VespaError("bad_answer", detail)
         case _:
-            return Unreachable("connection", detail)
+            return VespaError("bad_answer", detail)

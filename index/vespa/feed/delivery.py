@@ -85,7 +85,7 @@ class Delivery:
             except VespaError as error:
                 result = self._failed(error)
             finally:
-                self._window.release()
+                await self._window.release()
             if isinstance(result, Settled):
                 return result
             if result.blocked:
@@ -153,4 +153,4 @@ class Delivery:
         await self.sleep(pause)
         self._blocked_for += pause
         self._pause = min(2 * pause, self.settings.pause_blocked_max)
-        self._window.resume()
+        await self._window.resume()

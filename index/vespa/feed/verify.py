@@ -120,14 +120,11 @@ async def _recall(index: VespaIndex, queries: F32, k: int) -> tuple[float, list[
             (near,) = await index.search(query[None], k, None, Deadline.after(_TIMEOUT))
             seconds.append(time.perf_counter() - started)
             exact = await index.search_exact(query, k, None, Deadline.after(_TIMEOUT))
-        return _share_found(near.scores, exact.scores)
+        if not exact.ids:
+            return 1.0
+        # By score, so that ties count whichever item was found.
+        found = int((near.scores >= exact.scores[-1] - 1e-6).sum())
+        return min(found, len(exact.ids)) / len(exact.ids)
 
     shares = await asyncio.gather(*(one(query) for query in queries))
     return float(np.mean(shares)), seconds
-
-
-def _share_found(scores: F32, exact: F32) -> float:
-    """Share of the exact nearest that was found; by score, so that ties count whichever item was found."""
-    if not len(exact):
-        return 1.0
-    return min(int((scores >= exact[-1] - 1e-6).sum()), len(exact)) / len(exact)

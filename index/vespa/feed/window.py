@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from typing import Final
 
 from common.deadline import Clock
@@ -26,8 +25,9 @@ class Window:
         self._settings = settings
         self._clock = clock
         self._size = float(settings.window_start)
-        self._used = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        #: Requests that are under way.
+        self.used = 0
+        self._changed = asyncio.Condition()
         self._last_cut = -_CUT_INTERVAL
         self._paused = False
 
@@ -36,32 +36,17 @@ class Window:
         """Requests that may be under way."""
         return 0 if self._paused else int(self._size)
 
-    @property
-    def used(self) -> int:
-        """Requests that are under way."""
-        return self._used
-
     async def acquire(self) -> None:
-        """Wait for a slot, first come first served."""
-        if self._used < self.size and not self._waiting:
-            self._used += 1
-            return
-        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(slot)
-        try:
-            await slot
-        except BaseException:
-            if slot.done() and not slot.cancelled():
-                # The waiter was cancelled in the moment in which it was given the slot.
-                self.release()
-            else:
-                self._waiting.remove(slot)
-            raise
+        """Wait for a slot."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.used < self.size)
+            self.used += 1
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Give a slot back."""
-        self._used -= 1
-        self._wake()
+        async with self._changed:
+            self.used -= 1
+            self._changed.notify(max(0, self.size - self.used))
 
     def grow(self) -> None:
         """A request went well."""
@@ -79,15 +64,9 @@ class Window:
         """Hand out no slots."""
         self._paused = True
 
-    def resume(self) -> None:
+    async def resume(self) -> None:
         """Hand out slots again, one at first."""
-        self._paused = False
-        self._size = 1.0
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting and self._used < self.size:
-            slot = self._waiting.popleft()
-            if not slot.done():
-                self._used += 1
-                slot.set_result(None)
+        async with self._changed:
+            self._paused = False
+            self._size = 1.0
+            self._changed.notify()

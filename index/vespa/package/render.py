@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+from itertools import count, islice
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -61,20 +62,14 @@ def application_folder(folder: Path) -> Path:
 def render(
     folder: Path, versions: list[Version], layout: Layout, *, drops_on: datetime.date | None = None
 ) -> Path:
-    """Write the package and the version files; what else was in the package goes.
+    """Write the package and the version files (at least one); what else was in the package goes.
 
-    Args:
-        folder: see the package's docstring.
-        versions: at least one.
-        layout: hosts.
-        drops_on: the day on which the running cluster may lose document types that are not among
-            ``versions``, with their documents; the override holds for a week from then.
+    From the day ``drops_on`` the running cluster may lose document types that are not among ``versions``,
+    with their documents; the override holds for a week.
 
     Returns:
         The application package, to be deployed.
     """
-    if not versions:
-        raise ValueError("no versions: a package needs one document type at least")
     target = application_folder(folder)
     if target.exists():
         shutil.rmtree(target)
@@ -87,7 +82,10 @@ def render(
     hosts = "\n".join(_host(name, aliases) for name, aliases in layout.aliases())
     (target / "hosts.xml").write_text(_template("hosts.xml").substitute(hosts=hosts), encoding="utf-8")
     if drops_on is not None:
-        (target / "validation-overrides.xml").write_text(_overrides(drops_on), encoding="utf-8")
+        until = drops_on + datetime.timedelta(days=_OVERRIDE_DAYS)
+        allow = f'  <allow until="{until}" comment="a dropped embedding version">schema-removal</allow>'
+        overrides = _template("validation-overrides.xml").substitute(allows=allow)
+        (target / "validation-overrides.xml").write_text(overrides, encoding="utf-8")
     (folder / LAYOUT).write_text(layout.to_toml(), encoding="utf-8")
     write_versions(folder, versions)
     return target
@@ -156,13 +154,12 @@ def _services(versions: list[Version], layout: Layout) -> str:
     )
     if layout.is_dev:
         return _template("services-dev.xml").substitute(documents=documents, port=layout.port)
-    groups, key = [], 0
+    groups, keys = [], count()
     for number, hosts in enumerate(layout.groups):
-        nodes = []
-        for _ in hosts:
-            nodes.append(f'        <node hostalias="content{key}" distribution-key="{key}"/>')
-            key += 1
-        lines = "\n".join(nodes)
+        lines = "\n".join(
+            f'        <node hostalias="content{key}" distribution-key="{key}"/>'
+            for key in islice(keys, len(hosts))
+        )
         groups.append(
             f'      <group name="group{number}" distribution-key="{number}">\n{lines}\n      </group>'
         )
@@ -196,9 +193,3 @@ def _numbered(element: str, role: str, count: int) -> str:
 def _host(name: str, aliases: list[str]) -> str:
     lines = "\n".join(f"    <alias>{escape(alias)}</alias>" for alias in aliases)
     return f"  <host name={quoteattr(name)}>\n{lines}\n  </host>"
-
-
-def _overrides(today: datetime.date) -> str:
-    until = today + datetime.timedelta(days=_OVERRIDE_DAYS)
-    allow = f'  <allow until="{until}" comment="a dropped embedding version">schema-removal</allow>'
-    return _template("validation-overrides.xml").substitute(allows=allow)

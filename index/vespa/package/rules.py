@@ -72,9 +72,9 @@ def _check(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def _changed_lines(expected: str, found: str) -> list[str]:
     """The first lines that are gone (``-``) or new (``+``), without comments and layout."""
-    lines = difflib.ndiff(_lines(expected), _lines(found))
+    old, new = (
+        [" ".join(line.split()) for line in re.sub(r"#[^\n]*", "", schema).splitlines() if line.strip()]
+        for schema in (expected, found)
+    )
+    lines = difflib.ndiff(old, new)
     return [line for line in lines if line[0] in "+-"][:_LINES_SHOWN]
-
-
-def _lines(schema: str) -> list[str]:
-    return [" ".join(line.split()) for line in re.sub(r"#[^\n]*", "", schema).splitlines() if line.strip()]

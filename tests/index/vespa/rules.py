@@ -19,7 +19,6 @@ from typing import Final, cast
 import numpy as np
 
 from index.vespa import names
-from index.vespa.tensors import BFLOAT16_DIGITS, FLOAT_DIGITS
 from index.vespa.text import is_text
 
 #: Annotations we use, with Vespa's spelling and the type of the value.
@@ -96,8 +95,8 @@ def query_tensor(value: object, dimension: int) -> None:
     Raises:
         RuleBroken: it is not.
     """
-    if not isinstance(value, str) or len(value) != FLOAT_DIGITS * dimension or not _HEX.match(value):
-        raise RuleBroken(f"a query tensor that is not {FLOAT_DIGITS * dimension} hex digits")
+    if not isinstance(value, str) or len(value) != 8 * dimension or not _HEX.match(value):
+        raise RuleBroken(f"a query tensor that is not {8 * dimension} hex digits")
     if not np.isfinite(np.frombuffer(bytes.fromhex(value), dtype=">f4")).all():
         raise RuleBroken("a query tensor that is not finite")
 
@@ -108,7 +107,7 @@ def document_tensor(value: object, dimension: int) -> None:
     Raises:
         RuleBroken: it is not.
     """
-    digits = BFLOAT16_DIGITS * dimension
+    digits = 4 * dimension
     if not isinstance(value, str) or len(value) != digits or not _HEX.match(value):
         raise RuleBroken(f"an embedding that is not {digits} hex digits")
     cells = np.frombuffer(bytes.fromhex(value), dtype=">u2")

@@ -10,7 +10,7 @@ import pytest
 
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
-from cli.previews import write_previews
+from cli.serving import write_previews
 from models.synthetic import make_shop
 from tests.service.conftest import Demo
 from tests.support.serving import make_settings, serving

@@ -26,6 +26,6 @@ async def test_the_window_grows_and_shrinks() -> None:
     waiting = asyncio.ensure_future(window.acquire())
     await asyncio.sleep(0)
     assert not waiting.done()
-    window.resume()
+    await window.resume()
     await waiting
     assert (window.size, window.used) == (1, 1)

@@ -1,11 +1,14 @@
-"""Whether a port can be listened on, found out before any work."""
+"""What ``mrse serve`` and ``mrse demo`` share: whether a port is free, and the playground's item previews."""
 
 from __future__ import annotations
 
 import errno
 import socket
+from pathlib import Path
 
 from cli.console import fail
+
+_ROWS_PER_GROUP = 50_000
 
 
 def refuse_taken(host: str, port: int, example: str) -> None:
@@ -30,3 +33,24 @@ def refuse_taken(host: str, port: int, example: str) -> None:
             f"try another port, as in `{example}`" if of_the_port else "is it an address of this machine?"
         )
         fail(f"cannot listen on {host}:{port}: {error.strerror}; {remedy}")
+
+
+def write_previews(shop_path: Path, target: Path) -> None:
+    """Write ``id``, ``title``, ``category`` and the path of the ``picture`` of a shop's items as Parquet.
+
+    Raises:
+        DataError: the shop cannot be read.
+    """
+    import pyarrow as pa
+
+    from artifacts.parquet import RowWriter
+    from artifacts.shop.shop import Shop
+    from common.files import replacing
+
+    shop = Shop.open(shop_path)
+    pictures = (shop.path / shop.schema.pictures).resolve()
+    schema = pa.schema([(name, pa.string()) for name in ("id", "title", "category", "picture")])
+    with replacing(target) as written, RowWriter(written, schema, _ROWS_PER_GROUP) as rows:
+        for item in shop.items():
+            picture = None if item.picture is None else str(pictures / item.picture)
+            rows.add((item.id, item.title, item.category, picture))
