@@ -22,15 +22,9 @@ ARROW_TYPES: Mapping[AttributeKind, Any] = {
 
 
 class RowWriter:
-    """A Parquet file that is written a row group at a time; closed when a ``with`` block ends.
+    """A Parquet file that is written ``group_rows`` at a time, the most that is held in memory.
 
-    Args:
-        path: the file.
-        schema: names and types of the columns.
-        group_rows: rows of a row group, the most that is held in memory.
-
-    Attributes:
-        rows: rows added so far.
+    Closed when a ``with`` block ends; ``rows`` were added so far.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, group_rows: int) -> None:

@@ -39,11 +39,7 @@ def finite_rows(features: F16) -> Bool:
 
 
 def open_features(path: Path, wanted: Sequence[str]) -> FeatureTable:
-    """The features of some items, from an embeddings folder or an index folder.
-
-    Args:
-        path: the folder.
-        wanted: ids of the items that are needed; an embeddings folder gives all of its items.
+    """The features of the ``wanted`` items from an index folder, or of all items of an embeddings folder.
 
     Raises:
         EmbeddingsError: the folder cannot be used.

@@ -46,13 +46,7 @@ class Filled:
 
 
 def fill(job: Job, store: Store, *, batch: int = BATCH, progress: StageProgress = silent_stage) -> Filled:
-    """Write all rows of a job that are not there yet.
-
-    Args:
-        job: what to write.
-        store: where to.
-        batch: most rows that are encoded and not yet written.
-        progress: called with the rows done and rows in all.
+    """Write all rows of a job that are not there yet; at most ``batch`` rows are encoded and not yet written.
 
     Raises:
         RedisError: Redis is away, or full; what is marked stays done.

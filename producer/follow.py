@@ -46,12 +46,7 @@ class FollowOptions:
 class Follower:
     """Reads entries, adds their behaviours to the portraits, and acknowledges the entries.
 
-    Args:
-        stream: where the behaviours come from.
-        refresher: writes them into the portraits.
-        metrics: counts what is done.
-        options: see `FollowOptions`.
-        now: seconds since 1970, on a clock that agrees with that of Redis.
+    ``now`` gives seconds since 1970, on a clock that agrees with that of Redis.
     """
 
     def __init__(
@@ -59,13 +54,13 @@ class Follower:
         stream: BehaviourStream,
         refresher: Refresher,
         metrics: FollowMetrics,
-        options: FollowOptions | None = None,
+        options: FollowOptions,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._stream = stream
         self._refresher = refresher
         self._metrics = metrics
-        self._options = options or FollowOptions()
+        self._options = options
         self._now = now
         self._claim_at = 0.0
 

@@ -34,13 +34,10 @@ class Histories:
 
     @classmethod
     def collect(cls, log: Iterable[LogRow], limit: int, behaviours: Sequence[str]) -> Histories:
-        """Read a log.
+        """Read a log in any order, and keep the last ``limit`` behaviours of each user.
 
-        Args:
-            log: rows in any order; what is none of ``behaviours`` is left out, and of rows that are
-                equal in all four one counts.
-            limit: behaviours kept for each user.
-            behaviours: those that the bundle was trained with.
+        What is none of the ``behaviours`` that the bundle was trained with is left out, and of rows that are
+        equal in all four one counts.
         """
         ids = {name: ACTIONS.behaviour_ids[name] for name in behaviours}
         users: dict[str, int] = {}

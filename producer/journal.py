@@ -19,12 +19,9 @@ from producer.store import JITTER, Mark
 
 
 class Journal:
-    """The mark of a job.
+    """The mark of a job; one whose `source` differs starts from the beginning.
 
-    Args:
-        job: the job; one whose `source` differs starts from the beginning.
-        ttl_s: time to live of the values. The mark expires before the first of them can.
-        now: seconds since 1970.
+    The mark expires before the first of the values can, which live for ``ttl_s`` seconds.
     """
 
     def __init__(self, job: Job, ttl_s: float, now: Callable[[], float] = time.time) -> None:

@@ -21,11 +21,8 @@ def merged(
 ) -> StoredPortrait:
     """The portrait of the stored and the new behaviours, each behaviour (item, action, time) once.
 
-    Args:
-        stored: the portrait so far.
-        behaviours: the new behaviours.
-        features: features ``[3, d]`` of items; they replace those of ``stored``.
-        manifest: the bundle's; behaviours that it was not trained with are left out.
+    ``features`` ``[E, d]`` replace those of ``stored``. Behaviours that the bundle was not trained with are
+    left out.
     """
     every = {*behaviours, *(stored.behaviours if stored else ())}
     # By name first, so that behaviours of the same time have one order, wherever they came from.

@@ -24,11 +24,6 @@ class PortraitJob(Job):
 
     A stored portrait is merged, not replaced: a follower may have seen later behaviours than the log has.
 
-    Args:
-        histories: the log.
-        table: item features of the same bundle.
-        manifest: the bundle's.
-
     Raises:
         EmbeddingsError: the table is another bundle's.
     """

@@ -25,9 +25,7 @@ _WINDOW = 8192
 def head_queries(queries: Iterable[str], top: int | None = None) -> list[NormalText]:
     """The distinct queries in their normal form, most frequent first; equal counts by first appearance.
 
-    Args:
-        queries: as they stand in a log, one for each time; empty ones do not count.
-        top: how many to keep; None for all.
+    Empty ones do not count; ``top`` are kept, or all.
     """
     raw = Counter(queries)  # normalising is the dear part, and a log repeats itself
     counts: Counter[NormalText] = Counter()
@@ -41,13 +39,9 @@ def head_queries(queries: Iterable[str], top: int | None = None) -> list[NormalT
 class QueryJob(Job):
     """`Job` that writes the experts of queries, by the same graph as the service, rounded as it rounds.
 
-    Args:
-        bundle: the verified bundle.
-        queries: in normal form, each once, the most wanted first.
-        precision: of the graph. A job has time, so fp32 is the usual choice on a CPU.
-        device: ``cpu`` or ``cuda``.
-        threads: graph runs side by side, each on one core: several small runs scale better than one
-            run over several cores.
+    The queries are distinct, the most wanted first. A job has time, so fp32 is the usual choice on a CPU.
+    ``threads`` graph runs go side by side, each on one core: several small runs scale better than one run
+    over several cores.
 
     Raises:
         BundleError: no such precision, or its canonical outputs are off.

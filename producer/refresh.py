@@ -17,10 +17,8 @@ from producer.store import Store
 class Refresher:
     """Reads portraits, adds behaviours, writes them back; safe beside other writers of the same portraits.
 
-    Args:
-        store: where the portraits are, and the features of items, where `mrse produce items` put them.
-        manifest: the bundle's.
-        unknown: called with the number of items of a refresh that have no features.
+    The store has the features of items too, where `mrse produce items` put them; ``unknown`` is called with
+    the number of items of a refresh that have none.
     """
 
     def __init__(self, store: Store, manifest: Manifest, unknown: Callable[[int], None]) -> None:

@@ -77,12 +77,7 @@ class Mark:
 
 
 class Store:
-    """Values with a time to live.
-
-    Args:
-        redis: the client.
-        ttl_s: seconds that a value lives, give or take `JITTER`.
-    """
+    """Values that live for ``ttl_s`` seconds, give or take `JITTER`."""
 
     def __init__(self, redis: Redis, ttl_s: float) -> None:
         self.redis = redis

@@ -102,13 +102,10 @@ def _time(fields: Fields, entry_id: bytes, now: datetime) -> datetime:
 
 
 class BehaviourStream:
-    """One consumer of one group on a stream.
+    """A ``consumer``, by a name that no other running one has, of one group on a stream.
 
-    Args:
-        redis: the client.
-        name: of the stream; dead letters go to ``<name>:dead``.
-        group: made where it is missing, from the stream's beginning, so that nothing is left out.
-        consumer: a name that no other running consumer has.
+    Dead letters go to ``<name>:dead``. A group that is missing is made from the stream's beginning, so that
+    nothing is left out.
     """
 
     def __init__(self, redis: Redis, name: str, group: str, consumer: str) -> None:

@@ -47,12 +47,7 @@ def available_providers() -> Sequence[str]:
 
 
 def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
-    """Open a graph on a device.
-
-    Args:
-        path: the ``.onnx`` file.
-        device: ``cpu`` or ``cuda``.
-        threads: intra-op threads; a service runs one a worker and scales by workers.
+    """Open an ``.onnx`` file on ``cpu`` or ``cuda``, to run with that many intra-op threads.
 
     Raises:
         GraphError: no such device here, or the file is no graph.

@@ -36,14 +36,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 
 def decode_picture(data: bytes, side: int) -> U8:
-    """Decode a JPEG or PNG to RGB, letterboxed on white.
-
-    Args:
-        data: the file's bytes.
-        side: edge of the square result in pixels.
-
-    Returns:
-        uint8 ``[side, side, 3]``.
+    """Decode a JPEG or PNG to RGB, letterboxed on white: uint8 ``[side, side, 3]``.
 
     Raises:
         PictureError: not a JPEG or PNG, damaged, or over 40 million pixels.

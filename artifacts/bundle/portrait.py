@@ -43,10 +43,7 @@ class PortraitBatch:
 def recent(history: Sequence[Behaviour], limit: int, known: Collection[str]) -> list[Behaviour]:
     """The last ``limit`` behaviours, most recent first; without a time counts as newest.
 
-    Args:
-        history: in any order.
-        limit: behaviours given.
-        known: the behaviours that the bundle was trained with; others are left out.
+    The history is in any order. Behaviours that are not ``known`` to the bundle are left out.
     """
     kept = [b for b in history if b.action in known]
     kept.sort(key=lambda b: (b.ts is None, b.ts.timestamp() if b.ts else 0.0), reverse=True)
@@ -63,12 +60,8 @@ def build_portraits(
 ) -> PortraitBatch:
     """Portraits from behaviours (as `recent` gives them) and the features of their items.
 
-    Args:
-        histories: for each row its behaviours, at most K, most recent first.
-        features: for each row ``[len(history), E, d]``, aligned with its behaviours.
-        now: for each row the time of the request; ages are counted from it, and none is below 0.
-        experts: E.
-        expert_dim: d.
+    For each row, ``features`` are ``[len(history), E, d]``, aligned with its behaviours, and ``now`` is the
+    time of the request: ages are counted from it, and none is below 0.
     """
     ids = ACTIONS.behaviour_ids
     rows = len(histories)

@@ -12,25 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from artifacts.bundle.manifest import Dimensions, PictureSpec, Role
+from artifacts.bundle.manifest import Role
 from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import TextBatch
 from common.arrays import F32, Arrays
 
-#: Axes whose length changes from run to run: rows, tokens, words, n-grams of a word, behaviours.
+#: Axes whose length changes from run to run: rows, tokens, words, n-grams of a word, behaviours. The others
+#: are experts (E), their width (D), the embedding (V), picture features (P), picture edge (S), colours (C).
 DYNAMIC_AXES = ("B", "L", "W", "G", "K")
-
-
-def fixed_axes(dimensions: Dimensions, picture: PictureSpec) -> dict[str, int]:
-    """Length of the other axes: experts, their width, the embedding, picture features, edge and colours."""
-    return {
-        "E": len(dimensions.experts),
-        "D": dimensions.expert_dim,
-        "V": dimensions.embedding_dim,
-        "P": picture.feature_dim,
-        "S": picture.side,
-        "C": 3,
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +75,8 @@ SIGNATURES: Mapping[Role, Signature] = {
 def expert_inputs(text: TextBatch, pictures: Sequence[F32 | None], width: int) -> Arrays:
     """Inputs of the query and item experts.
 
-    Args:
-        text: of ``B`` rows.
-        pictures: for each row the feature ``[P]`` of its picture or None; none at all for no pictures.
-        width: P.
+    ``pictures`` has for each row the feature ``[P]`` of its picture or None; none at all for no pictures.
+    ``width`` is P.
     """
     rows = len(text.input_ids)
     picture = np.zeros((rows, width), dtype=np.float32)

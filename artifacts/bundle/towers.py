@@ -41,14 +41,10 @@ class _Tower:
         threads: int = 1,
         check: bool = False,
     ) -> None:
-        """Open the graphs.
+        """Open the graphs, see `open_graph`; ``precision`` is that of the experts, the rest runs as fp32.
 
-        Args:
-            bundle: the verified bundle.
-            precision: of the experts; the rest runs as fp32.
-            device: ``cpu`` or ``cuda``.
-            threads: intra-op threads of each graph; a service runs one a worker and scales by workers.
-            check: whether to compare the canonical outputs, as a service does when it starts.
+        ``check`` compares the canonical outputs, as a service does when it starts. A service runs one
+        intra-op thread a worker and scales by workers.
 
         Raises:
             BundleError: the bundle has no such precision, or an output is off the canonical one.
@@ -76,15 +72,7 @@ class _Tower:
         return self._graphs["image_encoder"].run(named_inputs("image_encoder", pixels))["feature"]
 
     def experts(self, text: TextBatch, pictures: Sequence[F32 | None] = ()) -> F32:
-        """What the experts say of texts and pictures.
-
-        Args:
-            text: of ``B`` rows.
-            pictures: for each row the feature ``[P]`` of its picture or None; none at all for no pictures.
-
-        Returns:
-            float32 ``[B, E, d]``.
-        """
+        """What the experts say of ``B`` texts and pictures, see `expert_inputs`: float32 ``[B, E, d]``."""
         inputs = expert_inputs(text, pictures, self.bundle.manifest.picture.feature_dim)
         return self._graphs[self.roles[0]].run(inputs)["experts"]
 
@@ -103,12 +91,7 @@ class QueryTower(_Tower):
             return self.experts(text, pictures).astype(np.float16)
 
     def fuse(self, experts: F16 | F32, portraits: PortraitBatch) -> QueryEmbeddings:
-        """Embeddings of queries for their users. Takes tens of microseconds for one row.
-
-        Args:
-            experts: ``[B, E, d]``.
-            portraits: of ``B`` users.
-        """
+        """Embeddings of queries ``[B, E, d]`` for their users. Takes tens of microseconds for one row."""
         inputs = query_fusion_inputs(experts.astype(np.float32, copy=False), portraits)
         outputs = self._graphs["query_fusion"].run(inputs)
         return QueryEmbeddings(outputs["embedding"], outputs["gate"])
@@ -120,15 +103,7 @@ class ItemTower(_Tower):
     roles = ("item_experts", "item_fusion", "image_encoder")
 
     def features(self, items: Sequence[ItemText], pictures: Sequence[F32 | None] = ()) -> F32:
-        """Features of items: what their experts give.
-
-        Args:
-            items: texts of ``N`` items.
-            pictures: for each item the feature ``[P]`` of its picture or None; none at all for no pictures.
-
-        Returns:
-            float32 ``[N, E, d]``.
-        """
+        """What the experts say of items and their pictures, see `expert_inputs`: float32 ``[N, E, d]``."""
         features = np.empty((len(items), *self.bundle.manifest.dimensions.shape), dtype=np.float32)
         # Rows of like length share a run: padding costs as much as text.
         order = sorted(range(len(items)), key=lambda i: len(items[i].title) + len(items[i].description))
@@ -138,15 +113,10 @@ class ItemTower(_Tower):
         return features
 
     def embeddings(self, features: F16 | F32, coclick: F32 | None = None) -> F32:
-        """Item embeddings.
+        """Item embeddings float32 ``[N, dim]`` of unit length, from features ``[N, E, d]``.
 
-        Args:
-            features: ``[N, E, d]``.
-            coclick: mean features of the items that were clicked together with each, ``[N, E, d]``; zeros
-                for an item that has none.
-
-        Returns:
-            float32 ``[N, dim]`` of unit length.
+        ``coclick`` has the mean features of the items that were clicked together with each, ``[N, E, d]``;
+        zeros for an item that has none.
         """
         own = features.astype(np.float32, copy=False)
         coclick = np.zeros_like(own) if coclick is None else coclick

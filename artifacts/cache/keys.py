@@ -15,13 +15,7 @@ _DIGEST_BYTES = 16
 
 
 def query_key(bundle_version: str, text: NormalText, picture_digest: bytes = b"") -> str:
-    """Key of the experts ``[E, d]`` of a query and, where given, its picture.
-
-    Args:
-        bundle_version: version of the bundle whose query experts made the value.
-        text: the query in its normal form.
-        picture_digest: `picture_digest` of the picture, empty for none.
-    """
+    """Key of the experts ``[E, d]`` of a query and, where it has one, the `picture_digest` of its picture."""
     # The digest has a fixed length, so no query can imitate another's query-and-picture pair.
     content = picture_digest + b"\0" + text.encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES)

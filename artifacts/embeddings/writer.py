@@ -44,10 +44,7 @@ class EmbeddingsWriter:
     def __init__(self, target: Path, meta: EmbeddingsMeta, attributes: Mapping[str, AttributeKind]) -> None:
         """Go on with a partial folder that was begun for the same bundle, shop and attributes, or begin one.
 
-        Args:
-            target: the folder to write; an embeddings folder that is there is replaced.
-            meta: what the folder says of itself.
-            attributes: types of the attributes.
+        An embeddings folder that is there is replaced.
 
         Raises:
             FileExistsError: the target is there and is no embeddings folder.
@@ -72,12 +69,7 @@ class EmbeddingsWriter:
             replace_text(work / name, text)
 
     def write_items(self, items: Iterable[Mapping[str, Any]], progress: StageProgress = silent_stage) -> None:
-        """Write the items file, unless it is there.
-
-        Args:
-            items: of each item ``id``, ``category`` and its attributes, None or absent where missing.
-            progress: items done and all items.
-        """
+        """Write the items file, unless it is there; a missing value is None or absent."""
         import pyarrow as pa
 
         from artifacts.parquet import ARROW_TYPES, RowWriter

@@ -67,13 +67,8 @@ def check_shop(
 ) -> Iterator[ShopProblem]:
     """Find everything wrong with a shop's files; in file order, ``shop.toml``, then items, then events.
 
-    Args:
-        path: the shop's folder.
-        progress: called with the rows read of both files, and their number where Parquet tells it.
-        now: the time after which an event is in the future; the clock's by default.
-
-    Yields:
-        Every problem; nothing where the shop is sound. Memory grows with the number of items only.
+    Memory grows with the number of items only. ``progress`` gets the rows read of both files, and their
+    number where Parquet tells it. Events after ``now`` (the clock's by default) are in the future.
     """
     if not path.is_dir():
         yield ShopProblem(str(path), None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")

@@ -30,15 +30,7 @@ def located(file: str, line: int | None, column: str | None, message: str) -> st
 
 
 class DataError(MrseError, ValueError):
-    """A shop's file cannot be used.
-
-    Attributes:
-        file: path of the file.
-        line: first line of the record, from 1 (Parquet: row, from 1), or None.
-        column: name of the column, or None.
-        code: stable name of the kind of fault, the same that `mrse check` reports.
-        message: what was found and what was expected, without the place.
-    """
+    """A shop's file cannot be used: the fault of ``file``, see `Fault`, which `mrse check` reports alike."""
 
     def __init__(
         self,

@@ -17,13 +17,7 @@ ENDINGS = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
 
 
 def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> Path | None:
-    """The items or events file of a shop.
-
-    Args:
-        folder: the shop.
-        stem: ``items`` or ``events``.
-        named: what ``shop.toml`` says, or None to try the endings.
-        required: a shop without this file is an error.
+    """The ``items`` or ``events`` file of a shop: as ``named`` in ``shop.toml``, else by trying the endings.
 
     Raises:
         DataError: the named file is not there, none is there though it must, or several could be meant.

@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from artifacts.shop.errors import DataError, Fault
 from artifacts.shop.formats import find_file, open_table
@@ -27,21 +28,14 @@ UNTAUGHT = "training learns nothing from behaviour"
 _CHUNK = 1 << 20
 
 
+@dataclass(frozen=True)
 class Shop:
-    """A shop's files, read strictly and in bounded memory.
+    """A shop's files, read strictly and in bounded memory; ``schema`` is what ``shop.toml`` declares."""
 
-    Attributes:
-        path: the folder.
-        schema: what ``shop.toml`` declares.
-        items_file: the items file.
-        events_file: the events file, or None.
-    """
-
-    def __init__(self, path: Path, schema: ShopSchema, items_file: Path, events_file: Path | None) -> None:
-        self.path = path
-        self.schema = schema
-        self.items_file = items_file
-        self.events_file = events_file
+    path: Path
+    schema: ShopSchema
+    items_file: Path
+    events_file: Path | None
 
     @classmethod
     def open(cls, path: Path) -> Shop:
@@ -78,17 +72,12 @@ class Shop:
 
     def count_items(self) -> int:
         """Number of rows of the items file; Parquet tells at once, CSV and JSONL are read through."""
-        return _count(self.items_file, item_layout(self.schema))
-
-    def count_events(self) -> int:
-        """Number of rows of the events file; see `count_items`."""
-        return 0 if self.events_file is None else _count(self.events_file, EVENT_LAYOUT)
+        with closing(open_table(self.items_file, item_layout(self.schema))) as table:
+            count = table.count()
+            return sum(1 for _ in table.rows()) if count is None else count
 
     def picture(self, relative: str) -> bytes:
-        """The bytes of a picture.
-
-        Args:
-            relative: path below the pictures folder, as in the ``picture`` columns.
+        """The bytes of a picture, by its path below the pictures folder, as in the ``picture`` columns.
 
         Raises:
             DataError: no such file, or a path that leaves the folder.
@@ -154,9 +143,3 @@ def _raise_first(path: Path, table: Table) -> None:
     for fault in table.take_faults():
         if fault.code not in HARMLESS:
             raise DataError.from_fault(path, fault)
-
-
-def _count(path: Path, layout: Layout[Any]) -> int:
-    with closing(open_table(path, layout)) as table:
-        count = table.count()
-        return sum(1 for _ in table.rows()) if count is None else count

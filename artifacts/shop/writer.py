@@ -38,11 +38,8 @@ class ShopWriter:
 
     The files get their names when the block ends without an exception: ``shop.toml`` last, and an older one
     goes first, so that the folder is at any time a whole shop or none. A shop that was there is replaced;
-    pictures that no longer belong to it stay. Without an event there is no events file.
-
-    Args:
-        path: the folder, made where it is not there.
-        schema: name, attributes and pictures folder; the names of the files are the writer's.
+    pictures that no longer belong to it stay. Without an event there is no events file. Of the schema, name,
+    attributes and pictures folder count; the names of the files are the writer's.
     """
 
     def __init__(self, path: Path, schema: ShopSchema) -> None:
@@ -83,11 +80,7 @@ class ShopWriter:
         self._events.add(getattr(event, name) for name in _EVENT_SCHEMA.names)
 
     def add_picture(self, relative: str, data: bytes) -> None:
-        """Write one picture file at once.
-
-        Args:
-            relative: path below the pictures folder.
-            data: the bytes of a JPEG or PNG, taken as they are.
+        """Write one picture file at once: a path below the pictures folder, and the bytes as they are.
 
         Raises:
             ValueError: the path leaves the folder.

@@ -34,7 +34,6 @@ from artifacts.bundle.signatures import (
     SIGNATURES,
     Tensor,
     expert_inputs,
-    fixed_axes,
     named_inputs,
     query_fusion_inputs,
 )
@@ -125,7 +124,7 @@ class _Graph:
 
 
 def _value_info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
-    sizes = fixed_axes(DIMENSIONS, PICTURES)
+    sizes = {"E": len(DIMENSIONS.experts), "D": D, "V": DIM, "P": PICTURE, "S": PICTURES.side, "C": 3}
     shape = [sizes.get(axis, axis) for axis in tensor.axes]
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), shape)
 

@@ -405,7 +405,7 @@ def test_real_data(
     assert (summary.items, summary.pictures) == expected
     assert summary.skipped == {}
     shop = sound(tmp_path)
-    assert (shop.count_items(), shop.count_events()) == (summary.items, summary.events)
+    assert (shop.count_items(), sum(1 for _ in shop.events())) == (summary.items, summary.events)
     if folder == "grocery":
         texts = {
             split: {event.query for event in shop.events() if event.split == split}

@@ -112,7 +112,7 @@ def test_files_read_back(ending: str, items: list[Item], events: list[Event]) ->
         assert shop.schema == SCHEMA
         assert list(shop.items()) == items
         assert list(shop.events()) == events
-        assert (shop.count_items(), shop.count_events()) == (len(items), len(events))
+        assert (shop.count_items(), sum(1 for _ in shop.events())) == (len(items), len(events))
 
 
 @settings(max_examples=40, deadline=None)
@@ -181,7 +181,7 @@ def test_many_rows_cross_row_groups_and_batches(tmp_path: Path) -> None:
         assert (writer.items, writer.events, writer.pictures) == (rows, rows, 0)
     shop = Shop.open(tmp_path)
     assert [item.attributes["price"] for item in shop.items()] == [float(number) for number in range(rows)]
-    assert sum(1 for _ in shop.events()) == shop.count_events() == rows
+    assert sum(1 for _ in shop.events()) == rows
     seen: list[tuple[int, int | None]] = []
     assert list(check_shop(tmp_path, lambda done, total: seen.append((done, total)))) == []
     assert seen[-1] == (2 * rows, 2 * rows)
