@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artifacts.bundle.manifest import Preprocessing
-from artifacts.shop.holdout import HELD_OUT
+from artifacts.bundle.manifest import CoClickSpec, Preprocessing
 from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64, I64
 from models.dataset.log import read_log
 
 #: Two behaviours of a user within this many seconds belong to one visit (*inferred*).
 WINDOW_SECONDS = 3600.0
-#: A behaviour is paired with at most this many that follow it, unless told otherwise (*inferred*).
-FOLLOWING = 5
 #: Pairs counted at a time; bounds the memory of the counting.
 _PAIRS_AT_ONCE = 8_000_000
 
@@ -56,64 +53,32 @@ class CoClicks:
         return result
 
 
-def coclicked(
-    shop: Shop, *, top: int, held_out: float = HELD_OUT, following: int = FOLLOWING, cosine: bool = False
-) -> CoClicks:
-    """The items most often clicked with each item, best first; ties in catalogue order.
-
-    Args:
-        shop: its items and events; events without a user are skipped.
-        top: co-clicked items kept for an item.
-        held_out: as in `artifacts.shop.holdout.Holdout.from_events`.
-        following, cosine: see `count_pairs`.
+def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:
+    """The co-clicks of a shop, counted as a bundle's manifest says; events without a user are skipped.
 
     Raises:
         DataError: a row of items or events cannot be read.
     """
     rows = {item.id: row for row, item in enumerate(shop.items())}
-    log = read_log(shop, rows, held_out=held_out)
+    log = read_log(shop, rows, held_out=preprocessing.held_out)
     user, item, at = (log[name][log.trains] for name in ("user", "item", "at"))
-    user, item = user.astype(np.int64), item.astype(np.int64)
-    return count_pairs(user, item, at, len(rows), top, following=following, cosine=cosine)
+    return count_pairs(user.astype(np.int64), item.astype(np.int64), at, len(rows), preprocessing.coclicks)
 
 
-def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:
-    """The co-clicks of a shop, counted as a bundle's manifest says; raises as `coclicked`."""
-    spec = preprocessing.coclicks
-    return coclicked(
-        shop,
-        top=spec.top,
-        held_out=preprocessing.held_out,
-        following=spec.following,
-        cosine=spec.cosine,
-    )
-
-
-def count_pairs(
-    user: I64,
-    item: I64,
-    at: F64,
-    items: int,
-    top: int,
-    *,
-    following: int = FOLLOWING,
-    cosine: bool = False,
-) -> CoClicks:
-    """Co-clicks from columns: user id, item row and POSIX seconds of each behaviour, in any order.
+def count_pairs(user: I64, item: I64, at: F64, items: int, spec: CoClickSpec) -> CoClicks:
+    """The items most often clicked with each item, best first; ties in catalogue order.
 
     Args:
-        user, item, at: the columns.
+        user, item, at: user id, item row and POSIX seconds of each behaviour, in any order.
         items: N.
-        top: kept for an item.
-        following: a behaviour is paired with at most this many of its visit that follow it.
-        cosine: rank and weight by pairs seen over the root of both items' behaviours; otherwise those seen
-            most often are kept, of equal weight.
+        spec: with ``cosine`` they are ranked and weighted by pairs seen over the root of both items'
+            behaviours; otherwise those seen most often are kept, of equal weight.
     """
     order = np.lexsort((item, at, user))
     user, item, at = user[order], item[order], at[order]
     # More would never be of one visit.
     visits = np.unique(np.stack([user, at // WINDOW_SECONDS]), axis=1, return_counts=True)[1]
-    following = min(following, 2 * int(visits.max(initial=1)))
+    following = min(spec.following, 2 * int(visits.max(initial=1)))
     blocks = max(1, -(-len(item) * 2 * following // _PAIRS_AT_ONCE))
     often = np.sqrt(np.bincount(item, minlength=items))
     counts = np.zeros(items, dtype=np.int64)
@@ -122,15 +87,15 @@ def count_pairs(
     edges = np.linspace(0, items, blocks + 1).astype(np.int64)
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         left, right, seen = _pairs(user, item, at, low, high, items, following)
-        weights = seen / (often[left] * often[right]) if cosine else seen
+        weights = seen / (often[left] * often[right]) if spec.cosine else seen
         # By item, then what goes most with it, then catalogue order.
         ranked = np.lexsort((right, -weights, left))
         left, right, weights = left[ranked], right[ranked], weights[ranked]
         place = np.arange(len(left)) - np.searchsorted(left, left)
-        left, right, weights = left[place < top], right[place < top], weights[place < top]
+        left, right, weights = left[place < spec.top], right[place < spec.top], weights[place < spec.top]
         counts += np.bincount(left, minlength=items)
         kept.append(right)
-        worth.append((weights if cosine else np.ones(len(weights))).astype(np.float32))
+        worth.append((weights if spec.cosine else np.ones(len(weights))).astype(np.float32))
     indptr = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
     return CoClicks(indptr, np.concatenate(kept), np.concatenate(worth))
 

@@ -19,9 +19,7 @@ from artifacts.bundle.manifest import (
     CANONICAL_NAME,
     MANIFEST_NAME,
     TOKENIZER_NAME,
-    CoClickSpec,
     Precision,
-    Preprocessing,
     Role,
     file_entry,
 )
@@ -34,7 +32,6 @@ from artifacts.bundle.signatures import (
 from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
 from models.export.graphs import INT8_CHOICES, quantise, run_module, write_graph
-from models.towers.config import DataConfig
 from models.training.finished import Finished, load_finished
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
@@ -86,7 +83,7 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
             files={path.name: file_entry(path) for path in sorted(work.iterdir())},
             graphs=writer.graphs,
             parity=writer.parity,
-            preprocessing=preprocessing(config.data),
+            preprocessing=config.data.preprocessing,
             training=training,
             data=finished.data_fingerprint,
         ).versioned()
@@ -100,17 +97,6 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
     finally:
         torch.set_num_threads(threads)
         shutil.rmtree(work, ignore_errors=True)
-
-
-def preprocessing(data: DataConfig) -> Preprocessing:
-    """What a bundle says of how the log was read."""
-    return Preprocessing(
-        held_out=data.held_out,
-        same_item_days=data.same_item_days,
-        coclicks=CoClickSpec(
-            top=data.coclick_top, following=data.coclick_following, cosine=data.coclick_cosine
-        ),
-    )
 
 
 class _Writer:

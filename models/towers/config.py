@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from artifacts.bundle.manifest import Dimensions, PictureSpec, TextSpec
+from artifacts.bundle.manifest import CoClickSpec, Dimensions, PictureSpec, Preprocessing, TextSpec
 from common.errors import MrseError
 from models.towers.experts import EXPERTS
 from models.towers.experts.config import ExpertsConfig, Frozen
@@ -167,6 +167,14 @@ class DataConfig(Frozen):
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).
     title_share: float = 0.1
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What a bundle says of how the log was read."""
+        coclicks = CoClickSpec(
+            top=self.coclick_top, following=self.coclick_following, cosine=self.coclick_cosine
+        )
+        return Preprocessing(held_out=self.held_out, same_item_days=self.same_item_days, coclicks=coclicks)
 
 
 class StageConfig(Frozen):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from artifacts.bundle import TextBatch
-from common.arrays import F32, I64, Bool
+from common.arrays import F32, I32, I64, Bool
 from models.dataset.training_data import Histories, Rows, TrainingData
 from models.towers.config import StageConfig
 from models.training.augment import typo
@@ -53,39 +53,35 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches of events and titles.
-
-    Args:
-        data: the events.
-        pictures: features of query pictures.
-        knobs: the stage's.
-        browse: whether events with a history alone take part (stage 2).
-    """
+    """Draws batches of events and titles; with ``browse`` events with a history alone take part (stage 2)."""
 
     def __init__(
         self, data: TrainingData, pictures: PictureFeatures, knobs: StageConfig, *, browse: bool
     ) -> None:
         self._data, self._pictures, self._knobs, self._browse = data, pictures, knobs, browse
-        said = (np.asarray(data.query) > 0) | (np.asarray(data.picture) >= 0)
-        self._with_history = data.has_history() if browse else np.zeros(len(said), dtype=np.bool_)
-        self._rows: I64 = np.flatnonzero(said | self._with_history)
+        # A row -1, for a title in the place of a query, reads the last of each column: it says nothing.
+        self._query: I32 = np.append(data.query, np.int32(0))
+        self._picture: I32 = np.append(data.picture, np.int32(-1))
+        self._said: Bool = (self._query > 0) | (self._picture >= 0)
+        self._with_history = np.zeros(len(self._said), dtype=np.bool_)
+        if browse:
+            self._with_history[:-1] = data.has_history()
+        self._rows: I64 = np.flatnonzero(self._said | self._with_history)
 
     def draw(self, batch: int, rng: np.random.Generator) -> Batch:
         """A batch of events, with a share of titles in the place of queries."""
         data, config = self._data, self._data.config
         titles = round(batch * config.data.title_share) if len(self._rows) else batch
-        events = (
-            self._rows[rng.integers(len(self._rows), size=batch - titles)] if len(self._rows) else self._rows
-        )
-        # A title in the place of a query has the row -1.
+        events = self._rows
+        if len(events):
+            events = events[rng.integers(len(events), size=batch - titles)]
         rows = np.concatenate([events, np.full(titles, -1, dtype=np.int64)])
         named = rng.integers(data.items, size=titles)
         items = np.concatenate([data.item[events].astype(np.int64), named])
         histories = None
         emptied = np.zeros(batch, dtype=np.bool_)
         if self._browse:
-            known = np.concatenate([self._with_history[events], np.zeros(titles, dtype=np.bool_)])
-            emptied = known & (rng.random(batch) < config.data.query_dropout)
+            emptied = self._with_history[rows] & (rng.random(batch) < config.data.query_dropout)
             histories = self._histories(rows, emptied, rng)
             emptied &= histories.behaviour.any(axis=1)
         queries = self._queries(rows, items, emptied, rng)
@@ -95,13 +91,10 @@ class Sampler:
 
     def _histories(self, rows: I64, emptied: Bool, rng: np.random.Generator) -> Histories:
         data = self._data
-        said = np.zeros(len(rows), dtype=np.bool_)
-        if len(data.query):
-            said = (data.query[np.maximum(rows, 0)] > 0) | (data.picture[np.maximum(rows, 0)] >= 0)
-        dropped = said & ~emptied & (rng.random(len(rows)) < data.config.data.history_dropout)
-        events = rows >= 0
+        drops = rng.random(len(rows)) < data.config.data.history_dropout
+        dropped = self._said[rows] & ~emptied & drops
         result = Histories.empty(len(rows), data.config.dimensions.history)
-        wanted = np.flatnonzero(events & ~dropped)
+        wanted = np.flatnonzero((rows >= 0) & ~dropped)
         found = data.histories(rows[wanted])
         result.items[wanted], result.behaviour[wanted] = found.items, found.behaviour
         result.age_days[wanted] = found.age_days
@@ -109,32 +102,21 @@ class Sampler:
 
     def _queries(self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator) -> QueryBatch:
         data, knobs = self._data, self._data.config.data
-        count = len(rows)
-        event = rows >= 0
-        query = (
-            np.where(event, data.query[np.maximum(rows, 0)], 0).astype(np.int64)
-            if len(data.query)
-            else rows * 0
-        )
-        picture = np.where(event, data.picture[np.maximum(rows, 0)], -1) if len(data.query) else rows * 0 - 1
+        query, picture = self._query[rows].astype(np.int64), self._picture[rows]
         both = (query > 0) & (picture >= 0)
-        draws = rng.random((3, count))
+        draws = rng.random((3, len(rows)))
         query = np.where(emptied | (both & (draws[0] < knobs.picture_only)), 0, query)
         lost = emptied | (both & (query > 0) & (draws[1] < knobs.query_picture_dropout))
         picture = np.where(lost, -1, picture)
-        texts = []
-        for place in range(count):
-            if not event[place]:
-                texts.append(_some_words(data.title(int(items[place])), rng))
-            elif query[place] and draws[2][place] < knobs.typo_rate:
-                texts.append(typo(data.queries[query[place]], rng))
-            else:
-                texts.append(data.queries[query[place]])
+        texts = [data.queries[row] for row in query]
+        for place, text in enumerate(texts):
+            if rows[place] < 0:
+                texts[place] = _some_words(data.title(int(items[place])), rng)
+            elif text and draws[2][place] < knobs.typo_rate:
+                texts[place] = typo(text, rng)
         has_text = np.array([bool(text) for text in texts])
-        feature = self._pictures.for_queries(picture, rng)
-        return QueryBatch(
-            query, data.text.queries(texts), has_text, feature, (picture >= 0).astype(np.float32)
-        )
+        feature, has_picture = self._pictures.for_queries(picture, rng), picture >= 0
+        return QueryBatch(query, data.text.queries(texts), has_text, feature, has_picture.astype(np.float32))
 
 
 def _some_words(title: str, rng: np.random.Generator) -> str:

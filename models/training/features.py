@@ -7,10 +7,11 @@ import torch
 
 from common.arrays import F16, F32, I64, Ints
 from common.files import replacing
+from common.progress import stage_progress
 from models.dataset.coclick import CoClicks, count_pairs
 from models.towers.lmoe import ExpertSet
 from models.training.run import Run
-from models.training.stored import new_array
+from models.training.stored import stored_array
 
 _CHUNK = 256
 
@@ -39,53 +40,39 @@ class PictureFeatures:
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
         view = rng.integers(self._views.shape[1], size=len(pictures))
         has = pictures >= 0
-        if has.any():
-            result[has] = self._views[np.searchsorted(self._query_pictures, pictures[has]), view[has]]
+        result[has] = self._views[np.searchsorted(self._query_pictures, pictures[has]), view[has]]
         return result
 
 
 def write_item_features(run: Run, experts: ExpertSet, pictures: PictureFeatures) -> F16:
     """Features of all items, float16 ``[2, N, M, d]``: with their pictures, and without; memory-mapped."""
-    path, data = run.folder / "item_features.npy", run.data
-    if not path.is_file():
-        dims = run.config.dimensions
-        shape = (2, data.items, len(dims.experts), dims.expert_dim)
-        experts.eval()
-        with new_array(path, np.float16, shape) as target, torch.no_grad():
-            for start in range(0, data.items, _CHUNK):
-                rows = np.arange(start, min(start + _CHUNK, data.items))
-                text = data.texts.batch(rows)
-                feature = pictures.for_items(data.item_picture[rows])
-                has = (data.item_picture[rows] >= 0).astype(np.float32)
-                for without in range(2):
-                    if without and not has.any():
-                        target[1, rows] = target[0, rows]
-                        break
-                    mask = has * (1 - without)
-                    arrays = (text.input_ids, text.ngram_ids, feature * mask[:, None], mask)
-                    output = experts(*(torch.from_numpy(array).to(run.device) for array in arrays))
-                    target[without, rows] = output.cpu().numpy().astype(np.float16)
-                run.progress("item features", int(rows[-1]) + 1, data.items)
-    result: F16 = np.load(path, mmap_mode="r")
-    return result
+    data, dims = run.data, run.config.dimensions
+
+    @torch.no_grad()
+    def fill(target: F16, rows: slice) -> None:
+        text, picture = data.texts.batch(np.arange(rows.start, rows.stop)), data.item_picture[rows]
+        feature, has = pictures.for_items(picture), (picture >= 0).astype(np.float32)
+        for without in range(2):
+            if without and not has.any():
+                target[1, rows] = target[0, rows]
+                break
+            mask = has * (1 - without)
+            arrays = (text.input_ids, text.ngram_ids, feature * mask[:, None], mask)
+            output = experts(*(torch.from_numpy(array).to(run.device) for array in arrays))
+            target[without, rows] = output.cpu().numpy().astype(np.float16)
+
+    experts.eval()
+    progress = stage_progress(run.progress, "item features")
+    shape = (2, data.items, len(dims.experts), dims.expert_dim)
+    return stored_array(run.folder / "item_features.npy", np.float16, shape, fill, _CHUNK, progress, axis=1)
 
 
 def load_coclicks(run: Run) -> CoClicks:
-    """The co-clicks of a run, as `coclicked` counts them."""
+    """The co-clicks of a run, as `coclicked_as_trained` counts them."""
     path, data = run.folder / "coclicks.npz", run.data
     if not path.is_file():
-        knobs = data.config.data
-        user, item, at = data.behaviours()
-        found = count_pairs(
-            user,
-            item,
-            at,
-            data.items,
-            knobs.coclick_top,
-            following=knobs.coclick_following,
-            cosine=knobs.coclick_cosine,
-        )
+        found = count_pairs(*data.behaviours(), data.items, data.config.data.preprocessing.coclicks)
         with replacing(path) as written:
-            np.savez(written, indptr=found.indptr, indices=found.indices, weights=found.weights)
+            np.savez(written, allow_pickle=False, **vars(found))
     with np.load(path) as stored:
-        return CoClicks(stored["indptr"], stored["indices"], stored["weights"])
+        return CoClicks(**stored)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from common.arrays import F32, I32, I64, Bool
-from common.files import replacing
 from models.dataset.training_data import TrainingData
 
 #: Mined negatives kept for a query, and queries that are mined for (*inferred*).
@@ -24,13 +21,13 @@ class HardNegatives:
     def __init__(self, data: TrainingData) -> None:
         self._data = data
         self._mined_share = data.config.loss.mined_share
-        self._mined: I32 = np.zeros((0, 0), dtype=np.int32)
+        #: ``[Q, R]`` by row of the distinct queries, what `mine` found; -1 where a place is empty.
+        self.mined: I32 = np.zeros((0, 0), dtype=np.int32)
 
-    def mine(self, path: Path, queries: F32, items: F32) -> None:
-        """Search exactly for the first queries, and write a sample of the ranks in ``loss.hard_ranks``.
+    def mine(self, queries: F32, items: F32) -> I32:
+        """Search exactly for the first queries, and sample the ranks in ``loss.hard_ranks``.
 
         Args:
-            path: where they are written, for `load`.
             queries: float32 ``[Q, e]``, unit; by row of the distinct queries.
             items: float32 ``[N, e]``, unit.
         """
@@ -46,12 +43,7 @@ class HardNegatives:
             drawn = ranked[:, np.sort(rng.choice(ranked.shape[1], width, replace=False))]
             asked = np.arange(start, start + len(part))
             found[asked] = np.where(self._data.are_positive(asked, drawn), -1, drawn)
-        with replacing(path) as written:
-            np.save(written, found)
-
-    def load(self, path: Path) -> None:
-        """Draw from what `mine` wrote as well."""
-        self._mined = np.load(path)
+        return found
 
     @property
     def most_queries(self) -> int:
@@ -66,7 +58,7 @@ class HardNegatives:
             if row == 0:
                 continue
             low = self._data.low_relevance(row)
-            mined = self._mined[row] if row < len(self._mined) else self._mined[:0].ravel()
+            mined = self.mined[row] if row < len(self.mined) else self.mined[:0].ravel()
             mined = mined[mined >= 0]
             # A query has few labels, which are soon learned; mined negatives take turns with them.
             share = 0 if not len(mined) else count if not len(low) else round(count * self._mined_share)

@@ -17,31 +17,21 @@ from models.training.encode import run_experts
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
 from models.training.loop import Losses
-from models.training.losses import hnst, hybrid, negatives_mask
+from models.training.losses import hnst
 from models.training.run import Run
 
 
 class HybridStep(ABC):
-    """Losses of a stage's steps. A stage says how it encodes, and what its easy loss is.
+    """Losses of a stage's steps. A stage says how it encodes, and what its easy loss is."""
 
-    Args:
-        run: the run.
-        towers: what trains.
-        pictures: features of pictures.
-        knobs: the stage's.
-        browse: whether examples with a history alone take part (stage 2).
-    """
+    #: Whether examples with a history alone take part, and whether the curves have HNST (stage 2).
+    browse = False
 
-    #: Whether the curves have HNST.
-    shows_hnst = False
-
-    def __init__(
-        self, run: Run, towers: Towers, pictures: PictureFeatures, knobs: StageConfig, *, browse: bool
-    ) -> None:
+    def __init__(self, run: Run, towers: Towers, pictures: PictureFeatures, knobs: StageConfig) -> None:
         self.run, self.towers, self.pictures, self.knobs = run, towers, pictures, knobs
         self.data, self.config, self.device = run.data, run.config, run.device
         self.batch = knobs.batch * ranks.count()
-        self.sampler = Sampler(run.data, pictures, knobs, browse=browse)
+        self.sampler = Sampler(run.data, pictures, knobs, browse=self.browse)
         self.hard = HardNegatives(run.data)
 
     def losses(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
@@ -57,19 +47,18 @@ class HybridStep(ABC):
         items = self.items(distinct, rng)
         scores = self.scores(self.queries(drawn), items)
         cosines = scores[..., torch.from_numpy(places[: len(columns)])]
-        known = torch.from_numpy(self.data.are_positive(drawn.queries.query, columns))
-        masked = negatives_mask(torch.from_numpy(drawn.items), torch.from_numpy(columns), known)
-        easy, shown = self.easy(cosines, masked.to(self.device), drawn, rng)
-        if not count:
-            none = {"hnst": easy.detach() * 0} if self.shows_hnst else {}
-            return {"loss": loss.alpha * easy, **shown, **none}
-        mean = self.mean(scores)
-        rows = torch.arange(self.batch)
-        positive = mean[rows, torch.from_numpy(places[: self.batch])]
-        far = mean[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(self.batch, count))]
-        hard = hnst(positive, far, self.tensor(present), margin=loss.margin)
-        total = hybrid(easy, hard, alpha=loss.alpha, beta=loss.beta)
-        return {"loss": total, **shown, **({"hnst": hard} if self.shows_hnst else {})}
+        known = self.data.are_positive(drawn.queries.query, columns)
+        masked = self.tensor(known | (drawn.items[:, None] == columns))
+        easy, shown = self.easy(cosines, masked, drawn, rng)
+        total, hard = loss.alpha * easy, easy.detach() * 0
+        if count:
+            mean = self.mean(scores)
+            rows = torch.arange(self.batch)
+            positive = mean[rows, torch.from_numpy(places[: self.batch])]
+            far = mean[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(self.batch, count))]
+            hard = hnst(positive, far, self.tensor(present), margin=loss.margin)
+            total = total + loss.beta * hard
+        return {"loss": total, **shown, **({"hnst": hard} if self.browse else {})}
 
     @abstractmethod
     def begin(self, step: int, *, hard_now: bool) -> None:
@@ -85,7 +74,7 @@ class HybridStep(ABC):
 
     @abstractmethod
     def scores(self, queries: Tensor, items: Tensor) -> Tensor:
-        """Cosines ``[…, B, N]`` of queries and items; several where several outputs learn side by side."""
+        """Cosines ``[…, B, N]``; several of a pair where several outputs learn side by side."""
 
     @abstractmethod
     def easy(
@@ -93,11 +82,8 @@ class HybridStep(ABC):
     ) -> tuple[Tensor, Losses]:
         """The loss over easy negatives, and what the curves show of it.
 
-        Args:
-            cosines: ``[…, B, C]``, to the positive items and the uniform ones.
-            masked: ``[B, C]``, columns that are no negatives.
-            drawn: the batch.
-            rng: of the step.
+        ``cosines`` ``[…, B, C]`` are those to the positive items and the uniform ones; ``masked`` ``[B, C]``
+        is True where a column is no negative.
         """
 
     def mean(self, scores: Tensor) -> Tensor:

@@ -16,11 +16,12 @@ from artifacts.shop.shop import Shop
 from common.arrays import I64, U8
 from models.dataset.training_data import TrainingData
 from models.towers import Config, ImageEncoder
+from models.towers.config import StageConfig
 from models.towers.experts.ftatt import FtAtt
 from models.towers.experts.layers import unit
 from models.training.augment import as_float, augment
 from models.training.features import PictureFeatures
-from models.training.loop import Group, Losses, Schedule, Stage
+from models.training.loop import Losses, Stage
 from models.training.losses import contrast
 from models.training.picture_texts import PictureTexts
 from models.training.pictures import write_features, write_pixels
@@ -80,28 +81,23 @@ def train_pictures(run: Run, shop: Shop) -> PictureFeatures:
     data, config, out = run.data, run.config, run.folder
     labelled = LabelledPictures(data, config.image.max_pictures, config.seed)
     used = np.unique(labelled.picture)
-    write_pixels(run, shop, [data.picture_files[p] for p in used])
+    pixels = write_pixels(run, shop, [data.picture_files[p] for p in used])
     row_of = np.full(len(data.picture_files), -1, dtype=np.int64)
     row_of[used] = np.arange(len(used))
-    encoder = _train_encoder(run, labelled, row_of)
-    plain, views = out / "picture_features.npy", out / "query_picture_features.npy"
-    write_features(run, shop, encoder, data.picture_files, 0, plain)
+    encoder = _train_encoder(run, labelled, pixels, row_of)
+    plain = write_features(run, shop, encoder, data.picture_files, 0, out / "picture_features.npy")
     asked = data.query_pictures()
-    files = [data.picture_files[p] for p in asked]
-    write_features(run, shop, encoder, files, config.image.feature_views, views)
-    return PictureFeatures(np.load(plain, mmap_mode="r"), np.load(views, mmap_mode="r"), asked)
+    files, path = [data.picture_files[p] for p in asked], out / "query_picture_features.npy"
+    views = write_features(run, shop, encoder, files, config.image.feature_views, path)
+    return PictureFeatures(plain, views, asked)
 
 
-def _train_encoder(run: Run, labelled: LabelledPictures, row_of: I64) -> ImageEncoder:
-    """Train the encoder, or load what was trained before; it comes back on the CPU.
+def _train_encoder(run: Run, labelled: LabelledPictures, pixels: U8, row_of: I64) -> ImageEncoder:
+    """Train the encoder, or load what was trained before; ``row_of`` gives a picture id's row of ``pixels``.
 
-    Args:
-        run: the run.
-        labelled: which pictures show what.
-        row_of: for each picture id its row of ``pixels.npy``.
+    It comes back on the CPU.
     """
     data, config, image, device = run.data, run.config, run.config.image, run.device
-    pixels: U8 = np.load(run.folder / "pixels.npy", mmap_mode="r")
     classes = labelled.products(image.proxy_min_pictures, image.proxy_max_products)
     torch.manual_seed(config.seed)
     module = ImageStage(config, int(classes.max(initial=-1)) + 1, data.vocabulary)
@@ -134,8 +130,8 @@ def _train_encoder(run: Run, labelled: LabelledPictures, row_of: I64) -> ImageEn
         loss = loss + image.proxy_weight * product_loss
         return {"loss": loss, "text": text_loss, "words": word_loss, "product": product_loss}
 
-    schedule = Schedule(image.epochs * per_epoch, image.rate, image.weight_decay)
-    stage.run(module, [Group(module.parameters())], schedule, losses)
+    knobs = StageConfig(steps=image.epochs * per_epoch, rate=image.rate, weight_decay=image.weight_decay)
+    stage.run(module, [{"params": module.parameters(), "factor": 1.0}], knobs, losses)
     return module.encoder.cpu()
 
 

@@ -11,8 +11,8 @@ import csv
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,37 +33,12 @@ Losses = dict[str, Tensor]
 _CURVE_EVERY = 10
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Length and rates of a stage."""
-
-    steps: int
-    rate: float
-    weight_decay: float
-    warmup: float = 0.05
-    clip: float = 1.0
-    #: Decay of the moving average of the weights; 0 for none.
-    ema: float = 0.0
-
-    @classmethod
-    def from_stage(cls, knobs: StageConfig) -> Schedule:
-        """The schedule that a stage is configured for."""
-        return cls(knobs.steps, knobs.rate, knobs.weight_decay, knobs.warmup, knobs.clip, knobs.ema)
-
-    def factor(self, step: int) -> float:
-        """The learning rate at a step over the full one: linear warm-up, then a cosine down to 0."""
-        warm = max(1, int(self.steps * self.warmup))
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Parameters that train at ``rate`` times the schedule's rate."""
-
-    parameters: Iterable[nn.Parameter]
-    rate: float = 1.0
+def rate_factor(knobs: StageConfig, step: int) -> float:
+    """The learning rate at a step over the full one: linear warm-up, then a cosine down to 0."""
+    warm = max(1, int(knobs.steps * knobs.warmup))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, knobs.steps - warm)))
 
 
 class Stage:
@@ -89,8 +64,8 @@ class Stage:
     def run(
         self,
         module: nn.Module,
-        groups: list[Group],
-        schedule: Schedule,
+        groups: list[dict[str, Any]],
+        knobs: StageConfig,
         losses: Callable[[int, np.random.Generator, torch.Generator], Losses],
         early_stop: EarlyStop | None = None,
     ) -> None:
@@ -98,68 +73,68 @@ class Stage:
 
         Args:
             module: everything whose weights are saved.
-            groups: what is trained.
-            schedule: steps and rates.
+            groups: what is trained: ``params``, and the ``factor`` of the stage's rate at which they are.
+            knobs: steps and rates.
             losses: called with the step's number and generators; gives its losses.
             early_stop: keeps the best weights and may end the stage early.
         """
         run = self._run
-        optimiser = torch.optim.AdamW(
-            [{"params": list(g.parameters), "factor": g.rate} for g in groups],
-            lr=schedule.rate,
-            weight_decay=schedule.weight_decay,
-        )
-        average = Average(module, schedule.ema)
+        optimiser = torch.optim.AdamW(groups, lr=knobs.rate, weight_decay=knobs.weight_decay)
+        average = Average(module, knobs.ema) if knobs.ema else None
         first = 0
         if self.checkpoint.is_file():
             saved = self._load()
             module.load_state_dict(saved["module"])
             optimiser.load_state_dict(saved["optimiser"])
             first = int(saved["step"])
-            average.resume(saved["average"])
+            if average:
+                average.load_state_dict(saved["average"])
             if early_stop:
                 early_stop.resume(saved["early_stop"])
-
-        def state() -> dict[str, Any]:
-            return {
-                "optimiser": optimiser.state_dict(),
-                "average": average.state(),
-                "early_stop": early_stop.state() if early_stop else None,
-            }
-
-        curve = _Curve(run.folder / f"{self.name}.csv", first) if ranks.leads() else None
+        curve = _Curve(run.folder / f"{self.name}.csv", first)
+        looks = _Curve(run.folder / f"{self.name}-val.csv", first and first + 1)
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         step_losses = ranks.together(module, trained, losses)
         saved_at = time.monotonic()
-        for step in range(first, schedule.steps):
+        for step in range(first, knobs.steps):
             if early_stop and early_stop.over:
                 break
             module.train()
             rng, generator = self._generators(step)
+            rate = knobs.rate * rate_factor(knobs, step)
             for group in optimiser.param_groups:
-                group["lr"] = schedule.rate * schedule.factor(step) * group["factor"]
+                group["lr"] = rate * group["factor"]
             optimiser.zero_grad(set_to_none=True)
             with mixed(run.device, bf16=run.config.bf16):
                 values = step_losses(step, rng, generator)
             (next(iter(values.values())) * ranks.count()).backward()  # type: ignore[no-untyped-call]
             for group in optimiser.param_groups:
-                nn.utils.clip_grad_norm_(group["params"], schedule.clip)
+                nn.utils.clip_grad_norm_(group["params"], knobs.clip)
             optimiser.step()
-            average.update()
-            if curve and (step % _CURVE_EVERY == 0 or step + 1 == schedule.steps):
+            if average:
+                average.update_parameters(module)
+            if step % _CURVE_EVERY == 0 or step + 1 == knobs.steps:
                 told = {name: float(value.detach()) for name, value in values.items()}
-                curve.write(step, {**told, "rate": schedule.rate * schedule.factor(step)})
-            if early_stop and early_stop.due(step + 1, schedule.steps):
-                with average.in_place():
-                    early_stop.look(step + 1, module)
-            run.progress(self.name, step + 1, schedule.steps)
+                curve.write(step, {**told, "rate": rate})
+            if early_stop and early_stop.due(step + 1, knobs.steps):
+                with average.in_place(module) if average else nullcontext():
+                    looks.write(step + 1, {early_stop.measure: early_stop.look(module)})
+            run.progress(self.name, step + 1, knobs.steps)
             if time.monotonic() - saved_at >= run.config.checkpoint_minutes * 60:
-                self._save(module, step + 1, state())
+                self._save(
+                    module,
+                    step + 1,
+                    finished=False,
+                    optimiser=optimiser.state_dict(),
+                    average=average and average.state_dict(),
+                    early_stop=early_stop and early_stop.state(),
+                )
                 saved_at = time.monotonic()
-        average.keep()
+        if average:
+            module.load_state_dict(average.module.state_dict())
         if early_stop:
             early_stop.keep_best(module)
-        self._save(module, schedule.steps, None)
+        self._save(module, knobs.steps, finished=True)
         module.eval()
 
     def _generators(self, step: int) -> tuple[np.random.Generator, torch.Generator]:
@@ -169,13 +144,12 @@ class Stage:
         torch.manual_seed(ranks.spread_seed(int(rng.integers(2**62))))
         return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
 
-    def _save(self, module: nn.Module, step: int, state: dict[str, Any] | None) -> None:
-        """``state`` is what resuming needs beside the weights; None at the end of the stage."""
-        if not ranks.leads():
-            return
-        content = {"module": module.state_dict(), "step": step, "finished": state is None}
-        with replacing(self.checkpoint) as written:
-            torch.save({**content, **(state or {})}, written)
+    def _save(self, module: nn.Module, step: int, *, finished: bool, **state: Any) -> None:
+        """``state`` is what resuming needs beside the weights."""
+        if ranks.leads():
+            content = {"module": module.state_dict(), "step": step, "finished": finished}
+            with replacing(self.checkpoint) as written:
+                torch.save({**content, **state}, written)
 
     def _load(self) -> dict[str, Any]:
         saved: dict[str, Any] = torch.load(self.checkpoint, map_location=self._run.device, weights_only=True)
@@ -183,10 +157,12 @@ class Stage:
 
 
 class _Curve:
-    """A CSV of losses and the learning rate. Resuming drops the rows after the checkpoint's step."""
+    """A CSV of figures by step. Resuming drops the rows from step ``first`` on. Only rank 0 writes."""
 
     def __init__(self, path: Path, first: int) -> None:
         self._path = path
+        if not ranks.leads():
+            return
         if first == 0:
             path.unlink(missing_ok=True)
         elif path.is_file():
@@ -195,6 +171,8 @@ class _Curve:
             path.write_text("\n".join([head, *kept]) + "\n")
 
     def write(self, step: int, values: dict[str, float]) -> None:
+        if not ranks.leads():
+            return
         new = not self._path.is_file()
         with self._path.open("a", newline="") as file:
             writer = csv.writer(file)

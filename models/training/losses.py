@@ -1,4 +1,4 @@
-"""The hybrid loss: MNSCE (many easy negatives) and HNST (few hard ones), weighted by alpha and beta."""
+"""Losses: MNSCE (many easy negatives), HNST (few hard ones), and the contrast of pictures and texts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from models.training.precision import cosines
 
 
 def mnsce(
-    cosines: Tensor,
-    masked: Tensor,
-    *,
-    scale: float,
-    log_q: Tensor | None = None,
-    weights: Tensor | None = None,
+    cosines: Tensor, masked: Tensor, *, scale: float, weights: Tensor, log_q: Tensor | None = None
 ) -> Tensor:
     """Softmax cross-entropy over mixed negatives: in-batch and a uniform sample of the catalogue.
 
@@ -24,8 +19,8 @@ def mnsce(
         masked: bool ``[B, B + M]``, True where a column is no negative of the row: another copy of its
             positive, or another item known to answer the query. The positive itself is never masked.
         scale: s, multiplies the cosines.
-        log_q: ``[B + M]``, log of the chance that a column was drawn; subtracted (logQ correction).
         weights: ``[B]``, weight of each row; rows of weight 0 do not count.
+        log_q: ``[B + M]``, log of the chance that a column was drawn; subtracted (logQ correction).
 
     Returns:
         Scalar mean over rows.
@@ -37,8 +32,6 @@ def mnsce(
     own = torch.eye(rows, logits.shape[1], dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(masked & ~own, -1e9)
     losses = F.cross_entropy(logits, torch.arange(rows, device=logits.device), reduction="none")
-    if weights is None:
-        return losses.mean()
     return (losses * weights).sum() / weights.sum().clamp(min=1.0)
 
 
@@ -56,22 +49,6 @@ def hnst(positive: Tensor, hard: Tensor, present: Tensor, *, margin: float) -> T
     """
     losses = F.relu(margin - positive[:, None] + hard) * present
     return losses.sum() / present.sum().clamp(min=1)
-
-
-def hybrid(easy: Tensor, hard: Tensor, *, alpha: float, beta: float) -> Tensor:
-    """alpha * MNSCE + beta * HNST (paper)."""
-    return alpha * easy + beta * hard
-
-
-def negatives_mask(items: Tensor, columns: Tensor, known: Tensor) -> Tensor:
-    """True where a column is no negative: the row's own item again, or an item known as positive.
-
-    Args:
-        items: int64 ``[B]``, the rows' positive items.
-        columns: int64 ``[B + M]``, the items of the columns.
-        known: bool ``[B, B + M]``.
-    """
-    return known | (items[:, None] == columns[None, :])
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:

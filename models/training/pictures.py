@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from artifacts.shop.shop import Shop
-from common.arrays import U8
+from common.arrays import F32, U8
+from common.progress import stage_progress
 from models.towers import ImageEncoder
 from models.training.augment import as_float, augment
 from models.training.run import Run
-from models.training.stored import new_array
+from models.training.stored import stored_array
 
 _CHUNK = 256
 
@@ -29,34 +30,34 @@ def read_pixels(shop: Shop, files: list[str], side: int) -> U8:
     return result
 
 
-def write_pixels(run: Run, shop: Shop, files: list[str]) -> None:
-    """Write ``pixels.npy`` of picture files, unless it is there."""
-    path, side = run.folder / "pixels.npy", run.config.picture.side
-    if path.is_file():
-        return
-    with new_array(path, np.uint8, (len(files), side, side, 3)) as target:
-        for start in range(0, len(files), _CHUNK):
-            part = files[start : start + _CHUNK]
-            target[start : start + len(part)] = read_pixels(shop, part, side)
-            run.progress("pictures", start + len(part), len(files))
+def write_pixels(run: Run, shop: Shop, files: list[str]) -> U8:
+    """Pixels of picture files, uint8 ``[n, S, S, 3]``, as ``pixels.npy`` in the run folder."""
+    side = run.config.picture.side
+
+    def fill(target: U8, rows: slice) -> None:
+        target[rows] = read_pixels(shop, files[rows], side)
+
+    progress = stage_progress(run.progress, "pictures")
+    shape = (len(files), side, side, 3)
+    return stored_array(run.folder / "pixels.npy", np.uint8, shape, fill, _CHUNK, progress)
 
 
 def write_features(
     run: Run, shop: Shop, encoder: ImageEncoder, files: list[str], views: int, path: Path
-) -> None:
-    """Write float32 ``[n, 1 + views, P]``, unless it is there: the plain feature, then augmented ones."""
-    if path.is_file():
-        return
+) -> F32:
+    """The plain feature of each picture, then augmented ones: float32 ``[n, 1 + views, P]``."""
     config = run.config
+
+    @torch.no_grad()
+    def fill(target: F32, rows: slice) -> None:
+        pixels = torch.from_numpy(read_pixels(shop, files[rows], config.picture.side))
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + rows.start)
+        target[rows, 0] = encoder(pixels).numpy()
+        for view in range(1, 1 + views):
+            changed = augment(as_float(pixels), config.image, generator)
+            target[rows, view] = encoder.encode(changed).numpy()
+
     encoder.eval()
+    progress = stage_progress(run.progress, "picture features")
     shape = (len(files), 1 + views, config.picture.feature_dim)
-    with new_array(path, np.float32, shape) as target, torch.no_grad():
-        for start in range(0, len(files), _CHUNK):
-            part = files[start : start + _CHUNK]
-            pixels = torch.from_numpy(read_pixels(shop, part, config.picture.side))
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + start)
-            target[start : start + len(part), 0] = encoder(pixels).numpy()
-            for view in range(1, 1 + views):
-                changed = augment(as_float(pixels), config.image, generator)
-                target[start : start + len(part), view] = encoder.encode(changed).numpy()
-            run.progress("picture features", start + len(part), len(files))
+    return stored_array(path, np.float32, shape, fill, _CHUNK, progress)

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
-from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
 from common.errors import MrseError
@@ -62,10 +61,7 @@ def joined(device: str) -> Iterator[str]:
     """Join the processes that torchrun started, if it did; gives the device of this one.
 
     The environment (WORLD_SIZE, LOCAL_RANK and what torch reads to meet the others) is read here and
-    nowhere else. Processes on CPUs talk over gloo, those on GPUs over nccl, one GPU each.
-
-    Args:
-        device: ``cpu``, ``cuda``, or with one process ``cuda:1`` and so on.
+    nowhere else. Processes on CPUs talk over gloo, those on GPUs over nccl, one GPU each (``cuda``).
 
     Raises:
         DeviceError: see `usable`.
@@ -100,7 +96,7 @@ def leads() -> bool:
 def leader_first() -> Iterator[None]:
     """Rank 0 runs the block first, then the others do, and find its files."""
     many, first = _many(), leads()
-    if many and not first:
+    if not first:
         dist.barrier()
     yield
     if many and first:
@@ -140,37 +136,15 @@ def gather(own: Tensor, rows: int) -> Tensor:
     """The shares of all ranks put together, ``[rows, …]``; gradients flow into this rank's rows."""
     if not _many():
         return own
-    whole: Tensor = _Gather.apply(own)
-    return whole[:rows]
+    parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, own.detach().contiguous())
+    parts[dist.get_rank()] = own
+    return torch.cat(parts)[:rows]
 
 
 def spread_seed(seed: int) -> int:
     """A seed of its own for each rank, for dropout over its share; rank 0 keeps the one given."""
     return seed if leads() else (seed + 7_919 * dist.get_rank()) % 2**62
-
-
-class Together(nn.Module):
-    """A step's losses as the forward pass of a module, so that DistributedDataParallel sums its gradients.
-
-    Args:
-        module: what trains.
-        trained: the parameters whose gradients are summed over ranks.
-        losses: the step; gives losses by name, of which the first is minimised.
-    """
-
-    def __init__(
-        self, module: nn.Module, trained: list[nn.Parameter], losses: Callable[..., dict[str, Tensor]]
-    ) -> None:
-        super().__init__()
-        self.module = module
-        self._losses = losses
-        chosen = {id(parameter) for parameter in trained}
-        for parameter in module.parameters():
-            parameter.requires_grad_(id(parameter) in chosen)
-
-    def forward(self, *step: Any) -> dict[str, Tensor]:
-        """The step's losses."""
-        return self._losses(*step)
 
 
 def together(
@@ -183,23 +157,21 @@ def together(
     """
     if not _many():
         return losses
+    chosen = {id(parameter) for parameter in trained}
+    for parameter in module.parameters():
+        parameter.requires_grad_(id(parameter) in chosen)
     parallel: Callable[..., dict[str, Tensor]] = DistributedDataParallel(
-        Together(module, trained, losses), find_unused_parameters=True
+        _Step(module, losses), find_unused_parameters=True
     )
     return parallel
 
 
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: FunctionCtx, own: Tensor) -> Tensor:
-        parts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, own.contiguous())
-        return torch.cat(parts)
+class _Step(nn.Module):
+    """A step's losses as the forward pass of a module, as DistributedDataParallel wants it."""
 
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        # All ranks compute the same loss, so the own slice is all there is to know.
-        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+    def __init__(self, module: nn.Module, losses: Callable[..., dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.module, self.forward = module, losses
 
 
 def _many() -> bool:

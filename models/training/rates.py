@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from models.towers import Config, Towers
 from models.towers.experts import EXPERTS
 from models.towers.experts.transformer import TextTransformer
-from models.training.loop import Group
 
 
-def expert_groups(towers: Towers, config: Config, rate: float = 1.0) -> list[Group]:
-    """Groups of the experts' weights; those from a pretrained BERT train at ``experts.pretrained_rate``.
+def expert_groups(towers: Towers, config: Config, factor: float = 1.0) -> list[dict[str, Any]]:
+    """Parameter groups of the experts, which train at ``factor`` times the stage's rate.
 
-    Args:
-        towers: both sides.
-        config: knobs; whether there are pretrained weights at all.
-        rate: of the experts over the stage's own.
+    Weights from a pretrained BERT train at ``experts.pretrained_rate`` times that.
     """
     every = towers.expert_parameters()
     if config.experts.shape is None:
-        return [Group(every, rate)]
+        return [{"params": every, "factor": factor}]
     experts = [module for module in towers.starting_from("bert") if isinstance(module, TextTransformer)]
     pretrained = {id(weight): weight for expert in experts for weight in expert.pretrained_weights()}
     own = [weight for weight in every if id(weight) not in pretrained]
-    return [Group(own, rate), Group(list(pretrained.values()), rate * config.experts.pretrained_rate)]
+    slow = factor * config.experts.pretrained_rate
+    return [{"params": own, "factor": factor}, {"params": list(pretrained.values()), "factor": slow}]
 
 
 def resting(config: Config, step: int) -> frozenset[str]:

@@ -17,7 +17,7 @@ from models.training.companions import Companions, companion_loss
 from models.training.encode import to_device, trim_words
 from models.training.features import PictureFeatures
 from models.training.hybrid import HybridStep
-from models.training.loop import Losses, Schedule, Stage
+from models.training.loop import Losses, Stage
 from models.training.losses import mnsce
 from models.training.precision import full
 from models.training.rates import expert_groups, resting
@@ -31,7 +31,7 @@ def train_experts(run: Run, towers: Towers, pictures: PictureFeatures, coclicks:
         stage.load(towers)
         return
     step = _ExpertStep(run, towers, pictures, coclicks)
-    stage.run(towers, expert_groups(towers, run.config), Schedule.from_stage(run.config.stage1), step.losses)
+    stage.run(towers, expert_groups(towers, run.config), run.config.stage1, step.losses)
     step.rest(frozenset())
 
 
@@ -39,7 +39,7 @@ class _ExpertStep(HybridStep):
     """Scores ``[M, B, N]``: every expert learns by itself, and their mean learns too."""
 
     def __init__(self, run: Run, towers: Towers, pictures: PictureFeatures, coclicks: CoClicks) -> None:
-        super().__init__(run, towers, pictures, run.config.stage1, browse=False)
+        super().__init__(run, towers, pictures, run.config.stage1)
         self.experts = [EXPERTS[name] for name in run.config.dimensions.experts]
         #: Places in the axis of the experts that take part in this step.
         self.awake = list(range(len(self.experts)))

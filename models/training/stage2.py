@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from common.arrays import F16, F32, I64
+from common.arrays import F16, I64
+from common.files import replacing
 from models.dataset.coclick import CoClicks
 from models.dataset.training_data import Histories
 from models.towers import Towers
@@ -19,13 +21,13 @@ from models.training.early_stop import EarlyStop
 from models.training.encode import run_experts, to_device
 from models.training.features import PictureFeatures
 from models.training.hybrid import HybridStep
-from models.training.loop import Group, Losses, Schedule, Stage
+from models.training.loop import Losses, Stage
 from models.training.losses import mnsce
 from models.training.precision import cosines as cosines_of
 from models.training.precision import full
 from models.training.rates import expert_groups
 from models.training.run import Run
-from models.training.stored import new_array
+from models.training.stored import stored_array
 from models.training.validation import Validation
 
 _CHUNK = 4096
@@ -42,46 +44,36 @@ def train_fusion(
         return
     with ranks.leader_first():
         step = _FusionStep(run, towers, pictures, features, coclicks)
-    groups = [Group(towers.fusion_parameters())]
+    groups: list[dict[str, Any]] = [{"params": towers.fusion_parameters(), "factor": 1.0}]
     if config.stage2.expert_rate > 0:
         groups += expert_groups(towers, config, config.stage2.expert_rate)
     early_stop = None
     if config.validation.every:
         validation = Validation(run.data)
-        early_stop = EarlyStop(
-            config.validation, run.folder / "stage2-val.csv", lambda: step.recall(validation)
-        )
-    stage.run(towers, groups, Schedule.from_stage(config.stage2), step.losses, early_stop)
+        early_stop = EarlyStop(config.validation, lambda: step.recall(validation))
+    stage.run(towers, groups, config.stage2, step.losses, early_stop)
 
 
 class _FusionStep(HybridStep):
-    """Scores ``[B, N]`` of embeddings.
+    """Scores ``[B, N]`` of embeddings; ``features`` float16 ``[2, N, M, d]`` with and without pictures."""
 
-    Args:
-        run, towers, pictures: see `HybridStep`.
-        features: float16 ``[2, N, M, d]``, item features with and without pictures.
-        coclicks: co-clicked items.
-    """
-
-    shows_hnst = True
+    browse = True
 
     def __init__(
         self, run: Run, towers: Towers, pictures: PictureFeatures, features: F16, coclicks: CoClicks
     ) -> None:
-        super().__init__(run, towers, pictures, run.config.stage2, browse=True)
+        super().__init__(run, towers, pictures, run.config.stage2)
         self.features = features
         self.frozen = self.knobs.expert_rate == 0
-        self.mined = False
         self.coclick = _coclick_features(run, coclicks, features[0])
         seen = np.bincount(np.asarray(self.data.item), minlength=self.data.items) + 1.0
         self.log_share = np.log(seen / seen.sum()).astype(np.float32)
 
     def begin(self, step: int, *, hard_now: bool) -> None:
         self._freeze()
-        if hard_now and not self.mined:
+        if hard_now and not len(self.hard.mined):
             with ranks.leader_first(), full(self.device):
                 self._mine()
-            self.mined = True
             self.towers.train()
             self._freeze()
 
@@ -125,8 +117,7 @@ class _FusionStep(HybridStep):
         if not validation.texts:
             return 0.0
         with torch.no_grad(), full(self.device):
-            experts = self._encode_texts(validation.texts)
-            queries, _ = self.towers.query_fusion(experts, *self._portraits(validation.histories))
+            queries = self._embed(validation.texts, validation.histories)
             return validation.recall(queries, torch.cat(list(self._catalogue())), self.config.validation.at)
 
     def _freeze(self) -> None:
@@ -155,12 +146,15 @@ class _FusionStep(HybridStep):
         if not path.is_file():
             self.towers.eval()
             with torch.no_grad():
-                most = self.hard.most_queries
-                starts = range(0, most, _CHUNK)
-                queries = [self._embed_texts(self.data.queries[start : start + _CHUNK]) for start in starts]
+                queries = []
+                for start in range(0, self.hard.most_queries, _CHUNK):
+                    texts = self.data.queries[start : start + _CHUNK]
+                    queries.append(self._embed(texts, Histories.empty(len(texts), 1)).cpu().numpy())
                 items = [part.cpu().numpy() for part in self._catalogue()]
-            self.hard.mine(path, np.concatenate(queries)[:most], np.concatenate(items))
-        self.hard.load(path)
+            most = np.concatenate(queries)[: self.hard.most_queries]
+            with replacing(path) as written:
+                np.save(written, self.hard.mine(most, np.concatenate(items)))
+        self.hard.mined = np.load(path)
 
     def _catalogue(self) -> Iterator[Tensor]:
         """Embeddings of all items, in parts of ``[n, e]``."""
@@ -169,31 +163,20 @@ class _FusionStep(HybridStep):
             pair = (self.features[0, part], self.coclick[part])
             yield self.towers.item_fusion(*(self.tensor(array.astype(np.float32)) for array in pair))
 
-    def _encode_texts(self, texts: list[str]) -> Tensor:
-        """Experts' outputs ``[n, M, d]`` of queries without a picture."""
+    def _embed(self, texts: list[str], histories: Histories) -> Tensor:
+        """Embeddings ``[n, e]`` of queries without a picture."""
         text, rows = self.data.text.queries(texts), len(texts)
         picture = np.zeros((rows, self.config.picture.feature_dim), dtype=np.float32)
-        return run_experts(
-            self.towers.query_experts, text, picture, np.zeros(rows, dtype=np.float32), self.device
-        )
-
-    def _embed_texts(self, texts: list[str]) -> F32:
-        """Embeddings ``[n, e]`` of queries without picture and history."""
-        experts = self._encode_texts(texts)
-        empty = torch.zeros(len(texts), 1, *experts.shape[1:], device=self.device)
-        behaviour = torch.zeros(len(texts), 1, dtype=torch.int64, device=self.device)
-        embedding, _ = self.towers.query_fusion(experts, empty, behaviour, behaviour.to(torch.float32))
-        result: F32 = embedding.cpu().numpy()
-        return result
+        none = np.zeros(rows, dtype=np.float32)
+        experts = run_experts(self.towers.query_experts, text, picture, none, self.device)
+        embedding: Tensor = self.towers.query_fusion(experts, *self._portraits(histories))[0]
+        return embedding
 
 
 def _coclick_features(run: Run, coclicks: CoClicks, features: F16) -> F16:
     """Mean features of co-clicked items, float16 ``[N, M, d]``, memory-mapped."""
-    path = run.folder / "coclick_features.npy"
-    if not path.is_file():
-        with new_array(path, np.float16, features.shape) as target:
-            for start in range(0, len(features), _CHUNK):
-                end = min(start + _CHUNK, len(features))
-                target[start:end] = coclicks.mean_features(features, start, end)
-    result: F16 = np.load(path, mmap_mode="r")
-    return result
+
+    def fill(target: F16, rows: slice) -> None:
+        target[rows] = coclicks.mean_features(features, rows.start, rows.stop)
+
+    return stored_array(run.folder / "coclick_features.npy", np.float16, features.shape, fill, _CHUNK)

@@ -4,16 +4,18 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.bundle.manifest import CoClickSpec, Preprocessing
 from artifacts.shop.shop import Shop
-from models.dataset.coclick import FOLLOWING, WINDOW_SECONDS, CoClicks, coclicked, count_pairs
+from models.dataset.coclick import WINDOW_SECONDS, CoClicks, coclicked_as_trained, count_pairs
 from models.towers import Config
 
+COUNTED = CoClickSpec(top=5, following=5, cosine=False)
 BEHAVIOURS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 5), st.floats(0, 2 * WINDOW_SECONDS)), max_size=25
 )
 
 
-@given(BEHAVIOURS, st.integers(1, 4), st.sampled_from([1, FOLLOWING, 200]))
+@given(BEHAVIOURS, st.integers(1, 4), st.sampled_from([1, 5, 200]))
 def test_coclicks_are_what_counting_by_hand_gives(
     rows: list[tuple[int, int, float]], top: int, following: int
 ) -> None:
@@ -23,8 +25,7 @@ def test_coclicks_are_what_counting_by_hand_gives(
         columns[1].astype(np.int64),
         columns[2].astype(np.float64),
         6,
-        top,
-        following=following,
+        CoClickSpec(top=top, following=following, cosine=False),
     )
     assert found.weights.tolist() == [1.0] * len(found.indices)
     counts = np.zeros((6, 6), dtype=int)
@@ -42,7 +43,7 @@ def test_coclicks_are_what_counting_by_hand_gives(
 
 def test_mean_features_of_coclicks() -> None:
     at = np.array([0.0, 1.0, 2.0])
-    found = count_pairs(np.zeros(3, dtype=np.int64), np.array([0, 1, 2]), at, 4, 5)
+    found = count_pairs(np.zeros(3, dtype=np.int64), np.array([0, 1, 2]), at, 4, COUNTED)
     features = np.arange(4, dtype=np.float16).reshape(4, 1, 1)
     np.testing.assert_allclose(found.mean_features(features, 0, 4).ravel(), [1.5, 1.0, 0.5, 0.0])
     np.testing.assert_allclose(found.mean_features(features, 2, 4).ravel(), [0.5, 0.0])
@@ -53,11 +54,12 @@ def test_coclicks_by_cosine_prefer_what_is_not_bought_by_everybody() -> None:
     baskets = [(0, 1, 2), (0, 1, 2), (0, 3), (0,)]
     user = np.repeat(np.arange(4), [len(b) for b in baskets])
     item = np.concatenate([np.array(b) for b in baskets])
-    found = count_pairs(user, item, np.zeros(len(item)), 4, 1, cosine=True)
+    found = count_pairs(user, item, np.zeros(len(item)), 4, CoClickSpec(top=1, following=5, cosine=True))
     # 1 goes with 2 at 2 / (sqrt 2 sqrt 2) = 1, with 0 at 2 / (sqrt 2 sqrt 4); counted, 0 and 2 are level.
     assert found.indices.tolist() == [1, 2, 1, 0]
     np.testing.assert_allclose(found.weights, [0.5**0.5, 1.0, 1.0, 0.5], rtol=1e-6)
-    assert count_pairs(user, item, np.zeros(len(item)), 4, 1).indices.tolist() == [1, 0, 0, 0]
+    counted = count_pairs(user, item, np.zeros(len(item)), 4, CoClickSpec(top=1, following=5, cosine=False))
+    assert counted.indices.tolist() == [1, 0, 0, 0]
 
 
 def test_weighted_mean_features_of_coclicks() -> None:
@@ -67,7 +69,8 @@ def test_weighted_mean_features_of_coclicks() -> None:
 
 
 def test_coclicks_leave_held_out_events_alone(shop: Shop, config: Config) -> None:
-    found = coclicked(shop, top=5)
+    spec = Preprocessing(held_out=0.05, same_item_days=1.0, coclicks=COUNTED)
+    found = coclicked_as_trained(shop, spec)
     rows = {item.id: row for row, item in enumerate(shop.items())}
     train = {rows[e.item] for e in shop.events() if e.split == "train" and e.action != "impression"}
     assert len(found.indptr) == len(rows) + 1

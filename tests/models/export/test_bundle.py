@@ -13,7 +13,7 @@ import models.export.bundle as export_module
 from artifacts.bundle import Bundle, BundleError, PortraitBatch, QueryTower, open_graph
 from artifacts.bundle.manifest import ROLES
 from models.evaluation import evaluate
-from models.export.bundle import ExportError, export, preprocessing
+from models.export.bundle import ExportError, export
 from models.towers import Config, Towers, preset
 from models.training import TrainError, load_finished
 
@@ -31,7 +31,7 @@ def test_the_bundle_is_whole_and_computes_what_training_saw(bundle_path: Path) -
     assert manifest.parity["max_abs_diff_fp32"] <= 1e-5
     assert manifest.parity["min_cosine_int8"] >= 0.999
     assert "int8" in manifest.graphs["query_experts"]
-    assert manifest.preprocessing == preprocessing(preset("tiny").data)
+    assert manifest.preprocessing == preset("tiny").data.preprocessing
     assert manifest.preprocessing.coclicks.top == preset("tiny").data.coclick_top
 
 

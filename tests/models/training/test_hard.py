@@ -1,7 +1,6 @@
 """Hard negatives: mined from ranks, and labelled."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,19 +48,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     return TrainingData(folder / "data", config)
 
 
-def test_mined_negatives_come_from_the_ranks_and_are_no_positives(
-    small: TrainingData, tmp_path: Path
-) -> None:
+def test_mined_negatives_come_from_the_ranks_and_are_no_positives(small: TrainingData) -> None:
     data = TrainingData.__new__(TrainingData)
     config = small.config.with_overrides({"loss.hard_ranks": [2, 4]})
     data.__dict__.update(small.__dict__, config=config)
     items = np.eye(4, dtype=np.float32)
     queries = np.array([[0] * 4, [0.1, 0.2, 0.9, 0.3], [0.4, 0.3, 0.2, 0.1]], dtype=np.float32)
     hard = HardNegatives(data)
-    hard.mine(tmp_path / "hard.npy", queries, items)
-    hard.load(tmp_path / "hard.npy")
+    hard.mined = mined = hard.mine(queries, items)
     # "mug": ranks 2 to 4 are d, b, a, of which a and b were clicked. "cup": b, c, d without c.
-    mined = np.load(tmp_path / "hard.npy")
     assert sorted(set(mined[1].tolist())) == [-1, 3]
     assert sorted(set(mined[2].tolist())) == [-1, 1, 3]
     drawn, present = hard.draw(np.array([2]), 8, np.random.default_rng(0))
@@ -70,14 +65,11 @@ def test_mined_negatives_come_from_the_ranks_and_are_no_positives(
 
 
 @pytest.mark.parametrize(("share", "mined"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
-def test_mined_negatives_and_labels_take_their_shares(
-    small: TrainingData, tmp_path: Path, share: float, mined: int
-) -> None:
+def test_mined_negatives_and_labels_take_their_shares(small: TrainingData, share: float, mined: int) -> None:
     data = TrainingData.__new__(TrainingData)
     data.__dict__.update(small.__dict__, config=small.config.with_overrides({"loss.mined_share": share}))
     hard = HardNegatives(data)
-    np.save(tmp_path / "hard.npy", np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32))
-    hard.load(tmp_path / "hard.npy")
+    hard.mined = np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32)
     # "mug" has item d as its label and c as mined; "cup" has no label.
     drawn, present = hard.draw(np.array([1, 2]), 8, np.random.default_rng(0))
     assert present.all()

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from models.training.losses import contrast, hnst, hybrid, mnsce, negatives_mask
+from models.training.losses import contrast, hnst, mnsce
 
 
 def test_mnsce_by_hand() -> None:
@@ -10,14 +10,14 @@ def test_mnsce_by_hand() -> None:
     none = torch.zeros(2, 3, dtype=torch.bool)
     first = -math.log(math.exp(1.0) / (math.exp(1.0) + 1 + math.exp(0.5)))
     second = -math.log(math.exp(2.0) / (1 + math.exp(2.0) + math.exp(1.0)))
-    value = mnsce(cosines, none, scale=2.0)
+    value = mnsce(cosines, none, scale=2.0, weights=torch.ones(2))
     torch.testing.assert_close(value, torch.tensor((first + second) / 2))
 
 
 def test_masked_columns_are_no_negatives_but_the_positive_stays() -> None:
     cosines = torch.tensor([[0.5, 0.9], [0.9, 0.5]])
     masked = torch.ones(2, 2, dtype=torch.bool)
-    torch.testing.assert_close(mnsce(cosines, masked, scale=10.0), torch.tensor(0.0))
+    torch.testing.assert_close(mnsce(cosines, masked, scale=10.0, weights=torch.ones(2)), torch.tensor(0.0))
 
 
 def test_weights_leave_rows_out() -> None:
@@ -34,7 +34,7 @@ def test_logq_makes_popular_negatives_weaker() -> None:
     log_q = torch.log(torch.tensor([0.1, 0.9]))
     # Row 0: positive rare, negative popular; softmax over -log q is 10 against 1/0.9.
     rows = [math.log(1 + (1 / 0.9) / 10), math.log(1 + 10 * 0.9)]
-    value = mnsce(cosines, none, scale=5.0, log_q=log_q)
+    value = mnsce(cosines, none, scale=5.0, weights=torch.ones(2), log_q=log_q)
     torch.testing.assert_close(value, torch.tensor(sum(rows) / 2))
 
 
@@ -49,19 +49,6 @@ def test_hnst_by_hand() -> None:
 def test_hnst_of_nothing_is_zero() -> None:
     empty = torch.zeros(2, 2)
     assert hnst(torch.zeros(2), empty, empty > 0, margin=0.1) == 0
-
-
-def test_hybrid_weighs() -> None:
-    torch.testing.assert_close(
-        hybrid(torch.tensor(2.0), torch.tensor(3.0), alpha=0.5, beta=0.2), torch.tensor(1.6)
-    )
-
-
-def test_negatives_mask() -> None:
-    items, columns = torch.tensor([4, 7]), torch.tensor([4, 7, 4, 9])
-    known = torch.tensor([[False, False, False, True], [False] * 4])
-    expected = torch.tensor([[True, False, True, True], [False, True, False, False]])
-    assert torch.equal(negatives_mask(items, columns, known), expected)
 
 
 def test_contrast_rewards_agreement_with_all_that_is_the_same() -> None:

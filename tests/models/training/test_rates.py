@@ -18,10 +18,10 @@ def test_pretrained_weights_train_at_their_own_rate_and_rest(tmp_path: Path) -> 
     config = pretrained(tmp_path, **{"experts.pretrained_rate": 0.1, "experts.pretrained_every": 3})
     towers = Towers(config, 70)
     own, theirs = expert_groups(towers, config, 0.5)
-    assert (own.rate, theirs.rate) == (0.5, 0.05)
-    counted = [id(p) for group in (own, theirs) for p in group.parameters]
+    assert (own["factor"], theirs["factor"]) == (0.5, 0.05)
+    counted = [id(p) for group in (own, theirs) for p in group["params"]]
     assert sorted(counted) == sorted(id(p) for p in towers.expert_parameters())
-    slow = {id(p) for p in theirs.parameters}
+    slow = {id(p) for p in theirs["params"]}
     assert id(towers.query_experts.light_bert.blocks[0].attention.qkv.weight) in slow
     assert id(towers.query_experts.light_bert.project.weight) not in slow
     assert [bool(resting(config, step)) for step in range(4)] == [False, True, True, False]
