@@ -24,7 +24,7 @@ INT8_CHOICES: tuple[tuple[str, ...], ...] = (("MatMul", "Gather"), ("MatMul",))
 
 
 class _Named(nn.Module):
-    """Gives a module's outputs as a tuple, without autograd's helpers."""
+    """Gives a module's outputs as a tuple."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -38,18 +38,13 @@ class _Named(nn.Module):
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporter and the quantiser, whose warnings and logs are not for our users."""
-    names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "torch.fx")
-    loggers = [logging.getLogger(name) for name in (*names, None)]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
             yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    finally:
+        logging.disable(before)
 
 
 def write_graph(
@@ -74,7 +69,7 @@ def write_graph(
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             _Named(module),
-            tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values()),
+            _tensors(inputs),
             dynamo=True,
             dynamic_shapes=(shapes,),
             input_names=list(inputs),
@@ -98,31 +93,24 @@ def quantise(source: Path, target: Path, operators: Sequence[str]) -> None:
 
 def run_module(module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> dict[str, F32]:
     """torch's outputs for the same inputs, in eval mode."""
-    module.eval()
     with torch.no_grad():
-        result = module(*(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs.values()))
-    values = result if isinstance(result, tuple) else (result,)
+        values = _Named(module.eval())(*_tensors(inputs))
     return {name: value.numpy() for name, value in zip(outputs, values, strict=True)}
+
+
+def _tensors(inputs: Arrays) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values())
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop stack traces, file paths and names of the exporter: equal models must be equal bytes."""
     model.producer_version = ""
-    model.doc_string = ""
-    del model.metadata_props[:]
     graph = model.graph
-    graph.doc_string = ""
-    del graph.metadata_props[:]
     # Inner shapes name the exporter's symbols; onnxruntime infers them again.
     del graph.value_info[:]
-    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+    parts = [*graph.node, *graph.input, *graph.output, *graph.initializer, *model.functions]
+    for part in (model, graph, *parts, *(node for function in model.functions for node in function.node)):
         part.doc_string = ""
         if hasattr(part, "metadata_props"):
             del part.metadata_props[:]
-    for function in model.functions:
-        function.doc_string = ""
-        del function.metadata_props[:]
-        for node in function.node:
-            node.doc_string = ""
-            del node.metadata_props[:]
     return model

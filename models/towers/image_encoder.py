@@ -15,6 +15,11 @@ from models.towers.config import ImageConfig
 from models.towers.experts.layers import Block
 
 
+def as_float(pixels: Tensor) -> Tensor:
+    """uint8 ``[B, S, S, 3]`` -> float32 ``[B, 3, S, S]`` in [-1, 1]."""
+    return pixels.permute(0, 3, 1, 2).to(torch.float32) * (2.0 / 255.0) - 1.0
+
+
 class ImageEncoder(nn.Module):
     """Pixels uint8 ``[B, S, S, 3]`` -> feature float32 ``[B, P]`` (normalised by layer, not by length)."""
 
@@ -31,7 +36,8 @@ class ImageEncoder(nn.Module):
         self.position = nn.Parameter(torch.empty(grid * grid, config.width))
         nn.init.normal_(self.position, std=0.02)
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, config.mlp_ratio, config.dropout) for _ in range(config.depth)
+            Block(config.width, config.heads, int(config.width * config.mlp_ratio), config.dropout)
+            for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width)
         self.project = nn.Linear(2 * config.width, picture.feature_dim)
@@ -39,7 +45,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """As served: uint8 pixels, channels last."""
-        return self.encode(pixels.permute(0, 3, 1, 2).to(torch.float32) * (2.0 / 255.0) - 1.0)
+        return self.encode(as_float(pixels))
 
     def encode(self, pictures: Tensor) -> Tensor:
         """As trained: float32 ``[B, 3, S, S]`` in [-1, 1], augmented or not -> ``[B, P]``."""

@@ -7,28 +7,7 @@ from torch import Tensor, nn
 
 from artifacts.bundle.manifest import PictureSpec
 from models.towers.config import VitShape
-from models.towers.experts.layers import Attention
-from models.towers.experts.transformer import activation
-
-
-class VitBlock(nn.Module):
-    """Pre-norm transformer block of a pretrained ViT, ``[B, L, w]`` -> ``[B, L, w]``."""
-
-    def __init__(self, shape: VitShape) -> None:
-        super().__init__()
-        self.before_attention = nn.LayerNorm(shape.width, eps=shape.norm_eps)
-        self.attention = Attention(shape.width, shape.heads)
-        self.before_mlp = nn.LayerNorm(shape.width, eps=shape.norm_eps)
-        self.mlp = nn.Sequential(
-            nn.Linear(shape.width, shape.hidden),
-            activation(shape.activation),
-            nn.Linear(shape.hidden, shape.width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.before_attention(x), None)
-        result: Tensor = x + self.mlp(self.before_mlp(x))
-        return result
+from models.towers.experts.layers import Block
 
 
 class PretrainedVit(nn.Module):
@@ -46,7 +25,10 @@ class PretrainedVit(nn.Module):
         self.position = nn.Parameter(torch.zeros(1 + (picture.side // shape.patch) ** 2, width))
         clip = shape.family == "clip"
         self.before = nn.LayerNorm(width, eps=shape.norm_eps) if clip else nn.Identity()
-        self.blocks = nn.ModuleList(VitBlock(shape) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(
+            Block(width, shape.heads, shape.hidden, 0.0, shape.activation, shape.norm_eps)
+            for _ in range(shape.depth)
+        )
         self.norm = nn.LayerNorm(width, eps=shape.norm_eps)
         self.out_norm = nn.LayerNorm(width, elementwise_affine=False)
         # 0..255 to what the ViT was trained on, as one multiplication and one sum.

@@ -43,18 +43,12 @@ class Towers(nn.Module):
 
     def starting_from(self, start: str) -> list[nn.Module]:
         """Modules of the experts that can start from these weights (see `Expert.start`), each once."""
-        found = [
-            module
-            for side in (self.query_experts, self.item_experts)
-            for name, module in side.members().items()
-            if EXPERTS[name].start == start
-        ]
-        return list(dict.fromkeys(found))
+        both = [*self.query_experts.members().items(), *self.item_experts.members().items()]
+        return list(dict.fromkeys(module for name, module in both if EXPERTS[name].start == start))
 
     def expert_parameters(self) -> list[nn.Parameter]:
         """Parameters of the experts, each once."""
-        both = nn.ModuleList([self.query_experts, self.item_experts])
-        return list(both.parameters())
+        return list(nn.ModuleList([self.query_experts, self.item_experts]).parameters())
 
     def fusion_parameters(self) -> list[nn.Parameter]:
         """Parameters of portrait, gate and DSSM of both towers."""

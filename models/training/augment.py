@@ -37,11 +37,6 @@ def typo(query: str, rng: np.random.Generator) -> str:
     return " ".join(parts)
 
 
-def as_float(pixels: Tensor) -> Tensor:
-    """uint8 ``[B, S, S, 3]`` -> float32 ``[B, 3, S, S]`` in [-1, 1], as the encoder's graph does it."""
-    return pixels.permute(0, 3, 1, 2).to(torch.float32) * (2.0 / 255.0) - 1.0
-
-
 def augment(pictures: Tensor, config: ImageConfig, generator: torch.Generator) -> Tensor:
     """Random crop, rotation, flip and colour jitter: ``[B, 3, S, S]`` in [-1, 1] -> same."""
     rows = len(pictures)

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from artifacts.shop.shop import Shop
 from common.arrays import I64, U8
 from models.dataset.training_data import TrainingData
-from models.towers import Config, ImageEncoder
-from models.towers.config import StageConfig
+from models.towers.config import Config, StageConfig
 from models.towers.experts.ftatt import FtAtt
 from models.towers.experts.layers import unit
-from models.training.augment import as_float, augment
+from models.towers.image_encoder import ImageEncoder, as_float
+from models.training.augment import augment
 from models.training.features import PictureFeatures
 from models.training.loop import Losses, Stage
 from models.training.losses import contrast

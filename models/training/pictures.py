@@ -10,8 +10,8 @@ import torch
 from artifacts.shop.shop import Shop
 from common.arrays import F32, U8
 from common.progress import stage_progress
-from models.towers import ImageEncoder
-from models.training.augment import as_float, augment
+from models.towers.image_encoder import ImageEncoder, as_float
+from models.training.augment import augment
 from models.training.run import Run
 from models.training.stored import stored_array
 

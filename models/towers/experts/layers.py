@@ -36,16 +36,33 @@ class Attention(nn.Module):
         return result
 
 
+def activation(name: str) -> nn.Module:
+    """The non-linearity of a pretrained model's blocks, by its name in our configuration."""
+    if name == "relu":
+        return nn.ReLU()
+    if name == "quick_gelu":
+        return QuickGelu()
+    return nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
+
+
+class QuickGelu(nn.Module):
+    """CLIP's x * sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (1.702 * x).sigmoid()
+
+
 class Block(nn.Module):
     """Pre-norm transformer block, ``[B, L, w]`` -> ``[B, L, w]``."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, hidden: int, dropout: float, act: str = "gelu", eps: float = 1e-5
+    ) -> None:
         super().__init__()
-        self.before_attention = nn.LayerNorm(width)
+        self.before_attention = nn.LayerNorm(width, eps=eps)
         self.attention = Attention(width, heads)
-        self.before_mlp = nn.LayerNorm(width)
-        hidden = int(width * mlp_ratio)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.before_mlp = nn.LayerNorm(width, eps=eps)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation(act), nn.Linear(hidden, width))
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from models.towers.experts.config import BertShape, ExpertsConfig
-from models.towers.experts.layers import Attention, Block, TokenEmbedding
+from models.towers.experts.layers import Attention, Block, TokenEmbedding, activation, masked_mean
 
 
 class TextTransformer(nn.Module):
@@ -26,6 +27,19 @@ class TextTransformer(nn.Module):
             x = block(x, mask)
         result: Tensor = self.norm(x)
         return result
+
+    def with_picture(
+        self, input_ids: Tensor, picture: Tensor, has: Tensor, adaptor: nn.Module, no_image: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The picture, or ``no_image`` ``[w]``, read as a token ahead of the text: states of both ``[B, w]``.
+
+        The picture's own state, and the mean of the text's states; ``has`` is ``[B, 1]``.
+        """
+        visual = has * adaptor(picture) + (1.0 - has) * no_image
+        text = input_ids > 0
+        mask = torch.cat([torch.ones_like(text[:, :1]), text], dim=1)
+        x = self.states(torch.cat([visual[:, None, :], self.embed(input_ids)], dim=1), mask)
+        return x[:, 0], masked_mean(x[:, 1:], text)
 
     def pretrained_weights(self) -> list[nn.Parameter]:
         """The weights that a pretrained BERT gives."""
@@ -78,7 +92,8 @@ def text_blocks(config: ExpertsConfig) -> nn.ModuleList:
     """The blocks."""
     width, shape = config.hidden, config.shape
     if shape is None:
-        own = (Block(width, config.heads, config.mlp_ratio, config.dropout) for _ in range(config.layers))
+        hidden = int(width * config.mlp_ratio)
+        own = (Block(width, config.heads, hidden, config.dropout) for _ in range(config.layers))
         return nn.ModuleList(own)
     return nn.ModuleList(BertBlock(config, shape) for _ in range(config.layers))
 
@@ -86,19 +101,3 @@ def text_blocks(config: ExpertsConfig) -> nn.ModuleList:
 def last_norm(config: ExpertsConfig) -> nn.Module:
     """The norm after the blocks; those of a pretrained BERT have normalised already."""
     return nn.LayerNorm(config.hidden) if config.shape is None else nn.Identity()
-
-
-def activation(name: str) -> nn.Module:
-    """The non-linearity of a pretrained model's blocks, by its name in our configuration."""
-    if name == "relu":
-        return nn.ReLU()
-    if name == "quick_gelu":
-        return QuickGelu()
-    return nn.GELU(approximate="tanh" if name == "gelu_tanh" else "none")
-
-
-class QuickGelu(nn.Module):
-    """CLIP's x * sigmoid(1.702 x)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * (1.702 * x).sigmoid()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.towers.experts.config import ExpertsConfig
 from models.towers.experts.expert import Expert
-from models.towers.experts.layers import masked_mean, unit
+from models.towers.experts.layers import unit
 from models.towers.experts.transformer import TextTransformer, last_norm, text_blocks, text_embedding
 
 
@@ -36,12 +36,8 @@ class VBert(TextTransformer):
 
     def forward(self, input_ids: Tensor, picture: Tensor, has_picture: Tensor) -> Tensor:
         has = has_picture[:, None]
-        visual = has * self.adaptor(picture) + (1.0 - has) * self.no_image
-        text = input_ids > 0
-        mask = torch.cat([torch.ones_like(text[:, :1]), text], dim=1)
-        x = self.states(torch.cat([visual[:, None, :], self.embed(input_ids)], dim=1), mask)
-        pooled = torch.cat([x[:, 0], masked_mean(x[:, 1:], text)], dim=-1)
-        return unit(self.project(pooled))
+        states = self.with_picture(input_ids, picture, has, self.adaptor, self.no_image)
+        return unit(self.project(torch.cat(states, dim=-1)))
 
 
 VBERT = Expert(

@@ -7,6 +7,7 @@ weights enter; the paper only names a pretrained visual BERT, a Light-Bert of tw
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,7 +20,7 @@ from models.towers import Config, Towers
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 from models.training.pretrained.fasttext import FastText
 from models.training.pretrained.fasttext_fit import fit_ngrams
-from models.training.pretrained.folder import PretrainedError, digest, weights_file
+from models.training.pretrained.folder import PretrainedError, weights_file
 from models.training.pretrained.lexical import scale_ngrams
 from models.training.pretrained.vit import load_vit, vit_sizes
 
@@ -90,4 +91,6 @@ def resolve(config: Config) -> tuple[Config, Pretrained]:
 
 def _name(path: Path, weights: Path) -> str:
     """What stands for a path in a run's configuration: its last part and a checksum of the weights."""
-    return f"{path.resolve().name}@{digest(weights)}"
+    with weights.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    return f"{path.resolve().name}@{digest}"

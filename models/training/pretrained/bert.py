@@ -13,8 +13,18 @@ from torch import nn
 from artifacts.bundle.text import special_ids
 from models.towers.config import Config
 from models.towers.experts.config import BertShape
-from models.towers.experts.transformer import BertBlock, BertEmbedding, TextTransformer
+from models.towers.experts.transformer import BertEmbedding, TextTransformer
 from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
+
+#: Layers of a `BertBlock`, and where the folder has them in one of its layers.
+_BLOCK = {
+    "attention.qkv": tuple(f"attention.self.{part}" for part in ("query", "key", "value")),
+    "attention.out": ("attention.output.dense",),
+    "after_attention": ("attention.output.LayerNorm",),
+    "mlp.0": ("intermediate.dense",),
+    "mlp.2": ("output.dense",),
+    "after_mlp": ("output.LayerNorm",),
+}
 
 
 def bert_sizes(folder: Path, config: Config) -> dict[str, Any]:
@@ -85,12 +95,10 @@ def fill_bert(folder: Path, experts: Sequence[nn.Module]) -> None:
     weights = Weights(folder, ("bert.",))
     for expert in experts:
         assert isinstance(expert, TextTransformer), "start='bert' is for text transformers"
-        embed = expert.embed
-        assert isinstance(embed, BertEmbedding)
-        _fill_embedding(weights, embed)
+        assert isinstance(expert.embed, BertEmbedding)
+        _fill_embedding(weights, expert.embed)
         for place, block in enumerate(expert.blocks):
-            assert isinstance(block, BertBlock)
-            _fill_block(weights, f"encoder.layer.{place}", block)
+            weights.fill_layers(block, _BLOCK, f"encoder.layer.{place}.")
 
 
 def _fill_embedding(weights: Weights, embed: BertEmbedding) -> None:
@@ -105,14 +113,4 @@ def _fill_embedding(weights: Weights, embed: BertEmbedding) -> None:
     with torch.no_grad():
         embed.token.weight.copy_(words[:rows])
         embed.position.copy_(positions[: len(embed.position)] + segments[0])
-    weights.linear(embed.norm, "embeddings.LayerNorm")
-
-
-def _fill_block(weights: Weights, name: str, block: BertBlock) -> None:
-    own = f"{name}.attention"
-    weights.linear(block.attention.qkv, *(f"{own}.self.{part}" for part in ("query", "key", "value")))
-    weights.linear(block.attention.out, f"{own}.output.dense")
-    weights.linear(block.after_attention, f"{own}.output.LayerNorm")
-    weights.linear(block.mlp[0], f"{name}.intermediate.dense")
-    weights.linear(block.mlp[2], f"{name}.output.dense")
-    weights.linear(block.after_mlp, f"{name}.output.LayerNorm")
+    weights.fill_layers(embed, {"norm": ("embeddings.LayerNorm",)})

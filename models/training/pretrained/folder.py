@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.towers.config import ConfigError
 
@@ -78,34 +77,18 @@ def weights_file(folder: Path) -> Path:
     raise PretrainedError(f"{folder}: has no {' and no '.join(_WEIGHTS)}")
 
 
-def digest(path: Path) -> str:
-    """16 hex digits over a file's bytes, which stand for its path in a run's configuration."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-
-
 class Weights:
     """F32 weights by name, without the prefix that a head's model puts before the encoder's names."""
 
     def __init__(self, folder: Path, prefixes: tuple[str, ...]) -> None:
         self.file = weights_file(folder)
-        self._tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}
         for name, tensor in _read(self.file).items():
             for prefix in prefixes:
                 name = name.removeprefix(prefix)
             # Names of checkpoints from before 2019.
-            name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
-                "LayerNorm.beta", "LayerNorm.bias"
-            )
-            self._tensors[name] = tensor
-
-    @property
-    def names(self) -> list[str]:
-        """All names."""
-        return list(self._tensors)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._tensors
+            name = name.replace("Norm.gamma", "Norm.weight").replace("Norm.beta", "Norm.bias")
+            self.tensors[name] = tensor
 
     def take(self, name: str) -> Tensor:
         """A weight.
@@ -113,46 +96,65 @@ class Weights:
         Raises:
             PretrainedError: the file has none of this name.
         """
-        if name not in self._tensors:
+        if name not in self.tensors:
             raise PretrainedError(f"{self.file}: has no weight {name!r}")
-        return self._tensors[name].detach().to(torch.float32)
+        return self.tensors[name].detach().to(torch.float32)
 
     def fill(self, target: Tensor, *names: str) -> None:
         """Copy weights, one after the other along the first axis, into a weight of ours.
+
+        Axes of length 1 that a weight has ahead of ours are left out.
 
         Raises:
             PretrainedError: one is not there, or the shapes differ.
         """
         value = torch.cat([self.take(name) for name in names])
+        shape = tuple(value.shape)
+        while value.dim() > target.dim() and len(value) == 1:
+            value = value[0]
         if value.shape != target.shape:
             raise PretrainedError(
-                f"{self.file}: {names[0]!r} has shape {tuple(value.shape)}, expected {tuple(target.shape)}"
+                f"{self.file}: {names[0]!r} has shape {shape}, expected {tuple(target.shape)}"
             )
         with torch.no_grad():
             target.copy_(value)
 
-    def linear(self, layer: torch.nn.Module, *names: str) -> None:
-        """Copy ``NAME.weight`` and ``NAME.bias`` of layers, one after the other, into one of ours."""
-        for part in ("weight", "bias"):
-            own = getattr(layer, part)
-            if own is not None:
-                self.fill(own, *(f"{name}.{part}" for name in names))
+    def fill_layers(
+        self,
+        module: nn.Module,
+        table: Mapping[str, tuple[str, ...]],
+        prefix: str = "",
+        unbiased: str | None = None,
+    ) -> None:
+        """Copy weights and biases into layers of a module.
+
+        Args:
+            module: ours.
+            table: for each layer's path in it the file's layers, which come one after the other.
+            prefix: ahead of the file's names.
+            unbiased: path of a layer that the file may have without biases.
+        """
+        for path, names in table.items():
+            layer = module.get_submodule(path)
+            for part in ("weight", "bias"):
+                own, theirs = getattr(layer, part), [f"{prefix}{name}.{part}" for name in names]
+                if path == unbiased and part == "bias" and theirs[0] not in self.tensors:
+                    nn.init.zeros_(own)
+                elif own is not None:
+                    self.fill(own, *theirs)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-        except ImportError as error:
-            raise PretrainedError(f"{path}: reading it needs safetensors: install the train extra") from error
-        try:
-            stored: dict[str, Tensor] = load_file(path)
-            return stored
-        except (SafetensorError, OSError) as error:
-            raise PretrainedError(f"{path}: cannot be read: {error}") from error
+    loaded: dict[str, Tensor]
     try:
-        loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            loaded = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise PretrainedError(f"{path}: reading it needs safetensors: install the train extra") from error
+    except Exception as error:  # each library raises its own
         raise PretrainedError(f"{path}: cannot be read: {error}") from error
     return loaded

@@ -5,37 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from artifacts.bundle.manifest import PictureSpec
 from models.towers.config import VitShape
-from models.towers.pretrained_vit import PretrainedVit, VitBlock
+from models.towers.pretrained_vit import PretrainedVit
 from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
 
-#: Where a weight of ours lies in each family; blocks are numbered.
-_NAMES = {
+#: Our layers, and where each family has them; those of a block behind its own name.
+_LAYERS = {
+    "vit": {"patches": ("embeddings.patch_embeddings.projection",), "norm": ("layernorm",)},
+    "clip": {
+        "patches": ("embeddings.patch_embedding",),
+        "before": ("pre_layrnorm",),
+        "norm": ("post_layernorm",),
+    },
+}
+_TOKENS = {
+    "vit": ("embeddings.cls_token", "embeddings.position_embeddings"),
+    "clip": ("embeddings.class_embedding", "embeddings.position_embedding.weight"),
+}
+_BLOCKS = {"vit": "encoder.layer", "clip": "encoder.layers"}
+#: Its biases are missing where the folder has ``qkv_bias`` false.
+_QKV = "attention.qkv"
+_BLOCK = {
     "vit": {
-        "first": "embeddings.cls_token",
-        "position": "embeddings.position_embeddings",
-        "patches": "embeddings.patch_embeddings.projection",
-        "norm": "layernorm",
-        "block": "encoder.layer",
-        "parts": ("attention.attention.query", "attention.attention.key", "attention.attention.value"),
-        "out": "attention.output.dense",
-        "norms": ("layernorm_before", "layernorm_after"),
-        "mlp": ("intermediate.dense", "output.dense"),
+        _QKV: tuple(f"attention.attention.{part}" for part in ("query", "key", "value")),
+        "attention.out": ("attention.output.dense",),
+        "before_attention": ("layernorm_before",),
+        "before_mlp": ("layernorm_after",),
+        "mlp.0": ("intermediate.dense",),
+        "mlp.2": ("output.dense",),
     },
     "clip": {
-        "first": "embeddings.class_embedding",
-        "position": "embeddings.position_embedding.weight",
-        "patches": "embeddings.patch_embedding",
-        "before": "pre_layrnorm",
-        "norm": "post_layernorm",
-        "block": "encoder.layers",
-        "parts": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        "out": "self_attn.out_proj",
-        "norms": ("layer_norm1", "layer_norm2"),
-        "mlp": ("mlp.fc1", "mlp.fc2"),
+        _QKV: tuple(f"self_attn.{part}_proj" for part in "qkv"),
+        "attention.out": ("self_attn.out_proj",),
+        "before_attention": ("layer_norm1",),
+        "before_mlp": ("layer_norm2",),
+        "mlp.0": ("mlp.fc1",),
+        "mlp.2": ("mlp.fc2",),
     },
 }
 _FAMILIES = {"vit": "vit", "clip": "clip", "clip_vision_model": "clip"}
@@ -79,44 +85,14 @@ def load_vit(folder: Path, shape: VitShape, picture: PictureSpec) -> PretrainedV
     Raises:
         PretrainedError: a weight is missing or has another shape.
     """
-    vit, names = PretrainedVit(shape, picture), _NAMES[shape.family]
+    vit, family = PretrainedVit(shape, picture), shape.family
     weights = Weights(folder, ("vit.", "vision_model."))
-    _filled(weights, vit.first, str(names["first"]))
-    _filled(weights, vit.position, str(names["position"]))
-    weights.linear(vit.patches, str(names["patches"]))
-    if "before" in names:
-        weights.linear(vit.before, str(names["before"]))
-    weights.linear(vit.norm, str(names["norm"]))
+    for target, name in zip((vit.first, vit.position), _TOKENS[family], strict=True):
+        weights.fill(target, name)
+    weights.fill_layers(vit, _LAYERS[family])
     for place, block in enumerate(vit.blocks):
-        assert isinstance(block, VitBlock)
-        own = f"{names['block']}.{place}"
-        _linear(weights, block.attention.qkv, [f"{own}.{part}" for part in names["parts"]])
-        weights.linear(block.attention.out, f"{own}.{names['out']}")
-        weights.linear(block.before_attention, f"{own}.{names['norms'][0]}")
-        weights.linear(block.before_mlp, f"{own}.{names['norms'][1]}")
-        weights.linear(block.mlp[0], f"{own}.{names['mlp'][0]}")
-        weights.linear(block.mlp[2], f"{own}.{names['mlp'][1]}")
+        weights.fill_layers(block, _BLOCK[family], f"{_BLOCKS[family]}.{place}.", _QKV)
     return vit.eval().requires_grad_(False)
-
-
-def _linear(weights: Weights, layer: Any, names: list[str]) -> None:
-    """As `Weights.linear`, for a layer that may come without biases (``qkv_bias`` false)."""
-    if f"{names[0]}.bias" in weights:
-        weights.linear(layer, *names)
-        return
-    weights.fill(layer.weight, *(f"{name}.weight" for name in names))
-    torch.nn.init.zeros_(layer.bias)
-
-
-def _filled(weights: Weights, target: torch.Tensor, name: str) -> None:
-    """As `Weights.fill`, for a weight that has axes of length 1 ahead of ours."""
-    value = weights.take(name)
-    if value.numel() != target.numel():
-        raise PretrainedError(
-            f"{weights.file}: {name!r} has shape {tuple(value.shape)}, expected {tuple(target.shape)}"
-        )
-    with torch.no_grad():
-        target.copy_(value.reshape(target.shape))
 
 
 def _channels(content: dict[str, Any], key: str, default: float) -> tuple[float, float, float]:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.towers import Config
-from models.training.augment import as_float, augment, typo
+from models.towers.image_encoder import as_float
+from models.training.augment import augment, typo
 
 
 @given(st.text(min_size=1), st.integers(0, 1000))

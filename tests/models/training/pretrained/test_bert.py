@@ -156,7 +156,7 @@ def test_real_weights_give_the_embeddings_of_a_reference_forward() -> None:
     np.testing.assert_array_equal(text.input_ids, ids.numpy())
     weights = Weights(folder, ())
     names = json.loads((folder / "config.json").read_text())
-    made = {name: weights.take(name) for name in weights.names}
+    made = {name: weights.take(name) for name in weights.tensors}
     states = bert_states(made, ids, layers=6, heads=12, eps=names["layer_norm_eps"])
     with torch.no_grad():
         cosine = (bert(ids) * unit(masked_mean(states, ids > 0))).sum(dim=1)
