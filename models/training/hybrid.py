@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.arrays import F32, I64, Bool
+from common.arrays import I64, Bool
 from models.towers import Towers
 from models.towers.config import StageConfig
 from models.training import ranks
 from models.training.batches import Batch, QueryBatch, Sampler
-from models.training.encode import run_experts
+from models.training.encode import run_experts, to_device
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
 from models.training.loop import Losses
@@ -102,6 +102,6 @@ class HybridStep(ABC):
         text, feature = self.data.texts.batch(rows), self.pictures.for_items(picture)
         return run_experts(self.towers.item_experts, text, feature, has, self.device)
 
-    def tensor(self, array: Bool | F32) -> Tensor:
+    def tensor(self, array: np.ndarray) -> Tensor:
         """An array on the run's device."""
-        return torch.from_numpy(array).to(self.device)
+        return to_device(array, self.device)

@@ -20,6 +20,7 @@ from models.towers.experts.ftatt import FtAtt
 from models.towers.experts.layers import unit
 from models.towers.image_encoder import ImageEncoder, as_float
 from models.training.augment import augment
+from models.training.encode import to_device
 from models.training.features import PictureFeatures
 from models.training.loop import Losses, Stage
 from models.training.losses import contrast
@@ -43,33 +44,25 @@ class ImageStage(nn.Module):
         self.products = nn.Linear(dim, max(products, 1), bias=False)
 
 
-class LabelledPictures:
-    """Pictures with the item that each one shows: item pictures, and query pictures by their clicks.
+def _labelled(data: TrainingData, limit: int, seed: int) -> tuple[I64, I64]:
+    """Distinct pairs ``[n]`` of item and picture: its own, and those of queries that led to a click on it."""
+    rows = np.flatnonzero(data.item_picture >= 0)
+    clicked = np.flatnonzero(np.asarray(data.picture) >= 0)
+    pictures = np.concatenate([data.item_picture[rows], data.picture[clicked]]).astype(np.int64)
+    items = np.concatenate([rows, data.item[clicked]]).astype(np.int64)
+    keys = np.unique(items * max(1, len(data.picture_files)) + pictures)
+    if len(keys) > limit:
+        keys = np.sort(np.random.default_rng(seed).choice(keys, limit, replace=False))
+    return np.divmod(keys, max(1, len(data.picture_files)))
 
-    Attributes:
-        picture, item: int64 ``[n]``, distinct pairs.
-    """
 
-    def __init__(self, data: TrainingData, limit: int, seed: int) -> None:
-        rows = np.flatnonzero(data.item_picture >= 0)
-        clicked = np.flatnonzero(np.asarray(data.picture) >= 0)
-        pictures = np.concatenate([data.item_picture[rows], data.picture[clicked]]).astype(np.int64)
-        items = np.concatenate([rows, data.item[clicked]]).astype(np.int64)
-        keys = np.unique(items * max(1, len(data.picture_files)) + pictures)
-        if len(keys) > limit:
-            keys = np.sort(np.random.default_rng(seed).choice(keys, limit, replace=False))
-        self.item, self.picture = np.divmod(keys, max(1, len(data.picture_files)))
-
-    def __len__(self) -> int:
-        return len(self.item)
-
-    def products(self, least: int, most: int) -> I64:
-        """For each item row up to the last its class, or -1: items with ``least`` pictures or more."""
-        counts = np.bincount(self.item)
-        chosen = np.flatnonzero(counts >= least)[:most]
-        classes = np.full(len(counts), -1, dtype=np.int64)
-        classes[chosen] = np.arange(len(chosen))
-        return classes
+def _classes(items: I64, least: int, most: int) -> I64:
+    """For each item row up to the last its class, or -1: items with ``least`` pictures or more."""
+    counts = np.bincount(items)
+    chosen = np.flatnonzero(counts >= least)[:most]
+    classes = np.full(len(counts), -1, dtype=np.int64)
+    classes[chosen] = np.arange(len(chosen))
+    return classes
 
 
 def train_pictures(run: Run, shop: Shop) -> PictureFeatures:
@@ -79,12 +72,10 @@ def train_pictures(run: Run, shop: Shop) -> PictureFeatures:
         DataError: a picture cannot be read.
     """
     data, config, out = run.data, run.config, run.folder
-    labelled = LabelledPictures(data, config.image.max_pictures, config.seed)
-    used = np.unique(labelled.picture)
+    items, pictures = _labelled(data, config.image.max_pictures, config.seed)
+    used, rows = np.unique(pictures, return_inverse=True)
     pixels = write_pixels(run, shop, [data.picture_files[p] for p in used])
-    row_of = np.full(len(data.picture_files), -1, dtype=np.int64)
-    row_of[used] = np.arange(len(used))
-    encoder = _train_encoder(run, labelled, pixels, row_of)
+    encoder = _train_encoder(run, items, rows, pixels)
     plain = write_features(run, shop, encoder, data.picture_files, 0, out / "picture_features.npy")
     asked = data.query_pictures()
     files, path = [data.picture_files[p] for p in asked], out / "query_picture_features.npy"
@@ -92,39 +83,42 @@ def train_pictures(run: Run, shop: Shop) -> PictureFeatures:
     return PictureFeatures(plain, views, asked)
 
 
-def _train_encoder(run: Run, labelled: LabelledPictures, pixels: U8, row_of: I64) -> ImageEncoder:
-    """Train the encoder, or load what was trained before; ``row_of`` gives a picture id's row of ``pixels``.
+def _train_encoder(run: Run, labels: I64, shown: I64, pixels: U8) -> ImageEncoder:
+    """Train the encoder, or load what was trained before; it comes back on the CPU.
 
-    It comes back on the CPU.
+    Rows ``shown`` ``[n]`` of the pixels are pictures of the items ``labels`` ``[n]``.
     """
     data, config, image, device = run.data, run.config, run.config.image, run.device
-    classes = labelled.products(image.proxy_min_pictures, image.proxy_max_products)
+    classes = _classes(labels, image.proxy_min_pictures, image.proxy_max_products)
     torch.manual_seed(config.seed)
     module = ImageStage(config, int(classes.max(initial=-1)) + 1, data.vocabulary)
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     stage = Stage("image", run)
-    if stage.finished or not len(labelled):
-        if stage.finished:
-            stage.load(module)
+    if stage.finished:
+        stage.load(module)
+    if stage.finished or not len(labels):
         return module.encoder.cpu()
-    texts = PictureTexts(data, labelled.item)
-    weights = torch.from_numpy(texts.weights(labelled.item, image.told_weight)).to(device)
-    per_epoch = max(1, len(labelled) // image.batch)
+    texts = PictureTexts(data, labels)
+    weights = to_device(texts.weights(labels, image.told_weight), device)
+    per_epoch = max(1, len(labels) // image.batch)
 
     def losses(step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
-        rows = _epoch_rows(len(labelled), image.batch, step, config.seed)
-        items, shown = labelled.item[rows], labelled.picture[rows]
-        views = augment(as_float(torch.from_numpy(pixels[row_of[shown]]).to(device)), image, generator)
+        # Every epoch has its own shuffle, which follows from the step's number alone.
+        epoch, place = divmod(step, per_epoch)
+        order = np.random.default_rng((config.seed, epoch)).permutation(len(labels))
+        rows = order[place * image.batch : (place + 1) * image.batch]
+        items = labels[rows]
+        views = augment(as_float(to_device(pixels[shown[rows]], device)), image, generator)
         # Channels last is a fifth faster on CPUs.
         features: Tensor = module.encoder.encode(views.contiguous(memory_format=torch.channels_last))
-        label = torch.from_numpy(items).to(device)
-        ngrams, means = (torch.from_numpy(a).to(device) for a in texts.draw(items, rng))
+        label = to_device(items, device)
+        ngrams, means = (to_device(array, device) for array in texts.draw(items, rng))
         same = (label[:, None] == label[None, :]) | (means[:, None] == means[None, :])
         head, told = unit(module.head(features)), unit(module.text(ngrams))
         text_loss = contrast(head, told, same, scale=image.scale)
-        named = torch.from_numpy(texts.words(items)).to(device)
+        named = to_device(texts.words(items), device)
         word_loss = _word_loss(module.words(features), named, weights)
-        target = torch.from_numpy(classes[items]).to(device)
+        target = to_device(classes[items], device)
         product_loss = _product_loss(module.products(features), target, image.label_smoothing)
         loss = image.text_weight * text_loss + image.word_weight * word_loss
         loss = loss + image.proxy_weight * product_loss
@@ -133,14 +127,6 @@ def _train_encoder(run: Run, labelled: LabelledPictures, pixels: U8, row_of: I64
     knobs = StageConfig(steps=image.epochs * per_epoch, rate=image.rate, weight_decay=image.weight_decay)
     stage.run(module, [{"params": module.parameters(), "factor": 1.0}], knobs, losses)
     return module.encoder.cpu()
-
-
-def _epoch_rows(count: int, batch: int, step: int, seed: int) -> I64:
-    """Rows of a step. Every epoch has its own shuffle, which follows from the step's number alone."""
-    per_epoch = max(1, count // batch)
-    epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng((seed, epoch)).permutation(count)
-    return order[place * batch : (place + 1) * batch]
 
 
 def _word_loss(logits: Tensor, named: Tensor, weights: Tensor) -> Tensor:

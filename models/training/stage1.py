@@ -14,7 +14,7 @@ from models.towers.towers import expert_scores
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.companions import Companions, companion_loss
-from models.training.encode import to_device, trim_words
+from models.training.encode import trim_words
 from models.training.features import PictureFeatures
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
@@ -104,11 +104,11 @@ class _ExpertStep(HybridStep):
         inputs = {"input_ids": text.input_ids, "ngram_ids": trim_words(text.ngram_ids)}
         weights = self.tensor(self.companions.weights(rows, columns))
         itself = self.tensor(rows[:, None] == columns)
-        own = torch.from_numpy(np.searchsorted(columns, rows)).to(self.device)
+        own = self.tensor(np.searchsorted(columns, rows))
         total: Tensor | float = 0.0
         for expert in self.taught:
             module = self.towers.item_experts.members()[expert.name]
-            outputs = module(*(to_device(inputs[name], self.device) for name in expert.inputs))
+            outputs = module(*(self.tensor(inputs[name]) for name in expert.inputs))
             near = ranks.gather(outputs, len(columns))
             with full(self.device):
                 near = near.float()

@@ -18,7 +18,7 @@ from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.early_stop import EarlyStop
-from models.training.encode import run_experts, to_device
+from models.training.encode import run_experts
 from models.training.features import PictureFeatures
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
@@ -131,9 +131,8 @@ class _FusionStep(HybridStep):
         items = histories.items[:, :depth]
         portrait = self.features[0][np.maximum(items, 0)].astype(np.float32)
         portrait[items < 0] = 0.0
-        arrays = (portrait, histories.behaviour[:, :depth], histories.age_days[:, :depth])
-        first, second, third = (to_device(array, self.device) for array in arrays)
-        return first, second, third
+        behaviour, age_days = histories.behaviour[:, :depth], histories.age_days[:, :depth]
+        return self.tensor(portrait), self.tensor(behaviour), self.tensor(age_days)
 
     def _log_q(self, drawn: Batch) -> Tensor:
         events = self.log_share[drawn.items]
