@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,17 +119,11 @@ def _redis() -> Finding:
 
 def _program(program: str, use: str, *arguments: str) -> Finding:
     what = f"{program} ({use})"
-    found = _first_line(program, *arguments) if shutil.which(program) else None
-    if found:
-        return Finding(what, "ok", found)
-    return Finding(what, "optional", "none", f"install {program} from your system's packages")
-
-
-def _first_line(*command: str) -> str | None:
+    missing = Finding(what, "optional", "none", f"install {program} from your system's packages")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run((program, *arguments), capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        return None
+        return missing
     lines = (done.stdout or done.stderr).strip().splitlines()
     # Maven colours its name even where nobody looks.
-    return Text.from_ansi(lines[0]).plain if lines else None
+    return Finding(what, "ok", Text.from_ansi(lines[0]).plain) if lines else missing

@@ -75,7 +75,7 @@ def open_embeddings(path: Path) -> EmbeddingsFolder:
 
 def settings_for(package: Path, folder: EmbeddingsFolder, containers: EndpointSettings) -> VespaSettings:
     """The settings of the package's version that an embeddings folder belongs to."""
-    from index.vespa.package.versions import find_version
     from index.vespa.settings import VespaSettings
+    from index.vespa.version import find_version
 
     return VespaSettings(containers, find_version(package, folder.meta.bundle_version))

@@ -98,7 +98,7 @@ def drop(
     """
     from index.vespa.package.layout import Layout
     from index.vespa.package.render import drop_version
-    from index.vespa.package.versions import find_version
+    from index.vespa.version import find_version
 
     dropped = find_version(package, version)
     servers = access.to(config_server)

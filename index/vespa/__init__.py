@@ -3,7 +3,7 @@
 ::
 
     engine        the engine as `index.engines` knows it, with its table of settings
-    version       one embedding version: its document type, width and attributes
+    version       embedding versions, a file each: document type, width and attributes
     names         names that package, client and feeder share
     settings      how to reach containers and config servers, which version they hold, how it is fed
     client        the index: one query for each vector, side by side

@@ -1,4 +1,7 @@
-"""One embedding version: the document type that holds it, and what its items can be filtered by."""
+"""One embedding version: the document type that holds it, and what its items can be filtered by.
+
+A package folder has a file for each of its versions; the package is rendered from these.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from artifacts.attributes import CATEGORY, AttributeKind
 from common.errors import MrseError
+from common.files import replace_text
 from index.vespa import names
 
 if TYPE_CHECKING:
@@ -83,3 +87,40 @@ class Version:
             found = raw.get("document_type")
             raise VersionError(f"{path}: document_type is {found!r}, {version.document_type!r} was expected")
         return version
+
+
+def read_versions(folder: Path) -> list[Version]:
+    """The versions of a package folder, by document type; empty where there is none.
+
+    Raises:
+        VersionError: a damaged file, with its path.
+    """
+    return [Version.read(path) for path in sorted((folder / "versions").glob("*.json"))]
+
+
+def find_version(folder: Path, name: str) -> Version:
+    """The version of a package folder with this document type or bundle version.
+
+    Raises:
+        VersionError: there is none, or a damaged file.
+    """
+    versions = read_versions(folder)
+    for version in versions:
+        if name in (version.document_type, version.bundle_version):
+            return version
+    if not versions:
+        raise VersionError(f"{folder} holds no version; `mrse vespa add-version` adds one")
+    known = ", ".join(version.document_type for version in versions)
+    raise VersionError(f"{folder} has no version {name!r}; it has {known}")
+
+
+def write_versions(folder: Path, versions: list[Version]) -> None:
+    """Make the version files those of ``versions``."""
+    target = folder / "versions"
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = {f"{version.document_type}.json": version.to_json() for version in versions}
+    for name, text in wanted.items():
+        replace_text(target / name, text)
+    for path in target.glob("*.json"):
+        if path.name not in wanted:
+            path.unlink()

@@ -3,7 +3,6 @@
 ::
 
     layout        which hosts do what
-    versions      the embedding versions of a package, one file each
     render        versions and a layout in, a package out
     rules         what an edited package may get wrong, asked before a deployment; `rules_xml` of XML
     deploy        the package to a config server

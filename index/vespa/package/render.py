@@ -13,8 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 from artifacts.attributes import AttributeKind
 from index.vespa import names
 from index.vespa.package.layout import Layout, Tls
-from index.vespa.package.versions import read_versions, write_versions
-from index.vespa.version import Version, VersionError
+from index.vespa.version import Version, VersionError, read_versions, write_versions
 
 #: The templates: in a wheel ``vespa_app/`` is copied beside the code, see pyproject's force-include.
 _TEMPLATES: Final = (Path(__file__).parent / "templates", Path(__file__).parents[3] / "vespa_app")

@@ -16,7 +16,7 @@ from typing import Final
 
 from index.vespa.package.render import application_folder, render_schema
 from index.vespa.package.rules_xml import check_overrides, check_query_profile, check_services
-from index.vespa.package.versions import read_versions
+from index.vespa.version import read_versions
 
 _DEFAULT_PROFILE: Final = "search/query-profiles/default.xml"
 #: Changed lines of a schema that a message shows.

@@ -11,8 +11,7 @@ import pytest
 from index.vespa.package.layout import Layout, Tls
 from index.vespa.package.render import add_version, application_folder, drop_version, read_layout, render
 from index.vespa.package.rules import check_package
-from index.vespa.package.versions import find_version, read_versions
-from index.vespa.version import Version, VersionError
+from index.vespa.version import Version, VersionError, find_version, read_versions
 from tests.index.vespa.package.schema_rules import schema_problems
 
 VERSION = Version(

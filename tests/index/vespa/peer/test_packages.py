@@ -13,8 +13,7 @@ from index.vespa import names
 from index.vespa.package.layout import Layout, Tls
 from index.vespa.package.render import add_version, drop_version, read_layout, render
 from index.vespa.package.rules import check_package
-from index.vespa.package.versions import read_versions
-from index.vespa.version import Version
+from index.vespa.version import Version, read_versions
 from tests.index.vespa.package.schema_rules import schema_problems
 from tests.support.vespa_peer import VERSION
 
