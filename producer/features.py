@@ -27,11 +27,6 @@ class FeatureTable:
     ids: Sequence[str]
     features: F16
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Experts and width of one row."""
-        return self.features.shape[1], self.features.shape[2]
-
 
 def finite_rows(features: F16) -> Bool:
     """Which rows of ``[n, 3, d]`` are finite."""

@@ -76,16 +76,8 @@ def fill(job: Job, store: Store, *, batch: int = BATCH, progress: StageProgress 
             progress(done, len(job))
     finally:
         pool.shutdown(cancel_futures=True)
-    return Filled(
-        job.name,
-        job.bundle_version,
-        len(job),
-        resumed,
-        done - resumed,
-        written,
-        skipped,
-        time.perf_counter() - began,
-    )
+    rows, seconds = done - resumed, time.perf_counter() - began
+    return Filled(job.name, job.bundle_version, len(job), resumed, rows, written, skipped, seconds)
 
 
 def _crowded(job: Job) -> bool:

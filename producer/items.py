@@ -23,7 +23,7 @@ class ItemJob(Job):
     def __init__(self, table: FeatureTable) -> None:
         self.bundle_version = table.bundle_version
         self._table = table
-        self._codec = FeatureCodec(*table.shape)
+        self._codec = FeatureCodec(*table.features.shape[1:])
 
     def __len__(self) -> int:
         """Items in all."""

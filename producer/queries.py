@@ -91,7 +91,5 @@ class QueryJob(Job):
 
 def by_length(queries: Sequence[NormalText]) -> list[NormalText]:
     """The same queries with those of like length side by side, since padding costs as much as text."""
-    ordered: list[NormalText] = []
-    for start in range(0, len(queries), _WINDOW):
-        ordered += sorted(queries[start : start + _WINDOW], key=len)
-    return ordered
+    starts = range(0, len(queries), _WINDOW)
+    return [query for start in starts for query in sorted(queries[start : start + _WINDOW], key=len)]

@@ -69,9 +69,8 @@ def parse(entry: Entry, now: datetime) -> tuple[str, Behaviour] | None:
 def _name(fields: Fields, field: Literal["user", "item"]) -> str:
     value = _text(fields, field)
     if not 0 < len(value) <= MAX_ID_CHARACTERS:
-        raise MalformedEntryError(
-            field, f"{field} has {len(value)} characters, expected 1 to {MAX_ID_CHARACTERS}"
-        )
+        message = f"{field} has {len(value)} characters, expected 1 to {MAX_ID_CHARACTERS}"
+        raise MalformedEntryError(field, message)
     return value
 
 
@@ -145,12 +144,8 @@ class BehaviourStream:
         """Acknowledge entries and add the dead letters to their stream, in one transaction."""
         with self._redis.pipeline(transaction=True) as pipe:
             for (entry_id, fields), error in dead:
-                about: dict[Any, Any] = {
-                    "id": entry_id,
-                    "reason": error.reason,
-                    "message": str(error),
-                    "group": self.group,
-                }
+                about: dict[Any, Any] = {"id": entry_id, "reason": error.reason}
+                about |= {"message": str(error), "group": self.group}
                 # The entry's own fields get a prefix, so that none can pass for ours.
                 about |= {b"entry:" + field: value for field, value in fields.items()}
                 pipe.xadd(self.dead_name, about, maxlen=_DEAD_KEPT, approximate=True)

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -95,9 +96,7 @@ class PortraitCodec:
         except KeyError as error:
             raise ValueError(f"no behaviour is called {error}") from error
         times = [NO_TIME if b.ts is None else microseconds(b.ts) for b in portrait.behaviours]
-        return self.pack(
-            items, actions, times, [encoded_id(item_id) for item_id in places], known, portrait.features
-        )
+        return self.pack(items, actions, times, list(map(encoded_id, places)), known, portrait.features)
 
     def pack(
         self,
@@ -167,11 +166,8 @@ def microseconds(ts: datetime) -> int:
 
 
 def _read_ids(data: bytes, at: int, lengths: Sequence[int]) -> list[str]:
-    ids = []
-    for length in lengths:
-        ids.append(data[at : at + length].decode("utf-8", "surrogatepass"))
-        at += length
-    return ids
+    bounds = pairwise(accumulate(lengths, initial=at))
+    return [data[start:end].decode("utf-8", "surrogatepass") for start, end in bounds]
 
 
 def _read_behaviours(data: bytes, count: int, ids: Sequence[str]) -> list[Behaviour]:
@@ -184,10 +180,6 @@ def _read_behaviours(data: bytes, count: int, ids: Sequence[str]) -> list[Behavi
     if 0 in actions:
         raise IndexError("0 is an empty slot, not a behaviour")
     return [
-        Behaviour(
-            ids[item],
-            names[action - 1],
-            None if time == NO_TIME else _EPOCH + timedelta(microseconds=time),
-        )
+        Behaviour(ids[item], names[action - 1], None if time == NO_TIME else _EPOCH + time * _MICROSECOND)
         for item, action, time in zip(items, actions, times, strict=True)
     ]

@@ -137,15 +137,12 @@ class CsvTable(Table):
                 continue
             if not cells:
                 continue
-            yield line, _bytes_where_bad(cells) if text.dirty else cells
+            yield line, list(map(_bytes_where_bad, cells)) if text.dirty else cells
 
 
-def _bytes_where_bad(cells: list[str]) -> list[str | bytes]:
-    result: list[str | bytes] = []
-    for cell in cells:
-        try:
-            cell.encode()
-            result.append(cell)
-        except UnicodeEncodeError:
-            result.append(cell.encode(errors="surrogateescape"))
-    return result
+def _bytes_where_bad(cell: str) -> str | bytes:
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        return cell.encode(errors="surrogateescape")
+    return cell

@@ -36,26 +36,25 @@ class SchemaReading:
 
 def read_shop_toml(folder: Path) -> SchemaReading:
     """Read a shop's ``shop.toml``; never raises: the faults are in the result."""
-    fallback = ShopSchema(name=folder.resolve().name)
-    path = folder / FILE_NAME
+    name = folder.resolve().name
+    line: int | None = None
+    code = "bad-shop-toml"
     try:
-        text = path.read_bytes().decode()
-        content = tomllib.loads(text)
+        text = (folder / FILE_NAME).read_bytes().decode()
+        return _Reader(text, tomllib.loads(text), name).read()
     except FileNotFoundError:
-        return _unreadable(
-            fallback, Fault(None, None, "no-shop-toml", "is not there, expected the shop's description")
-        )
+        code, message = "no-shop-toml", "is not there, expected the shop's description"
     except OSError as error:
-        return _unreadable(fallback, Fault(None, None, "bad-shop-toml", f"cannot be read: {error.strerror}"))
+        message = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is {not_utf8(error.object)}"))
+        message = f"is {not_utf8(error.object)}"
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at line (\d+), column \d+\)", str(error))
         # "at end of document" has no number: it is the last line
         line = int(place[1]) if place else max(1, len(text.splitlines()))
-        return _unreadable(fallback, Fault(line, None, "bad-shop-toml", f"is no TOML: {error}"))
-    return _Reader(text, content, fallback.name).read()
+        message = f"is no TOML: {error}"
+    return SchemaReading(ShopSchema(name), (Fault(line, None, code, message),), readable=False)
 
 
 def render_shop_toml(schema: ShopSchema) -> str:
@@ -71,10 +70,6 @@ def render_shop_toml(schema: ShopSchema) -> str:
 def _quoted(text: str) -> str:
     # JSON's escapes are TOML's too, but for DEL, which TOML wants escaped
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _unreadable(schema: ShopSchema, fault: Fault) -> SchemaReading:
-    return SchemaReading(schema, (fault,), readable=False)
 
 
 class _Reader:
@@ -102,22 +97,14 @@ class _Reader:
         files: dict[str, str] = {}
         for key, value in self._table("files").items():
             if key not in _FILES:
-                self._fault(
-                    "files", key, "unknown-key", f"is no key of [files], expected {', '.join(_FILES)}"
-                )
+                message = f"is no key of [files], expected {', '.join(_FILES)}"
+                self._fault("files", key, "unknown-key", message)
             elif not isinstance(value, str) or not value:
-                self._fault(
-                    "files", key, "bad-value", f"is {value!r}, expected a path inside the shop's folder"
-                )
+                message = f"is {value!r}, expected a path inside the shop's folder"
+                self._fault("files", key, "bad-value", message)
             else:
                 files[key] = value
-        schema = ShopSchema(
-            name=name,
-            attributes=MappingProxyType(attributes),
-            items=files.get("items"),
-            events=files.get("events"),
-            pictures=files.get("pictures", "pictures"),
-        )
+        schema = ShopSchema(name, MappingProxyType(attributes), **files)
         return SchemaReading(schema, tuple(self._faults), frozenset(self._untyped))
 
     def _table(self, key: str) -> Mapping[str, object]:
@@ -132,9 +119,8 @@ class _Reader:
             message = "is a column that every shop has, expected another name for the attribute"
             self._fault("attributes", name, "reserved-attribute", message)
             return None
-        for kind in KINDS:
-            if kind == value:
-                return kind
+        if value in KINDS:
+            return value
         message = f"is of the type {value!r}, expected one of {', '.join(KINDS)}"
         self._fault("attributes", name, "unknown-type", message)
         self._untyped.add(name)

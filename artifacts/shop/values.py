@@ -32,12 +32,12 @@ class InvalidValueError(Exception):
 
 def shown(raw: object) -> str:
     """A raw value as an error message shows it: cut to 40 characters, with its type where it is no string."""
-    if isinstance(raw, str):
-        return repr(raw if len(raw) <= _SHOWN_CHARACTERS else raw[:_SHOWN_CHARACTERS] + "…")
     if raw is None:
         return "missing"
-    text = repr(raw)
+    text = raw if isinstance(raw, str) else repr(raw)
     text = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    if isinstance(raw, str):
+        return repr(text)
     kind = {"int": "number", "float": "number", "dict": "object"}.get(type(raw).__name__, type(raw).__name__)
     return f"the {kind} {text}"
 
@@ -76,14 +76,11 @@ def identifier(raw: object) -> str:
     """An item's id: 1 to 128 characters, no control characters, no space at either end."""
     value = text(raw)
     if not value.strip():
-        raise InvalidValueError(
-            "missing-value", f"is missing, expected a string of 1 to {MAX_ID_CHARACTERS} characters"
-        )
+        message = f"is missing, expected a string of 1 to {MAX_ID_CHARACTERS} characters"
+        raise InvalidValueError("missing-value", message)
     if len(value) > MAX_ID_CHARACTERS:
-        raise InvalidValueError(
-            "id-too-long",
-            f"has {len(value)} characters ({shown(value)}), expected at most {MAX_ID_CHARACTERS}",
-        )
+        found = f"has {len(value)} characters ({shown(value)})"
+        raise InvalidValueError("id-too-long", f"{found}, expected at most {MAX_ID_CHARACTERS}")
     if value[0].isspace() or value[-1].isspace() or (not value.isprintable() and _CONTROL.search(value)):
         raise _unexpected("bad-id", value, "no control characters and no space at either end")
     return value
@@ -96,9 +93,8 @@ def category(raw: object) -> str:
         return value.strip()
     levels = [level.strip() for level in value.split(">")]
     if not all(levels):
-        raise InvalidValueError(
-            "bad-category", f"is {shown(value)}, which has an empty level, expected as in 'Shoes > Running'"
-        )
+        message = f"is {shown(value)}, which has an empty level, expected as in 'Shoes > Running'"
+        raise InvalidValueError("bad-category", message)
     return " > ".join(levels)
 
 

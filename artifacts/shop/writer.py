@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow as pa
 
@@ -95,7 +94,7 @@ class ShopWriter:
         target.write_bytes(data)
         self.pictures += 1
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Write what is left and give the files their names."""
         self._items.close()
         self._events.close()
@@ -110,20 +109,14 @@ class ShopWriter:
         files = replace(self._schema, items=ITEMS_NAME, events=EVENTS_NAME if self.events else None)
         replace_text(description, render_shop_toml(files))
 
-    def discard(self) -> None:
-        """Remove what was written under temporary names; a shop that was there stays as it was."""
+    def __enter__(self) -> ShopWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._close()
+            return
         self._items.close(whole=False)
         self._events.close(whole=False)
         self._items_part.unlink()
         self._events_part.unlink()
-
-    def __enter__(self) -> ShopWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
