@@ -47,7 +47,7 @@ def ours(bundle: str, graph: str, port: int) -> None:
 
     precision: Any = "int8" if ".int8." in graph else "fp32"
     settings = BundleSettings(precision=precision)
-    encoder = QueryEncoder.open(Bundle.load(Path(bundle)), settings, Encoder(max_batch=MAX_BATCH))
+    encoder = QueryEncoder(Bundle.load(Path(bundle)), settings, Encoder(max_batch=MAX_BATCH))
     app = FastAPI()
 
     @app.post("/encode")

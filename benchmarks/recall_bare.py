@@ -31,7 +31,7 @@ class Bare:
     def __init__(self, bundle: Bundle, index: EmbeddedIndex) -> None:
         self._bundle = bundle
         self._index = index
-        self._encoder = QueryEncoder.open(bundle, BundleSettings(), Encoder())
+        self._encoder = QueryEncoder(bundle, BundleSettings(), Encoder())
         dims = bundle.manifest.dimensions
         self._nothing = build_portraits(
             [[]], [()], [None], experts=len(dims.experts), expert_dim=dims.expert_dim

@@ -21,7 +21,8 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeAlias, TypeVar
 
 from artifacts.attributes import CATEGORY
 from common.errors import MrseError
@@ -34,6 +35,14 @@ MAX_VALUES = 1000
 
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _EXPECTED = {"string": "a string", "number": "a number", "bool": "true or false", "list": "a list of strings"}
+#: What a value of these types is called; any other is a list.
+_GOT: tuple[tuple[type | UnionType, str], ...] = (
+    (NoneType, "null"),
+    (bool, "true or false"),
+    (int | float, "a number"),
+    (str, "a string"),
+    (Mapping, "an object"),
+)
 
 
 class FilterError(MrseError, ValueError):
@@ -153,11 +162,11 @@ def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Fi
 
 
 def _clause(field: str, kind: str, value: object) -> Condition | Not:
-    if isinstance(value, Mapping) and "not" in value:
-        if len(value) > 1:
-            raise FilterError(field, f"{field}: not stands alone, without other operators beside it")
-        return Not(_condition(field, kind, value["not"]))
-    return _condition(field, kind, value)
+    if not isinstance(value, Mapping) or "not" not in value:
+        return _condition(field, kind, value)
+    if len(value) > 1:
+        raise FilterError(field, f"{field}: not stands alone, without other operators beside it")
+    return Not(_condition(field, kind, value["not"]))
 
 
 def _condition(field: str, kind: str, value: object) -> Condition:
@@ -178,11 +187,8 @@ def any_of(field: str, kind: str, values: Sequence[object]) -> AnyOf:
     Raises:
         FilterError: a value is not of the attribute's type.
     """
-    if kind == "number":
-        return AnyOf(field, tuple(sorted({_number(field, value) for value in values})))
-    if kind == "bool":
-        return AnyOf(field, tuple(sorted({_flag(field, value) for value in values})))
-    return AnyOf(field, tuple(sorted({_text(field, kind, value) for value in values})))
+    checked: Callable[[str, str, object], Any] = {"number": _number, "bool": _flag}.get(kind, _text)
+    return AnyOf(field, tuple(sorted({checked(field, kind, value) for value in values})))
 
 
 def _range(field: str, kind: str, bounds: Mapping[object, object]) -> Range:
@@ -196,7 +202,7 @@ def _range(field: str, kind: str, bounds: Mapping[object, object]) -> Range:
         raise FilterError(field, f"{field} is {_EXPECTED[kind]}; a range needs a number")
     if not bounds:
         raise FilterError(field, f"{field} has a range without bounds; give one of {', '.join(_BOUNDS)}")
-    limits = [(_number(field, bound), operator) for operator, bound in bounds.items()]
+    limits = [(_number(field, kind, bound), operator) for operator, bound in bounds.items()]
     # Of two bounds on one side the tighter one counts; of two equal ones that is the open one.
     lows = [(bound, operator == "gt") for bound, operator in limits if operator in ("gt", "gte")]
     highs = [(bound, operator == "lt") for bound, operator in limits if operator in ("lt", "lte")]
@@ -205,9 +211,9 @@ def _range(field: str, kind: str, bounds: Mapping[object, object]) -> Range:
     return Range(field, low, low_open, high, high_open)
 
 
-def _number(field: str, value: object) -> float:
+def _number(field: str, kind: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(field, "number", value)
+        raise _wrong_type(field, kind, value)
     try:
         number = float(value)
     except OverflowError:
@@ -217,9 +223,9 @@ def _number(field: str, value: object) -> float:
     return number + 0.0  # -0.0 becomes 0.0: equal filters print alike
 
 
-def _flag(field: str, value: object) -> bool:
+def _flag(field: str, kind: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise _wrong_type(field, "bool", value)
+        raise _wrong_type(field, kind, value)
     return value
 
 
@@ -234,19 +240,8 @@ def _text(field: str, kind: str, value: object) -> str:
 
 
 def _wrong_type(field: str, kind: str, value: object) -> FilterError:
-    return FilterError(field, f"{field} is {_EXPECTED[kind]}; got {_type_name(value)}")
-
-
-def _type_name(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    return "an object" if isinstance(value, Mapping) else "a list"
+    got = next((name for types, name in _GOT if isinstance(value, types)), "a list")
+    return FilterError(field, f"{field} is {_EXPECTED[kind]}; got {got}")
 
 
 def _shown(name: object) -> str:

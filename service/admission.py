@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from service.errors import Overloaded
 from service.settings import Limits
@@ -15,10 +14,10 @@ class LoadShedding:
     """What a request does without, by the load when it came."""
 
     #: Share of ``limits.in_flight`` that is taken. A route is left out where its ``shed_at`` is lower.
-    load: float = 0.0
+    load: float
     #: Share of k that is still looked for.
-    k_share: float = 1.0
-    no_portrait: bool = False
+    k_share: float
+    no_portrait: bool
 
 
 class Ticket:
@@ -28,8 +27,8 @@ class Ticket:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._places = 1
-        self.shedding = admission.shedding()
+        self._places = 0
+        self.widen(1)
 
     def widen(self, places: int) -> None:
         """Take this many places in all, one for each entry of a batch.
@@ -37,23 +36,20 @@ class Ticket:
         Raises:
             Overloaded: not so many are free.
         """
-        self._admission.take(places - self._places)
+        self.shedding = self._admission.take(places - self._places)
         self._places = places
-        self.shedding = self._admission.shedding()
 
     def __enter__(self) -> Ticket:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._admission.give_back(self._places)
+    def __exit__(self, *error: object) -> None:
+        self._admission.in_flight -= self._places
 
 
 class Admission:
     """Counts the requests in flight. For one event loop, not for threads."""
 
-    def __init__(self, limits: Limits, refused: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, limits: Limits, refused: Callable[[], None]) -> None:
         self._limits = limits
         self._refused = refused
         self.in_flight = 0
@@ -64,23 +60,15 @@ class Admission:
         Raises:
             Overloaded: none is free.
         """
-        self.take(1)
         return Ticket(self)
 
-    def shedding(self) -> LoadShedding:
-        """What a request that comes now does without."""
+    def take(self, places: int) -> LoadShedding:
+        """Count places as taken, all or none; what a request that takes them does without."""
         limits = self._limits
-        load = self.in_flight / limits.in_flight
-        k_share = limits.shed_k if load > limits.shed_candidates_at else 1.0
-        return LoadShedding(load, k_share, load > limits.shed_portrait_at)
-
-    def take(self, places: int) -> None:
-        """Count places as taken, all or none."""
-        if self.in_flight + places > self._limits.in_flight:
+        if self.in_flight + places > limits.in_flight:
             self._refused()
             raise Overloaded("too many requests are being worked on")
         self.in_flight += places
-
-    def give_back(self, places: int) -> None:
-        """Count places as free again."""
-        self.in_flight -= places
+        load = self.in_flight / limits.in_flight
+        k_share = limits.shed_k if load > limits.shed_candidates_at else 1.0
+        return LoadShedding(load, k_share, load > limits.shed_portrait_at)

@@ -5,7 +5,8 @@ Each arm of the experiment ``towers`` has one; arms that name the same bundle an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +126,11 @@ def open_deployment(*, worker: Worker, folders: Folders, announce: Announce) -> 
     Raises:
         StartError: the bundle or the index is missing or damaged, or they do not belong together.
     """
-    bundle = _load_bundle(folders.bundle, announce)
+    if folders.bundle is None:
+        raise not_set("bundle")
+    announce(f"verifying the bundle {folders.bundle}")
+    with _named(folders.bundle):
+        bundle = Bundle.load(folders.bundle)
     announce(f"opening the index {folders.index}")
     opened = _open_index(worker.settings, folders.index)
     if opened.index.bundle_version != bundle.version:
@@ -137,17 +142,6 @@ def open_deployment(*, worker: Worker, folders: Folders, announce: Announce) -> 
     return assemble(worker=worker, folders=folders, bundle=bundle, opened=opened)
 
 
-def check_arms(settings: Settings, arms: Iterable[Arm]) -> None:
-    """Open what arms of ``towers`` need, and let it go.
-
-    Raises:
-        StartError: see `open_deployment`.
-    """
-    worker = Worker(settings, Metrics(), Lru(0))
-    for folders in dict.fromkeys(arm_folders(settings, arm) for arm in arms):
-        open_deployment(worker=worker, folders=folders, announce=lambda step: None).encoder.close()
-
-
 def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: OpenedIndex) -> Deployment:
     """The deployment of a verified bundle and its open index.
 
@@ -155,14 +149,8 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         StartError: a graph does not open, or its outputs are off.
     """
     settings, metrics, shared = worker.settings, worker.metrics, worker.shared
-    try:
-        encoder = QueryEncoder.open(bundle, settings.bundle, settings.encoder)
-    except (BundleError, GraphError) as error:
-        raise StartError(str(error)) from error
-    except ModuleNotFoundError:  # the extra that brings onnxruntime
-        raise
-    except Exception as error:  # onnxruntime's and numpy's errors on a graph or archive that is no such thing
-        raise StartError(f"bundle {bundle.path}: {error}") from error
+    with _named(bundle.path):
+        encoder = QueryEncoder(bundle, settings.bundle, settings.encoder)
     index, dimensions = opened.index, bundle.manifest.dimensions
     shape = len(dimensions.experts), dimensions.expert_dim
     codec = FeatureCodec(*shape)
@@ -185,16 +173,30 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
     )
 
 
-def _load_bundle(path: Path | None, announce: Announce) -> Bundle:
-    if path is None:
-        raise not_set("bundle")
-    announce(f"verifying the bundle {path}")
+def check_arms(settings: Settings, arms: Iterable[Arm]) -> None:
+    """Open what arms of ``towers`` need, and let it go.
+
+    Raises:
+        StartError: see `open_deployment`.
+    """
+    worker = Worker(settings, Metrics(), Lru(0))
+    for folders in dict.fromkeys(arm_folders(settings, arm) for arm in arms):
+        open_deployment(worker=worker, folders=folders, announce=lambda step: None).encoder.close()
+
+
+@contextmanager
+def _named(bundle: Path) -> Iterator[None]:
+    """What fails with a bundle's files is a `StartError` that names it."""
     try:
-        return Bundle.load(path)
-    except BundleError as error:
+        yield
+    except (BundleError, GraphError) as error:
         raise StartError(str(error)) from error
-    except Exception as error:  # such as a tokenizer that the library cannot read
-        raise StartError(f"bundle {path}: {error}") from error
+    except ModuleNotFoundError:  # the extra that brings onnxruntime
+        raise
+    except (
+        Exception
+    ) as error:  # such as onnxruntime's on a graph, or a tokenizer that its library cannot read
+        raise StartError(f"bundle {bundle}: {error}") from error
 
 
 def _open_index(settings: Settings, path: Path | None) -> OpenedIndex:

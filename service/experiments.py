@@ -6,10 +6,11 @@ by the experiment's name, decides by weight, so a user keeps the arm and experim
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -46,18 +47,20 @@ class Assignment:
 
 class _Experiment:
     def __init__(self, name: str, arms: dict[str, Arm]) -> None:
-        self.name = name
         self.arms = arms
+        self._salt = name.encode()
         total = sum(arm.weight for arm in arms.values())
-        shares = ((arm, settings.weight / total) for arm, settings in arms.items() if settings.weight > 0)
-        names, widths = zip(*shares, strict=True)
-        #: Upper ends of the arms' shares of [0, 1), ascending.
-        self._bounds: list[tuple[float, str]] = list(zip(itertools.accumulate(widths), names, strict=True))
+        self._drawn = [name for name, arm in arms.items() if arm.weight > 0]
+        #: Upper ends of the shares of [0, 1) that the arms have, but of the last, which ends at 1.
+        self._bounds = list(itertools.accumulate(arms[name].weight / total for name in self._drawn))[:-1]
 
     def draw(self, unit: str) -> str:
-        """The arm of a unit; the last one also gets what rounding leaves over."""
-        place = _hash(self.name, unit) if len(self._bounds) > 1 else 0.0
-        return next((arm for bound, arm in self._bounds[:-1] if place < bound), self._bounds[-1][1])
+        """The arm of a unit, by the unit's place in [0, 1)."""
+        if not self._bounds:
+            return self._drawn[0]
+        text = unit.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(text, key=self._salt, digest_size=8).digest()
+        return self._drawn[bisect.bisect_right(self._bounds, int.from_bytes(digest, "big") / 2**64)]
 
 
 class ExperimentBook:
@@ -77,9 +80,17 @@ class ExperimentBook:
     ) -> None:
         arms = {TOWERS: {CONTROL: Arm()}} | experiments
         self._experiments = {name: _Experiment(name, its) for name, its in arms.items()}
-        self._recall = recall
         self._unknown = unknown
-        self._combined = self._combine()
+        #: Options for every combination of arms, so that a clash is found at start, not by a request.
+        self._combined: dict[tuple[str, ...], Recall] = {}
+        for key in itertools.product(*(each.arms for each in self._experiments.values())):
+            changes = (
+                each.arms[arm].recall for each, arm in zip(self._experiments.values(), key, strict=True)
+            )
+            try:
+                self._combined[key] = recall.changed(*changes)
+            except ValidationError as error:
+                raise StartError(f"experiments {', '.join(key)} do not go together: {error}") from error
 
     @property
     def towers(self) -> dict[str, Arm]:
@@ -97,7 +108,10 @@ class ExperimentBook:
         """The arms for a unit (the user, or the request where there is none) and a header."""
         forced: dict[str, str] = {}
         ignored: list[str] = []
-        for name, arm in _pairs(header):
+        for pair in (header or "").split(",")[:_MAX_HEADER_PAIRS]:
+            if not pair.strip():
+                continue
+            name, arm = (side.strip() for side in pair.partition("=")[::2])
             experiment = self._experiments.get(name)
             if experiment is None or arm not in experiment.arms:
                 self._unknown("experiment" if experiment is None else "variant")
@@ -108,27 +122,3 @@ class ExperimentBook:
             name: forced.get(name) or experiment.draw(unit) for name, experiment in self._experiments.items()
         }
         return Assignment(arms, self._combined[tuple(arms.values())], tuple(ignored))
-
-    def _combine(self) -> dict[tuple[str, ...], Recall]:
-        """Options for every combination of arms, so that a clash is found at start, not by a request."""
-        combined = {}
-        for key in itertools.product(*(e.arms for e in self._experiments.values())):
-            arms = zip(self._experiments.values(), key, strict=True)
-            try:
-                combined[key] = self._recall.changed(*(e.arms[arm].recall for e, arm in arms))
-            except ValidationError as error:
-                raise StartError(f"experiments {', '.join(key)} do not go together: {error}") from error
-        return combined
-
-
-def _pairs(header: str | None) -> Iterator[tuple[str, str]]:
-    for part in (header or "").split(",")[:_MAX_HEADER_PAIRS]:
-        if part.strip():
-            name, _, arm = part.partition("=")
-            yield name.strip(), arm.strip()
-
-
-def _hash(salt: str, unit: str) -> float:
-    """A stable place in [0, 1)."""
-    digest = hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), key=salt.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64

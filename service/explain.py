@@ -22,14 +22,11 @@ def explain(result: RecallResult) -> dict[str, Any]:
             "unknown": list(result.portrait.unknown),
             "stored": result.portrait.stored,
         },
-        **_routes(result),
+        **{
+            key: value
+            for name in result.options.tables
+            for key, value in ROUTES[name].explain(result.notes.get(name)).items()
+        },
         "merge": result.options.merge,
         "stages_ms": {name: round(seconds * 1000, 3) for name, seconds in result.stages},
     }
-
-
-def _routes(result: RecallResult) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for name in result.options.tables:
-        told |= ROUTES[name].explain(result.notes.get(name))
-    return told

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from artifacts.bundle import Behaviour
 from artifacts.cache.codec import StoredPortrait
@@ -22,8 +23,8 @@ from service.query.portrait import RequestPortrait, make_portrait, restore_portr
 from service.query.query import Query
 from service.recall.merge import merge
 from service.recall.routes.outcome import Item, RouteOutcome
-from service.recall.routes.route import RouteRequest
-from service.recall.run import run_routes, skipped
+from service.recall.routes.route import RouteRequest, RouteSettings
+from service.recall.run import run_routes
 from service.recall.settings import Recall
 
 
@@ -72,9 +73,11 @@ class _Stages:
         self.seconds.append((name, now - self._last))
         self._last = now
 
-    def skip(self, measured: Sequence[tuple[str, float]]) -> None:
-        """Add stages that were measured elsewhere; the next stage begins now."""
-        self.seconds += measured
+    def add(self, outcomes: Mapping[str, RouteOutcome]) -> None:
+        """Add the routes, which are measured where they run; the next stage begins now."""
+        self.seconds += [
+            (name, each.took_ms / 1000) for name, each in outcomes.items() if each.status == "ok"
+        ]
         self._last = time.perf_counter()
 
 
@@ -103,12 +106,14 @@ async def recall(
         FieldError: the picture is damaged.
     """
     stages = _Stages()
-    degraded = _shed(deployment, query, options, shedding)
+    now = datetime.now(UTC)
+    tables = options.tables
+    degraded = _shed(deployment, query, tables, shedding)
     history = [] if "no_portrait" in degraded else deployment.recent(query.history)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(deployment, query, degraded, deadline)
     try:
-        work = _encoded(deployment, query, history, reading, deadline, stages)
+        work = _encoded(deployment, query, history, reading, now, deadline, stages)
         experts, tier, portrait = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
@@ -118,7 +123,6 @@ async def recall(
     fused = deployment.fusions.fuse(experts, portrait)
     stages.mark("fusion")
     k = max(1, int(query.k * shedding.k_share))
-    tables = options.tables
     request = RouteRequest(
         text=query.text,
         user_id=query.user_id,
@@ -126,7 +130,7 @@ async def recall(
         k=k,
         filters=query.filters,
         history=portrait.history,
-        now=datetime.now(UTC),
+        now=now,
         deadline=deadline.earlier(reserve_s),
         tables=tables,
         index=deployment.index,
@@ -137,13 +141,11 @@ async def recall(
     )
     if query.browse and not portrait.used:
         # No words and no history that we know: the embedding would point nowhere.
-        outcomes = skipped(request, "nothing to search by")
+        outcomes = dict.fromkeys(tables, RouteOutcome("skipped", reason="nothing to search by"))
     else:
         outcomes = await run_routes(request, shedding.load)
     _raise_if_unanswered(outcomes)
-    stages.skip(
-        [(name, outcome.took_ms / 1000) for name, outcome in outcomes.items() if outcome.status == "ok"]
-    )
+    stages.add(outcomes)
     items = merge(
         {name: outcome.candidates for name, outcome in outcomes.items()},
         k,
@@ -153,7 +155,9 @@ async def recall(
     )
     stages.mark("merge")
     degraded += [portrait.degraded] if portrait.degraded else []
-    degraded += [reason for name, outcome in outcomes.items() if (reason := _reason(name, outcome))]
+    for name, outcome in outcomes.items():
+        if outcome.short:
+            degraded.append(f"{name}_{'coverage' if outcome.status == 'ok' else outcome.status}")
     return RecallResult(
         deployment,
         query,
@@ -174,13 +178,16 @@ async def _encoded(
     query: Query,
     history: Sequence[Behaviour],
     reading: asyncio.Task[StoredPortrait | None] | None,
+    now: datetime,
     deadline: Deadline,
     stages: _Stages,
 ) -> tuple[F16, Tier, RequestPortrait]:
     """The query's experts and where they were, and the user's portrait."""
-    experts, tier = await _experts(deployment, query, deadline)
+    encoder, picture = deployment.encoder, query.picture
+    key = query_key(deployment.bundle.version, query.text, picture.digest if picture else b"")
+    compute = partial(encoder.experts, query.text, picture)
+    experts, tier = await deployment.experts.get(key, compute, deadline)
     stages.mark("cache" if tier == "l1" else "encode")
-    now = datetime.now(UTC)
     if reading is None:
         portrait = await make_portrait(history, deployment.features, now, deadline, deployment.shape)
     else:
@@ -191,21 +198,17 @@ async def _encoded(
     return experts, tier, portrait
 
 
-def _shed(deployment: Deployment, query: Query, options: Recall, shedding: LoadShedding) -> list[str]:
+def _shed(
+    deployment: Deployment, query: Query, tables: Mapping[str, RouteSettings], shedding: LoadShedding
+) -> list[str]:
     """What this request does without."""
-    shed = [f"no_{name}" for name, table in options.tables.items() if table.shed(shedding.load)]
+    shed = [f"no_{name}" for name, table in tables.items() if table.shed(shedding.load)]
     if int(query.k * shedding.k_share) < query.k:
         shed.append("fewer_candidates")
     personal = query.history or (deployment.portraits is not None and query.user_id is not None)
     if shedding.no_portrait and personal and not query.browse:  # a browse has nothing but its history
         shed.append("no_portrait")
     return shed
-
-
-async def _experts(deployment: Deployment, query: Query, deadline: Deadline) -> tuple[F16, Tier]:
-    encoder, picture = deployment.encoder, query.picture
-    key = query_key(deployment.bundle.version, query.text, picture.digest if picture else b"")
-    return await deployment.experts.get(key, lambda: encoder.experts(query.text, picture), deadline)
 
 
 def _reading(
@@ -227,9 +230,3 @@ def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:
     if "error" in statuses:
         reasons = sorted({o.reason or "error" for o in outcomes.values() if o.status == "error"})
         raise Unavailable(f"the index gave no answer: {', '.join(reasons)}")
-
-
-def _reason(name: str, outcome: RouteOutcome) -> str | None:
-    if outcome.status in ("timeout", "error"):
-        return f"{name}_{outcome.status}"
-    return f"{name}_coverage" if outcome.short else None

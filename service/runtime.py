@@ -47,7 +47,6 @@ class Runtime:
         self,
         settings: Settings,
         opener: Opener = open_deployment,
-        clock: Clock = time.monotonic,
         on_stages: OnStages | None = None,
     ) -> None:
         self.settings = settings
@@ -59,10 +58,11 @@ class Runtime:
         self.deployments: Mapping[str, Deployment] = {}
         self.progress = "starting"
         self.ready = False
-        self.clock = clock
+        #: Seconds on the clock of all deadlines.
+        self.clock: Clock = time.monotonic
         self._opener = opener
         self._on_stages = on_stages
-        experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s, clock)
+        experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
         self._worker = Worker(settings, self.metrics, experts)
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
@@ -78,7 +78,10 @@ class Runtime:
             StartError: they cannot be served.
         """
         started = time.perf_counter()
-        self._worker = replace(self._worker, shared=self._open_shared())
+        knobs = self.settings.redis
+        if knobs.url is not None:
+            breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
+            self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
         self._serve(self.experiments, await self._deployments(self.settings, self.experiments))
         self.ready = True
         self.progress = "ready"
@@ -200,13 +203,6 @@ class Runtime:
             if outcome.status == "ok":
                 self.metrics.coverage(name, outcome.coverage)
         return result
-
-    def _open_shared(self) -> RedisCache | None:
-        knobs = self.settings.redis
-        if knobs.url is None:
-            return None
-        breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s, self.clock)
-        return RedisCache(knobs, breaker, self.metrics.redis)
 
     def _by_folders(self) -> dict[Folders, Deployment]:
         """Each deployment once, though arms may share it."""

@@ -4,12 +4,13 @@ changes to it when it is rebuilt.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from artifacts.bundle.manifest import file_entry
 from common.arrays import F16, F32, I64
@@ -18,7 +19,7 @@ from common.progress import StageProgress
 from index.embedded.attributes import Column, write_attributes
 from index.embedded.calibrate import calibrate
 from index.embedded.ids import write_ids
-from index.embedded.lists import CHUNK, Lists, ReadRows, arrange, assign, one_list, train_centroids
+from index.embedded.lists import CHUNK, ReadRows, arrange, assign, one_list, train_centroids
 from index.embedded.manifest import (
     ATTRIBUTES_NAME,
     FEATURES_NAME,
@@ -42,8 +43,8 @@ class BaseSource:
     manifest: IndexManifest
     #: pyarrow strings ``[rows]``.
     ids: Any
-    #: Makes the column of an attribute with its rows taken in the order given (None: as they are).
-    column: Callable[[str, I64 | None], Column]
+    #: Makes the column of an attribute with its rows taken in the order given.
+    column: Callable[[str, I64], Column]
     vectors: ReadRows
     features: ReadRows
     #: Centroids to keep instead of training: float32 ``[lists, dim]``.
@@ -53,13 +54,10 @@ class BaseSource:
 def write_base(
     source: BaseSource, work: Path, *, cluster_rows: int, progress: StageProgress
 ) -> IndexManifest:
-    """Write a base into the folder ``work``; memory is bounded by one column and one chunk of vectors.
+    """Write a base into a folder of `store.working_folder`; its manifest.
 
-    Args:
-        source: the rows.
-        work: a folder of `store.working_folder`.
-        cluster_rows: see `CLUSTER_ROWS`.
-        progress: vectors read, of those that all passes through them read.
+    Memory is bounded by one column and one chunk of vectors. ``progress`` is told the vectors read, of those
+    that all passes through them read.
 
     Raises:
         DuplicateId: two rows have one id. What reads the source may raise errors of its own.
@@ -67,16 +65,19 @@ def write_base(
     rows, dim = source.manifest.rows, source.manifest.dim
     clustered = rows >= cluster_rows
     read = _telling(source.vectors, rows * (3 if clustered else 1), progress)
-    order, lists = None, one_list(rows, dim)
+    order, lists = np.arange(rows), one_list(rows, dim)
     if clustered:
-        order, lists = _cluster(source, read)
+        centroids = source.centroids
+        if centroids is None:
+            centroids = train_centroids(source.vectors, rows, dim)
+        order, lists = arrange(read, assign(read, rows, centroids), dim)
         lists.write(work / LISTS_NAME)
-    write_ids(work / IDS_NAME, source.ids if order is None else source.ids.take(order))
+    write_ids(work / IDS_NAME, source.ids.take(pa.array(order)))
     names = sorted(source.manifest.attributes)
     write_attributes(work / ATTRIBUTES_NAME, ((name, source.column(name, order)) for name in names))
-    _write_features(source, order, work / FEATURES_NAME)
-    chunks = (read(_chunk(order, start, rows)) for start in range(0, rows, CHUNK))
-    write_vectors(work / VECTORS_NAME, dim, lists.starts, chunks)
+    chunks = [order[start : start + CHUNK] for start in range(0, rows, CHUNK)]
+    _write_features(source, chunks, work / FEATURES_NAME)
+    write_vectors(work / VECTORS_NAME, dim, lists.starts, map(read, chunks))
     probing = None
     if clustered:
         probing = calibrate(Vectors.open(work / VECTORS_NAME, dim, lists.starts), lists)
@@ -87,27 +88,13 @@ def write_base(
     return manifest.model_copy(update={"files": files}).versioned()
 
 
-def _cluster(source: BaseSource, read: ReadRows) -> tuple[I64, Lists]:
-    rows, dim = source.manifest.rows, source.manifest.dim
-    centroids = source.centroids
-    if centroids is None:
-        centroids = train_centroids(source.vectors, rows, dim)
-    return arrange(read, assign(read, rows, centroids), dim)
-
-
-def _write_features(source: BaseSource, order: I64 | None, path: Path) -> None:
+def _write_features(source: BaseSource, chunks: Sequence[I64], path: Path) -> None:
     manifest = source.manifest
     shape = (manifest.rows, manifest.experts, manifest.expert_dim)
     features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in range(0, manifest.rows, CHUNK):
-        features[start : start + CHUNK] = source.features(_chunk(order, start, manifest.rows))
+    for start, chunk in zip(range(0, manifest.rows, CHUNK), chunks, strict=True):
+        features[start : start + CHUNK] = source.features(chunk)
     features.flush()
-
-
-def _chunk(order: I64 | None, start: int, rows: int) -> I64:
-    if order is None:
-        return np.arange(start, min(start + CHUNK, rows), dtype=np.int64)
-    return order[start : start + CHUNK]
 
 
 def _telling(read: ReadRows, total: int, progress: StageProgress) -> ReadRows:

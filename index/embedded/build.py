@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,7 +61,7 @@ def build_index(
             attributes={**folder.attributes, CATEGORY: "list"},
         ),
         ids=folder.id_column(),
-        column=_columns(folder),
+        column=partial(_column, folder),
         vectors=folder.checked_vectors,
         features=folder.checked_features,
     )
@@ -76,16 +76,9 @@ def build_index(
             return install(target, work, manifest, after_log=True)
 
 
-def _columns(folder: EmbeddingsFolder) -> Callable[[str, I64 | None], Column]:
-    """Reads one column at a time, when it is asked for."""
-
-    def column(name: str, order: I64 | None) -> Column:
-        values = folder.column(name)
-        if order is not None:
-            values = values.take(pa.array(order))
-        try:
-            return attribute_column(name, "string" if name == CATEGORY else folder.attributes[name], values)
-        except ValueError as error:
-            raise EmbeddingsError(folder.items_file, f"column {name!r} {error}") from error
-
-    return column
+def _column(folder: EmbeddingsFolder, name: str, order: I64) -> Column:
+    values = folder.column(name).take(pa.array(order))
+    try:
+        return attribute_column(name, "string" if name == CATEGORY else folder.attributes[name], values)
+    except ValueError as error:
+        raise EmbeddingsError(folder.items_file, f"column {name!r} {error}") from error

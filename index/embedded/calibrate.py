@@ -61,14 +61,18 @@ def _reach(
     truth = [
         [nearest(vectors, query, k, selection)[1][-1] for query in queries] for _, selection, queries in cases
     ]
+
+    def found(reach: float, query: F32, selection: Selection, kth: float) -> float:
+        if selection.matches is None:
+            return 1.0
+        _, scores = probed(vectors, lists, reach, query, k, selection)
+        return min(1.0, float((scores >= kth).sum()) / min(k, selection.count))
+
     for reach in REACHES:
         recall = {}
         for (name, selection, queries), kths in zip(cases, truth, strict=True):
-            found = [
-                _recall(vectors, lists, reach, query, k, selection, kth)
-                for query, kth in zip(queries, kths, strict=True)
-            ]
-            recall[name] = round(float(np.mean(found)), 4)
+            shares = [found(reach, query, selection, kth) for query, kth in zip(queries, kths, strict=True)]
+            recall[name] = round(float(np.mean(shares)), 4)
         if min(recall.values()) >= GOAL:
             break
     return reach, recall
@@ -100,12 +104,3 @@ def _queries(vectors: Vectors, rng: np.random.Generator) -> F32:
     moves = rng.standard_normal(items.shape, dtype=np.float32) / np.float32(vectors.dim**0.5)
     queries = items + moves * np.resize(np.array(NOISES, np.float32), QUERIES)[:, None]
     return np.asarray(queries / np.linalg.norm(queries, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _recall(
-    vectors: Vectors, lists: Lists, reach: float, query: F32, k: int, selection: Selection, kth: float
-) -> float:
-    if selection.matches is None:
-        return 1.0
-    _, scores = probed(vectors, lists, reach, query, k, selection)
-    return min(1.0, float((scores >= kth).sum()) / min(k, selection.count))

@@ -25,20 +25,14 @@ class DuplicateId(ValueError):  # noqa: N818 -- the state of a table
 
 
 def write_ids(path: Path, ids: Any) -> None:
-    """Write a table of ids.
-
-    Args:
-        path: an Arrow file, laid out so that it can be memory-mapped.
-        ids: pyarrow string array without nulls, in row order.
+    """Write a table of ids, an Arrow file, from a pyarrow string array without nulls, in row order.
 
     Raises:
         DuplicateId: an id occurs twice.
     """
     hashes = _hashes(ids.to_pylist())
     rows = np.argsort(hashes, kind="stable").astype(np.int32)
-    batch = pa.record_batch(
-        {"id": ids.cast(pa.large_string()), "hash": hashes[rows], "row": rows},
-    )
+    batch = pa.record_batch({"id": ids.cast(pa.large_string()), "hash": hashes[rows], "row": rows})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
     table = IdTable.open(path)
@@ -103,8 +97,6 @@ class IdTable:
 
     def _look_up(self, ids: Sequence[str]) -> Iterator[tuple[str, int]]:
         """The ids that are in the table, and their rows."""
-        if self.rows == 0:
-            return
         hashes = _hashes(ids)
         places = self._hashes.searchsorted(hashes)
         # All ids are compared at once with the first of their hash, which nearly always is the one.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.arrays import F16, F32, I64, Bool
+from common.arrays import F16, F32, I64
 from index.embedded.log import Change, LogDamaged, LogReader, Put, append, encode
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
 from index.embedded.segment import AS_CALIBRATED, Planning, Segment, Tombstones
@@ -145,11 +145,7 @@ class LiveIndex:
             self.state = state
 
     def commit(self, change: Callable[[State], Sequence[Change]]) -> None:
-        """Make changes: on disk, and in every answer from now on, when this returns.
-
-        Args:
-            change: says what to change, given the state that it will be applied to.
-        """
+        """Make what ``change`` says of the current state: on disk, and in every answer, when this returns."""
         with write_lock(self.root):
             # Under the write lock neither log nor base change, so nothing here needs another lock, and
             # searches go on while this waits for the disk.
@@ -195,34 +191,36 @@ class LiveIndex:
     def vectors(self, ids: Sequence[str]) -> tuple[list[str], F32]:
         """Known ids in the order asked, and their vectors, float32 ``[n, dim]``."""
         state = self.current()
-        known, buffered, base, rows = self._find(state, ids)
-        vectors = np.empty((len(known), state.base.dim), dtype=np.float32)
-        vectors[~buffered] = state.base.vectors.decode(base)
-        vectors[buffered] = state.buffer.vectors(rows)
-        return known, vectors
+        known, base, put, order = self._find(state, ids)
+        vectors = state.base.vectors.decode(base)
+        return known, vectors if order is None else np.concatenate([vectors, state.buffer.vectors(put)])[
+            order
+        ]
 
     def features(self, ids: Sequence[str]) -> tuple[list[str], F16]:
         """Known ids in the order asked, and their features, float16 ``[n, experts, expert_dim]``."""
         state = self.current()
-        known, buffered, base, rows = self._find(state, ids)
-        features = np.empty((len(known), *state.base.features.shape[1:]), dtype=np.float16)
-        features[~buffered] = state.base.features[base]
-        features[buffered] = state.buffer.features(rows)
-        return known, features
+        known, base, put, order = self._find(state, ids)
+        features = state.base.features[base]
+        return known, features if order is None else np.concatenate([features, state.buffer.features(put)])[
+            order
+        ]
 
-    def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], Bool, I64, list[int]]:
-        """Known ids, which of them are in the write buffer, and the rows of the others and of these."""
+    def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], I64, list[int], list[int] | None]:
+        """Known ids; their rows in the base, and in the write buffer; and where each id is among these rows.
+
+        The last is None where all are in the base, in the order of the ids.
+        """
         if not state.buffer.rows and not state.tombstones.count:
-            known, rows = state.base.ids.find(ids)
-            return known, np.zeros(len(known), dtype=np.bool_), rows, []
+            return *state.base.ids.find(ids), [], None
         with self._lock:
             put = {item_id: row for item_id in ids if (row := state.buffer.row(item_id)) is not None}
         in_base, rows = state.base.ids.find([item_id for item_id in ids if item_id not in put])
         alive = state.tombstones.alive[rows]
-        living = {item_id for item_id, lives in zip(in_base, alive.tolist(), strict=True) if lives}
-        known = [item_id for item_id in ids if item_id in put or item_id in living]
-        buffered = np.array([item_id in put for item_id in known], dtype=np.bool_)
-        return known, buffered, rows[alive], [put[item_id] for item_id in known if item_id in put]
+        living = [item_id for item_id, lives in zip(in_base, alive.tolist(), strict=True) if lives]
+        places = {item_id: place for place, item_id in enumerate([*living, *put])}
+        known = [item_id for item_id in ids if item_id in places]
+        return known, rows[alive], list(put.values()), [places[item_id] for item_id in known]
 
 
 def _merged(

@@ -14,7 +14,7 @@ import pyarrow as pa
 from common.arrays import F16, F32, I64
 from common.errors import NOT_IN_ORDER, MrseError
 from common.extensions import load_extensions
-from common.progress import StageProgress
+from common.progress import StageProgress, silent_stage
 from index.embedded.attributes import Column, Postings
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.columns import attribute_column, column_values
@@ -49,7 +49,7 @@ class NothingLeft(MrseError):  # noqa: N818 -- the state of an index
     exit_code = NOT_IN_ORDER
 
 
-def rebuild_index(root: Path, progress: StageProgress = lambda done, total: None) -> IndexManifest:
+def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexManifest:
     """Rebuild an index folder. Processes that have it open go on searching, and move to the new base.
 
     They may go on changing it too: changes made while the base is written are copied to its log at the
@@ -66,9 +66,8 @@ def rebuild_index(root: Path, progress: StageProgress = lambda done, total: None
             return state.manifest
         if state.items == 0:
             raise NothingLeft(f"{root} has no items left; build it anew")
-        clustered = state.manifest.probing is not None
-        source = _source(state)
-        manifest = write_base(source, work, cluster_rows=1 if clustered else CLUSTER_ROWS, progress=progress)
+        cluster_rows = CLUSTER_ROWS if state.manifest.probing is None else 1
+        manifest = write_base(_source(state), work, cluster_rows=cluster_rows, progress=progress)
         with write_lock(root):
             if read_manifest(root, verify=False).index_version != state.manifest.index_version:
                 raise RebuildRunning(f"{root} was built anew meanwhile")
@@ -129,14 +128,14 @@ def _source(state: State) -> BaseSource:
         ]
     )
 
-    def column(name: str, order: I64 | None) -> Column:
+    def column(name: str, order: I64) -> Column:
         held, kind = base.attributes.column(name), manifest.attributes[name]
         given: list[Any] = [put.attributes.get(name) for put in puts]
         if isinstance(held, Postings):  # keeps of all strings a list of terms
             given, kind = [terms(name, value) for value in given], "list"
         ours = column_values(held, kept)
         values = pa.concat_arrays([ours, pa.array(given, ours.type)])
-        return attribute_column(name, kind, values if order is None else values.take(pa.array(order)))
+        return attribute_column(name, kind, values.take(pa.array(order)))
 
     def both(ours: F16, theirs: list[F16], rows: I64) -> F16:
         chunk = np.empty((len(rows), *ours.shape[1:]), dtype=np.float16)

@@ -25,7 +25,7 @@ from index.embedded.manifest import (
     Reaches,
 )
 from index.embedded.probe import EXACT, probe
-from index.embedded.selection import Selection, Selections, Selector
+from index.embedded.selection import EXACT_ROWS, Selection, Selections, Selector
 from index.embedded.vectors import Vectors
 from index.embedded.workers import Step, unhindered
 
@@ -40,8 +40,8 @@ SCATTERED = 4
 class Planning:
     """How a segment chooses between exact search and probing."""
 
-    #: Matches of a filter up to which no lists are probed; None is `selection.EXACT_ROWS`.
-    exact_rows: int | None = None
+    #: Matches of a filter up to which no lists are probed.
+    exact_rows: int = EXACT_ROWS
     #: How far lists reach; None is what was calibrated. `probe.EXACT` makes every search exact.
     reach: Reach | None = None
 
@@ -76,9 +76,7 @@ class Segment:
     """
 
     def __init__(self, folder: Path, manifest: IndexManifest, planning: Planning = AS_CALIBRATED) -> None:
-        rows, dim = manifest.rows, manifest.dim
-        self.rows = rows
-        self.dim = dim
+        self.rows, self.dim = rows, dim = manifest.rows, manifest.dim
         self.ids = _open(folder / IDS_NAME, IdTable.open)
         if self.ids.rows != rows:
             raise IndexDamaged(folder / IDS_NAME, f"has {self.ids.rows} ids, expected {rows}")
@@ -118,13 +116,10 @@ class Segment:
         if selection.matches is None:
             step(selection.count * SCATTERED if selection.rows is not None else self.rows)
             return nearest(self.vectors, query, k, selection, tombstones)
-        reach = self._reach(selection).at(wanted)
-        return probed(self.vectors, self.lists, reach, query, wanted, selection, tombstones, step)
-
-    def _reach(self, selection: Selection) -> Reach:
+        reach = self._reaches.even if selection.even else self._reaches.uneven
         if selection.count == self.rows:
-            return self._reaches.unfiltered
-        return self._reaches.even if selection.even else self._reaches.uneven
+            reach = self._reaches.unfiltered
+        return probed(self.vectors, self.lists, reach.at(wanted), query, wanted, selection, tombstones, step)
 
 
 def nearest(

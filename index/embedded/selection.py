@@ -69,10 +69,10 @@ class Selection:
 class Selector:
     """Makes selections from masks for lists that begin at ``starts``."""
 
-    def __init__(self, starts: I64, exact_rows: int | None = None) -> None:
+    def __init__(self, starts: I64, exact_rows: int = EXACT_ROWS) -> None:
         self._firsts = starts[:-1]
         self._flat = len(self._firsts) == 1
-        self._exact_rows = EXACT_ROWS if exact_rows is None else exact_rows
+        self._exact_rows = exact_rows
         self._sizes = np.diff(starts).astype(np.float32)
         #: All rows.
         self.all = Selection(int(starts[-1]), matches=None if self._flat else self._sizes)
@@ -96,9 +96,7 @@ class Selector:
 def variation(matches: F32, sizes: F32) -> float:
     """Coefficient of variation of the share of matches over the lists, beyond what chance gives.
 
-    Args:
-        matches: rows of each list that a filter accepts, float32 ``[lists]``; some of all rows.
-        sizes: rows of each list, float32 ``[lists]``.
+    ``matches`` (some of all rows) and ``sizes`` are rows of each list, float32 ``[lists]``.
     """
     rows = float(sizes.sum(dtype=np.float64))
     share = float(matches.sum(dtype=np.float64)) / rows

@@ -44,8 +44,10 @@ async def get_version(request: Request) -> Response:
         towers[arm] = {
             "bundle": deployment.bundle.version,
             "index": index,
-            "precisions": {str(role): precision for role, precision in deployment.encoder.precisions.items()},
-            "providers": deployment.encoder.providers,
+            "precisions": {
+                str(role): precision for role, precision in deployment.encoder.tower.precisions.items()
+            },
+            "providers": deployment.encoder.tower.providers,
         }
     answer = {
         "service": service_version(),

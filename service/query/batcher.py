@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from service.errors import Overloaded
 
@@ -19,11 +19,6 @@ log = logging.getLogger("mrse.encode")
 
 J = TypeVar("J")
 R = TypeVar("R")
-
-
-class _Entry(NamedTuple, Generic[J, R]):
-    job: J
-    future: asyncio.Future[R]
 
 
 class MicroBatcher(Generic[J, R]):
@@ -39,18 +34,11 @@ class MicroBatcher(Generic[J, R]):
         name: of the thread.
     """
 
-    def __init__(
-        self,
-        work: Callable[[list[J]], list[R]],
-        *,
-        max_batch: int,
-        queue: int,
-        name: str,
-    ) -> None:
+    def __init__(self, work: Callable[[list[J]], list[R]], *, max_batch: int, queue: int, name: str) -> None:
         self._work = work
         self._max_batch = max_batch
         self._limit = queue
-        self._queue: SimpleQueue[_Entry[J, R] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[J, asyncio.Future[R]] | None] = SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -69,7 +57,7 @@ class MicroBatcher(Generic[J, R]):
         if self._closed or self._queue.qsize() >= self._limit:
             raise Overloaded("too many queries wait to be encoded")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Entry(job, future))
+        self._queue.put((job, future))
         return await future
 
     def close(self) -> None:
@@ -82,9 +70,9 @@ class MicroBatcher(Generic[J, R]):
     def _serve(self) -> None:
         while True:
             entry = self._queue.get()
-            batch: list[_Entry[J, R]] = []
+            batch: list[tuple[J, asyncio.Future[R]]] = []
             while entry is not None:
-                if not entry.future.cancelled():
+                if not entry[1].cancelled():
                     batch.append(entry)
                 if len(batch) >= self._max_batch or self._queue.empty():
                     break
@@ -94,37 +82,28 @@ class MicroBatcher(Generic[J, R]):
             if entry is None:
                 return
 
-    def _run(self, batch: list[_Entry[J, R]]) -> None:
+    def _run(self, batch: list[tuple[J, asyncio.Future[R]]]) -> None:
+        results: Sequence[R | Exception]
         try:
-            results = self._work([entry.job for entry in batch])
+            results = self._work([job for job, _ in batch])
         except Exception as error:
-            if len(batch) == 1:
-                failed: list[_Outcome[R]] = [(batch[0].future, None, error)]
-                _deliver(failed)
+            if len(batch) > 1:
+                log.warning("a batch of %d failed, running it one by one", len(batch), exc_info=error)
+                for entry in batch:
+                    self._run([entry])
                 return
-            log.warning("a batch of %d failed, running it one by one", len(batch), exc_info=error)
-            for entry in batch:
-                self._run([entry])
-            return
-        _deliver([(entry.future, result, None) for entry, result in zip(batch, results, strict=True)])
+            results = [error]
+        futures = [future for _, future in batch]
+        try:  # all results with one wake-up
+            futures[0].get_loop().call_soon_threadsafe(_resolve, futures, results)
+        except RuntimeError:
+            log.debug("the event loop is closed, results dropped")
 
 
-_Outcome = tuple[asyncio.Future[R], R | None, Exception | None]
-
-
-def _deliver(outcomes: list[_Outcome[R]]) -> None:
-    """Hand results over to the event loop, all with one wake-up."""
-    try:
-        outcomes[0][0].get_loop().call_soon_threadsafe(_resolve, outcomes)
-    except RuntimeError:
-        log.debug("the event loop is closed, results dropped")
-
-
-def _resolve(outcomes: list[_Outcome[R]]) -> None:
-    for future, result, error in outcomes:
-        if future.done():
-            continue
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # a result wherever there is no error
+def _resolve(futures: list[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if not future.done():
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 
 from artifacts.bundle.loader import Bundle
-from artifacts.bundle.manifest import Precision, Role
+from artifacts.bundle.manifest import Precision
 from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import NormalText
 from artifacts.bundle.towers import QueryTower
@@ -27,10 +26,8 @@ class Fused:
     gate: F32
 
 
-class _Text(NamedTuple):
-    text: NormalText
-    #: Picture feature ``[P]``, None without a picture.
-    picture: F32 | None
+#: A query's text and its picture's feature ``[P]``, None without a picture.
+_Job: TypeAlias = tuple[NormalText, F32 | None]
 
 
 class QueryEncoder:
@@ -38,44 +35,27 @@ class QueryEncoder:
 
     The experts run on a thread of their own in micro-batches, pictures on another, so that a large picture
     delays no text. The fusion is cheaper than a hop to a thread and runs where it is called.
+
+    Raises:
+        BundleError: a graph is missing or its canonical outputs are off.
+        GraphError: a graph does not open on the device.
     """
 
-    def __init__(self, tower: QueryTower, knobs: Encoder) -> None:
-        self._tower = tower
-        self._side = tower.bundle.manifest.picture.side
-        self.texts: MicroBatcher[_Text, F16] = MicroBatcher(
-            self._run_texts, max_batch=knobs.max_batch, queue=knobs.queue, name="mrse-text"
-        )
-        self.pictures: MicroBatcher[QueryPicture, F32] = MicroBatcher(
-            self._run_pictures, max_batch=1, queue=knobs.picture_queue, name="mrse-picture"
-        )
-
-    @classmethod
-    def open(cls, bundle: Bundle, settings: BundleSettings, knobs: Encoder) -> QueryEncoder:
-        """Open the query tower and compare its canonical outputs.
-
-        Raises:
-            BundleError: a graph is missing or its outputs are off.
-            GraphError: a graph does not open on the device.
-        """
-        tower = QueryTower(
+    def __init__(self, bundle: Bundle, settings: BundleSettings, knobs: Encoder) -> None:
+        #: The bundle's graphs, checked.
+        self.tower = QueryTower(
             bundle,
             precision=_precision(bundle, settings),
             device=settings.device,
             threads=settings.threads,
             check=True,
         )
-        return cls(tower, knobs)
-
-    @property
-    def precisions(self) -> Mapping[Role, Precision]:
-        """The precision in which each graph runs."""
-        return self._tower.precisions
-
-    @property
-    def providers(self) -> Sequence[str]:
-        """Where the graphs run, such as ``CPUExecutionProvider``."""
-        return self._tower.providers
+        self.texts: MicroBatcher[_Job, F16] = MicroBatcher(
+            self._run_texts, max_batch=knobs.max_batch, queue=knobs.queue, name="mrse-text"
+        )
+        self.pictures: MicroBatcher[QueryPicture, F32] = MicroBatcher(
+            self._run_pictures, max_batch=1, queue=knobs.picture_queue, name="mrse-picture"
+        )
 
     async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
         """Experts ``[3, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
@@ -87,11 +67,11 @@ class QueryEncoder:
             FieldError: the picture is damaged.
         """
         feature = None if picture is None else await self.pictures.submit(picture)
-        return await self.texts.submit(_Text(text, feature))
+        return await self.texts.submit((text, feature))
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
         """The query's embedding for this user; ``portrait`` has one row. Takes tens of microseconds."""
-        fused = self._tower.fuse(experts[None], portrait)
+        fused = self.tower.fuse(experts[None], portrait)
         return Fused(fused.embedding[0], fused.gate[0])
 
     def close(self) -> None:
@@ -99,13 +79,13 @@ class QueryEncoder:
         self.texts.close()
         self.pictures.close()
 
-    def _run_texts(self, jobs: list[_Text]) -> list[F16]:
-        text = self._tower.bundle.text.normal_queries([job.text for job in jobs])
-        return list(self._tower.rounded_experts(text, [job.picture for job in jobs]))
+    def _run_texts(self, jobs: list[_Job]) -> list[F16]:
+        text = self.tower.bundle.text.normal_queries([text for text, _ in jobs])
+        return list(self.tower.rounded_experts(text, [picture for _, picture in jobs]))
 
     def _run_pictures(self, jobs: list[QueryPicture]) -> list[F32]:
-        pixels = np.stack([picture_pixels(job, self._side) for job in jobs])
-        return list(self._tower.picture_features(pixels))
+        side = self.tower.bundle.manifest.picture.side
+        return list(self.tower.picture_features(np.stack([picture_pixels(job, side) for job in jobs])))
 
 
 def _precision(bundle: Bundle, settings: BundleSettings) -> Precision:

@@ -29,7 +29,7 @@ def parse_picture(text: str, *, max_bytes: int, max_pixels: int) -> QueryPicture
         FieldError: not base64, not a JPEG or PNG, too many bytes or pixels.
     """
     with _told_as_field():
-        if len(text) > _base64_length(max_bytes):
+        if len(text) > 4 * ((max_bytes + 2) // 3):
             raise PictureError(_too_large(3 * len(text) // 4, max_bytes))
         try:
             data = base64.b64decode(text, validate=True)
@@ -64,7 +64,3 @@ def _told_as_field() -> Iterator[None]:
 
 def _too_large(size: int, limit: int) -> str:
     return f"{size} bytes is over {limit} (limits.picture_bytes)"
-
-
-def _base64_length(size: int) -> int:
-    return 4 * ((size + 2) // 3)

@@ -47,14 +47,11 @@ async def make_portrait(
     if not history:
         return _nothing(shape)
     ids = list(dict.fromkeys(behaviour.item_id for behaviour in history))
-    known: list[str] = []
-    features: F16 = np.zeros((0, *shape), np.float16)
     try:
         known, features = await source.features(ids, deadline)
-        degraded = None if known else "history_unknown"
     except IndexUnavailable:
-        degraded = "history_unavailable"
-    return _assemble(history, known, features, now, shape, degraded)
+        return _assemble(history, (), np.zeros((0, *shape), np.float16), now, shape, "history_unavailable")
+    return _assemble(history, known, features, now, shape)
 
 
 @cache
@@ -69,8 +66,7 @@ def restore_portrait(
     """The portrait that was stored, as if its ``history`` had come with the request; empty for None."""
     if stored is None:
         return _nothing(shape)
-    degraded = None if stored.known or not history else "history_unknown"
-    return _assemble(history, stored.known, stored.features, now, shape, degraded, stored=True)
+    return _assemble(history, stored.known, stored.features, now, shape, stored=True)
 
 
 def _assemble(
@@ -83,6 +79,8 @@ def _assemble(
     *,
     stored: bool = False,
 ) -> RequestPortrait:
+    if history and not known:
+        degraded = degraded or "history_unknown"
     rows = {item_id: row for row, item_id in enumerate(known)}
     used = [behaviour for behaviour in history if behaviour.item_id in rows]
     aligned = features[[rows[behaviour.item_id] for behaviour in used]]

@@ -39,7 +39,7 @@ def merge(
     items: dict[str, Item] = {}
     order = {name: _gather(items, candidates) for name, candidates in routes.items()}
     if method == "rrf":
-        _reciprocal_ranks(order, rrf_k)
+        _reciprocal_ranks(items, order, rrf_k)
     ranked = _best_first(items.values())
     if len(ranked) <= k:
         return ranked
@@ -78,14 +78,14 @@ def _gather_distinct(candidates: Sequence[Candidate]) -> dict[str, Item] | None:
     return items if len(items) == len(candidates) else None
 
 
-def _reciprocal_ranks(order: Mapping[str, list[Item]], rrf_k: int) -> None:
-    scores: dict[str, float] = {}
-    for items in order.values():
-        for rank, item in enumerate(items, start=1):
-            scores[item["item_id"]] = scores.get(item["item_id"], 0.0) + 1.0 / (rrf_k + rank)
-    for items in order.values():
-        for item in items:
-            item["score"] = round(scores[item["item_id"]], 6)
+def _reciprocal_ranks(items: Mapping[str, Item], order: Mapping[str, list[Item]], rrf_k: int) -> None:
+    for item in items.values():
+        item["score"] = 0.0
+    for found in order.values():
+        for rank, item in enumerate(found, start=1):
+            item["score"] += 1.0 / (rrf_k + rank)
+    for item in items.values():
+        item["score"] = round(item["score"], 6)
 
 
 def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]) -> dict[str, Item]:

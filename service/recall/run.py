@@ -51,11 +51,6 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
     return {name: outcomes[name] for name in request.tables}
 
 
-def skipped(request: RouteRequest, reason: str) -> dict[str, RouteOutcome]:
-    """The outcomes where no route has anything to do."""
-    return dict.fromkeys(request.tables, RouteOutcome("skipped", reason=reason))
-
-
 async def _side_by_side(
     routes: Sequence[Route[Any]], request: RouteRequest, ended: dict[str, asyncio.Future[RouteOutcome]]
 ) -> None:

@@ -68,7 +68,7 @@ async def test_queries_get_what_the_service_would_have_encoded(made: Made, clien
     filled = fill(job, Store(client, 1000), batch=64)
     assert (filled.rows, filled.written, filled.skipped) == (300, 300, 0)
     codec = FeatureCodec(3, D)
-    encoder = QueryEncoder.open(made.bundle, BundleSettings(precision="fp32"), Encoder())
+    encoder = QueryEncoder(made.bundle, BundleSettings(precision="fp32"), Encoder())
     try:
         for query in QUERIES[::29]:
             stored = codec.decode(client.get(query_key(made.bundle.version, normalise(query.upper()))))

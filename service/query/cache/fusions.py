@@ -28,9 +28,6 @@ class FusionCache:
         self._count = count
         self._fused: Lru[bytes, Fused] = Lru(entries)
 
-    def __len__(self) -> int:
-        return len(self._fused)
-
     def fuse(self, experts: F16, portrait: RequestPortrait) -> Fused:
         """As `QueryEncoder.fuse`."""
         if portrait.used or not self._entries:

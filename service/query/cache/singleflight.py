@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
 
 
+@dataclass(slots=True)
 class _Flight(Generic[V]):
-    __slots__ = ("task", "waiters")
-
-    def __init__(self, task: asyncio.Task[V]) -> None:
-        self.task = task
-        self.waiters = 0
+    task: asyncio.Task[V]
+    waiters: int = 0
 
 
 class SingleFlight(Generic[V]):
@@ -31,12 +30,11 @@ class SingleFlight(Generic[V]):
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def run(self, key: str, work: Callable[[], Awaitable[V]]) -> V:
+    async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, V]]) -> V:
         """The result of ``work`` for this key, of the call that is running or of a new one."""
         flight = self._flights.get(key)
         if flight is None:
-            flight = _Flight(asyncio.ensure_future(_call(work)))
-            self._flights[key] = flight
+            flight = self._flights[key] = _Flight(asyncio.create_task(work()))
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiters += 1
         try:
@@ -53,7 +51,3 @@ class SingleFlight(Generic[V]):
             del self._flights[key]
         if flight.task.done() and not flight.task.cancelled():
             flight.task.exception()  # read, so that asyncio does not log it when every waiter has left
-
-
-async def _call(work: Callable[[], Awaitable[V]]) -> V:
-    return await work()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import Field
@@ -75,7 +75,8 @@ class I2I(Route[I2ISettings]):
             names, vectors, table.neighbours + 1, request.filters, request.deadline
         )
         # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
-        scored = _scores(earlier) if triggers[0].origin == "head" else {}
+        head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
+        scored = {item_id: value for item_id, value, _ in head}
         relevance = await _relevance(request, found, scored)
         candidates, returned = _keep(triggers, found, relevance, request, table)
         coverage = min(near.coverage for near in found)
@@ -90,12 +91,7 @@ class I2I(Route[I2ISettings]):
                 for trigger in chosen.triggers
             ],
             "considered": [
-                {
-                    "item_id": item.item_id,
-                    "used": item.used,
-                    "reason": item.reason,
-                    "score": None if item.score is None else round(item.score, 4),
-                }
+                asdict(item) | {"score": None if item.score is None else round(item.score, 4)}
                 for item in chosen.considered
             ],
         }
@@ -120,11 +116,6 @@ class I2I(Route[I2ISettings]):
                     for item_id, vector in zip(stored.ids, stored.vectors, strict=True)
                 ]
         return chosen.triggers
-
-
-def _scores(earlier: Earlier) -> dict[str, float]:
-    """What Q2I has scored already."""
-    return {candidate[0]: candidate[1] for candidate in earlier[Q2I.name].result().candidates}
 
 
 async def _relevance(

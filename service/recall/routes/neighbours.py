@@ -37,9 +37,6 @@ class NeighbourCache:
         self._revision: Hashable | None = None
         self._lists: Lru[_Key, Neighbours] = Lru(entries)
 
-    def __len__(self) -> int:
-        return len(self._lists)
-
     async def search(
         self,
         names: Sequence[Hashable],
@@ -74,11 +71,8 @@ class NeighbourCache:
             fresh = {keys[place]: near for place, near in zip(missing, searched, strict=True)}
             # A change during the search may be in one list and not in another.
             if revision is not None and self._index.revision == revision == self._revision:
-                self._keep(fresh)
+                for key, near in fresh.items():
+                    if near.coverage == 1 and not near.degraded:
+                        self._lists.put(key, near)
             found |= fresh
         return [found[key] for key in keys]
-
-    def _keep(self, fresh: dict[_Key, Neighbours]) -> None:
-        for key, near in fresh.items():
-            if near.coverage == 1 and not near.degraded:
-                self._lists.put(key, near)

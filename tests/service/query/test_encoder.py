@@ -11,6 +11,7 @@ import pytest
 
 from artifacts.bundle import build_portraits
 from artifacts.bundle.portrait import Behaviour
+from artifacts.bundle.text import normalise
 from artifacts.cache.keys import picture_digest
 from service.errors import FieldError, Overloaded
 from service.query.batcher import MicroBatcher
@@ -26,7 +27,7 @@ LIMITS = {"max_bytes": 2**21, "max_pixels": 20_000_000}
 
 @pytest.fixture
 def encoder(demo: Demo) -> Iterator[QueryEncoder]:
-    encoder = QueryEncoder.open(demo.bundle, BundleSettings(), Encoder())
+    encoder = QueryEncoder(demo.bundle, BundleSettings(), Encoder())
     yield encoder
     encoder.close()
 
@@ -140,10 +141,8 @@ async def test_a_damaged_picture_fails_and_the_next_works(encoder: QueryEncoder)
 
 async def test_a_picture_of_a_wrong_width_poisons_only_itself(encoder: QueryEncoder) -> None:
     """A job that breaks the batch inside numpy or onnxruntime leaves its companions whole."""
-    from service.query.encoder import _Text
-
-    good = [encoder.texts.submit(_Text(f"query {n}", None)) for n in range(5)]
-    bad = encoder.texts.submit(_Text("shoes", np.zeros(999, np.float32)))
+    good = [encoder.texts.submit((normalise(f"query {n}"), None)) for n in range(5)]
+    bad = encoder.texts.submit((normalise("shoes"), np.zeros(999, np.float32)))
     results = await asyncio.gather(*good, bad, return_exceptions=True)
     assert all(isinstance(result, np.ndarray) for result in results[:5])
     assert isinstance(results[5], ValueError)
