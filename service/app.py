@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from service.deployment import open_deployment
 from service.errors import StartError
-from service.http import admin, documentation, health, playground, previews, recall, similar
+from service.http import admin, documentation, health, playground, recall, similar
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
 from service.runtime import Opener, Runtime
@@ -86,9 +86,8 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.runtime = runtime
-    routes = [*recall.routes, *similar.routes, *health.routes, *playground.routes]
-    if settings.playground.previews is not None:
-        routes += previews.routes(settings.playground.previews)
+    routes = [*recall.routes, *similar.routes, *health.routes]
+    routes += playground.routes(settings.playground.previews)
     if settings.server.admin_token is not None:
         routes += admin.routes(settings.server.admin_token)
     app.router.routes[:0] = routes  # ahead of FastAPI's own

@@ -5,10 +5,10 @@
                    `RawRoute`: FastAPI documents it, and calls its endpoint with the raw request;
                    errors that an endpoint raises become answers here, by `problems.problem_from`
     recall         POST /recall, /recall/batch ┐  each: `requests.Call` reads the body, `requests.parse`
-    similar        GET /items/{id}/similar     ├  checks it against `schemas` (or `admin_schemas`),
+    similar        GET /items/{id}/similar     ├  checks it against `schemas` (admin has its own),
     admin          POST /admin/index/…         ┘  `checks` chooses what answers, the work runs unless the
                    client leaves, and `answers` builds the answer, `columnar` its other form
-    health, playground, previews               what operators and people who try queries ask for
+    health, playground                         what operators and people who try queries ask for
     documentation  what each endpoint says of itself in the OpenAPI document
 
 To add an endpoint, write a coroutine that takes a request and gives a response, put a `RawRoute` for it into

@@ -10,29 +10,86 @@ import base64
 import binascii
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Request, Response
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from typing_extensions import TypedDict
 
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, WritableIndex, WriteResult
 from service.errors import Unavailable
-from service.http import admin_schemas as schemas
 from service.http import documentation as docs
 from service.http.columnar import json_response
 from service.http.problems import ProblemError, unusable
 from service.http.requests import Call, parse
-from service.http.routing import Endpoint, RawRoute
+from service.http.routing import RawRoute
 
 #: Seconds that a change may take.
 PATIENCE_S = 30.0
 #: Indexes by arm of ``towers``.
 _Indexes = Mapping[str, WritableIndex]
-_EVERY_ARM = "The arm whose index is changed; every arm's where it is left out."
-_ONE_ARM = "The arm whose vectors they are, where there are several."
+#: Changes in a call.
+MAX_CHANGES = 1000
+Numbers = Annotated[list[float], Field(min_length=1, max_length=65_536)]
+Vector = Numbers | Annotated[str, Field(min_length=1, max_length=1 << 20)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PutItem(_Body):
+    """``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order."""
+
+    id: str
+    vector: Vector
+    features: Vector | None = None
+    category: str = ""
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class UpdateItem(_Body):
+    """Attributes to change; null takes one away."""
+
+    id: str
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    category: str | None = None
+
+
+class Upsert(_Body):
+    """Items to add or to replace, with the vectors of the arm's bundle."""
+
+    items: list[PutItem] = Field(max_length=MAX_CHANGES)
+
+
+class Update(_Body):
+    """Attributes of items that are there."""
+
+    items: list[UpdateItem] = Field(max_length=MAX_CHANGES)
+
+
+class Remove(_Body):
+    """Items to take out."""
+
+    ids: list[str] = Field(max_length=MAX_CHANGES)
+
+
+class ChangedArm(TypedDict):
+    """What was written to the index of one arm, and the ids that it does not have."""
+
+    written: int
+    unknown: list[str]
+
+
+class Changed(TypedDict):
+    """What is on disk now: changes written, over all arms; ids that no arm has; and each arm's own."""
+
+    written: int
+    unknown: list[str]
+    towers: dict[str, ChangedArm]
 
 
 def routes(token: SecretStr) -> list[RawRoute]:
@@ -57,7 +114,7 @@ def routes(token: SecretStr) -> list[RawRoute]:
         if len(indexes) > 1:
             arms = " or ".join(f"?towers={arm}" for arm in indexes)
             raise unusable(f"vectors are of one bundle: say whose, {arms}")
-        body = parse(schemas.Upsert, await call.read())
+        body = parse(Upsert, await call.read())
         shape = call.runtime.deployments[next(iter(indexes))].shape
         puts = [
             ItemPut(
@@ -73,43 +130,44 @@ def routes(token: SecretStr) -> list[RawRoute]:
 
     async def update(request: Request) -> Response:
         call, indexes = entered(request)
-        body = parse(schemas.Update, await call.read())
+        body = parse(Update, await call.read())
         updates = [ItemUpdate(item.id, item.attributes, item.category) for item in body.items]
         return await _changed(indexes, lambda index, deadline: index.update(updates, deadline))
 
     async def remove(request: Request) -> Response:
         call, indexes = entered(request)
-        body = parse(schemas.Remove, await call.read())
+        body = parse(Remove, await call.read())
         return await _changed(indexes, lambda index, deadline: index.remove(body.ids, deadline))
 
+    every_arm = "The arm whose index is changed; every arm's where it is left out."
+    one_arm = "The arm whose vectors they are, where there are several."
+    put = {"id": "i7", "vector": "ADwAAA==", "attributes": {"price": 9.5}}
+    new = {"id": "i7", "attributes": {"price": 7.5, "in_stock": True}}
     return [
-        _route(upsert, "Add or replace items", schemas.Upsert, schemas.UPSERT_EXAMPLES, _ONE_ARM),
-        _route(update, "Change attributes of items", schemas.Update, schemas.UPDATE_EXAMPLES, _EVERY_ARM),
-        _route(remove, "Take items out", schemas.Remove, schemas.REMOVE_EXAMPLES, _EVERY_ARM),
+        RawRoute(
+            f"/admin/index/{endpoint.__name__}",
+            endpoint,
+            methods=["POST"],
+            summary=summary,
+            tags=["admin"],
+            responses={
+                200: docs.answer("On disk and in the next answer.", Changed),
+                401: docs.problem("The token is missing or wrong."),
+                422: docs.problem("A field cannot be used."),
+                503: docs.PROBLEM_503,
+            },
+            openapi_extra={
+                "requestBody": docs.body(body, {name: {"value": example}}),
+                "parameters": [docs.parameter("towers", "query", {"type": "string"}, arm, example="control")],
+                "security": [{"token": []}],
+            },
+        )
+        for endpoint, summary, body, name, example, arm in (
+            (upsert, "Add or replace items", Upsert, "base64", {"items": [put]}, one_arm),
+            (update, "Change attributes of items", Update, "price", {"items": [new]}, every_arm),
+            (remove, "Take items out", Remove, "one", {"ids": ["i7"]}, every_arm),
+        )
     ]
-
-
-def _route(
-    endpoint: Endpoint, summary: str, body: type[BaseModel], examples: Mapping[str, Any], arm: str
-) -> RawRoute:
-    return RawRoute(
-        f"/admin/index/{endpoint.__name__}",
-        endpoint,
-        methods=["POST"],
-        summary=summary,
-        tags=["admin"],
-        responses={
-            200: docs.answer("On disk and in the next answer.", schemas.Changed),
-            401: docs.problem("The token is missing or wrong."),
-            422: docs.problem("A field cannot be used."),
-            503: docs.PROBLEM_503,
-        },
-        openapi_extra={
-            "requestBody": docs.body(body, examples),
-            "parameters": [docs.parameter("towers", "query", {"type": "string"}, arm, example="control")],
-            "security": [{"token": []}],
-        },
-    )
 
 
 def _indexes(call: Call, arm: str | None) -> _Indexes:
@@ -142,7 +200,7 @@ async def _changed(
         except IndexUnavailable as error:
             raise Unavailable(f"{arm}: {error}") from error
     unknown = set.intersection(*(set(result.unknown) for result in done.values()))
-    changed: schemas.Changed = {
+    changed: Changed = {
         "written": sum(result.written for result in done.values()),
         "unknown": [item_id for item_id in next(iter(done.values())).unknown if item_id in unknown],
         "towers": {arm: {"written": r.written, "unknown": list(r.unknown)} for arm, r in done.items()},
@@ -160,7 +218,7 @@ def _vector(value: list[float] | str) -> F32 | F16:
 
 
 def _features(item_id: str, values: F32 | F16, shape: tuple[int, int]) -> F16:
-    if values.size != shape[0] * shape[1]:
-        wanted = shape[0] * shape[1]
+    wanted = shape[0] * shape[1]
+    if values.size != wanted:
         raise unusable(f"item {item_id!r}: its features have {values.size} values, expected {wanted}")
     return values.reshape(shape).astype(np.float16)

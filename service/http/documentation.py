@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import orjson
@@ -43,14 +44,8 @@ def body(shape: type, examples: Mapping[str, Any]) -> Docs:
 
 def parameter(name: str, place: str, schema: Docs, description: str, **more: Any) -> Docs:
     """A parameter in the ``path``, the ``query`` or a ``header``."""
-    required = place == "path"
-    return {
-        "name": name,
-        "in": place,
-        "required": required,
-        "schema": schema,
-        "description": description,
-    } | more
+    said = {"name": name, "in": place, "required": place == "path"}
+    return {**said, "schema": schema, "description": description, **more}
 
 
 PROBLEM_503 = problem("Not ready, overloaded, or the index is away; see Retry-After.")
@@ -84,22 +79,21 @@ HEADERS = [
 def complete(app: FastAPI) -> None:
     """Add to the app's OpenAPI document what it refers to; it is built when first asked for."""
 
+    @cache
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
-            components = document.setdefault("components", {})
-            if any(path.startswith("/admin") for path in document["paths"]):
-                components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            written = orjson.dumps(document).decode()
-            named = [shape for name, shape in _shapes.items() if f'/schemas/{name}"' in written]
-            _, schemas = TypeAdapter.json_schemas(
-                [(shape.__name__, "validation", TypeAdapter(shape)) for shape in named],
-                ref_template="#/components/schemas/{model}",
-            )
-            components["schemas"] = components.get("schemas", {}) | schemas["$defs"]
-            app.openapi_schema = document
-        return app.openapi_schema
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        components = document.setdefault("components", {})
+        if any(path.startswith("/admin") for path in document["paths"]):
+            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        written = orjson.dumps(document).decode()
+        named = [shape for name, shape in _shapes.items() if f'/schemas/{name}"' in written]
+        _, schemas = TypeAdapter.json_schemas(
+            [(shape.__name__, "validation", TypeAdapter(shape)) for shape in named],
+            ref_template="#/components/schemas/{model}",
+        )
+        components["schemas"] = components.get("schemas", {}) | schemas["$defs"]
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents

@@ -14,7 +14,7 @@ from service.errors import NotReady
 from service.http.columnar import json_response
 from service.http.documentation import PROBLEM_503
 from service.http.requests import runtime_of
-from service.http.routing import Endpoint, RawRoute
+from service.http.routing import RawRoute
 
 
 async def get_livez(request: Request) -> Response:
@@ -72,13 +72,11 @@ def service_version() -> str:
         return "unknown"
 
 
-def _route(path: str, endpoint: Endpoint, summary: str, **docs: Any) -> RawRoute:
-    return RawRoute(path, endpoint, methods=["GET"], summary=summary, tags=["operation"], **docs)
-
-
 routes = [
-    _route("/livez", get_livez, "Is the process alive?"),
-    _route("/readyz", get_readyz, "Can it answer?", responses={503: PROBLEM_503}),
-    _route("/version", get_version, "What is running?"),
-    _route("/metrics", get_metrics, "Prometheus metrics"),
+    RawRoute("/livez", get_livez, summary="Is the process alive?", tags=["operation"]),
+    RawRoute(
+        "/readyz", get_readyz, summary="Can it answer?", tags=["operation"], responses={503: PROBLEM_503}
+    ),
+    RawRoute("/version", get_version, summary="What is running?", tags=["operation"]),
+    RawRoute("/metrics", get_metrics, summary="Prometheus metrics", tags=["operation"]),
 ]

@@ -1,16 +1,33 @@
-"""``GET /``: a page to try queries on; it loads nothing from other hosts."""
+"""``GET /``: a page to try queries on; it loads nothing from other hosts.
+
+``/playground/…`` is what it shows of items beside their ids: titles and pictures, from a file of item
+previews. Mounted only where such a file is set; answers of ``POST /recall`` stay ids.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 
+from service.errors import FieldError
+from service.http.columnar import json_response
+from service.http.problems import ProblemError
 from service.http.routing import RawRoute
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Previews that one call gives.
+MAX_PREVIEWS = 1000
+_MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
 async def get_playground(request: Request) -> Response:
@@ -48,4 +65,56 @@ def _hash(page: str, tag: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-routes = [RawRoute("/", get_playground, methods=["GET"], include_in_schema=False)]
+@cache
+def _table(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, columns=["id", "title", "category", "picture"])
+
+
+def _previews(path: Path, ids: list[str]) -> dict[str, dict[str, str]]:
+    """The rows of the items that have a preview, by id; what is null is empty."""
+    import pyarrow.compute as pc
+
+    found = _table(path).filter(pc.field("id").isin(ids)).to_pylist()
+    return {row["id"]: {name: value or "" for name, value in row.items()} for row in found}
+
+
+def routes(path: Path | None) -> list[RawRoute]:
+    """The routes; those of previews with the file at ``path``.
+
+    It is a Parquet file with the columns ``id``, ``title``, ``category`` and ``picture`` (a path, or null),
+    read when the first preview is asked for, and only then is the library for Parquet loaded.
+    """
+    page = RawRoute("/", get_playground, include_in_schema=False)
+    if path is None:
+        return [page]
+
+    async def get_previews(request: Request) -> Response:
+        ids = request.query_params.getlist("item_id")
+        if not 1 <= len(ids) <= MAX_PREVIEWS:
+            raise FieldError("item_id", f"give 1 to {MAX_PREVIEWS} of them")
+        found = await asyncio.to_thread(_previews, path, ids)
+        return json_response(
+            {
+                item_id: {"title": row["title"], "category": row["category"], "picture": bool(row["picture"])}
+                for item_id, row in found.items()
+            }
+        )
+
+    async def get_picture(request: Request) -> Response:
+        item_id = request.query_params.get("item_id", "")
+        found = await asyncio.to_thread(_previews, path, [item_id])
+        file = Path(found[item_id]["picture"]) if item_id in found else Path()
+        kind = _MEDIA_TYPES.get(file.suffix.lower())
+        if kind is None or not file.is_file():
+            raise ProblemError(404, "not-found", "this item has no picture")
+        content = await asyncio.to_thread(file.read_bytes)
+        headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
+        return Response(content, headers=headers, media_type=kind)
+
+    return [
+        page,
+        RawRoute("/playground/previews", get_previews, include_in_schema=False),
+        RawRoute("/playground/picture", get_picture, include_in_schema=False),
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, NotRequired
 
 import orjson
@@ -20,8 +21,6 @@ from common.schema import OMITTED, closed
 from service.errors import DeadlinePassed, FieldError, NotReady, Overloaded, Unavailable, UnknownItem
 
 MEDIA_TYPE = "application/problem+json"
-#: Problem types are relative references, as RFC 9457 allows: stable names without a site of their own.
-_TYPE = "/problems/{}"
 _TITLES = {
     "malformed-json": "The body is not JSON",
     "invalid-request": "The request cannot be used",
@@ -74,29 +73,21 @@ class Problem(TypedDict):
     errors: NotRequired[Annotated[list[FieldProblem] | None, OMITTED]]
 
 
+@dataclass(eq=False)
 class ProblemError(Exception):
     """An error that is its own answer."""
 
-    def __init__(
-        self,
-        status: int,
-        kind: str,
-        detail: str,
-        *,
-        errors: Sequence[FieldProblem] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.kind = kind
-        self.detail = detail
-        self.errors = list(errors)
-        self.headers = dict(headers or {})
+    status: int
+    kind: str
+    detail: str
+    errors: list[FieldProblem] = field(default_factory=list)
+    headers: Mapping[str, str] | None = None
 
     def body(self, request_id: str) -> Problem:
         """The problem as plain values."""
         body: Problem = {
-            "type": _TYPE.format(self.kind),
+            # A relative reference, as RFC 9457 allows: a stable name without a site of its own.
+            "type": f"/problems/{self.kind}",
             "title": _TITLES[self.kind],
             "status": self.status,
             "detail": self.detail,
@@ -123,7 +114,7 @@ def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, FieldError):
-        return invalid_field(error.field, str(error))
+        return _invalid_fields([{"field": _name([error.field]), "reason": str(error)}])
     if isinstance(error, HTTPException):
         kind = "invalid-request" if error.status_code < 500 else "internal"
         kind = _BY_STATUS.get(error.status_code, kind)
@@ -146,21 +137,16 @@ def invalid_request(error: ValidationError) -> ProblemError:
     if found[0]["type"] == "json_invalid":
         return ProblemError(400, "malformed-json", _printable(found[0]["msg"]))
     return _invalid_fields(
-        [{"field": _field(problem["loc"]), "reason": _reason(problem)} for problem in found[:_MAX_ERRORS]]
+        [{"field": _name(problem["loc"]), "reason": _reason(problem)} for problem in found[:_MAX_ERRORS]]
     )
 
 
-def invalid_field(field: str, reason: str) -> ProblemError:
-    """The problem of one field that cannot be used."""
-    return _invalid_fields([{"field": _field([field]), "reason": reason}])
-
-
-def _invalid_fields(errors: Sequence[FieldProblem]) -> ProblemError:
+def _invalid_fields(errors: list[FieldProblem]) -> ProblemError:
     detail = f"{errors[0]['field']}: {errors[0]['reason']}"
     return ProblemError(422, "invalid-request", detail, errors=errors)
 
 
-def _field(path: Sequence[int | str]) -> str:
+def _name(path: Sequence[int | str]) -> str:
     name = ".".join(str(part) for part in path if part != "")
     return _printable(name)[:_MAX_NAME] or "body"
 

@@ -105,25 +105,30 @@ def _entry_id(call: Call, place: int) -> str:
     return f"{call.request_id}.{place}"
 
 
-_ITEMS = docs.answer("The items, best first.", RecallAnswer, ColumnarAnswer)
-_BATCH = docs.answer("The answers, in order.", BatchAnswer, ColumnarBatchAnswer)
 routes = [
     RawRoute(
-        "/recall",
-        post_recall,
+        path,
+        endpoint,
         methods=["POST"],
-        summary="Recall items",
+        summary=summary,
         tags=["recall"],
-        responses={200: _ITEMS, **docs.BODY_PROBLEMS},
-        openapi_extra={"requestBody": docs.body(RecallRequest, REQUEST_EXAMPLES), "parameters": docs.HEADERS},
-    ),
-    RawRoute(
-        "/recall/batch",
-        post_batch,
-        methods=["POST"],
-        summary="Recall items for several requests",
-        tags=["recall"],
-        responses={200: _BATCH, **docs.BODY_PROBLEMS},
-        openapi_extra={"requestBody": docs.body(BatchRequest, BATCH_EXAMPLES), "parameters": docs.HEADERS},
-    ),
+        responses={200: answer, **docs.BODY_PROBLEMS},
+        openapi_extra={"requestBody": body, "parameters": docs.HEADERS},
+    )
+    for path, endpoint, summary, body, answer in (
+        (
+            "/recall",
+            post_recall,
+            "Recall items",
+            docs.body(RecallRequest, REQUEST_EXAMPLES),
+            docs.answer("The items, best first.", RecallAnswer, ColumnarAnswer),
+        ),
+        (
+            "/recall/batch",
+            post_batch,
+            "Recall items for several requests",
+            docs.body(BatchRequest, BATCH_EXAMPLES),
+            docs.answer("The answers, in order.", BatchAnswer, ColumnarBatchAnswer),
+        ),
+    )
 ]

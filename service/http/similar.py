@@ -8,10 +8,11 @@ import orjson
 from fastapi import Request, Response
 from pydantic import ValidationError
 
+from service.errors import FieldError
 from service.http import documentation as docs
 from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, recall_answer
 from service.http.checks import choose_target
-from service.http.problems import invalid_field, invalid_request
+from service.http.problems import invalid_request
 from service.http.requests import Call
 from service.http.routing import RawRoute
 from service.http.schemas import FILTERS_EXAMPLE, SimilarQuery
@@ -26,7 +27,7 @@ async def get_similar(request: Request) -> Response:
     call = Call(request)
     item_id: str = request.path_params["item_id"]
     if not 1 <= len(item_id) <= _MAX_ITEM_ID:
-        raise invalid_field("item_id", f"must have 1 to {_MAX_ITEM_ID} characters")
+        raise FieldError("item_id", f"must have 1 to {_MAX_ITEM_ID} characters")
     wanted = _parse(request)
     with call.runtime.admission.enter():
         target = choose_target(call, call.request_id, wanted.k, wanted.filters)
@@ -49,7 +50,7 @@ def _parse(request: Request) -> SimilarQuery:
         try:
             values["filters"] = orjson.loads(values["filters"])
         except ValueError as error:
-            raise invalid_field("filters", f"not JSON: {error}") from error
+            raise FieldError("filters", f"not JSON: {error}") from error
     try:
         return SimilarQuery.model_validate(values)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import StartError
@@ -75,12 +76,7 @@ class TraceRequests:
         if scope["type"] != "http" or scope["path"] in _UNTRACED:
             await self._app(scope, receive, send)
             return
-        carrier = {
-            key.decode("latin-1"): value.decode("latin-1")
-            for key, value in scope["headers"]
-            if key in (b"traceparent", b"tracestate")
-        }
-        parent = self._propagator.extract(carrier)
+        parent = self._propagator.extract(Headers(scope=scope))
         with self._tracer.start_as_current_span(scope["method"], parent, self._server) as span:
             span.set_attribute("http.request.method", scope["method"])
 
