@@ -81,7 +81,7 @@ class ProblemError(Exception):
     kind: str
     detail: str
     errors: list[FieldProblem] = field(default_factory=list)
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self, request_id: str) -> Problem:
         """The problem as plain values."""
@@ -118,7 +118,7 @@ def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
     if isinstance(error, HTTPException):
         kind = "invalid-request" if error.status_code < 500 else "internal"
         kind = _BY_STATUS.get(error.status_code, kind)
-        return ProblemError(error.status_code, kind, str(error.detail), headers=error.headers)
+        return ProblemError(error.status_code, kind, str(error.detail), headers=error.headers or {})
     for known, (status, kind) in _MEANINGS.items():
         if isinstance(error, known):
             headers = {"Retry-After": str(retry_after_s)} if status == 503 else {}
@@ -143,7 +143,7 @@ def invalid_request(error: ValidationError) -> ProblemError:
 
 def _invalid_fields(errors: list[FieldProblem]) -> ProblemError:
     detail = f"{errors[0]['field']}: {errors[0]['reason']}"
-    return ProblemError(422, "invalid-request", detail, errors=errors)
+    return ProblemError(422, "invalid-request", detail, errors)
 
 
 def _name(path: Sequence[int | str]) -> str:
