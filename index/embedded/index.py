@@ -230,14 +230,11 @@ class EmbeddedIndex:
         if deadline.passed:
             raise IndexUnavailable("timeout")
         result = await self._writer.write(plan, deadline)
-        self._rebuild_if_due()
-        return result
-
-    def _rebuild_if_due(self) -> None:
         after = self._rebuild_after
         due = not self._closed and after is not None and self._live.state.changes >= after
         if due and (self._rebuilding is None or self._rebuilding.done()):
             self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
+        return result
 
     async def _rebuild_quietly(self) -> None:
         try:

@@ -228,7 +228,7 @@ def _merged(
 ) -> tuple[list[str], F32]:
     """The ``k`` best of the base's results and the write buffer's; equal scores with the base's first."""
     rows, more = found
-    ids = ids + [buffer.id(row) for row in rows.tolist()]
+    ids = ids + [buffer.ids[row] for row in rows.tolist()]
     scores = np.concatenate([scores, more])
     order = np.argsort(-scores, kind="stable")[:k]
     return [ids[place] for place in order.tolist()], scores[order]

@@ -36,15 +36,10 @@ EXACT = Reach(inf, inf)
 
 
 def probe(lists: Lists, reach: float, query: F32, k: int, matches: F32, look: Look) -> tuple[I64, F32]:
-    """About the ``k`` best rows of ``query`` ``[dim]`` and their inner products, best first.
+    """About the ``k`` best rows of ``query`` float32 ``[dim]`` and their inner products, best first.
 
-    Args:
-        lists: the lists of the rows.
-        reach: `Reach.at` the number of results.
-        query: float32 ``[dim]``.
-        k: at least 1.
-        matches: float32 ``[lists]``, at most how many rows of each list may be found.
-        look: searches lists.
+    ``k`` is at least 1; ``reach`` is `Reach.at` the number of results; ``matches`` float32 ``[lists]`` is at
+    most how many rows of each list may be found.
     """
     # A dozen short calls of numpy take as long as scoring a thousand rows: few calls, and methods, not
     # the functions that look them up.

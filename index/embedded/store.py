@@ -105,16 +105,10 @@ def working_folder(root: Path) -> Iterator[Path]:
 
 
 def install(root: Path, work: Path, manifest: IndexManifest, *, after_log: bool = False) -> IndexManifest:
-    """Put a written base in the current one's place; call with the write lock held.
+    """Put the base in a `working_folder` in the current one's place; the manifest that was installed.
 
-    Args:
-        root: the index folder.
-        work: a folder of `working_folder` that holds the base.
-        manifest: of the base.
-        after_log: count the base's changes from the end of the current log, whose changes it replaces.
-
-    Returns:
-        The manifest that was installed.
+    Call it with the write lock held. ``after_log`` counts the base's changes from the end of the current log,
+    whose changes it replaces.
     """
     with suppress(IndexDamaged):
         current = read_manifest(root, verify=False)

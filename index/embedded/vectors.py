@@ -33,13 +33,9 @@ def limit_threads() -> None:
 
 
 def write_vectors(path: Path, dim: int, starts: I64, chunks: Iterable[F16]) -> None:
-    """Write a vectors file.
+    """Write a vectors file of ``chunks`` float16 ``[n, dim]``, all rows in order.
 
-    Args:
-        path: the file.
-        dim: width of a vector.
-        starts: ``[lists + 1]``: list ``l`` is the rows ``starts[l]`` to ``starts[l + 1]``.
-        chunks: float16 ``[n, dim]``, all rows in order.
+    List ``l`` is the rows ``starts[l]`` to ``starts[l + 1]``.
     """
     with path.open("wb") as file:
         for chunk in chunks:
@@ -120,15 +116,10 @@ class Vectors:
         return cls(np.asarray(codes), starts, index, lists)
 
     def search(self, query: F32, k: int, bits: U8 | None = None) -> tuple[I64, F32]:
-        """The ``k`` best rows of ``query`` ``[dim]`` and their inner products, best first; exact.
+        """The ``k`` best rows of ``query`` float32 ``[dim]`` and their inner products, best first; exact.
 
-        Args:
-            query: float32 ``[dim]``.
-            k: at least 1.
-            bits: bit ``i`` (little-endian within a byte) says whether row ``i`` may be found.
-
-        Returns:
-            Fewer than ``k`` where fewer rows may be found. The order of equal scores is undefined.
+        ``k`` is at least 1, and fewer are given where fewer rows may be found: bit ``i`` of ``bits``
+        (little-endian within a byte) says whether row ``i`` may be. The order of equal scores is undefined.
         """
         query = np.ascontiguousarray(query, dtype=np.float32)
         scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)

@@ -77,7 +77,8 @@ class WriteBuffer:
     """Rows numbered in the order in which they were put. Its user serialises changes and `snapshot`."""
 
     def __init__(self, dim: int, features: tuple[int, int], attributes: Mapping[str, AttributeKind]) -> None:
-        self._ids: list[str] = []
+        #: The id of each row.
+        self.ids: list[str] = []
         self._row_by_id: dict[str, int] = {}
         # Vectors are kept as float32, though each value is a half: a query is scored against them in place.
         self._vectors = _Array((dim,), np.float32)
@@ -97,13 +98,13 @@ class WriteBuffer:
     @property
     def rows(self) -> int:
         """All rows."""
-        return len(self._ids)
+        return len(self.ids)
 
     def put(self, change: Put) -> None:
         """Append a row in place of the id's former one."""
         self.remove(change.id)
-        self._row_by_id[change.id] = len(self._ids)
-        self._ids.append(change.id)
+        self._row_by_id[change.id] = len(self.ids)
+        self.ids.append(change.id)
         self._vectors.append(change.vector)
         self._features.append(change.features)
         self._alive.append(True)
@@ -121,14 +122,10 @@ class WriteBuffer:
         """The row of an id, unless it has a tombstone."""
         return self._row_by_id.get(item_id)
 
-    def id(self, row: int) -> str:
-        """The id of a row."""
-        return self._ids[row]
-
     def change(self, row: int) -> Put:
         """A row as it was put."""
         vector, features = self._vectors.rows[row].astype(np.float16), self._features.rows[row]
-        return Put(self._ids[row], vector, features, self._values[row])
+        return Put(self.ids[row], vector, features, self._values[row])
 
     def changes(self) -> list[Put]:
         """Every row without a tombstone, in order."""

@@ -35,14 +35,9 @@ async def make_portrait(
     deadline: Deadline,
     shape: tuple[int, int],
 ) -> RequestPortrait:
-    """The portrait of a history, as `recent` gives it.
+    """The portrait of a history, most recent first, as `recent` gives it; ages are counted from ``now``.
 
-    Args:
-        history: most recent first.
-        source: where the features of its items are.
-        now: ages are counted from it.
-        deadline: for the source.
-        shape: ``(3, d)`` of one item's features.
+    ``source`` has the features of its items, each of the ``shape`` ``(3, d)``.
     """
     if not history:
         return _nothing(shape)

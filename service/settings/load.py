@@ -91,9 +91,8 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | Non
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         key = ".".join(str(part) for part in problem["loc"])
-        unknown = problem["type"] == "extra_forbidden"
         reason = problem["msg"].removeprefix("Value error, ")
-        if unknown:
+        if problem["type"] == "extra_forbidden":
             reason = "there is no such key" + _meant(problem["loc"])
         lines.append(f"{_origin(problem['loc'], values, file)}{key}{': ' if key else ''}{reason}")
     return "\n".join(lines)

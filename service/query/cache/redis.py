@@ -95,13 +95,12 @@ class RedisCache:
         await self._client.aclose()
 
     def _ask(self, key: str) -> asyncio.Future[bytes | None]:
-        future = self._wanted.get(key)
-        if future is None:
+        if key not in self._wanted:
             loop = asyncio.get_running_loop()
             if not self._wanted:
                 loop.call_soon(self._send)
-            future = self._wanted[key] = loop.create_future()
-        return future
+            self._wanted[key] = loop.create_future()
+        return self._wanted[key]
 
     def _send(self) -> None:
         wanted, self._wanted = self._wanted, {}

@@ -47,14 +47,10 @@ def recent_items(history: Sequence[Behaviour], now: datetime, *, max_age_days: f
 def history_triggers(
     recent: Sequence[str], stored: StoredVectors, query: F32 | None, *, floor: float, most: int
 ) -> tuple[list[Trigger], list[Considered]]:
-    """Triggers among a user's recent items, closest to the query first.
+    """At most so many triggers among a user's `recent_items`, closest to the query ``[dim]`` first.
 
-    Args:
-        recent: as `recent_items` gives them.
-        stored: vectors of those that are in the index, in that order.
-        query: the query's embedding ``[dim]``; None when browsing, where every recent item serves.
-        floor: least cosine to the query.
-        most: triggers given at most.
+    ``stored`` has the vectors of those that are in the index, in that order. ``floor`` is the least cosine to
+    the query, which is None when browsing, where every recent item serves.
     """
     missing = set(recent) - set(stored.ids)
     considered = [Considered(item_id, False, "not in the index") for item_id in recent if item_id in missing]
