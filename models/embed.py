@@ -54,11 +54,10 @@ def embed_shop(
         shop: the catalogue, and the events that co-clicks are counted from.
         bundle: the verified bundle.
         target: the folder to write; an embeddings folder that is there is replaced.
-        device: ``cpu`` or ``cuda``.
-        threads: for the graphs and for decoding pictures.
+        device, threads: ``cpu`` or ``cuda``; threads are for the graphs and for decoding pictures.
         known: float16 ``[N, E, d]``, item features where they are there already, in catalogue order: training
             has them of this very shop.
-        progress: called with the stage, rows done and rows in all.
+        progress: told of rows.
 
     Raises:
         DataError: an item or picture cannot be read; names the file.

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import Json, fail, figures, out, print_json, progress
+from cli.options import BundleFolder, ShopFolder
 from common.errors import USAGE
 from common.files import replace_text
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
-    bundle: Annotated[Path, typer.Option(help="Bundle folder.", exists=True, file_okay=False)],
+    data: ShopFolder,
+    bundle: BundleFolder,
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "val",
     slices: Annotated[bool, typer.Option("--slices", help="Show every slice.")] = False,
     against: Annotated[
@@ -107,7 +108,7 @@ def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> N
 
 def diagnose(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.", exists=True, file_okay=False)],
-    data: Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)],
+    data: ShopFolder,
     run: Annotated[
         Path | None,
         typer.Option(help="The training run, for its loss curves.", exists=True, file_okay=False),

@@ -64,16 +64,13 @@ def ablate(
     written anew. Which runs share what, `models.ablation.plan` says.
 
     Args:
-        shop_path: the shop.
+        shop_path, base: the shop and the full model.
         out: where runs, ``ablation.json`` and ``ablation.html`` go.
-        base: the full model.
         seeds: of training; intervals are over seeds and queries.
         groups: of `models.ablation.matrix.GROUPS`; all where left out.
         split: what is measured on. Nothing is chosen by it.
-        device: ``cpu`` or ``cuda``.
         processes: that work off the runs side by side.
-        resamples: bootstrap replicates.
-        progress: called with the stage, done and total; the stage ``runs`` counts runs.
+        progress: the stage ``runs`` counts runs.
 
     Raises:
         MatrixError: there is no such group.
@@ -109,13 +106,7 @@ def _as_dict(summaries: Sequence[CellSummary], claims: Sequence[CheckedClaim]) -
 def _work_off(
     runs: Sequence[PlannedRun], device: str, progress: Progress, after: Callable[[], object]
 ) -> tuple[int, int]:
-    """Do the runs that nobody else is at, until all are done.
-
-    Args:
-        runs: the plan.
-        device: ``cpu`` or ``cuda``.
-        progress: called with the stage, done and total; the stage ``runs`` counts runs.
-        after: called after every run that was done here.
+    """Do the runs that nobody else is at, until all are done, and call ``after`` after each.
 
     Returns:
         Runs done here, and runs that were there already or were done elsewhere.

@@ -21,9 +21,6 @@ class PlannedRun:
     """One training of a cell.
 
     Attributes:
-        cell: what it is.
-        config: its configuration, with its seed.
-        folder: its own.
         shop: the shop that it trains on and is measured on.
         data: the shop's fingerprint.
         split: what it is measured on.
@@ -58,15 +55,8 @@ def plan_runs(
 
     Data and pictures are those of the first seed's full model, for every run over the whole catalogue whose
     configuration leaves them as they are. The experts of a cell that differs from the full model in stage 2
-    alone are those of the full model of the same seed. Parts of the catalogue are written if need be.
-
-    Args:
-        shop: the shop.
-        out: where runs and parts of the shop go.
-        base: the full model's configuration.
-        matrix: the cells, the full model first.
-        seeds: of training.
-        split: what is measured on.
+    alone are those of the full model of the same seed. Parts of the catalogue are written if need be. The
+    full model is the first cell of the matrix.
     """
     shops = {cell.part: _make_part(shop, out, cell.part) for cell in matrix}
     data = {part: Shop.open(path).fingerprint() for part, path in shops.items()}

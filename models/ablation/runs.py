@@ -53,12 +53,7 @@ def finished(run: PlannedRun) -> bool:
 
 
 def perform(run: PlannedRun, *, device: str, progress: Progress) -> None:
-    """Train, export and measure one run; resumes what was begun.
-
-    Args:
-        run: the run; those that it needs are finished.
-        device: ``cpu`` or ``cuda``.
-        progress: called with the stage, done and total.
+    """Train, export and measure one run, those that it needs being finished; resumes what was begun.
 
     Raises:
         DataError, TrainError: see `models.training.train`.

@@ -15,14 +15,9 @@ _TRUTH = ("truth.parquet", "users.parquet", "queries.parquet")
 
 
 def subset(source: Path, target: Path, part: float) -> None:
-    """Write a shop with a share of the items, and the events on them; does nothing where it is done.
+    """Write a shop with a share of the items, 0 to 1, and the events on them; nothing where it is done.
 
     A smaller part is contained in a larger one.
-
-    Args:
-        source: the shop.
-        target: the folder to write.
-        part: share of the items, 0 to 1.
 
     Raises:
         DataError: the shop cannot be read.

@@ -69,13 +69,7 @@ class CheckedClaim:
 def summarise(
     cells: Sequence[Cell], outcomes: dict[str, list[Outcome]], *, resamples: int = 1000
 ) -> list[CellSummary]:
-    """Figures of every cell that has a finished run.
-
-    Args:
-        cells: the matrix.
-        outcomes: finished runs by the cell's name.
-        resamples: bootstrap replicates.
-    """
+    """Figures of every cell of the matrix that has a finished run, from the outcomes by the cell's name."""
     full, measures = outcomes.get(FULL, []), shown()
     found = []
     for cell in cells:

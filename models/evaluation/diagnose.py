@@ -32,15 +32,7 @@ def diagnose(
     run: Path | None = None,
     progress: Progress = silent,
 ) -> list[Finding]:
-    """Look for every signature.
-
-    Args:
-        bundle_path: the bundle.
-        shop_path: the shop.
-        split: which held-out requests are looked at.
-        sample: at most so many of them, drawn evenly.
-        run: the training run, for its loss curves.
-        progress: called with the stage, done and total.
+    """Look for every signature in at most ``sample`` held-out requests, and in the loss curves of the run.
 
     Raises:
         BundleError, DataError: bundle or shop cannot be read.

@@ -114,13 +114,9 @@ def evaluate(
     Systems: the bundle; the bundle without history; the bundle ``against``; BM25 on text queries.
 
     Args:
-        bundle_path: the bundle.
-        shop_path: the shop.
-        split: ``val`` or ``test``.
-        embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
+        bundle_path, shop_path, split, embeddings, progress: as for `open_subject`.
         against: another bundle; it answers the very same requests, with histories of the depth of ours.
         resamples: bootstrap replicates and permutations.
-        progress: called with the stage, done and total.
 
     Raises:
         BundleError, DataError: bundle or shop cannot be read.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from models.evaluation.statistics import without_nan
+
 #: Depth of the recall that probes compare, and bootstrap replicates of a difference.
 K, RESAMPLES = 100, 500
 Verdict = Literal["fine", "watch", "broken", "unknown"]
@@ -22,5 +24,4 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``; NaN becomes null."""
-        figures = {name: None if value != value else value for name, value in self.figures.items()}
-        return {**asdict(self), "figures": figures}
+        return {**asdict(self), "figures": without_nan(self.figures)}

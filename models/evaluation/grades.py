@@ -13,9 +13,6 @@ from artifacts.shop.shop import Shop
 from common.arrays import F32, I64
 from models.synthetic import Judge, UnknownQueryError
 
-#: Least grade that counts as relevant (*inferred*): a judge gives as much only where everything matches.
-RELEVANT = 0.5
-
 
 class Grades(Protocol):
     """Grades of the whole catalogue for a query."""
@@ -28,12 +25,7 @@ class Grades(Protocol):
 
 
 class JudgeGrades:
-    """By the ground truth of a synthetic shop.
-
-    Args:
-        judge: the shop's judge.
-        ids: the catalogue; it may be a part of what the judge knows.
-    """
+    """By the ground truth of a synthetic shop; ``ids`` may be a part of what the judge knows."""
 
     source = "judge"
 
@@ -95,13 +87,7 @@ class LabelGrades:
 
 
 def open_grades(shop: Shop, rows: dict[str, int]) -> Grades | None:
-    """The judge where the shop is a synthetic one, else its labels, else None.
-
-    Args:
-        shop: the shop.
-        rows: row of each item id.
-    """
+    """The judge where the shop is a synthetic one, else its labels, else None; ``rows`` is by item id."""
     if (shop.path / "truth.parquet").is_file():
         return JudgeGrades(Judge.open(shop.path), list(rows))
-    labels = LabelGrades(shop, rows)
-    return labels if labels else None
+    return LabelGrades(shop, rows) or None

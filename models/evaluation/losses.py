@@ -7,13 +7,7 @@ from pathlib import Path
 
 
 def read_losses(run: Path, stage: str, column: str) -> list[tuple[float, float]]:
-    """Points (step, loss) of a stage; none where the run has no such curve.
-
-    Args:
-        run: the run's folder.
-        stage: ``stage1`` or ``stage2``.
-        column: of its CSV file, such as ``mnsce``.
-    """
+    """Points (step, loss) of a column of ``stage1`` or ``stage2``; none where the run has no such curve."""
     file = run / f"{stage}.csv"
     if not file.is_file():
         return []

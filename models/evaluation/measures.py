@@ -16,8 +16,9 @@ import numpy as np
 from common.arrays import F64, Bool, Floats
 from common.errors import MrseError
 from models.evaluation.answers import Answers
-from models.evaluation.grades import RELEVANT, JudgeGrades
+from models.evaluation.grades import JudgeGrades
 from models.evaluation.statistics import Sums, by_query, by_request
+from models.synthetic import RELEVANT
 
 #: What counts once. A query by traffic counts as often as it was asked in the split: with the mean over its
 #: requests, that is every request counting once.
@@ -154,15 +155,9 @@ def score(answers: Answers) -> Scores:
 
 
 def ndcg_at(gains: Floats, ideal: Floats, k: int) -> F64:
-    """nDCG@K of each query, with gains as they are (linear) and a discount of log2(rank + 1).
+    """nDCG@K of each query ``[q]``, gains as they are (linear), discounted by log2(rank + 1); 0 without any.
 
-    Args:
-        gains: ``[q, at least K]``, gain of the item at each rank.
-        ideal: ``[q, m]``, gains of all items that the query could have got, in any order.
-        k: K.
-
-    Returns:
-        ``[q]``, 0 to 1; 0 for a query without any gain to be had.
+    ``gains`` ``[q, at least K]`` are by rank; ``ideal`` ``[q, m]`` are those of all items, in any order.
     """
     best = -np.sort(-ideal, axis=1)[:, :k]
     discount = 1.0 / np.log2(np.arange(2, k + 2))

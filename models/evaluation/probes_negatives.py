@@ -12,9 +12,10 @@ from artifacts.bundle.text import normalise
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event
 from models.evaluation.finding import Finding
-from models.evaluation.grades import RELEVANT, JudgeGrades
+from models.evaluation.grades import JudgeGrades
 from models.evaluation.heldout import Request
 from models.evaluation.subject import Subject
+from models.synthetic import RELEVANT
 
 #: A query and an item.
 _Pair = tuple[str, str]
@@ -52,7 +53,7 @@ def _false(subject: Subject, labelled: list[_Pair], clicked: set[_Pair]) -> Find
     """Labelled hard negatives, and those mined by rank, that are relevant after all."""
     rates: dict[str, float] = {}
     if labelled:
-        rates["clicked as well"] = len([pair for pair in labelled if pair in clicked]) / len(labelled)
+        rates["clicked as well"] = sum(pair in clicked for pair in labelled) / len(labelled)
     by = "by clicks alone (no judge), so this is a lower bound"
     if isinstance(grades := subject.held_out.grades, JudgeGrades):
         by = "by the judge"

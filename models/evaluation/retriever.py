@@ -21,13 +21,7 @@ _ROWS = 64
 
 
 class Retriever:
-    """A bundle's query side over the catalogue of a shop.
-
-    Args:
-        bundle: the bundle.
-        shop: where the pictures of requests are.
-        embeddings: the shop's embeddings folder of this bundle.
-        threads: of the graphs.
+    """A bundle's query side over the catalogue of a shop, whose embeddings folder it reads.
 
     Attributes:
         tower: the query tower.
@@ -60,9 +54,8 @@ class Retriever:
 
     def embed(self, requests: Sequence[Request], *, history: bool = True) -> F32:
         """Query embeddings ``[n, e]``, with the users' histories or without."""
-        found = [
-            self.tower.fuse(*inputs).embedding for inputs in self.fusion_inputs(requests, history=history)
-        ]
+        inputs = self.fusion_inputs(requests, history=history)
+        found = [self.tower.fuse(*part).embedding for part in inputs]
         width = self.tower.bundle.manifest.dimensions.embedding_dim
         return np.concatenate([*found, np.zeros((0, width), dtype=np.float32)])
 
@@ -75,13 +68,10 @@ class Retriever:
             part = requests[start : start + _ROWS]
             text = self.tower.bundle.text.queries([r.event.query for r in part])
             experts = self.tower.experts(text, self._pictures.features([r.event.picture for r in part]))
+            histories = [r.history if history else () for r in part]
             known = [
-                [
-                    b
-                    for b in r.history
-                    if history and b.item_id in self.rows and b.action in manifest.behaviours
-                ]
-                for r in part
+                [b for b in past if b.item_id in self.rows and b.action in manifest.behaviours]
+                for past in histories
             ]
             portraits = build_portraits(
                 known,

@@ -32,11 +32,7 @@ def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Boo
     ``cold users``, without any behaviour before the request; ``cold items``, without a behaviour in the
     train split. Where a judge knows, also: queries for a colour, a pattern, what only pictures show or only
     texts tell, misspelt ones and synonyms; users by the modality that wins them, and those without taste.
-
-    Args:
-        shop: the shop, whose train events are counted.
-        held_out: the requests.
-        share: the share of events that training held out.
+    ``share`` of the shop's events was held out by training; the others are counted.
     """
     requests, grades = held_out.requests, held_out.grades
     counts, seen = _train_traffic(shop, share)

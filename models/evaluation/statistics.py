@@ -29,8 +29,12 @@ class Interval:
 
     def as_dict(self) -> dict[str, float | None]:
         """For JSON: NaN becomes null."""
-        values = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: None if value != value else value for name, value in values.items()}
+        return without_nan({"value": self.value, "low": self.low, "high": self.high})
+
+
+def without_nan(values: dict[str, float]) -> dict[str, float | None]:
+    """For JSON: NaN becomes null."""
+    return {name: None if value != value else value for name, value in values.items()}
 
 
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
@@ -72,16 +76,9 @@ def by_query(values: F64, query: I64, queries: int) -> Sums:
     )
 
 
-def bootstrap(sums: Sums, *, resamples: int = 1000) -> Interval:
-    """A figure with its 95% interval: see `bootstrap_all`."""
-    return bootstrap_all([sums], resamples=resamples)[0]
-
-
 def bootstrap_all(figures: Sequence[Sums], *, resamples: int = 1000) -> list[Interval]:
     """Percentile bootstrap over queries: each figure with its 95% interval, the same in every call."""
-    tables = [np.stack([sums.total, sums.weight], axis=1) for sums in figures]
-    drawn = _resampled(tables, resamples=resamples)
-    return [UNKNOWN if d is None else _percentiles(d[0, 0] / d[0, 1], d[1:, 0] / d[1:, 1]) for d in drawn]
+    return _intervals([(figure,) for figure in figures], resamples)
 
 
 def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000) -> Interval:
@@ -91,40 +88,33 @@ def difference(ours: Sums, theirs: Sums, *, resamples: int = 1000) -> Interval:
 
 def difference_all(pairs: Sequence[tuple[Sums, Sums]], *, resamples: int = 1000) -> list[Interval]:
     """Of each pair the first minus the second over the same queries, bootstrapped paired by query."""
-    tables = [np.stack([a for sums in pair for a in (sums.total, sums.weight)], axis=1) for pair in pairs]
-    found = []
-    for drawn in _resampled(tables, resamples=resamples):
-        gaps = None if drawn is None else drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
-        found.append(UNKNOWN if gaps is None else _percentiles(gaps[0], gaps[1:]))
-    return found
+    return _intervals(pairs, resamples)
 
 
-def _resampled(tables: Sequence[F64], *, resamples: int) -> list[F64 | None]:
-    """Sums of each table's columns ``[q, c]`` over its queries, then over drawn ones: ``[1 + resamples, c]``.
+def _intervals(figures: Sequence[tuple[Sums, ...]], resamples: int) -> list[Interval]:
+    """Of each tuple the first figure less the others, over the queries where no weight is 0.
 
-    Columns alternate: total, weight. The queries of a table are those where no weight is 0; None where it has
-    none. Tables over the same queries share the draws, which take most of the time.
+    Figures over the same queries share the draws, which take most of the time.
     """
+    tables = [np.stack([a for s in sums for a in (s.total, s.weight)], axis=1) for sums in figures]
     groups: dict[bytes, list[int]] = defaultdict(list)
     known = [np.all(table[:, 1::2] > 0, axis=1) for table in tables]
     for place, queries in enumerate(known):
         groups[queries.tobytes()].append(place)
-    result: list[F64 | None] = [None] * len(tables)
+    result = [UNKNOWN] * len(tables)
     for places in groups.values():
         if not known[places[0]].any():
             continue
         columns = np.concatenate([tables[p][known[p]] for p in places], axis=1)
-        drawn = np.concatenate([columns.sum(axis=0, keepdims=True), replicate(columns, resamples)])
+        rng = np.random.default_rng(_SEED)
+        replicates = [draws(len(columns), count, rng) @ columns for count in _chunks(resamples)]
+        drawn = np.concatenate([columns.sum(axis=0, keepdims=True), *replicates])
         ends = np.cumsum([tables[p].shape[1] for p in places])[:-1]
         for place, part in zip(places, np.split(drawn, ends, axis=1), strict=True):
-            result[place] = part
+            ratios = part[:, ::2] / part[:, 1::2]
+            gaps = ratios[:, 0] - ratios[:, 1:].sum(axis=1)
+            result[place] = _percentiles(gaps[0], gaps[1:])
     return result
-
-
-def replicate(columns: F64, resamples: int) -> F64:
-    """Sums of columns over queries that are drawn with replacement: ``[q, c]`` -> ``[resamples, c]``."""
-    rng = np.random.default_rng(_SEED)
-    return np.concatenate([draws(len(columns), count, rng) @ columns for count in _chunks(resamples)])
 
 
 def _chunks(resamples: int) -> Iterator[int]:
@@ -166,13 +156,9 @@ def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 
 def seeds_difference(
     ours: list[Sums], theirs: list[Sums], *, relative: bool = False, resamples: int = 1000
 ) -> Interval:
-    """Ours minus theirs over several training seeds; the bootstrap draws seeds and queries.
+    """Ours minus theirs, a figure of each training seed over the same queries; draws seeds and queries.
 
-    Args:
-        ours: the figure of each of our seeds, over the same queries.
-        theirs: of each of theirs.
-        relative: divide by theirs, so that 0.1 is ten per cent more.
-        resamples: replicates.
+    ``relative`` divides by theirs, so that 0.1 is ten per cent more.
     """
     if not ours or not theirs:
         return UNKNOWN

@@ -29,12 +29,7 @@ from models.evaluation.statistics import Sums, by_request
 class Subject:
     """What is evaluated or diagnosed.
 
-    Attributes:
-        bundle: the bundle.
-        shop: the shop.
-        retriever: answers requests with the bundle.
-        held_out: the requests.
-        run: the training run of the bundle, where it is given.
+    ``retriever`` answers requests with the bundle; ``run`` is the bundle's training run, where it is given.
     """
 
     bundle: Bundle
@@ -57,13 +52,9 @@ class Subject:
         return answer(self.bundle.version, self.retriever, self.held_out)
 
     def recall(self, queries: F32, k: int, places: I64 | None = None, items: F32 | None = None) -> Sums:
-        """Recall@K of query embeddings ``[n, e]``.
+        """Recall@K of query embeddings ``[n, e]`` of the requests at ``places`` int64 ``[n]``, or of all.
 
-        Args:
-            queries: of the requests at ``places``; of all where that is left out.
-            k: K.
-            places: int64 ``[n]``.
-            items: ``[N, e]``, in place of the catalogue's own embeddings.
+        ``items`` ``[N, e]`` stand in for the catalogue's own embeddings.
         """
         places = np.arange(len(self.held_out.requests)) if places is None else places
         ranks = find_ranks(self.retriever.top(queries, k, items), self.held_out.wanted[places])
@@ -96,8 +87,7 @@ def open_subject(
     """Open bundle and shop, and read the held-out requests as training would.
 
     Args:
-        bundle_path: the bundle.
-        shop_path: the shop.
+        bundle_path, shop_path: their folders.
         split: ``val`` or ``test``.
         embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
         sample: at most so many requests, drawn evenly.

@@ -48,7 +48,7 @@ GRADE_CATEGORY = 0.2
 #: What a share of 1 of the attributes asked beside the category would add if one were still missing;
 #: kept so low that an item is at or above `RELEVANT` only if everything matches. *Inferred*.
 GRADE_PARTIAL = 0.3
-#: Items graded at least this have everything that was asked.
+#: Items graded at least this count as relevant (*inferred*): they have everything that was asked.
 RELEVANT = 0.5
 
 
