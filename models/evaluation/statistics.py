@@ -76,6 +76,11 @@ def by_query(values: F64, query: I64, queries: int) -> Sums:
     )
 
 
+def bootstrap(sums: Sums, *, resamples: int = 1000) -> Interval:
+    """A figure with its 95% interval: see `bootstrap_all`."""
+    return bootstrap_all([sums], resamples=resamples)[0]
+
+
 def bootstrap_all(figures: Sequence[Sums], *, resamples: int = 1000) -> list[Interval]:
     """Percentile bootstrap over queries: each figure with its 95% interval, the same in every call."""
     return _intervals([(figure,) for figure in figures], resamples)

@@ -4,9 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.statistics import (
-    Interval,
     Sums,
-    bootstrap_all,
+    bootstrap,
     by_query,
     by_request,
     difference,
@@ -20,10 +19,6 @@ VALUES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max
 
 def sums(total: list[float], weight: list[float] | None = None) -> Sums:
     return Sums(np.array(total, dtype=float), np.array(weight or [1.0] * len(total), dtype=float))
-
-
-def bootstrap(figure: Sums, *, resamples: int = 1000) -> Interval:
-    return bootstrap_all([figure], resamples=resamples)[0]
 
 
 def split(values: list[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
