@@ -132,7 +132,8 @@ class _Check:
             if first != line:
                 message = f"is {shown(item.id)}, which line {first} has too; expected every id once"
                 faults.append(Fault(line, "id", "duplicate-id", message))
-            self._check_picture(line, item.picture, faults)
+            if item.picture is not None:
+                self._check_picture(line, item.picture, faults)
 
         def note(row: BadRow) -> None:
             nonlocal whole
@@ -152,8 +153,8 @@ class _Check:
             nonlocal taught
             teaches = event.action in ACTIONS.behaviours and event.split in (None, "train")
             taught = taught or bool(faults) or teaches
-            timed = "ts" not in table.faulty and not any(fault.column == "ts" for fault in faults)
-            if timed and not EARLIEST <= event.ts <= self._latest:
+            odd = not EARLIEST <= event.ts <= self._latest and "ts" not in table.faulty
+            if odd and not any(fault.column == "ts" for fault in faults):
                 when = "in the future" if event.ts > self._latest else f"before {EARLIEST.year}"
                 message = (
                     f"is {event.ts.isoformat()}, which is {when}; expected the time at which it happened"
@@ -162,7 +163,8 @@ class _Check:
             if self._ids_known and event.item and event.item not in self._first_lines:
                 found = f"is {shown(event.item)}, which no row of the items file has"
                 faults.append(Fault(line, "item", "unknown-item", f"{found}; expected the id of an item"))
-            self._check_picture(line, event.picture, faults)
+            if event.picture is not None:
+                self._check_picture(line, event.picture, faults)
 
         def note(row: BadRow) -> None:
             nonlocal taught
@@ -206,8 +208,8 @@ class _Check:
             if layout is EVENT_LAYOUT or fault.code != "unknown-column" or not declared:
                 yield _problem(file, fault)
 
-    def _check_picture(self, line: int, relative: str | None, faults: list[Fault]) -> None:
-        found = None if relative is None else self._picture_fault(relative)
+    def _check_picture(self, line: int, relative: str, faults: list[Fault]) -> None:
+        found = self._picture_fault(relative)
         if found is None:
             return
         if found[0] != NO_PICTURES:
