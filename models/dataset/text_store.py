@@ -40,10 +40,9 @@ def write_item_texts(items: Iterable[ItemText], text: TextFeatures, folder: Path
                 word_ids.append(place)
             word_ends.append(len(word_ids))
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "tokens.npy", np.array(tokens, dtype=np.int32))
-    np.save(folder / "token_ends.npy", np.array(token_ends, dtype=np.int64))
-    np.save(folder / "words.npy", np.array(word_ids, dtype=np.int32))
-    np.save(folder / "word_ends.npy", np.array(word_ends, dtype=np.int64))
+    columns = {"tokens": tokens, "token_ends": token_ends, "words": word_ids, "word_ends": word_ends}
+    for name, column in columns.items():
+        np.save(folder / f"{name}.npy", np.array(column))
     np.save(folder / "grams.npy", np.array(rows, dtype=np.int32).reshape(len(rows), depth))
 
 

@@ -35,10 +35,8 @@ class Histories:
     @classmethod
     def empty(cls, rows: int, depth: int) -> Histories:
         """Histories ``[rows, depth]`` whose slots are all empty."""
-        shape = (rows, depth)
-        return cls(
-            np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.int64), np.zeros(shape, np.float32)
-        )
+        none = np.zeros((rows, depth), dtype=np.int64)
+        return cls(none - 1, none, none.astype(np.float32))
 
     def fill(self, place: int, items: I32, behaviour: I8, age_days: F64) -> None:
         """Write the history of one row, most recent first."""
@@ -109,8 +107,7 @@ class TrainingData:
     @property
     def vocabulary(self) -> int:
         """Number of tokens."""
-        size: int = self.tokenizer.get_vocab_size()
-        return size
+        return int(self.tokenizer.get_vocab_size())
 
     def title(self, row: int) -> str:
         """The title of an item."""

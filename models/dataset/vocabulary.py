@@ -14,12 +14,7 @@ _ALPHABET = 1000
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
-    """A WordPiece tokenizer of at most ``size`` tokens; the special tokens have their ids of the bundle.
-
-    Args:
-        texts: raw texts; read once, distinct words are kept.
-        size: size of the vocabulary.
-    """
+    """A WordPiece tokenizer of at most ``size`` tokens from raw texts; the special ones have the bundle's ids."""
     split = pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:

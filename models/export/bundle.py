@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from artifacts.actions import ACTIONS
@@ -23,16 +22,12 @@ from artifacts.bundle.manifest import (
     Role,
     file_entry,
 )
-from artifacts.bundle.signatures import (
-    SIGNATURES,
-    expert_inputs,
-    named_inputs,
-    query_fusion_inputs,
-)
+from artifacts.bundle.signatures import SIGNATURES, expert_inputs, named_inputs, query_fusion_inputs
 from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
 from models.export.graphs import INT8_CHOICES, quantise, run_module, write_graph
 from models.training.finished import Finished, load_finished
+from models.training.run import torch_threads
 
 #: Largest absolute difference of fp32 ONNX outputs from torch's.
 PARITY = 1e-5
@@ -64,15 +59,13 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
     config = finished.config
     bundles.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".export-", dir=bundles))
-    threads = torch.get_num_threads()
-    # One thread: torch's own sums then do not depend on the machine's cores.
-    torch.set_num_threads(1)
     try:
-        writer = _Writer(work, finished)
-        writer.write()
+        # One thread: torch's own sums then do not depend on the machine's cores.
+        with torch_threads(1):
+            writer = _Writer(work, finished)
+            writer.write()
         (work / TOKENIZER_NAME).write_text(finished.tokenizer.to_str(pretty=False), encoding="utf-8")
         np.savez(work / CANONICAL_NAME, allow_pickle=False, **writer.canonical)
-        training: dict[str, Any] = config.model_dump(mode="json", exclude={"text", "picture", "dimensions"})
         manifest = Manifest(
             name=name,
             version="",
@@ -84,18 +77,15 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
             graphs=writer.graphs,
             parity=writer.parity,
             preprocessing=config.data.preprocessing,
-            training=training,
+            training=config.model_dump(mode="json", exclude={"text", "picture", "dimensions"}),
             data=finished.data_fingerprint,
         ).versioned()
         (work / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         target = bundles / manifest.version
-        if target.exists():
-            shutil.rmtree(target)
+        shutil.rmtree(target, ignore_errors=True)
         work.chmod(0o755)
-        work.rename(target)
-        return target
+        return work.rename(target)
     finally:
-        torch.set_num_threads(threads)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -116,11 +106,9 @@ class _Writer:
         queries = _expert_inputs(self.samples.queries, pictures, lambda r: r % 3 == 0)
         items = _expert_inputs(self.samples.items, pictures, lambda r: r % 4 != 3)
         asked = self._graph("query_experts", self.towers.query_experts, queries)["experts"]
-        if self.towers.shared:
-            self.graphs["item_experts"] = self.graphs["query_experts"]
-            item_experts = self._measure("item_experts", self.towers.item_experts, items)["experts"]
-        else:
-            item_experts = self._graph("item_experts", self.towers.item_experts, items)["experts"]
+        self.graphs["item_experts"] = self.graphs["query_experts"]
+        run = self._measure if self.towers.shared else self._graph
+        item_experts = run("item_experts", self.towers.item_experts, items)["experts"]
         portraits = self._portraits(asked, item_experts)
         fused = query_fusion_inputs(asked, portraits)
         self._graph("query_fusion", self.towers.query_fusion, fused)
@@ -150,10 +138,9 @@ class _Writer:
                 )
             self.parity["max_abs_diff_fp32"] = max(worst, self.parity.get("max_abs_diff_fp32", 0.0))
         few = {key: value[:_CANONICAL_ROWS] for key, value in inputs.items()}
-        for key, value in few.items():
-            self.canonical[f"{role}/in/{key}"] = value
-        for key, value in run_module(module, few, outputs).items():
-            self.canonical[f"{role}/out/{key}"] = value
+        self.canonical |= {f"{role}/in/{key}": value for key, value in few.items()}
+        given = run_module(module, few, outputs)
+        self.canonical |= {f"{role}/out/{key}": value for key, value in given.items()}
         return expected
 
     def _portraits(self, asked: F32, item_experts: F32) -> PortraitBatch:

@@ -44,14 +44,12 @@ class Companions:
 
 
 def companion_loss(rows: Tensor, columns: Tensor, own: Tensor, weights: Tensor, *, scale: float) -> Tensor:
-    """Cross-entropy between co-clicks and closeness: mean over rows of -sum w log softmax(s cos).
+    """Cross-entropy between co-clicks and closeness: mean over rows of -sum w log softmax(scale cos).
 
     Args:
-        rows: unit ``[R, d]``.
-        columns: unit ``[C, d]``.
+        rows, columns: unit ``[R, d]`` and ``[C, d]``.
         own: bool ``[R, C]``, True where the column is the row itself; it does not count.
         weights: ``[R, C]``, 0 or more; rows without any do not count.
-        scale: s.
     """
     logits = (rows @ columns.T * scale).masked_fill(own, -1e9)
     weights = weights.masked_fill(own, 0.0)

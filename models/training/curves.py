@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
+
 
 def plot_curves(run: Path) -> Path | None:
-    """Draw losses of every stage, and val Recall where it was measured; one panel for each CSV.
+    """Losses of every stage, and val Recall where it was measured: the picture, with a panel for each CSV.
 
-    Returns:
-        The picture, or None where there is no curve or no matplotlib.
+    None where there is no curve or no matplotlib.
     """
     files = [run / f"{name}.csv" for name in ("image", "stage1", "stage2", "stage2-val")]
     files = [file for file in files if file.is_file()]
@@ -23,9 +24,8 @@ def plot_curves(run: Path) -> Path | None:
     figure = Figure(figsize=(4.5 * len(files), 3.5), layout="constrained")
     panels = figure.subplots(1, len(files), squeeze=False)[0]
     for panel, file in zip(panels, files, strict=True):
-        with file.open(newline="") as opened:
-            head, *rows = csv.reader(opened)
-        columns = list(zip(*([float(value) for value in row] for row in rows), strict=True))
+        head, *rows = csv.reader(file.read_text().splitlines())
+        columns = np.array(rows, dtype=float).T
         for name, values in zip(head[1:], columns[1:], strict=True):
             # The learning rate has its own scale; it is in the CSV.
             if name != "rate":

@@ -18,7 +18,7 @@ def mnsce(
         cosines: ``[B, B + M]``; row i's positive is in column i, columns from B on are the uniform sample.
         masked: bool ``[B, B + M]``, True where a column is no negative of the row: another copy of its
             positive, or another item known to answer the query. The positive itself is never masked.
-        scale: s, multiplies the cosines.
+        scale: multiplies the cosines.
         weights: ``[B]``, weight of each row; rows of weight 0 do not count.
         log_q: ``[B + M]``, log of the chance that a column was drawn; subtracted (logQ correction).
 
@@ -36,16 +36,12 @@ def mnsce(
 
 
 def hnst(positive: Tensor, hard: Tensor, present: Tensor, *, margin: float) -> Tensor:
-    """Triplet loss with hard negatives: mean of max(0, margin - cos(q, p) + cos(q, n)).
+    """Triplet loss: mean of max(0, margin - cos(q, p) + cos(q, n)) over the negatives present, 0 for none.
 
     Args:
         positive: ``[B]``, cosine of each query to its positive.
         hard: ``[B, H]``, cosines to its hard negatives.
         present: bool ``[B, H]``, False where there is no negative.
-        margin: m.
-
-    Returns:
-        Scalar mean over the negatives that are present; 0 where there is none.
     """
     losses = F.relu(margin - positive[:, None] + hard) * present
     return losses.sum() / present.sum().clamp(min=1)
@@ -55,8 +51,7 @@ def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:
     """Symmetric supervised-contrastive loss between two sets of unit vectors.
 
     Args:
-        a: ``[B, d]``.
-        b: ``[B, d]``; row i belongs to row i of ``a``.
+        a, b: ``[B, d]``; row i of one belongs to row i of the other.
         same: bool ``[B, B]``, True where row and column mean the same thing; these are all positives.
         scale: multiplies the cosines.
     """

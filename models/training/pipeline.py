@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from models.training.finished import CONFIG, SUMMARY
 from models.training.image_stage import train_pictures
 from models.training.pretrained import resolve
 from models.training.reuse import reuse
-from models.training.run import Run, TrainError
+from models.training.run import Run, TrainError, torch_threads
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion
 from models.training.vit_stage import pretrained_pictures
@@ -97,7 +95,7 @@ def train(
             reuse(donor, out)
         if experts is not None:
             reuse(experts, out, experts=True)
-    with _threads(config.threads):
+    with torch_threads(config.threads):
         with ranks.leader_first():
             prepare(shop, out / "data", config, progress, pretrained.tokenizer())
         data = TrainingData(out / "data", config)
@@ -135,13 +133,14 @@ def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:
     file = out / CONFIG
     if file.is_file() and not resume:
         shutil.rmtree(out)
+    own = {"fingerprint": config.fingerprint(), "data": fingerprint}
     if file.is_file():
         stored = json.loads(file.read_text())
-        other = "data" if stored["data"] != fingerprint else "configuration"
-        if stored["data"] != fingerprint or stored["fingerprint"] != config.fingerprint():
-            raise TrainError(
-                f"{out} holds a run of another {other}; choose another folder, or begin anew (--fresh)"
-            )
+        for key, other in (("data", "data"), ("fingerprint", "configuration")):
+            if stored[key] != own[key]:
+                raise TrainError(
+                    f"{out} holds a run of another {other}; choose another folder, or begin anew (--fresh)"
+                )
         if (before := stored["processes"]) != ranks.count():
             raise TrainError(
                 f"{out} holds a run of {before} processes, whose batches are of another size than those of "
@@ -151,20 +150,5 @@ def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise TrainError(f"{out} is not empty and holds no run")
     out.mkdir(parents=True, exist_ok=True)
-    content = {
-        "fingerprint": config.fingerprint(),
-        "data": fingerprint,
-        "config": config.model_dump(mode="json"),
-        "processes": ranks.count(),
-    }
+    content = {**own, "config": config.model_dump(mode="json"), "processes": ranks.count()}
     replace_text(file, json.dumps(content, indent=2))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -7,17 +7,8 @@ from pathlib import Path
 
 from models.towers.config import Config
 
-_FILES = (
-    "image.pt",
-    "image.csv",
-    "vit.pt",
-    "pixels.npy",
-    "picture_features.npy",
-    "query_picture_features.npy",
-    "coclicks.npz",
-)
-
-
+_PICTURES = ("pixels.npy", "picture_features.npy", "query_picture_features.npy")
+_FILES = ("image.pt", "image.csv", "vit.pt", *_PICTURES, "coclicks.npz")
 _EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy")
 
 
@@ -46,12 +37,9 @@ def same_experts(one: Config, other: Config) -> bool:
 
 
 def reuse(donor: Path, out: Path, *, experts: bool = False) -> None:
-    """Link the files of a finished run into a new run's folder; those that are there already stay.
+    """Link the files of a finished, `alike` run into a new run's folder; those that are there already stay.
 
-    Args:
-        donor: a run of an `alike` configuration over the same shop, finished.
-        out: the new run's folder, claimed.
-        experts: the trained experts as well, where `same_experts` allows it.
+    With ``experts`` the trained experts as well, where `same_experts` allows it.
     """
     names = (*_FILES, *(_EXPERTS if experts else ()))
     files = [donor / name for name in names] + [f for f in (donor / "data").rglob("*") if f.is_file()]
