@@ -54,7 +54,7 @@ def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:
         DataError: a row of items or events cannot be read.
     """
     rows = {item.id: row for row, item in enumerate(shop.items())}
-    log = read_log(shop, rows, held_out=preprocessing.held_out)
+    log = read_log(shop, rows, preprocessing.held_out)
     user, item, at = (log[name][log.trains] for name in ("user", "item", "at"))
     return count_pairs(user.astype(np.int64), item.astype(np.int64), at, len(rows), preprocessing.coclicks)
 

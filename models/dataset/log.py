@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from artifacts.actions import ACTIONS
 from artifacts.bundle.text import normalise
-from artifacts.shop.holdout import HELD_OUT, Holdout
+from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import SPLITS
 from artifacts.shop.shop import Shop
 from common.arrays import Bool
@@ -60,8 +60,8 @@ class EventLog:
 def read_log(
     shop: Shop,
     rows: Mapping[str, int],
+    held_out: float,
     *,
-    held_out: float = HELD_OUT,
     low_relevance: float = -1.0,
     progress: Progress = silent,
 ) -> EventLog:

@@ -78,11 +78,7 @@ class _Preparation:
         self._save("item_picture", np.array(item_picture, dtype=np.int32))
         data, loss = self.config.data, self.config.loss
         events = read_log(
-            self.shop,
-            self.rows,
-            held_out=data.held_out,
-            low_relevance=loss.low_relevance,
-            progress=self.progress,
+            self.shop, self.rows, data.held_out, low_relevance=loss.low_relevance, progress=self.progress
         )
         queries = self._write_examples(events)
         self._write_histories(events)
@@ -115,14 +111,12 @@ class _Preparation:
 
     def _picture(self, relative: str) -> int:
         """Id of a picture, which stands for its content."""
-        known = self._picture_of.get(relative)
-        if known is None:
+        if relative not in self._picture_of:
             digest = hashlib.sha256(self.shop.picture(relative)).digest()
-            known = self.pictures.setdefault(digest, len(self.pictures))
-            if known == len(self.picture_files):
+            self._picture_of[relative] = self.pictures.setdefault(digest, len(self.pictures))
+            if len(self.pictures) > len(self.picture_files):
                 self.picture_files.append(relative)
-            self._picture_of[relative] = known
-        return known
+        return self._picture_of[relative]
 
     def _write_examples(self, events: EventLog) -> list[str]:
         """Positives and labels of low relevance of the train split; gives their distinct queries."""
@@ -139,10 +133,9 @@ class _Preparation:
         queries = ["", *(events.queries[row] for row in seen.tolist())]
         self._save_json("queries", queries)
         self._save("positive_query", new[events["query"][positive]])
-        self._save("positive_item", events["item"][positive])
-        self._save("positive_user", events["user"][positive])
         self._save("positive_picture", self._picture_ids(events, positive))
-        self._save("positive_at", events["at"][positive])
+        for name in ("item", "user", "at"):
+            self._save(f"positive_{name}", events[name][positive])
         low = teaches & (events["low"] > 0) & (events["query"] > 0)
         pairs = np.stack([new[events["query"][low]], events["item"][low]], axis=1).astype(np.int64)
         self._save("low_pairs", np.unique(pairs, axis=0))

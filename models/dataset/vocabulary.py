@@ -14,7 +14,7 @@ _ALPHABET = 1000
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
-    """A WordPiece tokenizer of at most ``size`` tokens from raw texts; the special ones have the bundle's ids."""
+    """A WordPiece tokenizer of at most ``size`` tokens from raw texts; special ids are the bundle's."""
     split = pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in texts:

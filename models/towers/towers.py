@@ -65,8 +65,3 @@ def _straight(config: Config) -> Tensor:
     weight = torch.zeros(dims.embedding_dim, len(columns))
     weight[:, columns] = nn.init.orthogonal_(torch.empty(dims.embedding_dim, int(columns.sum())))
     return weight
-
-
-def expert_scores(queries: Tensor, items: Tensor) -> Tensor:
-    """Cosines by expert: ``[B, M, d]`` and ``[N, M, d]`` -> ``[M, B, N]``."""
-    return torch.einsum("bmd,nmd->mbn", queries, items)

@@ -9,7 +9,7 @@ from common.arrays import F32, I32, I64, Bool
 from models.dataset.training_data import TrainingData
 
 #: Mined negatives kept for a query, and queries that are mined for (*inferred*).
-_KEPT, _MOST_QUERIES, _CHUNK = 32, 20_000, 256
+_KEPT, MOST_QUERIES, _CHUNK = 32, 20_000, 256
 
 
 class HardNegatives:
@@ -44,11 +44,6 @@ class HardNegatives:
             asked = np.arange(start, start + len(part))
             found[asked] = np.where(self._data.are_positive(asked, drawn), -1, drawn)
         return found
-
-    @property
-    def most_queries(self) -> int:
-        """How many of the distinct queries are mined for."""
-        return min(_MOST_QUERIES, len(self._data.queries))
 
     def draw(self, query: I64, count: int, rng: np.random.Generator) -> tuple[I64, Bool]:
         """``(items int64 [B, H], present bool [B, H])`` for rows of the distinct queries."""

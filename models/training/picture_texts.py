@@ -28,11 +28,7 @@ class PictureTexts:
         self._tokens = tokens
 
     def draw(self, items: I64, rng: np.random.Generator) -> tuple[I64, I64]:
-        """One text for each item, its title or one of its queries.
-
-        Returns:
-            Its n-grams int64 ``[B, W, G]``, and ``[B]``, which is the same for the same query.
-        """
+        """n-grams int64 ``[B, W, G]`` of an item's title or query; ``[B]``, the same for one query."""
         chosen = self._queries(items, rng)
         as_query = (rng.random(len(items)) < self._data.config.image.query_share) & (chosen > 0)
         titles = self._data.texts.batch(items).ngram_ids

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.arrays import I64, Bool
+from common.arrays import I64
 from models.dataset.coclick import CoClicks
 from models.towers import Towers
 from models.towers.experts import EXPERTS, Expert
-from models.towers.towers import expert_scores
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.companions import Companions, companion_loss
@@ -69,15 +68,13 @@ class _ExpertStep(HybridStep):
 
     def scores(self, queries: Tensor, items: Tensor) -> Tensor:
         with full(self.device):
-            return expert_scores(queries.float(), items.float())
+            return torch.einsum("bmd,nmd->mbn", queries.float(), items.float())
 
     def easy(
         self, cosines: Tensor, masked: Tensor, drawn: Batch, rng: np.random.Generator
     ) -> tuple[Tensor, Losses]:
         scale = self.config.loss.scale
-        # Without a text the text experts have nothing to say, and nothing to learn.
-        speaks = [self._speaks(drawn, expert) for expert in self.experts]
-        weights = [self.tensor(rows.astype(np.float32)) for rows in speaks]
+        weights = [self._speaks(drawn, expert) for expert in self.experts]
         every = self.tensor(drawn.says.astype(np.float32))
         each = [mnsce(cosines[m], masked, scale=scale, weights=weights[m]) for m in range(len(cosines))]
         together = mnsce(cosines[self.awake].mean(dim=0), masked, scale=scale, weights=every)
@@ -87,13 +84,11 @@ class _ExpertStep(HybridStep):
     def mean(self, scores: Tensor) -> Tensor:
         return scores[self.awake].mean(dim=0)
 
-    @staticmethod
-    def _speaks(drawn: Batch, expert: Expert) -> Bool:
-        """``[B]``, whether an expert has something to say to each query."""
-        queries = drawn.queries
-        text = queries.has_text & expert.reads_text
-        result: Bool = text | ((queries.has_picture > 0) & expert.reads_picture)
-        return result
+    def _speaks(self, drawn: Batch, expert: Expert) -> Tensor:
+        """``[B]``, 1 where a query has what the expert reads; elsewhere it has nothing to say or to learn."""
+        text = drawn.queries.has_text & expert.reads_text
+        picture = (drawn.queries.has_picture > 0) & expert.reads_picture
+        return self.tensor((text | picture).astype(np.float32))
 
     def _coclicks(self, rng: np.random.Generator) -> Tensor | float:
         """What co-clicks say of the outputs of the experts that they teach; 0 where they teach none."""

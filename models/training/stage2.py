@@ -20,6 +20,7 @@ from models.training.batches import Batch
 from models.training.early_stop import EarlyStop
 from models.training.encode import run_experts
 from models.training.features import PictureFeatures
+from models.training.hard import MOST_QUERIES
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
 from models.training.losses import mnsce
@@ -146,12 +147,12 @@ class _FusionStep(HybridStep):
             self.towers.eval()
             with torch.no_grad():
                 queries = []
-                for start in range(0, self.hard.most_queries, _CHUNK):
+                for start in range(0, min(MOST_QUERIES, len(self.data.queries)), _CHUNK):
                     texts = self.data.queries[start : start + _CHUNK]
                     queries.append(self._embed(texts, Histories.empty(len(texts), 1)).cpu().numpy())
                 items = [part.cpu().numpy() for part in self._catalogue()]
-            most = np.concatenate(queries)[: self.hard.most_queries]
             with replacing(path) as written:
+                most = np.concatenate(queries)[:MOST_QUERIES]
                 np.save(written, self.hard.mine(most, np.concatenate(items)))
         self.hard.mined = np.load(path)
 

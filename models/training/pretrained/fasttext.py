@@ -54,26 +54,21 @@ class _Text(FastText):
 
     def vectors(self, words: Iterable[str]) -> dict[str, F32]:
         wanted, found = set(words), {}
-        for number, (word, numbers) in enumerate(self._lines(), start=2):
-            if word in wanted and word not in found:
-                try:
-                    vector = np.array(numbers.split(), dtype=np.float32)
-                except ValueError as error:
-                    raise PretrainedError(f"{self._path}, line {number}: {error}") from error
-                if vector.shape != (self.dim,):
-                    raise PretrainedError(
-                        f"{self._path}, line {number}: has {vector.size} numbers, expected {self.dim}"
-                    )
-                found[word] = vector
-        return found
-
-    def _lines(self) -> Iterator[tuple[str, str]]:
         # Lines end in \n alone: words may hold other characters that Python takes for the end of a line.
         with self._path.open(encoding="utf-8", errors="replace", newline="\n") as file:
             next(file)
-            for line in file:
+            for number, line in enumerate(file, start=2):
                 word, _, numbers = line.partition(" ")
-                yield word, numbers
+                if word not in wanted or word in found:
+                    continue
+                where = f"{self._path}, line {number}"
+                try:
+                    found[word] = np.array(numbers.split(), dtype=np.float32)
+                except ValueError as error:
+                    raise PretrainedError(f"{where}: {error}") from error
+                if (size := len(found[word])) != self.dim:
+                    raise PretrainedError(f"{where}: has {size} numbers, expected {self.dim}")
+        return found
 
 
 class _Model(FastText):

@@ -27,11 +27,7 @@ class PretrainedError(ConfigError):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object of a JSON file.
-
-    Raises:
-        PretrainedError: it is not there or no JSON object.
-    """
+    """An object of a JSON file; a `PretrainedError` where it is not there or no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -42,11 +38,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def number(content: dict[str, Any], key: str, path: Path) -> int:
-    """A positive whole number in a configuration.
-
-    Raises:
-        PretrainedError: it is missing or no such number.
-    """
+    """A positive whole number in a configuration; a `PretrainedError` where it is none or missing."""
     value = content.get(key)
     if not isinstance(value, int) or value < 1:
         raise PretrainedError(f"{path}: {key} is {value!r}, expected a positive whole number")
@@ -54,11 +46,7 @@ def number(content: dict[str, Any], key: str, path: Path) -> int:
 
 
 def activation(content: dict[str, Any], path: Path, default: str = "gelu") -> str:
-    """Our name for ``hidden_act``.
-
-    Raises:
-        PretrainedError: there is no such activation here.
-    """
+    """Our name for ``hidden_act``; a `PretrainedError` where there is no such activation here."""
     name = str(content.get("hidden_act", default))
     if name not in _ACTIVATIONS:
         raise PretrainedError(f"{path}: hidden_act is {name!r}; known are {', '.join(_ACTIVATIONS)}")
@@ -91,11 +79,7 @@ class Weights:
             self.tensors[name] = tensor
 
     def take(self, name: str) -> Tensor:
-        """A weight.
-
-        Raises:
-            PretrainedError: the file has none of this name.
-        """
+        """A weight; a `PretrainedError` where the file has none of this name."""
         if name not in self.tensors:
             raise PretrainedError(f"{self.file}: has no weight {name!r}")
         return self.tensors[name].detach().to(torch.float32)

@@ -36,7 +36,7 @@ def test_behaviours_and_labels_become_rows(tmp_path: Path) -> None:
         Event(day(3), "a", "impression", "cup", None, relevance=0.1),
         Event(day(4), "gone", "impression", "cup", None, relevance=0.1),
     ]
-    log = read_log(written(tmp_path, events), {"a": 0}, low_relevance=0.3)
+    log = read_log(written(tmp_path, events), {"a": 0}, 0.05, low_relevance=0.3)
     assert log["item"].tolist() == [0, -1, 0]
     assert log["user"].tolist() == [0, 1, -1]
     assert log["behaviour"].tolist() == [1, 3, 0]
@@ -47,7 +47,9 @@ def test_behaviours_and_labels_become_rows(tmp_path: Path) -> None:
 
 
 def test_the_newest_behaviours_are_held_out_where_nothing_is_marked(tmp_path: Path) -> None:
-    log = read_log(written(tmp_path, [Event(day(n), "a", "click", "q", "u") for n in range(10)]), {"a": 0})
+    log = read_log(
+        written(tmp_path, [Event(day(n), "a", "click", "q", "u") for n in range(10)]), {"a": 0}, 0.05
+    )
     assert log["split"].tolist() == [TRAIN] * 9 + [2]
     assert log.trains.tolist() == [True] * 9 + [False]
 
@@ -55,7 +57,8 @@ def test_the_newest_behaviours_are_held_out_where_nothing_is_marked(tmp_path: Pa
 def test_marks_of_the_file_come_first(tmp_path: Path) -> None:
     splits = (None, "val", None, "test", "train")
     events = [Event(day(n), "a", "click", "q", "u", split=split) for n, split in enumerate(splits)]
-    assert read_log(written(tmp_path, events), {"a": 0})["split"].tolist() == [TRAIN, VAL, TRAIN, 2, TRAIN]
+    log = read_log(written(tmp_path, events), {"a": 0}, 0.05)
+    assert log["split"].tolist() == [TRAIN, VAL, TRAIN, 2, TRAIN]
 
 
 def test_a_training_run_reads_the_events_once(
