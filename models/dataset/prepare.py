@@ -39,12 +39,8 @@ def prepare(
 ) -> None:
     """Write the arrays that `TrainingData` reads below ``folder``, unless they are there already.
 
-    Args:
-        shop: the shop; items are read three times and events once.
-        folder: where the arrays are written.
-        config: which events train, and how texts become ids.
-        progress: told items and events.
-        tokenizer: takes the place of one that is trained on the shop's own texts.
+    Items are read three times and events once. ``tokenizer`` takes the place of one that is trained on the
+    shop's own texts.
 
     Raises:
         DataError: a row or picture of the shop cannot be read; names the file and line.

@@ -180,7 +180,4 @@ def _expert_inputs(batch: TextBatch, pictures: F32, has: Callable[[int], bool]) 
 
 
 def _at_least_two(array: npt.NDArray[np.generic], axes: dict[int, str]) -> npt.NDArray[np.generic]:
-    for axis in axes:
-        if array.shape[axis] < 2:
-            array = np.concatenate([array, array], axis=axis)
-    return array
+    return np.tile(array, [2 if place in axes and n < 2 else 1 for place, n in enumerate(array.shape)])

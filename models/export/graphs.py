@@ -54,14 +54,12 @@ def write_graph(
     dynamic: Mapping[str, Mapping[int, str]],
     path: Path,
 ) -> None:
-    """Export a module.
+    """Export a module to a file, in eval mode.
 
     Args:
-        module: the torch module; put into eval mode.
         inputs: example arrays by input name, in the order of ``forward``; every dynamic axis at least 2.
         outputs: names of the outputs.
         dynamic: for each input its dynamic axes by name.
-        path: the file to write.
     """
     module.eval()
     dims = {name: torch.export.Dim(name) for axes in dynamic.values() for name in axes.values()}

@@ -27,10 +27,7 @@ class ExpertSet(nn.Module):
 class Experts(ExpertSet):
     """The experts of the configuration; each gives unit vectors, or zeros where it is switched off.
 
-    Args:
-        config: which experts, and their sizes.
-        vocabulary: tokens of the tokenizer.
-        other: the other tower's, whose modules are used for the experts that are always shared.
+    Those that are always shared are the modules of ``other``, the other tower's.
     """
 
     def __init__(self, config: Config, vocabulary: int, other: Experts | None = None) -> None:

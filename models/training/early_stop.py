@@ -12,12 +12,7 @@ from models.training import ranks
 
 
 class EarlyStop:
-    """Measures a stage every ``every`` steps.
-
-    Args:
-        knobs: how often, and how long to wait.
-        recall: measures the weights of the moment.
-    """
+    """Measures a stage every ``every`` steps, by ``recall`` of the weights of the moment."""
 
     def __init__(self, knobs: ValidationConfig, recall: Callable[[], float]) -> None:
         self._knobs, self._recall = knobs, recall

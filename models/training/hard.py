@@ -25,11 +25,9 @@ class HardNegatives:
         self.mined: I32 = np.zeros((0, 0), dtype=np.int32)
 
     def mine(self, queries: F32, items: F32) -> I32:
-        """Search exactly for the first queries, and sample the ranks in ``loss.hard_ranks``.
+        """Search exactly for the first queries, unit ``[Q, e]``, and sample the ranks in ``loss.hard_ranks``.
 
-        Args:
-            queries: float32 ``[Q, e]``, unit; by row of the distinct queries.
-            items: float32 ``[N, e]``, unit.
+        The items are unit ``[N, e]``.
         """
         first, last = self._data.config.loss.hard_ranks
         last = min(last, len(items))

@@ -18,12 +18,8 @@ def mnsce(
         cosines: ``[B, B + M]``; row i's positive is in column i, columns from B on are the uniform sample.
         masked: bool ``[B, B + M]``, True where a column is no negative of the row: another copy of its
             positive, or another item known to answer the query. The positive itself is never masked.
-        scale: multiplies the cosines.
         weights: ``[B]``, weight of each row; rows of weight 0 do not count.
         log_q: ``[B + M]``, log of the chance that a column was drawn; subtracted (logQ correction).
-
-    Returns:
-        Scalar mean over rows.
     """
     rows = len(cosines)
     logits = cosines * scale
@@ -53,7 +49,6 @@ def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:
     Args:
         a, b: ``[B, d]``; row i of one belongs to row i of the other.
         same: bool ``[B, B]``, True where row and column mean the same thing; these are all positives.
-        scale: multiplies the cosines.
     """
     logits = cosines(a, b) * scale
     target = same.to(logits.dtype)

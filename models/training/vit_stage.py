@@ -25,13 +25,8 @@ def pretrained_pictures(run: Run, shop: Shop, folder: Path, cache: Path | None) 
     """Features of all pictures, and the ViT's weights in the run folder.
 
     *Inferred*: a query picture has its plain feature alone. The small encoder also gets augmented views,
-    because it is trained on the very pictures that it then reads; a pretrained ViT is not.
-
-    Args:
-        run: the run.
-        shop: where the pictures are read from.
-        folder: the ViT's folder.
-        cache: where features are kept by picture hash; the run folder where None.
+    because it is trained on the very pictures that it then reads; a pretrained ViT is not. ``cache`` is where
+    features are kept by picture hash; the run folder where None.
 
     Raises:
         PretrainedError: the folder's weights do not fit its configuration.

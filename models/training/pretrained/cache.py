@@ -18,11 +18,9 @@ _ROWS = 16
 
 
 class FeatureCache:
-    """A file for each ViT: records of a picture's SHA-256 and its feature, one after the other.
+    """A file for each ViT: records of a picture's SHA-256 and its feature ``[width]``, one after the other.
 
-    Args:
-        path: the file; made where it is not there. One process at a time may write to it.
-        width: of a feature.
+    It is made where it is not there. One process at a time may write to it.
     """
 
     def __init__(self, path: Path, width: int) -> None:
@@ -55,8 +53,7 @@ class FeatureCache:
     def _read(self) -> npt.NDArray[np.void]:
         if not self._path.stat().st_size:
             return np.zeros(0, dtype=self._record)
-        result: npt.NDArray[np.void] = np.memmap(self._path, dtype=self._record, mode="r")
-        return result
+        return np.memmap(self._path, dtype=self._record, mode="r")
 
 
 def vit_features(
