@@ -97,7 +97,7 @@ def run_module(module: nn.Module, inputs: Arrays, outputs: Sequence[str]) -> dic
 
 
 def _tensors(inputs: Arrays) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values())
+    return tuple(torch.from_numpy(np.array(array, order="C")) for array in inputs.values())
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
