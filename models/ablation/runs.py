@@ -6,12 +6,12 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
-from common.arrays import F64
 from common.files import replace_text, replacing
 from common.progress import Progress
 from models.ablation.plan import PlannedRun
@@ -96,7 +96,7 @@ def _measure(run: PlannedRun, bundle: Path, progress: Progress) -> None:
     features = run.folder / "run" / "item_features.npy"
     known = np.load(features, mmap_mode="r")[0] if run.config.stage2.expert_rate == 0 else None
     embed_shop(Shop.open(run.shop), Bundle.load(bundle), embeddings, known=known, progress=progress)
-    arrays: dict[str, F64] = {}
+    arrays: dict[str, Any] = {}
     with open_subject(bundle, run.shop, run.split, embeddings=embeddings, progress=progress) as subject:
         scores = score(subject.answers())
         for name, mask in subject.slices().items():
@@ -104,7 +104,7 @@ def _measure(run: PlannedRun, bundle: Path, progress: Progress) -> None:
                 sums = scores.sums(measure, mask)
                 arrays[f"{name}|{measure}"] = np.stack([sums.total, sums.weight])
     with replacing(run.folder / _SUMS) as path:
-        np.savez_compressed(path, allow_pickle=False, **arrays)
+        np.savez_compressed(path, **arrays)
 
 
 def read(folder: Path) -> Outcome:

@@ -65,7 +65,7 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
             writer = _Writer(work, finished)
             writer.write()
         (work / TOKENIZER_NAME).write_text(finished.tokenizer.to_str(pretty=False), encoding="utf-8")
-        np.savez(work / CANONICAL_NAME, allow_pickle=False, **writer.canonical)
+        np.savez(work / CANONICAL_NAME, **writer.canonical)
         manifest = Manifest(
             name=name,
             version="",

@@ -73,6 +73,6 @@ def load_coclicks(run: Run) -> CoClicks:
     if not path.is_file():
         found = count_pairs(*data.behaviours(), data.items, data.config.data.preprocessing.coclicks)
         with replacing(path) as written:
-            np.savez(written, allow_pickle=False, **vars(found))
+            np.savez(written, **vars(found))
     with np.load(path) as stored:
         return CoClicks(**stored)
