@@ -35,10 +35,10 @@ class RawRoute(APIRoute):
 
 
 class FixedPaths:
-    """Middleware that hands a request to the route of its very path, ahead of the router.
+    """The routes of fixed paths, mounted ahead of the router: a request goes to the route of its very path.
 
     Gains the time of the router and of all that FastAPI puts around it: a third of what a request of
-    ``POST /recall`` spends outside its endpoint.
+    ``POST /recall`` spends outside its endpoint. The routes are the router's own.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[RawRoute]) -> None:

@@ -24,7 +24,7 @@ _LINES_SHOWN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PackageFault:
     """Something that Vespa would let pass; ``message`` says what was found and what was expected."""
 
     #: Short name of the rule, such as ``redundancy``.
@@ -37,13 +37,13 @@ class Problem:
         return f"{self.file}: {self.message} [{self.code}]"
 
 
-def check_package(folder: Path) -> list[Problem]:
+def check_package(folder: Path) -> list[PackageFault]:
     """Everything that the rules find in a package folder; empty for a good one.
 
     Raises:
         VersionError: a damaged version file.
     """
-    return [Problem(code, file, message) for file, code, message in _check(folder)]
+    return [PackageFault(code, file, message) for file, code, message in _check(folder)]
 
 
 def _check(folder: Path) -> Iterator[tuple[str, str, str]]:
