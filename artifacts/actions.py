@@ -56,7 +56,7 @@ class ActionTable:
         if self._final:
             raise ActionError(
                 f"action {action.name!r} comes too late: the request schema is built; register it in a "
-                "module that MRSE_EXTENSIONS names, before service.http is imported"
+                "module that MRSE_EXTENSIONS names, before the first request"
             )
         if action.name in self.names:
             raise ActionError(f"action {action.name!r} is registered already")

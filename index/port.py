@@ -105,10 +105,10 @@ class ItemIndex(Protocol):
 
 
 class ItemFeatures(Protocol):
-    """Item features ``[3, d]`` of the items in a user's history."""
+    """Item features ``[E, d]`` of the items in a user's history."""
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
-        """The ids that are known, in the order asked, and their features ``[n, 3, d]``."""
+        """The ids that are known, in the order asked, and their features ``[n, E, d]``."""
 
 
 class ChangeRefused(MrseError, ValueError):  # noqa: N818 -- a verdict on what was asked for
@@ -123,7 +123,7 @@ class ChangeRefused(MrseError, ValueError):  # noqa: N818 -- a verdict on what w
 class ItemPut:
     """An item as it shall be. ``vector`` float32 ``[dim]`` of unit length, made by the index's bundle.
 
-    ``features`` float16 ``[3, d]`` are what a user's history uses of it; zeros where there are none.
+    ``features`` float16 ``[E, d]`` are what a user's history uses of it; zeros where there are none.
     Attributes that are absent or None are missing.
     """
 

@@ -20,7 +20,7 @@ _WITHIN_S = 600.0
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features float16 ``[N, 3, d]`` of one bundle; ``ids[n]`` is the item of row ``n``."""
+    """Features float16 ``[N, E, d]`` of one bundle; ``ids[n]`` is the item of row ``n``."""
 
     path: Path
     bundle_version: str
@@ -29,7 +29,7 @@ class FeatureTable:
 
 
 def finite_rows(features: F16) -> Bool:
-    """Which rows of ``[n, 3, d]`` are finite."""
+    """Which rows of ``[n, E, d]`` are finite."""
     return np.asarray(np.isfinite(features).all(axis=(1, 2)))
 
 

@@ -67,7 +67,7 @@ class Job(ABC):
 def feature_entries(
     names: Sequence[str], rows: F16, key: Callable[[str], str], codec: FeatureCodec
 ) -> Entries:
-    """Entries of features ``[n, 3, d]``; a row that is not finite has none."""
+    """Entries of features ``[n, E, d]``; a row that is not finite has none."""
     finite = finite_rows(rows).tolist()
     keys = [key(name) for name, ok in zip(names, finite, strict=True) if ok]
     values = [codec.encode(row) for row, ok in zip(rows, finite, strict=True) if ok]

@@ -80,7 +80,7 @@ class QueryJob(Job):
         return self._tower.bundle.text.normal_queries(self._queries[start:end])
 
     def run(self, prepared: TextBatch) -> F16:
-        """See `Job.run`; experts ``[B, 3, d]`` of queries without pictures, rounded as the service rounds."""
+        """See `Job.run`; experts ``[B, E, d]`` of queries without pictures, rounded as the service rounds."""
         return self._tower.rounded_experts(prepared)
 
     def entries(self, start: int, end: int, ran: F16) -> Entries:

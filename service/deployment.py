@@ -97,7 +97,7 @@ class Deployment:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape ``(3, d)`` of one item's features."""
+        """Shape ``(E, d)`` of one item's features."""
         return len(self.dimensions.experts), self.dimensions.expert_dim
 
     def recent(self, history: Sequence[Behaviour]) -> list[Behaviour]:

@@ -173,7 +173,7 @@ class EmbeddedIndex:
         return StoredVectors(*live.vectors(ids))
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
-        """The ids that are known, in the order asked, and their features ``[n, 3, d]``.
+        """The ids that are known, in the order asked, and their features ``[n, E, d]``.
 
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.

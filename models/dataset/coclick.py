@@ -33,7 +33,7 @@ class CoClicks:
     def mean_features(self, features: F16, start: int, end: int) -> F32:
         """Weighted mean features of items co-clicked with rows ``start`` to ``end``; zeros where none are.
 
-        float16 ``[N, 3, d]``, which may be memory-mapped -> float32 ``[end - start, 3, d]``.
+        float16 ``[N, E, d]``, which may be memory-mapped -> float32 ``[end - start, E, d]``.
         """
         counts = np.diff(self.indptr[start : end + 1])
         chosen = slice(self.indptr[start], self.indptr[end])

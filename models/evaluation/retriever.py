@@ -62,7 +62,7 @@ class Retriever:
     def fusion_inputs(
         self, requests: Sequence[Request], *, history: bool = True
     ) -> Iterator[tuple[F32, PortraitBatch]]:
-        """What the query fusion reads, a part of the requests at a time: experts ``[n, 3, d]``, portraits."""
+        """What the query fusion reads, a part of the requests at a time: experts ``[n, E, d]``, portraits."""
         manifest = self.tower.bundle.manifest
         for start in range(0, len(requests), _ROWS):
             part = requests[start : start + _ROWS]

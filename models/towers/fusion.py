@@ -41,9 +41,9 @@ class Dssm(nn.Module):
 
 
 class QueryFusion(nn.Module):
-    """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> a pair.
+    """``(experts [B, E, d], portrait [B, K, E, d], behaviour [B, K], age_days [B, K])`` -> a pair.
 
-    The first output is the unit embedding ``[B, e]``, the second the gate's weights ``[B, 3]``.
+    The first output is the unit embedding ``[B, e]``, the second the gate's weights ``[B, E]``.
     """
 
     def __init__(self, config: Config) -> None:
@@ -75,7 +75,7 @@ class QueryFusion(nn.Module):
 
 
 class ItemFusion(nn.Module):
-    """``(features [B, 3, d], coclick [B, 3, d])`` -> unit ``[B, e]``; zeros in coclick = none (paper:
+    """``(features [B, E, d], coclick [B, E, d])`` -> unit ``[B, e]``; zeros in coclick = none (paper:
     items too have a clicked-item history)."""
 
     def __init__(self, config: Config) -> None:

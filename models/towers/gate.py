@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """``(experts [B, 3, d], portrait [B, 3, d])`` -> weights ``[B, 3]`` that sum to 1 (*inferred*)."""
+    """``(experts [B, E, d], portrait [B, E, d])`` -> weights ``[B, E]`` that sum to 1 (*inferred*)."""
 
     def __init__(self, experts: int, expert_dim: int, hidden: int, start: tuple[float, ...] = ()) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from artifacts.actions import ACTIONS
 
 
 class PortraitAttention(nn.Module):
-    """``(experts [B, 3, d], portrait [B, K, 3, d], behaviour [B, K], age_days [B, K])`` -> two ``[B, 3, d]``.
+    """``(experts [B, E, d], portrait [B, K, E, d], behaviour [B, K], age_days [B, K])`` -> two ``[B, E, d]``.
 
     The first, for each modality: attention over the behaviours with the query's expert output as key, and
     one all-zero slot, so that irrelevant history can be ignored (MGDSPR). It reads what resembles the query.

@@ -1,4 +1,4 @@
-"""The query encoder: text and picture to experts ``[3, d]``, experts and portrait to the embedding."""
+"""The query encoder: text and picture to experts ``[E, d]``, experts and portrait to the embedding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.settings import BundleSettings, Encoder
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A query embedding ``[dim]`` of unit length and the weights of the modality gate ``[3]``."""
+    """A query embedding ``[dim]`` of unit length and the weights of the modality gate ``[E]``."""
 
     embedding: F32
     gate: F32
@@ -58,7 +58,7 @@ class QueryEncoder:
         )
 
     async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
-        """Experts ``[3, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
+        """Experts ``[E, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
 
         Cancelling the call drops the work if it has not started.
 

@@ -37,7 +37,7 @@ async def make_portrait(
 ) -> RequestPortrait:
     """The portrait of a history, most recent first, as `recent` gives it; ages are counted from ``now``.
 
-    ``source`` has the features of its items, each of the ``shape`` ``(3, d)``.
+    ``source`` has the features of its items, each of the ``shape`` ``(E, d)``.
     """
     if not history:
         return _nothing(shape)

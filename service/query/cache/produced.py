@@ -28,7 +28,7 @@ class ProducedFeatures:
         self._shared = shared
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
-        """The ids that are known, in the order asked, and their features ``[n, 3, d]``."""
+        """The ids that are known, in the order asked, and their features ``[n, E, d]``."""
         keys = {item_id: item_key(self._bundle_version, item_id) for item_id in ids}
         stored = {} if self._shared is None else await self._shared.get(list(keys.values()), deadline)
         values = {item_id: self._codec.decode(stored.get(key)) for item_id, key in keys.items()}

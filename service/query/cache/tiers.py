@@ -41,7 +41,7 @@ class ExpertCache:
     async def get(
         self, key: str, compute: Callable[[], Awaitable[F16]], deadline: Deadline
     ) -> tuple[F16, Tier]:
-        """The value ``[3, d]`` and where it came from. Raises what ``compute`` raises; that is not kept."""
+        """The value ``[E, d]`` and where it came from. Raises what ``compute`` raises; that is not kept."""
         found = self._local.get(key)
         if found is not None:
             self._hit("l1")

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.towers.experts import EXPERTS, Expert
+from models.towers.experts import Expert, register
 from models.towers.experts.layers import masked_mean, unit
 
 
@@ -17,9 +17,11 @@ class Bag(nn.Module):
         return unit(masked_mean(self.tokens(input_ids), input_ids > 0))
 
 
-EXPERTS["bag"] = Expert(
-    name="bag",
-    title="Bag",
-    build=lambda sizes: Bag(sizes.vocabulary, sizes.expert_dim),
-    inputs=("input_ids",),
+register(
+    Expert(
+        name="bag",
+        title="Bag",
+        build=lambda sizes: Bag(sizes.vocabulary, sizes.expert_dim),
+        inputs=("input_ids",),
+    )
 )
