@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -140,7 +140,7 @@ class _PlainLines:
         self._stages: dict[str, _Stage] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, /) -> None:
-        now = time.monotonic()
+        now = monotonic()
         at = self._stages.get(stage)
         if at is None or done < at.done:  # the stage of another run
             at = self._stages[stage] = _Stage(now, done, done)

@@ -15,7 +15,7 @@ def test_a_stage_that_begins_anew_has_a_rate_of_its_own(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = iter([0.0, 10.0, 1000.0, 1010.0])
-    monkeypatch.setattr("cli.console.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("cli.console.monotonic", lambda: next(now))
     with progress() as report:
         for done in (0, 5, 0, 40):
             report("stage1", done, 100)

@@ -73,7 +73,7 @@ async def test_services_that_do_not_follow(application: Path) -> None:
     script = [answer(200, ACTIVATED), answer(200, converged(6))]
     async with FaultServer(script) as server:
         with pytest.raises(NotConverged, match="generation 7"):
-            await deploy(EndpointSettings((server.url,)), application, Deadline.after(0.5))
+            await deploy(EndpointSettings((server.url,)), application, Deadline.after(2))
 
 
 async def test_nobody_to_deploy_to(application: Path) -> None:
