@@ -28,6 +28,7 @@ from uvicorn.supervisors import Multiprocess
 from common.metrics import SHARED_VARIABLE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
+from service.process.protocol import Protocol
 from service.settings import Arm, Settings
 from service.telemetry import logs
 
@@ -41,7 +42,7 @@ _LIBRARIES = (
     "onnxruntime",
     "uvloop",
     "uvicorn.lifespan.on",
-    "uvicorn.protocols.http.httptools_impl",
+    "service.process.protocol",
 )
 
 
@@ -184,7 +185,7 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
         timeout_graceful_shutdown=server.drain_s,
         # From the start of the process: on a busy machine loading the libraries alone takes seconds.
         timeout_worker_healthcheck=60,
-        http="httptools",
+        http=Protocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -20,6 +20,7 @@ from devtools.waiting import wait_for
 from index.port import OpenedIndex
 from service.app import create_app
 from service.deployment import Announce, Deployment, assemble, open_deployment
+from service.process.protocol import Protocol
 from service.runtime import Opener, Runtime
 from service.settings import Settings, load_settings
 from tests.support import shop
@@ -57,7 +58,9 @@ def serving(settings: Settings, opener: Opener = open_deployment, *, ready: bool
     app = create_app(settings, opener=opener)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
+        config = uvicorn.Config(
+            app, http=Protocol, log_config=None, access_log=False, ws="none", lifespan="on"
+        )
         server = uvicorn.Server(config)
 
         def run() -> None:
