@@ -4,4 +4,5 @@
 
     keys    one for each query, item and user, with the bundle's version in it
     codec   query experts, item features and portraits as bytes
+    forget  takes a user out of it
 """
