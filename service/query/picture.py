@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from artifacts.bundle.pictures import PictureError, decode_picture, picture_size
+from artifacts.bundle.pictures import decode_picture
 from artifacts.cache.keys import picture_digest
+from artifacts.pictures.head import PictureError, read_head
 from common.arrays import U8
 from service.errors import FieldError
 
@@ -37,9 +38,9 @@ def parse_picture(text: str, *, max_bytes: int, max_pixels: int) -> QueryPicture
             raise PictureError("not base64 (a plain base64 string, no data: address)") from error
         if len(data) > max_bytes:
             raise PictureError(_too_large(len(data), max_bytes))
-        width, height = picture_size(data)
-        if width * height > max_pixels:
-            raise PictureError(f"{width} x {height} pixels is over {max_pixels}")
+        head = read_head(data)
+        if head.pixels > max_pixels:
+            raise PictureError(f"{head.width} x {head.height} pixels is over {max_pixels}")
     return QueryPicture(data, picture_digest(data))
 
 
