@@ -116,12 +116,12 @@ async def _load(runtime: Runtime, on_fatal: OnFatal | None) -> None:
         await runtime.load()
         _tune_garbage_collector()
     except StartError as error:
-        runtime.progress = f"cannot start: {error}"
+        runtime.refuse_to_start(str(error))
         log.error("cannot start: %s", error)
         if on_fatal is not None:
             on_fatal(error)
     except Exception as error:
-        runtime.progress = "cannot start: an unexpected error, see the log"
+        runtime.refuse_to_start("an unexpected error, see the log")
         log.exception("cannot start")
         if on_fatal is not None:
             on_fatal(StartError(f"unexpected error while loading: {error!r}"))

@@ -18,6 +18,7 @@ from service.admission import Admission, LoadShedding
 from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
 from service.errors import Overloaded, StartError
 from service.experiments import ExperimentBook
+from service.health import PARTS, Health
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
 from service.query.query import Query
@@ -41,7 +42,11 @@ Opener = Callable[..., Deployment]
 
 
 class Runtime:
-    """One worker's parts. Everything but the deployments is there from the start."""
+    """One worker's parts. Everything but the deployments is there from the start.
+
+    ``ready`` says that bundle and index are loaded, so that requests are tried; whether the worker should get
+    any is said by ``health``.
+    """
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class Runtime:
             settings.experiments, settings.recall, self.metrics.experiment_unknown
         )
         self.deployments: Mapping[str, Deployment] = {}
+        self.health = Health()
         self.progress = "starting"
         self.ready = False
         #: Seconds on the clock of all deadlines.
@@ -69,7 +75,10 @@ class Runtime:
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
-        self.metrics.gauge("ready", "Whether bundle and index are loaded.", lambda: self.ready, "livemin")
+        self.metrics.gauge("ready", "Whether the worker can answer.", lambda: self.health.ready, "livemin")
+        self.metrics.gauges(
+            "not_ready", "What keeps a worker from answering.", "part", PARTS, self.health.failing
+        )
 
     async def load(self) -> None:
         """Load bundle and index, then be ready.
@@ -85,7 +94,8 @@ class Runtime:
         self._serve(self.experiments, await self._deployments(self.settings, self.experiments))
         self.ready = True
         self.progress = "ready"
-        log.info("ready", extra={"took_s": round(time.perf_counter() - started, 3)})
+        self.health.mend("loading")
+        log.info("loaded", extra={"took_s": round(time.perf_counter() - started, 3)})
 
     async def reload(self, settings: Settings, patience_s: float = _PATIENCE_S) -> None:
         """Take the experiments and recall options of other settings, without dropping a request.
@@ -123,6 +133,11 @@ class Runtime:
             task = asyncio.create_task(_close_later(retired), name="retire")
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+
+    def refuse_to_start(self, reason: str) -> None:
+        """Say why nothing can be loaded."""
+        self.progress = f"cannot start: {reason}"
+        self.health.fail("loading", self.progress)
 
     async def close(self) -> None:
         """Release what was loaded."""
@@ -210,6 +225,8 @@ class Runtime:
 
     def _note_progress(self, step: str) -> None:
         self.progress = step
+        if not self.ready:
+            self.health.fail("loading", step)
         log.info(step)
 
     def _queued(self) -> float:

@@ -23,10 +23,10 @@ async def get_livez(request: Request) -> Response:
 
 
 async def get_readyz(request: Request) -> Response:
-    """503 until bundle and index are loaded and the graphs give the outputs that training saw."""
-    runtime = runtime_of(request)
-    if not runtime.ready:
-        raise NotReady(runtime.progress)
+    """503 until bundle and index are loaded, and while the model or the index fails; it says why."""
+    health = runtime_of(request).health
+    if not health.ready:
+        raise NotReady("; ".join(health.reasons))
     return json_response({"status": "ready"})
 
 
@@ -51,7 +51,7 @@ async def get_version(request: Request) -> Response:
         }
     answer = {
         "service": service_version(),
-        "ready": runtime.ready,
+        "ready": runtime.health.ready,
         "towers": towers,
         "experiments": runtime.experiments.describe(),
     }

@@ -24,6 +24,7 @@ from common.metrics import NAMESPACE, SHARED_VARIABLE
 from service.recall.routes import ROUTES
 
 M = TypeVar("M", Counter, Histogram)
+V = TypeVar("V", bound=str)
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
 #: Stages of a recall, before and after those that the routes are.
@@ -135,6 +136,13 @@ class Metrics:
     ) -> None:
         """Register a value that is read by `note`; of several living workers, their sum or their least."""
         self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
+
+    def gauges(
+        self, name: str, help_text: str, label: str, values: Iterable[V], read: Callable[[V], float]
+    ) -> None:
+        """As `gauge`, one for each value of a label; of several living workers, the greatest."""
+        gauge = self._gauge(name, help_text, [label], multiprocess_mode="livemax")
+        self._reads += [(gauge.labels(value), partial(read, value)) for value in values]
 
     def note(self) -> None:
         """Count what was observed and read the gauges, so that another worker that is asked knows them."""
