@@ -13,7 +13,7 @@ UV := $(BIN)/uv
 QUICK := -m 'not slow and not data' --ignore tests/docs --ignore tests/index/vespa/peer
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof docker clean
+.PHONY: help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ proof: $(VENV)/.dev ## which parts of the model earn their place: 18 trainings, 
 	test -f .run/proof/shop/shop.toml || $(BIN)/mrse shop make .run/proof/shop --items 20000 --seed 7
 	$(BIN)/mrse ablate .run/proof/shop --out .run/proof/ablation --preset demo --seeds 3 --only proof \
 	  --jobs 2
+
+chaos: $(VENV)/.dev ## the service while Redis, Vespa and its own processes fail: who gets what, a table; 8 minutes
+	$(BIN)/python -m benchmarks.chaos --data $(DIR) --json $(DIR)/chaos.json
 
 lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \

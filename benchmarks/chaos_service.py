@@ -1,0 +1,153 @@
+"""The processes of the chaos judge: the service, which is killed and started again, and Vespa's container."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from benchmarks.servers import ROOT, free_port, processes
+from devtools.vespa_peer.build import missing
+from devtools.vespa_peer.peer import Peer, start_peer
+from index.vespa.names import document_type
+from index.vespa.package.render import add_version
+from index.vespa.version import Version
+
+_MRSE = [sys.executable, "-c", "from cli.main import main; main()"]
+
+
+class Service:
+    """``mrse serve`` with two workers, caches in process off, and full precision.
+
+    In int8 an answer depends on what shares its batch, so that answers could not be compared.
+    """
+
+    def __init__(self, folder: Path, bundle: Path, index: Path, settings: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = folder / f"service-{self.port}.log"
+        self._command = [*_MRSE, "serve", "--bundle", str(bundle), "--index", str(index)]
+        self._command += ["--port", str(self.port), "--workers", "2"]
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "MRSE_BUNDLE_PRECISION": "fp32",
+            "MRSE_SERVER_ACCESS_LOG": "false",
+            "MRSE_CACHE_ENTRIES": "0",
+            "MRSE_CACHE_QUERIES": "0",
+            "MRSE_CACHE_NEIGHBOURS": "0",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._start()
+        self.wait()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._kill(signal.SIGTERM)
+        self._kill(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process that was started."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """The processes that answer: those that listen, other than the parent."""
+        assert self._process is not None
+        found = []
+        for pid in processes(self._process.pid):
+            name = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if pid != self._process.pid and b"resource_tracker" not in name and b"forkserver" in name:
+                found.append(pid)
+        return found[1:] or found  # the first is the fork server itself
+
+    def kill_and_start(self) -> None:
+        """As a machine that loses its power and comes back."""
+        self._kill(signal.SIGKILL)
+        self._start()
+        self.wait()
+
+    def stop_and_start(self) -> None:
+        """As a rollout of one pod would."""
+        self.send(signal.SIGTERM)
+        assert self._process is not None
+        self._process.wait(60)
+        self._start()
+        self.wait()
+
+    def wait(self, seconds: float = 90) -> None:
+        """Until it is ready."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):
+                    return
+            except (OSError, urllib.error.URLError):
+                if time.monotonic() > end:
+                    raise TimeoutError(self._log.read_text(errors="replace")[-3000:]) from None
+                time.sleep(0.1)
+
+    def _start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _kill(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        session = self._process.pid
+        for pid in processes(session):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            return
+        end = time.monotonic() + 10
+        while processes(session) and time.monotonic() < end:
+            time.sleep(0.05)
+
+    @staticmethod
+    def produce(shop: Path, bundle: Path, embeddings: Path, redis: str) -> None:
+        """Store portraits and the features of items, as the Embed-Producer does."""
+        rest = ["--redis", redis]
+        about = [str(shop), "--bundle", str(bundle), "--features", str(embeddings)]
+        for command in (["portraits", *about], ["items", str(embeddings)]):
+            subprocess.run(
+                [*_MRSE, "produce", *command, *rest],
+                check=True,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+            )
+
+
+def vespa_parts(stack: ExitStack, folder: Path, bundle: Path, embeddings: Path) -> tuple[Peer, Path] | None:
+    """Vespa's container with the embeddings fed, over two content nodes; None where it cannot run."""
+    from artifacts.embeddings import EmbeddingsFolder
+
+    if missing() is not None:
+        return None
+    package = folder / "vespa-package"
+    application = add_version(package, Version.from_embeddings(EmbeddingsFolder.open(embeddings)))
+    peer = stack.enter_context(start_peer(application, nodes=2))
+    feed = ["vespa", "feed", str(embeddings), "--package", str(package), "--endpoint", peer.url]
+    subprocess.run(
+        [*_MRSE, *feed, "--journal", str(folder / "feed.journal")],
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    return peer, package / "versions" / f"{document_type(bundle.name)}.json"
