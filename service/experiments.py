@@ -13,9 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from service.errors import StartError
+from service.options import Options
 from service.recall.settings import Recall
 from service.settings import Arm, Experiments
 
@@ -31,7 +29,8 @@ class Assignment:
 
     arms: dict[str, str]
     recall: Recall
-    #: Names from the header that do not exist, made safe for a header.
+    #: Names from the header that do not exist, made safe for a header, and arms that changed nothing because
+    #: they do not go together with others.
     ignored: tuple[str, ...] = ()
 
     @property
@@ -81,16 +80,7 @@ class ExperimentBook:
         arms = {TOWERS: {CONTROL: Arm()}} | experiments
         self._experiments = {name: _Experiment(name, its) for name, its in arms.items()}
         self._unknown = unknown
-        #: Options for every combination of arms, so that a clash is found at start, not by a request.
-        self._combined: dict[tuple[str, ...], Recall] = {}
-        for key in itertools.product(*(each.arms for each in self._experiments.values())):
-            changes = (
-                each.arms[arm].recall for each, arm in zip(self._experiments.values(), key, strict=True)
-            )
-            try:
-                self._combined[key] = recall.changed(*changes)
-            except ValidationError as error:
-                raise StartError(f"experiments {', '.join(key)} do not go together: {error}") from error
+        self._options = Options(recall, arms)
 
     @property
     def towers(self) -> dict[str, Arm]:
@@ -121,4 +111,5 @@ class ExperimentBook:
         arms = {
             name: forced.get(name) or experiment.draw(unit) for name, experiment in self._experiments.items()
         }
-        return Assignment(arms, self._combined[tuple(arms.values())], tuple(ignored))
+        options, left_out = self._options.of(arms)
+        return Assignment(arms, options, (*ignored, *left_out))

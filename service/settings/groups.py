@@ -118,7 +118,7 @@ class Tracing(_Group):
 class Arm(_Group):
     """One arm of an experiment. Only arms of ``towers`` name another bundle and index."""
 
-    weight: float = Field(default=1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     bundle: Path | None = None
     index: Path | None = None
     #: What this arm changes in ``[recall]``, such as ``{i2i = {enabled = false}}``.

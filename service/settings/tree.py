@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -52,8 +53,11 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
         for name, arms in self.experiments.items():
-            if not arms or sum(arm.weight for arm in arms.values()) <= 0:
+            weights = sum(arm.weight for arm in arms.values())
+            if weights <= 0:
                 raise ValueError(f"experiments.{name}: no arm has a weight")
+            if not math.isfinite(weights):
+                raise ValueError(f"experiments.{name}: the weights are too large to be added up")
             for arm_name, arm in arms.items():
                 if name != "towers" and (arm.bundle or arm.index):
                     raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pytest
@@ -45,6 +46,22 @@ def test_a_user_keeps_the_arm() -> None:
     assert [first.assign(u, None).arms for u in UNITS[:500]] == [
         second.assign(u, None).arms for u in UNITS[:500]
     ]
+
+
+def test_users_stay_in_the_arms_that_they_had() -> None:
+    """Recorded with the release that made every combination at start: sticky users must not move."""
+    units = [*UNITS[:2000], "", "ü", "\ud800", "x" * 500]
+    recorded = {
+        "6fa4d87d5b5b8761efb16b4718441ac6ca2fe73068c6c1ef9cf48343665df293": book(
+            merge=weights(a=70, b=20, c=10, off=0)
+        ),
+        "570fe1fbbb86f6886b98a56ddb351c3c1d1101fc3dae24310781ee26ad140932": book(
+            towers=weights(control=3, treatment=1), routes=weights(x=1, y=1.5, z=0.5)
+        ),
+    }
+    for digest, experiments in recorded.items():
+        lines = [",".join(experiments.assign(unit, None).arms.values()) for unit in units]
+        assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == digest, lines[:5]
 
 
 def test_experiments_are_independent() -> None:

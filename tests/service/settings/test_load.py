@@ -94,6 +94,12 @@ def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[experiments.merge]\na = {bundle = 'x', index = 'y'}\n", "only arms of `towers`"),
         ("[experiments.towers]\na = {bundle = 'x'}\n", "bundle and index go together"),
         ("[experiments.merge]\na = {weight = 0}\n", "experiments.merge: no arm has a weight"),
+        ("[experiments.merge]\na = {weight = inf}\n", "experiments.merge.a.weight"),
+        ("[experiments.merge]\na = {weight = nan}\n", "experiments.merge.a.weight"),
+        (
+            "[experiments.merge]\na = {weight = 1e308}\nb = {weight = 1e308}\n",
+            "experiments.merge: the weights are too large to be added up",
+        ),
         ("[experiments.merge]\na = {recall = {merg = 'rrf'}}\n", "experiments.merge.a.recall.merg"),
         ("[experiments.m]\na = {recall = {i2i = {share = 2}}}\n", "experiments.m.a.recall.i2i.share: Input"),
         ("[experiments.merge]\na = {recall = {merge = 'best'}}\n", "experiments.merge.a.recall.merge"),
