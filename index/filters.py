@@ -16,22 +16,30 @@ An engine says what each `Condition` comes to in its own terms (a mask over rows
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Any, TypeAlias, TypeVar
 
-from artifacts.attributes import CATEGORY
+import orjson
+
+from artifacts.attributes import CATEGORY, MAX_LEVELS, too_large
 from common.errors import MrseError
 
 T = TypeVar("T")
 
-#: Bounds on one request's filters, so that a request cannot cost more than a search. *Inferred*.
+#: Bounds on one request's filters, so that a request cannot cost more than a search: its fields, and the
+#: values of all of them and their characters; `artifacts.attributes` bounds each value. *Inferred*.
 MAX_FIELDS = 32
 MAX_VALUES = 1000
+MAX_TEXT = 32_768
+_KEY_BYTES = 16
 
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _EXPECTED = {"string": "a string", "number": "a number", "bool": "true or false", "list": "a list of strings"}
@@ -85,9 +93,15 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """All clauses hold, of which there is at least one. Equal filters are equal keys of a dictionary."""
+    """All clauses hold, of which there is at least one."""
 
     clauses: tuple[Condition | Not, ...]
+    #: Digest of the clauses, of 16 bytes: what caches know the filter by, whatever the size of its values.
+    key: bytes = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.blake2b(orjson.dumps(self.clauses), digest_size=_KEY_BYTES).digest()
+        object.__setattr__(self, "key", digest)
 
 
 def evaluate(
@@ -119,9 +133,13 @@ def fold(text: str) -> str:
 
 
 def category_prefixes(path: str) -> list[str]:
-    """The folded prefixes of a category path: ``Shoes > Running`` is ``shoes``, ``shoes > running``."""
+    """The folded prefixes of a category path: ``Shoes > Running`` is ``shoes``, ``shoes > running``.
+
+    Of a path that is deeper than a filter may ask for, which only older data holds, those that it may.
+    """
     prefixes: list[str] = []
-    for level in filter(None, (part.strip() for part in fold(path).split(">"))):
+    levels = filter(None, (part.strip() for part in fold(path).split(">")))
+    for level in islice(levels, MAX_LEVELS):
         prefixes.append(f"{prefixes[-1]} > {level}" if prefixes else level)
     return prefixes
 
@@ -147,10 +165,11 @@ def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Fi
 
     Raises:
         FilterError: an unknown attribute, a wrong type, an empty list, an unknown operator, a range
-            without bounds, too many fields or values.
+            without bounds, too many fields or values, too long or too deep a value.
     """
     if len(raw) > MAX_FIELDS:
         raise FilterError("filters", f"filters has {len(raw)} fields; at most {MAX_FIELDS} are allowed")
+    _check_size(raw)
     clauses: list[Condition | Not] = []
     for field, value in sorted(raw.items()):
         kind = attributes.get(field)
@@ -159,6 +178,26 @@ def parse_filter(raw: Mapping[str, object], attributes: Mapping[str, str]) -> Fi
             raise FilterError(field, f"{_shown(field)} is not an attribute of this index; known are {known}")
         clauses.append(_clause(field, kind, value))
     return Filter(tuple(clauses)) if clauses else None
+
+
+def _check_size(raw: Mapping[str, object]) -> None:
+    """Refuse too many values and characters, before any of them is looked at."""
+    many = characters = 0
+    for name, value in raw.items():
+        if isinstance(value, Mapping):
+            value = value.get("not", ())  # the bounds of a range are few
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, list | tuple):
+            many += len(value)
+            if len(value) > MAX_VALUES:
+                found = f"{_name(name)} has {len(value)} values"
+                raise FilterError(name, f"{found}; at most {MAX_VALUES} are allowed")
+            characters += sum(len(each) for each in value if isinstance(each, str))
+    if many > MAX_VALUES:
+        raise FilterError("filters", f"filters has {many} values; at most {MAX_VALUES} are allowed")
+    if characters > MAX_TEXT:
+        raise FilterError("filters", f"filters has {characters} characters; at most {MAX_TEXT} are allowed")
 
 
 def _clause(field: str, kind: str, value: object) -> Condition | Not:
@@ -176,8 +215,6 @@ def _condition(field: str, kind: str, value: object) -> Condition:
         return any_of(field, kind, [value])
     if not value:
         raise FilterError(field, f"{field} has an empty list; name at least one value")
-    if len(value) > MAX_VALUES:
-        raise FilterError(field, f"{field} has {len(value)} values; at most {MAX_VALUES} are allowed")
     return any_of(field, kind, value)
 
 
@@ -185,7 +222,7 @@ def any_of(field: str, kind: str, values: Sequence[object]) -> AnyOf:
     """The condition that an attribute equals, or a list holds, one of some values.
 
     Raises:
-        FilterError: a value is not of the attribute's type.
+        FilterError: a value is not of the attribute's type, or over the bounds of one.
     """
     checked: Callable[[str, str, object], Any] = {"number": _number, "bool": _flag}.get(kind, _text)
     return AnyOf(field, tuple(sorted({checked(field, kind, value) for value in values})))
@@ -232,6 +269,8 @@ def _flag(field: str, kind: str, value: object) -> bool:
 def _text(field: str, kind: str, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong_type(field, kind, value)
+    if reason := too_large(field, value):
+        raise FilterError(field, f"{field} {reason}")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -246,5 +285,9 @@ def _wrong_type(field: str, kind: str, value: object) -> FilterError:
 
 def _shown(name: object) -> str:
     """A name from the request, cut to a length that an error may carry."""
+    return repr(_name(name))
+
+
+def _name(name: object) -> str:
     text = str(name)
-    return repr(text if len(text) <= 64 else f"{text[:64]}…")
+    return text if len(text) <= 64 else f"{text[:64]}…"

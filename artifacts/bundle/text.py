@@ -20,6 +20,8 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 _WORD = re.compile(r"[^\W_]+")
 _FNV_OFFSET, _FNV_PRIME, _MASK32 = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
+#: Longer words are hashed each time: no language has them, and their memory would have no bound.
+_LONGEST_KEPT = 64
 #: Characters of a text that are read, so that a huge title costs no more than a long one.
 _MAX_CHARACTERS = 2048
 
@@ -93,7 +95,7 @@ class TextFeatures:
         self._tokenizer.no_truncation()
         _, _, self._cls, self._sep = special_ids(tokenizer)
         self._framed = tokenizer.num_special_tokens_to_add(is_pair=False) > 0
-        self._word_ngrams = lru_cache(maxsize=cached_words)(self._hash_word)
+        self._known_word = lru_cache(maxsize=cached_words)(self._hash_word)
 
     def queries(self, queries: Sequence[str]) -> TextBatch:
         """Ids of queries as they were typed; an empty query gives ``[CLS]`` alone and no words."""
@@ -147,12 +149,16 @@ class TextFeatures:
                 ngram_ids[r, w, : len(grams)] = grams
         return TextBatch(input_ids, ngram_ids)
 
+    def _word_ngrams(self, word: str) -> tuple[int, ...]:
+        return self._known_word(word) if len(word) <= _LONGEST_KEPT else self._hash_word(word)
+
     def _hash_word(self, word: str) -> tuple[int, ...]:
         """Buckets (from 1) of the word itself and of its character n-grams, as fastText makes them."""
         spec = self.spec
         framed = f"<{word}>"
         grams = [framed]
         for n in range(spec.ngram_min, spec.ngram_max + 1):
-            grams += [framed[i : i + n] for i in range(len(framed) - n + 1) if n < len(framed)]
+            room = spec.ngrams_per_word - len(grams)  # of a long word few are read, so few are made
+            grams += [framed[i : i + n] for i in range(min(room, len(framed) - n + 1)) if n < len(framed)]
         buckets = spec.ngram_buckets - 1
         return tuple(1 + _fnv1a(gram.encode()) % buckets for gram in grams[: spec.ngrams_per_word])

@@ -12,13 +12,15 @@ from artifacts.bundle.text import NormalText
 
 PREFIX = "mrse"
 _DIGEST_BYTES = 16
+#: Of what the digest of a query is made; another one makes values under the older keys miss.
+_QUERY_FORM = b"mrse-query-2"
 
 
 def query_key(bundle_version: str, text: NormalText, picture_digest: bytes = b"") -> str:
     """Key of the experts ``[E, d]`` of a query and, where it has one, the `picture_digest` of its picture."""
-    # The digest has a fixed length, so no query can imitate another's query-and-picture pair.
-    content = picture_digest + b"\0" + text.encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES)
+    # The length stands first, so no text can imitate another text's pair with a picture.
+    content = bytes([len(picture_digest)]) + picture_digest + text.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(content, digest_size=_DIGEST_BYTES, person=_QUERY_FORM)
     return f"{PREFIX}:{bundle_version}:q:{digest.hexdigest()}"
 
 

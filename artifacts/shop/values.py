@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from artifacts.actions import ACTIONS
-from artifacts.attributes import AttributeKind
+from artifacts.attributes import CATEGORY, AttributeKind, too_large
 from artifacts.shop.schema import MAX_ID_CHARACTERS, SPLITS, AttributeValue
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -72,6 +72,18 @@ def optional_text(raw: object) -> str | None:
     return text(raw) or None
 
 
+def short_text(raw: object) -> str | None:
+    """Text that a filter may ask for; missing is None."""
+    value = text(raw)
+    _check_size("", value)
+    return value or None
+
+
+def _check_size(name: str, value: str | list[str]) -> None:
+    if reason := too_large(name, value):
+        raise InvalidValueError("too-large", reason)
+
+
 def identifier(raw: object) -> str:
     """An item's id: 1 to 128 characters, no control characters, no space at either end."""
     value = text(raw)
@@ -89,6 +101,7 @@ def identifier(raw: object) -> str:
 def category(raw: object) -> str:
     """A category path, as in ``Shoes > Running``; spaces around ``>`` are made regular."""
     value = text(raw)
+    _check_size(CATEGORY, value)
     if ">" not in value:
         return value.strip()
     levels = [level.strip() for level in value.split(">")]
@@ -209,12 +222,13 @@ def strings(raw: object, *, textual: bool) -> list[str] | None:
             found = "an empty string" if element == "" else shown(element)
             raise InvalidValueError("wrong-type", f"has the element {found}, expected a list of strings")
         result.append(element)
+    _check_size("", result)
     return result
 
 
 #: Parses a declared attribute's value; None where it is missing.
 ATTRIBUTES: Mapping[AttributeKind, Callable[..., AttributeValue]] = {
-    "string": optional_text,
+    "string": short_text,
     "number": number,
     "bool": boolean,
     "list": strings,

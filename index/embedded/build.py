@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from artifacts.attributes import CATEGORY
+from artifacts.attributes import CATEGORY, MAX_LISTED, too_large
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.arrays import I64
 from common.progress import StageProgress, silent_stage
@@ -78,7 +80,23 @@ def build_index(
 
 def _column(folder: EmbeddingsFolder, name: str, order: I64) -> Column:
     values = folder.column(name).take(pa.array(order))
+    _check_values(folder, name, values)
     try:
         return attribute_column(name, "string" if name == CATEGORY else folder.attributes[name], values)
     except ValueError as error:
         raise EmbeddingsError(folder.items_file, f"column {name!r} {error}") from error
+
+
+def _check_values(folder: EmbeddingsFolder, name: str, values: Any) -> None:
+    """Refuse strings that are over the bounds; each distinct one is looked at once."""
+    listed = pa.types.is_list(values.type) or pa.types.is_large_list(values.type)
+    texts = pc.list_flatten(values) if listed else values
+    if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
+        for text in pc.unique(texts).to_pylist():
+            if text is not None and (reason := too_large(name, text)):
+                raise EmbeddingsError(folder.items_file, f"column {name!r} {reason}: {text[:40]!r}…")
+    if listed and (most := pc.max(pc.list_value_length(values)).as_py() or 0) > MAX_LISTED:
+        raise EmbeddingsError(
+            folder.items_file,
+            f"column {name!r} has a list of {most} values; at most {MAX_LISTED} are allowed",
+        )

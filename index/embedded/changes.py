@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from artifacts.attributes import CATEGORY
+from artifacts.attributes import CATEGORY, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
 from index.embedded.columns import column_values
 from index.embedded.live import State
@@ -176,6 +176,8 @@ def _check_value(item_id: str, name: str, kind: str, value: object) -> None:
     values = value if kind == "list" else [value]
     if not isinstance(values, list | tuple):
         raise refused
+    if reason := too_large(name, values):
+        raise ChangeRefused(item_id, f"{name} {reason}")
     try:
         any_of(name, kind, values)
     except FilterError:

@@ -26,6 +26,8 @@ EVEN = 0.5
 #: Where lists are probed: up to this many matches are scored without probing, which is exact and costs
 #: what a probe costs. *Inferred*, measured as above.
 EXACT_ROWS = 12_000
+#: What looking up one value of a filter costs, in rows that are scored. *Inferred*, measured.
+VALUE_ROWS = 1000
 #: Memory for the selections of past filters, in bytes.
 CACHE_BYTES = 64 << 20
 
@@ -111,7 +113,8 @@ class Selections:
     def __init__(self, attributes: Attributes, selector: Selector, limit_bytes: int = CACHE_BYTES) -> None:
         self._attributes = attributes
         self._selector = selector
-        self._cache: Lru[Filter, Selection] = Lru(limit_bytes, cost=_bytes)
+        #: By the filter's key.
+        self._cache: Lru[bytes, Selection] = Lru(limit_bytes, cost=_bytes)
         self._lock = threading.Lock()
 
     def get(self, accepted: Filter | None, step: Step = unhindered) -> Selection:
@@ -119,18 +122,22 @@ class Selections:
         if accepted is None:
             return self._selector.all
         with self._lock:
-            selection = self._cache.get(accepted)
+            selection = self._cache.get(accepted.key)
         if selection is None:
-            step(self._selector.all.count)
+            step(self._selector.all.count + VALUE_ROWS * _values(accepted))
             selection = self._selector.select(self._attributes.mask(accepted))
             with self._lock:
-                self._cache.put(accepted, selection)
+                self._cache.put(accepted.key, selection)
         return selection
 
 
-def _bytes(accepted: Filter, selection: Selection) -> int:
-    """Memory of a cached selection, with an allowance for the filter's own values."""
-    conditions = [each.condition if isinstance(each, Not) else each for each in accepted.clauses]
-    values = sum(len(each.values) for each in conditions if isinstance(each, AnyOf))
+def _values(accepted: Filter) -> int:
+    """How many values are looked up."""
+    conditions = (each.condition if isinstance(each, Not) else each for each in accepted.clauses)
+    return sum(len(each.values) for each in conditions if isinstance(each, AnyOf))
+
+
+def _bytes(key: bytes, selection: Selection) -> int:
+    """Memory of a cached selection, with an allowance for what holds it."""
     arrays = (selection.rows, selection.bits, selection.matches, selection.offsets)
-    return sum(array.nbytes for array in arrays if array is not None) + 512 + 128 * values
+    return sum(array.nbytes for array in arrays if array is not None) + 512

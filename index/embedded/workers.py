@@ -50,17 +50,21 @@ class Overruns:
     """
 
     def __init__(self, filters: int = 1024) -> None:
-        #: How many such searches in succession.
-        self._counts: Lru[Filter | None, int] = Lru(filters)
+        #: How many such searches in succession, by the filter's key.
+        self._counts: Lru[bytes, int] = Lru(filters)
 
     def __contains__(self, accepted: Filter | None) -> bool:
-        return (self._counts.get(accepted) or 0) > 1
+        return (self._counts.get(_key(accepted)) or 0) > 1
 
     def note(self, accepted: Filter | None, too_much: bool) -> None:
         """Whether a search with a filter was too much."""
-        before = self._counts.get(accepted) or 0
+        before = self._counts.get(_key(accepted)) or 0
         if too_much or before:
-            self._counts.put(accepted, before + 1 if too_much else 0)
+            self._counts.put(_key(accepted), before + 1 if too_much else 0)
+
+
+def _key(accepted: Filter | None) -> bytes:
+    return b"" if accepted is None else accepted.key
 
 
 class Workers:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, FailFast, Field, SecretStr, ValidationError
 from typing_extensions import TypedDict
 
 from common.arrays import F16, F32
@@ -23,8 +23,9 @@ from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, Wri
 from service.errors import Unavailable
 from service.http import documentation as docs
 from service.http.columnar import json_response
-from service.http.problems import ProblemError, unusable
-from service.http.requests import Call, parse
+from service.http.cost import CHANGES, IDS, query_parameters
+from service.http.problems import ProblemError, invalid_request, unusable
+from service.http.requests import B, Call, parse, parse_entries
 from service.http.routing import RawRoute
 
 #: Seconds that a change may take.
@@ -74,7 +75,13 @@ class Update(_Body):
 class Remove(_Body):
     """Items to take out."""
 
-    ids: list[str] = Field(max_length=MAX_CHANGES)
+    ids: Annotated[list[str], FailFast()] = Field(max_length=MAX_CHANGES)
+
+
+class _Envelope(_Body):
+    """Changes that are parsed one by one."""
+
+    items: list[Any] = Field(max_length=MAX_CHANGES)
 
 
 class ChangedArm(TypedDict):
@@ -107,14 +114,14 @@ def routes(token: SecretStr) -> list[RawRoute]:
             headers = {"WWW-Authenticate": "Bearer"}
             raise ProblemError(401, "unauthorized", "the admin token is missing or wrong", headers=headers)
         call = Call(request)
-        return call, _indexes(call, request.query_params.get("towers"))
+        return call, _indexes(call, query_parameters(request).get("towers"))
 
     async def upsert(request: Request) -> Response:
         call, indexes = entered(request)
         if len(indexes) > 1:
             arms = " or ".join(f"?towers={arm}" for arm in indexes)
             raise unusable(f"vectors are of one bundle: say whose, {arms}")
-        body = parse(Upsert, await call.read())
+        items = await _entries(call, PutItem)
         shape = call.runtime.deployments[next(iter(indexes))].shape
         puts = [
             ItemPut(
@@ -124,19 +131,19 @@ def routes(token: SecretStr) -> list[RawRoute]:
                 item.category,
                 item.attributes,
             )
-            for item in body.items
+            for item in items
         ]
         return await _changed(indexes, lambda index, deadline: index.upsert(puts, deadline))
 
     async def update(request: Request) -> Response:
         call, indexes = entered(request)
-        body = parse(Update, await call.read())
-        updates = [ItemUpdate(item.id, item.attributes, item.category) for item in body.items]
+        items = await _entries(call, UpdateItem)
+        updates = [ItemUpdate(item.id, item.attributes, item.category) for item in items]
         return await _changed(indexes, lambda index, deadline: index.update(updates, deadline))
 
     async def remove(request: Request) -> Response:
         call, indexes = entered(request)
-        body = parse(Remove, await call.read())
+        body = parse(Remove, await call.read(IDS))
         return await _changed(indexes, lambda index, deadline: index.remove(body.ids, deadline))
 
     every_arm = "The arm whose index is changed; every arm's where it is left out."
@@ -168,6 +175,18 @@ def routes(token: SecretStr) -> list[RawRoute]:
             (remove, "Take items out", Remove, "one", {"ids": ["i7"]}, every_arm),
         )
     ]
+
+
+async def _entries(call: Call, model: type[B]) -> list[B]:
+    """The items of the body."""
+
+    def parse_item(item: Any, place: int) -> B:
+        try:
+            return model.model_validate(item)
+        except ValidationError as error:
+            raise invalid_request(error, "items", place) from error
+
+    return await parse_entries(_Envelope, "items", await call.read(CHANGES), parse_item)
 
 
 def _indexes(call: Call, arm: str | None) -> _Indexes:

@@ -20,6 +20,8 @@ from service.recall.routes.outcome import Item, RouteName
 
 MEDIA_TYPE = "application/vnd.mrse.columnar+json"
 DEFAULT_TYPE = "application/json"
+#: Characters of an ``Accept`` that is read; browsers send a hundred.
+_LONGEST_ACCEPT = 1024
 _ID, _SCORE, _SOURCES = itemgetter("item_id"), itemgetter("score"), itemgetter("sources")
 _ROUTE, _RANK = itemgetter("route"), itemgetter("rank")
 
@@ -47,6 +49,8 @@ class ItemColumns(TypedDict):
 def wants_columns(accept: str | None) -> bool:
     """Whether ``Accept`` names the columnar form and does not prefer ``application/json`` to it."""
     if accept is None or "columnar" not in accept.lower():  # nearly every request ends here
+        return False
+    if len(accept) > _LONGEST_ACCEPT:
         return False
     quality = dict(_weighted(part) for part in accept.split(","))
     wanted = quality.get(MEDIA_TYPE, 0.0)

@@ -19,6 +19,7 @@ from fastapi import Request, Response
 
 from service.errors import FieldError
 from service.http.columnar import json_response
+from service.http.cost import query_parameters
 from service.http.problems import ProblemError
 from service.http.routing import RawRoute
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 #: Previews that one call gives.
 MAX_PREVIEWS = 1000
+_MAX_QUERY_BYTES = 65_536
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -91,7 +93,7 @@ def routes(path: Path | None) -> list[RawRoute]:
         return [page]
 
     async def get_previews(request: Request) -> Response:
-        ids = request.query_params.getlist("item_id")
+        ids = query_parameters(request, MAX_PREVIEWS, _MAX_QUERY_BYTES).getlist("item_id")
         if not 1 <= len(ids) <= MAX_PREVIEWS:
             raise FieldError("item_id", f"give 1 to {MAX_PREVIEWS} of them")
         found = await asyncio.to_thread(_previews, path, ids)
@@ -103,7 +105,7 @@ def routes(path: Path | None) -> list[RawRoute]:
         )
 
     async def get_picture(request: Request) -> Response:
-        item_id = request.query_params.get("item_id", "")
+        item_id = query_parameters(request).get("item_id", "")
         found = await asyncio.to_thread(_previews, path, [item_id])
         file = Path(found[item_id]["picture"]) if item_id in found else Path()
         kind = _MEDIA_TYPES.get(file.suffix.lower())

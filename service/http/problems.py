@@ -48,6 +48,8 @@ _MEANINGS: dict[type[Exception], tuple[int, str]] = {
 }
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _MAX_ERRORS = 20
+#: Errors are built all or none, and each takes microseconds; above this many, nobody reads their names.
+_MOST_BUILT = 200
 _MAX_NAME = 128
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
@@ -131,14 +133,31 @@ def unusable(detail: str) -> ProblemError:
     return ProblemError(422, "invalid-request", detail)
 
 
-def invalid_request(error: ValidationError) -> ProblemError:
-    """The problem of a body or query string that does not fit its schema; what the client sent stays out."""
+def invalid_request(error: ValidationError, *within: int | str) -> ProblemError:
+    """The problem of a body or query string that does not fit its schema; what the client sent stays out.
+
+    Args:
+        error: what was found.
+        within: where in the body it was looked for.
+    """
+    if error.error_count() > _MOST_BUILT:
+        return unusable(
+            f"{_name(within)}: {error.error_count()} fields cannot be used, too many to name them"
+        )
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
-        return ProblemError(400, "malformed-json", _printable(found[0]["msg"]))
+        return malformed_json(found[0]["msg"])
     return _invalid_fields(
-        [{"field": _name(problem["loc"]), "reason": _reason(problem)} for problem in found[:_MAX_ERRORS]]
+        [
+            {"field": _name([*within, *problem["loc"]]), "reason": _reason(problem)}
+            for problem in found[:_MAX_ERRORS]
+        ]
     )
+
+
+def malformed_json(reason: str) -> ProblemError:
+    """The problem of a body that is not JSON."""
+    return ProblemError(400, "malformed-json", _printable(reason))
 
 
 def _invalid_fields(errors: list[FieldProblem]) -> ProblemError:

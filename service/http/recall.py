@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
+import orjson
 from fastapi import Request, Response
 
 from service.admission import LoadShedding
@@ -19,11 +22,18 @@ from service.http.answers import (
     recall_answer,
 )
 from service.http.checks import CheckedRequest, check_request
+from service.http.cost import BATCH, BATCH_ANSWERS, ONE_REQUEST, Turns
 from service.http.middleware import NOTES
 from service.http.problems import problem_from
-from service.http.requests import Call, parse
+from service.http.requests import Call, parse, parse_entries
 from service.http.routing import RawRoute
-from service.http.schemas import BATCH_EXAMPLES, REQUEST_EXAMPLES, BatchRequest, RecallRequest
+from service.http.schemas import (
+    BATCH_EXAMPLES,
+    REQUEST_EXAMPLES,
+    BatchEnvelope,
+    BatchRequest,
+    RecallRequest,
+)
 
 
 async def post_recall(request: Request) -> Response:
@@ -46,21 +56,41 @@ async def post_batch(request: Request) -> Response:
     wrong while they are answered is told for each, with the status that it would have had alone.
     """
     call = Call(request)
-    body = await call.read()
+    body = await call.read(BATCH)
     with call.runtime.admission.enter() as ticket:
-        entries = _check_batch(call, parse(BatchRequest, body))
+        entries = await _check_batch(call, await _parse_batch(call, body))
         ticket.widen(len(entries))
         results = await call.unless_gone(_answer_batch(call, entries, ticket.shedding))
     answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": call.took_ms()}
     return call.answer(answer)
 
 
-def _check_batch(call: Call, batch: BatchRequest) -> list[CheckedRequest]:
-    limit = call.runtime.settings.limits.batch
-    if len(batch.requests) > limit:
-        raise FieldError("requests", f"{len(batch.requests)} requests are over {limit}")
-    checked = []
-    for place, entry in enumerate(batch.requests):
+async def _parse_batch(call: Call, body: bytearray) -> list[RecallRequest]:
+    limit = call.runtime.settings.limits.request_bytes
+    if len(body) <= limit:
+        return parse(BatchRequest, body).requests
+
+    def parse_entry(entry: Any, place: int) -> RecallRequest:
+        try:
+            written = orjson.dumps(entry)
+        except TypeError as error:  # nested deeper than anything that is asked for
+            raise FieldError(f"requests.{place}", "cannot be used") from error
+        ONE_REQUEST.check(written, limit, f"requests.{place}")
+        return parse(RecallRequest, written, "requests", place)
+
+    return await parse_entries(BatchEnvelope, "requests", body, parse_entry)
+
+
+async def _check_batch(call: Call, requests: Sequence[RecallRequest]) -> list[CheckedRequest]:
+    limits = call.runtime.settings.limits
+    if len(requests) > limits.batch:
+        raise FieldError("requests", f"{len(requests)} requests are over {limits.batch}")
+    items = sum(entry.k for entry in requests)
+    if items > (most := BATCH_ANSWERS * limits.max_k):
+        raise FieldError("requests", f"{items} items are asked for in all; at most {most} are allowed")
+    checked, turns = [], Turns()
+    for place, entry in enumerate(requests):
+        await turns.take()
         try:
             checked.append(check_request(call, entry, _entry_id(call, place)))
         except FieldError as error:

@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from common.deadline import Deadline, within
 from service.errors import NotReady, RecallError
 from service.http.columnar import DEFAULT_TYPE, MEDIA_TYPE, json_response, wants_columns
+from service.http.cost import ONE_REQUEST, Costing, Turns
 from service.http.middleware import request_id
-from service.http.problems import ProblemError, invalid_request
+from service.http.problems import ProblemError, invalid_request, malformed_json
 from service.runtime import Runtime
 
 T = TypeVar("T")
@@ -60,12 +62,15 @@ class Call:
         self.columnar = wants_columns(self.headers.get("accept"))
         self.received = self.runtime.clock()
 
-    async def read(self) -> bytearray:
+    async def read(self, costing: Costing = ONE_REQUEST) -> bytearray:
         """The body, of a request that says that it is JSON, or says nothing about it.
 
+        Args:
+            costing: what it may cost to parse.
+
         Raises:
-            ProblemError: 413 for a body that is too large, as soon as that can be told; 415 for another type
-                or a compressed body; 408 when the client is too slow.
+            ProblemError: 413 for a body that is too large, as soon as that can be told, or would cost too
+                much to parse; 415 for another type or a compressed body; 408 when the client is too slow.
             ClientGone: it left before its body was complete.
         """
         headers, patience_s = self.headers, self.runtime.settings.limits.body_timeout_s
@@ -82,6 +87,7 @@ class Call:
         except TimeoutError as error:
             raise ProblemError(408, "request-timeout", f"the body took over {patience_s:g} s") from error
         self.received = self.runtime.clock()
+        costing.check(body, self.runtime.settings.limits.request_bytes)
         return body
 
     async def _body(self) -> bytearray:
@@ -151,8 +157,8 @@ def runtime_of(request: Request) -> Runtime:
     return runtime
 
 
-def parse(model: type[B], body: bytearray) -> B:
-    """The body as its schema has it.
+def parse(model: type[B], body: bytearray | bytes, *within: int | str) -> B:
+    """The body, or what stands ``within`` it, as its schema has it.
 
     Raises:
         ProblemError: 400 where it is not JSON, 422 where a field cannot be used.
@@ -160,4 +166,32 @@ def parse(model: type[B], body: bytearray) -> B:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
+        raise invalid_request(error, *within) from error
+
+
+async def parse_entries(
+    envelope: type[BaseModel], field: str, body: bytearray, parse_entry: Callable[[Any, int], T]
+) -> list[T]:
+    """What a body of many entries holds, in turns with other requests.
+
+    Args:
+        envelope: the schema of the body, whose entries may be anything.
+        field: where in it they are.
+        body: as it came.
+        parse_entry: makes one of an entry and its place.
+
+    Raises:
+        ProblemError: 400 where it is not JSON, 422 where a field cannot be used.
+    """
+    try:
+        entries = getattr(envelope.model_validate(orjson.loads(body)), field)
+    except orjson.JSONDecodeError as error:
+        raise malformed_json(str(error)) from error
+    except ValidationError as error:
         raise invalid_request(error) from error
+    turns = Turns()
+    parsed: list[T] = []
+    for place, entry in enumerate(entries):
+        await turns.take()
+        parsed.append(parse_entry(entry, place))
+    return parsed

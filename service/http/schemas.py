@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field
 
 from artifacts.actions import ACTIONS
 from common.schema import OneOf
@@ -44,7 +44,7 @@ class RecallRequest(_Strict):
         "`mrse produce` stored for the user is used.",
     )
     # Made anew for each request: pydantic would copy a default that can change, which takes a µs.
-    history: list[HistoryEntry] = Field(
+    history: Annotated[list[HistoryEntry], FailFast()] = Field(
         default_factory=list, max_length=200, description="In any order.", json_schema_extra={"default": []}
     )
     k: int = Field(default=200, ge=1, le=MAX_K, description="Items wanted.")
@@ -63,7 +63,13 @@ class RecallRequest(_Strict):
 class BatchRequest(_Strict):
     """Several requests at once; they share nothing but the connection."""
 
-    requests: list[RecallRequest] = Field(min_length=1, max_length=1024)
+    requests: Annotated[list[RecallRequest], FailFast()] = Field(min_length=1, max_length=1024)
+
+
+class BatchEnvelope(_Strict):
+    """A batch whose requests are parsed one by one."""
+
+    requests: list[Any] = Field(min_length=1, max_length=1024)
 
 
 class SimilarQuery(BaseModel):

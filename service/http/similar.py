@@ -12,6 +12,7 @@ from service.errors import FieldError
 from service.http import documentation as docs
 from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, recall_answer
 from service.http.checks import choose_target
+from service.http.cost import query_parameters
 from service.http.problems import invalid_request
 from service.http.requests import Call
 from service.http.routing import RawRoute
@@ -45,7 +46,7 @@ async def get_similar(request: Request) -> Response:
 
 
 def _parse(request: Request) -> SimilarQuery:
-    values: dict[str, Any] = dict(request.query_params)
+    values: dict[str, Any] = dict(query_parameters(request))
     if "filters" in values:
         try:
             values["filters"] = orjson.loads(values["filters"])

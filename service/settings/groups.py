@@ -83,10 +83,11 @@ class Cache(_Group):
     #: Query experts kept, and for how long.
     entries: int = Field(default=50_000, ge=0)
     ttl_s: float = Field(default=3600.0, gt=0)
-    #: Neighbours of I2I's triggers: lists kept for each index, about 4 KB each, until it changes. 0: none.
+    #: Neighbours of I2I's triggers: lists kept for each index, about 4 KB each, until it changes. A list over
+    #: 16 KB counts as several. 0: none.
     neighbours: int = Field(default=4096, ge=0)
     #: Queries without a history: embeddings and results of Q2I kept for each index, about 15 KB each at
-    #: k = 200; the results until the index changes. 0: none.
+    #: k = 200; the results until the index changes. A result over 16 KB counts as several. 0: none.
     queries: int = Field(default=1024, ge=0)
 
 
@@ -130,6 +131,9 @@ class Limits(_Group):
 
     max_k: int = Field(default=1000, ge=1, le=10_000)
     body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    #: Of these, what is not a picture, in one request; a batch may have 16 times as many. A history of 200
+    #: behaviours takes up to 45 kB, 1,000 values of a filter 20 kB.
+    request_bytes: int = Field(default=64 * 1024, ge=1024)
     #: How long a client may take to send its body.
     body_timeout_s: float = Field(default=10.0, gt=0)
     picture_bytes: int = Field(default=2 * 1024 * 1024, ge=1)

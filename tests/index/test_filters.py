@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
+import time
 from typing import Any
 
 import pytest
@@ -115,6 +117,11 @@ def test_the_canonical_form() -> None:
         ({"category": 4}, "category", "category is a list of strings; got a number"),
         ({"price": list(range(MAX_VALUES + 1))}, "price", f"price has 1001 values; at most {MAX_VALUES}"),
         ({f"f{n}": 1 for n in range(MAX_FIELDS + 1)}, "filters", f"at most {MAX_FIELDS} are allowed"),
+        ({"tags": ["a"] * 600, "brand": {"not": ["a"] * 401}}, "filters", "filters has 1001 values; at most"),
+        ({"brand": "a" * 513}, "brand", "brand has a value of 513 characters; at most 512 are allowed"),
+        ({"brand": {"not": ["b", "a" * 513]}}, "brand", "brand has a value of 513 characters"),
+        ({"category": "a>" * 16}, "category", "category has 17 levels; at most 16 are allowed"),
+        ({"tags": ["a" * 512] * 65}, "filters", "filters has 33280 characters; at most 32768 are allowed"),
     ],
 )
 def test_an_error_names_the_field_and_what_was_expected(
@@ -152,6 +159,30 @@ def test_whatever_comes_is_parsed_or_refused(raw: dict[str, Any]) -> None:
         hash(parsed)
 
 
+def test_the_largest_filters_cost_milliseconds() -> None:
+    marks = ["\u0316\u0301" * 256, "\u0344" * 512, "\ufdfa" * 512, "\u1f82" * 512]
+    worst = [
+        {"category": "a>" * 60_000},
+        {"brand": "a" + marks[0] * 3_500},
+        {"category": [" > ".join(["ŉ" * 28] * 16)] * 64},
+        {"tags": [mark[:-2] + f"{number:02}" for number in range(16) for mark in marks]},
+        {"tags": [f"{number:032}" for number in range(1000)]},
+    ]
+    for raw in worst:
+        began = time.thread_time()
+        with contextlib.suppress(FilterError):
+            parse_filter(raw, KINDS)
+        assert time.thread_time() - began < 0.5  # a hundred times less than each took without bounds
+
+
+@given(one=raw_filters, other=raw_filters)
+def test_keys_are_equal_where_filters_are(one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = parse_filter(one, KINDS), parse_filter(other, KINDS)
+    if first is not None and second is not None:
+        assert (first.key == second.key) == (first == second)
+        assert len(first.key) == 16
+
+
 def test_folding_is_unicodes_caseless_match() -> None:
     assert fold("STRASSE") == fold("straße")
     assert fold("É") == fold("e\u0301") == "é"
@@ -165,5 +196,6 @@ def test_category_prefixes() -> None:
         "shoes > running > trail",
     ]
     assert category_prefixes("") == category_prefixes(" > ") == []
+    assert category_prefixes("a>" * 8_000)[-1] == " > ".join("a" * 16)  # of an index that was built before
     accepted = parse_filter({"category": "shoes>RUNNING"}, KINDS)
     assert accepted == Filter((AnyOf("category", ("shoes > running",)),))

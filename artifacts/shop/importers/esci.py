@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artifacts.attributes import AttributeKind
+from artifacts.attributes import MAX_CHARACTERS, AttributeKind
 from artifacts.shop.errors import DataError
 from artifacts.shop.importers.sources import (
     ImportSummary,
@@ -131,7 +131,13 @@ def _published_items(path: Path, locale: str) -> Iterator[Item]:
         if market == locale:
             # the bullet points are what a description is on most products
             text = description or bullets
-            yield Item(product, title, "", text, attributes={"brand": brand or None, "color": color or None})
+            yield Item(
+                product,
+                title,
+                "",
+                text,
+                attributes={"brand": brand[:MAX_CHARACTERS] or None, "color": color[:MAX_CHARACTERS] or None},
+            )
 
 
 def _published_labels(path: Path, locale: str) -> Iterator[_Label]:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from artifacts.attributes import CATEGORY
+from artifacts.attributes import CATEGORY, too_large
 from common.arrays import Floats
 from index.filters import terms
 from index.vespa import names
@@ -147,6 +147,8 @@ class Operations:
         kind = self._attributes.get(name)
         if kind is None:
             raise ItemRefused(f"no attribute {name!r} in this version")
+        if isinstance(value, str | list | tuple) and (reason := too_large(name, value)):
+            raise ItemRefused(f"attribute {name!r} {reason}")
         if name == CATEGORY and isinstance(value, str):
             value = terms(name, value)
         if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -7,6 +7,7 @@ for everybody. Such a search is done once; the answers stay the same.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
@@ -17,7 +18,10 @@ from common.lru import Lru
 from index.filters import Filter
 from index.port import ItemIndex, Neighbours
 
-_Key = tuple[Hashable, int, Filter | None]
+#: What to know a vector by, how many neighbours, and the key of the filter. All of a bounded size.
+_Key = tuple[Hashable, int, bytes | None]
+#: What a list may hold in one place of the cache, in bytes; a longer one takes several places.
+PLACE_BYTES = 16_384
 
 
 class NeighbourCache:
@@ -26,7 +30,7 @@ class NeighbourCache:
     Args:
         index: what is searched. One that cannot tell when it changes (`ItemIndex.revision`) is searched every
             time.
-        entries: lists kept at most; 0 keeps none, and none is looked up.
+        entries: places for lists of up to `PLACE_BYTES`; 0 keeps none, and none is looked up.
         count: called with whether a list was known, for each that is looked up.
     """
 
@@ -35,7 +39,7 @@ class NeighbourCache:
         self._entries = entries
         self._count = count
         self._revision: Hashable | None = None
-        self._lists: Lru[_Key, Neighbours] = Lru(entries)
+        self._lists: Lru[_Key, Neighbours] = Lru(entries, cost=_places)
 
     async def search(
         self,
@@ -60,7 +64,8 @@ class NeighbourCache:
         if revision != self._revision:
             self._lists.clear()
             self._revision = revision
-        keys: list[_Key] = [(name, k, filters) for name in names]
+        accepted = None if filters is None else filters.key
+        keys: list[_Key] = [(name, k, accepted) for name in names]
         found = {key: near for key in keys if (near := self._lists.get(key)) is not None}
         missing = [place for place, key in enumerate(keys) if key not in found]
         for key in keys:
@@ -76,3 +81,9 @@ class NeighbourCache:
                         self._lists.put(key, near)
             found |= fresh
         return [found[key] for key in keys]
+
+
+def _places(key: _Key, near: Neighbours) -> int:
+    """How many places of the cache a list takes."""
+    size = 256 + near.scores.nbytes + 8 * len(near.ids) + sum(map(sys.getsizeof, near.ids))
+    return -(-size // PLACE_BYTES)

@@ -78,3 +78,17 @@ def _bucket(gram: str) -> int:
     for byte in gram.encode():
         value = (value ^ byte) * 16777619 % 2**32
     return value % 511 + 1
+
+
+def test_only_words_are_kept(bundle: Bundle) -> None:
+    features = bundle.text
+    before = features._known_word.cache_info().currsize
+    long = "".join(chr(ord("a") + n % 26) for n in range(500))
+    spec = features.spec
+    framed = f"<{long}>"
+    grams = [framed] + [framed[i : i + n] for n in range(spec.ngram_min, 9) for i in range(502 - n + 1)]
+    assert features.ngrams([long]) == [features._hash_word(long)]
+    assert len(features._hash_word(long)) == spec.ngrams_per_word == len(grams[: spec.ngrams_per_word])
+    assert features._known_word.cache_info().currsize == before
+    assert features.ngrams([long[:64]]) == [features._hash_word(long[:64])]
+    assert features._known_word.cache_info().currsize == before + 1

@@ -100,6 +100,8 @@ SHARED: list[tuple[str, int, dict[str, Any], str, str]] = [
     ("items", 6, {"title": "  ", "picture": None}, "title", "empty-title"),
     ("items", 7, {"category": "Shoes >  > Running"}, "category", "bad-category"),
     ("items", 8, {"category": "Shoes > "}, "category", "bad-category"),
+    ("items", 22, {"category": " > ".join("a" * 17)}, "category", "too-large"),
+    ("items", 23, {"brand": "a" * 513}, "brand", "too-large"),
     ("items", 9, {"picture": "gone.jpg"}, "picture", "missing-picture"),
     ("items", 11, {"picture": "text.jpg"}, "picture", "bad-picture"),
     ("items", 12, {"picture": "cut.jpg"}, "picture", "bad-picture"),

@@ -203,6 +203,24 @@ async def test_an_open_index_moves_to_its_replacement_if_the_bundle_is_the_same(
     await index.close()
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"category": "a>" * 16}, "'category' has 17 levels"),
+        ({"brand": "a" * 513}, "'brand' has a value of 513 characters"),
+        ({"tags": ["b", "a" * 513]}, "'tags' has a value of 513 characters"),
+        ({"tags": ["b"] * 1001}, "'tags' has a list of 1001 values"),
+    ],
+)
+def test_values_that_no_filter_may_ask_for_are_refused(
+    tmp_path: Path, values: dict[str, Any], reason: str
+) -> None:
+    items = [*random_items(3), {**random_items(4)[3], **values}]
+    folder = make_embeddings(tmp_path / "e", items=items, dim=16, expert_dim=8)
+    with pytest.raises(EmbeddingsError, match=reason):
+        build_index(folder, tmp_path / "index")
+
+
 def test_rows_without_category_or_attributes(tmp_path: Path) -> None:
     items = [{"id": item["id"]} for item in random_items(5)]
     build_index(make_embeddings(tmp_path / "e", items=items, dim=16, expert_dim=8), tmp_path / "index")

@@ -190,6 +190,8 @@ VECTOR = unit_vectors(1, DIM)[0]
         (ItemPut("x", VECTOR, None, "", {"tags": "red"}), "tags is a list; got 'red'"),
         (ItemPut("x", VECTOR, None, "", {"brand": ["a"]}), "brand is a string"),
         (ItemPut("x", VECTOR, None, "", {"brand": "\ud800"}), "brand is a string"),
+        (ItemPut("x", VECTOR, None, "", {"brand": "a" * 513}), "brand has a value of 513 characters"),
+        (ItemPut("x", VECTOR, None, "", {"tags": ["a"] * 1001}), "tags has 1001 values"),
     ],
 )
 async def test_items_that_do_not_fit_are_refused_whole(folder: Path, item: ItemPut, reason: str) -> None:
@@ -203,7 +205,13 @@ async def test_items_that_do_not_fit_are_refused_whole(folder: Path, item: ItemP
 
 async def test_updates_are_checked(folder: Path) -> None:
     index = EmbeddedIndex.open(folder)
-    for update in (ItemUpdate("item-1", {"price": "7"}), ItemUpdate("", {}), ItemUpdate("item-1", {}, 7)):  # type: ignore[arg-type]
+    deep = ItemUpdate("item-1", {}, "a>" * 8_000)
+    for update in (
+        ItemUpdate("item-1", {"price": "7"}),
+        ItemUpdate("", {}),
+        ItemUpdate("item-1", {}, 7),
+        deep,
+    ):  # type: ignore[arg-type]
         with pytest.raises(ChangeRefused):
             await index.update([update], deadline())
     await index.close()

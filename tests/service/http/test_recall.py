@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 
 import httpx
 import pytest
@@ -193,6 +194,27 @@ def test_an_entry_with_a_bad_filter_or_nothing_to_search_by_is_named(client: htt
     assert response.json()["errors"][0]["field"] == "requests.1.query"
     response = client.post("/recall/batch", json={"requests": [{"query": "a", "filters": {"nope": 1}}]})
     assert response.json()["errors"][0]["field"] == "requests.0.filters.nope"
+
+
+def test_a_large_batch_is_read_entry_by_entry_and_means_the_same(client: httpx.Client) -> None:
+    seen = {"item_id": "i1", "action": "click", "ts": "2026-11-19T10:00:00Z"}
+    large = {"query": "tea cup", "k": 3, "history": [seen] * 200}
+    response = client.post("/recall/batch", json={"requests": [large] * 8})
+    batch = read(BatchAnswer, response.content)
+    alone = recall(client, **large)["items"]
+    assert [entry["answer"]["items"] for entry in batch["results"]] == [alone] * 8
+    wrong = {**large, "history": [seen] * 199 + [{**seen, "ts": 7}]}
+    response = client.post("/recall/batch", json={"requests": [large] * 7 + [wrong]})
+    assert response.json()["errors"][0]["field"] == "requests.7.history.199.ts"
+    for padding, status in (('"x": 1', 422), ("[1", 400), ('"a": ' + "[" * 300 + "]" * 300, 422)):
+        content = '{"requests": [' + (json.dumps(large) + ", ") * 5 + "{" + padding + "}]}"
+        response = client.post("/recall/batch", content=content, headers={"Content-Type": "application/json"})
+        check_problem(response, status)
+
+
+def test_the_items_of_a_batch_have_a_bound_together(client: httpx.Client) -> None:
+    response = client.post("/recall/batch", json={"requests": [{"query": "a", "k": 1000}] * 17})
+    assert "17000 items are asked for in all; at most 16000" in response.json()["detail"]
 
 
 def test_what_fails_while_a_batch_runs_fails_alone(client: httpx.Client) -> None:

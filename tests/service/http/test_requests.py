@@ -52,7 +52,7 @@ def test_a_request_without_a_body_or_a_length_is_answered(server: Server) -> Non
         b'{"query": "\xff"}',
         b'{"query": "\\ud800"}',
         b"\x00",
-        b"[" * 100_000,
+        b"[" * 8_000,
         b'{"query": "a"} x',
         "{}".encode("utf-16"),
     ],

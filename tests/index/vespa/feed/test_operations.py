@@ -89,6 +89,9 @@ def test_requests_carry_their_condition() -> None:
         {"tags": [1]},
         {"category": 7},
         {"colour": "red"},
+        {"brand": "a" * 513},
+        {"category": "a>" * 16},
+        {"tags": ["a"] * 1001},
     ],
 )
 def test_values_that_vespa_would_misread_are_not_fed(attributes: dict[str, Any]) -> None:

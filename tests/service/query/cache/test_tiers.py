@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from artifacts.bundle.text import normalise
+from artifacts.bundle.text import NormalText, normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
 from service.query.cache.singleflight import SingleFlight
@@ -64,6 +64,13 @@ def test_keys_meet_only_for_one_normal_form_and_one_picture(a: str, b: str, p: b
         return
     keys = query_key("v", normalise(a), picture_a), query_key("v", normalise(b), picture_b)
     assert (keys[0] == keys[1]) == same
+
+
+@pytest.mark.parametrize("first", [0, 16, 17])
+def test_a_text_cannot_imitate_a_pair_with_a_picture(first: int) -> None:
+    digest = bytes([first]) + b"digest of 16 by"
+    for text in (digest[1:].decode() + "\0red", digest.decode() + "\0red", digest.decode() + "red"):
+        assert query_key("v", NormalText(text)) != query_key("v", NormalText("red"), digest)
 
 
 def test_keys_carry_the_bundle_and_never_the_query() -> None:

@@ -80,6 +80,22 @@ async def test_a_list_is_searched_once_until_the_index_changes(folder: Path) -> 
     await index.close()
 
 
+async def test_a_long_list_takes_the_room_of_several() -> None:
+    vectors = unit_vectors(400, DIM)
+    features = np.zeros((400, 3, 4), dtype=np.float16)
+    index = MemoryIndex("b-1", [f"i{n}".ljust(128, "-") for n in range(400)], vectors, features)
+    index.revision = 1
+    known = NeighbourCache(index, 10, lambda _: None)
+    for _ in range(2):
+        for number in range(8):
+            await known.search([number], [vectors[number]], 400, None, soon())
+    assert index.searches == 16  # of 80 kB each, two have room
+    for _ in range(2):
+        for number in range(8):
+            await known.search([number], [vectors[number]], 5, None, soon())
+    assert index.searches == 24
+
+
 async def test_an_index_that_cannot_tell_when_it_changes_is_searched_every_time() -> None:
     vectors = unit_vectors(8, DIM)
     features = np.zeros((8, 3, 4), dtype=np.float16)
