@@ -10,7 +10,7 @@ import pytest
 
 from service.http.answers import BatchAnswer, RecallAnswer
 from tests.support import shop
-from tests.support.answers import read
+from tests.support.answers import check_problem, read
 
 ITEMS = {item["id"]: item for item in shop.items()}
 
