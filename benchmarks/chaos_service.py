@@ -21,29 +21,43 @@ from index.vespa.names import document_type
 from index.vespa.package.render import add_version
 from index.vespa.version import Version
 
+_CACHES = ("MRSE_CACHE_ENTRIES", "MRSE_CACHE_QUERIES", "MRSE_CACHE_NEIGHBOURS")
 _MRSE = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 class Service:
-    """``mrse serve`` with two workers, caches in process off, and full precision.
+    """``mrse serve`` with full precision: in int8 an answer depends on what shares its batch.
 
-    In int8 an answer depends on what shares its batch, so that answers could not be compared.
+    Args:
+        folder: for its log.
+        bundle: its folder.
+        index: its folder, or the file of a version in Vespa.
+        settings: variables of the environment.
+        workers: processes that answer.
+        caches: whether it keeps in process what it was asked before.
     """
 
-    def __init__(self, folder: Path, bundle: Path, index: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bundle: Path,
+        index: Path,
+        settings: Mapping[str, str],
+        *,
+        workers: int = 2,
+        caches: bool = False,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"service-{self.port}.log"
         self._command = [*_MRSE, "serve", "--bundle", str(bundle), "--index", str(index)]
-        self._command += ["--port", str(self.port), "--workers", "2"]
+        self._command += ["--port", str(self.port), "--workers", str(workers)]
         self._environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "MRSE_BUNDLE_PRECISION": "fp32",
             "MRSE_SERVER_ACCESS_LOG": "false",
-            "MRSE_CACHE_ENTRIES": "0",
-            "MRSE_CACHE_QUERIES": "0",
-            "MRSE_CACHE_NEIGHBOURS": "0",
+            **({} if caches else dict.fromkeys(_CACHES, "0")),
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +70,12 @@ class Service:
     def __exit__(self, *error: object) -> None:
         self._kill(signal.SIGTERM)
         self._kill(signal.SIGKILL)
+
+    @property
+    def session(self) -> int:
+        """Of its processes."""
+        assert self._process is not None
+        return self._process.pid
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process that was started."""
