@@ -10,7 +10,7 @@
     pipeline      one request: cache, encode, fuse, run the routes, merge
     deployment    one bundle, one index, and everything that answers with them
     experiments   which arm of each experiment a request gets
-    admission     bounds the requests that are worked on, sheds load
+    admission/    who is worked on, who waits, who is refused; sheds load
     query/        words, picture and history to the query's embedding
     telemetry/    metrics, logs, traces
     settings/     everything that can be set

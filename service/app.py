@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from service.deployment import open_deployment
 from service.errors import StartError
 from service.http import admin, documentation, health, playground, recall, similar
+from service.http.door import DOOR, Door, OnRefusal
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
 from service.runtime import Opener, Runtime
@@ -57,16 +58,22 @@ def create_app(
     on_stages = None if provider is None else tracing.note_stages
     runtime = Runtime(settings, opener, on_stages=on_stages)
 
+    door = Door(
+        runtime.admission, runtime.client_header, runtime.retry_after, _count_refusal(runtime.metrics)
+    )
+
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        runtime.admission.pulse.start()
         tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
         if read_again is not None:
             _reload_on_hangup(runtime, read_again, tasks)
         if runtime.metrics.shared:
             tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
-            yield
+            yield {DOOR: door}
         finally:
+            runtime.admission.pulse.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -97,6 +104,10 @@ def create_app(
         app.add_middleware(tracing.TraceRequests, provider=provider)
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
     return app
+
+
+def _count_refusal(metrics: Metrics) -> OnRefusal:
+    return lambda route, method, seconds: metrics.request(route, method, 503, seconds)
 
 
 def _tune_garbage_collector() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -32,6 +33,8 @@ log = logging.getLogger("mrse.service")
 _ASK_AGAIN_S = 1.0
 #: A reload waits this long for a server; the start waits for as long as it takes, and is not ready.
 _PATIENCE_S = 60.0
+#: Clients that were refused come back within so many times ``limits.retry_after_s``.
+_RETRY_WITHIN = 3
 #: No request outlives its deadline, of at most 10 s, by much.
 _LONGEST_REQUEST_S = 15.0
 
@@ -56,7 +59,9 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.admission = Admission(settings.limits, lambda: self.metrics.refused("in_flight"))
+        #: Seconds on the clock of all deadlines.
+        self.clock: Clock = time.monotonic
+        self.admission = Admission(settings.limits, settings.deadline, self.clock, self.metrics.refused)
         self.experiments = ExperimentBook(
             settings.experiments, settings.recall, self.metrics.experiment_unknown
         )
@@ -64,8 +69,8 @@ class Runtime:
         self.health = Health()
         self.progress = "starting"
         self.ready = False
-        #: Seconds on the clock of all deadlines.
-        self.clock: Clock = time.monotonic
+        header = settings.limits.client_header
+        self._client_header = None if header is None else header.lower().encode()
         self._opener = opener
         self._on_stages = on_stages
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
@@ -73,12 +78,30 @@ class Runtime:
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
+        gate = self.admission.gate
+        self.metrics.gauge("waiting", "Requests that wait for their turn.", lambda: gate.waiting)
+        self.metrics.gauge(
+            "concurrency_limit", "Requests that may be worked on.", lambda: gate.concurrency.limit
+        )
+        self.metrics.gauge(
+            "loop_lag_seconds", "How late the event loop is.", lambda: gate.pulse.lag_s, "livemax"
+        )
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
         self.metrics.gauge("ready", "Whether the worker can answer.", lambda: self.health.ready, "livemin")
         self.metrics.gauges(
             "not_ready", "What keeps a worker from answering.", "part", PARTS, self.health.failing
         )
+
+    @property
+    def client_header(self) -> bytes | None:
+        """The header in which a trusted proxy tells the client's address, in lower case."""
+        return self._client_header
+
+    def retry_after(self) -> int:
+        """Seconds after which the next client that is refused may try again: not all at the same time."""
+        least = self.settings.limits.retry_after_s
+        return random.randint(least, _RETRY_WITHIN * least)
 
     async def load(self) -> None:
         """Load bundle and index, then be ready.

@@ -42,7 +42,7 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = scope[_REQUEST_ID] = _request_id(scope["headers"])
+        request_id = scope[_REQUEST_ID] = request_id_of(scope["headers"])
         id_header = (b"x-request-id", request_id.encode())
         status = 0
 
@@ -75,7 +75,8 @@ def request_id(request: Request) -> str:
     return str(request.scope[_REQUEST_ID])
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id that a client sent, or a new one."""
     for name, value in headers:
         if name == b"x-request-id":
             if _SANE_ID.fullmatch(value):

@@ -128,6 +128,11 @@ def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
     return ProblemError(500, "internal", "the error was logged under the request id")
 
 
+def overloaded(detail: str) -> ProblemError:
+    """The problem of a request that is refused so that others are answered."""
+    return ProblemError(503, "overloaded", detail)
+
+
 def unusable(detail: str) -> ProblemError:
     """The problem of a request that cannot be used, where no one field is to blame."""
     return ProblemError(422, "invalid-request", detail)

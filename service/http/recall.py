@@ -40,11 +40,15 @@ async def post_recall(request: Request) -> Response:
     """Items for a query, a picture, a history, or any of them together."""
     call = Call(request)
     body = await call.read()
-    with call.runtime.admission.enter() as ticket:
+    await call.turn()
+    with call.enter() as ticket:
+        began = call.runtime.clock()
         parsed = parse(RecallRequest, body)
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
         checked = check_request(call, parsed, call.request_id)
-        call.runtime.metrics.stage("parse", call.runtime.clock() - call.received)
+        call.runtime.metrics.stage("parse", call.runtime.clock() - began)
+        deadline = call.deadline(parsed.timeout_ms)
+        call.runtime.admission.refuse_hopeless(deadline.remaining(), ticket.shedding.waited_s)
         answer = await call.unless_gone(_answer(call, call.request_id, checked, ticket.shedding))
     return call.answer(answer, checked.target.assignment.header())
 
@@ -57,10 +61,12 @@ async def post_batch(request: Request) -> Response:
     """
     call = Call(request)
     body = await call.read(BATCH)
-    with call.runtime.admission.enter() as ticket:
+    await call.turn()
+    with call.enter() as ticket:
         entries = await _check_batch(call, await _parse_batch(call, body))
         ticket.widen(len(entries))
-        results = await call.unless_gone(_answer_batch(call, entries, ticket.shedding))
+        ticket.pause()
+        results = await call.unless_gone(_answer_batch(call, entries))
     answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": call.took_ms()}
     return call.answer(answer)
 
@@ -113,15 +119,20 @@ async def _answer(call: Call, request_id: str, checked: CheckedRequest, shed: Lo
     return answer
 
 
-async def _answer_batch(call: Call, entries: list[CheckedRequest], shed: LoadShedding) -> list[BatchEntry]:
-    # All at once would crowd out single requests; fewer would not fill the encoder's batches.
+async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[BatchEntry]:
+    # Each waits for its turn among all clients' requests, so that those of a batch do not crowd out single
+    # ones. All at once would fill the queue; fewer would not fill the encoder's batches.
     places = asyncio.Semaphore(call.runtime.settings.limits.batch_parallel)
 
     async def one(place: int, checked: CheckedRequest) -> BatchEntry:
         request_id = _entry_id(call, place)
         try:
             async with places:
-                return {"status": 200, "answer": await _answer(call, request_id, checked, shed)}
+                deadline = call.deadline(checked.request.timeout_ms)
+                until = call.runtime.clock() + deadline.remaining()
+                with await call.runtime.admission.entry(call.client, until) as entry:
+                    answer = await _answer(call, request_id, checked, entry.shedding)
+                return {"status": 200, "answer": answer}
         except RecallError as error:
             problem = problem_from(error)
             return {"status": problem.status, "problem": problem.body(request_id)}

@@ -14,9 +14,12 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from common.deadline import Deadline, within
-from service.errors import NotReady, RecallError
+from service.admission import Ticket
+from service.admission.client import client_of
+from service.errors import NotReady, Overloaded, RecallError
 from service.http.columnar import DEFAULT_TYPE, MEDIA_TYPE, json_response, wants_columns
 from service.http.cost import ONE_REQUEST, Costing, Turns
+from service.http.door import ADMITTED, ARRIVED
 from service.http.middleware import request_id
 from service.http.problems import ProblemError, invalid_request, malformed_json
 from service.runtime import Runtime
@@ -41,10 +44,12 @@ class Call:
         request_id: its id, which the answer carries.
         headers: by name in lower case; of a name that stands twice, the first.
         columnar: whether the client wants the items as columns.
-        received: when its last byte came, in seconds on the runtime's clock; its time counts from there.
+        client: whose it is, for fair shares.
+        received: when it came, in seconds on the runtime's clock; its time counts from there. That is when
+            its first byte came, put off by as long as the client let wait for the rest of the body.
     """
 
-    __slots__ = ("columnar", "headers", "received", "request", "request_id", "runtime")
+    __slots__ = ("client", "columnar", "headers", "received", "request", "request_id", "runtime")
 
     def __init__(self, request: Request) -> None:
         """Begin.
@@ -60,7 +65,30 @@ class Call:
         self.request_id = request_id(request)
         self.headers = dict(reversed(request.headers.items()))
         self.columnar = wants_columns(self.headers.get("accept"))
-        self.received = self.runtime.clock()
+        self.client = client_of(request.scope, self.runtime.client_header)
+        self.received = request.scope.get(ARRIVED) or self.runtime.clock()
+
+    async def turn(self) -> None:
+        """Wait for its turn, unless it did before it came here.
+
+        Raises:
+            Overloaded: it would come too late.
+        """
+        if ADMITTED in self.request.scope:
+            return
+        try:
+            await self.runtime.admission.gate.turn(self.client, self.received)
+        except Overloaded:
+            self.runtime.metrics.refused("waiting")
+            raise
+
+    def enter(self) -> Ticket:
+        """Take a place, by how long it has waited.
+
+        Raises:
+            Overloaded: none is free.
+        """
+        return self.runtime.admission.enter(self.client, self.runtime.clock() - self.received)
 
     async def read(self, costing: Costing = ONE_REQUEST) -> bytearray:
         """The body, of a request that says that it is JSON, or says nothing about it.
@@ -86,19 +114,22 @@ class Call:
             body = await within(patience_s, self._body())
         except TimeoutError as error:
             raise ProblemError(408, "request-timeout", f"the body took over {patience_s:g} s") from error
-        self.received = self.runtime.clock()
         costing.check(body, self.runtime.settings.limits.request_bytes)
         return body
 
     async def _body(self) -> bytearray:
-        body, more = bytearray(), True
+        body, more, waits, clock = bytearray(), True, False, self.runtime.clock
+        since = clock()
         while more:
             message = await self.request.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
             body += message.get("body", b"")
             self._check_size(len(body))
-            more = message.get("more_body", False)
+            if more := message.get("more_body", False):
+                waits = True
+        if waits:
+            self.received += clock() - since
         return body
 
     def _check_size(self, size: int) -> None:
@@ -111,7 +142,7 @@ class Call:
         return Deadline(self.received + milliseconds / 1000, self.runtime.clock)
 
     def took_ms(self) -> float:
-        """Milliseconds since the last byte came."""
+        """Milliseconds since it came."""
         return round((self.runtime.clock() - self.received) * 1000, 3)
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:

@@ -62,5 +62,5 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ClientGone):
         runtime.metrics.cancelled.inc()
         return Response(status_code=GONE)
-    problem = problem_from(error, runtime.settings.limits.retry_after_s)
+    problem = problem_from(error, runtime.retry_after())
     return problem.response(request_id(request))

@@ -30,7 +30,8 @@ async def get_similar(request: Request) -> Response:
     if not 1 <= len(item_id) <= _MAX_ITEM_ID:
         raise FieldError("item_id", f"must have 1 to {_MAX_ITEM_ID} characters")
     wanted = _parse(request)
-    with call.runtime.admission.enter():
+    await call.turn()
+    with call.enter():
         target = choose_target(call, call.request_id, wanted.k, wanted.filters)
         index, deadline = target.deployment.index, call.deadline(wanted.timeout_ms)
         outcome = await call.unless_gone(similar(index, item_id, wanted.k, target.filters, deadline))

@@ -31,7 +31,7 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
 
     Args:
         request: what to look for.
-        load: share of ``limits.in_flight`` that is taken; a route whose ``shed_at`` is below it is left out.
+        load: from 0 to 1; a route whose ``shed_at`` is below it is left out.
     """
     outcomes: dict[str, RouteOutcome] = {}
     begin: list[Route[Any]] = []

@@ -143,13 +143,21 @@ class Limits(_Group):
     batch_parallel: int = Field(default=16, ge=1)
     #: Requests worked on at once, where each entry of a batch counts; more are refused with 503.
     in_flight: int = Field(default=256, ge=1)
-    #: Shares of ``in_flight`` above which requests get fewer candidates, and above which no portrait. When a
-    #: route is left out stands in its own table, ``recall.<name>.shed_at``.
+    #: Loads above which requests get fewer candidates, and above which no portrait. The load of a request is
+    #: from 0 to 1, where requests are refused: how long it waited, as a share of how long it may wait; or the
+    #: share of ``in_flight`` that is being worked on, if that is more. When a route is left out stands in its
+    #: own table, ``recall.<name>.shed_at``.
     shed_candidates_at: Share = 0.7
     shed_portrait_at: Share = 0.85
     #: Share of k that is looked for where there are to be fewer candidates.
     shed_k: Share = 0.5
+    #: What a client that is refused is told to wait, at least; up to three times as long, for they are not to
+    #: come back all together.
     retry_after_s: int = Field(default=1, ge=1)
+    #: The header in which a proxy tells the client's address, such as ``X-Forwarded-For``; its last value
+    #: counts. Only for a service that is reached through that proxy alone, since any client can send it.
+    #: Without it all clients behind a proxy are one, and have one share together.
+    client_header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]{1,64}$")
 
     @model_validator(mode="after")
     def _order(self) -> Limits:
@@ -159,7 +167,10 @@ class Limits(_Group):
 
 
 class DeadlineSettings(_Group):
-    """Time for one request, counted from its last byte."""
+    """Time for one request, counted from its first byte, waiting included.
+
+    What a client takes to send the rest of its body is not counted.
+    """
 
     default_ms: int = Field(default=250, ge=1, le=10_000)
     #: Kept back from the routes, for merging and writing the answer.

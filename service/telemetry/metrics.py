@@ -86,7 +86,7 @@ class Metrics:
         shed = [f"no_{route}" for route in ROUTES]
         short = [f"{route}_{how}" for route in ROUTES for how in ("timeout", "error", "coverage")]
         self._degraded = {reason: degraded.labels(reason) for reason in (*shed, *_DEGRADED, *short, "other")}
-        reasons = ("in_flight", "encoder_queue", "not_ready")
+        reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
         unknown, kinds = "Names in X-Experiment that do not exist.", ("experiment", "variant")
         self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
@@ -132,9 +132,9 @@ class Metrics:
         name: str,
         help_text: str,
         read: Callable[[], float],
-        across: Literal["livesum", "livemin"] = "livesum",
+        across: Literal["livesum", "livemin", "livemax"] = "livesum",
     ) -> None:
-        """Register a value that is read by `note`; of several living workers, their sum or their least."""
+        """Register a value that is read by `note`; of several living workers, their sum, least or most."""
         self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
 
     def gauges(

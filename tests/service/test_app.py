@@ -53,7 +53,7 @@ def test_readyz_is_503_and_says_what_is_loading_until_all_is_loaded(demo: Demo) 
         waiting = client.get("/readyz")
         assert waiting.status_code == 503
         assert waiting.headers["content-type"] == "application/problem+json"
-        assert waiting.headers["retry-after"] == "1"
+        assert waiting.headers["retry-after"] in ("1", "2", "3")
         assert waiting.json()["detail"] == "verifying the bundle demo"
         refused = client.post("/recall", json={"query": "a"})
         assert refused.status_code == 503

@@ -30,11 +30,11 @@ class RouteSettings(BaseModel):
     enabled: bool = True
     #: Share of the answer's places that the route is sure of when it has that many items.
     share: Share = 0.0
-    #: Share of ``limits.in_flight`` above which the route is left out; None: it never is.
+    #: Load above which the route is left out (see ``limits.shed_candidates_at``); None: it never is.
     shed_at: Share | None = None
 
     def shed(self, load: float) -> bool:
-        """Whether the route is left out at this share of ``limits.in_flight``."""
+        """Whether the route is left out at this load."""
         return self.enabled and self.shed_at is not None and load > self.shed_at
 
 

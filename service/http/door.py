@@ -1,0 +1,115 @@
+"""What happens to a request between its last byte and its first work: it is begun, waits, or is refused.
+
+A refusal here costs a small part of an answer: nothing is parsed, and no task, route or log line is made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from service.admission import Admission
+from service.admission.client import client_of
+from service.http.middleware import request_id_of
+from service.http.problems import MEDIA_TYPE, overloaded
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+#: In a request's scope: when the first byte of its head came, in seconds on ``time.monotonic``.
+ARRIVED = "mrse.arrived"
+#: In a request's scope: it has waited for its turn.
+ADMITTED = "mrse.admitted"
+#: In the state that the application's lifespan gives: what it needs for this.
+DOOR = "mrse.door"
+_SIMILAR = re.compile(r"/items/.+/similar")
+#: Told of each refusal: the route's template, the method, and the seconds since the request came.
+OnRefusal = Callable[[str, str, float], None]
+
+
+class Door:
+    """Begins the requests of one worker that cost work; others, such as probes, are begun at once.
+
+    Args:
+        admission: says when.
+        client_header: see `client_of`.
+        retry_after: seconds after which the next client that is refused may try again.
+        on_refusal: told of each refusal.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        client_header: bytes | None,
+        retry_after: Callable[[], int],
+        on_refusal: OnRefusal,
+    ) -> None:
+        self._admission = admission
+        self._header = client_header
+        self._retry_after = retry_after
+        self._on_refusal = on_refusal
+
+    def begin(
+        self, cycle: RequestResponseCycle, arrived: float, start: Callable[[], None], done: Callable[[], None]
+    ) -> None:
+        """Begin a request whose bytes are all there, now or later, or refuse it.
+
+        Args:
+            cycle: uvicorn's; it tells whether the client has gone.
+            arrived: when its first byte came.
+            start: begins it.
+            done: called when it was refused and the refusal is written.
+        """
+        scope: Any = cycle.scope
+        route = _guarded(scope)
+        if route is None:
+            start()
+            return
+        lain_s = self._admission.pulse.lain_s(cycle.transport)
+        if lain_s:
+            arrived = min(arrived, self._admission.gate.clock() - lain_s)
+            scope[ARRIVED] = arrived
+
+        def begin() -> bool:
+            if cycle.disconnected:
+                return False
+            scope[ADMITTED] = True
+            start()
+            return True
+
+        def refuse() -> None:
+            if not cycle.disconnected:
+                self._refuse(cycle, route, self._admission.gate.clock() - arrived)
+                done()
+
+        self._admission.gate.submit(client_of(scope, self._header), arrived, begin, refuse)
+
+    def _refuse(self, cycle: RequestResponseCycle, route: str, seconds: float) -> None:
+        """Write a 503 past the application, and keep the connection."""
+        scope: Any = cycle.scope
+        self._admission.refused("waiting")
+        self._on_refusal(route, scope["method"], seconds)
+        name = request_id_of(scope["headers"])
+        problem = overloaded("it would wait too long")
+        body = orjson.dumps(problem.body(name))
+        close = "" if cycle.keep_alive else "connection: close\r\n"
+        date = b"".join(b"%b: %b\r\n" % header for header in cycle.default_headers)
+        head = (
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+            f"retry-after: {self._retry_after()}\r\nx-request-id: {name}\r\n{close}\r\n"
+        )
+        cycle.transport.write(b"HTTP/1.1 503 Service Unavailable\r\n" + date + head.encode() + body)
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            cycle.transport.close()
+
+
+def _guarded(scope: Any) -> str | None:
+    """The template of the route of a request that costs work."""
+    path: str = scope["path"]
+    if path in ("/recall", "/recall/batch"):
+        return path if scope["method"] == "POST" else None
+    return "/items/{item_id}/similar" if _SIMILAR.fullmatch(path) else None
