@@ -141,7 +141,8 @@ class Limits(_Group):
     batch: int = Field(default=64, ge=1, le=1024)
     #: Entries of one batch that are worked on at once.
     batch_parallel: int = Field(default=16, ge=1)
-    #: Requests worked on at once, where each entry of a batch counts; more are refused with 503.
+    #: Requests worked on at once, where each entry of a batch counts; fewer while that makes them quicker.
+    #: More wait for their turn, or are refused with 503 where they would wait too long.
     in_flight: int = Field(default=256, ge=1)
     #: Loads above which requests get fewer candidates, and above which no portrait. The load of a request is
     #: from 0 to 1, where requests are refused: how long it waited, as a share of how long it may wait; or the

@@ -199,8 +199,8 @@ async def test_work_shrinks_before_requests_are_refused(start: Start) -> None:
     service = await start(limits={"in_flight": 10})
     service.index.delay_s = 1.0
     tasks = await hold(service, 10)
-    refused = await service.client.post("/recall", json={"query": "one more"})
-    assert refused.status_code == 503
+    refused = await service.client.post("/recall", json={"query": "one more", "timeout_ms": 200})
+    assert refused.status_code == 503, "it waited for a place for longer than it had"
     assert refused.headers["retry-after"] in ("1", "2", "3")
     assert refused.json()["type"] == "/problems/overloaded"
     answers = await asyncio.gather(*tasks)
