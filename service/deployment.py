@@ -24,6 +24,7 @@ from service.query.cache.fusions import FusionCache
 from service.query.cache.produced import ProducedFeatures, ProducedPortraits
 from service.query.cache.redis import RedisCache
 from service.query.cache.tiers import ExpertCache
+from service.query.decoder.decoder import PictureDecoder
 from service.query.encoder import QueryEncoder
 from service.recall.routes.neighbours import NeighbourCache
 from service.settings import Arm, Settings
@@ -49,12 +50,14 @@ class Worker:
         settings: the groups of encoder, index and caches keep their values until a restart.
         metrics: where caches count their lookups.
         experts: query experts in process. Keys carry the bundle version, so those of two bundles never meet.
+        decoder: decodes pictures, in processes of its own.
         shared: the shared cache, where one is set.
     """
 
     settings: Settings
     metrics: Metrics
     experts: Lru[str, F16]
+    decoder: PictureDecoder
     shared: RedisCache | None = None
 
 
@@ -150,7 +153,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
     """
     settings, metrics, shared = worker.settings, worker.metrics, worker.shared
     with _named(bundle.path):
-        encoder = QueryEncoder(bundle, settings.bundle, settings.encoder)
+        encoder = QueryEncoder(bundle, settings.bundle, settings.encoder, worker.decoder)
     index, dimensions = opened.index, bundle.manifest.dimensions
     shape = len(dimensions.experts), dimensions.expert_dim
     codec = FeatureCodec(*shape)
@@ -179,7 +182,8 @@ def check_arms(settings: Settings, arms: Iterable[Arm]) -> None:
     Raises:
         StartError: see `open_deployment`.
     """
-    worker = Worker(settings, Metrics(), Lru(0))
+    decoder = PictureDecoder(settings.encoder, settings.limits.picture_pixels)  # starts nothing
+    worker = Worker(settings, Metrics(), Lru(0), decoder)
     for folders in dict.fromkeys(arm_folders(settings, arm) for arm in arms):
         open_deployment(worker=worker, folders=folders, announce=lambda step: None).encoder.close()
 

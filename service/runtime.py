@@ -22,6 +22,7 @@ from service.experiments import ExperimentBook
 from service.health import PARTS, Health
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
+from service.query.decoder.decoder import PictureDecoder
 from service.query.query import Query
 from service.recall.settings import Recall
 from service.settings import Settings
@@ -74,7 +75,8 @@ class Runtime:
         self._opener = opener
         self._on_stages = on_stages
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
-        self._worker = Worker(settings, self.metrics, experts)
+        decoder = PictureDecoder(settings.encoder, settings.limits.picture_pixels, self.metrics.picture)
+        self._worker = Worker(settings, self.metrics, experts, decoder)
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
@@ -115,6 +117,7 @@ class Runtime:
             breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
             self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
         self._serve(self.experiments, await self._deployments(self.settings, self.experiments))
+        await asyncio.to_thread(self._start_decoder)
         self.ready = True
         self.progress = "ready"
         self.health.mend("loading")
@@ -172,6 +175,7 @@ class Runtime:
         if self._worker.shared is not None:
             await self._worker.shared.close()
         await _close(self._by_folders().values())
+        await asyncio.to_thread(self._worker.decoder.close)
 
     async def _deployments(
         self, settings: Settings, book: ExperimentBook, patience_s: float | None = None
@@ -246,6 +250,12 @@ class Runtime:
         """Each deployment once, though arms may share it."""
         return {deployment.folders: deployment for deployment in self.deployments.values()}
 
+    def _start_decoder(self) -> None:
+        try:
+            self._worker.decoder.start()
+        except OSError as error:  # the first picture tries again; queries in words need none
+            log.warning("the picture processes do not start: %s", error)
+
     def _note_progress(self, step: str) -> None:
         self.progress = step
         if not self.ready:
@@ -254,7 +264,8 @@ class Runtime:
 
     def _queued(self) -> float:
         encoders = [deployment.encoder for deployment in self._by_folders().values()]
-        return sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
+        waiting = sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
+        return waiting + self._worker.decoder.depth
 
 
 async def _close(deployments: Iterable[Deployment]) -> None:

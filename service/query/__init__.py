@@ -3,7 +3,8 @@
 ::
 
     query      what one request asks for
-    picture    base64 to a file, a file to pixels
+    picture    base64 to a file
+    decoder/   a file to pixels, in processes of their own
     encoder    text and picture to experts, experts and portrait to the embedding
     batcher    runs what is queued in one batch, on a thread
     portrait   the user's history as the fusion reads it

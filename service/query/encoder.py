@@ -9,13 +9,15 @@ import numpy as np
 
 from artifacts.bundle.loader import Bundle
 from artifacts.bundle.manifest import Precision
+from artifacts.bundle.pictures import as_pixels
 from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import NormalText
 from artifacts.bundle.towers import QueryTower
-from common.arrays import F16, F32
+from common.arrays import F16, F32, U8
 from service.query.batcher import MicroBatcher
-from service.query.picture import QueryPicture, picture_pixels
-from service.settings import BundleSettings, Encoder
+from service.query.decoder.decoder import PictureDecoder
+from service.query.picture import QueryPicture
+from service.settings import BundleSettings, Encoder, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,24 @@ _Job: TypeAlias = tuple[NormalText, F32 | None]
 class QueryEncoder:
     """The query side of one bundle.
 
-    The experts run on a thread of their own in micro-batches, pictures on another, so that a large picture
-    delays no text. The fusion is cheaper than a hop to a thread and runs where it is called.
+    The experts run on a thread of their own in micro-batches, the image encoder on another, so that pictures
+    delay no text; their files are decoded in other processes. The fusion is cheaper than a hop to a thread
+    and runs where it is called.
+
+    Args:
+        bundle: whose graphs to open.
+        settings: how to run them.
+        knobs: of the batches.
+        decoder: decodes pictures; belongs to the caller, who closes it. Without one it has its own.
 
     Raises:
         BundleError: a graph is missing or its canonical outputs are off.
         GraphError: a graph does not open on the device.
     """
 
-    def __init__(self, bundle: Bundle, settings: BundleSettings, knobs: Encoder) -> None:
+    def __init__(
+        self, bundle: Bundle, settings: BundleSettings, knobs: Encoder, decoder: PictureDecoder | None = None
+    ) -> None:
         #: The bundle's graphs, checked.
         self.tower = QueryTower(
             bundle,
@@ -53,7 +64,10 @@ class QueryEncoder:
         self.texts: MicroBatcher[_Job, F16] = MicroBatcher(
             self._run_texts, max_batch=knobs.max_batch, queue=knobs.queue, name="mrse-text"
         )
-        self.pictures: MicroBatcher[QueryPicture, F32] = MicroBatcher(
+        self._decoder = decoder or PictureDecoder(knobs, Limits().picture_pixels)
+        self._owns_decoder = decoder is None
+        self._side = bundle.manifest.picture.side
+        self.pictures: MicroBatcher[U8, F32] = MicroBatcher(
             self._run_pictures, max_batch=1, queue=knobs.picture_queue, name="mrse-picture"
         )
 
@@ -64,9 +78,13 @@ class QueryEncoder:
 
         Raises:
             Overloaded: the queue is full.
-            FieldError: the picture is damaged.
+            FieldError: the picture is damaged, or takes too much to decode.
+            Unavailable: the picture cannot be decoded now.
         """
-        feature = None if picture is None else await self.pictures.submit(picture)
+        feature = None
+        if picture is not None:
+            rgb = await self._decoder.rgb(picture, self._side)
+            feature = await self.pictures.submit(as_pixels(rgb, self._side))
         return await self.texts.submit((text, feature))
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
@@ -78,14 +96,15 @@ class QueryEncoder:
         """End the worker threads."""
         self.texts.close()
         self.pictures.close()
+        if self._owns_decoder:
+            self._decoder.close()
 
     def _run_texts(self, jobs: list[_Job]) -> list[F16]:
         text = self.tower.bundle.text.normal_queries([text for text, _ in jobs])
         return list(self.tower.rounded_experts(text, [picture for _, picture in jobs]))
 
-    def _run_pictures(self, jobs: list[QueryPicture]) -> list[F32]:
-        side = self.tower.bundle.manifest.picture.side
-        return list(self.tower.picture_features(np.stack([picture_pixels(job, side) for job in jobs])))
+    def _run_pictures(self, jobs: list[U8]) -> list[F32]:
+        return list(self.tower.picture_features(np.stack(jobs)))
 
 
 def _precision(bundle: Bundle, settings: BundleSettings) -> Precision:

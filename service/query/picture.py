@@ -1,4 +1,4 @@
-"""A query's picture: base64 to a file, a file to pixels."""
+"""A query's picture: base64 to a file. What decodes it is in `service.query.decoder`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from artifacts.bundle.pictures import decode_picture
 from artifacts.cache.keys import picture_digest
 from artifacts.pictures.head import PictureError, read_head
-from common.arrays import U8
 from service.errors import FieldError
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPicture:
-    """A picture's file and its digest, part of the cache key."""
+    """A picture's file, its digest, part of the cache key, and the `PictureHead.work` of decoding it."""
 
     data: bytes
     digest: bytes
+    work: int = 0
 
 
 def parse_picture(text: str, *, max_bytes: int, max_pixels: int) -> QueryPicture:
@@ -41,17 +40,7 @@ def parse_picture(text: str, *, max_bytes: int, max_pixels: int) -> QueryPicture
         head = read_head(data)
         if head.pixels > max_pixels:
             raise PictureError(f"{head.width} x {head.height} pixels is over {max_pixels}")
-    return QueryPicture(data, picture_digest(data))
-
-
-def picture_pixels(picture: QueryPicture, side: int) -> U8:
-    """Pixels uint8 ``[side, side, 3]``.
-
-    Raises:
-        FieldError: the picture is damaged.
-    """
-    with _told_as_field():
-        return decode_picture(picture.data, side)
+    return QueryPicture(data, picture_digest(data), head.work)
 
 
 @contextmanager

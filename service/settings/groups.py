@@ -75,6 +75,11 @@ class Encoder(_Group):
     queue: int = Field(default=256, ge=1)
     #: Pictures that may wait to be decoded.
     picture_queue: int = Field(default=16, ge=1)
+    #: Processes that decode them, about 5 MB each beside a parent of 20 MB.
+    picture_lanes: int = Field(default=2, ge=1, le=64)
+    #: Longest time that decoding one may take, ms: four times what 20 million pixels take on a quiet machine.
+    #: Then its process is killed and the picture refused.
+    picture_ms: int = Field(default=1000, ge=50, le=60_000)
 
 
 class Cache(_Group):

@@ -49,6 +49,7 @@ class Metrics:
         fusions: counts the embedding of a query without a history, known before or not.
         portrait: counts a lookup of a stored portrait, found or not.
         cache: counts a lookup of query experts, by tier.
+        picture: counts a picture by what became of it.
         redis: counts what happened to a call to Redis.
         refused: counts a request refused before any work, by reason.
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm). The name itself is the
@@ -86,6 +87,9 @@ class Metrics:
         shed = [f"no_{route}" for route in ROUTES]
         short = [f"{route}_{how}" for route in ROUTES for how in ("timeout", "error", "coverage")]
         self._degraded = {reason: degraded.labels(reason) for reason in (*shed, *_DEGRADED, *short, "other")}
+        became = "Pictures by what became of them; costly: took too much to decode, known: did so before."
+        outcomes = ("decoded", "damaged", "costly", "known", "failed")
+        self.picture: Callable[[str], None] = self._labelled("pictures", became, "outcome", outcomes)
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
         unknown, kinds = "Names in X-Experiment that do not exist.", ("experiment", "variant")
