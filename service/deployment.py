@@ -5,6 +5,7 @@ Each arm of the experiment ``towers`` has one; arms that name the same bundle an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class Deployment:
 
     async def close(self) -> None:
         """End threads, release files and connections."""
-        self.encoder.close()
+        await asyncio.to_thread(self.encoder.close)  # it waits for what is being run
         await self.index.close()
 
 
@@ -153,7 +154,9 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
     """
     settings, metrics, shared = worker.settings, worker.metrics, worker.shared
     with _named(bundle.path):
-        encoder = QueryEncoder(bundle, settings.bundle, settings.encoder, worker.decoder)
+        encoder = QueryEncoder(
+            bundle, settings.bundle, settings.encoder, worker.decoder, metrics.model_failed
+        )
     index, dimensions = opened.index, bundle.manifest.dimensions
     shape = len(dimensions.experts), dimensions.expert_dim
     codec = FeatureCodec(*shape)

@@ -7,6 +7,7 @@
     ├── UnknownItem       there is no such item                                  404
     ├── Unavailable       the service has no answer now                          503
     │   ├── NotReady      bundle and index are being loaded                      503
+    │   ├── ModelFailed   a graph of the bundle raised, or gave no usable number 503
     │   └── Overloaded    too much is being worked on                            503
     └── DeadlinePassed    the time ran out before any route answered             504
 """
@@ -38,6 +39,10 @@ class Unavailable(RecallError):  # noqa: N818
 
 class NotReady(Unavailable):
     """Bundle and index are being loaded; the message says which."""
+
+
+class ModelFailed(Unavailable):
+    """A graph of the bundle raised, or gave what cannot be used; the message says which part."""
 
 
 class Overloaded(Unavailable):

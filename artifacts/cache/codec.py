@@ -51,7 +51,7 @@ class FeatureCodec:
         return value.astype(_WIRE, copy=False).tobytes()
 
     def decode(self, data: bytes | None) -> F16 | None:
-        """The array, or None for bytes of a wrong length and for numbers that are not finite."""
+        """The array, or None for bytes that are damaged or of another form, and for numbers not finite."""
         if data is None or len(data) != self.size:
             return None
         value: F16 = np.frombuffer(data, dtype=_WIRE).reshape(self.shape).astype(np.float16, copy=False)

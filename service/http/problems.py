@@ -18,7 +18,15 @@ from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from common.schema import OMITTED, closed
-from service.errors import DeadlinePassed, FieldError, NotReady, Overloaded, Unavailable, UnknownItem
+from service.errors import (
+    DeadlinePassed,
+    FieldError,
+    ModelFailed,
+    NotReady,
+    Overloaded,
+    Unavailable,
+    UnknownItem,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -32,6 +40,7 @@ _TITLES = {
     "unavailable": "There is no answer now",
     "overloaded": "Too much is being worked on",
     "not-ready": "The service is not ready",
+    "model-failed": "The model fails",
     "deadline": "The time ran out",
     "request-timeout": "The body did not arrive in time",
     "unauthorized": "A token is needed here",
@@ -42,6 +51,7 @@ _TITLES = {
 _MEANINGS: dict[type[Exception], tuple[int, str]] = {
     UnknownItem: (404, "unknown-item"),
     NotReady: (503, "not-ready"),
+    ModelFailed: (503, "model-failed"),
     Overloaded: (503, "overloaded"),
     Unavailable: (503, "unavailable"),
     DeadlinePassed: (504, "deadline"),

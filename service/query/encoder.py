@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
@@ -14,10 +16,38 @@ from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import NormalText
 from artifacts.bundle.towers import QueryTower
 from common.arrays import F16, F32, U8
-from service.query.batcher import MicroBatcher
+from common.seldom import Seldom
+from service.errors import ModelFailed, RecallError
+from service.query.batcher import Failure, MicroBatcher
 from service.query.decoder.decoder import PictureDecoder
 from service.query.picture import QueryPicture
 from service.settings import BundleSettings, Encoder, Limits
+
+log = logging.getLogger("mrse.encode")
+
+#: What of a bundle's query side can fail, and how; labels of the metric.
+Fallible = Literal["encoder", "picture", "fusion"]
+FALLIBLE: tuple[Fallible, ...] = get_args(Fallible)
+FAILURES: tuple[Failure, ...] = get_args(Failure)
+#: Told which part failed, and how.
+Failed = Callable[[Fallible, Failure], None]
+
+_NOT_FINITE = "the model gave numbers for this query that are not finite"
+#: How far the squared length of an embedding may be from 1.
+_UNIT = 0.01
+
+log = logging.getLogger("mrse.encode")
+
+#: What of a bundle's query side can fail, and how; labels of the metric.
+Fallible = Literal["encoder", "picture", "fusion"]
+FALLIBLE: tuple[Fallible, ...] = get_args(Fallible)
+FAILURES: tuple[Failure, ...] = get_args(Failure)
+#: Told which part failed, and how.
+Failed = Callable[[Fallible, Failure], None]
+
+_NOT_FINITE = "the model gave numbers for this query that are not finite"
+#: How far the squared length of an embedding may be from 1.
+_UNIT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +58,7 @@ class Fused:
     gate: F32
 
 
+Row = TypeVar("Row", F16, F32)
 #: A query's text and its picture's feature ``[P]``, None without a picture.
 _Job: TypeAlias = tuple[NormalText, F32 | None]
 
@@ -37,13 +68,14 @@ class QueryEncoder:
 
     The experts run on a thread of their own in micro-batches, the image encoder on another, so that pictures
     delay no text; their files are decoded in other processes. The fusion is cheaper than a hop to a thread
-    and runs where it is called.
+    and runs where it is called. Only finite numbers leave it.
 
     Args:
         bundle: whose graphs to open.
         settings: how to run them.
         knobs: of the batches.
         decoder: decodes pictures; belongs to the caller, who closes it. Without one it has its own.
+        failed: told of each run of a graph that failed.
 
     Raises:
         BundleError: a graph is missing or its canonical outputs are off.
@@ -51,7 +83,12 @@ class QueryEncoder:
     """
 
     def __init__(
-        self, bundle: Bundle, settings: BundleSettings, knobs: Encoder, decoder: PictureDecoder | None = None
+        self,
+        bundle: Bundle,
+        settings: BundleSettings,
+        knobs: Encoder,
+        decoder: PictureDecoder | None = None,
+        failed: Failed = lambda part, how: None,
     ) -> None:
         #: The bundle's graphs, checked.
         self.tower = QueryTower(
@@ -62,14 +99,24 @@ class QueryEncoder:
             check=True,
         )
         self.texts: MicroBatcher[_Job, F16] = MicroBatcher(
-            self._run_texts, max_batch=knobs.max_batch, queue=knobs.queue, name="mrse-text"
+            self._run_texts,
+            max_batch=knobs.max_batch,
+            queue=knobs.queue,
+            name="mrse-text",
+            failed=lambda how: failed("encoder", how),
         )
         self._decoder = decoder or PictureDecoder(knobs, Limits().picture_pixels)
         self._owns_decoder = decoder is None
         self._side = bundle.manifest.picture.side
         self.pictures: MicroBatcher[U8, F32] = MicroBatcher(
-            self._run_pictures, max_batch=1, queue=knobs.picture_queue, name="mrse-picture"
+            self._run_pictures,
+            max_batch=1,
+            queue=knobs.picture_queue,
+            name="mrse-picture",
+            failed=lambda how: failed("picture", how),
         )
+        self._failed = failed
+        self._fusion_told = Seldom()
 
     async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
         """Experts ``[E, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
@@ -80,17 +127,37 @@ class QueryEncoder:
             Overloaded: the queue is full.
             FieldError: the picture is damaged, or takes too much to decode.
             Unavailable: the picture cannot be decoded now.
+            ModelFailed: a graph raised, or gave no finite numbers.
         """
-        feature = None
-        if picture is not None:
-            rgb = await self._decoder.rgb(picture, self._side)
-            feature = await self.pictures.submit(as_pixels(rgb, self._side))
-        return await self.texts.submit((text, feature))
+        try:
+            feature = None
+            if picture is not None:
+                rgb = await self._decoder.rgb(picture, self._side)
+                feature = await self.pictures.submit(as_pixels(rgb, self._side))
+            return await self.texts.submit((text, feature))
+        except RecallError:
+            raise
+        except Exception as error:  # the batcher has logged it
+            raise ModelFailed("the query could not be encoded") from error
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
-        """The query's embedding for this user; ``portrait`` has one row. Takes tens of microseconds."""
-        fused = self.tower.fuse(experts[None], portrait)
-        return Fused(fused.embedding[0], fused.gate[0])
+        """The query's embedding for this user; ``portrait`` has one row. Takes tens of microseconds.
+
+        Raises:
+            ModelFailed: the graph raised, or gave no embedding of unit length.
+        """
+        try:
+            fused = self.tower.fuse(experts[None], portrait)
+            embedding, gate = fused.embedding[0], fused.gate[0]
+            # Both sums are NaN where a number is.
+            usable = abs(float(embedding @ embedding) - 1.0) <= _UNIT and float(gate @ gate) < np.inf
+        except Exception as error:
+            self._note_fusion("error", error)
+            raise ModelFailed("the query could not be fused with the history") from error
+        if not usable:
+            self._note_fusion("not_finite")
+            raise ModelFailed("the query's embedding is not of unit length")
+        return Fused(embedding, gate)
 
     def close(self) -> None:
         """End the worker threads."""
@@ -99,12 +166,26 @@ class QueryEncoder:
         if self._owns_decoder:
             self._decoder.close()
 
-    def _run_texts(self, jobs: list[_Job]) -> list[F16]:
+    def _run_texts(self, jobs: list[_Job]) -> Sequence[F16 | Exception]:
         text = self.tower.bundle.text.normal_queries([text for text, _ in jobs])
-        return list(self.tower.rounded_experts(text, [picture for _, picture in jobs]))
+        rows = self.tower.rounded_experts(text, [picture for _, picture in jobs])
+        return self._usable("encoder", rows)
 
-    def _run_pictures(self, jobs: list[U8]) -> list[F32]:
-        return list(self.tower.picture_features(np.stack(jobs)))
+    def _run_pictures(self, jobs: list[U8]) -> Sequence[F32 | Exception]:
+        return self._usable("picture", self.tower.picture_features(np.stack(jobs)))
+
+    def _usable(self, part: Fallible, rows: Iterable[Row]) -> Sequence[Row | Exception]:
+        """Each row, or an error where it is not finite."""
+        checked = [row if np.isfinite(row).all() else ModelFailed(_NOT_FINITE) for row in rows]
+        for _ in range(sum(isinstance(row, ModelFailed) for row in checked)):
+            self._failed(part, "not_finite")
+        return checked
+
+    def _note_fusion(self, how: Failure, error: Exception | None = None) -> None:
+        self._failed("fusion", how)
+        if (left_out := self._fusion_told.now()) is not None:
+            extra = {"how": how, "left_out": left_out}
+            log.error("the fusion failed", exc_info=error, extra=extra)
 
 
 def _precision(bundle: Bundle, settings: BundleSettings) -> Precision:

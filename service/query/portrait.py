@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,11 @@ from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
 from artifacts.cache.codec import StoredPortrait
 from common.arrays import F16
 from common.deadline import Deadline
+from common.seldom import Seldom
 from index.port import IndexUnavailable, ItemFeatures
+
+log = logging.getLogger("mrse.cache")
+_told = Seldom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,13 @@ async def make_portrait(
         known, features = await source.features(ids, deadline)
     except IndexUnavailable:
         return _assemble(history, (), np.zeros((0, *shape), np.float16), now, shape, "history_unavailable")
+    except Exception:
+        if (left_out := _told.now()) is not None:
+            log.exception("the features of a history failed", extra={"left_out": left_out})
+        return _assemble(history, (), np.zeros((0, *shape), np.float16), now, shape, "history_unavailable")
+    if not np.isfinite(features).all():  # one would spoil the whole embedding
+        finite = np.flatnonzero(np.isfinite(features).all(axis=(1, 2)))
+        known, features = [known[row] for row in finite], features[finite]
     return _assemble(history, known, features, now, shape)
 
 

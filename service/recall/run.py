@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.deadline import within
+from common.seldom import Seldom
 from index.port import IndexUnavailable
 from service.recall.routes import ROUTES
 from service.recall.routes.outcome import RouteOutcome, RouteStatus
 from service.recall.routes.route import Earlier, Route, RouteRequest
 
 log = logging.getLogger("mrse.recall")
+
+_told = Seldom()
 
 #: Reasons of `IndexUnavailable` that mean that the time ran out.
 TIMEOUTS = frozenset({"timeout", "deadline"})
@@ -76,7 +79,8 @@ async def _guarded(route: Route[Any], request: RouteRequest, earlier: Earlier) -
         status: RouteStatus = "timeout" if error.reason in TIMEOUTS else "error"
         outcome = RouteOutcome(status, reason=error.reason)
     except Exception:
-        log.exception("route %s failed", route.name)
+        if (left_out := _told.now()) is not None:
+            log.exception("route %s failed", route.name, extra={"left_out": left_out})
         outcome = RouteOutcome("error", reason="internal")
     outcome.took_ms = (time.perf_counter() - started) * 1000
     return outcome

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from common.deadline import Deadline
+from common.seldom import Seldom
 from index.filters import Filter
 from index.port import IndexUnavailable, ItemIndex
-from service.errors import DeadlinePassed, Unavailable, UnknownItem
+from service.errors import DeadlinePassed, RecallError, Unavailable, UnknownItem
 from service.recall.routes.outcome import Candidate, RouteOutcome, reasons, rounded
 from service.recall.run import TIMEOUTS
+
+log = logging.getLogger("mrse.recall")
+_told = Seldom()
 
 
 async def similar(
@@ -32,6 +37,12 @@ async def similar(
         if error.reason in TIMEOUTS:
             raise DeadlinePassed("search") from error
         raise Unavailable(f"the index gave no answer: {error.reason}") from error
+    except RecallError:
+        raise
+    except Exception as error:
+        if (left_out := _told.now()) is not None:
+            log.exception("the index failed", extra={"left_out": left_out})
+        raise Unavailable("the index gave no answer: internal") from error
     others = [pair for pair in zip(found.ids, rounded(found.scores), strict=True) if pair[0] != item_id][:k]
     candidates = [
         Candidate(other, score, {"route": "i2i", "trigger": item_id, "rank": rank, "score": score})

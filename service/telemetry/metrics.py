@@ -21,6 +21,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.metrics import NAMESPACE, SHARED_VARIABLE
+from service.query.batcher import Failure
+from service.query.encoder import FAILURES, FALLIBLE, Fallible
 from service.recall.routes import ROUTES
 
 M = TypeVar("M", Counter, Histogram)
@@ -90,6 +92,10 @@ class Metrics:
         became = "Pictures by what became of them; costly: took too much to decode, known: did so before."
         outcomes = ("decoded", "damaged", "costly", "known", "failed")
         self.picture: Callable[[str], None] = self._labelled("pictures", became, "outcome", outcomes)
+        failures = self._counter("model_failures", "Runs of a graph that failed.", ["part", "how"])
+        self._model_failures = {
+            (part, how): failures.labels(part, how) for part in FALLIBLE for how in FAILURES
+        }
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
         unknown, kinds = "Names in X-Experiment that do not exist.", ("experiment", "variant")
@@ -119,6 +125,10 @@ class Metrics:
         """Count why an answer fell short."""
         for reason in reasons:
             self._degraded.get(reason, self._degraded["other"]).inc()
+
+    def model_failed(self, part: Fallible, how: Failure) -> None:
+        """Count a run of a graph that failed; any thread may."""
+        self._model_failures[part, how].inc()
 
     def coverage(self, route: str, share: float) -> None:
         """Observe how much of the index a route looked at."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+import numpy as np
+
 from artifacts.cache.codec import FeatureCodec
 from common.arrays import F16
 from common.deadline import Deadline
 from common.lru import Lru
+from service.errors import ModelFailed
 from service.query.cache.redis import RedisCache
 from service.query.cache.singleflight import SingleFlight
 
@@ -41,7 +44,11 @@ class ExpertCache:
     async def get(
         self, key: str, compute: Callable[[], Awaitable[F16]], deadline: Deadline
     ) -> tuple[F16, Tier]:
-        """The value ``[E, d]`` and where it came from. Raises what ``compute`` raises; that is not kept."""
+        """The value ``[E, d]`` and where it came from. Raises what ``compute`` raises; that is not kept.
+
+        Raises:
+            ModelFailed: the value is of another shape or not finite; it is not kept either.
+        """
         found = self._local.get(key)
         if found is not None:
             self._hit("l1")
@@ -60,6 +67,8 @@ class ExpertCache:
                 self._local.put(key, value)
                 return value, "redis"
         value = await compute()
+        if value.shape != self._codec.shape or not np.isfinite(value).all():
+            raise ModelFailed("the model gave numbers for this query that cannot be used")
         value.setflags(write=False)  # shared by every request that hits it
         self._local.put(key, value)
         if self._shared is not None:
