@@ -36,19 +36,6 @@ _NOT_FINITE = "the model gave numbers for this query that are not finite"
 #: How far the squared length of an embedding may be from 1.
 _UNIT = 0.01
 
-log = logging.getLogger("mrse.encode")
-
-#: What of a bundle's query side can fail, and how; labels of the metric.
-Fallible = Literal["encoder", "picture", "fusion"]
-FALLIBLE: tuple[Fallible, ...] = get_args(Fallible)
-FAILURES: tuple[Failure, ...] = get_args(Failure)
-#: Told which part failed, and how.
-Failed = Callable[[Fallible, Failure], None]
-
-_NOT_FINITE = "the model gave numbers for this query that are not finite"
-#: How far the squared length of an embedding may be from 1.
-_UNIT = 0.01
-
 
 @dataclass(frozen=True, slots=True)
 class Fused:
