@@ -36,7 +36,9 @@ def refuse_taken(host: str, port: int, example: str) -> None:
 
 
 def write_previews(shop_path: Path, target: Path) -> None:
-    """Write ``id``, ``title``, ``category`` and the path of the ``picture`` of a shop's items as Parquet.
+    """Write ``id``, ``title``, ``category`` and ``picture`` of a shop's items as Parquet.
+
+    A picture is a path below the folder that the file's metadata name.
 
     Raises:
         DataError: the shop cannot be read.
@@ -50,7 +52,7 @@ def write_previews(shop_path: Path, target: Path) -> None:
     shop = Shop.open(shop_path)
     pictures = (shop.path / shop.schema.pictures).resolve()
     schema = pa.schema([(name, pa.string()) for name in ("id", "title", "category", "picture")])
+    schema = schema.with_metadata({"pictures": str(pictures)})
     with replacing(target) as written, RowWriter(written, schema, _ROWS_PER_GROUP) as rows:
         for item in shop.items():
-            picture = None if item.picture is None else str(pictures / item.picture)
-            rows.add((item.id, item.title, item.category, picture))
+            rows.add((item.id, item.title, item.category, item.picture))

@@ -1,11 +1,80 @@
-"""A file is written beside its place and then takes it, so that nobody ever reads half of one."""
+"""Files that come from outside are read within bounds; those that we write take their place whole."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class OutsideError(ValueError):
+    """A path leads out of its folder; the message says how."""
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """The path ``relative`` below ``folder``, which need not be there; ``folder`` itself may be a link.
+
+    Raises:
+        OutsideError: it is absolute, climbs out with ``..``, or goes through a link that leads out.
+    """
+    if "\0" in relative or PurePath(relative).is_absolute():
+        raise OutsideError("is no relative path")
+    path = folder / relative
+    try:
+        leads_to, root = path.resolve(), folder.resolve()
+    except RuntimeError as error:
+        raise OutsideError("goes in a circle of links") from error
+    if not leads_to.is_relative_to(root):
+        climbs = ".." in PurePath(relative).parts
+        raise OutsideError(f"leads out of the folder{'' if climbs else ' by a link'}")
+    return path
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is over ``limit`` bytes, or is a pipe, device, socket or folder, which
+            might never end; ``strerror`` says which.
+    """
+    # Opened without waiting for anybody to write to it, were it a pipe.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        _refuse_irregular(path, found)
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"has {found.st_size} bytes, over {limit}", str(path))
+        content = file.read(limit + 1)  # it may have grown
+        if len(content) > limit:
+            raise OSError(errno.EFBIG, f"has over {limit} bytes", str(path))
+        return content
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse what is there and might never end.
+
+    Raises:
+        OSError: a pipe, device, socket or folder, or nothing; ``strerror`` says which.
+    """
+    _refuse_irregular(path, path.stat())
+
+
+def _refuse_irregular(path: Path, found: os.stat_result) -> None:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind == stat.S_IFDIR:
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+    if kind != stat.S_IFREG:
+        raise OSError(errno.EINVAL, f"is {_KINDS.get(kind, 'no file')}, expected a file", str(path))
 
 
 @contextmanager

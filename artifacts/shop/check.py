@@ -21,7 +21,7 @@ from artifacts.shop.pictures import MAKE_PICTURES, NO_PICTURES, read_pixels
 from artifacts.shop.records import EVENT_LAYOUT, Parser, item_layout
 from artifacts.shop.schema import Event, Item
 from artifacts.shop.shop import HARMLESS, UNTAUGHT
-from artifacts.shop.shop_toml import FILE_NAME, SchemaReading, read_shop_toml
+from artifacts.shop.shop_toml import FILE_NAME, OUTSIDE, SchemaReading, read_shop_toml
 from artifacts.shop.tables import STEP, BadRow, Layout, Table
 from artifacts.shop.values import shown
 from common.progress import StageProgress, silent_stage
@@ -85,6 +85,8 @@ class _Check:
         self._latest = now + CLOCK_TOLERANCE
         self._reading: SchemaReading = read_shop_toml(path)
         self._pictures = path / self._reading.schema.pictures
+        #: Whether pictures are looked at; not where their folder leads out of the shop's.
+        self._looks = not any((f.column, f.code) == ("pictures", OUTSIDE) for f in self._reading.faults)
         self._first_lines: dict[str, int] = {}
         self._rows = 0
         self._total: int | None = None
@@ -209,7 +211,7 @@ class _Check:
                 yield _problem(file, fault)
 
     def _check_picture(self, line: int, relative: str, faults: list[Fault]) -> None:
-        found = self._picture_fault(relative)
+        found = self._picture_fault(relative) if self._looks else None
         if found is None:
             return
         if found[0] != NO_PICTURES:

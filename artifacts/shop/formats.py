@@ -10,7 +10,9 @@ from artifacts.shop.csv_table import CsvTable
 from artifacts.shop.errors import DataError
 from artifacts.shop.jsonl_table import JsonlTable
 from artifacts.shop.parquet_table import ParquetTable
+from artifacts.shop.shop_toml import OUTSIDE
 from artifacts.shop.tables import Layout, Table
+from common.files import OutsideError, inside
 
 #: Endings that are read, in the order in which they are tried.
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz")
@@ -23,7 +25,7 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
         DataError: the named file is not there, none is there though it must, or several could be meant.
     """
     if named is not None:
-        path = folder / named
+        path = _inside(folder, named)
         if not path.is_file():
             raise DataError(path, f"is no file, though shop.toml names it under [files] {stem}", "no-file")
         if not named.endswith(ENDINGS):
@@ -31,6 +33,8 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
             raise DataError(path, message, "unknown-format")
         return path
     found = [path for ending in ENDINGS if (path := folder / (stem + ending)).is_file()]
+    for path in found:
+        _inside(folder, path.name)
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         message = f"may be any of {names}: name the one that is meant under [files] {stem} in shop.toml"
@@ -38,6 +42,14 @@ def find_file(folder: Path, stem: str, named: str | None, *, required: bool) -> 
     if not found and required:
         raise DataError(folder / stem, nothing_found(stem), "no-file")
     return found[0] if found else None
+
+
+def _inside(folder: Path, relative: str) -> Path:
+    try:
+        return inside(folder, relative)
+    except OutsideError as error:
+        message = f"{error}, expected a file inside the shop's folder"
+        raise DataError(folder / relative, message, OUTSIDE) from None
 
 
 def nothing_found(stem: str) -> str:

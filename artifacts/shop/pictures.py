@@ -8,10 +8,13 @@ from artifacts.bundle.pictures import PictureError, decode_picture
 from artifacts.shop import values
 from artifacts.shop.errors import DataError
 from common.arrays import U8
+from common.files import OutsideError, inside, read_bounded
 
 #: The code of a picture that is missing because its folder is, and what to do then.
 NO_PICTURES = "no-pictures-folder"
 MAKE_PICTURES = "make it or name another under [files] pictures in shop.toml"
+#: A larger file is not read: no photo is, and one that was put there in error may fill the memory.
+MAX_PICTURE_BYTES = 64 << 20
 
 
 def read_picture(folder: Path, relative: str) -> bytes:
@@ -19,14 +22,12 @@ def read_picture(folder: Path, relative: str) -> bytes:
     path = folder / relative
     try:
         values.picture(relative)
-        # a link may lead out of the folder although the path does not
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise values.InvalidValueError(
-                "picture-path", f"is {relative!r}, which leads out of the pictures folder"
-            )
-        return path.read_bytes()
+        return read_bounded(inside(folder, relative), MAX_PICTURE_BYTES)
     except values.InvalidValueError as fault:
         raise DataError(path, fault.message, fault.code, column="picture") from None
+    except OutsideError as error:
+        message = f"is {values.shown(relative)}, which {error}, expected a path inside the pictures folder"
+        raise DataError(path, message, "picture-path", column="picture") from None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         if not folder.is_dir():
             raise DataError(folder, f"there is no such folder; {MAKE_PICTURES}", NO_PICTURES) from None

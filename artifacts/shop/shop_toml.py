@@ -13,11 +13,18 @@ from types import MappingProxyType
 from artifacts.attributes import KINDS, AttributeKind
 from artifacts.shop.errors import Fault
 from artifacts.shop.schema import ITEM_COLUMNS, ShopSchema
-from artifacts.shop.values import not_utf8
+from artifacts.shop.values import not_utf8, shown
+from common.files import OutsideError, inside, read_bounded
 
 FILE_NAME = "shop.toml"
+#: The code of a path that leads out of the shop's folder.
+OUTSIDE = "outside-shop"
 _KNOWN = ("name", "files", "attributes")
 _FILES = ("items", "events", "pictures")
+#: Thousands of attributes; a description that is larger is none.
+_MAX_BYTES = 1 << 20
+#: Faults whose line is looked for, each in the whole text.
+_FAULTS_WITH_LINES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,12 @@ def read_shop_toml(folder: Path) -> SchemaReading:
     line: int | None = None
     code = "bad-shop-toml"
     try:
-        text = (folder / FILE_NAME).read_bytes().decode()
-        return _Reader(text, tomllib.loads(text), name).read()
+        text = read_bounded(inside(folder, FILE_NAME), _MAX_BYTES).decode()
+        return _Reader(folder, text, tomllib.loads(text), name).read()
+    except OutsideError as error:
+        message = f"{error}, expected a file in the shop's folder"
+    except RecursionError:
+        message = "is nested too deep, expected the tables [files] and [attributes]"
     except FileNotFoundError:
         code, message = "no-shop-toml", "is not there, expected the shop's description"
     except OSError as error:
@@ -73,7 +84,8 @@ def _quoted(text: str) -> str:
 
 
 class _Reader:
-    def __init__(self, text: str, content: Mapping[str, object], default_name: str) -> None:
+    def __init__(self, folder: Path, text: str, content: Mapping[str, object], default_name: str) -> None:
+        self._folder = folder
         self._lines = text.splitlines()
         self._content = content
         self._default_name = default_name
@@ -87,7 +99,7 @@ class _Reader:
                 self._fault(None, key, "unknown-key", f"is no key of shop.toml, expected {', '.join(_KNOWN)}")
         name = content.get("name", self._default_name)
         if not isinstance(name, str) or not name:
-            self._fault(None, "name", "bad-value", f"is {name!r}, expected a string")
+            self._fault(None, "name", "bad-value", f"is {shown(name)}, expected a string")
             name = self._default_name
         attributes = {
             key: kind
@@ -100,18 +112,29 @@ class _Reader:
                 message = f"is no key of [files], expected {', '.join(_FILES)}"
                 self._fault("files", key, "unknown-key", message)
             elif not isinstance(value, str) or not value:
-                message = f"is {value!r}, expected a path inside the shop's folder"
+                message = f"is {shown(value)}, expected a path inside the shop's folder"
                 self._fault("files", key, "bad-value", message)
-            else:
+            elif self._inside(key, value):
                 files[key] = value
+        if "pictures" not in files:
+            self._inside("pictures", ShopSchema.pictures)
         schema = ShopSchema(name, MappingProxyType(attributes), **files)
         return SchemaReading(schema, tuple(self._faults), frozenset(self._untyped))
+
+    def _inside(self, key: str, value: str) -> bool:
+        try:
+            inside(self._folder, value)
+        except OutsideError as error:
+            message = f"is {shown(value)}, which {error}, expected a path inside the shop's folder"
+            self._fault("files", key, OUTSIDE, message)
+            return False
+        return True
 
     def _table(self, key: str) -> Mapping[str, object]:
         value = self._content.get(key, {})
         if isinstance(value, dict):
             return value
-        self._fault(None, key, "bad-value", f"is {value!r}, expected a table [{key}]")
+        self._fault(None, key, "bad-value", f"is {shown(value)}, expected a table [{key}]")
         return {}
 
     def _type(self, name: str, value: object) -> AttributeKind | None:
@@ -121,13 +144,14 @@ class _Reader:
             return None
         if value in KINDS:
             return value
-        message = f"is of the type {value!r}, expected one of {', '.join(KINDS)}"
+        message = f"is of the type {shown(value)}, expected one of {', '.join(KINDS)}"
         self._fault("attributes", name, "unknown-type", message)
         self._untyped.add(name)
         return None
 
     def _fault(self, table: str | None, key: str, code: str, message: str) -> None:
-        self._faults.append(Fault(self._line(table, key), key, code, message))
+        line = self._line(table, key) if len(self._faults) < _FAULTS_WITH_LINES else None
+        self._faults.append(Fault(line, key, code, message))
 
     def _line(self, table: str | None, key: str) -> int | None:
         """Line of a key or of a table's header, found in the text because tomllib keeps no places."""

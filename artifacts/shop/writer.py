@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from artifacts.parquet import ARROW_TYPES, RowWriter
 from artifacts.shop import values
+from artifacts.shop.errors import DataError
 from artifacts.shop.schema import ITEM_COLUMNS, Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, render_shop_toml
-from common.files import replace_text
+from common.files import OutsideError, inside, replace_text
 
 ITEMS_NAME, EVENTS_NAME = "items.parquet", "events.parquet"
 #: Rows of one row group, the most that is held in memory.
@@ -82,14 +83,17 @@ class ShopWriter:
         """Write one picture file at once: a path below the pictures folder, and the bytes as they are.
 
         Raises:
-            ValueError: the path leaves the folder.
+            DataError: the path leaves the folder.
         """
         try:
             if values.picture(relative) is None:
                 raise ValueError("a picture needs a path")
+            target = inside(self._pictures, relative)
         except values.InvalidValueError as fault:
-            raise ValueError(f"the picture's path {fault.message}") from None
-        target = self._pictures / relative
+            raise DataError(self._pictures, f"picture {fault.message}", fault.code) from None
+        except OutsideError as error:
+            message = f"picture {values.shown(relative)} {error}"
+            raise DataError(self._pictures, message, "picture-path") from None
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
         self.pictures += 1

@@ -44,7 +44,7 @@ def demo(
     bundle = demo_bundle()
     with progress() as report:
         shop, index = prepare(directory, bundle, items, report)
-        previews = directory / "previews.parquet"
+        previews = directory / "item_previews.parquet"
         if not previews.is_file() or previews.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
             write_previews(shop, previews)
     from service.process.server import run

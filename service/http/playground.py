@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 import re
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 
+from common.files import OutsideError, inside, read_bounded
 from service.errors import FieldError
 from service.http.columnar import json_response
 from service.http.cost import query_parameters
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 #: Previews that one call gives.
 MAX_PREVIEWS = 1000
 _MAX_QUERY_BYTES = 65_536
+_MAX_PICTURE_BYTES = 16 << 20
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -82,11 +85,25 @@ def _previews(path: Path, ids: list[str]) -> dict[str, dict[str, str]]:
     return {row["id"]: {name: value or "" for name, value in row.items()} for row in found}
 
 
+def _picture(path: Path, item_id: str) -> tuple[bytes, str]:
+    """The file and the media type of an item's picture; no bytes where it has none that may be shown."""
+    picture = _previews(path, [item_id]).get(item_id, {}).get("picture", "")
+    kind = _MEDIA_TYPES.get(PurePath(picture).suffix.lower())
+    folder = (_table(path).schema.metadata or {}).get(b"pictures")
+    if kind is None or folder is None:
+        return b"", ""
+    try:
+        return read_bounded(inside(Path(os.fsdecode(folder)), picture), _MAX_PICTURE_BYTES), kind
+    except (OSError, OutsideError):
+        return b"", ""
+
+
 def routes(path: Path | None) -> list[RawRoute]:
     """The routes; those of previews with the file at ``path``.
 
-    It is a Parquet file with the columns ``id``, ``title``, ``category`` and ``picture`` (a path, or null),
-    read when the first preview is asked for, and only then is the library for Parquet loaded.
+    It is a Parquet file with the columns ``id``, ``title``, ``category`` and ``picture`` (a path below the
+    folder that its metadata name as ``pictures``, or null), read when the first preview is asked for, and
+    only then is the library for Parquet loaded.
     """
     page = RawRoute("/", get_playground, include_in_schema=False)
     if path is None:
@@ -106,12 +123,9 @@ def routes(path: Path | None) -> list[RawRoute]:
 
     async def get_picture(request: Request) -> Response:
         item_id = query_parameters(request).get("item_id", "")
-        found = await asyncio.to_thread(_previews, path, [item_id])
-        file = Path(found[item_id]["picture"]) if item_id in found else Path()
-        kind = _MEDIA_TYPES.get(file.suffix.lower())
-        if kind is None or not file.is_file():
+        content, kind = await asyncio.to_thread(_picture, path, item_id)
+        if not content:
             raise ProblemError(404, "not-found", "this item has no picture")
-        content = await asyncio.to_thread(file.read_bytes)
         headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
         return Response(content, headers=headers, media_type=kind)
 

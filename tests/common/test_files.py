@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.files import replace_text, replacing
+from common.files import OutsideError, inside, read_bounded, replace_text, replacing
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -35,3 +35,32 @@ def test_a_block_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         fail()
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("relative", ["a", "a/b", "a/../b", ".", "not/there", "link", "ring/../a"])
+def test_paths_that_stay_inside(tmp_path: Path, relative: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to("a")
+    assert inside(tmp_path / "folder", relative) == tmp_path / "folder" / relative
+
+
+@pytest.mark.parametrize(
+    "relative", ["..", "../folder2/a", "/etc", "a/../../b", "link/a", "deep/link", "a\0b"]
+)
+def test_paths_that_lead_out(tmp_path: Path, relative: str) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "folder" / "link").symlink_to(tmp_path)
+    (tmp_path / "folder" / "deep" / "link").symlink_to("../../else")
+    with pytest.raises(OutsideError):
+        inside(tmp_path / "folder", relative)
+
+
+def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="has 5 bytes, over 4"):
+        read_bounded(tmp_path / "a", 4)
+    with pytest.raises(IsADirectoryError):
+        read_bounded(tmp_path, 4)
+    with pytest.raises(OSError, match="is a device"):
+        read_bounded(Path("/dev/zero"), 4)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from artifacts.shop.errors import DataError
 from artifacts.shop.importers.grocery_queries import Product, text_queries
 from artifacts.shop.importers.sources import (
     ImportSummary,
@@ -22,12 +23,16 @@ from artifacts.shop.importers.sources import (
     made_up_time,
     open_pictures,
     unknown_layout,
+    within,
 )
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.writer import ShopWriter
+from common.files import read_bounded
 from common.progress import StageProgress, silent_stage
 
 _SCHEMA = ShopSchema("grocery", MappingProxyType(dict.fromkeys(("section", "brand", "country"), "string")))
+#: Lists and descriptions: some kB each.
+_MAX_TEXT_BYTES = 16 << 20
 #: The data set names one country in two languages.
 _COUNTRIES = MappingProxyType({"Sverige": "Sweden"})
 
@@ -137,12 +142,12 @@ def _published_products(folder: Path) -> list[_Entry]:
     for _, row in csv_rows(folder / "classes.csv", *columns):
         name, number, coarse, picture = (row[column] for column in columns)
         picture = picture.strip().lstrip("/")
-        beside = folder / picture
+        beside = within(folder, picture)
         stem = beside.name.removesuffix("_Iconic.jpg")
         facts = {
             key.strip(): value.strip()
             for key, _, value in (
-                line.partition(":") for line in _lines(beside.with_name(f"{stem}_Information.txt"))
+                line.partition(":") for line in _lines(folder, beside.with_name(f"{stem}_Information.txt"))
             )
         }
         entries.append(
@@ -152,7 +157,7 @@ def _published_products(folder: Path) -> list[_Entry]:
                 # /iconic-images-and-descriptions/<section>/...
                 section=Path(picture).parts[1] if len(Path(picture).parts) > 2 else "Groceries",
                 category=coarse.replace("-", " "),
-                description=" ".join(_lines(beside.with_name(f"{stem}_Description.txt"))),
+                description=" ".join(_lines(folder, beside.with_name(f"{stem}_Description.txt"))),
                 brand=_brand(facts.get("Manufacturer and volume", "")),
                 country=facts.get("Manufacturing country", ""),
                 picture=picture,
@@ -168,15 +173,19 @@ def _brand(maker: str) -> str:
 
 def _published_photos(folder: Path, ids: dict[str, str]) -> Iterator[_Photo]:
     for split in ("train", "val", "test"):
-        for line in _lines(folder / f"{split}.txt"):
+        for line in _lines(folder, folder / f"{split}.txt"):
             # "<path>, <class>, <coarse class>"; older versions have the path alone, whose folder names it
             name, *numbers = (part.strip() for part in line.split(","))
             product = f"p{numbers[0]}" if numbers else ids.get(Path(name).parent.name.replace("-", " "), "")
             yield _Photo(name, product, split)
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(folder: Path, path: Path) -> list[str]:
+    within(folder, path.relative_to(folder).as_posix())
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_bounded(path, _MAX_TEXT_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror}", "unreadable-file") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from artifacts.shop.errors import DataError
-from artifacts.shop.importers.sources import ImportSummary, csv_rows, has, unknown_layout
+from artifacts.shop.importers.sources import ImportSummary, csv_rows, has, unknown_layout, within
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.tables import STEP
 from artifacts.shop.writer import ShopWriter
@@ -112,7 +112,7 @@ def _export(source: Path) -> Path:
         return source
     files = sorted([*source.glob("*.csv"), *source.glob("*.csv.gz")]) if source.is_dir() else []
     if len(files) == 1:
-        return files[0]
+        return within(source, files[0].name)
     workbooks = [source] if source.suffix == ".xlsx" else sorted(source.glob("*.xlsx"))
     if workbooks:
         message = "is a workbook, expected a CSV: open it in a spreadsheet and export it as CSV (UTF-8)"

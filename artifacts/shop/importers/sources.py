@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from artifacts.shop.errors import DataError
+from artifacts.shop.pictures import MAX_PICTURE_BYTES
+from artifacts.shop.values import shown
+from common.files import OutsideError, inside, read_bounded, refuse_irregular
 
 #: Where a data set has no times, events are one minute apart from here. *Inferred*.
 FIRST_TIME = datetime(2021, 1, 1, tzinfo=UTC)
@@ -41,8 +45,25 @@ def stable_share(text: str) -> float:
 
 
 def has(folder: Path, *names: str) -> bool:
-    """Whether all of these are in the folder."""
-    return all((folder / name).exists() for name in names)
+    """Whether all of these are in the folder.
+
+    Raises:
+        DataError: one is a link that leads out of it.
+    """
+    return all(within(folder, name).exists() for name in names)
+
+
+def within(folder: Path, name: str) -> Path:
+    """The path of a name that the data set gives, which must lie in its folder.
+
+    Raises:
+        DataError: it leads out.
+    """
+    try:
+        return inside(folder, name)
+    except OutsideError as error:
+        message = f"names {shown(name)}, which {error}, expected a file inside the data set's folder"
+        raise DataError(folder, message, "outside-source") from None
 
 
 def unknown_layout(folder: Path, *layouts: str) -> DataError:
@@ -81,6 +102,7 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
 
     encoding = "utf-8-sig"
     try:
+        refuse_irregular(path)
         with raw() as file:
             for line in file:
                 line.decode()
@@ -95,23 +117,33 @@ def _open_text(path: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def open_pictures(source: Path) -> Iterator[Callable[[str], bytes | None]]:
-    """The bytes of a picture by name, of a folder or a zip; None where it is not there or damaged.
+    """The bytes of a picture by name, of a folder or a zip; None where it is not there, damaged or too large.
 
     Raises:
-        DataError: the zip is none.
+        DataError: the zip is none; from what is given, that a name leads out of the folder.
     """
+    if not source.is_file():
+        yield lambda name: _from_folder(source, name)
+        return
     with ExitStack() as files:
-        root: Path | zipfile.Path = source
-        if source.is_file():
-            try:
-                root = zipfile.Path(files.enter_context(zipfile.ZipFile(source)))
-            except (zipfile.BadZipFile, OSError) as error:
-                raise DataError(source, f"is no zip: {error}", "unreadable-file") from error
+        try:
+            archive = files.enter_context(zipfile.ZipFile(source))
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(source, f"is no zip: {error}", "unreadable-file") from error
+        yield lambda name: _from_zip(archive, name)
 
-        def read(name: str) -> bytes | None:
-            try:
-                return (root / name).read_bytes()
-            except (OSError, zipfile.BadZipFile):
-                return None
 
-        yield read
+def _from_folder(source: Path, name: str) -> bytes | None:
+    path = within(source, name)
+    try:
+        return read_bounded(path, MAX_PICTURE_BYTES)
+    except OSError:
+        return None
+
+
+def _from_zip(archive: zipfile.ZipFile, name: str) -> bytes | None:
+    try:
+        entry = archive.getinfo(name)
+        return None if entry.file_size > MAX_PICTURE_BYTES else archive.read(entry)
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        return None  # NotImplementedError: packed in a way that is not read; RuntimeError: with a password

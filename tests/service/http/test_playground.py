@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_previews_are_what_the_shop_says(demo: Demo, previews: Path) -> None:
         )
         for other in (bare.id, "nobody", "../shop.toml"):
             assert client.get("/playground/picture", params={"item_id": other}).status_code == 404
+
+
+def test_no_picture_is_shown_that_a_link_leads_out_to(demo: Demo, tmp_path: Path) -> None:
+    make_shop(tmp_path / "shop", items=1000, seed=3)
+    write_previews(tmp_path / "shop", tmp_path / "previews.parquet")
+    (tmp_path / "secret.png").write_text("SECRET-OUTSIDE")
+    pictured = [item for item in _items(tmp_path / "previews.parquet") if item.picture][:2]
+    linked, piped = (tmp_path / "shop" / "pictures" / str(item.picture) for item in pictured)
+    linked.unlink()
+    linked.symlink_to(tmp_path / "secret.png")
+    piped.unlink()
+    os.mkfifo(piped)
+    settings = make_settings(
+        demo.bundle.path, demo.index, playground={"previews": tmp_path / "previews.parquet"}
+    )
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        for item in pictured:
+            answer = client.get("/playground/picture", params={"item_id": item.id})
+            assert answer.status_code == 404
+            assert b"SECRET" not in answer.content
 
 
 def test_there_are_no_previews_where_none_were_given(client: httpx.Client) -> None:
