@@ -14,6 +14,7 @@ from artifacts.cache.codec import StoredPortrait
 from artifacts.cache.keys import query_key
 from common.arrays import F16
 from common.deadline import Deadline, within
+from common.turns import Turns
 from service.admission import LoadShedding
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, Unavailable
@@ -88,6 +89,7 @@ async def recall(
     shedding: LoadShedding,
     deadline: Deadline,
     reserve_s: float,
+    turns: Turns | None = None,
 ) -> RecallResult:
     """Items for a query, a picture, a history, or any of them together.
 
@@ -98,6 +100,7 @@ async def recall(
         shedding: what to do without.
         deadline: covers everything.
         reserve_s: kept back from the routes for what follows them.
+        turns: shared by requests that are answered together.
 
     Raises:
         DeadlinePassed: before any route answered.
@@ -120,6 +123,8 @@ async def recall(
     finally:
         if reading is not None:
             reading.cancel()  # does nothing to one that is done
+    if turns is not None:
+        await turns.take()
     fused = deployment.fusions.fuse(experts, portrait)
     stages.mark("fusion")
     k = max(1, int(query.k * shedding.k_share))

@@ -14,6 +14,7 @@ from common.arrays import F16
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.lru import Lru
+from common.turns import Turns
 from index.port import IndexUnavailable
 from service.admission import Admission, LoadShedding
 from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
@@ -229,11 +230,12 @@ class Runtime:
         options: Recall,
         shedding: LoadShedding,
         deadline: Deadline,
+        turns: Turns | None = None,
     ) -> RecallResult:
         """Recall and count; raises as `service.pipeline.recall` does."""
         reserve_s = self.settings.deadline.reserve_ms / 1000
         try:
-            result = await recall(deployment, query, options, shedding, deadline, reserve_s)
+            result = await recall(deployment, query, options, shedding, deadline, reserve_s, turns)
         except Overloaded:
             self.metrics.refused("encoder_queue")
             raise

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 
 from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32
 from common.deadline import Deadline
+from common.turns import Turns
 from index.embedded.changes import Checker, Plan
 from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
@@ -40,8 +40,6 @@ log = logging.getLogger("mrse.index")
 #: of that on an idle machine, and more than all of it when threads compete for the interpreter. *Inferred*,
 #: measured.
 AT_ONCE = 100_000
-#: How long searches may follow each other on the event loop before others get a turn.
-_YIELD_AFTER_S = 0.005
 #: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
 #: at 9 ms for an exact search of 1M rows, those behind in a longer queue would miss any sensible deadline.
 QUEUE = 64
@@ -52,7 +50,7 @@ class EmbeddedIndex:
 
     def __init__(self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None) -> None:
         self._rebuild_after = rebuild_after
-        self._yielded = 0.0
+        self._turns = Turns()
         self._overruns = Overruns()
         self._rebuilding: asyncio.Task[None] | None = None
         self._live = live
@@ -138,9 +136,7 @@ class EmbeddedIndex:
         if queries.ndim != 2 or queries.shape[1] != dim or not isfinite(queries.sum()):
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
         if not live.behind and filters not in self._overruns:
-            if monotonic() - self._yielded > _YIELD_AFTER_S:
-                await asyncio.sleep(0)
-                self._yielded = monotonic()
+            await self._turns.take()
             limit_threads()  # of this thread, which may be any
             try:
                 found = live.search(queries, k, filters, limited(AT_ONCE, deadline))
@@ -183,12 +179,17 @@ class EmbeddedIndex:
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`."""
-        puts = [self._checker.put(item) for item in items]
+        turns, puts = Turns(), []
+        for item in items:
+            await turns.take()
+            puts.append(self._checker.put(item))
         return await self._write(lambda lookup: lookup.put(puts), deadline)
 
     async def update(self, updates: Sequence[ItemUpdate], deadline: Deadline) -> WriteResult:
         """Change some attributes of items; see `WritableIndex`."""
+        turns = Turns()
         for each in updates:
+            await turns.take()
             self._checker.update(each)
         return await self._write(lambda lookup: lookup.updated(updates), deadline)
 

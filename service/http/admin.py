@@ -25,7 +25,7 @@ from service.http import documentation as docs
 from service.http.columnar import json_response
 from service.http.cost import CHANGES, IDS, query_parameters
 from service.http.problems import ProblemError, invalid_request, unusable
-from service.http.requests import B, Call, parse, parse_entries
+from service.http.requests import B, Call, T, parse, parse_entries
 from service.http.routing import RawRoute
 
 #: Seconds that a change may take.
@@ -121,24 +121,15 @@ def routes(token: SecretStr) -> list[RawRoute]:
         if len(indexes) > 1:
             arms = " or ".join(f"?towers={arm}" for arm in indexes)
             raise unusable(f"vectors are of one bundle: say whose, {arms}")
-        items = await _entries(call, PutItem)
         shape = call.runtime.deployments[next(iter(indexes))].shape
-        puts = [
-            ItemPut(
-                item.id,
-                _vector(item.vector).astype(np.float32),
-                None if item.features is None else _features(item.id, _vector(item.features), shape),
-                item.category,
-                item.attributes,
-            )
-            for item in items
-        ]
+        puts = await _entries(call, PutItem, lambda item: _put(item, shape))
         return await _changed(indexes, lambda index, deadline: index.upsert(puts, deadline))
 
     async def update(request: Request) -> Response:
         call, indexes = entered(request)
-        items = await _entries(call, UpdateItem)
-        updates = [ItemUpdate(item.id, item.attributes, item.category) for item in items]
+        updates = await _entries(
+            call, UpdateItem, lambda item: ItemUpdate(item.id, item.attributes, item.category)
+        )
         return await _changed(indexes, lambda index, deadline: index.update(updates, deadline))
 
     async def remove(request: Request) -> Response:
@@ -177,12 +168,12 @@ def routes(token: SecretStr) -> list[RawRoute]:
     ]
 
 
-async def _entries(call: Call, model: type[B]) -> list[B]:
-    """The items of the body."""
+async def _entries(call: Call, model: type[B], change: Callable[[B], T]) -> list[T]:
+    """The changes that the body's items come to."""
 
-    def parse_item(item: Any, place: int) -> B:
+    def parse_item(item: Any, place: int) -> T:
         try:
-            return model.model_validate(item)
+            return change(model.model_validate(item))
         except ValidationError as error:
             raise invalid_request(error, "items", place) from error
 
@@ -225,6 +216,12 @@ async def _changed(
         "towers": {arm: {"written": r.written, "unknown": list(r.unknown)} for arm, r in done.items()},
     }
     return json_response(changed)
+
+
+def _put(item: PutItem, shape: tuple[int, int]) -> ItemPut:
+    vector = _vector(item.vector).astype(np.float32)
+    features = None if item.features is None else _features(item.id, _vector(item.features), shape)
+    return ItemPut(item.id, vector, features, item.category, item.attributes)
 
 
 def _vector(value: list[float] | str) -> F32 | F16:

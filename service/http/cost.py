@@ -7,9 +7,7 @@ bounded first.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from typing import NamedTuple
 
 from fastapi import Request
@@ -24,8 +22,6 @@ MAX_PARAMETERS = 32
 MAX_QUERY_BYTES = 16_384
 #: A body of fewer bytes costs little, whatever is in it.
 _CHEAP_BYTES = 4096
-#: How long one request may work on the event loop before others get a turn.
-_TURN_S = 0.005
 _PICTURE = b'"picture"'
 _OPENING = re.compile(rb'\s*:\s*"')
 
@@ -37,11 +33,13 @@ class Costing(NamedTuple):
         values: fields and values; commas in texts count as well.
         pictures: so many fields called ``picture`` are left out of the bytes.
         requests: times ``limits.request_bytes``, the bytes of what is not a picture; None: any.
+        fields: as far as they are bounded below the values; colons in texts count as well.
     """
 
     values: int
     pictures: int = 0
     requests: int | None = None
+    fields: int | None = None
 
     def check(self, body: bytearray | bytes, request_bytes: int, what: str = "the body") -> None:
         """Refuse a body that would cost too much to parse; it need not be JSON.
@@ -57,28 +55,17 @@ class Costing(NamedTuple):
                 raise ProblemError(413, "too-large", f"{what} has {rest} bytes beside pictures, over {most}")
         if sum(map(body.count, (b",", b"[", b"{"))) > self.values:
             raise ProblemError(413, "too-large", f"{what} has over {self.values} fields and values")
+        if self.fields is not None and body.count(b":") > self.fields:
+            raise ProblemError(413, "too-large", f"{what} has over {self.fields} fields")
 
 
 #: Four times the values of the longest history with the most values in filters.
 ONE_REQUEST = Costing(values=8192, pictures=1, requests=1)
 BATCH = Costing(values=16 * 8192, pictures=1024, requests=16)
 #: Changes to an index: as many numbers as the largest body has, written out.
-CHANGES = Costing(values=1 << 19)
+CHANGES = Costing(values=1 << 19, fields=1 << 15)
 #: Ids of items.
 IDS = Costing(values=8192)
-
-
-class Turns:
-    """Lets others have the event loop in between, for work of many steps."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    async def take(self) -> None:
-        """Call before each step."""
-        if time.perf_counter() - self._began > _TURN_S:
-            await asyncio.sleep(0)
-            self._began = time.perf_counter()
 
 
 def query_parameters(

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
+from common.turns import Turns
 from service.admission import LoadShedding
 from service.errors import FieldError, RecallError
 from service.explain import explain
@@ -22,7 +23,7 @@ from service.http.answers import (
     recall_answer,
 )
 from service.http.checks import CheckedRequest, check_request
-from service.http.cost import BATCH, BATCH_ANSWERS, ONE_REQUEST, Turns
+from service.http.cost import BATCH, BATCH_ANSWERS, ONE_REQUEST
 from service.http.middleware import NOTES
 from service.http.problems import problem_from
 from service.http.requests import Call, parse, parse_entries
@@ -104,11 +105,15 @@ async def _check_batch(call: Call, requests: Sequence[RecallRequest]) -> list[Ch
     return checked
 
 
-async def _answer(call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding) -> RecallAnswer:
+async def _answer(
+    call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding, turns: Turns | None = None
+) -> RecallAnswer:
     runtime, target = call.runtime, checked.target
     deadline = call.deadline(checked.request.timeout_ms)
     query = await checked.query(runtime.settings.limits, deadline)
-    result = await runtime.recall(target.deployment, query, target.assignment.recall, shed, deadline)
+    result = await runtime.recall(target.deployment, query, target.assignment.recall, shed, deadline, turns)
+    if turns is not None:
+        await turns.take()
     recalled = runtime.clock()
     answer = recall_answer(
         call, request_id, target, items=result.items, routes=result.routes, degraded=result.degraded
@@ -123,6 +128,7 @@ async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[Batch
     # Each waits for its turn among all clients' requests, so that those of a batch do not crowd out single
     # ones. All at once would fill the queue; fewer would not fill the encoder's batches.
     places = asyncio.Semaphore(call.runtime.settings.limits.batch_parallel)
+    turns = Turns()
 
     async def one(place: int, checked: CheckedRequest) -> BatchEntry:
         request_id = _entry_id(call, place)
@@ -131,7 +137,7 @@ async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[Batch
                 deadline = call.deadline(checked.request.timeout_ms)
                 until = call.runtime.clock() + deadline.remaining()
                 with await call.runtime.admission.entry(call.client, until) as entry:
-                    answer = await _answer(call, request_id, checked, entry.shedding)
+                    answer = await _answer(call, request_id, checked, entry.shedding, turns)
                 return {"status": 200, "answer": answer}
         except RecallError as error:
             problem = problem_from(error)

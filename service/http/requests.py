@@ -14,20 +14,23 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from common.deadline import Deadline, within
+from common.turns import Turns
 from service.admission import Ticket
 from service.admission.client import client_of
 from service.errors import NotReady, Overloaded, RecallError
 from service.http.columnar import DEFAULT_TYPE, MEDIA_TYPE, json_response, wants_columns
-from service.http.cost import ONE_REQUEST, Costing, Turns
+from service.http.cost import ONE_REQUEST, Costing
 from service.http.door import ADMITTED, ARRIVED
 from service.http.middleware import request_id
-from service.http.problems import ProblemError, invalid_request, malformed_json
+from service.http.problems import ProblemError, invalid_request, malformed_json, unusable
 from service.runtime import Runtime
 
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)
 #: Work that ends sooner is not watched over. That gains a task for each request; nobody leaves so soon.
 WATCH_AFTER_S = 0.005
+#: Above so many fields beside the entries none is named.
+_ENVELOPE_FIELDS = 20
 _JSON = re.compile(r"application/(.*\+)?json")
 
 
@@ -215,9 +218,13 @@ async def parse_entries(
         ProblemError: 400 where it is not JSON, 422 where a field cannot be used.
     """
     try:
-        entries = getattr(envelope.model_validate(orjson.loads(body)), field)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise malformed_json(str(error)) from error
+    if isinstance(content, dict) and len(content) > _ENVELOPE_FIELDS:
+        raise unusable(f"the body has {len(content)} fields; there is one, {field}")
+    try:
+        entries = getattr(envelope.model_validate(content), field)
     except ValidationError as error:
         raise invalid_request(error) from error
     turns = Turns()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.cost import BATCH, CHANGES, ONE_REQUEST, Turns
+from service.http.cost import BATCH, CHANGES, ONE_REQUEST
 from service.http.problems import ProblemError
 from tests.support.answers import check_problem
 
@@ -52,12 +52,10 @@ def test_any_bytes_are_let_through_or_refused(body: bytes) -> None:
         costing.check(bytearray(body), LIMIT)
 
 
-async def test_turns_are_taken_when_time_has_passed() -> None:
-    turns = Turns()
-    turns._began -= 1
-    before = turns._began
-    await turns.take()
-    assert turns._began > before
+def test_changes_may_have_many_numbers_but_not_as_many_fields() -> None:
+    with pytest.raises(ProblemError) as caught:
+        CHANGES.check(b'{"items":[{' + b'"a":1,' * 33_000, LIMIT)
+    assert "over 32768 fields" in caught.value.detail
 
 
 def test_a_body_of_many_errors_names_none(client: httpx.Client) -> None:

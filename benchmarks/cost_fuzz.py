@@ -1,0 +1,176 @@
+"""What requests cost that seek to cost much.
+
+``python -m benchmarks.cost_fuzz --requests 100000 --json FILE`` sends the corpus of `devtools.cost`, then
+mutations of the requests that cost most so far, to a real service with the demo shop, one after another. Of
+each it measures the longest turn of the event loop, as processor time, and the memory that was gained at the
+peak. Judged: no 5xx, no turn above 50 ms, no growth above ten times the request's size (or a floor, for small
+ones), and memory at the end as after the corpus. What broke a bound is in the JSON, with the requests that
+cost most, which are seeds for the corpus. Linux only.
+
+Then ``--cancellations`` requests are sent and given up at any moment, while others are answered: no answer is
+another's, and no error is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cost_client import Client, abort_many
+from benchmarks.report import Claim, arguments, finish
+from benchmarks.servers import free_port, server
+from devtools.cost.requests import Mutator, Recipe, Request, corpus
+from devtools.cost.watch import VARIABLE, Watch, reset_peak, resident_bytes
+
+LONGEST_TURN_S = 0.050
+GROWTH = 10
+#: What any request may gain, whatever its size: the largest answer, and what allocators keep back.
+FLOOR_BYTES = 32 << 20
+#: Requests that are kept, to be mutated, for each path and status.
+_KEPT = 12
+_WORST = 40
+_LIVE = Request("GET", b"/livez", {}, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one request cost."""
+
+    recipe: Recipe
+    status: int
+    size: int
+    turn_s: float
+    grown: int
+
+    @property
+    def score(self) -> float:
+        """By how much the nearest bound is used; above 1 it is broken."""
+        return max(self.turn_s / LONGEST_TURN_S, self.grown / max(FLOOR_BYTES, GROWTH * self.size))
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        measured = {"status": self.status, "bytes": self.size, "turn_ms": round(self.turn_s * 1000, 2)}
+        return {**measured, "grown_bytes": self.grown, "recipe": self.recipe.as_json()}
+
+
+class Fuzzer:
+    """Requests one after another, those first whose kin cost most."""
+
+    def __init__(self, client: Client, watch: Watch, pid: int, seed: int) -> None:
+        self._client = client
+        self._watch = watch
+        self._pid = pid
+        self._random = random.Random(seed)
+        self._mutator = Mutator(seed)
+        self._kept: dict[tuple[str, int], list[Cost]] = {}
+        self._sent = 0
+        self.statuses: Counter[int] = Counter()
+        self.worst: list[Cost] = []
+        self.broken: list[Cost] = []
+
+    def send(self, recipe: Recipe) -> Cost:
+        """Send one request and note what it cost."""
+        request = recipe.request()
+        self._watch.reset()
+        reset_peak(self._pid)
+        before = resident_bytes(self._pid)
+        status = self._client.ask(request)
+        self._client.ask(_LIVE)  # the turn that gave the answer has ended
+        grown = resident_bytes(self._pid, peak=True) - before
+        cost = Cost(recipe, status, request.size, self._watch.longest, grown)
+        self.statuses[status] += 1
+        return cost
+
+    def run(self, requests: int) -> None:
+        """Send so many requests, the corpus first; what breaks a bound is sent once more to be believed."""
+        recipes = corpus()
+        for number in range(requests):
+            recipe = recipes[number] if number < len(recipes) else self._next()
+            cost = self.send(recipe)
+            if cost.score > 1 and number >= 20:  # the first ones load what is loaded on first use
+                again = self.send(recipe)
+                cost = min(cost, again, key=lambda each: each.score)
+            if (cost.score > 1 and number >= 20) or cost.status >= 500:
+                self.broken.append(cost)
+            self._keep(cost)
+
+    def _keep(self, cost: Cost) -> None:
+        group = self._kept.setdefault((str(cost.recipe.path)[:24], cost.status), [])
+        for ranked, most in ((group, _KEPT), (self.worst, _WORST)):
+            ranked.append(cost)
+            ranked.sort(key=lambda each: -each.score)
+            del ranked[most:]
+
+    def _next(self) -> Recipe:
+        groups = list(self._kept.values())
+        one, other = (self._random.choice(self._random.choice(groups)) for _ in range(2))
+        return self._mutator.mutated(one.recipe, other.recipe)
+
+
+def main() -> int:
+    """Run it; 0 where all claims hold."""
+    options = arguments(
+        __doc__.split("\n")[0],
+        [
+            ("--requests", {"type": int, "default": 100_000}),
+            ("--cancellations", {"type": int, "default": 100_000}),
+            ("--seed", {"type": int, "default": 1}),
+            ("--folder", {"type": Path, "default": None, "help": "of the demo's files, to be kept"}),
+        ],
+    )
+    requests, cancellations = (2_000, 1_000) if options.quick else (options.requests, options.cancellations)
+    with tempfile.TemporaryDirectory(prefix="mrse-cost-") as made:
+        work = Path(made)
+        folder, log, port = options.folder or work / "demo", work / "service.log", free_port()
+        os.environ[VARIABLE] = str(work / "watch")
+        watch = Watch(work / "watch")
+        command = [sys.executable, "-m", "devtools.cost.service", str(folder), str(port)]
+        with server(command, port, "/readyz", log, patience_s=300) as pid:
+            fuzzer = Fuzzer(Client(port), watch, pid, options.seed)
+            began = time.monotonic()
+            fuzzer.run(min(requests, len(corpus())))
+            settled = resident_bytes(pid)
+            fuzzer.run(requests - len(corpus()))
+            took, left = time.monotonic() - began, resident_bytes(pid)
+            crossed = asyncio.run(abort_many(port, cancellations, options.seed))
+            errors = [line for line in log.read_text(errors="replace").splitlines() if _is_error(line)]
+    broken = [each.as_json() for each in fuzzer.broken]
+    server_errors = sum(count for status, count in fuzzer.statuses.items() if status >= 500)
+    longest = max(each.turn_s for each in fuzzer.worst)
+    claims = [
+        Claim.at_most("answers with 5xx", server_errors, 0),
+        Claim.at_most("requests that broke a bound", sum(each.score > 1 for each in fuzzer.broken), 0),
+        Claim.at_most("longest turn", longest * 1000, LONGEST_TURN_S * 1000, "ms"),
+        Claim.at_most("memory at the end", left / settled, 1.5, "x that after the corpus"),
+        Claim.at_most("crossed replies", crossed.crossed, 0),
+        Claim.at_most("error lines", len(errors), 0),
+    ]
+    runs = {
+        "requests": sum(fuzzer.statuses.values()),
+        "seconds": round(took, 1),
+        "statuses": {str(status): count for status, count in sorted(fuzzer.statuses.items())},
+        "settled_bytes": settled,
+        "left_bytes": left,
+        "cancelled": crossed.cancelled,
+        "answered_beside": crossed.answered,
+        "errors": errors[:20],
+        "broken": broken[:50],
+        "worst": [each.as_json() for each in fuzzer.worst],
+    }
+    return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
+
+
+def _is_error(line: str) -> bool:
+    return '"error"' in line.lower() or "Traceback" in line
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
