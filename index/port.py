@@ -31,6 +31,13 @@ class IndexUnavailable(MrseError):  # noqa: N818 -- a state of the world, not a 
         self.reason = reason
 
 
+class IndexFull(IndexUnavailable):
+    """A change was refused because its disk is full, or would be; nothing of the call was done."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("no-space", detail)
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """Nearest items of one vector, best first.

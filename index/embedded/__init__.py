@@ -11,7 +11,10 @@
     index           the async face: deadlines, bounded threads (`workers`)
       writer          group commit of changes, which `changes` checks and completes
       live            a base and the changes since, followed through the log
-        log             what was acknowledged, on disk
+        log             what was acknowledged, on disk, in a chain of digests; `records` are its changes
+          note            how far it was acknowledged
+          old_log         reads that of format 1
+        repair          what is done about a log that is not as it was left
         write_buffer    the items that were put since, in memory
         segment         the base: an immutable set of items, with tombstones, and its search
           vectors         fp16 vectors in faiss, in lists

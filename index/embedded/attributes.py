@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from artifacts.attributes import AttributeKind
 from common.arrays import F64, I8, I32, I64, Bool
 from index.filters import AnyOf, Condition, Filter, evaluate
 
@@ -28,8 +29,15 @@ _SCHEMA = pa.schema(
         "rows": pa.large_list(pa.int32()),
         "numbers": pa.large_list(pa.float64()),
         "flags": pa.large_list(pa.int8()),
+        "kind": pa.string(),
     }
 )
+#: The types that a column may be of, where an earlier version wrote no kind.
+_KINDS: Mapping[str, frozenset[str]] = {
+    "values": frozenset({"string", "list"}),
+    "numbers": frozenset({"number"}),
+    "flags": frozenset({"bool"}),
+}
 
 
 class Searchable(Protocol):
@@ -100,8 +108,10 @@ Column: TypeAlias = Postings | Numbers | Flags
 class Attributes:
     """The columns of a segment, by name."""
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
+    def __init__(self, columns: Mapping[str, Column], kinds: Mapping[str, Collection[str]]) -> None:
         self._columns = columns
+        #: Of each attribute the type that it was written with, or those that it may be of.
+        self.kinds = kinds
 
     @classmethod
     def open(cls, path: Path, rows: int) -> Attributes:
@@ -111,15 +121,18 @@ class Attributes:
             ValueError: the file holds something else.
         """
         columns: dict[str, Column] = {}
+        kinds: dict[str, Collection[str]] = {}
         with pa.memory_map(str(path)) as source:
             try:
                 reader = pa.ipc.open_file(source)
                 for number in range(reader.num_record_batches):
                     batch = reader.get_batch(number)
-                    columns[batch.column("name")[0].as_py()] = _column(batch, rows)
+                    name = batch.column("name")[0].as_py()
+                    columns[name] = _column(batch, rows)
+                    kinds[name] = _kinds(batch)
             except (pa.ArrowInvalid, KeyError) as error:
                 raise ValueError(f"it is no attributes file ({error})") from error
-        return cls(columns)
+        return cls(columns, kinds)
 
     def column(self, name: str) -> Column:
         """One attribute's column."""
@@ -142,24 +155,30 @@ def accepted_rows(accepted: Filter, columns: Mapping[str, Searchable]) -> Bool:
     return evaluate(accepted, holds, negate, operator.iand)
 
 
-def write_attributes(path: Path, columns: Iterable[tuple[str, Column]]) -> None:
+def write_attributes(path: Path, columns: Iterable[tuple[str, AttributeKind, Column]]) -> None:
     """Write an attributes file; takes the columns one by one, so that one is in memory at a time."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
-        for name, column in columns:
-            writer.write_batch(_batch(name, column))
+        for name, kind, column in columns:
+            writer.write_batch(_batch(name, kind, column))
 
 
-def _batch(name: str, column: Column) -> Any:
+def _batch(name: str, kind: AttributeKind, column: Column) -> Any:
     """A record batch of one row; each array of the column becomes one list cell without a copy."""
     cells = [pa.array([name])]
-    for field in list(_SCHEMA)[1:]:
+    for field in list(_SCHEMA)[1:-1]:
         values = getattr(column, field.name, None)
         if values is None:
             cells.append(pa.array([None], type=field.type))
         else:
             values = pa.array(values, type=field.type.value_type)
             cells.append(pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values))
-    return pa.record_batch(cells, schema=_SCHEMA)
+    return pa.record_batch([*cells, pa.array([kind])], schema=_SCHEMA)
+
+
+def _kinds(batch: Any) -> Collection[str]:
+    if "kind" in batch.schema.names:
+        return (batch.column("kind")[0].as_py(),)
+    return next(kinds for field, kinds in _KINDS.items() if batch.column(field)[0].is_valid)
 
 
 def _column(batch: Any, rows: int) -> Column:

@@ -73,8 +73,9 @@ def write_base(
         order, lists = arrange(read, assign(read, rows, centroids), dim)
         lists.write(work / LISTS_NAME)
     write_ids(work / IDS_NAME, source.ids.take(pa.array(order)))
-    names = sorted(source.manifest.attributes)
-    write_attributes(work / ATTRIBUTES_NAME, ((name, source.column(name, order)) for name in names))
+    kinds = sorted(source.manifest.attributes.items())
+    columns = ((name, kind, source.column(name, order)) for name, kind in kinds)
+    write_attributes(work / ATTRIBUTES_NAME, columns)
     chunks = [order[start : start + CHUNK] for start in range(0, rows, CHUNK)]
     _write_features(source, chunks, work / FEATURES_NAME)
     write_vectors(work / VECTORS_NAME, dim, lists.starts, map(read, chunks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,13 +11,15 @@ from artifacts.attributes import CATEGORY, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
 from index.embedded.columns import column_values
 from index.embedded.live import State
-from index.embedded.log import Change, Put, Remove
 from index.embedded.manifest import IndexManifest
+from index.embedded.records import Change, Put, Remove, pack
 from index.filters import FilterError, any_of
 from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 
 #: Bytes of an id, as in a shop's files.
 _MAX_ID = 512
+#: Up to here float64 holds each whole number.
+_LARGEST_INT = 2**53
 
 
 class Checker:
@@ -41,31 +43,42 @@ class Checker:
         length = float(np.linalg.norm(vector))
         if not abs(length - 1) <= LENGTH_TOLERANCE:
             raise ChangeRefused(item.id, f"its vector has length {length:.3f}, expected 1")
-        features = np.zeros(self._shape, np.float16) if item.features is None else item.features
+        given = np.zeros(self._shape, np.float16) if item.features is None else np.asarray(item.features)
+        with np.errstate(over="ignore"):  # what is too large for a half is refused below
+            features = given.astype(np.float16)
         if features.shape != self._shape or not np.isfinite(features).all():
             found = f"shape {features.shape}"
             raise ChangeRefused(item.id, f"its features have {found}, expected finite values {self._shape}")
-        attributes = {CATEGORY: item.category, **self._checked(item.id, item.attributes)}
-        return Put(item.id, vector.astype(np.float16), features.astype(np.float16), _present(attributes))
+        category = _checked(item.id, CATEGORY, "string", item.category)
+        attributes = {CATEGORY: category, **self._checked(item.id, item.attributes)}
+        return Put(item.id, vector.astype(np.float16), features, _present(attributes))
 
-    def update(self, update: ItemUpdate) -> None:
-        """Some attributes of an item.
+    def update(self, update: ItemUpdate) -> ItemUpdate:
+        """Some attributes of an item, as they are kept.
 
         Raises:
             ChangeRefused: they do not fit.
         """
         _check_id(update.id)
-        self._checked(update.id, update.attributes)
-        if update.category is not None:
-            _check_value(update.id, CATEGORY, "string", update.category)
+        category = update.category
+        if category is not None:
+            category = _checked(update.id, CATEGORY, "string", category)
+        return ItemUpdate(update.id, self._checked(update.id, update.attributes), category)
 
-    def _checked(self, item_id: str, attributes: Mapping[str, object]) -> Mapping[str, object]:
+    def _checked(self, item_id: str, attributes: Mapping[str, object]) -> dict[str, Any]:
+        checked: dict[str, Any] = {}
         for name, value in attributes.items():
             if name not in self._kinds or name == CATEGORY:
                 raise ChangeRefused(item_id, f"{name!r} is no attribute of this index")
-            if value is not None:
-                _check_value(item_id, name, self._kinds[name], value)
-        return attributes
+            checked[name] = None if value is None else _checked(item_id, name, self._kinds[name], value)
+        return checked
+
+
+class Planned(NamedTuple):
+    """The changes of one call as the log has them, and what the caller is told when they are on disk."""
+
+    packed: bytes
+    result: WriteResult
 
 
 class Lookup:
@@ -75,17 +88,17 @@ class Lookup:
         self._state = state
         self._planned: dict[str, Change] = {}
 
-    def put(self, puts: Sequence[Put]) -> tuple[Sequence[Change], WriteResult]:
+    def put(self, puts: Sequence[Put]) -> Planned:
         """Plan whole items."""
         return self._plan(puts, ())
 
-    def removed(self, ids: Sequence[str]) -> tuple[Sequence[Change], WriteResult]:
+    def removed(self, ids: Sequence[str]) -> Planned:
         """Plan to delete items."""
         known = self._known(ids)
         changes = [Remove(item_id) for item_id in dict.fromkeys(ids) if item_id in known]
         return self._plan(changes, tuple(item_id for item_id in ids if item_id not in known))
 
-    def updated(self, updates: Sequence[ItemUpdate]) -> tuple[Sequence[Change], WriteResult]:
+    def updated(self, updates: Sequence[ItemUpdate]) -> Planned:
         """Plan to change attributes; several updates of one item add up."""
         items = self._known([update.id for update in updates])
         changes: dict[str, Change] = {}
@@ -101,11 +114,10 @@ class Lookup:
         unknown = tuple(update.id for update in updates if update.id not in items)
         return self._plan(list(changes.values()), unknown)
 
-    def _plan(
-        self, changes: Sequence[Change], unknown: tuple[str, ...]
-    ) -> tuple[Sequence[Change], WriteResult]:
+    def _plan(self, changes: Sequence[Change], unknown: tuple[str, ...]) -> Planned:
+        packed = pack(changes)  # before it is planned: what cannot be written has not been
         self._planned.update({change.id: change for change in changes})
-        return changes, WriteResult(len(changes), unknown)
+        return Planned(packed, WriteResult(len(changes), unknown))
 
     def _known(self, ids: Sequence[str]) -> dict[str, Put]:
         """Those of the ids that there are, with their items."""
@@ -140,7 +152,7 @@ class Lookup:
 
 
 #: Makes changes, given the items there are.
-Plan = Callable[[Lookup], tuple[Sequence[Change], WriteResult]]
+Plan = Callable[[Lookup], Planned]
 
 
 def _present(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,15 +182,24 @@ def _check_id(item_id: object) -> None:
         raise ChangeRefused(item_id, f"its id has {size} bytes; at most {_MAX_ID} are allowed")
 
 
-def _check_value(item_id: str, name: str, kind: str, value: object) -> None:
-    """An item may hold what a filter may ask for."""
-    refused = ChangeRefused(item_id, f"{name} is a {kind}; got {str(value)[:40]!r}")
+def _checked(item_id: str, name: str, kind: str, value: object) -> Any:
+    """An attribute's value as it is kept: an item may hold what a filter may ask for.
+
+    Numbers are kept as float64, in the log as in the base. Whole numbers of which float64 does not hold each
+    are refused: kept, the item would have another value than it was given.
+    """
     values = value if kind == "list" else [value]
+    refused = f"{name} is a {kind}; got {str(value)[:40]!r}"
     if not isinstance(values, list | tuple):
-        raise refused
+        raise ChangeRefused(item_id, refused)
     if reason := too_large(name, values):
         raise ChangeRefused(item_id, f"{name} {reason}")
+    if kind == "number" and isinstance(value, int) and abs(value) > _LARGEST_INT:
+        raise ChangeRefused(item_id, f"{name} is a number that float64 does not hold exactly")
     try:
         any_of(name, kind, values)
     except FilterError:
-        raise refused from None
+        raise ChangeRefused(item_id, refused) from None
+    if isinstance(value, int | float) and kind == "number":
+        return float(value)
+    return list(values) if kind == "list" else value

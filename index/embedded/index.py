@@ -104,11 +104,12 @@ class EmbeddedIndex:
         return self.manifest.bundle_version
 
     @property
-    def revision(self) -> tuple[str, int] | None:
-        """Base and last change; None while there are changes to read from the log."""
+    def revision(self) -> tuple[str, bytes, int] | None:
+        """Base, log and last change; None while there are changes to read from the log."""
         if self._live.behind:
             return None
-        return self.manifest.index_version, self._live.state.sequence
+        state = self._live.state
+        return state.manifest.index_version, state.log.identity, state.sequence
 
     @property
     def attributes(self) -> Mapping[str, AttributeKind]:
@@ -187,11 +188,11 @@ class EmbeddedIndex:
 
     async def update(self, updates: Sequence[ItemUpdate], deadline: Deadline) -> WriteResult:
         """Change some attributes of items; see `WritableIndex`."""
-        turns = Turns()
+        turns, checked = Turns(), []
         for each in updates:
             await turns.take()
-            self._checker.update(each)
-        return await self._write(lambda lookup: lookup.updated(updates), deadline)
+            checked.append(self._checker.update(each))
+        return await self._write(lambda lookup: lookup.updated(checked), deadline)
 
     async def remove(self, ids: Sequence[str], deadline: Deadline) -> WriteResult:
         """Delete items; see `WritableIndex`."""

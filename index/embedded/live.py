@@ -7,28 +7,43 @@ the folder's write lock.
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
 from common.arrays import F16, F32, I64
-from index.embedded.log import Change, LogDamaged, LogReader, Put, append, encode
+from common.files import sync
+from index.embedded.log import LOG_NAME, LogDamaged, LogReader, acknowledge, append, make_frame
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
+from index.embedded.note import NOTE_NAME
+from index.embedded.records import Change, Put
+from index.embedded.repair import finish_tail, move_to_current_format, settle
 from index.embedded.segment import AS_CALIBRATED, Planning, Segment, Tombstones
 from index.embedded.selection import Selection
-from index.embedded.store import LOG_NAME, write_lock
+from index.embedded.store import log_reader, write_lock
 from index.embedded.workers import Step
 from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
-from index.port import Neighbours
+from index.port import IndexFull, IndexUnavailable, Neighbours
+
+log = logging.getLogger("mrse.index")
 
 #: How often opening is tried, while other processes replace the base that ``index.json`` names.
 _ATTEMPTS = 5
 #: What a row of the write buffer costs, in rows of the base: it is twice as wide, and its filter is not kept.
 _BUFFERED = 3
+#: Seconds after which the note of what was acknowledged is forced to disk at the latest.
+NOTE_EVERY_S = 1.0
+#: Seconds between two looks at whether a mapped file was cut.
+_LOOK_EVERY_S = 0.05
+#: Bytes that stay free on the disk of an index; changes are refused before. *Inferred*: the log of a day.
+RESERVE = 256 * 1024 * 1024
 
 
 class State:
@@ -40,7 +55,7 @@ class State:
         self.base = base
         self.tombstones = Tombstones(base.rows)
         self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes)
-        self.log = LogReader(root / manifest.folder / LOG_NAME, manifest.dim, shape)
+        self.log = log_reader(root, manifest)
         #: Number of the last change that was applied.
         self.sequence = manifest.sequence
 
@@ -52,23 +67,24 @@ class State:
             IndexDamaged: a file is missing or not the one that was built.
         """
         path = str(root / MANIFEST_NAME)
+        damaged: Exception = FileNotFoundError(path)
         for _ in range(_ATTEMPTS):
             before = _identity(path)
             try:
                 manifest = read_manifest(root, verify=verify)
                 state = cls(root, manifest, Segment(root / manifest.folder, manifest, planning))
-                break
+                state.apply(state.log.read())
+                return state
+            except LogDamaged as error:
+                damaged = IndexDamaged(root / manifest.folder / LOG_NAME, f"{error}; {_remedy(root)}")
+                damaged.__cause__ = error
+                if _identity(path) == before:
+                    raise damaged from error
             except (IndexDamaged, FileNotFoundError) as error:
                 damaged = error
                 if _identity(path) == before:
                     raise
-        else:
-            raise damaged
-        try:
-            state.apply(state.log.read())
-        except LogDamaged as error:
-            raise IndexDamaged(state.log.path, str(error)) from error
-        return state
+        raise damaged
 
     def apply(self, changes: Sequence[tuple[int, Change]]) -> None:
         """Apply changes of the log."""
@@ -100,25 +116,57 @@ class LiveIndex:
         IndexDamaged: a file is missing or not the one that was built.
     """
 
-    def __init__(self, root: Path, *, verify: bool, planning: Planning) -> None:
+    def __init__(self, root: Path, *, verify: bool, planning: Planning, reserve: int = RESERVE) -> None:
         self.root = root
         self._planning = planning
+        self._reserve = reserve
         self._manifest_path = str(root / MANIFEST_NAME)
         self._seen = _identity(self._manifest_path)
         #: As of the last look.
         self.state = State.open(root, verify=verify, planning=planning)
+        #: What is wrong with the log of the state, of which it then does not hold every change.
+        self.damage: str | None = None
         #: Held while changes are applied to a state and while they are read; never while a base is opened.
         self._lock = threading.Lock()
         #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
+        self._synced = self._looked = 0.0
+        self._unsynced: Path | None = None
+        if isinstance(self.state.log, LogReader) and self.state.log.beyond():
+            self._finish_tail()
+
+    def _finish_tail(self) -> None:
+        try:
+            settle(self.root)
+        except OSError as error:  # a folder that is only to be read, or a full disk
+            log.warning("%s: an unfinished change stays at its end: %s", self.state.log.path, error)
+        else:
+            self.current()
 
     @property
     def behind(self) -> bool:
         """Whether there are changes to apply, or a base to move to, before an answer."""
         return self.state.log.grown() or _identity(self._manifest_path) != self._seen
 
+    def check_files(self) -> None:
+        """Look now and then at whether the mapped files are as long as they were.
+
+        To read where a mapped file was cut ends the process: a signal comes, not an error.
+
+        Raises:
+            IndexUnavailable: ``damaged``: one was cut.
+        """
+        now = monotonic()
+        if now - self._looked > _LOOK_EVERY_S:
+            if (cut := self.state.base.cut()) is not None:
+                raise IndexUnavailable("damaged", cut)
+            self._looked = now
+
     def current(self) -> State:
-        """The state with every change that is in the log by now."""
+        """The state with every change that was acknowledged by now.
+
+        Where the log is damaged since, `damage` says how, and the state stays as it was.
+        """
         if not self.behind:
             return self.state
         with self._catching_up:
@@ -128,34 +176,99 @@ class LiveIndex:
                 self._seen = identity
             state = self.state
             if state.log.grown():
-                changes = state.log.read()
-                with self._lock:
-                    state.apply(changes)
+                try:
+                    changes = state.log.read()
+                except LogDamaged as error:
+                    self._damaged(error)
+                else:
+                    with self._lock:
+                        state.apply(changes)
             return state
+
+    def _damaged(self, error: Exception) -> None:
+        self.damage = f"{self.state.log.path} {error}; {_remedy(self.root)}"
+        log.error("answers go on without later changes: %s", self.damage)
 
     def _swap(self) -> None:
         """Move to the base that ``index.json`` names now, unless it is no successor of this one."""
         try:
             state = State.open(self.root, verify=False, planning=self._planning)
-        except (IndexDamaged, FileNotFoundError):
-            return  # the base that is open goes on being searched, whatever happened to the folder
+        except (IndexDamaged, FileNotFoundError) as error:
+            # The base that is open goes on being searched, whatever happened to the folder.
+            log.error("%s cannot be opened, the index goes on as it was: %s", self.root, error)
+            return
         here, there = self.state.manifest, state.manifest
         same = {"bundle_version", "dim", "attributes"}
         if here.model_dump(include=same) == there.model_dump(include=same):
             self.state = state
+            self.damage = None
 
-    def commit(self, change: Callable[[State], Sequence[Change]]) -> None:
-        """Make what ``change`` says of the current state: on disk, and in every answer, when this returns."""
+    def commit(self, change: Callable[[State], Iterable[tuple[bytes, int]]]) -> None:
+        """Make what ``change`` says of the current state: on disk, and in every answer, when this returns.
+
+        Args:
+            change: gives packed changes, each time of one call and with their number.
+
+        Raises:
+            IndexFull: the disk has less room than is reserved; nothing was done.
+            IndexUnavailable: ``damaged``: changes cannot be written behind a damaged log.
+            OSError: the disk; nothing was done.
+        """
         with write_lock(self.root):
             # Under the write lock neither log nor base change, so nothing here needs another lock, and
             # searches go on while this waits for the disk.
+            state, reader = self._writable()
+            written, place = [], reader.place
+            for packed, count in change(state):
+                frame, place = make_frame(place, reader.identity, packed, count)
+                written.append(frame)
+            if not written:
+                return
+            self._check_room(place.offset - reader.place.offset)
+            append(reader.path, reader.place, b"".join(written))
+            durable = monotonic() - self._synced > NOTE_EVERY_S
+            try:
+                acknowledge(reader.path.parent, reader.identity, place, durable=durable)
+            except BaseException:
+                os.truncate(reader.path, reader.place.offset)
+                raise
+            self._unsynced = None if durable else reader.path.parent / NOTE_NAME
+            self._synced = monotonic() if durable else self._synced
+            self.current()
+
+    def settle(self) -> None:
+        """Force the note of what was acknowledged to disk, if it is not there yet."""
+        note, self._unsynced = self._unsynced, None
+        if note is not None:
+            try:
+                sync(note)
+            except OSError as error:  # of a base that was replaced since, whose note is on disk
+                log.debug("%s: %s", note, error)
+
+    def _writable(self) -> tuple[State, LogReader]:
+        """The state that changes are made to, and its log, which ends where it was acknowledged."""
+        state = self.current()
+        if state.manifest.format == 1:
+            move_to_current_format(self.root)
             state = self.current()
-            changes = change(state)
-            if changes:
-                numbered = enumerate(changes, start=state.sequence + 1)
-                records = [encode(sequence, each) for sequence, each in numbered]
-                append(state.log.path, state.log.offset, records)
-                self.current()
+        reader = state.log
+        if self.damage is None:
+            try:
+                if not reader.is_at(reader.path):
+                    raise LogDamaged("is no longer there, or another file")
+                if isinstance(reader, LogReader) and reader.beyond():
+                    finish_tail(self.root, reader)
+                    state = self.current()
+            except LogDamaged as error:
+                self._damaged(error)
+        if self.damage is not None or not isinstance(reader, LogReader):
+            raise IndexUnavailable("damaged", self.damage or f"{self.root} is of another bundle now")
+        return state, reader
+
+    def _check_room(self, size: int) -> None:
+        free = shutil.disk_usage(self.root).free
+        if free < self._reserve + size:
+            raise IndexFull(f"{free:,} bytes are free, of which {self._reserve:,} are kept back")
 
     def search(self, queries: F32, k: int, accepted: Filter | None, step: Step) -> list[Neighbours]:
         """The ``k`` nearest items of each query; raises what ``step`` raises."""
@@ -221,6 +334,13 @@ class LiveIndex:
         places = {item_id: place for place, item_id in enumerate([*living, *put])}
         known = [item_id for item_id in ids if item_id in places]
         return known, rows[alive], list(put.values()), [places[item_id] for item_id in known]
+
+
+def _remedy(root: Path) -> str:
+    return (
+        f"nothing was changed: `mrse index repair {root}` goes on with what is whole, "
+        f"`mrse index restore SNAPSHOT {root}` with a snapshot"
+    )
 
 
 def _merged(

@@ -26,6 +26,8 @@ FEATURES_NAME = "features.npy"
 FILE_NAMES = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME)
 #: Beside them, where the vectors are clustered.
 LISTS_NAME = "lists.npz"
+#: The latest format of an index folder.
+_NEWEST = 2
 #: Numbers of results that the reach of lists is calibrated for.
 FEW, MANY = 10, 200
 
@@ -80,7 +82,8 @@ class IndexManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    #: Of the whole folder: 2 has the log of `index.embedded.log`, 1 that of `index.embedded.old_log`.
+    format: Literal[1, 2] = 2
     engine: Literal["embedded"] = "embedded"
     index_version: str = ""
     bundle_version: str
@@ -137,7 +140,9 @@ def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        manifest = IndexManifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        _check_format(path, content)
+        manifest = IndexManifest.model_validate_json(content)
     except OSError as error:
         raise IndexDamaged(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
@@ -147,6 +152,18 @@ def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:
     for name in manifest.file_names:
         _check_file(folder / manifest.folder / name, manifest.files.get(name), verify=verify)
     return manifest
+
+
+def _check_format(path: Path, content: bytes) -> None:
+    """Say of a later format that it is one; what is no manifest at all is told by its validation."""
+    try:
+        found = json.loads(content)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return
+    if type(found) is int and found > _NEWEST:
+        raise IndexDamaged(
+            path, f"has format {found}, this version reads up to {_NEWEST}: a later version of mrse wrote it"
+        )
 
 
 def _check_file(path: Path, entry: FileEntry | None, *, verify: bool) -> None:

@@ -20,11 +20,12 @@ from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.columns import attribute_column, column_values
 from index.embedded.lists import LISTS_PER_ROOT
 from index.embedded.live import State
-from index.embedded.log import append, encode
+from index.embedded.log import LogReader
 from index.embedded.manifest import IndexManifest, read_manifest
+from index.embedded.repair import finish_tail, settle
 from index.embedded.store import (
-    LOG_NAME,
     RebuildRunning,
+    clean,
     install,
     rebuild_lock,
     working_folder,
@@ -60,8 +61,10 @@ def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexMa
         IndexDamaged: the index cannot be read.
         NothingLeft: every item was removed.
     """
+    settle(root)
     with rebuild_lock(root), working_folder(root) as work:
-        state = State.open(root, verify=False)
+        # Verified: a new base has checksums of its own, which would vouch for what is damaged.
+        state = State.open(root, verify=True)
         if not state.changes:
             return state.manifest
         if state.items == 0:
@@ -71,9 +74,13 @@ def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexMa
         with write_lock(root):
             if read_manifest(root, verify=False).index_version != state.manifest.index_version:
                 raise RebuildRunning(f"{root} was built anew meanwhile")
-            if tail := state.log.read():
-                append(work / LOG_NAME, 0, [encode(sequence, change) for sequence, change in tail])
-            return install(root, work, manifest)
+            tail = state.log.read()
+            if isinstance(state.log, LogReader):
+                finish_tail(root, state.log)
+                tail += state.log.read()
+            installed = install(root, work, manifest, [change for _, change in tail])
+    clean(root)
+    return installed
 
 
 async def run_rebuild(root: Path) -> None:
@@ -148,7 +155,12 @@ def _source(state: State) -> BaseSource:
     new_vectors, new_features = [put.vector for put in puts], [put.features for put in puts]
     return BaseSource(
         manifest=manifest.model_copy(
-            update={"rows": len(ids), "sequence": state.sequence, "changes": manifest.changes + state.changes}
+            update={
+                "format": 2,
+                "rows": len(ids),
+                "sequence": state.sequence,
+                "changes": manifest.changes + state.changes,
+            }
         ),
         ids=ids,
         column=column,

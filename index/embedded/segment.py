@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,12 @@ class Segment:
         if self.features.shape != shape or self.features.dtype != np.float16:
             found = f"{self.features.dtype} {self.features.shape}"
             raise IndexDamaged(folder / FEATURES_NAME, f"has {found}, expected float16 {shape}")
+        _check_columns(folder / ATTRIBUTES_NAME, self.attributes, manifest)
+        self._mapped = _Mapped(folder, manifest)
+
+    def cut(self) -> str | None:
+        """Which mapped file is no longer as long as it was, and how; takes some microseconds."""
+        return self._mapped.cut()
 
     def search(
         self,
@@ -120,6 +127,35 @@ class Segment:
         if selection.count == self.rows:
             reach = self._reaches.unfiltered
         return probed(self.vectors, self.lists, reach.at(wanted), query, wanted, selection, tombstones, step)
+
+
+class _Mapped:
+    """Keeps the files open that are mapped, so that their length can be asked wherever they are now."""
+
+    def __init__(self, folder: Path, manifest: IndexManifest) -> None:
+        self._files: list[tuple[int, int, Path]] = []
+        for name in manifest.file_names:
+            descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+            self._files.append((descriptor, os.fstat(descriptor).st_size, folder / name))
+
+    def cut(self) -> str | None:
+        for descriptor, size, path in self._files:
+            if (found := os.fstat(descriptor).st_size) < size:
+                return f"{path} has {found} bytes, expected {size}"
+        return None
+
+    def __del__(self) -> None:
+        for descriptor, _, _ in self._files:
+            os.close(descriptor)
+
+
+def _check_columns(path: Path, attributes: Attributes, manifest: IndexManifest) -> None:
+    """Check that the manifest's types are those that the columns were written with."""
+    if attributes.kinds.keys() != manifest.attributes.keys():
+        raise IndexDamaged(path, "has other attributes than the manifest says")
+    for name, kind in manifest.attributes.items():
+        if kind not in attributes.kinds[name]:
+            raise IndexDamaged(path, f"{name} is no {kind}, as the manifest says")
 
 
 def nearest(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32, I64, Bool
 from index.embedded.attributes import Numbers, accepted_rows
-from index.embedded.log import Put
+from index.embedded.records import Put
 from index.embedded.vectors import inner_products
 from index.filters import AnyOf, Condition, Filter, terms
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from common.deadline import Deadline
 from index.embedded.changes import Lookup, Plan
-from index.embedded.live import LiveIndex, State
-from index.embedded.log import Change
-from index.port import IndexUnavailable, WriteResult
+from index.embedded.live import NOTE_EVERY_S, LiveIndex, State
+from index.port import IndexFull, IndexUnavailable, WriteResult
 
 #: Calls that may wait to be written.
 QUEUE = 4096
+#: What the system says where there is no room for a file's bytes.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Writer:
@@ -24,6 +26,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
         self._waiting: list[tuple[Plan, Deadline, asyncio.Future[WriteResult]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
         self._closed = False
 
     async def write(self, plan: Plan, deadline: Deadline) -> WriteResult:
@@ -53,6 +56,9 @@ class Writer:
         self._closed = True
         if self._writing is not None:
             await self._writing
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.to_thread(self._live.settle)
         self._thread.shutdown()
 
     async def _write_all(self) -> None:
@@ -60,34 +66,48 @@ class Writer:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             group = [entry for entry in waiting if not entry[1].passed]
-            outcomes = await loop.run_in_executor(self._thread, self._commit, [plan for plan, _, _ in group])
+            plans = [plan for plan, _, _ in group]
+            outcomes = await loop.run_in_executor(self._thread, self._commit, plans)
             for (_, _, future), outcome in zip(group, outcomes, strict=True):
                 if isinstance(outcome, WriteResult):
                     future.set_result(outcome)
                 else:
                     future.set_exception(outcome)
+        if self._settling is None or self._settling.done():
+            self._settling = loop.create_task(self._settle(), name="settle the index's log")
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(NOTE_EVERY_S)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._live.settle)
 
     def _commit(self, plans: Sequence[Plan]) -> list[WriteResult | Exception]:
         """Carry out plans together; the result of each, or why it has none."""
         outcomes: list[WriteResult | Exception] = []
 
-        def changes(state: State) -> Sequence[Change]:
+        def changes(state: State) -> Iterator[tuple[bytes, int]]:
             lookup = Lookup(state)
-            planned: list[Change] = []
             for plan in plans:
                 try:
-                    more, result = plan(lookup)
+                    packed, result = plan(lookup)
                 except Exception as error:  # a plan that fails does not fail the others
                     outcomes.append(error)
                 else:
-                    planned.extend(more)
                     outcomes.append(result)
-            return planned
+                    if result.written:
+                        yield packed, result.written
 
         try:
             self._live.commit(changes)
         except Exception as error:
-            refused = IndexUnavailable("write-failed", str(error))
+            refused = _refusal(error)
             refused.__cause__ = error
             return [refused for _ in plans]
         return outcomes
+
+
+def _refusal(error: Exception) -> IndexUnavailable:
+    if isinstance(error, IndexUnavailable):
+        return error
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return IndexFull(str(error))
+    return IndexUnavailable("write-failed", str(error))

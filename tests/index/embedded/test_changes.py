@@ -250,7 +250,7 @@ async def test_a_full_disk_fails_the_change_and_nothing_else(
 
     with monkeypatch.context() as patched:
         patched.setattr("index.embedded.live.append", full)
-        with pytest.raises(IndexUnavailable, match=r"write-failed: .*No space left"):
+        with pytest.raises(IndexUnavailable, match=r"no-space: .*No space left"):
             await index.remove(["item-1"], deadline())
     assert (await index.stats()).items == 20
     assert (await index.remove(["item-1"], deadline())).written == 1
