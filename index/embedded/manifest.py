@@ -38,6 +38,7 @@ class IndexDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a folde
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
         self.file = file
+        self.reason = reason
 
 
 class Reach(NamedTuple):

@@ -81,11 +81,14 @@ def refuse_changes(root: Path) -> None:
 
     Raises:
         ChangesHeld: changes would be lost.
-        IndexDamaged: its log is damaged, so what would be lost cannot be told.
+        IndexDamaged: it is, so what would be lost cannot be told.
     """
     try:
         manifest = read_manifest(root, verify=False)
-    except IndexDamaged:
+    except IndexDamaged as error:
+        if any(root.glob(f"base-*/{LOG_NAME}")):
+            reason = "is damaged, and building it anew would lose the changes in its log; --force loses them"
+            raise IndexDamaged(error.file, f"{error.reason}; the index {reason}") from error
         return
     unwritten = last_sequence(root, manifest) - manifest.sequence
     if manifest.changes + unwritten:
