@@ -17,6 +17,7 @@ _GROUPS = {
     "shop": "Make a synthetic shop whose truth is known.",
     "index": "Build the embedded index, and change it while it serves.",
     "produce": "Fill Redis with query experts, portraits and features.",
+    "keys": "Make keys for clients of the service.",
     "vespa": "Deploy, feed, verify and drop versions in Vespa.",
 }
 #: Every command and its function below `cli.commands`, in the order of the help page.
@@ -40,6 +41,7 @@ _COMMANDS = {
     "produce items": "produce.items",
     "produce follow": "produce.follow",
     "serve": "serve.serve",
+    "keys new": "keys.new",
     "recall": "recall.recall",
     "vespa add-version": "vespa.add_version",
     "vespa deploy": "vespa.deploy",

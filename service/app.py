@@ -68,6 +68,7 @@ def create_app(
         tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
         if read_again is not None:
             _reload_on_hangup(runtime, read_again, tasks)
+        tasks.add(asyncio.create_task(runtime.gate.follow(), name="keys"))
         if runtime.metrics.shared:
             tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
@@ -95,8 +96,8 @@ def create_app(
     app.state.runtime = runtime
     routes = [*recall.routes, *similar.routes, *health.routes]
     routes += playground.routes(settings.playground.previews)
-    if settings.server.admin_token is not None:
-        routes += admin.routes(settings.server.admin_token)
+    if settings.server.admin_token is not None or settings.access.keys is not None:
+        routes += admin.routes()
     app.router.routes[:0] = routes  # ahead of FastAPI's own
     documentation.complete(app)
     app.add_middleware(FixedPaths, routes=routes)

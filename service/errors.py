@@ -9,7 +9,10 @@
     │   ├── NotReady      bundle and index are being loaded                      503
     │   ├── ModelFailed   a graph of the bundle raised, or gave no usable number 503
     │   └── Overloaded    too much is being worked on                            503
-    └── DeadlinePassed    the time ran out before any route answered             504
+    ├── DeadlinePassed    the time ran out before any route answered             504
+    ├── Unauthorized      it shows no key, or a wrong one                        401
+    ├── Forbidden         its key is not for this                                403
+    └── TooManyRequests   its key has used up its rate; says how long to wait    429
 """
 
 from __future__ import annotations
@@ -55,6 +58,22 @@ class DeadlinePassed(RecallError):  # noqa: N818
     def __init__(self, stage: str) -> None:
         super().__init__(f"the time ran out during {stage}")
         self.stage = stage
+
+
+class Unauthorized(RecallError):  # noqa: N818
+    """The request shows no key, or a wrong one."""
+
+
+class Forbidden(RecallError):  # noqa: N818
+    """The request's key is not for this."""
+
+
+class TooManyRequests(RecallError):  # noqa: N818
+    """The caller has to wait ``wait_s`` seconds."""
+
+    def __init__(self, reason: str, wait_s: float) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
 
 
 class StartError(MrseError):

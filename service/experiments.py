@@ -1,7 +1,8 @@
 """Experiments: which arm of each a request gets, and what the arm changes.
 
-The ``X-Experiment`` header decides (``towers=treatment,merge=rrf``); without it a hash of the user, salted
-by the experiment's name, decides by weight, so a user keeps the arm and experiments are independent.
+The ``X-Experiment`` header decides (``towers=treatment,merge=rrf``), for callers who may; without it a hash
+of the user, salted by the experiment's name, decides by weight, so a user keeps the arm and experiments are
+independent.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Assignment:
 
     arms: dict[str, str]
     recall: Recall
-    #: Names from the header that do not exist, made safe for a header, and arms that changed nothing because
-    #: they do not go together with others.
+    #: Names from the header that do not exist or are not the caller's to choose, made safe for a header, and
+    #: arms that changed nothing because they do not go together with others.
     ignored: tuple[str, ...] = ()
 
     @property
@@ -68,7 +69,8 @@ class ExperimentBook:
     Args:
         experiments: from the settings.
         recall: the options that arms change.
-        unknown: told ``experiment`` or ``variant`` (an arm) for each unknown name in a header.
+        unknown: told ``experiment`` or ``variant`` (an arm) for each unknown name in a header, and
+            ``forbidden`` for an arm that the caller may not choose.
 
     Raises:
         StartError: arms of two experiments do not go together.
@@ -87,6 +89,10 @@ class ExperimentBook:
         """The arms of ``towers``."""
         return self._experiments[TOWERS].arms
 
+    def open_towers(self) -> set[str]:
+        """The arms of ``towers`` that any caller can meet: by weight, or by the header."""
+        return {name for name, arm in self.towers.items() if arm.weight > 0 or arm.forced}
+
     def describe(self) -> dict[str, dict[str, float]]:
         """Experiments with the weights of their arms."""
         return {
@@ -94,8 +100,11 @@ class ExperimentBook:
             for name, experiment in self._experiments.items()
         }
 
-    def assign(self, unit: str, header: str | None) -> Assignment:
-        """The arms for a unit (the user, or the request where there is none) and a header."""
+    def assign(self, unit: str, header: str | None, *, any_arm: bool = False) -> Assignment:
+        """The arms for a unit (the user, or the request where there is none) and a header.
+
+        The header chooses among the arms that are ``forced`` in the settings, or with ``any_arm`` among all.
+        """
         forced: dict[str, str] = {}
         ignored: list[str] = []
         for pair in (header or "").split(",")[:_MAX_HEADER_PAIRS]:
@@ -103,8 +112,10 @@ class ExperimentBook:
                 continue
             name, arm = (side.strip() for side in pair.partition("=")[::2])
             experiment = self._experiments.get(name)
-            if experiment is None or arm not in experiment.arms:
-                self._unknown("experiment" if experiment is None else "variant")
+            known = None if experiment is None else experiment.arms.get(arm)
+            if known is None or not (any_arm or known.forced):
+                kind = "experiment" if experiment is None else "variant" if known is None else "forbidden"
+                self._unknown(kind)
                 ignored.append(_UNSAFE.sub("_", f"{name}={arm}" if arm else name)[:64])
             else:
                 forced[name] = arm

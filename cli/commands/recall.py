@@ -27,6 +27,7 @@ def recall(
     ] = None,
     timeout_ms: Annotated[int, typer.Option(min=1, help="Deadline of the recall.")] = 1000,
     url: Annotated[str, typer.Option(help="The service.", envvar="MRSE_URL")] = "http://127.0.0.1:8080",
+    key: Annotated[str | None, typer.Option(help="Key, where one is needed.", envvar="MRSE_KEY")] = None,
     json: Json = False,
 ) -> None:
     """Ask a running service and print what it recalls.
@@ -45,6 +46,8 @@ def recall(
     if filters:
         body["filters"] = _parse(filters)
     headers = {"X-Experiment": experiment} if experiment else {}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     try:
         answer = httpx.post(f"{url}/recall", json=body, headers=headers, timeout=timeout_ms / 1000 + 5)
         content = answer.json()
@@ -59,7 +62,7 @@ def recall(
     _, _, ignored = answer.headers.get("X-Experiment-Applied", "").partition("; ignored=")
     if ignored:
         names = ignored.strip('"').replace(",", ", ")
-        err.print(f"--experiment: the service knows no {names}")
+        err.print(f"--experiment: the service knows no {names}, or does not let you choose it")
 
 
 def _parse(filters: str) -> Any:

@@ -10,6 +10,7 @@ from artifacts.bundle import Behaviour
 from artifacts.bundle.text import NormalText, normalise
 from common.deadline import Deadline
 from index.filters import Filter, FilterError, parse_filter
+from service.access.gate import CALLER
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError
 from service.experiments import Assignment
@@ -77,7 +78,9 @@ def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) 
     limit = call.runtime.settings.limits.max_k
     if k > limit:
         raise FieldError("k", f"Input should be less than or equal to {limit}")
-    assignment = call.runtime.experiments.assign(unit, call.headers.get("x-experiment"))
+    header = call.headers.get("x-experiment")
+    any_arm = header is not None and "experiments" in call.request.scope[CALLER].scopes
+    assignment = call.runtime.experiments.assign(unit, header, any_arm=any_arm)
     deployment = call.runtime.deployments[assignment.towers]
     try:
         parsed = parse_filter(filters, deployment.index.attributes) if filters else None

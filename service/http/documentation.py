@@ -49,8 +49,15 @@ def parameter(name: str, place: str, schema: Docs, description: str, **more: Any
 
 
 PROBLEM_503 = problem("Not ready, overloaded, or the index is away; see Retry-After.")
+#: Of every endpoint that asks for a key, where keys are set.
+KEY_PROBLEMS: dict[int | str, Docs] = {
+    401: problem("A key is needed, and it is missing, wrong or expired."),
+    403: problem("The key is not for this."),
+    429: problem("The key has used up its rate, or too many wrong keys came from here; see Retry-After."),
+}
 #: Of every endpoint that recalls.
 PROBLEMS: dict[int | str, Docs] = {
+    **KEY_PROBLEMS,
     422: problem("A field cannot be used; `errors` names it."),
     503: PROBLEM_503,
     504: problem("The time ran out before any route answered."),
@@ -70,7 +77,8 @@ HEADERS = [
         "X-Experiment",
         "header",
         {"type": "string"},
-        "Chooses variants; unknown names are ignored and told in X-Experiment-Applied.",
+        "Chooses variants, of those that are open to the caller; any other name is ignored and told in "
+        "X-Experiment-Applied.",
         example="towers=control",
     ),
 ]

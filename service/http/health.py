@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from index.port import IndexUnavailable
 from service.errors import NotReady
 from service.http.columnar import json_response
-from service.http.documentation import PROBLEM_503
+from service.http.documentation import KEY_PROBLEMS, PROBLEM_503
 from service.http.requests import runtime_of
 from service.http.routing import RawRoute
 
@@ -31,10 +31,17 @@ async def get_readyz(request: Request) -> Response:
 
 
 async def get_version(request: Request) -> Response:
-    """Versions of the service and of what each arm of ``towers`` answers with."""
+    """Versions of the service and of what each arm of ``towers`` answers with.
+
+    Who may not choose arms is told those that anybody can meet, and no weights.
+    """
     runtime = runtime_of(request)
+    may_choose = "experiments" in runtime.gate.caller(request.scope).scopes
+    shown = runtime.deployments.keys() if may_choose else runtime.experiments.open_towers()
     towers = {}
     for arm, deployment in runtime.deployments.items():
+        if arm not in shown:
+            continue
         index: dict[str, Any] = {"version": deployment.index.version}
         try:
             stats = await deployment.index.stats()
@@ -49,12 +56,13 @@ async def get_version(request: Request) -> Response:
             },
             "providers": deployment.encoder.tower.providers,
         }
-    answer = {
+    answer: dict[str, Any] = {
         "service": service_version(),
         "ready": runtime.health.ready,
         "towers": towers,
-        "experiments": runtime.experiments.describe(),
     }
+    if may_choose:
+        answer["experiments"] = runtime.experiments.describe()
     return json_response(answer)
 
 
@@ -73,10 +81,22 @@ def service_version() -> str:
 
 
 routes = [
-    RawRoute("/livez", get_livez, summary="Is the process alive?", tags=["operation"]),
+    RawRoute("/livez", get_livez, needs=None, summary="Is the process alive?", tags=["operation"]),
     RawRoute(
-        "/readyz", get_readyz, summary="Can it answer?", tags=["operation"], responses={503: PROBLEM_503}
+        "/readyz",
+        get_readyz,
+        needs=None,
+        summary="Can it answer?",
+        tags=["operation"],
+        responses={503: PROBLEM_503},
     ),
-    RawRoute("/version", get_version, summary="What is running?", tags=["operation"]),
-    RawRoute("/metrics", get_metrics, summary="Prometheus metrics", tags=["operation"]),
+    RawRoute("/version", get_version, needs=None, summary="What is running?", tags=["operation"]),
+    RawRoute(
+        "/metrics",
+        get_metrics,
+        needs="metrics",
+        summary="Prometheus metrics",
+        tags=["operation"],
+        responses=KEY_PROBLEMS,
+    ),
 ]

@@ -105,7 +105,7 @@ def routes(path: Path | None) -> list[RawRoute]:
     folder that its metadata name as ``pictures``, or null), read when the first preview is asked for, and
     only then is the library for Parquet loaded.
     """
-    page = RawRoute("/", get_playground, include_in_schema=False)
+    page = RawRoute("/", get_playground, needs=None, include_in_schema=False)
     if path is None:
         return [page]
 

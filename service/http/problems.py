@@ -5,6 +5,8 @@ An error travels as it was raised; `problem_from` is the one place that says wha
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +23,12 @@ from common.schema import OMITTED, closed
 from service.errors import (
     DeadlinePassed,
     FieldError,
+    Forbidden,
     ModelFailed,
     NotReady,
     Overloaded,
+    TooManyRequests,
+    Unauthorized,
     Unavailable,
     UnknownItem,
 )
@@ -43,7 +48,9 @@ _TITLES = {
     "model-failed": "The model fails",
     "deadline": "The time ran out",
     "request-timeout": "The body did not arrive in time",
-    "unauthorized": "A token is needed here",
+    "unauthorized": "A key is needed here",
+    "forbidden": "The key is not for this",
+    "rate-limited": "Too many requests",
     "not-writable": "The index is not changed here",
     "internal": "Something went wrong here",
 }
@@ -55,6 +62,9 @@ _MEANINGS: dict[type[Exception], tuple[int, str]] = {
     Overloaded: (503, "overloaded"),
     Unavailable: (503, "unavailable"),
     DeadlinePassed: (504, "deadline"),
+    Unauthorized: (401, "unauthorized"),
+    Forbidden: (403, "forbidden"),
+    TooManyRequests: (429, "rate-limited"),
 }
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _MAX_ERRORS = 20
@@ -134,6 +144,10 @@ def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
     for known, (status, kind) in _MEANINGS.items():
         if isinstance(error, known):
             headers = {"Retry-After": str(retry_after_s)} if status == 503 else {}
+            if isinstance(error, Unauthorized):
+                headers = {"WWW-Authenticate": "Bearer"}
+            elif isinstance(error, TooManyRequests):
+                headers = {"Retry-After": str(_apart(error.wait_s))}
             return ProblemError(status, kind, str(error), headers=headers)
     return ProblemError(500, "internal", "the error was logged under the request id")
 
@@ -141,6 +155,11 @@ def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
 def overloaded(detail: str) -> ProblemError:
     """The problem of a request that is refused so that others are answered."""
     return ProblemError(503, "overloaded", detail)
+
+
+def _apart(wait_s: float) -> int:
+    """Whole seconds to wait: ``wait_s`` to twice that, so that clients do not return together."""
+    return math.ceil(wait_s) + random.randint(0, math.ceil(wait_s))
 
 
 def unusable(detail: str) -> ProblemError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service import settings
 from service.errors import RecallError
 from service.http.middleware import request_id
 from service.http.problems import ProblemError, problem_from
@@ -19,7 +21,15 @@ GONE = 499
 
 
 class RawRoute(APIRoute):
-    """A route whose endpoint takes the request and gives the response; FastAPI only describes it."""
+    """A route whose endpoint takes the request and gives the response; FastAPI only describes it.
+
+    Args:
+        needs: what the caller's key must be good for; None lets everybody in.
+    """
+
+    def __init__(self, *args: Any, needs: settings.Scope | None = "read", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.needs: settings.Scope | None = needs
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -28,6 +38,8 @@ class RawRoute(APIRoute):
             return
         request = Request(scope, receive, send)
         try:
+            if self.needs is not None:
+                runtime_of(request).gate.enter(scope, self.needs)
             response: Response = await self.endpoint(request)
         except (ProblemError, RecallError) as error:
             response = await answer_error(request, error)

@@ -13,6 +13,7 @@ path is ``MRSE_CONFIG`` or ``--config``. A key that does not exist is an error t
 """
 
 from service.settings.groups import (
+    Access,
     Arm,
     BundleSettings,
     Cache,
@@ -22,6 +23,7 @@ from service.settings.groups import (
     IndexSettings,
     Limits,
     RedisSettings,
+    Scope,
     Server,
     Tracing,
 )
@@ -30,6 +32,7 @@ from service.settings.tree import Settings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "Access",
     "Arm",
     "BundleSettings",
     "Cache",
@@ -39,6 +42,7 @@ __all__ = [
     "IndexSettings",
     "Limits",
     "RedisSettings",
+    "Scope",
     "Server",
     "Settings",
     "SettingsError",

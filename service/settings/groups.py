@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from index.engines import ENGINES
@@ -31,8 +31,37 @@ class Server(_Group):
     drain_s: int = Field(default=15, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = True
-    #: What callers of the admin API (changes to the index) must show; without it there is no admin API.
+    #: One key for everything, for who keeps no file of keys (``access.keys``). Without either there is no
+    #: admin API.
     admin_token: SecretStr | None = None
+
+
+#: What a key is good for: asking, changing the index and forgetting users, ``/metrics``, and choosing any arm
+#: of an experiment by ``X-Experiment``.
+Scope = Literal["read", "write", "metrics", "experiments"]
+
+
+class Access(_Group):
+    """Who may what."""
+
+    #: The file of keys, to which ``mrse keys new`` gives lines; read again when it changes.
+    keys: Path | None = None
+    #: What callers without a key may. Left out: read and metrics, and with ``keys`` metrics alone.
+    anonymous: tuple[Scope, ...] | None = None
+
+    @field_validator("anonymous")
+    @classmethod
+    def _no_anonymous_changes(cls, scopes: tuple[Scope, ...] | None) -> tuple[Scope, ...] | None:
+        if scopes is not None and "write" in scopes:
+            raise ValueError("changes need a key")
+        return scopes
+
+    @property
+    def without_key(self) -> tuple[Scope, ...]:
+        """What callers without a key may."""
+        if self.anonymous is not None:
+            return self.anonymous
+        return ("metrics",) if self.keys is not None else ("read", "metrics")
 
 
 class Playground(_Group):
@@ -127,6 +156,8 @@ class Arm(_Group):
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     bundle: Path | None = None
     index: Path | None = None
+    #: Whether any caller may choose it by ``X-Experiment``; a key of scope ``experiments`` may anyway.
+    forced: bool = False
     #: What this arm changes in ``[recall]``, such as ``{i2i = {enabled = false}}``.
     recall: dict[str, Any] = Field(default_factory=dict)
 

@@ -12,6 +12,7 @@ from index.engines import ENGINES
 from index.port import EngineSettings
 from service.recall.settings import Recall, composed_recall
 from service.settings.groups import (
+    Access,
     BundleSettings,
     Cache,
     DeadlineSettings,
@@ -32,6 +33,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     server: Server = Server()
+    access: Access = Access()
     bundle: BundleSettings = BundleSettings()
     index: IndexSettings = IndexSettings()
     encoder: Encoder = Encoder()

@@ -54,8 +54,10 @@ class Metrics:
         picture: counts a picture by what became of it.
         redis: counts what happened to a call to Redis.
         refused: counts a request refused before any work, by reason.
-        experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm). The name itself is the
-            client's, so it is no label.
+        access_refused: counts a request refused by its key or for want of one, by reason.
+        key_file: counts a reading of the file of keys after it changed.
+        experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
+            ``forbidden`` to the caller. The name itself is the client's, so it is no label.
         cancelled: requests whose client went away.
     """
 
@@ -98,7 +100,13 @@ class Metrics:
         }
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
-        unknown, kinds = "Names in X-Experiment that do not exist.", ("experiment", "variant")
+        why = ("missing", "unknown", "expired", "forbidden", "rate", "slowed")
+        self.access_refused = self._labelled("access_refused", "Requests refused by key.", "reason", why)
+        self.key_file = self._labelled(
+            "key_file", "Readings of a changed file of keys.", "result", ("read", "failed")
+        )
+        unknown = "Names in X-Experiment that do not exist, or are not the caller's to choose."
+        kinds = ("experiment", "variant", "forbidden")
         self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
         looked = "Share of the index that a route looked at."
         self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)

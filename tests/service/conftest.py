@@ -48,7 +48,10 @@ def server(demo: Demo) -> Iterator[Server]:
         },
         "merge": {"score": {"weight": 1}, "rrf": {"weight": 0, "recall": {"merge": "rrf"}}},
     }
-    with serving(make_settings(demo.bundle.path, demo.index, experiments=experiments)) as running:
+    access = {"anonymous": ["read", "metrics", "experiments"]}
+    with serving(
+        make_settings(demo.bundle.path, demo.index, experiments=experiments, access=access)
+    ) as running:
         yield running
 
 

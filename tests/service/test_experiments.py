@@ -82,7 +82,7 @@ def test_a_new_arm_moves_nobody_between_the_old_ones_it_follows() -> None:
 
 def test_the_header_decides_even_for_an_arm_without_weight() -> None:
     experiment = book(merge=weights(a=1, off=0), towers=weights(control=1, treatment=0))
-    assignment = experiment.assign("u", " towers = treatment , merge=off")
+    assignment = experiment.assign("u", " towers = treatment , merge=off", any_arm=True)
     assert assignment.arms == {"towers": "treatment", "merge": "off"}
     assert assignment.towers == "treatment"
 
@@ -90,7 +90,7 @@ def test_the_header_decides_even_for_an_arm_without_weight() -> None:
 @given(st.text(max_size=200))
 def test_no_header_breaks_it_and_none_breaks_out_of_the_answer(header: str) -> None:
     unknown: list[str] = []
-    assignment = book(unknown, merge=weights(a=1)).assign("u", header)
+    assignment = book(unknown, merge=weights(a=1)).assign("u", header, any_arm=True)
     assert assignment.arms == {"towers": "control", "merge": "a"}
     assert len(unknown) == len(assignment.ignored)
     value = assignment.header()
@@ -101,7 +101,7 @@ def test_no_header_breaks_it_and_none_breaks_out_of_the_answer(header: str) -> N
 
 def test_unknown_names_are_told_apart() -> None:
     unknown: list[str] = []
-    assignment = book(unknown, merge=weights(a=1)).assign("u", "merge=z,color=red,merge")
+    assignment = book(unknown, merge=weights(a=1)).assign("u", "merge=z,color=red,merge", any_arm=True)
     assert unknown == ["variant", "experiment", "variant"]
     assert assignment.ignored == ("merge=z", "color=red", "merge")
 
@@ -124,3 +124,19 @@ def test_arms_that_do_not_go_together_are_found_at_start() -> None:
             a={"x": Arm(recall={"q2i": {"share": 0.2}, "i2i": {"share": 0.8}})},
             b={"y": Arm(recall={"q2i": {"share": 0.5}})},
         )
+
+
+def test_the_header_chooses_only_what_is_open() -> None:
+    unknown: list[str] = []
+    arms = {"a": Arm(weight=1), "b": Arm(weight=0, forced=True), "secret": Arm(weight=0)}
+    experiment = book(unknown, merge=arms)
+    for header, arm, ignored in (
+        ("merge=b", "b", ()),
+        ("merge=a", "a", ("merge=a",)),
+        ("merge=secret", "a", ("merge=secret",)),
+        ("merge=absent", "a", ("merge=absent",)),
+    ):
+        assignment = experiment.assign("u", header)
+        assert (assignment.arms["merge"], assignment.ignored) == (arm, ignored)
+    assert unknown == ["forbidden", "forbidden", "variant"]
+    assert experiment.assign("u", "merge=secret", any_arm=True).arms["merge"] == "secret"

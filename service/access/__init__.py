@@ -1,0 +1,11 @@
+"""Who may what: keys, what they are good for, how much they may ask, and what was changed by whom.
+
+::
+
+    keyfile   the file of keys: a name, scopes, the digest of the secret, a rate, an expiry date
+    keyring   the keys that are good now; follows the file
+    rates     requests a second of each key
+    guesses   wrong keys by address: slows whoever tries many
+    gate      one request: whose is it, and may it go on
+    audit     the file of changes: who, what, when, and how it ended
+"""

@@ -1,0 +1,148 @@
+"""Whose a request is, and whether it may go on."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, NamedTuple
+
+from common.deadline import Clock
+from service.access.guesses import Guesses
+from service.access.keyfile import Key
+from service.access.keyring import KeyRing
+from service.access.rates import Rates
+from service.errors import Forbidden, TooManyRequests, Unauthorized
+from service.settings import Scope, Settings
+
+#: Where the caller stands in a request's scope, and the client that fair shares go by: the key's name. Who
+#: shows no key has no client there, and is known by address alone.
+CALLER, CLIENT = "mrse.caller", "mrse.client"
+#: The name under which changes by the admin token are audited.
+ADMIN_TOKEN = "admin-token"
+_ALL: frozenset[Scope] = frozenset(("read", "write", "metrics", "experiments"))
+_BEARER = b"bearer "
+
+
+class Caller(NamedTuple):
+    """Who makes a request. ``name`` is of the key, and None for who shows none."""
+
+    name: str | None
+    scopes: frozenset[Scope]
+    key: Key | None = None
+
+
+class Gate:
+    """Lets requests through, by key and rate.
+
+    Args:
+        settings: the groups ``access`` and ``server``.
+        refused: told why a request was refused.
+        reread: told ``read`` or ``failed`` when the file of keys changed.
+        clock: seconds, by which rates count.
+
+    Raises:
+        StartError: the file of keys cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        refused: Callable[[str], None] = lambda _: None,
+        reread: Callable[[str], None] = lambda _: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        access, token = settings.access, settings.server.admin_token
+        self._ring = KeyRing(access.keys, reread)
+        self._has_keys = access.keys is not None
+        self._token = None if token is None else token.get_secret_value().encode()
+        self._anonymous = Caller(None, frozenset(access.without_key))
+        self._rates = Rates(1 / settings.server.workers, clock)
+        self._guesses = Guesses(clock)
+        self._refused = refused
+
+    def enter(self, scope: MutableMapping[str, Any], needs: Scope) -> None:
+        """Let a request through: leaves its caller and client in its scope, and takes it from the rate.
+
+        Raises:
+            Unauthorized: it shows no key, or a wrong one.
+            Forbidden: its key is not for this.
+            TooManyRequests: its key has used up its rate, or its address has shown too many wrong keys.
+        """
+        caller = scope[CALLER] = self.caller(scope, needs)
+        if needs not in caller.scopes:
+            if caller.name is None:
+                self._refused("missing")
+                raise Unauthorized("a key is needed: Authorization: Bearer <key>")
+            self._refused("forbidden")
+            raise Forbidden(f"the key {caller.name} is not for this; it has no scope {needs!r}")
+        if caller.name is not None:
+            scope[CLIENT] = caller.name
+            self._take(caller, 1.0)
+
+    def caller(self, scope: MutableMapping[str, Any], needs: Scope | None = None) -> Caller:
+        """Who makes a request, where that matters for what it needs.
+
+        Raises:
+            Unauthorized: it shows a wrong key.
+            TooManyRequests: its address has shown too many of them.
+        """
+        # Without a file of keys, what stands in the header may be meant for a proxy. The token is not looked
+        # at either where nothing needs it, or else any endpoint could be used to guess it.
+        if not self._has_keys and (needs is None or needs in self._anonymous.scopes):
+            return self._anonymous
+        shown = _bearer(scope["headers"])
+        if shown is None:
+            return self._anonymous
+        key, good = self._ring.find(shown)
+        if key is not None and good:
+            return Caller(key.name, key.scopes, key)
+        if key is not None:
+            self._refused("expired")
+            raise Unauthorized(f"the key {key.name} has expired")
+        # A key of the file is never kept waiting: nobody finds it by trying, and whoever shares an address
+        # with its owner, behind a proxy, must not lock the owner out. A token that somebody chose might be
+        # found, so it is not even looked at while its address has to wait.
+        address = (scope.get("client") or ("",))[0]
+        wait_s = self._guesses.waits(address)
+        if wait_s == 0 and self._token is not None and hmac.compare_digest(shown, self._token):
+            return Caller(ADMIN_TOKEN, _ALL)
+        if wait_s > 0 or (wait_s := self._guesses.wrong(address)) > 0:
+            self._refused("slowed")
+            raise TooManyRequests("too many wrong keys from this address", wait_s)
+        self._refused("unknown")
+        raise Unauthorized("the key is wrong")
+
+    def charge(self, scope: MutableMapping[str, Any], cost: float) -> None:
+        """Take more from the rate of a request that was let through, such as for the entries of a batch.
+
+        Raises:
+            TooManyRequests: its key has used up its rate.
+        """
+        if cost > 0:
+            self._take(scope[CALLER], cost)
+
+    async def follow(self) -> None:
+        """Follow the file of keys for as long as the service runs."""
+        await self._ring.follow(lambda: self._rates.keep(self._ring.names()))
+
+    def _take(self, caller: Caller, cost: float) -> None:
+        key = caller.key
+        if key is None or key.rate is None:
+            return
+        wait_s = self._rates.wait(key.name, key.rate, key.burst, cost)
+        if wait_s > 0:
+            self._refused("rate")
+            raise TooManyRequests(
+                f"the key {key.name} has used up its {key.rate:g} requests a second", wait_s
+            )
+
+
+def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """What stands behind ``Bearer``; None without it, and no key at all where it stands twice."""
+    found = [value for name, value in headers if name == b"authorization"]
+    if not found:
+        return None
+    if len(found) > 1:
+        return b""
+    return found[0][len(_BEARER) :] if found[0][: len(_BEARER)].lower() == _BEARER else None

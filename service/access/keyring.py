@@ -1,0 +1,97 @@
+"""The keys that are good now. They follow their file: what changes there counts within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from common.deadline import Clock
+from service.access.keyfile import LOOKS_LIKE, Key, digest, read_keys
+from service.errors import StartError
+
+log = logging.getLogger("mrse.service")
+
+#: Seconds between two looks at the file.
+LOOK_EVERY_S = 1.0
+
+
+class KeyRing:
+    """The keys of a file.
+
+    A file that cannot be read any more, or has become invalid, changes nothing: the keys stay as they were,
+    so that a slip of an editor locks nobody out. To withdraw a key, take it out of a file that is valid.
+
+    Args:
+        path: the file; without it there are no keys.
+        count: told ``read`` or ``failed`` when a file that changed was read again.
+        clock: seconds since 1970.
+
+    Raises:
+        StartError: the file cannot be used.
+    """
+
+    def __init__(
+        self, path: Path | None, count: Callable[[str], None] = lambda _: None, clock: Clock = time.time
+    ) -> None:
+        self._path = path
+        self._count = count
+        self._clock = clock
+        self._seen = self._stamp()
+        self._keys: Mapping[bytes, Key] = {} if path is None else read_keys(path)
+        self._until = {name: key.expires_at for name, key in self._keys.items()}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def names(self) -> set[str]:
+        """The names of all keys."""
+        return {key.name for key in self._keys.values()}
+
+    def find(self, key: bytes) -> tuple[Key | None, bool]:
+        """The key whose secret this is, and whether it is still good.
+
+        It is looked up by its digest. How long that takes says something of the digest, from which nobody
+        comes to the key.
+        """
+        if not LOOKS_LIKE.fullmatch(key):
+            return None, False
+        found = digest(key)
+        known = self._keys.get(found)
+        return known, known is not None and self._clock() < self._until.get(found, 0.0)
+
+    def refresh(self) -> bool:
+        """Read the file again where it changed; whether it did. May run on a thread."""
+        if self._path is None or (stamp := self._stamp()) == self._seen:
+            return False
+        self._seen = stamp
+        try:
+            keys = read_keys(self._path)
+        except StartError as error:
+            self._count("failed")
+            log.error("the keys stay as they were: %s", error)
+            return False
+        # Each is replaced in one step; between the two a new key is not good yet.
+        self._keys = keys
+        self._until = {name: key.expires_at for name, key in keys.items()}
+        self._count("read")
+        log.info("keys read again", extra={"keys": len(keys)})
+        return True
+
+    async def follow(self, refreshed: Callable[[], object] = lambda: None) -> None:
+        """`refresh` for as long as the service runs."""
+        while self._path is not None:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if await asyncio.to_thread(self.refresh):
+                refreshed()
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        """What changes when the file does; a mounted secret is a link whose target is replaced."""
+        try:
+            found = os.stat(self._path) if self._path is not None else None  # noqa: PTH116 -- one call
+        except OSError:
+            return None
+        return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
