@@ -59,7 +59,11 @@ def create_app(
     runtime = Runtime(settings, opener, on_stages=on_stages)
 
     door = Door(
-        runtime.admission, runtime.client_header, runtime.retry_after, _count_refusal(runtime.metrics)
+        runtime.admission,
+        runtime.client_header,
+        runtime.retry_after,
+        _count_refusal(runtime.metrics),
+        runtime.guard.recognise,
     )
 
     @asynccontextmanager
@@ -68,7 +72,7 @@ def create_app(
         tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
         if read_again is not None:
             _reload_on_hangup(runtime, read_again, tasks)
-        tasks.add(asyncio.create_task(runtime.gate.follow(), name="keys"))
+        tasks.add(asyncio.create_task(runtime.guard.follow(), name="keys"))
         if runtime.metrics.shared:
             tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:

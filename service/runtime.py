@@ -16,7 +16,7 @@ from common.deadline import Clock, Deadline
 from common.lru import Lru
 from common.turns import Turns
 from index.port import IndexUnavailable
-from service.access.gate import Gate
+from service.access.guard import Guard
 from service.admission import Admission, LoadShedding
 from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
 from service.errors import Overloaded, StartError
@@ -65,7 +65,7 @@ class Runtime:
         #: Seconds on the clock of all deadlines.
         self.clock: Clock = time.monotonic
         self.admission = Admission(settings.limits, settings.deadline, self.clock, self.metrics.refused)
-        self.gate = Gate(settings, self.metrics.access_refused, self.metrics.key_file)
+        self.guard = Guard(settings, self.metrics.access_refused, self.metrics.key_file)
         self.experiments = ExperimentBook(
             settings.experiments, settings.recall, self.metrics.experiment_unknown
         )

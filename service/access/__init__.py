@@ -6,6 +6,6 @@
     keyring   the keys that are good now; follows the file
     rates     requests a second of each key
     guesses   wrong keys by address: slows whoever tries many
-    gate      one request: whose is it, and may it go on
+    guard     one request: whose is it, and may it go on
     audit     the file of changes: who, what, when, and how it ended
 """

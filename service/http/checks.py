@@ -10,7 +10,7 @@ from artifacts.bundle import Behaviour
 from artifacts.bundle.text import NormalText, normalise
 from common.deadline import Deadline
 from index.filters import Filter, FilterError, parse_filter
-from service.access.gate import CALLER
+from service.access.guard import CALLER
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError
 from service.experiments import Assignment

@@ -38,6 +38,7 @@ class Door:
         client_header: see `client_of`.
         retry_after: seconds after which the next client that is refused may try again.
         on_refusal: told of each refusal.
+        recognise: leaves the client of a request with a key in its scope.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Door:
         client_header: bytes | None,
         retry_after: Callable[[], int],
         on_refusal: OnRefusal,
+        recognise: Callable[[Any], None] = lambda scope: None,
     ) -> None:
         self._admission = admission
         self._header = client_header
         self._retry_after = retry_after
         self._on_refusal = on_refusal
+        self._recognise = recognise
 
     def begin(
         self, cycle: RequestResponseCycle, arrived: float, start: Callable[[], None], done: Callable[[], None]
@@ -85,6 +88,7 @@ class Door:
                 self._refuse(cycle, route, self._admission.gate.clock() - arrived)
                 done()
 
+        self._recognise(scope)
         self._admission.gate.submit(client_of(scope, self._header), arrived, begin, refuse)
 
     def _refuse(self, cycle: RequestResponseCycle, route: str, seconds: float) -> None:

@@ -36,7 +36,7 @@ async def get_version(request: Request) -> Response:
     Who may not choose arms is told those that anybody can meet, and no weights.
     """
     runtime = runtime_of(request)
-    may_choose = "experiments" in runtime.gate.caller(request.scope).scopes
+    may_choose = "experiments" in runtime.guard.caller(request.scope).scopes
     shown = runtime.deployments.keys() if may_choose else runtime.experiments.open_towers()
     towers = {}
     for arm, deployment in runtime.deployments.items():

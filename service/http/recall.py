@@ -65,7 +65,7 @@ async def post_batch(request: Request) -> Response:
     await call.turn()
     with call.enter() as ticket:
         entries = await _check_batch(call, await _parse_batch(call, body))
-        call.runtime.gate.charge(request.scope, len(entries) - 1)
+        call.runtime.guard.charge(request.scope, len(entries) - 1)
         ticket.widen(len(entries))
         ticket.pause()
         results = await call.unless_gone(_answer_batch(call, entries))

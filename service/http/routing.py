@@ -39,7 +39,7 @@ class RawRoute(APIRoute):
         request = Request(scope, receive, send)
         try:
             if self.needs is not None:
-                runtime_of(request).gate.enter(scope, self.needs)
+                runtime_of(request).guard.enter(scope, self.needs)
             response: Response = await self.endpoint(request)
         except (ProblemError, RecallError) as error:
             response = await answer_error(request, error)

@@ -172,7 +172,9 @@ def popular() -> Iterator[None]:
 
 def test_a_route_that_is_registered_is_run_counted_and_explained(demo: Demo, popular: None) -> None:
     recall = {"q2i": {"share": 0.7}, "popular": {"share": 0.1, "items": ["i7", "i8"]}}
-    experiments = {"popular": {"off": {"weight": 0, "recall": {"popular": {"enabled": False}}}, "on": {}}}
+    experiments = {
+        "popular": {"off": {"weight": 0, "forced": True, "recall": {"popular": {"enabled": False}}}, "on": {}}
+    }
     settings = make_settings(demo.bundle.path, demo.index, recall=recall, experiments=experiments)
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         body = {"query": "red shoes", "k": 10, "explain": True}

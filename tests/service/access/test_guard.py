@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from service.access.gate import CALLER, CLIENT, Gate
+from service.access.guard import CALLER, CLIENT, Guard
 from service.access.keyfile import new_key
 from service.errors import TooManyRequests, Unauthorized
 from service.settings import Access, Server, Settings
@@ -124,18 +124,24 @@ def header(key: str) -> list[tuple[bytes, bytes]]:
     return [(b"host", b"a"), (b"authorization", b"Bearer " + key.encode())]
 
 
-def gate(tmp_path: Path, lines: str = "", **access: object) -> Gate:
+def guard(tmp_path: Path, lines: str = "", **access: object) -> Guard:
     (tmp_path / "keys.toml").write_text(lines)
-    return Gate(Settings(access=Access(keys=tmp_path / "keys.toml", **access)))  # type: ignore[arg-type]
+    return Guard(Settings(access=Access(keys=tmp_path / "keys.toml", **access)))  # type: ignore[arg-type]
 
 
 def test_the_client_of_fair_shares_is_the_name_of_the_key(tmp_path: Path) -> None:
     key, lines = new_key("shop", ["read"])
     scope: dict[str, object] = {"headers": header(key), "client": ("10.0.0.1", 1)}
-    gate(tmp_path, lines).enter(scope, "read")
+    guard(tmp_path, lines).enter(scope, "read")
     assert scope[CLIENT] == "shop"
+    early: dict[str, object] = {"headers": header(key)}
+    guard(tmp_path, lines).recognise(early)
+    assert early[CLIENT] == "shop"
+    wrong: dict[str, object] = {"headers": header(key[:-1])}
+    guard(tmp_path, lines).recognise(wrong)
+    assert CLIENT not in wrong
     nobody: dict[str, object] = {"headers": []}
-    gate(tmp_path, lines, anonymous=("read",)).enter(nobody, "read")
+    guard(tmp_path, lines, anonymous=("read",)).enter(nobody, "read")
     assert CLIENT not in nobody
     assert nobody[CALLER].name is None  # type: ignore[attr-defined]
 
@@ -144,11 +150,11 @@ def test_an_expired_key_says_so(tmp_path: Path) -> None:
     key, lines = new_key("shop", ["read"])
     scope = {"headers": header(key), "client": ("10.0.0.1", 1)}
     with pytest.raises(Unauthorized, match="shop has expired"):
-        gate(tmp_path, f"{lines}expires = 2020-01-01\n").enter(scope, "read")
+        guard(tmp_path, f"{lines}expires = 2020-01-01\n").enter(scope, "read")
 
 
 def test_no_endpoint_that_is_open_tells_whether_a_guess_is_right() -> None:
-    closed = Gate(Settings(server=Server(admin_token=SecretStr("hush"))))
+    closed = Guard(Settings(server=Server(admin_token=SecretStr("hush"))))
     scope: dict[str, object] = {"headers": header("hush"), "client": ("10.0.0.1", 1)}
     closed.enter(scope, "read")
     assert scope[CALLER].scopes == {"read", "metrics"}  # type: ignore[attr-defined]
@@ -159,7 +165,7 @@ def test_no_endpoint_that_is_open_tells_whether_a_guess_is_right() -> None:
 def test_a_token_is_not_looked_at_while_its_address_has_to_wait(tmp_path: Path) -> None:
     now = [0.0]
     settings = Settings(server=Server(admin_token=SecretStr("hush")))
-    closed = Gate(settings, clock=lambda: now[0])
+    closed = Guard(settings, clock=lambda: now[0])
 
     def show(token: str, address: str = "10.0.0.1") -> None:
         closed.enter({"headers": header(token), "client": (address, 1)}, "write")
@@ -183,7 +189,7 @@ def test_wrong_keys_of_any_shape_are_refused(tmp_path: Path) -> None:
     for number, shape in enumerate(shapes):
         scope = {"headers": header(shape), "client": (f"10.0.0.{number}", 1)}
         with pytest.raises((Unauthorized, TooManyRequests)):
-            gate(tmp_path, lines).enter(scope, "read")
+            guard(tmp_path, lines).enter(scope, "read")
     for scheme in (b"bearer ", b"BEARER "):
         ok = {"headers": [(b"authorization", scheme + key.encode())]}
-        gate(tmp_path, lines).enter(ok, "read")
+        guard(tmp_path, lines).enter(ok, "read")

@@ -32,7 +32,7 @@ class Caller(NamedTuple):
     key: Key | None = None
 
 
-class Gate:
+class Guard:
     """Lets requests through, by key and rate.
 
     Args:
@@ -60,6 +60,13 @@ class Gate:
         self._rates = Rates(1 / settings.server.workers, clock)
         self._guesses = Guesses(clock)
         self._refused = refused
+
+    def recognise(self, scope: MutableMapping[str, Any]) -> None:
+        """Leave the client in the scope of a request whose key is good; says nothing of any other."""
+        if self._has_keys and (shown := _bearer(scope["headers"])) is not None:
+            key, good = self._ring.find(shown)
+            if key is not None and good:
+                scope[CLIENT] = key.name
 
     def enter(self, scope: MutableMapping[str, Any], needs: Scope) -> None:
         """Let a request through: leaves its caller and client in its scope, and takes it from the rate.
