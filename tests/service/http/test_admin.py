@@ -33,7 +33,7 @@ def test_an_item_that_is_removed_is_gone_from_the_next_answer(demo: Demo, tmp_pa
 def test_what_is_withdrawn_is_withdrawn_from_every_arm(demo: Demo, tmp_path: Path) -> None:
     one, other = (copytree(demo.index, tmp_path / name) for name in ("one", "other"))
     second_arm = {"weight": 1, "forced": True, "bundle": str(demo.bundle.path), "index": str(other)}
-    arms = {"control": {"weight": 1}, "treatment": second_arm}
+    arms = {"control": {"weight": 1, "forced": True}, "treatment": second_arm}
     settings = make_settings(
         demo.bundle.path, one, server={"admin_token": "hush"}, experiments={"towers": arms}
     )
