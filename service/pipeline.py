@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from artifacts.bundle import Behaviour
+from artifacts.bundle.text import NormalText
 from artifacts.cache.codec import StoredPortrait
 from artifacts.cache.keys import query_key
 from common.arrays import F16
@@ -18,9 +19,11 @@ from common.turns import Turns
 from service.admission import LoadShedding
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, Unavailable
+from service.query.cache.produced import NoPortrait
 from service.query.cache.tiers import Tier
 from service.query.encoder import Fused
-from service.query.portrait import RequestPortrait, make_portrait, restore_portrait
+from service.query.picture import QueryPicture
+from service.query.portrait import RequestPortrait, make_portrait, no_portrait, restore_portrait
 from service.query.query import Query
 from service.recall.merge import merge
 from service.recall.routes.outcome import Item, RouteOutcome
@@ -43,7 +46,7 @@ class RecallResult:
         notes: what each route left in `RouteRequest.notes`.
         routes: what became of each route.
         items: best first.
-        degraded: what was left out and why, as short codes.
+        degraded: what was left out and why, words of `service.degraded`.
         stages: seconds of each stage.
     """
 
@@ -104,6 +107,7 @@ async def recall(
 
     Raises:
         DeadlinePassed: before any route answered.
+        ModelFailed: a graph failed.
         Unavailable: no route has an answer.
         Overloaded: the encoder's queue is full.
         FieldError: the picture is damaged.
@@ -117,7 +121,7 @@ async def recall(
     reading = _reading(deployment, query, degraded, deadline)
     try:
         work = _encoded(deployment, query, history, reading, now, deadline, stages)
-        experts, tier, portrait = await within(deadline.remaining(), work)
+        experts, tier, portrait, skipped = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
     finally:
@@ -149,7 +153,7 @@ async def recall(
         outcomes = dict.fromkeys(tables, RouteOutcome("skipped", reason="nothing to search by"))
     else:
         outcomes = await run_routes(request, shedding.load)
-    _raise_if_unanswered(outcomes)
+    searched = _raise_if_unanswered(outcomes)
     stages.add(outcomes)
     items = merge(
         {name: outcome.candidates for name, outcome in outcomes.items()},
@@ -159,7 +163,10 @@ async def recall(
         rrf_k=options.rrf_k,
     )
     stages.mark("merge")
+    degraded += skipped
     degraded += [portrait.degraded] if portrait.degraded else []
+    if not searched:
+        degraded.append("nothing_to_search_by")
     for name, outcome in outcomes.items():
         if outcome.short:
             degraded.append(f"{name}_{'coverage' if outcome.status == 'ok' else outcome.status}")
@@ -182,25 +189,39 @@ async def _encoded(
     deployment: Deployment,
     query: Query,
     history: Sequence[Behaviour],
-    reading: asyncio.Task[StoredPortrait | None] | None,
+    reading: asyncio.Task[StoredPortrait | NoPortrait] | None,
     now: datetime,
     deadline: Deadline,
     stages: _Stages,
-) -> tuple[F16, Tier, RequestPortrait]:
-    """The query's experts and where they were, and the user's portrait."""
-    encoder, picture = deployment.encoder, query.picture
-    key = query_key(deployment.bundle.version, query.text, picture.digest if picture else b"")
-    compute = partial(encoder.experts, query.text, picture)
-    experts, tier = await deployment.experts.get(key, compute, deadline)
+) -> tuple[F16, Tier, RequestPortrait, list[str]]:
+    """The query's experts and where they were, the user's portrait, and what was left out."""
+    skipped: list[str] = []
+    try:
+        experts, tier = await _experts(deployment, query.text, query.picture, deadline)
+    except Unavailable:
+        if query.picture is None or not query.text:
+            raise
+        experts, tier = await _experts(deployment, query.text, None, deadline)  # raises if it is the encoder
+        skipped.append("picture_skipped")
     stages.mark("cache" if tier == "l1" else "encode")
     if reading is None:
         portrait = await make_portrait(history, deployment.features, now, deadline, deployment.shape)
     else:
         stored = await reading
-        kept = [] if stored is None else deployment.recent(stored.behaviours)
-        portrait = restore_portrait(stored, kept, now, deployment.shape)
+        if isinstance(stored, NoPortrait):
+            portrait = no_portrait(deployment.shape, unavailable=stored is NoPortrait.UNAVAILABLE)
+        else:
+            portrait = restore_portrait(stored, deployment.recent(stored.behaviours), now, deployment.shape)
     stages.mark("features")
-    return experts, tier, portrait
+    return experts, tier, portrait, skipped
+
+
+async def _experts(
+    deployment: Deployment, text: NormalText, picture: QueryPicture | None, deadline: Deadline
+) -> tuple[F16, Tier]:
+    key = query_key(deployment.bundle.version, text, picture.digest if picture else b"")
+    compute = partial(deployment.encoder.experts, text, picture)
+    return await deployment.experts.get(key, compute, deadline)
 
 
 def _shed(
@@ -218,7 +239,7 @@ def _shed(
 
 def _reading(
     deployment: Deployment, query: Query, shed: Sequence[str], deadline: Deadline
-) -> asyncio.Task[StoredPortrait | None] | None:
+) -> asyncio.Task[StoredPortrait | NoPortrait] | None:
     """The read of the user's stored portrait, begun; None where there is none to read."""
     portraits, user = deployment.portraits, query.user_id
     if portraits is None or user is None or query.history or "no_portrait" in shed:
@@ -226,12 +247,14 @@ def _reading(
     return asyncio.create_task(portraits.get(user, deadline))
 
 
-def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> None:
+def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> bool:
+    """Whether any route searched; False where none had anything to search by."""
     statuses = {outcome.status for outcome in outcomes.values()}
     if "ok" in statuses:
-        return
+        return True
     if "timeout" in statuses:
         raise DeadlinePassed("search")
     if "error" in statuses:
         reasons = sorted({o.reason or "error" for o in outcomes.values() if o.status == "error"})
         raise Unavailable(f"the index gave no answer: {', '.join(reasons)}")
+    return False

@@ -11,7 +11,8 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from common.schema import OMITTED, closed
+from common.schema import OMITTED, OneOf, closed
+from service.degraded import degraded_words, told
 from service.http.checks import Target
 from service.http.columnar import ItemColumns, columns
 from service.http.problems import Problem
@@ -37,7 +38,13 @@ class _Answer(TypedDict):
     variant: Annotated[dict[str, str], Field(description="Experiment to the variant that answered.")]
     routes: dict[RouteName, Route]
     partial: Annotated[bool, Field(description="Whether a route gave less than it should have.")]
-    degraded: Annotated[list[str], Field(description="What was left out and why, as short codes.")]
+    degraded: Annotated[
+        list[Annotated[str, OneOf(degraded_words)]],
+        Field(
+            description="Each way in which the answer is less than what was asked for:\n\n"
+            + told(degraded_words())
+        ),
+    ]
     took_ms: float
     explain: NotRequired[Annotated[dict[str, Any] | None, OMITTED]]
 

@@ -62,17 +62,20 @@ async def make_portrait(
 
 
 @cache
-def _nothing(shape: tuple[int, int]) -> RequestPortrait:
+def _nothing(shape: tuple[int, int], degraded: str | None = None) -> RequestPortrait:
     """The portrait of no history."""
-    return _assemble((), (), np.zeros((0, *shape), np.float16), datetime.now(UTC), shape)
+    return _assemble((), (), np.zeros((0, *shape), np.float16), datetime.now(UTC), shape, degraded)
+
+
+def no_portrait(shape: tuple[int, int], *, unavailable: bool) -> RequestPortrait:
+    """The portrait of a user who has none stored, or whose portrait could not be read."""
+    return _nothing(shape, "portrait_unavailable" if unavailable else None)
 
 
 def restore_portrait(
-    stored: StoredPortrait | None, history: Sequence[Behaviour], now: datetime, shape: tuple[int, int]
+    stored: StoredPortrait, history: Sequence[Behaviour], now: datetime, shape: tuple[int, int]
 ) -> RequestPortrait:
-    """The portrait that was stored, as if its ``history`` had come with the request; empty for None."""
-    if stored is None:
-        return _nothing(shape)
+    """The portrait that was stored, as if its ``history`` had come with the request."""
     return _assemble(history, stored.known, stored.features, now, shape, stored=True)
 
 

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.metrics import NAMESPACE, SHARED_VARIABLE
+from service.degraded import degraded_words
 from service.query.batcher import Failure
 from service.query.encoder import FAILURES, FALLIBLE, Fallible
 from service.recall.routes import ROUTES
@@ -31,8 +32,6 @@ V = TypeVar("V", bound=str)
 NOTE_EVERY_S = 1.0
 #: Stages of a recall, before and after those that the routes are.
 _STAGES_BEFORE, _STAGES_AFTER = ("parse", "cache", "encode", "features", "fusion"), ("merge", "answer")
-#: Why an answer fell short, beside what the routes' names say; any other reason is counted as ``other``.
-_DEGRADED = ("fewer_candidates", "no_portrait", "history_unknown", "history_unavailable")
 #: Observations that are counted together: one by one, each costs several times as much.
 _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
@@ -49,7 +48,7 @@ class Metrics:
         neighbours: counts a trigger's neighbours, known before or not.
         heads: counts the results of a query without a history, known before or not.
         fusions: counts the embedding of a query without a history, known before or not.
-        portrait: counts a lookup of a stored portrait, found or not.
+        portrait: counts a lookup of a stored portrait: found, none, Redis away, or damaged.
         cache: counts a lookup of query experts, by tier.
         picture: counts a picture by what became of it.
         redis: counts what happened to a call to Redis.
@@ -84,13 +83,13 @@ class Metrics:
         self.neighbours = self._lookups("neighbour", "Lists of I2I neighbours by whether they were known.")
         self.heads = self._lookups("search", "Results of Q2I without a history by whether they were known.")
         self.fusions = self._lookups("fusion", "Embeddings without a history by whether they were known.")
-        self.portrait = self._lookups("portrait", "Stored portraits looked for.", "found", ("yes", "no"))
+        self.portrait = self._labelled(
+            "portrait_lookups", "Stored portraits looked for.", "found", ("yes", "no", "away", "damaged")
+        )
         events = ("timeout", "error", "open", "dropped", "written")
         self.redis = self._labelled("redis_events", "What happened to calls to Redis.", "event", events)
         degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
-        shed = [f"no_{route}" for route in ROUTES]
-        short = [f"{route}_{how}" for route in ROUTES for how in ("timeout", "error", "coverage")]
-        self._degraded = {reason: degraded.labels(reason) for reason in (*shed, *_DEGRADED, *short, "other")}
+        self._degraded = {word: degraded.labels(word) for word in (*degraded_words(), "other")}
         became = "Pictures by what became of them; costly: took too much to decode, known: did so before."
         outcomes = ("decoded", "damaged", "costly", "known", "failed")
         self.picture: Callable[[str], None] = self._labelled("pictures", became, "outcome", outcomes)
@@ -198,12 +197,10 @@ class Metrics:
         child = _children(self._counter(name, text, [label]), values)
         return lambda value: child(value).inc()
 
-    def _lookups(
-        self, name: str, text: str, label: str = "result", values: tuple[str, str] = ("hit", "miss")
-    ) -> Callable[[bool], None]:
+    def _lookups(self, name: str, text: str) -> Callable[[bool], None]:
         """What counts lookups by whether something was there."""
-        count = self._labelled(f"{name}_lookups", text, label, values)
-        return lambda there: count(values[not there])
+        count = self._labelled(f"{name}_lookups", text, "result", ("hit", "miss"))
+        return lambda there: count("hit" if there else "miss")
 
 
 def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:

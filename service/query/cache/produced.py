@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 
 import numpy as np
 
@@ -10,7 +11,15 @@ from artifacts.cache.codec import FeatureCodec, PortraitCodec, StoredPortrait
 from artifacts.cache.keys import item_key, user_key
 from common.arrays import F16
 from common.deadline import Deadline
+from index.port import IndexUnavailable
 from service.query.cache.redis import RedisCache
+
+
+class NoPortrait(Enum):
+    """Why there is no portrait of a user: none is stored, or it could not be read."""
+
+    NONE = "none"
+    UNAVAILABLE = "unavailable"
 
 
 class ProducedFeatures:
@@ -28,9 +37,17 @@ class ProducedFeatures:
         self._shared = shared
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
-        """The ids that are known, in the order asked, and their features ``[n, E, d]``."""
+        """The ids that are known, in the order asked, and their features ``[n, E, d]``.
+
+        Raises:
+            IndexUnavailable: Redis did not say of each item whether it is known.
+        """
         keys = {item_id: item_key(self._bundle_version, item_id) for item_id in ids}
-        stored = {} if self._shared is None else await self._shared.get(list(keys.values()), deadline)
+        stored: dict[str, bytes | None] = {}
+        if self._shared is not None:
+            stored = await self._shared.get(list(keys.values()), deadline)
+            if len(stored) < len(keys):
+                raise IndexUnavailable("redis", "the features of items could not be read")
         values = {item_id: self._codec.decode(stored.get(key)) for item_id, key in keys.items()}
         known = {item_id: value for item_id, value in values.items() if value is not None}
         if not known:
@@ -47,20 +64,27 @@ class ProducedPortraits:
         bundle_version: the namespace.
         codec: for the bundle's dimensions.
         shared: where they are.
-        found: told of each lookup whether there was one.
+        found: told of each lookup ``yes``, ``no``, ``away`` (Redis did not answer) or ``damaged``.
     """
 
     def __init__(
-        self, bundle_version: str, codec: PortraitCodec, shared: RedisCache, found: Callable[[bool], None]
+        self, bundle_version: str, codec: PortraitCodec, shared: RedisCache, found: Callable[[str], None]
     ) -> None:
         self._bundle_version = bundle_version
         self._codec = codec
         self._shared = shared
         self._found = found
 
-    async def get(self, user_id: str, deadline: Deadline) -> StoredPortrait | None:
-        """The user's portrait, or None where there is none; a cache that is away has none."""
+    async def get(self, user_id: str, deadline: Deadline) -> StoredPortrait | NoPortrait:
+        """The user's portrait, or why there is none to read."""
         key = user_key(self._bundle_version, user_id)
-        portrait = self._codec.decode((await self._shared.get([key], deadline)).get(key))
-        self._found(portrait is not None)
-        return portrait
+        answer = await self._shared.get([key], deadline)
+        if key not in answer:
+            self._found("away")
+            return NoPortrait.UNAVAILABLE
+        if answer[key] is None:
+            self._found("no")
+            return NoPortrait.NONE
+        portrait = self._codec.decode(answer[key])
+        self._found("damaged" if portrait is None else "yes")
+        return NoPortrait.UNAVAILABLE if portrait is None else portrait

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -31,6 +31,8 @@ _AWAY = (RedisError, OSError, TimeoutError)
 
 
 T = TypeVar("T")
+#: What Redis said of a key, a value or None; empty where it said nothing.
+_Answer: TypeAlias = tuple[bytes | None] | tuple[()]
 Count = Callable[[str], None]
 
 
@@ -57,22 +59,25 @@ class RedisCache:
             # The library's default is to retry with a backoff: longer than a request may take.
             retry=Retry(NoBackoff(), 0),
         )
-        self._wanted: dict[str, asyncio.Future[bytes | None]] = {}
+        self._wanted: dict[str, asyncio.Future[_Answer]] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(settings.write_queue)
         self._writer: asyncio.Task[None] | None = None
 
-    async def get(self, keys: Sequence[str], deadline: Deadline) -> dict[str, bytes]:
-        """The values that are there, within the deadline."""
+    async def get(self, keys: Sequence[str], deadline: Deadline) -> dict[str, bytes | None]:
+        """What Redis says within the deadline: a value, or None where there is none.
+
+        A key that is missing from the answer was not answered: whether there is a value is not known.
+        """
         if not keys:
             return {}
         waiting = [self._ask(key) for key in keys]
         timeout = min(self._timeout, deadline.remaining())
         done, _ = await asyncio.wait(waiting, timeout=timeout)
         return {
-            key: value
+            key: answer[0]
             for key, future in zip(keys, waiting, strict=True)
-            if future in done and (value := future.result()) is not None
+            if future in done and (answer := future.result())
         }
 
     def put(self, key: str, value: bytes) -> None:
@@ -94,7 +99,7 @@ class RedisCache:
         await asyncio.gather(*self._reads, return_exceptions=True)
         await self._client.aclose()
 
-    def _ask(self, key: str) -> asyncio.Future[bytes | None]:
+    def _ask(self, key: str) -> asyncio.Future[_Answer]:
         if key not in self._wanted:
             loop = asyncio.get_running_loop()
             if not self._wanted:
@@ -107,20 +112,24 @@ class RedisCache:
         if not self._breaker.allows():
             self._count("open")
             for future in wanted.values():
-                future.set_result(None)
+                future.set_result(())
             return
         task = asyncio.create_task(self._read(wanted))
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
-    async def _read(self, wanted: dict[str, asyncio.Future[bytes | None]]) -> None:
-        keys = list(wanted)
-        values: Sequence[bytes | None] | None = await self._guarded(
-            cast("Awaitable[list[bytes | None]]", self._client.mget(keys))
-        )
-        for key, value in zip(keys, values or [None] * len(keys), strict=True):
-            if not wanted[key].done():
-                wanted[key].set_result(value)
+    async def _read(self, wanted: dict[str, asyncio.Future[_Answer]]) -> None:
+        answers: list[_Answer] = [()] * len(wanted)
+        try:
+            values = await self._guarded(
+                cast("Awaitable[list[bytes | None]]", self._client.mget(list(wanted)))
+            )
+            if values is not None and len(values) == len(wanted):
+                answers = [(value if isinstance(value, bytes) else None,) for value in values]
+        finally:  # nobody may wait for the whole of the timeout because of a bug
+            for future, answer in zip(wanted.values(), answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
 
     async def _write(self) -> None:
         while True:

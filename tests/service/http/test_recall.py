@@ -90,7 +90,7 @@ def test_browse_by_history_alone(client: httpx.Client) -> None:
 def test_browse_with_a_history_that_nobody_knows_is_empty_and_says_so(client: httpx.Client) -> None:
     answer = recall(client, k=5, history=[{"item_id": "gone", "action": "click"}])
     assert answer["items"] == []
-    assert answer["degraded"] == ["history_unknown"]
+    assert answer["degraded"] == ["history_unknown", "nothing_to_search_by"]
     assert answer["routes"]["q2i"]["status"] == "skipped"
 
 
