@@ -20,54 +20,28 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.cost_client import Client, abort_many
-from benchmarks.report import Claim, arguments, finish
+from benchmarks.cost_aborts import abort_many
+from benchmarks.report import Claim, ProgressLines, arguments, finish
 from benchmarks.servers import free_port, server
-from devtools.cost.requests import Mutator, Recipe, Request, corpus
-from devtools.cost.watch import VARIABLE, Watch, reset_peak, resident_bytes
+from cli.commands.demo import prepare
+from cli.demo_files import demo_bundle
+from devtools.cost.judge import LONGEST_TURN_S, Cost, Judge
+from devtools.cost.requests import Mutator, Recipe, corpus
+from devtools.cost.watch import VARIABLE, Watch, resident_bytes
 
-LONGEST_TURN_S = 0.050
-GROWTH = 10
-#: What any request may gain, whatever its size: the largest answer, and what allocators keep back.
-FLOOR_BYTES = 32 << 20
 #: Requests that are kept, to be mutated, for each path and status.
 _KEPT = 12
 _WORST = 40
-_LIVE = Request("GET", b"/livez", {}, b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one request cost."""
-
-    recipe: Recipe
-    status: int
-    size: int
-    turn_s: float
-    grown: int
-
-    @property
-    def score(self) -> float:
-        """By how much the nearest bound is used; above 1 it is broken."""
-        return max(self.turn_s / LONGEST_TURN_S, self.grown / max(FLOOR_BYTES, GROWTH * self.size))
-
-    def as_json(self) -> dict[str, Any]:
-        """For the report."""
-        measured = {"status": self.status, "bytes": self.size, "turn_ms": round(self.turn_s * 1000, 2)}
-        return {**measured, "grown_bytes": self.grown, "recipe": self.recipe.as_json()}
+_ITEMS = 2000
 
 
 class Fuzzer:
     """Requests one after another, those first whose kin cost most."""
 
-    def __init__(self, client: Client, watch: Watch, pid: int, seed: int) -> None:
-        self._client = client
-        self._watch = watch
-        self._pid = pid
+    def __init__(self, judge: Judge, seed: int) -> None:
+        self._judge = judge
         self._random = random.Random(seed)
         self._mutator = Mutator(seed)
         self._kept: dict[tuple[str, int], list[Cost]] = {}
@@ -75,19 +49,6 @@ class Fuzzer:
         self.statuses: Counter[int] = Counter()
         self.worst: list[Cost] = []
         self.broken: list[Cost] = []
-
-    def send(self, recipe: Recipe) -> Cost:
-        """Send one request and note what it cost."""
-        request = recipe.request()
-        self._watch.reset()
-        reset_peak(self._pid)
-        before = resident_bytes(self._pid)
-        status = self._client.ask(request)
-        self._client.ask(_LIVE)  # the turn that gave the answer has ended
-        grown = resident_bytes(self._pid, peak=True) - before
-        cost = Cost(recipe, status, request.size, self._watch.longest, grown)
-        self.statuses[status] += 1
-        return cost
 
     def run(self, requests: int) -> None:
         """Send so many requests, the corpus first; what breaks a bound is sent once more to be believed."""
@@ -132,9 +93,11 @@ def main() -> int:
         folder, log, port = options.folder or work / "demo", work / "service.log", free_port()
         os.environ[VARIABLE] = str(work / "watch")
         watch = Watch(work / "watch")
-        command = [sys.executable, "-m", "devtools.cost.service", str(folder), str(port)]
-        with server(command, port, "/readyz", log, patience_s=300) as pid:
-            fuzzer = Fuzzer(Client(port), watch, pid, options.seed)
+        bundle = demo_bundle()
+        _, index = prepare(folder, bundle, _ITEMS, ProgressLines())
+        command = [sys.executable, "-m", "devtools.cost.service", str(port), str(bundle), str(index)]
+        with server(command, port, "/readyz", log, patience_s=120) as pid:
+            fuzzer = Fuzzer(Judge(port, pid, watch), options.seed)
             began = time.monotonic()
             fuzzer.run(min(requests, len(corpus())))
             settled = resident_bytes(pid)

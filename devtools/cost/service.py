@@ -1,8 +1,7 @@
-"""Serves the demo shop under a loop that is watched: ``python -m devtools.cost.service FOLDER PORT``."""
+"""Serves under a loop that is watched: ``python -m devtools.cost.service PORT BUNDLE INDEX``."""
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,26 +9,20 @@ from typing import Any
 
 import uvicorn
 
-from cli.commands.demo import prepare
-from cli.demo_files import demo_bundle
-from common.progress import silent
 from service.process import server
 from service.settings import load_settings
 
-ITEMS = 2000
 #: What callers of the admin API show.
 TOKEN = "cost"
 
 
 def main() -> None:
-    """Make what is missing of the demo's files, and serve until a signal comes."""
-    folder, port = Path(sys.argv[1]), int(sys.argv[2])
-    bundle = demo_bundle()
-    _, index = prepare(folder, bundle, ITEMS, silent)
+    """Serve until a signal comes."""
+    port, bundle, index = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     groups: dict[str, dict[str, Any]] = {
         "bundle": {"path": bundle},
         "index": {"path": index},
-        "server": {"port": port, "admin_token": os.environ.get("MRSE_COST_TOKEN", TOKEN)},
+        "server": {"port": port, "admin_token": TOKEN},
         # Time is not what is judged, and the machine may be busy.
         "deadline": {"default_ms": 10_000},
     }

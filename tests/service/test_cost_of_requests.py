@@ -1,0 +1,55 @@
+"""No request, accepted or refused, holds the event loop for long or takes much memory of a real process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.servers import free_port, server
+from devtools.cost.judge import Judge
+from devtools.cost.requests import Mutator, Recipe, corpus
+from devtools.cost.watch import VARIABLE, Watch
+from tests.service.conftest import Demo
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is read from /proc")
+RECIPES = corpus()
+
+
+@pytest.fixture(scope="module")
+def judge(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    work = tmp_path_factory.mktemp("cost")
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "devtools.cost.service",
+        str(port),
+        str(demo.bundle.path),
+        str(demo.index),
+    ]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(VARIABLE, str(work / "watch"))
+        watch = Watch(work / "watch")
+        with server(command, port, "/readyz", work / "log", patience_s=120) as pid:
+            judge = Judge(port, pid, watch)
+            for recipe in RECIPES[:3]:
+                judge.cost(recipe)
+            yield judge
+            judge.close()
+
+
+def measured(judge: Judge, recipes: list[Recipe]) -> list[dict[str, Any]]:
+    costs = [judge.cost(recipe) for recipe in recipes]
+    return [cost.as_json() for cost in costs if cost.score > 1 or not 200 <= cost.status < 500]
+
+
+def test_no_request_costs_more_than_it_may(judge: Judge) -> None:
+    assert measured(judge, RECIPES) == []
+
+
+def test_nor_do_their_mutations(judge: Judge) -> None:
+    mutator, others = Mutator(7), reversed(RECIPES)
+    assert measured(judge, [mutator.mutated(*pair) for pair in zip(RECIPES, others, strict=True)]) == []
