@@ -6,8 +6,8 @@ Each mix finds the peak with a closed loop, then sends requests by a Poisson pro
 rate, from a process of its own on a core of its own; a request's time counts from its arrival there. An
 answer is good when it is a 200 within 250 ms. Beside the load, ``/livez`` is asked 20 times a second on the
 probes' port and on the main port. *single*: four queries that were asked before to a new one; *workers*: the
-same with two workers, which then share the client's core; *batches*: of 16; *pictures*: a query in four with a
-picture. ``sent`` is what the client itself got sent: where it is below the rate, the client was too slow.
+same with two workers, which then share the client's core; *batches*: of 16; *pictures*: a query in four with
+a picture. ``sent`` is what the client itself got sent: where it is below the rate, the client was too slow.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def measure(mix: str, bundle: Bundle, index: Path, folder: Path, seconds: float)
     command += ["--bundle", str(bundle.path), "--index", str(index), "--port", str(port)]
     command += ["--workers", workers]
     cores = sorted(os.sched_getaffinity(0))
-    command = ["env", "MRSE_SERVER_LOG_LEVEL=warning", *command]
+    command = ["env", f"MRSE_SERVER_PROBE_PORT={probes}", "MRSE_SERVER_LOG_LEVEL=warning", *command]
     if mix != "workers":
         command = ["taskset", "-c", str(cores[0]), *command]
     with server(command, port, "/readyz", folder / "server.log") as session:

@@ -73,8 +73,7 @@ def create_app(
         if read_again is not None:
             _reload_on_hangup(runtime, read_again, tasks)
         tasks.add(asyncio.create_task(runtime.guard.follow(), name="keys"))
-        if runtime.metrics.shared:
-            tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
+        tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
             yield {DOOR: door}
         finally:

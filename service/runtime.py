@@ -91,6 +91,8 @@ class Runtime:
         self.metrics.gauge(
             "loop_lag_seconds", "How late the event loop is.", lambda: gate.pulse.lag_s, "livemax"
         )
+        moved = "When the event loop last moved, in seconds since 1970."
+        self.metrics.gauge("loop_moved_seconds", moved, self._moved, "liveall")
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
         self.metrics.gauge("ready", "Whether the worker can answer.", lambda: self.health.ready, "livemin")
@@ -265,6 +267,9 @@ class Runtime:
         if not self.ready:
             self.health.fail("loading", step)
         log.info(step)
+
+    def _moved(self) -> float:
+        return time.time() - (time.monotonic() - self.admission.pulse.moved)
 
     def _queued(self) -> float:
         encoders = [deployment.encoder for deployment in self._by_folders().values()]

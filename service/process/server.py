@@ -28,7 +28,7 @@ from uvicorn.supervisors import Multiprocess
 from common.metrics import SHARED_VARIABLE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
-from service.process.protocol import Protocol
+from service.process.probes import OneProcess, Workers, probing
 from service.settings import Arm, Settings
 from service.telemetry import logs
 
@@ -90,9 +90,13 @@ def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
         failures.append(error)
         server.should_exit = True
 
-    server = uvicorn.Server(_config(settings, create_app(settings, on_fatal=fatal, read_again=read_settings)))
+    app = create_app(settings, on_fatal=fatal, read_again=read_settings)
+    server = uvicorn.Server(_config(settings, app))
     try:
-        with _exit_means_not_listening(settings):
+        with (
+            probing(settings.server, lambda: OneProcess(app.state.runtime)),
+            _exit_means_not_listening(settings),
+        ):
             server.run()
     except KeyboardInterrupt:
         return  # uvicorn raises the signal again once it has drained
@@ -112,7 +116,8 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
         with _exit_means_not_listening(settings):
             sockets = [config.bind_socket()]
         _subprocess.spawn = context  # type: ignore[assignment]  # what uvicorn starts its workers with
-        Multiprocess(config, sockets=sockets).run()
+        with probing(settings.server, lambda: Workers(Path(folder))):
+            Multiprocess(config, sockets=sockets).run()
 
 
 def _start_method(libraries: list[str]) -> BaseContext:
@@ -185,7 +190,7 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
         timeout_graceful_shutdown=server.drain_s,
         # From the start of the process: on a busy machine loading the libraries alone takes seconds.
         timeout_worker_healthcheck=60,
-        http=Protocol,
+        http="service.process.protocol:Protocol",
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -24,6 +24,9 @@ class Server(_Group):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65_535)
+    #: Another port, for ``/livez``, ``/readyz`` and ``/metrics`` alone, on a thread of its own: it answers
+    #: however busy the service is. 0: none. Give it to an orchestrator and to Prometheus, not to strangers.
+    probe_port: int = Field(default=0, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=256)
     backlog: int = Field(default=2048, ge=1)
     keep_alive_s: int = Field(default=75, ge=1)

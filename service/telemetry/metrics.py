@@ -153,9 +153,9 @@ class Metrics:
         name: str,
         help_text: str,
         read: Callable[[], float],
-        across: Literal["livesum", "livemin", "livemax"] = "livesum",
+        across: Literal["livesum", "livemin", "livemax", "liveall"] = "livesum",
     ) -> None:
-        """Register a value that is read by `note`; of several living workers, their sum, least or most."""
+        """Register a value that is read by `note`; of several workers, their sum, least, most, or all."""
         self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
 
     def gauges(
@@ -185,12 +185,11 @@ class Metrics:
     def render(self) -> bytes:
         """The text exposition: of this worker, or of all that share."""
         self.note()
-        if not self.shared:
-            return generate_latest(self.registry)
-        _forget_dead(Path(self.shared))
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, self.shared)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return self.rendered()
+
+    def rendered(self) -> bytes:
+        """As `render`, as it was last noted; any thread may ask."""
+        return merged(Path(self.shared)) if self.shared else generate_latest(self.registry)
 
     def _labelled(self, name: str, text: str, label: str, values: Iterable[str]) -> Callable[[str], None]:
         """What counts by the value of a label."""
@@ -209,6 +208,28 @@ def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:
     for value in values:
         child(value)
     return child
+
+
+def merged(folder: Path) -> bytes:
+    """The text exposition of all workers that share a folder."""
+    return generate_latest(_shared(folder))
+
+
+def noted(folder: Path, name: str) -> list[float]:
+    """What the living workers that share a folder last noted in a gauge."""
+    return [
+        sample.value
+        for family in _shared(folder).collect()
+        if family.name == f"{NAMESPACE}_{name}"
+        for sample in family.samples
+    ]
+
+
+def _shared(folder: Path) -> CollectorRegistry:
+    _forget_dead(folder)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    return registry
 
 
 def _forget_dead(folder: Path) -> None:
