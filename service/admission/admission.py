@@ -109,8 +109,8 @@ class Admission:
         #: Places taken, and by whom.
         self.in_flight = 0
         self._places: dict[str, int] = {}
-        #: The last two clients that were seen, and when the one before the last was.
-        self._seen, self._before, self._before_at = "", "", float("-inf")
+        #: The client that was seen last, when that was, and when another was.
+        self._seen, self._seen_at, self._before_at = "", float("-inf"), float("-inf")
 
     def enter(self, client: str, waited_s: float) -> Ticket:
         """Take a place.
@@ -192,9 +192,8 @@ class Admission:
 
     def _others(self, client: str) -> bool:
         """Whether another client was seen lately; notes that this one was."""
+        now = self.gate.clock()
         if client != self._seen:
-            self._before, self._before_at = self._seen, self.gate.clock()
-            self._seen = client
-        elif len(self._places) - (client in self._places) > 0:
-            return True
-        return bool(self._before) and self.gate.clock() - self._before_at < _THERE_S
+            self._before_at, self._seen = self._seen_at, client
+        self._seen_at = now
+        return now - self._before_at < _THERE_S or len(self._places) > (client in self._places)

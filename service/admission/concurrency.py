@@ -11,9 +11,9 @@ _MOST_TIMES = 512
 _QUICK = 0.9
 #: A shrink is at most to this share, growth is by this factor and one more.
 _SHRINK, _GROW = 0.5, 1.25
-#: Work may take so many times what it takes when little else is done; an engine that is slow by nature is
-#: not taken for one that has too much to do. What is known of that is let go by this factor a look.
-_NATURAL, _LET_GO = 2.0, 1.01
+#: Work may take so many times what it takes when no more than `LEAST` are at once: an engine that is slow by
+#: nature is not taken for one that has too much to do.
+_NATURAL = 2.0
 
 
 class Concurrency:
@@ -32,7 +32,7 @@ class Concurrency:
     def __init__(self, most: int, target_s: float) -> None:
         self._most = most
         self._target_s = target_s
-        self._natural_s = float("inf")
+        self._natural_s = 0.0
         self._times: list[float] = []
         self._peak = 0
         self.limit = most
@@ -50,7 +50,8 @@ class Concurrency:
         times, peak = sorted(self._times), self._peak
         self._times, self._peak = [], 0
         slow = times[int(len(times) * _QUICK)]
-        self._natural_s = min(slow, self._natural_s * _LET_GO)
+        if peak <= LEAST:
+            self._natural_s = slow
         target_s = max(self._target_s, _NATURAL * self._natural_s)
         if slow > target_s:
             share = max(_SHRINK, target_s / slow)

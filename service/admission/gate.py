@@ -110,14 +110,17 @@ class Gate:
                 if start():
                     self._begin()
                 return
-            self._empty_at = now
-        latest = arrived + self.patience_s if until is None else until
-        if now + self._queue.ahead(client) * self.each_s > latest:
+            self._empty_at = self._drained_at = now
+        if self.hopeless(client, now, arrived + self.patience_s if until is None else until):
             refuse()
             return
         until = arrived + self._too_old_s if until is None else until
         self._queue.put(client, _Waiting(arrived, until, start, refuse))
         self._arm()
+
+    def hopeless(self, client: str, now: float, latest: float) -> bool:
+        """Whether a request of this client would be begun too late, if it came now."""
+        return now + self._queue.ahead(client) * self.each_s > latest
 
     async def turn(self, client: str, arrived: float, until: float | None = None) -> None:
         """Wait for one's turn.

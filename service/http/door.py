@@ -25,6 +25,8 @@ ARRIVED = "mrse.arrived"
 ADMITTED = "mrse.admitted"
 #: In the state that the application's lifespan gives: what it needs for this.
 DOOR = "mrse.door"
+#: Bytes of a body that are read and thrown away, so that the connection can be kept.
+_SMALL_BODY = 65_536
 _SIMILAR = re.compile(r"/items/.+/similar")
 #: Told of each refusal: the route's template, the method, and the seconds since the request came.
 OnRefusal = Callable[[str, str, float], None]
@@ -91,6 +93,24 @@ class Door:
         self._recognise(scope)
         self._admission.gate.submit(client_of(scope, self._header), arrived, begin, refuse)
 
+    def turn_away(self, cycle: RequestResponseCycle, arrived: float, done: Callable[[], None]) -> bool:
+        """Refuse a request whose body is still to come, where it would wait too long as things are.
+
+        One with a large body, or one whose size is not known, is left to the application, which ends the
+        connection rather than read it.
+        """
+        scope: Any = cycle.scope
+        route, gate = _guarded(scope), self._admission.gate
+        if route is None or not gate.waiting:
+            return False
+        now = gate.clock()
+        hopeless = gate.hopeless(client_of(scope, self._header), now, arrived + gate.patience_s)
+        if hopeless and _small(scope):
+            self._refuse(cycle, route, now - arrived)
+            done()
+            return True
+        return False
+
     def _refuse(self, cycle: RequestResponseCycle, route: str, seconds: float) -> None:
         """Write a 503 past the application, and keep the connection."""
         scope: Any = cycle.scope
@@ -109,6 +129,14 @@ class Door:
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             cycle.transport.close()
+
+
+def _small(scope: Any) -> bool:
+    """Whether the rest of the body may be read and thrown away."""
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return (
+        len(lengths) == 1 and lengths[0].isdigit() and len(lengths[0]) < 8 and int(lengths[0]) <= _SMALL_BODY
+    )
 
 
 def _guarded(scope: Any) -> str | None:

@@ -56,7 +56,12 @@ class RecallRequest(_Strict):
     picture: str | None = Field(
         default=None, min_length=1, max_length=MAX_PICTURE_TEXT, description="A JPEG or PNG in base64."
     )
-    timeout_ms: int | None = Field(default=None, ge=1, le=10_000, description="Covers the whole request.")
+    timeout_ms: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Covers the whole request, from its first byte on, waiting included.",
+    )
     explain: bool = Field(default=False, description="Tell how the answer came about.")
 
 

@@ -26,7 +26,9 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unbegun is not None:
             (cycle, app), self._unbegun = self._unbegun, None
-            super()._start_asgi_task(cycle, app)
+            arrived: float = cycle.scope[ARRIVED]  # type: ignore[literal-required]  # our own key
+            if self._door is None or not self._door.turn_away(cycle, arrived, self.on_response_complete):
+                super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         """Note when the first byte of a request's head came."""
