@@ -73,7 +73,7 @@ _PARAMETERS = [
         "timeout_ms",
         "query",
         {"type": "integer", "minimum": 1, "maximum": 10_000},
-        "Covers the whole request.",
+        "Covers the whole request, from its first byte on, waiting included.",
     ),
     *docs.HEADERS,
 ]
