@@ -103,6 +103,7 @@ class Door:
         route, gate = _guarded(scope), self._admission.gate
         if route is None or not gate.waiting:
             return False
+        self._recognise(scope)
         now = gate.clock()
         hopeless = gate.hopeless(client_of(scope, self._header), now, arrived + gate.patience_s)
         if hopeless and _small(scope):
