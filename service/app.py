@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from service.deployment import open_deployment
 from service.errors import StartError
-from service.http import admin, documentation, health, playground, recall, similar
+from service.http import admin, documentation, health, playground, recall, similar, users
 from service.http.door import DOOR, Door, OnRefusal
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
@@ -100,7 +100,7 @@ def create_app(
     routes = [*recall.routes, *similar.routes, *health.routes]
     routes += playground.routes(settings.playground.previews)
     if settings.server.admin_token is not None or settings.access.keys is not None:
-        routes += admin.routes()
+        routes += [*admin.routes(), *users.routes]
     app.router.routes[:0] = routes  # ahead of FastAPI's own
     documentation.complete(app)
     app.add_middleware(FixedPaths, routes=routes)

@@ -16,6 +16,7 @@ from common.deadline import Clock, Deadline
 from common.lru import Lru
 from common.turns import Turns
 from index.port import IndexUnavailable
+from service.access.audit import Audit
 from service.access.guard import Guard
 from service.admission import Admission, LoadShedding
 from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
@@ -66,6 +67,8 @@ class Runtime:
         self.clock: Clock = time.monotonic
         self.admission = Admission(settings.limits, settings.deadline, self.clock, self.metrics.refused)
         self.guard = Guard(settings, self.metrics.access_refused, self.metrics.key_file)
+        access = settings.access
+        self.audit = Audit(access.audit, access.audit_required, self.metrics.audit_failures.inc)
         self.experiments = ExperimentBook(
             settings.experiments, settings.recall, self.metrics.experiment_unknown
         )
@@ -170,8 +173,19 @@ class Runtime:
         self.progress = f"cannot start: {reason}"
         self.health.fail("loading", self.progress)
 
+    async def forget(self, user_id: str) -> int:
+        """Remove the stored portraits of a user, of every bundle that is served; how many there were.
+
+        Raises:
+            Unavailable: Redis does not answer; they may still be there.
+        """
+        shared = self._worker.shared
+        versions = {deployment.bundle.version for deployment in self.deployments.values()}
+        return 0 if shared is None else await shared.forget(user_id, versions)
+
     async def close(self) -> None:
         """Release what was loaded."""
+        await self.audit.close()
         self.ready = False
         self.metrics.flush()
         for task in list(self._retiring):

@@ -12,6 +12,7 @@ from service.access.guesses import Guesses
 from service.access.keyfile import Key
 from service.access.keyring import KeyRing
 from service.access.rates import Rates
+from service.admission.client import client_of
 from service.errors import Forbidden, TooManyRequests, Unauthorized
 from service.settings import Scope, Settings
 
@@ -60,6 +61,8 @@ class Guard:
         self._rates = Rates(1 / settings.server.workers, clock)
         self._guesses = Guesses(clock)
         self._refused = refused
+        header = settings.limits.client_header
+        self._client_header = None if header is None else header.lower().encode()
 
     def recognise(self, scope: MutableMapping[str, Any]) -> None:
         """Leave the client in the scope of a request whose key is good; says nothing of any other."""
@@ -110,7 +113,7 @@ class Guard:
         # A key of the file is never kept waiting: nobody finds it by trying, and whoever shares an address
         # with its owner, behind a proxy, must not lock the owner out. A token that somebody chose might be
         # found, so it is not even looked at while its address has to wait.
-        address = (scope.get("client") or ("",))[0]
+        address = client_of(scope, self._client_header)
         wait_s = self._guesses.waits(address)
         if wait_s == 0 and self._token is not None and hmac.compare_digest(shown, self._token):
             return Caller(ADMIN_TOKEN, _ALL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, WritableIndex, WriteResult
+from service.access.guard import CALLER
 from service.errors import Unavailable
 from service.http import documentation as docs
 from service.http.columnar import json_response
@@ -117,19 +118,23 @@ def routes() -> list[RawRoute]:
             raise unusable(f"vectors are of one bundle: say whose, {arms}")
         shape = call.runtime.deployments[next(iter(indexes))].shape
         puts = await _entries(call, PutItem, lambda item: _put(item, shape))
-        return await _changed(indexes, lambda index, deadline: index.upsert(puts, deadline))
+        ids = [put.id for put in puts]
+        return await _changed(call, indexes, ids, lambda index, deadline: index.upsert(puts, deadline))
 
     async def update(request: Request) -> Response:
         call, indexes = entered(request)
         updates = await _entries(
             call, UpdateItem, lambda item: ItemUpdate(item.id, item.attributes, item.category)
         )
-        return await _changed(indexes, lambda index, deadline: index.update(updates, deadline))
+        ids = [change.id for change in updates]
+        return await _changed(call, indexes, ids, lambda index, deadline: index.update(updates, deadline))
 
     async def remove(request: Request) -> Response:
         call, indexes = entered(request)
         body = parse(Remove, await call.read(IDS))
-        return await _changed(indexes, lambda index, deadline: index.remove(body.ids, deadline))
+        return await _changed(
+            call, indexes, body.ids, lambda index, deadline: index.remove(body.ids, deadline)
+        )
 
     every_arm = "The arm whose index is changed; every arm's where it is left out."
     one_arm = "The arm whose vectors they are, where there are several."
@@ -194,6 +199,20 @@ def _indexes(call: Call, arm: str | None) -> _Indexes:
 
 
 async def _changed(
+    call: Call,
+    indexes: _Indexes,
+    ids: Sequence[str],
+    change: Callable[[WritableIndex, Deadline], Awaitable[WriteResult]],
+) -> Response:
+    """Make a change, of the items with these ids, and write down who made it."""
+    scope, arms = call.request.scope, list(indexes)
+    who, what = scope[CALLER].name, scope["path"].rpartition("/")[2]
+    audit = call.runtime.audit
+    async with audit.change(who, what, ids, arms=arms, client=call.client, request_id=call.request_id):
+        return await _change_each(indexes, change)
+
+
+async def _change_each(
     indexes: _Indexes, change: Callable[[WritableIndex, Deadline], Awaitable[WriteResult]]
 ) -> Response:
     """Change one index after the other. Where one fails the call fails: it may be made again as it was."""

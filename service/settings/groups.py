@@ -52,6 +52,11 @@ class Access(_Group):
     #: What callers without a key may. Left out: read and metrics, and with ``keys`` metrics alone.
     anonymous: tuple[Scope, ...] | None = None
 
+    #: A file to which a line is appended for each change: who, what, when, and how it ended.
+    audit: Path | None = None
+    #: Whether changes are refused with 503 while their lines cannot be written.
+    audit_required: bool = True
+
     @field_validator("anonymous")
     @classmethod
     def _no_anonymous_changes(cls, scopes: tuple[Scope, ...] | None) -> tuple[Scope, ...] | None:

@@ -54,6 +54,7 @@ class Metrics:
         redis: counts what happened to a call to Redis.
         refused: counts a request refused before any work, by reason.
         access_refused: counts a request refused by its key or for want of one, by reason.
+        audit_failures: lines of the file of changes that could not be written.
         key_file: counts a reading of the file of keys after it changed.
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
@@ -104,6 +105,7 @@ class Metrics:
         self.key_file = self._labelled(
             "key_file", "Readings of a changed file of keys.", "result", ("read", "failed")
         )
+        self.audit_failures = self._counter("audit_failures", "Changes that could not be audited.")
         unknown = "Names in X-Experiment that do not exist, or are not the caller's to choose."
         kinds = ("experiment", "variant", "forbidden")
         self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)

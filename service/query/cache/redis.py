@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -19,8 +19,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from artifacts.cache.forget import forget_user
 from common.breaker import CircuitBreaker
 from common.deadline import Deadline
+from service.errors import Unavailable
 from service.settings import RedisSettings
 
 log = logging.getLogger("mrse.cache")
@@ -29,6 +31,8 @@ _WRITE_BATCH = 64
 #: Errors that mean that Redis cannot be used now; any other is a bug and is raised.
 _AWAY = (RedisError, OSError, TimeoutError)
 
+#: Pauses before a user is forgotten once more by a Redis that did not answer.
+_FORGET_AGAIN_S = (0.05, 0.2, 0.5)
 
 T = TypeVar("T")
 #: What Redis said of a key, a value or None; empty where it said nothing.
@@ -88,6 +92,24 @@ class RedisCache:
             self._queue.put_nowait((key, value))
         except asyncio.QueueFull:
             self._count("dropped")
+
+    async def forget(self, user_id: str, bundle_versions: Collection[str]) -> int:
+        """Remove the portraits of a user; how many there were.
+
+        Asks Redis whatever the breaker says, and again where it is slow, since nothing else will.
+
+        Raises:
+            Unavailable: it does not answer; they may still be there.
+        """
+        for pause_s in (*_FORGET_AGAIN_S, None):
+            try:
+                return await forget_user(self._client, user_id, bundle_versions)
+            except _AWAY as error:
+                if pause_s is None:
+                    detail = "redis does not answer; the user's portrait may still be there, try again"
+                    raise Unavailable(detail) from error
+                await asyncio.sleep(pause_s)
+        raise AssertionError
 
     async def close(self) -> None:
         """Write what is queued, for a moment, and release connections."""
