@@ -20,6 +20,7 @@ from service.http.door import DOOR, Door, OnRefusal
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
 from service.runtime import Opener, Runtime
+from service.scope import RUNTIME
 from service.settings import Settings, SettingsError
 from service.telemetry import tracing
 from service.telemetry.metrics import NOTE_EVERY_S, Metrics
@@ -75,7 +76,7 @@ def create_app(
         tasks.add(asyncio.create_task(runtime.guard.follow(), name="keys"))
         tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
-            yield {DOOR: door}
+            yield {DOOR: door, RUNTIME: runtime}  # for the protocol of the connections
         finally:
             runtime.admission.pulse.stop()
             for task in tasks:

@@ -15,12 +15,11 @@ from service.admission import Admission
 from service.admission.client import client_of
 from service.http.middleware import request_id_of
 from service.http.problems import MEDIA_TYPE, overloaded
+from service.scope import ARRIVED
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-#: In a request's scope: when the first byte of its head came, in seconds on ``time.monotonic``.
-ARRIVED = "mrse.arrived"
 #: In a request's scope: it has waited for its turn.
 ADMITTED = "mrse.admitted"
 #: In the state that the application's lifespan gives: what it needs for this.

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import problem_from
+from service.scope import CLIENT_GONE
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
@@ -65,9 +66,11 @@ class Observe:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path_format", _UNMATCHED)
-            self._metrics.request(route, scope["method"], status or 499, seconds)
+            if status == 0 or CLIENT_GONE in scope:
+                status = 499
+            self._metrics.request(route, scope["method"], status, seconds)
             if self._log:
-                _log_access(scope, route, status or 499, seconds)
+                _log_access(scope, route, status, seconds)
 
 
 def request_id(request: Request) -> str:

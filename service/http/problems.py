@@ -36,6 +36,9 @@ from service.errors import (
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
     "malformed-json": "The body is not JSON",
+    "malformed-request": "The request is not HTTP",
+    "head-too-large": "The head is too large",
+    "wrong-host": "The service has another name",
     "invalid-request": "The request cannot be used",
     "unsupported-media-type": "The body has a type that is not read here",
     "too-large": "The body is too large",
@@ -47,7 +50,7 @@ _TITLES = {
     "not-ready": "The service is not ready",
     "model-failed": "The model fails",
     "deadline": "The time ran out",
-    "request-timeout": "The body did not arrive in time",
+    "request-timeout": "The request did not arrive in time",
     "unauthorized": "A key is needed here",
     "forbidden": "The key is not for this",
     "rate-limited": "Too many requests",

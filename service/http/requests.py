@@ -20,10 +20,11 @@ from service.admission.client import client_of
 from service.errors import NotReady, Overloaded, RecallError
 from service.http.columnar import DEFAULT_TYPE, MEDIA_TYPE, json_response, wants_columns
 from service.http.cost import ONE_REQUEST, Costing
-from service.http.door import ADMITTED, ARRIVED
+from service.http.door import ADMITTED
 from service.http.middleware import request_id
 from service.http.problems import ProblemError, invalid_request, malformed_json, unusable
 from service.runtime import Runtime
+from service.scope import ARRIVED
 
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)

@@ -28,6 +28,7 @@ from uvicorn.supervisors import Multiprocess
 from common.metrics import SHARED_VARIABLE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
+from service.process.connections import raise_descriptor_limit
 from service.process.probes import OneProcess, Workers, probing
 from service.settings import Arm, Settings
 from service.telemetry import logs
@@ -62,6 +63,7 @@ def run(read_settings: ReadSettings) -> None:
     settings = read_settings()
     refuse_missing(settings)
     logs.configure(settings.server.log_level)
+    raise_descriptor_limit()
     if settings.server.workers > 1:
         _run_many(settings, read_settings)
     else:

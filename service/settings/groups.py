@@ -34,6 +34,10 @@ class Server(_Group):
     drain_s: int = Field(default=15, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = True
+    #: Names, without port, that requests may have in ``Host``; ``*.`` in front allows all below. Without any,
+    #: a service that listens on the loopback address alone answers to that address's names alone, so that no
+    #: page of a stranger can ask it (DNS rebinding), and any other answers to any name.
+    hosts: tuple[str, ...] = ()
     #: One key for everything, for who keeps no file of keys (``access.keys``). Without either there is no
     #: admin API.
     admin_token: SecretStr | None = None
@@ -70,6 +74,25 @@ class Access(_Group):
         if self.anonymous is not None:
             return self.anonymous
         return ("metrics",) if self.keys is not None else ("read", "metrics")
+
+
+class ConnectionSettings(_Group):
+    """What a client's connection may take.
+
+    How long it may wait for a request is ``server.keep_alive_s``, how long a body may take
+    ``limits.body_timeout_s``.
+    """
+
+    #: Connections that each worker keeps open; above it, those go first that are idle. 0: what the limit of
+    #: open files allows, at most 8,192. An idle one costs about 10 kB.
+    open: int = Field(default=0, ge=0)
+    #: How long a request's head may take, from its first byte; no client needs more than a round trip.
+    head_s: float = Field(default=10.0, gt=0)
+    #: How long an answer may wait for its client to take it.
+    write_s: float = Field(default=30.0, gt=0)
+    #: Bytes of bodies that are being read or worked on, of all connections of a worker together: 16 of the
+    #: largest that ``limits.body_bytes`` allows.
+    body_bytes: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
 
 
 class Playground(_Group):

@@ -15,6 +15,7 @@ from service.settings.groups import (
     Access,
     BundleSettings,
     Cache,
+    ConnectionSettings,
     DeadlineSettings,
     Encoder,
     Experiments,
@@ -41,6 +42,7 @@ class Settings(BaseModel):
     redis: RedisSettings = RedisSettings()
     recall: Recall = Recall()
     experiments: Experiments = Field(default_factory=dict)
+    connections: ConnectionSettings = ConnectionSettings()
     limits: Limits = Limits()
     deadline: DeadlineSettings = DeadlineSettings()
     tracing: Tracing = Tracing()

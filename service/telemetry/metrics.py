@@ -59,6 +59,11 @@ class Metrics:
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
         cancelled: requests whose client went away.
+        connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
+            answer said so (``answered``); it was ``idle``; the head took too long (``head_timeout``); the
+            answer was not taken (``write_timeout``); another got its place (``evicted``); ``refused``;
+            ``shutdown``.
+        connection_refused: counts an answer that the protocol gave by itself, by its status.
     """
 
     def __init__(self) -> None:
@@ -112,6 +117,23 @@ class Metrics:
         looked = "Share of the index that a route looked at."
         self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
+        ended = (
+            "client",
+            "answered",
+            "idle",
+            "head_timeout",
+            "write_timeout",
+            "evicted",
+            "refused",
+            "shutdown",
+        )
+        self.connection_closed = self._labelled(
+            "connections_closed", "Connections that ended, by why.", "reason", ended
+        )
+        statuses = ("400", "405", "408", "421", "431", "503")
+        self.connection_refused = self._labelled(
+            "connection_refusals", "Requests refused before they were read, by status.", "status", statuses
+        )
         loaded = ["arm", "bundle", "index"]
         self._bundle = self._gauge("bundle_info", "What is loaded.", loaded, multiprocess_mode="livemax")
 

@@ -37,7 +37,7 @@ def test_a_body_over_the_limit_is_413(client: httpx.Client) -> None:
 def test_a_request_without_a_body_or_a_length_is_answered(server: Server) -> None:
     port = int(server.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"POST /recall HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"POST /recall HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 400")
 
