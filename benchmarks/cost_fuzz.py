@@ -51,15 +51,14 @@ class Fuzzer:
         self.broken: list[Cost] = []
 
     def run(self, requests: int) -> None:
-        """Send so many requests, the corpus first; what breaks a bound is sent once more to be believed."""
+        """Send so many requests, the corpus first."""
         recipes = corpus()
-        for number in range(requests):
-            recipe = recipes[number] if number < len(recipes) else self._next()
-            cost = self.send(recipe)
-            if cost.score > 1 and number >= 20:  # the first ones load what is loaded on first use
-                again = self.send(recipe)
-                cost = min(cost, again, key=lambda each: each.score)
-            if (cost.score > 1 and number >= 20) or cost.status >= 500:
+        for _ in range(requests):
+            recipe = recipes[self._sent] if self._sent < len(recipes) else self._next()
+            self._sent += 1
+            cost = self._judge.cost(recipe)
+            self.statuses[cost.status] += 1
+            if cost.score > 1 or cost.status >= 500:
                 self.broken.append(cost)
             self._keep(cost)
 

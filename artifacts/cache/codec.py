@@ -30,7 +30,10 @@ PORTRAIT_FORMAT = 1
 _HEADER = struct.Struct("<BBHHHH")
 _U16, _I64 = np.dtype("<u2"), np.dtype("<i8")
 _BEHAVIOUR_BYTES = _U16.itemsize + 1 + _I64.itemsize
-_MOST = 0xFFFF
+#: Bounds on a portrait, so that a value that somebody else wrote costs a request little. *Inferred*: several
+#: times the longest history of a request, and the longest id that an index takes.
+MOST_BEHAVIOURS = 1024
+MOST_ID_BYTES = 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: A behaviour without a time.
@@ -113,8 +116,8 @@ class PortraitCodec:
             ValueError: an id or a history that is too long.
         """
         lengths = [len(item_id) for item_id in ids]
-        if max(len(items), len(ids), *lengths, 0) > _MOST:
-            raise ValueError("a portrait holds at most 65,535 behaviours, and ids of as many bytes")
+        if max(len(items), len(ids)) > MOST_BEHAVIOURS or max(lengths, default=0) > MOST_ID_BYTES:
+            raise ValueError(f"over {MOST_BEHAVIOURS} behaviours, or an id of over {MOST_ID_BYTES} bytes")
         return b"".join(
             (
                 _HEADER.pack(PORTRAIT_FORMAT, *self.shape, len(items), len(ids), known),
@@ -134,11 +137,15 @@ class PortraitCodec:
         version, experts, expert_dim, behaviours, distinct, known = _HEADER.unpack_from(data)
         if version != PORTRAIT_FORMAT or (experts, expert_dim) != self.shape or known > distinct:
             return None
+        if max(behaviours, distinct) > MOST_BEHAVIOURS:
+            return None
         lengths_at = _HEADER.size + behaviours * _BEHAVIOUR_BYTES
         ids_at = lengths_at + distinct * _U16.itemsize
         if len(data) < ids_at:
             return None
         lengths = np.frombuffer(data, _U16, distinct, lengths_at).tolist()
+        if max(lengths, default=0) > MOST_ID_BYTES:
+            return None
         features_at = ids_at + sum(lengths)
         if len(data) != features_at + known * self._row:
             return None

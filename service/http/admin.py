@@ -153,6 +153,7 @@ def routes() -> list[RawRoute]:
                 **docs.BODY_PROBLEMS,
                 404: docs.problem("There is no such arm."),
                 422: docs.problem("A field cannot be used."),
+                501: docs.problem("The arm's index is not changed here."),
                 503: docs.PROBLEM_503,
             },
             openapi_extra={

@@ -65,13 +65,17 @@ PROBLEMS: dict[int | str, Docs] = {
 #: Of those that read a body.
 BODY_PROBLEMS: dict[int | str, Docs] = {
     400: problem("The body is not JSON; says where."),
-    413: problem("The body is too large."),
+    408: problem("The body did not arrive in time."),
+    413: problem("The body is too large, or would cost too much to read."),
     415: problem("The body has a type that is not read here."),
     **PROBLEMS,
 }
 HEADERS = [
     parameter(
-        "X-Request-Id", "header", {"type": "string", "maxLength": 128}, "Returned as sent; made where absent."
+        "X-Request-Id",
+        "header",
+        {"type": "string"},
+        "Returned as sent; made where it is absent, or is not 1 to 128 visible ASCII characters.",
     ),
     parameter(
         "X-Experiment",

@@ -80,6 +80,10 @@ def service_version() -> str:
         return "unknown"
 
 
+_EXPOSITION = {
+    "description": "Prometheus' text exposition format.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
 routes = [
     RawRoute("/livez", get_livez, needs=None, summary="Is the process alive?", tags=["operation"]),
     RawRoute(
@@ -97,6 +101,6 @@ routes = [
         needs="metrics",
         summary="Prometheus metrics",
         tags=["operation"],
-        responses=KEY_PROBLEMS,
+        responses={200: _EXPOSITION, **KEY_PROBLEMS},
     ),
 ]

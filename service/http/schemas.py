@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, JsonValue
 
 from artifacts.actions import ACTIONS
 from common.schema import OneOf
@@ -17,6 +17,15 @@ ItemId = Annotated[str, Field(min_length=1, max_length=128)]
 Filters = dict[str, Any]
 
 FILTERS_EXAMPLE: dict[str, Any] = {"category": ["shoes"], "price": {"lte": 80}, "in_stock": True}
+
+
+#: What a request may search by, one of which it has; a user's history may be stored.
+_SOMETHING: list[JsonValue] = [
+    {"required": ["query"], "properties": {"query": {"pattern": r"\S"}}},
+    {"required": ["picture"], "properties": {"picture": {"type": "string"}}},
+    {"required": ["history"], "properties": {"history": {"minItems": 1}}},
+    {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
+]
 
 
 class _Strict(BaseModel):
@@ -36,6 +45,8 @@ class HistoryEntry(_Strict):
 
 class RecallRequest(_Strict):
     """A query, a picture, a history, or any of them together."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": _SOMETHING})
 
     query: str = Field(default="", max_length=512, description="May be empty with a history or a picture.")
     user_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from artifacts.actions import ACTIONS
 from artifacts.bundle.manifest import Dimensions, Manifest
 from artifacts.bundle.portrait import Behaviour, recent
+from artifacts.cache import codec
 from artifacts.cache.codec import PortraitCodec, StoredPortrait
 from producer.merge import merged
 
@@ -103,7 +104,8 @@ def test_nothing_another_format_another_bundle_s_shape_and_no_numbers_are_no_val
         StoredPortrait([Behaviour("a", "impression")], [], np.zeros((0, *SHAPE), np.float16)),
         StoredPortrait([Behaviour("a", "click")], ["a"], np.zeros((2, *SHAPE), np.float16)),
         StoredPortrait([Behaviour("a", "click")], ["a", "a"], np.zeros((2, *SHAPE), np.float16)),
-        StoredPortrait([Behaviour("a" * 70_000, "click")], [], np.zeros((0, *SHAPE), np.float16)),
+        StoredPortrait([Behaviour("a" * 513, "click")], [], np.zeros((0, *SHAPE), np.float16)),
+        StoredPortrait([Behaviour("a", "click")] * 1025, [], np.zeros((0, *SHAPE), np.float16)),
     ],
 )
 def test_what_cannot_be_stored_is_refused(portrait: StoredPortrait) -> None:
@@ -145,3 +147,18 @@ def test_merging_needs_no_order_and_bears_repeats(parts: list[list[Behaviour]], 
     for item_id, row in zip(stored.known, stored.features, strict=True):
         assert np.array_equal(row, features_of(item_id))
     assert "d" not in stored.known, "nobody knows its features; it is kept by name"
+
+
+def test_a_value_of_more_than_a_portrait_holds_is_no_value() -> None:
+    nothing = np.zeros((0, *SHAPE), np.float16)
+    most = [Behaviour("a" * 512, "click")] * 1024
+    portrait = CODEC.decode(CODEC.encode(StoredPortrait(most, [], nothing)))
+    assert portrait is not None
+    assert portrait.behaviours == most
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(codec, "MOST_BEHAVIOURS", 60_000)
+        patched.setattr(codec, "MOST_ID_BYTES", 60_000)
+        many = CODEC.encode(StoredPortrait([Behaviour("a", "click")] * 60_000, [], nothing))
+        long = CODEC.encode(StoredPortrait([Behaviour("a" * 60_000, "click")], [], nothing))
+    assert CODEC.decode(many) is None
+    assert CODEC.decode(long) is None

@@ -107,3 +107,38 @@ def test_each_example_is_answered(client: httpx.Client, name: str) -> None:
 
 def test_the_batch_example_is_answered(client: httpx.Client) -> None:
     assert client.post("/recall/batch", json=BATCH_EXAMPLES["two"]["value"]).status_code == 200
+
+
+def test_what_is_answered_is_documented(document: dict[str, Any], client: httpx.Client) -> None:
+    metrics = document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert client.get("/metrics").headers["content-type"].partition(";")[0] in metrics
+    for path in ("/recall", "/recall/batch"):
+        assert {"400", "408", "413", "415", "422", "503"} <= set(document["paths"][path]["post"]["responses"])
+    (request_id,) = [
+        each for each in document["paths"]["/recall"]["post"]["parameters"] if each["name"] == "X-Request-Id"
+    ]
+    assert request_id["schema"] == {"type": "string"}
+    assert client.post("/recall", json={"query": "a"}, headers={"X-Request-Id": "i" * 129}).status_code == 200
+
+
+@pytest.mark.parametrize("body", [{}, {"query": ""}, {"query": " \t"}, {"history": []}, {"picture": None}])
+def test_a_request_for_nothing_is_none_by_its_schema(
+    document: dict[str, Any], client: httpx.Client, body: dict[str, Any]
+) -> None:
+    schema = document["components"]["schemas"]["RecallRequest"]
+    assert not any(_allows(each, body) for each in schema["anyOf"])
+    assert client.post("/recall", json=body).status_code == 422
+    for example in REQUEST_EXAMPLES.values():
+        assert any(_allows(each, example["value"]) for each in schema["anyOf"])
+
+
+def _allows(schema: dict[str, Any], body: dict[str, Any]) -> bool:
+    """Whether one of the schema's alternatives holds; of its words, those that it uses."""
+    for name in schema["required"]:
+        rule, value = schema["properties"][name], body.get(name)
+        pattern, length, kind = rule.get("pattern", ""), rule.get("minItems", 0), rule.get("type")
+        if value is None or (kind == "string" and not isinstance(value, str)):
+            return False
+        if (pattern and not re.search(pattern, value)) or (length and len(value) < length):
+            return False
+    return True
