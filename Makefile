@@ -11,9 +11,11 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 UV := $(BIN)/uv
 QUICK := -m 'not slow and not data' --ignore tests/docs --ignore tests/index/vespa/peer
+SUPPLY := $(VENV)/supply/bin
+LOCKS := cpu gpu dev bench supply
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
+.PHONY: sbom audit help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,7 +75,18 @@ lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	sh -c "$$c pyproject.toml --extra cpu --extra train --extra tracing --extra dev -o requirements/dev.txt"; \
 	sh -c "$$c pyproject.toml --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
 	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
-	sh -c "$$c --group bench -o requirements/bench.txt"
+	sh -c "$$c --group bench -o requirements/bench.txt"; \
+	sh -c "$$c --group supply -o requirements/supply.txt"
+
+sbom: $(VENV)/.supply ## what the locks bring, as CycloneDX, in .run/sbom/
+	mkdir -p .run/sbom
+	set -e; for lock in $(LOCKS); do \
+	  $(SUPPLY)/cyclonedx-py requirements requirements/$$lock.txt --pyproject pyproject.toml \
+	    --output-reproducible --validate --output-file .run/sbom/$$lock.cdx.json; \
+	done
+
+audit: $(VENV)/.supply ## known vulnerabilities of what the locks bring; fails where it could not look
+	$(BIN)/python -m devtools.audit --tool $(SUPPLY)/pip-audit $(LOCKS:%=requirements/%.txt)
 
 docker: ## build the service's image (needs Docker)
 	docker build -f docker/Dockerfile -t mrse-recall .
@@ -94,4 +107,10 @@ $(VENV)/.run: requirements/cpu.txt pyproject.toml | $(UV)
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+# An environment of its own: what looks at the locks is not part of them.
+$(VENV)/.supply: requirements/supply.txt $(VENV)/.dev
+	$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/supply
+	$(UV) pip install --python $(SUPPLY)/python --quiet --require-hashes -r requirements/supply.txt
 	@touch $@
