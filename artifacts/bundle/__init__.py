@@ -8,6 +8,7 @@ is no train/serve skew. Shapes name E for the experts and d for the width of one
     text         texts of queries and items ─► ids of tokens and n-grams
     pictures     picture files ─► pixels
     portrait     a user's behaviours ─► what the query fusion reads
+    onnx_file    whether an ONNX file holds all of its weights
     graphs       opens and runs an ONNX graph
     signatures   names, types and axes of each graph's inputs and outputs
     towers       `QueryTower` and `ItemTower`: arrays in, arrays out

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifacts.bundle.onnx_file import OnnxFileError, refuse_external_weights
 from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
 
@@ -50,7 +51,7 @@ def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
     """Open an ``.onnx`` file on ``cpu`` or ``cuda``, to run with that many intra-op threads.
 
     Raises:
-        GraphError: no such device here, or the file is no graph.
+        GraphError: no such device here, or the file is no graph that stands alone.
     """
     import onnxruntime as ort
 
@@ -62,6 +63,12 @@ def open_graph(path: Path, *, device: str = "cpu", threads: int = 1) -> Graph:
             f"onnxruntime here has no {provider} (it has {', '.join(available_providers())}); "
             "`mrse doctor` tells what to install"
         )
+    try:
+        refuse_external_weights(path)
+    except OnnxFileError as error:
+        raise GraphError(f"{path} {error}") from None
+    except OSError as error:
+        raise GraphError(f"{path} cannot be read: {error.strerror}") from error
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

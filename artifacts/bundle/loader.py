@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import ValidationError
@@ -21,14 +22,19 @@ from artifacts.bundle.manifest import (
     Role,
     file_entry,
 )
+from artifacts.bundle.onnx_file import OnnxFileError, refuse_external_weights
 from artifacts.bundle.text import TextFeatures
 from common.arrays import F32
 from common.errors import MrseError
+from common.files import read_bounded
 
 #: Largest absolute difference from the canonical outputs that fp32 may show on another machine.
 FP32_TOLERANCE = 1e-3
 #: Least cosine to the canonical (fp32) outputs that a reduced precision may show.
 REDUCED_COSINE = 0.99
+
+#: Some kB; the figures of a long training make it longer.
+_MAX_MANIFEST_BYTES = 16 << 20
 
 
 class BundleError(MrseError, ValueError):
@@ -77,8 +83,12 @@ class Bundle:
             raise BundleError(f"bundle {path}: no checksum for {', '.join(sorted(unlisted))}")
         if missing := [role for role in ROLES if "fp32" not in manifest.graphs.get(role, {})]:
             raise BundleError(f"bundle {path}: no fp32 graph for {', '.join(missing)}")
-        tokenizer = Tokenizer.from_file(str(path / TOKENIZER_NAME))
-        return cls(path, manifest, TextFeatures(tokenizer, manifest.text))
+        for name in sorted(listed | {name for name in manifest.files if name.endswith(".onnx")}):
+            try:
+                refuse_external_weights(path / name)
+            except OnnxFileError as error:
+                raise BundleError(f"bundle {path}: {name} {error}") from None
+        return cls(path, manifest, TextFeatures(_read_tokenizer(path), manifest.text))
 
     def graph(self, role: Role, precision: Precision = "fp32") -> Path:
         """The file of a graph.
@@ -100,11 +110,14 @@ class Bundle:
         """
         inputs: dict[str, F32] = {}
         expected: dict[str, F32] = {}
-        with np.load(self.path / CANONICAL_NAME, allow_pickle=False) as stored:
-            for key in stored.files:
-                of_role, side, name = key.split("/")
-                if of_role == role:
-                    (inputs if side == "in" else expected)[name] = stored[key]
+        try:
+            with np.load(self.path / CANONICAL_NAME, allow_pickle=False) as stored:
+                for key in stored.files:
+                    of_role, side, name = key.split("/")
+                    if of_role == role:
+                        (inputs if side == "in" else expected)[name] = stored[key]
+        except (OSError, EOFError, ValueError, TypeError, AttributeError, BadZipFile) as error:
+            raise BundleError(f"bundle {self.path}: {CANONICAL_NAME} cannot be read: {error}") from error
         if not expected:
             raise BundleError(f"bundle {self.version}: no canonical outputs for {role}")
         actual = graph.run(inputs)
@@ -132,13 +145,22 @@ def cosine(a: F32, b: F32) -> F32:
     return result
 
 
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path / TOKENIZER_NAME))
+    except Exception as error:  # its library raises nothing else
+        raise BundleError(f"bundle {path}: {TOKENIZER_NAME} is no tokenizer: {error}") from error
+
+
 def _read_manifest(path: Path) -> Manifest:
     file = path / MANIFEST_NAME
     try:
-        raw = file.read_bytes()
+        raw = read_bounded(file, _MAX_MANIFEST_BYTES)
         manifest = Manifest.model_validate_json(raw)
     except FileNotFoundError as error:
         raise BundleError(f"bundle {path}: there is no {MANIFEST_NAME}") from error
+    except OSError as error:
+        raise BundleError(f"bundle {path}: {MANIFEST_NAME} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,11 @@ ROLES: tuple[Role, ...] = ("query_experts", "item_experts", "query_fusion", "ite
 Precision = Literal["fp32", "fp16", "int8"]
 
 
+#: Of a vector, and of a sequence: far above every model, far below what memory holds.
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Length = Annotated[int, Field(ge=1, le=65_536)]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,35 +36,35 @@ class _Frozen(BaseModel):
 class TextSpec(_Frozen):
     """How text becomes ids. All values are *inferred*: the paper gives none of them."""
 
-    max_query_tokens: int = 24
-    max_item_tokens: int = 48
-    max_query_words: int = 16
-    max_item_words: int = 40
-    ngrams_per_word: int = 20
-    ngram_min: int = 3
-    ngram_max: int = 5
+    max_query_tokens: Length = 24
+    max_item_tokens: Length = 48
+    max_query_words: Length = 16
+    max_item_words: Length = 40
+    ngrams_per_word: Length = 20
+    ngram_min: Length = 3
+    ngram_max: Length = 5
     #: Rows of the hashed n-gram table; row 0 is padding.
-    ngram_buckets: int = 8192
+    ngram_buckets: int = Field(default=8192, ge=2, le=1 << 28)
 
 
 class PictureSpec(_Frozen):
     """How a picture becomes pixels: RGB, letterboxed on white to ``side`` x ``side``, uint8."""
 
-    side: int = 64
-    feature_dim: int = 128
+    side: int = Field(default=64, ge=1, le=2048)
+    feature_dim: Width = 128
 
 
 class Dimensions(_Frozen):
     """Sizes that graphs, caches and indexes share."""
 
     #: Experts in the order of the ``[E, d]`` axis.
-    experts: tuple[str, ...]
+    experts: tuple[str, ...] = Field(min_length=1, max_length=64)
     #: Width ``d`` of one expert's output.
-    expert_dim: int = 64
+    expert_dim: Width = 64
     #: Width of the query and item embeddings.
-    embedding_dim: int = 128
+    embedding_dim: Width = 128
     #: Behaviours ``K`` kept in a portrait, most recent first.
-    history: int = 20
+    history: Length = 20
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -92,7 +97,7 @@ class FileEntry(_Frozen):
     """One file of the bundle."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int
+    bytes: int = Field(ge=0)
 
 
 class Manifest(_Frozen):
