@@ -13,8 +13,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from artifacts.attributes import CATEGORY, AttributeKind
+from artifacts.bundle.manifest import Width
 from common.arrays import F16, I64
 from common.errors import MrseError
+from common.files import read_bounded
 
 META_NAME = "meta.json"
 SCHEMA_NAME = "schema.json"
@@ -24,6 +26,9 @@ FEATURES_NAME = "features.npy"
 
 #: How far a vector's length may be from 1; fp16 alone accounts for 0.001.
 LENGTH_TOLERANCE = 0.01
+
+#: Thousands of attributes.
+_MAX_JSON_BYTES = 16 << 20
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -44,12 +49,12 @@ class EmbeddingsMeta(BaseModel):
     format: Literal[1] = 1
     #: Version of the bundle whose item tower made the embeddings.
     bundle_version: str
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, lt=1 << 31)
     #: Width of an embedding.
-    dim: int = Field(ge=1)
+    dim: Width
     #: Experts of an item's features, and the width of each.
-    experts: int = Field(ge=1)
-    expert_dim: int = Field(ge=1)
+    experts: Width
+    expert_dim: Width
     #: Fingerprint of the shop.
     data: str = ""
 
@@ -77,12 +82,13 @@ def read_json(path: Path, model: type[M]) -> M:
         EmbeddingsError: the file is missing or not as the model says.
     """
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(read_bounded(path, _MAX_JSON_BYTES))
     except OSError as error:
         raise EmbeddingsError(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise EmbeddingsError(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        first = error.errors(include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise EmbeddingsError(path, f"{where}: {first['msg']}") from error
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,9 @@ class EmbeddingsFolder:
                     if name not in file.schema_arrow.names:
                         raise EmbeddingsError(path, f"has no column {name!r}")
                 yield file
-        except (OSError, pa.ArrowException) as error:
+        except EmbeddingsError:
+            raise
+        except (OSError, pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
             raise EmbeddingsError(path, f"cannot be read as Parquet ({error})") from error
 
 

@@ -13,9 +13,12 @@ import pyarrow.parquet as pq
 
 from artifacts.shop.errors import Fault
 from artifacts.shop.tables import BadRow, Kind, Layout, Row, Table
+from common.files import refuse_irregular
 
 #: Rows decoded at once: some MB of events, and little overhead a row.
 BATCH_ROWS = 8192
+#: What reading a damaged file raises; a name that is not UTF-8, a UnicodeDecodeError.
+DAMAGED = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPECTED: Mapping[Kind, str] = {
     "string": "string",
@@ -33,12 +36,15 @@ class ParquetTable(Table):
         super().__init__(layout)
         self._file: Any = None
         try:
+            refuse_irregular(path)
             self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
+            schema = self._file.schema_arrow
+        except DAMAGED as error:
             self._tell(None, None, "unreadable-file", f"cannot be read: {_first_line(error)}")
             self.faulty.update(layout.names)
+            self.close()
+            self._file = None
             return
-        schema = self._file.schema_arrow
         kinds = {column.name: column.kind for column in layout.columns}
         for place, name in self._known_columns(schema.names, None):
             found = schema.field(place).type
@@ -61,7 +67,7 @@ class ParquetTable(Table):
                 ]
                 yield from enumerate(zip(*columns, strict=True), start=done + 1)
                 done += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGED as error:
             message = f"cannot be read from row {done + 1} on: {_first_line(error)}"
             yield BadRow(Fault(done + 1, None, "unreadable-file", message))
 

@@ -22,7 +22,9 @@ OUTSIDE = "outside-shop"
 _KNOWN = ("name", "files", "attributes")
 _FILES = ("items", "events", "pictures")
 #: Thousands of attributes; a description that is larger is none.
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 18
+#: Dots of a line: the parser keeps every part of a dotted key with all parts before it.
+_MAX_DOTS = 64
 #: Faults whose line is looked for, each in the whole text.
 _FAULTS_WITH_LINES = 100
 
@@ -48,7 +50,10 @@ def read_shop_toml(folder: Path) -> SchemaReading:
     code = "bad-shop-toml"
     try:
         text = read_bounded(inside(folder, FILE_NAME), _MAX_BYTES).decode()
-        return _Reader(folder, text, tomllib.loads(text), name).read()
+        line = next((n for n, each in enumerate(text.splitlines(), 1) if each.count(".") > _MAX_DOTS), None)
+        if line is None:
+            return _Reader(folder, text, tomllib.loads(text), name).read()
+        message = "has a key of too many parts, expected the tables [files] and [attributes]"
     except OutsideError as error:
         message = f"{error}, expected a file in the shop's folder"
     except RecursionError:

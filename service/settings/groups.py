@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -156,10 +157,23 @@ class Cache(_Group):
     queries: int = Field(default=1024, ge=0)
 
 
+def _redis_url(url: SecretStr) -> SecretStr:
+    """Refuse what the client cannot connect to, before anything is loaded; the message shows no password."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        usable = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        expected = "Input should be redis://host:port/0, rediss://… with TLS, or unix://…"
+        raise PydanticCustomError("redis_url", expected)
+    return url
+
+
 class RedisSettings(_Group):
     """The shared cache, which is used when ``url`` is set."""
 
-    url: SecretStr | None = None
+    url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
     #: Longest wait for Redis in one request. Without Redis an answer is slower, never an error.
     timeout_ms: float = Field(default=20.0, gt=0)
     connect_timeout_ms: float = Field(default=200.0, gt=0)

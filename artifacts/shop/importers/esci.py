@@ -159,7 +159,7 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | No
                 raise DataError(path, message, column=", ".join(missing))
             for batch in file.iter_batches(columns=columns):
                 yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         # a clone without git-lfs has a text file of three lines in its place
         message = (
             f"cannot be read: {str(error).splitlines()[0]} (is it a git-lfs pointer? then run git lfs pull)"

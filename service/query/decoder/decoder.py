@@ -25,8 +25,8 @@ _BYTES_AT_LEAST = 64 << 20
 #: Pictures that took too much are remembered, and for how long they are refused at once.
 _REMEMBERED = 4096
 _REMEMBERED_S = 600.0
-#: Share of the time for one picture that must have been CPU time, for the picture to be blamed: on a machine
-#: that is too busy any picture may take too long.
+#: Share of the time for one picture that must have been CPU time, for the picture to be blamed at once: on a
+#: machine that is too busy any picture may take too long. One that does so twice is blamed all the same.
 _BLAMED_FROM = 0.5
 #: Longest wait for a new lane, on a busy machine.
 _START_S = 10.0
@@ -74,6 +74,7 @@ class PictureDecoder:
             self._free.put_nowait(slot)
         self._heavy = asyncio.Semaphore(max(1, len(self._slots) - 1))
         self._costly: Lru[bytes, str] = Lru(_REMEMBERED, _REMEMBERED_S)
+        self._slow: Lru[bytes, bool] = Lru(_REMEMBERED, _REMEMBERED_S)
         self._jobs: set[asyncio.Task[bytes]] = set()
         self._closed = False
         #: Pictures that wait for a lane.
@@ -163,7 +164,7 @@ class PictureDecoder:
                 asked = True
                 return await self._asked(lane, picture, side)
             except (TimeoutError, _LaneEnded, OSError) as error:
-                reason = await self._judge(slot, error, asked=asked, again=last)
+                reason = await self._judge(slot, picture.digest, error, asked=asked, again=last)
                 if reason is not None:
                     raise self._blamed(picture, reason) from error
                 if last or isinstance(error, TimeoutError):
@@ -198,7 +199,9 @@ class PictureDecoder:
             raise FieldError("picture", content.decode(errors="replace"))
         return content
 
-    async def _judge(self, slot: _Slot, error: Exception, *, asked: bool, again: bool) -> str | None:
+    async def _judge(
+        self, slot: _Slot, digest: bytes, error: Exception, *, asked: bool, again: bool
+    ) -> str | None:
         """End the lane; what the picture is to be blamed for, None where something else is."""
         lane = slot.lane
         ended = await asyncio.to_thread(self._end, slot)
@@ -206,7 +209,9 @@ class PictureDecoder:
             log.warning("a picture process was ended or does not start: %r", error)
             return None
         if isinstance(error, TimeoutError):
-            if ended.cpu_s - lane.cpu_s < _BLAMED_FROM * self._timeout_s:
+            busy = ended.cpu_s - lane.cpu_s < _BLAMED_FROM * self._timeout_s
+            if busy and not self._slow.get(digest):
+                self._slow.put(digest, True)
                 log.warning("a picture was not decoded in time, for the machine is too busy")
                 return None
             return f"it takes over {self._timeout_s:g} s to decode"

@@ -202,3 +202,26 @@ def test_each_engine_has_a_table_of_its_own(file: Path, monkeypatch: pytest.Monk
     settings = load_settings(file)
     assert settings.engine_table == _ToySettings(shelves=5)
     assert effective(settings)["embedded"] == {"threads": 2, "rebuild_after": 7}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://x", "localhost:6379", "redis://host:port/0", "x", "redis://:secret@h:99999"]
+)
+def test_a_url_that_is_not_of_redis_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MRSE_REDIS_URL", url)
+    with pytest.raises(
+        SettingsError, match=r"MRSE_REDIS_URL: redis\.url: Input should be redis://"
+    ) as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h", "rediss://user:pass@h:6380/1", "unix:///run/redis.sock", "redis://[::1]:6379/0?protocol=3"],
+)
+def test_urls_of_redis(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MRSE_REDIS_URL", url)
+    found = load_settings().redis.url
+    assert found is not None
+    assert found.get_secret_value() == url

@@ -194,6 +194,17 @@ async def test_a_lane_that_is_held_up_is_no_fault_of_the_picture() -> None:
         assert not counts["costly"]
 
 
+async def test_a_picture_that_is_too_slow_twice_is_refused_however_busy_the_machine() -> None:
+    async with decoding(picture_lanes=1, picture_ms=50) as (decoder, counts):
+        slow = asked(blank_png(4472, 4472))
+        failed = 0
+        while not counts["costly"]:
+            with suppress(FieldError, Unavailable):
+                await decoder.rgb(slow, 16)
+            failed = counts["failed"]
+        assert failed <= 1
+
+
 async def test_the_parent_of_the_lanes_is_replaced() -> None:
     async with decoding() as (decoder, counts):
         picture = asked(noise())
