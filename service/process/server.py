@@ -30,6 +30,7 @@ from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.connections import raise_descriptor_limit
 from service.process.probes import OneProcess, Workers, probing
+from service.process.tls import tls_options
 from service.settings import Arm, Settings
 from service.telemetry import logs
 
@@ -199,4 +200,7 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
         log_config=None,
         access_log=False,
         server_header=False,
+        # An address is the peer's; what proxies say of it counts where `limits.client_header` names one.
+        proxy_headers=False,
+        **tls_options(server),
     )

@@ -42,6 +42,20 @@ class Server(_Group):
     #: One key for everything, for who keeps no file of keys (``access.keys``). Without either there is no
     #: admin API.
     admin_token: SecretStr | None = None
+    #: PEM files of the certificate, with its chain, and of its key without a passphrase: the port speaks TLS
+    #: then. They are read at the start; workers that SIGHUP replaces read them again.
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    #: PEM file of those whose certificates clients must show; without it clients show none.
+    tls_client_ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _tls(self) -> Server:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca without tls_certificate")
+        return self
 
 
 #: What a key is good for: asking, changing the index and forgetting users, ``/metrics``, and choosing any arm

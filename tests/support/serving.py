@@ -21,6 +21,7 @@ from index.port import OpenedIndex
 from service.app import create_app
 from service.deployment import Announce, Deployment, assemble, open_deployment
 from service.process.protocol import Protocol
+from service.process.tls import tls_options
 from service.runtime import Opener, Runtime
 from service.settings import Settings, load_settings
 from tests.support import shop
@@ -58,8 +59,9 @@ def serving(settings: Settings, opener: Opener = open_deployment, *, ready: bool
     app = create_app(settings, opener=opener)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        tls = tls_options(settings.server)
         config = uvicorn.Config(
-            app, http=Protocol, log_config=None, access_log=False, ws="none", lifespan="on"
+            app, http=Protocol, log_config=None, access_log=False, ws="none", lifespan="on", **tls
         )
         server = uvicorn.Server(config)
 
@@ -74,7 +76,7 @@ def serving(settings: Settings, opener: Opener = open_deployment, *, ready: bool
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         wait_for(lambda: server.started)
-        running = Server(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+        running = Server(f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}", app)
         if ready:
             wait_for(lambda: running.runtime.ready)
         try:
