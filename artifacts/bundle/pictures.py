@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from artifacts.pictures.decode import decode_rgb
 from artifacts.pictures.head import PictureError
 from common.arrays import U8
 
@@ -17,6 +16,8 @@ def decode_picture(data: bytes, side: int) -> U8:
     Raises:
         PictureError: not a JPEG or PNG, damaged, or over a bound of `artifacts.pictures.head`.
     """
+    from artifacts.pictures.decode import decode_rgb  # here, for a service decodes in other processes
+
     return as_pixels(decode_rgb(data, side), side)
 
 

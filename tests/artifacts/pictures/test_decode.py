@@ -94,6 +94,13 @@ def test_neither_numpy_nor_the_service_is_loaded() -> None:
     assert not subprocess.run(run, env=environment, check=True, capture_output=True).stdout.split()
 
 
+def test_the_service_does_not_load_the_decoder() -> None:
+    code = "import service.app, sys; print(*(name for name in sys.modules if name.startswith('PIL')))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = [sys.executable, "-c", code]
+    assert not subprocess.run(run, env=environment, check=True, capture_output=True).stdout.split()
+
+
 def test_as_bytes_and_as_an_array() -> None:
     data = encoded(corners())
     assert decode_picture(data, 16).tobytes() == decode_rgb(data, 16)
