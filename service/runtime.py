@@ -19,8 +19,9 @@ from index.port import IndexUnavailable
 from service.access.audit import Audit
 from service.access.guard import Guard
 from service.admission import Admission, LoadShedding
+from service.canary import FIRST_PATIENCE_S, Watch
 from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
-from service.errors import Overloaded, StartError
+from service.errors import Overloaded, StartError, Unavailable
 from service.experiments import ExperimentBook
 from service.health import PARTS, Health
 from service.pipeline import RecallResult, recall
@@ -83,6 +84,13 @@ class Runtime:
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
         decoder = PictureDecoder(settings.encoder, settings.limits.picture_pixels, self.metrics.picture)
         self._worker = Worker(settings, self.metrics, experts, decoder)
+        #: Recalls that the index answered; grows as long as it gets on.
+        self._answered = 0
+        every_s = settings.server.canary_every_s
+        self._watch = Watch(
+            self.health, self.metrics.canary, every_s, lambda: self._answered, clock=self.clock
+        )
+        self._watching: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
@@ -126,6 +134,9 @@ class Runtime:
             self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
         self._serve(self.experiments, await self._deployments(self.settings, self.experiments))
         await asyncio.to_thread(self._start_decoder)
+        self._note_progress("asking the first queries")
+        await self._watch.look(FIRST_PATIENCE_S)
+        self._watching = asyncio.create_task(self._watch.run(), name="canary")
         self.ready = True
         self.progress = "ready"
         self.health.mend("loading")
@@ -187,6 +198,9 @@ class Runtime:
         """Release what was loaded."""
         await self.audit.close()
         self.ready = False
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         self.metrics.flush()
         for task in list(self._retiring):
             task.cancel()
@@ -238,6 +252,7 @@ class Runtime:
             self.metrics.bundle(arm, old.bundle.version, old.index.version, loaded=False)
         self.experiments = book
         self.deployments = deployments
+        self._watch.send_to(self._watched())
         for arm, new in deployments.items():
             self.metrics.bundle(arm, new.bundle.version, new.index.version)
 
@@ -257,6 +272,11 @@ class Runtime:
         except Overloaded:
             self.metrics.refused("encoder_queue")
             raise
+        except Unavailable:
+            self._watch.doubt()
+            raise
+        if any(outcome.status == "ok" for outcome in result.routes.values()):
+            self._answered += 1
         self.metrics.stages(result.stages)
         if self._on_stages is not None:
             self._on_stages(result.stages)
@@ -265,6 +285,11 @@ class Runtime:
             if outcome.status == "ok":
                 self.metrics.coverage(name, outcome.coverage)
         return result
+
+    def _watched(self) -> Iterable[tuple[Deployment, bool]]:
+        """Each deployment once, and whether an arm with traffic has it."""
+        used = {id(self.deployments[arm]) for arm, its in self.experiments.towers.items() if its.weight > 0}
+        return [(each, id(each) in used) for each in self._by_folders().values()]
 
     def _by_folders(self) -> dict[Folders, Deployment]:
         """Each deployment once, though arms may share it."""

@@ -39,6 +39,9 @@ class Server(_Group):
     #: a service that listens on the loopback address alone answers to that address's names alone, so that no
     #: page of a stranger can ask it (DNS rebinding), and any other answers to any name.
     hosts: tuple[str, ...] = ()
+    #: Seconds between two queries that the service asks itself, so that readiness follows the model and the
+    #: index: at half a second, one that fails is known within a second. 0: none.
+    canary_every_s: float = Field(default=0.5, ge=0)
     #: One key for everything, for who keeps no file of keys (``access.keys``). Without either there is no
     #: admin API.
     admin_token: SecretStr | None = None

@@ -51,6 +51,7 @@ class Metrics:
         portrait: counts a lookup of a stored portrait: found, none, Redis away, or damaged.
         cache: counts a lookup of query experts, by tier.
         picture: counts a picture by what became of it.
+        canary: counts a query that the service asked itself, by what came of it.
         redis: counts what happened to a call to Redis.
         refused: counts a request refused before any work, by reason.
         access_refused: counts a request refused by its key or for want of one, by reason.
@@ -99,6 +100,8 @@ class Metrics:
         became = "Pictures by what became of them; costly: took too much to decode, known: did so before."
         outcomes = ("decoded", "damaged", "costly", "known", "failed")
         self.picture: Callable[[str], None] = self._labelled("pictures", became, "outcome", outcomes)
+        results = ("passed", "failed", "inconclusive")
+        self.canary = self._labelled("canaries", "Queries that the service asked itself.", "result", results)
         failures = self._counter("model_failures", "Runs of a graph that failed.", ["part", "how"])
         self._model_failures = {
             (part, how): failures.labels(part, how) for part in FALLIBLE for how in FAILURES

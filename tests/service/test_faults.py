@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -68,24 +69,24 @@ ENCODER_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", ENCODER_FAULTS)
 async def test_an_encoder_that_fails_is_503_and_the_query_is_answered_once_it_is_whole(
-    service: Service, fault: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken, how = ENCODER_FAULTS[fault]
-    with monkeypatch.context() as patch:
-        patch.setattr(service.deployment.encoder.tower, "rounded_experts", broken)
-        for _ in range(2):
-            answer = await service.ask()
-            assert answer.status_code == 503, answer.text
-            assert answer.json()["type"] == "/problems/model-failed"
-            assert answer.headers["retry-after"]
-        assert await service.metric(f'mrse_model_failures_total{{how="{how}",part="encoder"}} ')
-        assert not await service.metric(f'mrse_model_failures_total{{how="{how}",part="encoder"}} 0.0')
-    answer = await service.ask()
-    assert answer.status_code == 200, "nothing of what failed was kept"
-    assert answer.json()["items"]
-    assert answer.json()["degraded"] == []
+    for fault, (broken, how) in ENCODER_FAULTS.items():
+        query = f"red shoes {fault}"
+        with monkeypatch.context() as patch:
+            patch.setattr(service.deployment.encoder.tower, "rounded_experts", broken)
+            for _ in range(2):
+                answer = await service.ask(query=query)
+                assert answer.status_code == 503, (fault, answer.text)
+                assert answer.json()["type"] == "/problems/model-failed"
+                assert answer.headers["retry-after"]
+            assert await service.metric(f'mrse_model_failures_total{{how="{how}",part="encoder"}} ')
+            assert not await service.metric(f'mrse_model_failures_total{{how="{how}",part="encoder"}} 0.0')
+        answer = await service.ask(query=query)
+        assert answer.status_code == 200, "nothing of what failed was kept"
+        assert answer.json()["items"]
+        assert answer.json()["degraded"] == []
 
 
 async def test_experts_of_another_shape_are_kept_by_no_cache(
@@ -120,38 +121,35 @@ FUSION_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FUSION_FAULTS)
-@pytest.mark.parametrize("history", [[], HISTORY])
 async def test_a_fusion_that_fails_is_503_and_keeps_nothing(
-    service: Service, fault: str, history: Any, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(service.deployment.encoder.tower, "fuse", FUSION_FAULTS[fault])
-        answer = await service.ask(history=history)
-        assert answer.status_code == 503, answer.text
-        assert answer.json()["type"] == "/problems/model-failed"
-    assert (await service.ask(history=history)).json()["items"]
+    for (fault, broken), history in itertools.product(FUSION_FAULTS.items(), ([], HISTORY)):
+        ask = {"query": f"red shoes {fault}", "history": history}
+        with monkeypatch.context() as patch:
+            patch.setattr(service.deployment.encoder.tower, "fuse", broken)
+            answer = await service.ask(**ask)
+            assert answer.status_code == 503, (fault, answer.text)
+            assert answer.json()["type"] == "/problems/model-failed"
+        assert (await service.ask(**ask)).json()["items"]
 
 
-INDEX_FAULTS = {"raises": RuntimeError("bug"), "out of memory": MemoryError(), "a bad value": ValueError("x")}
+INDEX_FAULTS = (RuntimeError("bug"), MemoryError(), ValueError("x"))
 
 
-@pytest.mark.parametrize("fault", INDEX_FAULTS)
-async def test_an_index_that_fails_is_503(
-    service: Service, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = raises(INDEX_FAULTS[fault])
-    with monkeypatch.context() as patch:
-        patch.setattr(service.index, "search", broken)
-        patch.setattr(service.index, "vectors", broken)
-        answer = await service.ask()
-        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
-        similar = await service.client.get("/items/i3/similar")
-        assert (similar.status_code, similar.json()["type"]) == (503, "/problems/unavailable")
-        batch = {"requests": [{"query": "a"}, {"query": "b"}]}
-        results = (await service.client.post("/recall/batch", json=batch)).json()["results"]
-        assert [entry["status"] for entry in results] == [503, 503]
-    assert (await service.ask()).status_code == 200
+async def test_an_index_that_fails_is_503(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in INDEX_FAULTS:
+        with monkeypatch.context() as patch:
+            patch.setattr(service.index, "search", raises(error))
+            patch.setattr(service.index, "vectors", raises(error))
+            answer = await service.ask()
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+            similar = await service.client.get("/items/i3/similar")
+            assert (similar.status_code, similar.json()["type"]) == (503, "/problems/unavailable")
+            batch = {"requests": [{"query": "a"}, {"query": "b"}]}
+            results = (await service.client.post("/recall/batch", json=batch)).json()["results"]
+            assert [entry["status"] for entry in results] == [503, 503]
+        assert (await service.ask()).status_code == 200
 
 
 async def test_features_that_fail_cost_the_history_and_say_so(

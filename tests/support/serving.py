@@ -46,7 +46,8 @@ def make_settings(bundle: Path | None, index: Path | None, /, **groups: Mapping[
         "bundle": {"path": bundle},
         "index": {"path": index},
         "deadline": {"default_ms": 10_000},
-        "server": {"access_log": False},
+        # No queries of its own among those that tests count.
+        "server": {"access_log": False, "canary_every_s": 0},
     }
     for name, group in groups.items():
         base[name] = base.get(name, {}) | dict(group)
