@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.admission import LoadShedding
 from service.pipeline import RecallResult
 from service.recall.routes import ROUTES
 
 
-def explain(result: RecallResult) -> dict[str, Any]:
-    """Plain values: cache tier, gate over the modalities, portrait, what each route tells, stages."""
+def explain(result: RecallResult, shedding: LoadShedding) -> dict[str, Any]:
+    """Plain values: cache tier, gate over the modalities, portrait, what each route tells, stages.
+
+    And how long the request waited, with the load that decided what it did without.
+    """
     gate = result.fused.gate.tolist()
     return {
         "query": result.query.text,
+        "waited_ms": round(shedding.waited_s * 1000, 3),
+        "load": round(shedding.load, 3),
         "cache": result.tier,
         "gate": dict(
             zip(result.deployment.dimensions.experts, [round(weight, 4) for weight in gate], strict=True)

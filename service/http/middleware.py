@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import problem_from
-from service.scope import CLIENT_GONE
+from service.scope import ARRIVED, CLIENT_GONE
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
@@ -42,7 +42,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = scope.get(ARRIVED) or time.monotonic()
         request_id = scope[_REQUEST_ID] = request_id_of(scope["headers"])
         id_header = (b"x-request-id", request_id.encode())
         status = 0
@@ -64,7 +64,7 @@ class Observe:
             else:
                 raise  # the answer has begun; the server must break the connection
         finally:
-            seconds = time.perf_counter() - started
+            seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path_format", _UNMATCHED)
             if status == 0 or CLIENT_GONE in scope:
                 status = 499

@@ -47,6 +47,7 @@ async def post_recall(request: Request) -> Response:
         parsed = parse(RecallRequest, body)
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
         checked = check_request(call, parsed, call.request_id)
+        call.runtime.metrics.stage("wait", ticket.shedding.waited_s)
         call.runtime.metrics.stage("parse", call.runtime.clock() - began)
         deadline = call.deadline(parsed.timeout_ms)
         call.runtime.admission.refuse_hopeless(deadline.remaining(), ticket.shedding.waited_s)
@@ -120,7 +121,7 @@ async def _answer(
         call, request_id, target, items=result.items, routes=result.routes, degraded=result.degraded
     )
     if checked.request.explain:
-        answer["explain"] = explain(result)
+        answer["explain"] = explain(result, shed)
     runtime.metrics.stage("answer", runtime.clock() - recalled)
     return answer
 

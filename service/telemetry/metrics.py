@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.metrics import NAMESPACE, SHARED_VARIABLE
@@ -31,7 +32,8 @@ V = TypeVar("V", bound=str)
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
 #: Stages of a recall, before and after those that the routes are.
-_STAGES_BEFORE, _STAGES_AFTER = ("parse", "cache", "encode", "features", "fusion"), ("merge", "answer")
+_STAGES_BEFORE = ("wait", "parse", "cache", "encode", "features", "fusion")
+_STAGES_AFTER = ("merge", "answer")
 #: Observations that are counted together: one by one, each costs several times as much.
 _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
@@ -243,10 +245,13 @@ def merged(folder: Path) -> bytes:
 
 
 def noted(folder: Path, name: str) -> list[float]:
-    """What the living workers that share a folder last noted in a gauge."""
+    """What the living workers that share a folder last noted in a gauge. Only the files of gauges are read."""
+    _forget_dead(folder)
+    files = [str(file) for file in folder.glob("gauge_*.db")]
+    families: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
     return [
         sample.value
-        for family in _shared(folder).collect()
+        for family in families
         if family.name == f"{NAMESPACE}_{name}"
         for sample in family.samples
     ]

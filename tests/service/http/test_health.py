@@ -31,7 +31,7 @@ def value(client: httpx.Client, name: str, **labels: str) -> float:
 def test_stages_cache_and_coverage_are_measured(client: httpx.Client) -> None:
     client.post("/recall", json={"query": "metrics of shoes"})
     client.post("/recall", json={"query": "metrics of shoes"})
-    for stage in ("encode", "cache", "features", "fusion", "q2i", "i2i", "merge", "parse", "answer"):
+    for stage in ("wait", "encode", "cache", "features", "fusion", "q2i", "i2i", "merge", "parse", "answer"):
         assert value(client, "mrse_stage_seconds_count", stage=stage) >= 1, stage
     assert value(client, "mrse_cache_lookups_total", tier="l1") >= 1
     assert value(client, "mrse_cache_lookups_total", tier="miss") >= 1

@@ -111,6 +111,8 @@ def test_explain_tells_gate_triggers_cache_and_timings(client: httpx.Client) -> 
     assert answer["explain"]["query"] == "rain jacket"
     assert set(answer["explain"]["gate"]) == {"vbert", "light_bert", "ftatt"}
     assert {"features", "fusion", "q2i", "merge"} <= set(answer["explain"]["stages_ms"])
+    assert answer["explain"]["waited_ms"] >= 0
+    assert 0 <= answer["explain"]["load"] <= 1
 
 
 def test_k_above_the_catalogue_gives_all_of_it_once(client: httpx.Client) -> None:
