@@ -27,6 +27,7 @@ from service.query.cache.redis import RedisCache
 from service.query.cache.tiers import ExpertCache
 from service.query.decoder.decoder import PictureDecoder
 from service.query.encoder import QueryEncoder
+from service.query.pace import WAIT
 from service.recall.routes.neighbours import NeighbourCache
 from service.settings import Arm, Settings
 from service.telemetry.metrics import Metrics
@@ -155,7 +156,12 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
     settings, metrics, shared = worker.settings, worker.metrics, worker.shared
     with _named(bundle.path):
         encoder = QueryEncoder(
-            bundle, settings.bundle, settings.encoder, worker.decoder, metrics.model_failed
+            bundle,
+            settings.bundle,
+            settings.encoder,
+            worker.decoder,
+            metrics.model_failed,
+            WAIT * settings.deadline.default_ms / 1000,
         )
     index, dimensions = opened.index, bundle.manifest.dimensions
     shape = len(dimensions.experts), dimensions.expert_dim

@@ -27,6 +27,7 @@ from service.health import PARTS, Health
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
 from service.query.decoder.decoder import PictureDecoder
+from service.query.pace import WAIT
 from service.query.query import Query
 from service.recall.settings import Recall
 from service.settings import Settings
@@ -82,7 +83,10 @@ class Runtime:
         self._opener = opener
         self._on_stages = on_stages
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
-        decoder = PictureDecoder(settings.encoder, settings.limits.picture_pixels, self.metrics.picture)
+        wait_s = WAIT * settings.deadline.default_ms / 1000
+        decoder = PictureDecoder(
+            settings.encoder, settings.limits.picture_pixels, self.metrics.picture, wait_s
+        )
         self._worker = Worker(settings, self.metrics, experts, decoder)
         #: Recalls that the index answered; grows as long as it gets on.
         self._answered = 0

@@ -48,12 +48,18 @@ class Ticket:
         self._began: float | None = admission.begin()
         self.shedding = admission.shedding(waited_s)
 
-    def widen(self, places: int) -> None:
+    def widen(self, places: int, within_s: float = float("inf")) -> None:
         """Take this many places in all, one for each entry of a batch.
 
+        Args:
+            places: see there.
+            within_s: seconds in which all are to be answered.
+
         Raises:
-            Overloaded: not so many are free.
+            Overloaded: not so many are free, or they would not be answered in time.
         """
+        if places > 1:
+            self._admission.refuse_slow(self._client, places - self._places, within_s)
         self._admission.take(self._client, places - self._places)
         self._places = places
 
@@ -147,6 +153,19 @@ class Admission:
         if waited_s > remaining_s and remaining_s < 2 * self.pulse.cost_s:
             self.refused("waiting")
             raise Overloaded("it waited for most of its time")
+
+    def refuse_slow(self, client: str, places: int, within_s: float) -> None:
+        """Refuse a batch that could not be answered in time: all of its entries, rather than some of each.
+
+        Raises:
+            Overloaded: with what is being worked on, and fair turns, it would take too long.
+        """
+        own = self._places.get(client, 0) + places
+        clients = len(self._places) + (client not in self._places)
+        units = min(self.in_flight + places, own * clients)
+        if self.in_flight > 1 and units * self.pulse.cost_s > within_s:
+            self.refused("waiting")
+            raise Overloaded("a batch of so many would take too long now")
 
     def take(self, client: str, places: int) -> None:
         """Count places as taken, all or none.

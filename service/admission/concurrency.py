@@ -7,8 +7,9 @@ LEAST = 8
 #: Times between two looks.
 _ENOUGH = 8
 _MOST_TIMES = 512
-#: Share of the requests that are to be quick.
-_QUICK = 0.9
+#: Share of the requests that are to be quick. Half of them: where only some are slow, what these wait for has
+#: bounds of its own, and the others are not to wait for them.
+_QUICK = 0.5
 #: A shrink is at most to this share, growth is by this factor and one more.
 _SHRINK, _GROW = 0.5, 1.25
 #: Work may take so many times what it takes when no more than `LEAST` are at once: an engine that is slow by
@@ -19,7 +20,7 @@ _NATURAL = 2.0
 class Concurrency:
     """A bound on the requests that are worked on, by the time that they take (a gradient limit).
 
-    At a steady rate the time of each is in proportion to how many share it. So where nine of ten took up to
+    At a steady rate the time of each is in proportion to how many share it. So where half of them took over
     ``a`` times as long as they may, an ``a``-th of as many leaves them the time that they may take, and the
     rest waits where it can be refused. This holds whatever they wait for: the encoder's thread, the index's,
     or a server.

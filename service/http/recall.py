@@ -67,11 +67,18 @@ async def post_batch(request: Request) -> Response:
     with call.enter() as ticket:
         entries = await _check_batch(call, await _parse_batch(call, body))
         call.runtime.guard.charge(request.scope, len(entries) - 1)
-        ticket.widen(len(entries))
+        ticket.widen(len(entries), call.deadline(_longest_ms(entries)).remaining())
         ticket.pause()
         results = await call.unless_gone(_answer_batch(call, entries))
     answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": call.took_ms()}
     return call.answer(answer)
+
+
+def _longest_ms(entries: Sequence[CheckedRequest]) -> int | None:
+    """The longest time that an entry may take; None where one leaves it to the default."""
+    times = [entry.request.timeout_ms for entry in entries]
+    given = [time for time in times if time is not None]
+    return max(given) if given and len(given) == len(times) else None
 
 
 async def _parse_batch(call: Call, body: bytearray) -> list[RecallRequest]:

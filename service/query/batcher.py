@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Generic, Literal, TypeVar
 
 from common.seldom import Seldom
 from service.errors import FieldError, ModelFailed, Overloaded
+from service.query.pace import Pace
 
 log = logging.getLogger("mrse.encode")
 
@@ -40,6 +42,7 @@ class MicroBatcher(Generic[J, R]):
         work: results for jobs, aligned; an exception among them is that job's alone. Runs on the thread.
         max_batch: jobs taken at once.
         queue: jobs that may wait.
+        patience_s: no job may wait longer, by how long those before it take.
         name: of the thread.
         failed: told how a run failed.
     """
@@ -50,12 +53,14 @@ class MicroBatcher(Generic[J, R]):
         *,
         max_batch: int,
         queue: int,
+        patience_s: float = float("inf"),
         name: str,
         failed: Callable[[Failure], None] = lambda how: None,
     ) -> None:
         self._work = work
         self._max_batch = max_batch
         self._limit = queue
+        self._pace = Pace(patience_s)
         self._name = name
         self._failed = failed
         self._told = Seldom()
@@ -75,11 +80,12 @@ class MicroBatcher(Generic[J, R]):
         """The result of a job; cancelling the caller drops the job if it has not started.
 
         Raises:
-            Overloaded: too many jobs wait, or the batcher is closed.
+            Overloaded: too many jobs wait, or for too long, or the batcher is closed.
             ModelFailed: the thread died and no other can be started, or it gave no result.
             Exception: what ``work`` raised for this job.
         """
-        if self._closed or self._queue.qsize() >= self._limit:
+        depth = self._queue.qsize()
+        if self._closed or depth >= self._limit or self._pace.too_long(depth):
             raise Overloaded("too many queries wait to be encoded")
         if not self._thread.is_alive():
             self._revive()
@@ -139,7 +145,9 @@ class MicroBatcher(Generic[J, R]):
     def _run(self, batch: _Batch[J, R]) -> None:
         results: Sequence[R | Exception]
         try:
+            began = time.perf_counter()
             results = self._work([job for job, _ in batch])
+            self._pace.took(time.perf_counter() - began, len(batch))
             if len(results) != len(batch):
                 raise _WrongCountError(f"{len(results)} results for {len(batch)} jobs")
             self.succeeded += 1

@@ -76,6 +76,7 @@ class QueryEncoder:
         knobs: Encoder,
         decoder: PictureDecoder | None = None,
         failed: Failed = lambda part, how: None,
+        patience_s: float = float("inf"),
     ) -> None:
         #: The bundle's graphs, checked.
         self.tower = QueryTower(
@@ -89,6 +90,7 @@ class QueryEncoder:
             self._run_texts,
             max_batch=knobs.max_batch,
             queue=knobs.queue,
+            patience_s=patience_s,
             name="mrse-text",
             failed=lambda how: failed("encoder", how),
         )
@@ -99,6 +101,7 @@ class QueryEncoder:
             self._run_pictures,
             max_batch=1,
             queue=knobs.picture_queue,
+            patience_s=patience_s,
             name="mrse-picture",
             failed=lambda how: failed("picture", how),
         )

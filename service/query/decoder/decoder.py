@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,6 +12,7 @@ from common.lru import Lru
 from service.errors import FieldError, Overloaded, Unavailable
 from service.query.decoder.processes import DecoderProcesses, Ending, Lane
 from service.query.decoder.wire import DAMAGED, HELLO, MEMORY, REPLY, REQUEST
+from service.query.pace import Pace
 from service.query.picture import QueryPicture
 from service.settings import Encoder
 
@@ -58,12 +60,18 @@ class PictureDecoder:
         knobs: how many lanes, how many pictures may wait, how long one may take.
         max_pixels: of a picture, by which its memory is bounded.
         count: told what became of each picture.
+        patience_s: no picture may wait longer for a lane, by how long those before it take.
     """
 
     def __init__(
-        self, knobs: Encoder, max_pixels: int, count: Callable[[Outcome], None] = lambda outcome: None
+        self,
+        knobs: Encoder,
+        max_pixels: int,
+        count: Callable[[Outcome], None] = lambda outcome: None,
+        patience_s: float = float("inf"),
     ) -> None:
         self._limit = knobs.picture_queue
+        self._pace = Pace(patience_s, knobs.picture_lanes)
         self._timeout_s = knobs.picture_ms / 1000
         self._count = count
         memory = _BYTES_AT_LEAST + _BYTES_PER_PIXEL * max_pixels
@@ -97,7 +105,7 @@ class PictureDecoder:
 
         Raises:
             FieldError: the picture is damaged, or takes too much time or memory.
-            Overloaded: too many pictures wait.
+            Overloaded: too many pictures wait, or for too long.
             Unavailable: it could not be decoded now, through no fault of its own.
         """
         if reason := self._costly.get(picture.digest):
@@ -105,7 +113,7 @@ class PictureDecoder:
             raise FieldError("picture", reason)
         if self._closed:
             raise Unavailable("the picture processes are closed")
-        if self.depth >= self._limit:
+        if self.depth >= self._limit or self._pace.too_long(self.depth):
             raise Overloaded("too many pictures wait to be decoded")
         heavy = picture.work > _EASY_WORK
         self.depth += 1
@@ -141,6 +149,7 @@ class PictureDecoder:
             job.exception()  # seen, where the caller has left
 
     async def _decode(self, slot: _Slot, picture: QueryPicture, side: int, *, heavy: bool) -> bytes:
+        began = time.perf_counter()
         try:
             pixels = await self._tried(slot, picture, side)
         except FieldError:
@@ -152,6 +161,7 @@ class PictureDecoder:
             self._count("decoded")
             return pixels
         finally:
+            self._pace.took(time.perf_counter() - began)
             self._free.put_nowait(slot)
             if heavy:
                 self._heavy.release()

@@ -1,0 +1,31 @@
+"""How long a job would wait in a queue, by how long those before it took."""
+
+from __future__ import annotations
+
+#: Of what a job takes, how much the newest ones count.
+_NEWEST = 0.2
+#: Share of the default deadline that a query may wait to be encoded, or its picture to be decoded.
+WAIT = 0.3
+
+
+class Pace:
+    """The pace of a queue's workers. Jobs are noted by one thread; any may ask.
+
+    Args:
+        patience_s: no job may wait longer.
+        at_once: jobs that are worked on at once.
+    """
+
+    def __init__(self, patience_s: float = float("inf"), at_once: int = 1) -> None:
+        self._patience_s = patience_s
+        self._at_once = at_once
+        #: Seconds of one job.
+        self.each_s = 0.0
+
+    def took(self, seconds: float, jobs: int = 1) -> None:
+        """Note that jobs took so long together."""
+        self.each_s += _NEWEST * (seconds / jobs - self.each_s)
+
+    def too_long(self, depth: int) -> bool:
+        """Whether a job would wait too long behind so many."""
+        return depth * self.each_s > self._patience_s * self._at_once
