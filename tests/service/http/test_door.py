@@ -16,7 +16,7 @@ from tests.service.conftest import Demo
 from tests.support.serving import Server, make_settings, memory_index, opener_in_memory, serving
 
 BODY = b'{"query": "shoes", "k": 3}'
-HEAD = b"POST /recall HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+HEAD = b"POST /recall HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 REQUEST = HEAD % len(BODY) + BODY
 
 
@@ -101,7 +101,7 @@ def test_a_body_that_comes_later_waits_for_its_turn_when_it_is_there(server: Ser
 
 def test_requests_sent_ahead_are_answered_in_order(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
-        probe = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        probe = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
         last = probe.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         connection.sendall(REQUEST + probe + REQUEST + last)
         received = b""
