@@ -16,7 +16,10 @@ from tests.service.conftest import Demo
 from tests.support.serving import Server, make_settings, memory_index, opener_in_memory, serving
 
 BODY = b'{"query": "shoes", "k": 3}'
-HEAD = b"POST /recall HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+HEAD = (
+    b"POST /recall HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
 REQUEST = HEAD % len(BODY) + BODY
 
 
