@@ -48,6 +48,11 @@ def parameter(name: str, place: str, schema: Docs, description: str, **more: Any
     return {**said, "schema": schema, "description": description, **more}
 
 
+#: What may come before any endpoint: the connection ends behind it.
+CONNECTION_PROBLEMS: dict[int | str, Docs] = {
+    421: problem("The service does not answer to this Host; see `server.hosts`."),
+    431: problem("The head is over 64 kB, or has over 100 headers."),
+}
 PROBLEM_503 = problem("Not ready, overloaded, or the index is away; see Retry-After.")
 #: Of every endpoint that asks for a key, where keys are set.
 KEY_PROBLEMS: dict[int | str, Docs] = {
@@ -96,6 +101,9 @@ def complete(app: FastAPI) -> None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"] |= {str(status): said for status, said in CONNECTION_PROBLEMS.items()}
         components = document.setdefault("components", {})
         if any(path.startswith("/admin") for path in document["paths"]):
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -33,7 +33,8 @@ class RawRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["method"] not in (self.methods or ()):
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body off
+        if method not in (self.methods or ()):
             await super().handle(scope, receive, send)  # a 405
             return
         request = Request(scope, receive, send)
@@ -60,7 +61,8 @@ class FixedPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; every other one, and what is no request, is the router's."""
-        route = self._routes.get((scope.get("method", ""), scope.get("path", "")))
+        method = scope.get("method", "")
+        route = self._routes.get(("GET" if method == "HEAD" else method, scope.get("path", "")))
         if route is None:
             await self._app(scope, receive, send)
         else:

@@ -129,6 +129,8 @@ class Connections:
         self.kept: OrderedDict[Connection, None] = OrderedDict()
         self.partial: OrderedDict[Connection, None] = OrderedDict()
         self.stalled: OrderedDict[Connection, None] = OrderedDict()
+        #: Those with a reserved place that have not asked yet.
+        self.reserved: OrderedDict[Connection, None] = OrderedDict()
         #: Those whose body is incomplete and larger than `FREE_BODY`, the first one first.
         self.bodies: OrderedDict[Connection, None] = OrderedDict()
         self._open: set[Connection] = set()
@@ -140,7 +142,7 @@ class Connections:
     def enter(self, connection: Connection) -> bool:
         """Count a new connection; whether it has one of the reserved places only.
 
-        Where even those are taken, the first that took one and has not asked yet goes.
+        Where even those are taken, the first that has not asked yet goes.
         """
         reserved = False
         if len(self._open) >= self.bounds.open:
@@ -148,6 +150,10 @@ class Connections:
             if victim is not None:
                 victim.evict()
             reserved = len(self._open) >= self.bounds.open
+        if reserved:
+            if len(self.reserved) >= RESERVED:
+                next(iter(self.reserved)).evict()
+            self.reserved[connection] = None
         self._open.add(connection)
         self.fresh[connection] = None
         if not self._sweeping:
@@ -162,6 +168,7 @@ class Connections:
     def leave(self, connection: Connection) -> None:
         """Forget a connection that is no more, or is being closed."""
         self._open.discard(connection)
+        self.reserved.pop(connection, None)
         self.bodies.pop(connection, None)
 
     def _victim(self) -> Connection | None:

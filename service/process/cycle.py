@@ -63,7 +63,10 @@ class Cycle(RequestResponseCycle):
             if self.refusal is None:
                 return message
         refusal, self.refusal = self.refusal, None
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            del refusal  # else it would keep itself, and the body that was read, until the next collection
 
     def refuse(self, refusal: Exception) -> None:
         """Tell whoever reads the body that it will not come, and why."""

@@ -156,8 +156,10 @@ class Protocol(BoundedConnection):
         scope["path"] = self.root_path + path
         scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         scope["query_string"] = url.query or b""
-        if self._reserved and not (raw_path in PROBES and method in (b"GET", b"HEAD")):
-            raise RefusedError(NO_PLACE)
+        if self._reserved:
+            self.all.reserved.pop(self, None)
+            if raw_path not in PROBES or method not in (b"GET", b"HEAD"):
+                raise RefusedError(NO_PLACE)
         before = self.cycle
         self.cycle = Cycle(
             self.all,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import logging
+import socket
+import struct
 
 import httpx
 import pytest
 
+from devtools.waiting import wait_for
 from service.app import create_app
 from service.telemetry.logs import JsonFormatter
 from tests.service.conftest import Demo
 from tests.service.http.test_health import SECRETS, samples, value
-from tests.support.serving import in_process, make_settings, memory_index, opener_in_memory
+from tests.support.serving import Server, in_process, make_settings, memory_index, opener_in_memory
 
 
 def test_the_request_id_is_taken_and_returned(client: httpx.Client) -> None:
@@ -76,3 +79,55 @@ def test_requests_are_counted_by_template_and_class(client: httpx.Client) -> Non
     client.get("/items/nobody/similar")
     assert value(client, "mrse_requests_total", status="2xx", **labels) == ok + 1
     assert value(client, "mrse_requests_total", status="4xx", **labels) == bad + 1
+
+
+def test_clients_that_abort_are_counted_and_leave_no_error(server: Server, client: httpx.Client) -> None:
+    labels = {"route": "/recall", "method": "POST"}
+    before = value(client, "mrse_requests_total", status="4xx", **labels)
+    connections = value(client, "mrse_connections")
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    errors = Errors()
+    logging.getLogger().addHandler(errors)
+    loggers = [logging.getLogger(name) for name in ("mrse", "mrse.service", "uvicorn.error", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(errors)
+    body = b'{"query": "red shoes", "k": 20, "timeout_ms": 10000}'
+    request = (
+        b"POST /recall HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body) + body
+    )
+    reset = struct.pack("ii", 1, 0)
+    total = 0
+    try:
+        for cut in (len(request), len(request) - 3):
+            for _ in range(100):
+                with socket.create_connection(address) as connection:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                    connection.sendall(request[:cut])
+                total += 1
+        wait_for(lambda: value(client, "mrse_connections") <= connections)
+    finally:
+        for logger in (*loggers, logging.getLogger()):
+            logger.removeHandler(errors)
+    assert errors.seen == []
+    assert before < value(client, "mrse_requests_total", status="4xx", **labels) <= before + total
+
+
+class Errors(logging.Handler):
+    """Keeps the messages of warnings and errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(record.getMessage())
+
+
+@pytest.mark.parametrize("path", ["/livez", "/version", "/metrics", "/items/i3/similar", "/", "/nothing"])
+def test_head_is_answered_as_get_without_a_body(client: httpx.Client, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert head.status_code == get.status_code
+    assert head.content == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert client.head("/recall").status_code == 405
