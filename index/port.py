@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -202,6 +202,28 @@ class EngineSettings(BaseModel):
 S = TypeVar("S", bound=EngineSettings)
 
 
+#: What happens to an index beside searches: the label of a metric.
+IndexEvent = Literal[
+    "rebuilt", "rebuild_failed", "verified", "damaged", "mended", "write_failed", "no_space", "unfinished"
+]
+INDEX_EVENTS: tuple[IndexEvent, ...] = get_args(IndexEvent)
+
+
+class IndexUpkeep(Protocol):
+    """How the files of an index fare. For any thread."""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """A sentence for each damage that is known."""
+
+    @property
+    def verified_at(self) -> float:
+        """When every byte was last read and found right, in seconds since 1970."""
+
+    def listen(self, told: Callable[[IndexEvent], None]) -> None:
+        """Say who is told of events, from any thread."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedIndex:
     """An index, and what can be done with it beside searching; None where the engine does not offer it."""
@@ -214,6 +236,8 @@ class OpenedIndex:
     #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.
     #: Raises `IndexUnavailable` while it is not there, and ValueError when its content is another bundle's.
     check: Callable[[], Awaitable[None]] | None = None
+    #: What is known of its files.
+    upkeep: IndexUpkeep | None = None
 
 
 class Engine(ABC, Generic[S]):

@@ -19,7 +19,7 @@ from artifacts.cache.codec import FeatureCodec, PortraitCodec
 from common.arrays import F16
 from common.lru import Lru
 from index.engines import ENGINES
-from index.port import IndexOpenError, ItemFeatures, ItemIndex, OpenedIndex, WritableIndex
+from index.port import IndexOpenError, IndexUpkeep, ItemFeatures, ItemIndex, OpenedIndex, WritableIndex
 from service.errors import StartError, not_set
 from service.query.cache.fusions import FusionCache
 from service.query.cache.produced import ProducedFeatures, ProducedPortraits
@@ -79,6 +79,7 @@ class Deployment:
         heads: nearest items of queries without a history.
         neighbours: nearest items of I2I's triggers.
         writable: the index, where it takes changes.
+        upkeep: what is known of the index's files; None where it has none here.
         check: for an index behind a server: asks it, in the event loop, whether it is this bundle's.
     """
 
@@ -93,6 +94,7 @@ class Deployment:
     heads: NeighbourCache
     neighbours: NeighbourCache
     writable: WritableIndex | None
+    upkeep: IndexUpkeep | None
     check: Callable[[], Awaitable[None]] | None
 
     @property
@@ -181,6 +183,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         heads=NeighbourCache(index, settings.cache.queries, metrics.heads),
         neighbours=NeighbourCache(index, settings.cache.neighbours, metrics.neighbours),
         writable=opened.writable,
+        upkeep=opened.upkeep,
         check=opened.check,
     )
 

@@ -52,6 +52,10 @@ class Overloaded(Unavailable):
     """Too much is being worked on at once."""
 
 
+class InsufficientStorage(RecallError):  # noqa: N818
+    """The disk of the index has no room for a change; nothing of it was done."""
+
+
 class DeadlinePassed(RecallError):  # noqa: N818
     """The time ran out; ``stage`` says where."""
 

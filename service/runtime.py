@@ -32,6 +32,7 @@ from service.query.query import Query
 from service.recall.settings import Recall
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.upkeep import IndexWatch
 
 log = logging.getLogger("mrse.service")
 
@@ -114,6 +115,7 @@ class Runtime:
         self.metrics.gauges(
             "not_ready", "What keeps a worker from answering.", "part", PARTS, self.health.failing
         )
+        self._watch = IndexWatch(self.health, self.metrics)
 
     @property
     def client_header(self) -> bytes | None:
@@ -259,6 +261,7 @@ class Runtime:
         self._watch.send_to(self._watched())
         for arm, new in deployments.items():
             self.metrics.bundle(arm, new.bundle.version, new.index.version)
+        self._watch.follow(deployment.upkeep for deployment in deployments.values())
 
     async def recall(
         self,

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from index.port import Engine, EngineSettings, IndexOpenError, OpenedIndex
 
+_MB = 1024 * 1024
+
 
 class EmbeddedSettings(EngineSettings):
     """The table ``[embedded]``."""
@@ -16,6 +18,10 @@ class EmbeddedSettings(EngineSettings):
     threads: int = Field(default=2, ge=1)
     #: Live changes after which the index is rebuilt in the background.
     rebuild_after: int = Field(default=20_000, ge=1)
+    #: Megabytes that stay free on the disk of the index: changes and rebuilds are refused before.
+    reserve_mb: int = Field(default=256, ge=0)
+    #: Hours between two looks at every byte of the index's files, at 32 MB a second. 0: never.
+    verify_every_h: float = Field(default=24.0, ge=0)
 
 
 class EmbeddedEngine(Engine[EmbeddedSettings]):
@@ -31,8 +37,13 @@ class EmbeddedEngine(Engine[EmbeddedSettings]):
 
         try:
             index = EmbeddedIndex.open(
-                path, threads=settings.threads, queue=queue, rebuild_after=settings.rebuild_after
+                path,
+                threads=settings.threads,
+                queue=queue,
+                rebuild_after=settings.rebuild_after,
+                reserve=settings.reserve_mb * _MB,
             )
         except (ValueError, OSError) as error:
             raise IndexOpenError(f"index {path}: {error}") from error
-        return OpenedIndex(index=index, features=index, writable=index)
+        upkeep = index.look_after(settings.verify_every_h * 3600)
+        return OpenedIndex(index=index, features=index, writable=index, upkeep=upkeep)

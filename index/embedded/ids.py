@@ -30,13 +30,13 @@ def write_ids(path: Path, ids: Any) -> None:
     Raises:
         DuplicateId: an id occurs twice.
     """
-    hashes = _hashes(ids.to_pylist())
-    rows = np.argsort(hashes, kind="stable").astype(np.int32)
-    batch = pa.record_batch({"id": ids.cast(pa.large_string()), "hash": hashes[rows], "row": rows})
+    hashed = hashes(ids.to_pylist())
+    rows = np.argsort(hashed, kind="stable").astype(np.int32)
+    batch = pa.record_batch({"id": ids.cast(pa.large_string()), "hash": hashed[rows], "row": rows})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
     table = IdTable.open(path)
-    equal = np.flatnonzero(hashes[rows][1:] == hashes[rows][:-1])
+    equal = np.flatnonzero(hashed[rows][1:] == hashed[rows][:-1])
     for one, other in zip(rows[equal].tolist(), rows[equal + 1].tolist(), strict=True):
         if table.id(one) == table.id(other):
             raise DuplicateId(f"id {table.id(one)!r} is in row {one} and in row {other}")
@@ -82,6 +82,10 @@ class IdTable:
         ids: list[str] = self.array.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()
         return ids
 
+    def by_hash(self, start: int, end: int) -> tuple[I64, npt.NDArray[np.uint64]]:
+        """Rows in the order of their hashes, from one place in it to another, and the hashes."""
+        return self._rows[start:end].astype(np.int64), self._hashes[start:end]
+
     def find(self, ids: Sequence[str]) -> tuple[list[str], I64]:
         """The ids that are in the table, in the order asked, and their rows."""
         rows_of = self._hot
@@ -97,12 +101,12 @@ class IdTable:
 
     def _look_up(self, ids: Sequence[str]) -> Iterator[tuple[str, int]]:
         """The ids that are in the table, and their rows."""
-        hashes = _hashes(ids)
-        places = self._hashes.searchsorted(hashes)
+        hashed = hashes(ids)
+        places = self._hashes.searchsorted(hashed)
         # All ids are compared at once with the first of their hash, which nearly always is the one.
         likely = self._rows[np.minimum(places, self.rows - 1)].astype(np.int64)
         for number, (item_id, there, row) in enumerate(zip(ids, self.ids(likely), likely, strict=True)):
-            found = int(row) if there == item_id else self._row(item_id, hashes[number], int(places[number]))
+            found = int(row) if there == item_id else self._row(item_id, hashed[number], int(places[number]))
             if found is not None:
                 yield item_id, found
 
@@ -116,7 +120,7 @@ class IdTable:
         return None
 
 
-def _hashes(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+def hashes(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
     """64-bit hashes that are the same in every process and every version of Python."""
     digests = b"".join(
         hashlib.blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()

@@ -19,7 +19,8 @@ from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
 from index.embedded.rebuild import RebuildFailed, run_rebuild
 from index.embedded.segment import AS_CALIBRATED, Planning
-from index.embedded.store import RebuildRunning
+from index.embedded.store import RESERVE, RebuildRunning
+from index.embedded.upkeep import Backoff, Upkeep
 from index.embedded.vectors import limit_threads
 from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
@@ -48,8 +49,14 @@ QUEUE = 64
 class EmbeddedIndex:
     """An `ItemIndex`, `WritableIndex` and `ItemFeatures` over one index folder."""
 
-    def __init__(self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None) -> None:
+    def __init__(
+        self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None, reserve: int = RESERVE
+    ) -> None:
         self._rebuild_after = rebuild_after
+        self._reserve = reserve
+        self._backoff = Backoff()
+        self._upkeep: Upkeep | None = None
+        self._refusing = False
         self._turns = Turns()
         self._overruns = Overruns()
         self._rebuilding: asyncio.Task[None] | None = None
@@ -69,6 +76,7 @@ class EmbeddedIndex:
         queue: int = QUEUE,
         planning: Planning = AS_CALIBRATED,
         rebuild_after: int | None = None,
+        reserve: int = RESERVE,
     ) -> EmbeddedIndex:
         """Map an index folder.
 
@@ -80,12 +88,20 @@ class EmbeddedIndex:
             planning: when searches are exact.
             rebuild_after: so many changes to the base start a `rebuild` in the background, for a search
                 scores every changed item; None leaves rebuilding to others.
+            reserve: bytes that stay free on the disk; changes and rebuilds are refused before.
 
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
         """
-        live = LiveIndex(path, verify=verify, planning=planning)
-        return cls(live, Workers(threads, queue, limit_threads), rebuild_after)
+        live = LiveIndex(path, verify=verify, planning=planning, reserve=reserve)
+        return cls(live, Workers(threads, queue, limit_threads), rebuild_after, reserve)
+
+    def look_after(self, every_s: float) -> Upkeep:
+        """Clean up behind dead processes, and verify the files every so many seconds until it is closed."""
+        live = self._live
+        self._upkeep = Upkeep(live.root, lambda: live.damage, every_s)
+        live.told = self._upkeep.tell
+        return self._upkeep
 
     @property
     def manifest(self) -> IndexManifest:
@@ -131,6 +147,7 @@ class EmbeddedIndex:
         """
         self._check_open()
         live, dim = self._live, self.manifest.dim
+        live.check_files()
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -207,7 +224,7 @@ class EmbeddedIndex:
             RebuildRunning: a rebuild is under way.
         """
         self._check_open()
-        await run_rebuild(self._live.root)
+        await run_rebuild(self._live.root, self._reserve)
         await self._workers.run(lambda step: self._live.current(), Deadline.after(60))
         return self.manifest
 
@@ -221,6 +238,8 @@ class EmbeddedIndex:
     async def close(self) -> None:
         """Stop the threads; the files are closed with the last reference to the index."""
         self._closed = True
+        if self._upkeep is not None:
+            self._upkeep.close()
         if self._rebuilding is not None:
             self._rebuilding.cancel()
             await asyncio.gather(self._rebuilding, return_exceptions=True)
@@ -231,20 +250,40 @@ class EmbeddedIndex:
         self._check_open()
         if deadline.passed:
             raise IndexUnavailable("timeout")
-        result = await self._writer.write(plan, deadline)
-        after = self._rebuild_after
-        due = not self._closed and after is not None and self._live.state.changes >= after
-        if due and (self._rebuilding is None or self._rebuilding.done()):
+        try:
+            result = await self._writer.write(plan, deadline)
+        except IndexUnavailable as error:
+            if error.reason in ("no-space", "write-failed"):
+                if not self._refusing:  # a line for each time that it begins, not for each change
+                    log.error("changes are refused: %s", error)
+                self._refusing = True
+                self._live.told("no_space" if error.reason == "no-space" else "write_failed")
+            raise
+        if self._refusing:
+            log.info("changes are taken again")
+        self._refusing = False
+        if self._rebuild_is_due():
             self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
         return result
+
+    def _rebuild_is_due(self) -> bool:
+        after, state = self._rebuild_after, self._live.state
+        if self._closed or after is None or state.changes < after or not state.items:
+            return False
+        return self._backoff.due and (self._rebuilding is None or self._rebuilding.done())
 
     async def _rebuild_quietly(self) -> None:
         try:
             await self.rebuild()
         except RebuildRunning:
             pass  # by another worker
-        except (RebuildFailed, IndexUnavailable) as error:
-            log.error("the index could not be rebuilt, it goes on as it is: %s", error)
+        except (RebuildFailed, IndexUnavailable, OSError) as error:
+            wait = self._backoff.failed()
+            log.error("the index could not be rebuilt, it goes on as it is for %.0f s: %s", wait, error)
+            self._live.told("rebuild_failed")
+        else:
+            self._backoff.succeeded()
+            self._live.told("rebuilt")
 
     async def _looked_up(self, deadline: Deadline) -> LiveIndex:
         """The index for a lookup, which runs on the event loop: it takes less than a hop to a thread.
@@ -256,6 +295,7 @@ class EmbeddedIndex:
             raise IndexUnavailable("timeout")
         if self._live.behind:
             await self._workers.run(lambda step: self._live.current(), deadline)
+        self._live.check_files()
         return self._live
 
     def _check_open(self) -> None:

@@ -26,11 +26,11 @@ from index.embedded.records import Change, Put
 from index.embedded.repair import finish_tail, move_to_current_format, settle
 from index.embedded.segment import AS_CALIBRATED, Planning, Segment, Tombstones
 from index.embedded.selection import Selection
-from index.embedded.store import log_reader, write_lock
+from index.embedded.store import RESERVE, log_reader, write_lock
 from index.embedded.workers import Step
 from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
-from index.port import IndexFull, IndexUnavailable, Neighbours
+from index.port import IndexEvent, IndexFull, IndexUnavailable, Neighbours
 
 log = logging.getLogger("mrse.index")
 
@@ -42,8 +42,6 @@ _BUFFERED = 3
 NOTE_EVERY_S = 1.0
 #: Seconds between two looks at whether a mapped file was cut.
 _LOOK_EVERY_S = 0.05
-#: Bytes that stay free on the disk of an index; changes are refused before. *Inferred*: the log of a day.
-RESERVE = 256 * 1024 * 1024
 
 
 class State:
@@ -130,6 +128,8 @@ class LiveIndex:
         self._lock = threading.Lock()
         #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
+        #: Told of what happens to the log.
+        self.told: Callable[[IndexEvent], None] = lambda event: None
         self._synced = self._looked = 0.0
         self._unsynced: Path | None = None
         if isinstance(self.state.log, LogReader) and self.state.log.beyond():
@@ -188,6 +188,7 @@ class LiveIndex:
     def _damaged(self, error: Exception) -> None:
         self.damage = f"{self.state.log.path} {error}; {_remedy(self.root)}"
         log.error("answers go on without later changes: %s", self.damage)
+        self.told("damaged")
 
     def _swap(self) -> None:
         """Move to the base that ``index.json`` names now, unless it is no successor of this one."""
@@ -201,7 +202,9 @@ class LiveIndex:
         same = {"bundle_version", "dim", "attributes"}
         if here.model_dump(include=same) == there.model_dump(include=same):
             self.state = state
-            self.damage = None
+            if self.damage is not None:
+                self.damage = None
+                self.told("mended")
 
     def commit(self, change: Callable[[State], Iterable[tuple[bytes, int]]]) -> None:
         """Make what ``change`` says of the current state: on disk, and in every answer, when this returns.
@@ -258,6 +261,7 @@ class LiveIndex:
                     raise LogDamaged("is no longer there, or another file")
                 if isinstance(reader, LogReader) and reader.beyond():
                     finish_tail(self.root, reader)
+                    self.told("unfinished")
                     state = self.current()
             except LogDamaged as error:
                 self._damaged(error)
@@ -338,7 +342,7 @@ class LiveIndex:
 
 def _remedy(root: Path) -> str:
     return (
-        f"nothing was changed: `mrse index repair {root}` goes on with what is whole, "
+        f"nothing was changed: `mrse index repair {root}` tells what is left and goes on with it, "
         f"`mrse index restore SNAPSHOT {root}` with a snapshot"
     )
 

@@ -1,9 +1,13 @@
-"""Writes a new base with all changes in it, and swaps it in; ``python -m index.embedded.rebuild PATH``."""
+"""Writes a new base with all changes in it, and swaps it in.
+
+``python -m index.embedded.rebuild PATH RESERVE``, with the bytes that stay free on the disk.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from index.embedded.log import LogReader
 from index.embedded.manifest import IndexManifest, read_manifest
 from index.embedded.repair import finish_tail, settle
 from index.embedded.store import (
+    RESERVE,
     RebuildRunning,
     clean,
     install,
@@ -50,7 +55,9 @@ class NothingLeft(MrseError):  # noqa: N818 -- the state of an index
     exit_code = NOT_IN_ORDER
 
 
-def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexManifest:
+def rebuild_index(
+    root: Path, progress: StageProgress = silent_stage, *, reserve: int = RESERVE
+) -> IndexManifest:
     """Rebuild an index folder. Processes that have it open go on searching, and move to the new base.
 
     They may go on changing it too: changes made while the base is written are copied to its log at the
@@ -60,6 +67,7 @@ def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexMa
         RebuildRunning: another process does it now.
         IndexDamaged: the index cannot be read.
         NothingLeft: every item was removed.
+        RebuildFailed: the disk has no room for another base beside ``reserve`` bytes.
     """
     settle(root)
     with rebuild_lock(root), working_folder(root) as work:
@@ -69,6 +77,7 @@ def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexMa
             return state.manifest
         if state.items == 0:
             raise NothingLeft(f"{root} has no items left; build it anew")
+        _check_room(root, state, reserve)
         cluster_rows = CLUSTER_ROWS if state.manifest.probing is None else 1
         manifest = write_base(_source(state), work, cluster_rows=cluster_rows, progress=progress)
         with write_lock(root):
@@ -83,7 +92,15 @@ def rebuild_index(root: Path, progress: StageProgress = silent_stage) -> IndexMa
     return installed
 
 
-async def run_rebuild(root: Path) -> None:
+def _check_room(root: Path, state: State, reserve: int) -> None:
+    base = sum(entry.bytes for entry in state.manifest.files.values())
+    needed, free = base + state.log.place.offset, shutil.disk_usage(root).free
+    if free < needed + reserve:
+        kept = f"{free:,} are free, of which {reserve:,} are kept back"
+        raise RebuildFailed(f"{root} needs {needed:,} bytes for another base; {kept}")
+
+
+async def run_rebuild(root: Path, reserve: int = RESERVE) -> None:
     """`rebuild_index` in a process of its own, of low priority.
 
     Raises:
@@ -95,6 +112,7 @@ async def run_rebuild(root: Path) -> None:
         "-m",
         "index.embedded.rebuild",
         str(root),
+        str(reserve),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
@@ -112,12 +130,12 @@ async def run_rebuild(root: Path) -> None:
         raise RebuildFailed(said.decode(errors="replace").strip().rpartition("\n")[2])
 
 
-def main(root: Path) -> int:
+def main(root: Path, reserve: int) -> int:
     """The process: returns its exit code."""
     os.nice(10)
     load_extensions()
     try:
-        rebuild_index(root)
+        rebuild_index(root, reserve=reserve)
     except RebuildRunning:
         return _RUNNING
     return 0
@@ -180,4 +198,4 @@ def _centroids(state: State, rows: int) -> F32 | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

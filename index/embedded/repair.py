@@ -52,6 +52,20 @@ class Repaired:
     aside: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """What a damaged log still holds. ``last`` is the last change it tells of; ``lost`` None: not known."""
+
+    changes: list[Change]
+    last: int
+    lost: int | None
+
+    @property
+    def kept(self) -> int:
+        """How many changes can be read."""
+        return len(self.changes)
+
+
 def finish_tail(root: Path, reader: LogReader) -> None:
     """Make the log end where it was acknowledged. With the write lock held, and the log read up to there.
 
@@ -125,39 +139,49 @@ def move_to_current_format(root: Path) -> IndexManifest:
         return install(root, work, manifest.model_copy(update={"format": 2}).versioned(), changes)
 
 
-def repair(root: Path) -> Repaired:
-    """Go on with the changes of a damaged log that are whole; the damaged files are kept in the quarantine.
-
-    Servers that have the index open move to what is left. Changes are whole items, so those that stand behind
-    a damaged place are taken too.
+def assess(root: Path) -> Assessed:
+    """What `repair` would keep and lose; nothing is changed.
 
     Raises:
         NothingToRepair: the log is whole.
         IndexDamaged: the base is damaged, which only another copy of it mends.
     """
+    with write_lock(root):
+        return _assessed(root, read_manifest(root))
+
+
+def repair(root: Path) -> Repaired:
+    """Go on with the changes of a damaged log that are whole; the damaged files are kept in the quarantine.
+
+    Servers that have the index open move to what is left. Changes are whole items, so those that stand behind
+    a damaged place are taken too. Raises as `assess` does.
+    """
     with rebuild_lock(root), write_lock(root):
         manifest = read_manifest(root)
-        folder = root / manifest.folder
-        try:
-            reader = log_reader(root, manifest)
-            reader.read()
-            if isinstance(reader, LogReader):
-                finish_tail(root, reader)
-        except LogDamaged as error:
-            damaged = error
-        else:
-            raise NothingToRepair(f"{folder / LOG_NAME} is whole")
-        changes, last = _salvaged(root, manifest)
-        told = max(known_sequence(root, manifest), damaged.sequence or 0, last)
-        certain = damaged.sequence is not None
-        aside = set_aside(root, folder, (LOG_NAME, NOTE_NAME))
+        found = _assessed(root, manifest)
+        aside = set_aside(root, root / manifest.folder, (LOG_NAME, NOTE_NAME))
         # It counts on behind all that was acknowledged, so that no number means two changes.
-        after = manifest.model_copy(update={"sequence": told + 1, "format": 2}).versioned()
+        after = manifest.model_copy(update={"sequence": found.last + 1, "format": 2}).versioned()
         with working_folder(root) as work:
             link_base(root, manifest, work)
-            install(root, work, after, changes)
-        lost = told - manifest.sequence - len(changes)
-        return Repaired(len(changes), lost if certain or lost else None, aside)
+            install(root, work, after, found.changes)
+        return Repaired(found.kept, found.lost, aside)
+
+
+def _assessed(root: Path, manifest: IndexManifest) -> Assessed:
+    try:
+        reader = log_reader(root, manifest)
+        reader.read()
+        if isinstance(reader, LogReader):
+            finish_tail(root, reader)
+    except LogDamaged as error:
+        damaged = error
+    else:
+        raise NothingToRepair(f"{root / manifest.folder / LOG_NAME} is whole")
+    changes, last = _salvaged(root, manifest)
+    told = max(known_sequence(root, manifest), damaged.sequence or 0, last)
+    lost = told - manifest.sequence - len(changes)
+    return Assessed(changes, told, lost if damaged.sequence is not None or lost else None)
 
 
 def _salvaged(root: Path, manifest: IndexManifest) -> tuple[list[Change], int]:

@@ -28,6 +28,9 @@ from index.embedded.old_log import OldLogReader
 from index.embedded.records import Change
 
 QUARANTINE = "quarantine"
+#: Bytes that stay free on the disk of an index: changes and rebuilds are refused before. *Inferred*: what a
+#: log and the system itself need to go on while somebody makes room.
+RESERVE = 256 * 1024 * 1024
 
 
 class RebuildRunning(MrseError):  # noqa: N818 -- a state of the world

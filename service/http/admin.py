@@ -18,9 +18,22 @@ from typing_extensions import TypedDict
 
 from common.arrays import F16, F32
 from common.deadline import Deadline
+<<<<<<< HEAD
 from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, WritableIndex, WriteResult
 from service.access.guard import CALLER
 from service.errors import Unavailable
+=======
+from index.port import (
+    ChangeRefused,
+    IndexFull,
+    IndexUnavailable,
+    ItemPut,
+    ItemUpdate,
+    WritableIndex,
+    WriteResult,
+)
+from service.errors import InsufficientStorage, Unavailable
+>>>>>>> 17fa813 (mrse index verify, snapshot, restore and repair; scrubs on a schedule; writes are refused before the disk is full; rebuilds back off and clean up; damage tells readiness and metrics)
 from service.http import documentation as docs
 from service.http.columnar import json_response
 from service.http.cost import CHANGES, IDS, query_parameters
@@ -155,6 +168,7 @@ def routes() -> list[RawRoute]:
                 422: docs.problem("A field cannot be used."),
                 501: docs.problem("The arm's index is not changed here."),
                 503: docs.PROBLEM_503,
+                507: docs.problem("The disk of the index has no room for the change; nothing was done."),
             },
             openapi_extra={
                 "requestBody": docs.body(body, {name: {"value": example}}),
@@ -223,6 +237,8 @@ async def _change_each(
             done[arm] = await change(index, Deadline.after(PATIENCE_S))
         except ChangeRefused as error:
             raise unusable(str(error)) from error
+        except IndexFull as error:
+            raise InsufficientStorage(f"{arm}: {error}") from error
         except IndexUnavailable as error:
             raise Unavailable(f"{arm}: {error}") from error
     unknown = set.intersection(*(set(result.unknown) for result in done.values()))

@@ -24,6 +24,7 @@ from service.errors import (
     DeadlinePassed,
     FieldError,
     Forbidden,
+    InsufficientStorage,
     ModelFailed,
     NotReady,
     Overloaded,
@@ -55,6 +56,7 @@ _TITLES = {
     "forbidden": "The key is not for this",
     "rate-limited": "Too many requests",
     "not-writable": "The index is not changed here",
+    "insufficient-storage": "There is no room for the change",
     "internal": "Something went wrong here",
 }
 #: Status and type of the service's own errors; of an error's classes the first one counts.
@@ -64,6 +66,7 @@ _MEANINGS: dict[type[Exception], tuple[int, str]] = {
     ModelFailed: (503, "model-failed"),
     Overloaded: (503, "overloaded"),
     Unavailable: (503, "unavailable"),
+    InsufficientStorage: (507, "insufficient-storage"),
     DeadlinePassed: (504, "deadline"),
     Unauthorized: (401, "unauthorized"),
     Forbidden: (403, "forbidden"),

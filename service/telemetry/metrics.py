@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.metrics import NAMESPACE, SHARED_VARIABLE
+from index.port import INDEX_EVENTS
 from service.degraded import degraded_words
 from service.query.batcher import Failure
 from service.query.encoder import FAILURES, FALLIBLE, Fallible
@@ -61,6 +62,7 @@ class Metrics:
         key_file: counts a reading of the file of keys after it changed.
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
+        index_event: counts what happened to an index's files beside searches.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
             answer said so (``answered``); it was ``idle``; the head took too long (``head_timeout``); the
@@ -121,6 +123,8 @@ class Metrics:
         self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
         looked = "Share of the index that a route looked at."
         self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
+        happened = "What happened to the index's files beside searches."
+        self.index_event = self._labelled("index_events", happened, "event", INDEX_EVENTS)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
         ended = (
             "client",

@@ -13,7 +13,7 @@ from index.embedded.ids import IdTable, write_ids
 
 
 def test_ids_whose_hashes_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_hashes", lambda names: np.array([len(name) for name in names], np.uint64))
+    monkeypatch.setattr(ids, "hashes", lambda names: np.array([len(name) for name in names], np.uint64))
     write_ids(tmp_path / "ids", pa.array(["aa", "b", "cc", "dd", "e"]))
     table = IdTable.open(tmp_path / "ids")
     known, rows = table.find(["dd", "xx", "aa", "e", "b", "fff", "cc", ""])

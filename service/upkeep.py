@@ -1,0 +1,46 @@
+"""How the files of the indexes fare, told to readiness and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from index.port import IndexEvent, IndexUpkeep
+from service.health import Health
+from service.telemetry.metrics import Metrics
+
+
+class IndexWatch:
+    """Follows the upkeep of the indexes that answer: a worker whose index is damaged is not ready."""
+
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._count = metrics.index_event
+        self._watched: Sequence[IndexUpkeep] = ()
+        metrics.gauge("index_damages", "Damages of index files and logs.", self._damages, "livemax")
+        verified = "When every byte of each index was last found right, in seconds since 1970."
+        metrics.gauge("index_verified_timestamp_seconds", verified, self._verified_at, "livemin")
+
+    def follow(self, upkeeps: Iterable[IndexUpkeep | None]) -> None:
+        """Watch these indexes from now on, instead of those before."""
+        self._watched = tuple({id(each): each for each in upkeeps if each is not None}.values())
+        for each in self._watched:
+            each.listen(self._told)
+        self._tell()
+
+    def _told(self, event: IndexEvent) -> None:
+        self._count(event)
+        if event in ("damaged", "mended"):
+            self._tell()
+
+    def _tell(self) -> None:
+        if damages := self._damages():
+            # Where they are is for the log: the reasons are shown to whoever asks.
+            self._health.fail("log", f"damaged files of the index: {damages}")
+        else:
+            self._health.mend("log")
+
+    def _damages(self) -> int:
+        return sum(len(each.problems) for each in self._watched)
+
+    def _verified_at(self) -> float:
+        return min((each.verified_at for each in self._watched), default=0.0)
