@@ -18,11 +18,6 @@ from typing_extensions import TypedDict
 
 from common.arrays import F16, F32
 from common.deadline import Deadline
-<<<<<<< HEAD
-from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, WritableIndex, WriteResult
-from service.access.guard import CALLER
-from service.errors import Unavailable
-=======
 from index.port import (
     ChangeRefused,
     IndexFull,
@@ -32,8 +27,8 @@ from index.port import (
     WritableIndex,
     WriteResult,
 )
+from service.access.guard import CALLER
 from service.errors import InsufficientStorage, Unavailable
->>>>>>> 17fa813 (mrse index verify, snapshot, restore and repair; scrubs on a schedule; writes are refused before the disk is full; rebuilds back off and clean up; damage tells readiness and metrics)
 from service.http import documentation as docs
 from service.http.columnar import json_response
 from service.http.cost import CHANGES, IDS, query_parameters
