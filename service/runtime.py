@@ -115,7 +115,7 @@ class Runtime:
         self.metrics.gauges(
             "not_ready", "What keeps a worker from answering.", "part", PARTS, self.health.failing
         )
-        self._watch = IndexWatch(self.health, self.metrics)
+        self._files = IndexWatch(self.health, self.metrics)
 
     @property
     def client_header(self) -> bytes | None:
@@ -261,7 +261,7 @@ class Runtime:
         self._watch.send_to(self._watched())
         for arm, new in deployments.items():
             self.metrics.bundle(arm, new.bundle.version, new.index.version)
-        self._watch.follow(deployment.upkeep for deployment in deployments.values())
+        self._files.follow(deployment.upkeep for deployment in deployments.values())
 
     async def recall(
         self,
