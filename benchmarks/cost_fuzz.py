@@ -35,6 +35,7 @@ from devtools.cost.watch import VARIABLE, Watch, resident_bytes
 _KEPT = 12
 _WORST = 40
 _ITEMS = 2000
+_SHALLOW = (0, 400, 401, 404, 415)
 
 
 class Fuzzer:
@@ -63,14 +64,17 @@ class Fuzzer:
             self._keep(cost)
 
     def _keep(self, cost: Cost) -> None:
-        group = self._kept.setdefault((str(cost.recipe.path)[:24], cost.status), [])
+        group = self._kept.setdefault((_endpoint(cost.recipe), cost.status), [])
         for ranked, most in ((group, _KEPT), (self.worst, _WORST)):
             ranked.append(cost)
             ranked.sort(key=lambda each: -each.score)
             del ranked[most:]
 
     def _next(self) -> Recipe:
-        groups = list(self._kept.values())
+        # What is answered or looked at costs more than what is no request at all.
+        groups = [group for (_, status), group in self._kept.items() if status not in _SHALLOW]
+        if self._random.random() < 0.1:
+            groups = list(self._kept.values())
         one, other = (self._random.choice(self._random.choice(groups)) for _ in range(2))
         return self._mutator.mutated(one.recipe, other.recipe)
 
@@ -128,6 +132,12 @@ def main() -> int:
         "worst": [each.as_json() for each in fuzzer.worst],
     }
     return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
+
+
+def _endpoint(recipe: Recipe) -> str:
+    """What a recipe is sent to, however its path goes on."""
+    path = recipe.path[0] if isinstance(recipe.path, list) else recipe.path
+    return str(path).partition("?")[0][:24]
 
 
 def _is_error(line: str) -> bool:

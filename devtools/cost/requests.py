@@ -183,8 +183,8 @@ class Mutator:
                 headers = {each: value for each, value in headers.items() if _sendable(value)}
             elif chance < 0.12:
                 headers["accept"] = "application/vnd.mrse.columnar+json"
-            elif chance < 0.2 and isinstance(path, list):
-                path = self._changed(path)
+            elif isinstance(path, list) and (chance < 0.2 or body is None):
+                path = [path[0], *self._changed(path[1:])]
             elif body is not None:
                 body = self._crossed(body, other.body) if chance > 0.9 else self._changed(body)
         return Recipe("found", method, path, headers, body)

@@ -62,8 +62,8 @@ class Costing(NamedTuple):
 #: Four times the values of the longest history with the most values in filters.
 ONE_REQUEST = Costing(values=8192, pictures=1, requests=1)
 BATCH = Costing(values=16 * 8192, pictures=1024, requests=16)
-#: Changes to an index: as many numbers as the largest body has, written out.
-CHANGES = Costing(values=1 << 19, fields=1 << 15)
+#: Changes to an index: features of 256 items as numbers, or of as many as fit in base64.
+CHANGES = Costing(values=1 << 18, fields=1 << 15)
 #: Ids of items.
 IDS = Costing(values=8192)
 

@@ -69,6 +69,8 @@ class ExpertCache:
         value = await compute()
         if value.shape != self._codec.shape or not np.isfinite(value).all():
             raise ModelFailed("the model gave numbers for this query that cannot be used")
+        if value.base is not None:
+            value = value.copy()  # a row that is kept would keep its whole batch
         value.setflags(write=False)  # shared by every request that hits it
         self._local.put(key, value)
         if self._shared is not None:

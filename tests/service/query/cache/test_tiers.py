@@ -13,7 +13,11 @@ from hypothesis.extra import numpy as nps
 from artifacts.bundle.text import NormalText, normalise
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
+from common.arrays import F16
+from common.deadline import Deadline
+from common.lru import Lru
 from service.query.cache.singleflight import SingleFlight
+from service.query.cache.tiers import ExpertCache
 
 CODEC = FeatureCodec(3, 4)
 
@@ -172,3 +176,21 @@ async def test_keys_do_not_wait_for_each_other() -> None:
     assert await flights.run("fast", fast) == 1
     slow.go.set()
     assert await waiting == 1
+
+
+# -- the cache in process -----------------------------------------------------------------------------------
+
+
+async def test_what_is_kept_keeps_nothing_else() -> None:
+    batch = np.ones((32, 3, 4), np.float16)
+    local: Lru[str, F16] = Lru(10)
+    cache = ExpertCache(CODEC, local, None, lambda tier: None)
+
+    async def row() -> F16:
+        return batch[7]
+
+    value, tier = await cache.get("k", row, Deadline.after(10))
+    assert (value.tolist(), tier) == (batch[7].tolist(), "miss")
+    kept = local.get("k")
+    assert kept is not None
+    assert kept.base is None
