@@ -34,6 +34,11 @@ class Cost:
         """By how much the nearest bound is used; above 1 it is broken."""
         return max(self.turn_s / LONGEST_TURN_S, self.grown / max(FLOOR_BYTES, GROWTH * self.size))
 
+    @property
+    def turned_away(self) -> bool:
+        """Whether there was no time for it, as on a machine that is busy with other work."""
+        return self.status in (503, 504)
+
     def as_json(self) -> dict[str, Any]:
         """For the report."""
         measured = {"status": self.status, "bytes": self.size, "turn_ms": round(self.turn_s * 1000, 2)}
@@ -57,9 +62,9 @@ class Judge:
     def cost(self, recipe: Recipe) -> Cost:
         """What a request costs: the least of some tries."""
         tried: list[Cost] = []
-        while not tried or (tried[-1].score > 1 and len(tried) < _TRIES):
+        while not tried or ((tried[-1].score > 1 or tried[-1].turned_away) and len(tried) < _TRIES):
             tried.append(self._once(recipe))
-        return min(tried, key=lambda each: each.score)
+        return min(tried, key=lambda each: (each.turned_away, each.score))
 
     def close(self) -> None:
         """Close the connection."""

@@ -43,7 +43,11 @@ def judge(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judg
 
 def measured(judge: Judge, recipes: list[Recipe]) -> list[dict[str, Any]]:
     costs = [judge.cost(recipe) for recipe in recipes]
-    return [cost.as_json() for cost in costs if cost.score > 1 or not 200 <= cost.status < 500]
+    return [
+        cost.as_json()
+        for cost in costs
+        if cost.score > 1 or not (cost.turned_away or 200 <= cost.status < 500)
+    ]
 
 
 def test_no_request_costs_more_than_it_may(judge: Judge) -> None:

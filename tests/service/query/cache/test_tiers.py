@@ -187,7 +187,8 @@ async def test_what_is_kept_keeps_nothing_else() -> None:
     cache = ExpertCache(CODEC, local, None, lambda tier: None)
 
     async def row() -> F16:
-        return batch[7]
+        value: F16 = batch[7]
+        return value
 
     value, tier = await cache.get("k", row, Deadline.after(10))
     assert (value.tolist(), tier) == (batch[7].tolist(), "miss")
