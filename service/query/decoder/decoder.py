@@ -134,6 +134,11 @@ class PictureDecoder:
         job.add_done_callback(self._done)
         return await asyncio.shield(job)
 
+    def processes(self) -> list[int]:
+        """Ids of the lanes that have started and of their parent."""
+        lanes = [slot.lane for slot in self._slots if slot.lane is not None]
+        return sorted({lane.process for lane in lanes if lane.process} | {lane.parent.pid for lane in lanes})
+
     def close(self) -> None:
         """End the lanes; blocks until they have ended. Pictures in the middle of it fail."""
         self._closed = True
@@ -215,6 +220,8 @@ class PictureDecoder:
         """End the lane; what the picture is to be blamed for, None where something else is."""
         lane = slot.lane
         ended = await asyncio.to_thread(self._end, slot)
+        if self._closed:
+            return None
         if lane is None or ended is None or not asked:
             log.warning("a picture process was ended or does not start: %r", error)
             return None

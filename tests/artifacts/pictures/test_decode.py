@@ -14,7 +14,7 @@ from PIL import Image
 
 from artifacts.bundle.pictures import decode_picture
 from artifacts.pictures.decode import decode_rgb
-from tests.support.pictures import blank_png, encoded
+from devtools.pictures import blank_png, encoded
 
 #: How a viewer turns the stored pixels for each orientation of EXIF.
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from artifacts.pictures.head import MAX_SCANS, PictureError, read_head
-from tests.support.pictures import blank_png, chunk, encoded, many_scans
+from devtools.pictures import blank_png, chunk, encoded, many_scans
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(["PNG", "JPEG"]), st.booleans())

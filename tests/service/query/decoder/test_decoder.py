@@ -18,12 +18,12 @@ from artifacts.bundle.pictures import as_pixels, decode_picture
 from artifacts.cache.keys import picture_digest
 from artifacts.pictures.head import read_head
 from artifacts.shop.pictures import read_pixels
+from devtools.pictures import blank_png, encoded
 from devtools.waiting import wait_for
 from service.errors import FieldError, Overloaded, Unavailable
 from service.query.decoder.decoder import PictureDecoder
 from service.query.picture import QueryPicture
 from service.settings import Encoder
-from tests.support.pictures import blank_png, encoded
 from tests.support.processes import is_running
 
 PIXELS = 20_000_000

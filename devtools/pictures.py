@@ -1,4 +1,4 @@
-"""Picture files that no encoder writes: cheap to send, dear to decode."""
+"""Picture files: photos, and what no encoder writes, cheap to send and dear to decode."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import zlib
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -18,6 +19,13 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def photo(side: int, seed: int = 0) -> bytes:
+    """A square JPEG with as much in it as a photo has."""
+    chance = np.random.default_rng(seed)
+    coarse = Image.fromarray(chance.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    return encoded(coarse.resize((side, side), Image.Resampling.BICUBIC), "JPEG", quality=85)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
