@@ -1,6 +1,9 @@
 """Values of the cache as bytes: fp16, little-endian, row-major. Bytes of another form count as no value.
 
-Experts and item features are their numbers and nothing else. A portrait is, in this order::
+A value ends with a u32, the CRC-32 of all before it, so that a flipped bit is no value either. It begins from
+the number of the format: a value of another format is none, for readers older and newer than it.
+
+Experts and item features are their numbers. A portrait is, in this order::
 
     u8 format, u8 experts, u16 expert_dim, u16 behaviours K, u16 distinct items U, u16 of them known F
     u16[K] item of each behaviour, u8[K] its id in `ACTIONS`, i64[K] its time in µs (UTC)
@@ -13,6 +16,7 @@ An item that a user came back to is stored once, whatever the number of behaviou
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +30,9 @@ from common.arrays import F16
 
 _WIRE = np.dtype("<f2")
 
-PORTRAIT_FORMAT = 1
+#: Of all values. 1 had no checksum.
+FORMAT = 2
+_SUM = struct.Struct("<I")
 _HEADER = struct.Struct("<BBHHHH")
 _U16, _I64 = np.dtype("<u2"), np.dtype("<i8")
 _BEHAVIOUR_BYTES = _U16.itemsize + 1 + _I64.itemsize
@@ -45,19 +51,22 @@ class FeatureCodec:
 
     def __init__(self, experts: int, expert_dim: int) -> None:
         self.shape = (experts, expert_dim)
-        self.size = experts * expert_dim * _WIRE.itemsize
+        self.size = experts * expert_dim * _WIRE.itemsize + _SUM.size
 
     def encode(self, value: F16) -> bytes:
         """The bytes of an array of this shape."""
         if value.shape != self.shape:
             raise ValueError(f"shape {value.shape}, expected {self.shape}")
-        return value.astype(_WIRE, copy=False).tobytes()
+        return _sealed(value.astype(_WIRE, copy=False).tobytes())
 
     def decode(self, data: bytes | None) -> F16 | None:
         """The array, or None for bytes that are damaged or of another form, and for numbers not finite."""
-        if data is None or len(data) != self.size:
+        if data is None or len(data) != self.size or not _whole(data):
             return None
-        value: F16 = np.frombuffer(data, dtype=_WIRE).reshape(self.shape).astype(np.float16, copy=False)
+        count = self.shape[0] * self.shape[1]
+        value: F16 = (
+            np.frombuffer(data, dtype=_WIRE, count=count).reshape(self.shape).astype(np.float16, copy=False)
+        )
         return value if bool(np.isfinite(value).all()) else None
 
 
@@ -118,9 +127,9 @@ class PortraitCodec:
         lengths = [len(item_id) for item_id in ids]
         if max(len(items), len(ids)) > MOST_BEHAVIOURS or max(lengths, default=0) > MOST_ID_BYTES:
             raise ValueError(f"over {MOST_BEHAVIOURS} behaviours, or an id of over {MOST_ID_BYTES} bytes")
-        return b"".join(
+        body = b"".join(
             (
-                _HEADER.pack(PORTRAIT_FORMAT, *self.shape, len(items), len(ids), known),
+                _HEADER.pack(FORMAT, *self.shape, len(items), len(ids), known),
                 np.array(items, dtype=_U16).tobytes(),
                 bytes(actions),
                 np.array(times, dtype=_I64).tobytes(),
@@ -129,13 +138,14 @@ class PortraitCodec:
                 features.astype(_WIRE, copy=False).tobytes(),
             )
         )
+        return _sealed(body)
 
     def decode(self, data: bytes | None) -> StoredPortrait | None:
-        """The portrait, or None for bytes of another form."""
+        """The portrait, or None for bytes that are damaged or of another form."""
         if data is None or len(data) < _HEADER.size:
             return None
         version, experts, expert_dim, behaviours, distinct, known = _HEADER.unpack_from(data)
-        if version != PORTRAIT_FORMAT or (experts, expert_dim) != self.shape or known > distinct:
+        if version != FORMAT or (experts, expert_dim) != self.shape or known > distinct:
             return None
         if max(behaviours, distinct) > MOST_BEHAVIOURS:
             return None
@@ -147,9 +157,10 @@ class PortraitCodec:
         if max(lengths, default=0) > MOST_ID_BYTES:
             return None
         features_at = ids_at + sum(lengths)
-        if len(data) != features_at + known * self._row:
+        if len(data) != features_at + known * self._row + _SUM.size or not _whole(data):
             return None
-        features: F16 = np.frombuffer(data, _WIRE, offset=features_at).reshape(known, *self.shape)
+        numbers = known * self._row // _WIRE.itemsize
+        features: F16 = np.frombuffer(data, _WIRE, numbers, features_at).reshape(known, *self.shape)
         if not np.isfinite(features).all():
             return None
         try:
@@ -160,6 +171,16 @@ class PortraitCodec:
         if len(set(ids)) != distinct:
             return None
         return StoredPortrait(stored, ids[:known], features.astype(np.float16, copy=False))
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + _SUM.pack(zlib.crc32(body, FORMAT))
+
+
+def _whole(data: bytes) -> bool:
+    """Whether the checksum is that of the bytes before it, of this format."""
+    end = len(data) - _SUM.size
+    return bool(zlib.crc32(memoryview(data)[:end], FORMAT) == _SUM.unpack_from(data, end)[0])
 
 
 def encoded_id(item_id: str) -> bytes:
