@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from common.deadline import Clock
 from service.admission.concurrency import Concurrency
@@ -14,6 +14,9 @@ from service.settings import DeadlineSettings, Limits
 
 #: Share of the default deadline in which work is quick enough, whatever share is spent waiting for its turn.
 _QUICK = 0.3
+#: Share of its time within which a batch is to be answered, by what is known of the pace. It is an estimate,
+#: and a batch that is late was much work for nothing.
+_BATCH = 0.6
 #: While others are there, a client has at most so many times the places that are free: a few clients never
 #: take all, and one that asks little finds some (dynamic thresholds, Choudhury and Hahne).
 _TIMES_FREE = 4
@@ -21,8 +24,7 @@ _TIMES_FREE = 4
 _THERE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LoadShedding:
+class LoadShedding(NamedTuple):
     """What a request does without, by how long it has waited."""
 
     #: From 0 to 1, where requests are refused. A route is left out where its ``shed_at`` is lower.
@@ -163,7 +165,8 @@ class Admission:
         own = self._places.get(client, 0) + places
         clients = len(self._places) + (client not in self._places)
         units = min(self.in_flight + places, own * clients)
-        if self.in_flight > 1 and units * self.pulse.cost_s > within_s:
+        each_s = max(self.pulse.cost_s, self.gate.each_s if self.gate.waiting else 0.0)
+        if self.in_flight > 1 and units * each_s > _BATCH * within_s:
             self.refused("waiting")
             raise Overloaded("a batch of so many would take too long now")
 

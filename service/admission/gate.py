@@ -16,7 +16,7 @@ from typing import NamedTuple
 from common.deadline import Clock
 from service.admission.concurrency import Concurrency
 from service.admission.fair import FairQueue
-from service.admission.pulse import Pulse
+from service.admission.pulse import LATE_S, Pulse
 from service.errors import Overloaded
 
 #: Work begun in one turn of the loop.
@@ -106,7 +106,7 @@ class Gate:
         """
         now = self.clock()
         if not self._queue:
-            if now - arrived <= self._too_old_s and self._room() > 0:
+            if self._room() > 0 and not self._stale(now - arrived):
                 if start():
                     self._begin()
                 return
@@ -128,7 +128,7 @@ class Gate:
         Raises:
             Overloaded: it would not come in time, or did not.
         """
-        if not self._queue and self._room() > 0 and self.clock() - arrived <= self._too_old_s:
+        if not self._queue and self._room() > 0 and not self._stale(self.clock() - arrived):
             self._begin()
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -153,6 +153,13 @@ class Gate:
         self.pulse.finished()
         if self._queue:
             self._arm()
+
+    def _stale(self, age_s: float) -> bool:
+        """Whether a request is too old to be begun, because the loop was late.
+
+        Where it was not, its client was slow to send it; then its own deadline decides.
+        """
+        return age_s > self._too_old_s and self.pulse.lag_s > LATE_S
 
     def _room(self) -> int:
         """How many may be begun in this turn."""

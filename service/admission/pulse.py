@@ -12,7 +12,7 @@ from collections.abc import Callable
 #: Seconds between two beats: the loop's lag is known to that, at 40 short callbacks a second.
 BEAT_S = 0.025
 #: A loop that is so late has left requests lying in the sockets' buffers, and their age is asked for.
-_LATE_S = 0.02
+LATE_S = 0.02
 #: Of what a request costs, how much the newest beat counts.
 _NEWEST = 0.2
 #: What a request costs the loop before any was measured.
@@ -79,7 +79,7 @@ class Pulse:
 
         Asked from the kernel, and only of a loop that is late: on time it costs nothing.
         """
-        if self.lag_s < _LATE_S:
+        if self.lag_s < LATE_S:
             return 0.0
         connection = transport.get_extra_info("socket")
         if sys.platform != "linux" or connection is None:

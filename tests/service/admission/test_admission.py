@@ -109,10 +109,10 @@ def test_a_batch_that_could_not_be_answered_in_time_is_refused_whole(make: Make)
         first.widen(64, within_s=0.1)  # alone it is tried, whatever it takes
         with admission.enter("a", 0.0) as second:
             with pytest.raises(Overloaded):
-                second.widen(64, within_s=0.2)
-            second.widen(16, within_s=0.2)
+                second.widen(64, within_s=0.4)
+            second.widen(16, within_s=0.4)
         with admission.enter("b", 0.0) as other:
-            other.widen(64, within_s=0.26)
+            other.widen(64, within_s=0.44)
     assert admission.in_flight == 0
 
 

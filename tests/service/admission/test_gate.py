@@ -116,8 +116,16 @@ async def test_one_client_with_little_is_not_refused_for_another_with_much() -> 
 
 async def test_one_that_lay_too_long_in_its_socket_is_refused_and_not_begun() -> None:
     bench = Bench()
+    bench.pulse.lag_s = 0.3
     bench.ask("old", age_s=0.9 * DEADLINE_S)
     assert (bench.begun, bench.refused) == ([], ["old"])
+
+
+async def test_one_that_its_client_was_slow_to_send_is_begun_where_nobody_waits() -> None:
+    bench = Bench()
+    bench.ask("slow", age_s=2 * DEADLINE_S)
+    await bench.gate.turn("a", bench.time.now - 2 * DEADLINE_S)
+    assert bench.begun == ["slow"]
 
 
 async def test_one_whose_time_passed_in_the_queue_is_refused_and_not_begun() -> None:
