@@ -217,8 +217,8 @@ async def _changed(
     """Make a change, of the items with these ids, and write down who made it."""
     scope, arms = call.request.scope, list(indexes)
     who, what = scope[CALLER].name, scope["path"].rpartition("/")[2]
-    audit = call.runtime.audit
-    async with audit.change(who, what, ids, arms=arms, client=call.client, request_id=call.request_id):
+    audit, address = call.runtime.audit, (scope.get("client") or ("",))[0]
+    async with audit.change(who, what, ids, arms=arms, address=address, request_id=call.request_id):
         return await _change_each(indexes, change)
 
 
