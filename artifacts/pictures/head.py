@@ -5,6 +5,7 @@ Every bound holds for training as for serving, so that a picture that was learnt
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +23,7 @@ MAX_SEGMENTS, MAX_CHUNKS = 1000, 16_384
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_NO_FILL = re.compile(rb"[^\xff]")
 _SOS, _EOI = 0xDA, 0xD9
 #: Baseline, extended and progressive, all with Huffman codes: what encoders write and Pillow reads.
 _FRAMES = (0xC0, 0xC1, 0xC2)
@@ -104,11 +106,11 @@ def _read_jpeg(data: bytes) -> PictureHead:
     for _ in range(MAX_SEGMENTS):
         if data[place : place + 1] != b"\xff":
             raise PictureError("damaged JPEG: no marker where one must be")
-        while data[place + 1 : place + 2] == b"\xff":  # fill bytes
-            place += 1
-            if place > len(data) - 2:
-                break
-        marker = data[place + 1] if place + 1 < len(data) else _EOI
+        behind = _NO_FILL.search(data, place)
+        if behind is None:
+            break
+        place = behind.start() - 1  # of several FF in a row the last one begins the marker
+        marker = data[place + 1]
         length = int.from_bytes(data[place + 2 : place + 4], "big")
         if marker in _FRAMES:
             if frame is not None:
