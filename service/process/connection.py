@@ -55,6 +55,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._phase = IDLE
         self._head_bytes = 0
         self._dry_bytes = 0
+        self._parts = 0
         self._held = 0
         self._host: bytes | None = None
         self._upgrading = False

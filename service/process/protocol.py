@@ -23,6 +23,7 @@ from service.process.refusals import (
     NO_PLACE,
     NO_TUNNEL,
     TOO_MANY_HEADERS,
+    TOO_MANY_PARTS,
     WRONG_HOST,
     RefusedError,
 )
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Requests that may stand behind the one that is being worked on.
 PIPELINED = 64
+#: Parts that a body may come in, and the bytes that each further one needs: it costs as much as hundreds.
+PARTS = 2000
+PART_BYTES = 64
 PROBES = frozenset({b"/livez", b"/readyz", b"/metrics"})
 #: What clients add when they would rather speak HTTP/2 or WebSocket; without it the request is the same.
 _OFFERS = frozenset({b"upgrade", b"http2-settings"})
@@ -141,7 +145,7 @@ class Protocol(BoundedConnection):
         if self._host is not None and not self.all.hosts.allows(self._host):
             raise RefusedError(WRONG_HOST)
         self._phase = BODY
-        self._head_bytes = self._dry_bytes = 0
+        self._head_bytes = self._dry_bytes = self._parts = 0
         self.due = NO_DUE
         http_version: str = parser.get_http_version()
         scope = self.scope
@@ -191,6 +195,9 @@ class Protocol(BoundedConnection):
         if self._upgrading or self._deaf or cycle is None or cycle.response_complete:
             return
         size = len(body)
+        self._parts += 1
+        if self._parts > PARTS + self._held // PART_BYTES:
+            raise RefusedError(TOO_MANY_PARTS)
         self._held += size
         connections.held += size
         cycle.body += body

@@ -31,6 +31,7 @@ class RefusedError(Exception):
 
 
 MALFORMED = Refusal(400, "malformed-request", "this is not a request of HTTP/1.1")
+TOO_MANY_PARTS = Refusal(400, "malformed-request", "the body comes in too many small parts")
 NO_TUNNEL = Refusal(405, "method-not-allowed", "this is no proxy")
 HEAD_TOO_SLOW = Refusal(408, "request-timeout", "the head did not arrive in time")
 WRONG_HOST = Refusal(421, "wrong-host", "the service does not answer to this Host; see server.hosts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import subprocess
 import time
@@ -209,3 +210,68 @@ async def test_two_hosts_are_refused() -> None:
         client = await server.connect()
         client.send(GET + b"Host: y\r\n\r\n")
         assert (await client.answer())[0] == 400
+
+
+@pytest.mark.parametrize("part", [b"1\r\nx\r\n", b"2;ext=1\r\nxy\r\n"])
+async def test_a_body_in_too_many_small_parts_is_refused(part: bytes) -> None:
+    async with running() as server:
+        client = await server.connect()
+        client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + part * 1000 + b"0\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n" + part * 3000 + b"0\r\n\r\n")
+        status, headers, _ = await client.answer()
+        assert (status, headers["connection"]) == (400, "close")
+
+
+_FRAGMENTS = (
+    GET,
+    POST,
+    JDK,
+    JDK[:100],
+    b"\r\n",
+    b"\n",
+    b"Content-Length: 5\r\n\r\nhello",
+    b"Content-Length: 70000\r\n\r\n" + b"x" * 30_000,
+    b"Transfer-Encoding: chunked\r\n\r\n",
+    b"3\r\nabc\r\n",
+    b"0\r\n",
+    b"0\r\n\r\n",
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n",
+    b"X: y\r\n" * 60,
+    b"POST /early HTTP/1.0\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\n\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+    b"\x00\xff\x16\x03",
+    b"x" * 70_000,
+)
+
+
+async def test_whatever_is_sent_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    draw = random.Random(7)
+    async with running() as server:
+        for _ in range(150):
+            client = await server.connect()
+            for _ in range(draw.randint(1, 6)):
+                client.send(draw.choice(_FRAGMENTS))
+                if draw.random() < 0.5:
+                    await asyncio.sleep(0.001)
+            if draw.random() < 0.5:
+                client.writer.transport.abort()
+        for client in server.clients:
+            client.writer.transport.abort()
+        await until(lambda: not len(server.all) and not server.server.server_state.tasks)
+        everything = server.all
+        queues = (
+            everything.ending,
+            everything.fresh,
+            everything.partial,
+            everything.kept,
+            everything.stalled,
+        )
+        assert not any((*queues, everything.bodies, everything.reserved))
+        assert everything.held == 0
+        assert len(server.closed) == 150
+    assert not [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
