@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import typer
@@ -84,6 +85,9 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Entry point. What a person can mend ends as one line and an exit code; a bug keeps its traceback."""
+    if sys.argv[1:2] in (["serve"], ["demo"]):
+        # SIGHUP asks a service to reload. One that comes while it starts waits until it can be heard.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         load_extensions()
         build()()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,9 +18,10 @@ from service.http import admin, documentation, health, playground, recall, simil
 from service.http.door import DOOR, Door, OnRefusal
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
+from service.reloading import ReadSettings, Reloader
 from service.runtime import Opener, Runtime
 from service.scope import RUNTIME
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 from service.telemetry import tracing
 from service.telemetry.metrics import NOTE_EVERY_S, Metrics
 
@@ -33,7 +33,6 @@ _TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans"
 #: dozens of answers.
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
 OnFatal = Callable[[StartError], None]
-ReadSettings = Callable[[], Settings]
 
 
 def create_app(
@@ -42,6 +41,8 @@ def create_app(
     opener: Opener = open_deployment,
     on_fatal: OnFatal | None = None,
     read_again: ReadSettings | None = None,
+    on_loaded: Callable[[], None] | None = None,
+    before_accepting: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """Build the application. Bundle and index load in the background once it is started.
 
@@ -50,7 +51,10 @@ def create_app(
         opener: opens a deployment; runs on a thread.
         on_fatal: told why the service cannot start, so that the caller ends the process. Until then the
             process is alive and not ready.
-        read_again: reads the settings once more, on SIGHUP; their experiments are taken at once.
+        read_again: reads the settings once more, when ``app.state.reloader`` is asked; their experiments are
+            taken at once.
+        on_loaded: told that bundle and index are loaded.
+        before_accepting: awaited before the application has started, so before the server accepts.
 
     Raises:
         StartError: experiments that do not go together.
@@ -59,6 +63,7 @@ def create_app(
     on_stages = None if provider is None else tracing.note_stages
     runtime = Runtime(settings, opener, on_stages=on_stages)
 
+    reloader = None if read_again is None else Reloader(runtime, read_again)
     door = Door(
         runtime.admission,
         runtime.client_header,
@@ -70,10 +75,13 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         runtime.admission.pulse.start()
-        tasks = {asyncio.create_task(_load(runtime, on_fatal), name="load")}
-        if read_again is not None:
-            _reload_on_hangup(runtime, read_again, tasks)
+        tasks = {asyncio.create_task(_load(runtime, on_fatal, on_loaded), name="load")}
+        if reloader is not None:
+            tasks.add(asyncio.create_task(reloader.run(), name="reload"))
+        if before_accepting is not None:
+            await before_accepting()
         tasks.add(asyncio.create_task(runtime.guard.follow(), name="keys"))
+        # Not before: the gauges are of the workers that answer.
         tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
             yield {DOOR: door, RUNTIME: runtime}  # for the protocol of the connections
@@ -98,6 +106,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.runtime = runtime
+    app.state.reloader = reloader
     routes = [*recall.routes, *similar.routes, *health.routes]
     routes += playground.routes(settings.playground.previews)
     if settings.server.admin_token is not None or settings.access.keys is not None:
@@ -127,10 +136,12 @@ def _tune_garbage_collector() -> None:
     gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
 
 
-async def _load(runtime: Runtime, on_fatal: OnFatal | None) -> None:
+async def _load(runtime: Runtime, on_fatal: OnFatal | None, on_loaded: Callable[[], None] | None) -> None:
     try:
         await runtime.load()
         _tune_garbage_collector()
+        if on_loaded is not None:
+            on_loaded()
     except StartError as error:
         runtime.refuse_to_start(str(error))
         log.error("cannot start: %s", error)
@@ -147,20 +158,3 @@ async def _note(metrics: Metrics) -> None:
     while True:
         metrics.note()
         await asyncio.sleep(NOTE_EVERY_S)
-
-
-def _reload_on_hangup(runtime: Runtime, read_again: ReadSettings, tasks: set[asyncio.Task[None]]) -> None:
-    async def reload() -> None:
-        try:
-            await runtime.reload(await asyncio.to_thread(read_again))
-        except (StartError, SettingsError) as error:
-            log.error("not reloaded, everything stays as it was: %s", error)
-        except Exception:
-            log.exception("not reloaded, everything stays as it was")
-
-    def hangup() -> None:
-        task = asyncio.create_task(reload(), name="reload")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)

@@ -200,6 +200,10 @@ class Runtime:
         versions = {deployment.bundle.version for deployment in self.deployments.values()}
         return 0 if shared is None else await shared.forget(user_id, versions)
 
+    def leave(self) -> None:
+        """Not be ready any more, because the process is about to end; requests are still answered."""
+        self.health.fail("draining", "the service is about to end")
+
     async def close(self) -> None:
         """Release what was loaded."""
         await self.audit.close()

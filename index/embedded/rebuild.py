@@ -18,6 +18,7 @@ import pyarrow as pa
 from common.arrays import F16, F32, I64
 from common.errors import NOT_IN_ORDER, MrseError
 from common.extensions import load_extensions
+from common.parent import die_with_parent
 from common.progress import StageProgress, silent_stage
 from index.embedded.attributes import Column, Postings
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
@@ -198,4 +199,5 @@ def _centroids(state: State, rows: int) -> F32 | None:
 
 
 if __name__ == "__main__":
+    die_with_parent()  # a rebuild without its service would go on for nobody
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

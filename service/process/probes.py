@@ -58,26 +58,29 @@ class OneProcess:
 
 
 class Workers:
-    """What the parent of several workers says of them all."""
+    """What the parent of several workers says of them all.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where they count together; None where each counts for itself, and only it can tell.
+        reasons: why they cannot answer, as they last told.
+    """
+
+    def __init__(self, folder: Path | None, reasons: Callable[[], list[str]]) -> None:
         self._folder = folder
+        self._reasons = reasons
 
     def hung(self) -> str | None:
         """Why all should be ended: the loop of none of them moves."""
-        moved = noted(self._folder, "loop_moved_seconds")
+        moved = [] if self._folder is None else noted(self._folder, "loop_moved_seconds")
         return _hung(time.time() - max(moved) - NOTE_EVERY_S) if moved else None
 
     def reasons(self) -> list[str]:
-        """Why they cannot answer; none where all that have started can."""
-        ready = noted(self._folder, "ready")
-        if not ready:
-            return ["starting"]
-        return [] if min(ready) else ["a worker is not ready"]
+        """Why they cannot answer; none where some worker can."""
+        return self._reasons()
 
     def metrics(self) -> bytes:
         """Their metrics together."""
-        return merged(self._folder)
+        return b"" if self._folder is None else merged(self._folder)
 
 
 def _hung(seconds: float) -> str | None:

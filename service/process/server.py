@@ -8,38 +8,38 @@ extensions that they load; sessions, indexes and threads belong to it and are ma
 
 from __future__ import annotations
 
-import gc
+import logging
 import os
+import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import uvicorn
-from uvicorn import _subprocess
-from uvicorn.supervisors import Multiprocess
-
-from common.metrics import SHARED_VARIABLE
+from common.metrics import NAMESPACE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
+from service.process.bound import PARENT_VARIABLE
 from service.process.connections import raise_descriptor_limit
 from service.process.probes import OneProcess, Workers, probing
-from service.process.tls import tls_options
+from service.process.shared_metrics import count_as, forget_gauges, shared_folder
 from service.settings import Arm, Settings
 from service.telemetry import logs
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+log = logging.getLogger("mrse.service")
 
 ReadSettings = Callable[[], Settings]
+#: The number under which the supervisor counts; those of workers begin at 0.
+_SUPERVISOR = 9999
 #: What every worker imports, whatever its engine.
 _LIBRARIES = (
+    "service.process.bound",  # before the others: it ends the fork server with its parent
+    "service.process.worker",
     "service.app",
     "onnxruntime",
     "uvloop",
@@ -54,7 +54,7 @@ def run(read_settings: ReadSettings) -> None:
     Args:
         read_settings: reads the settings; every worker reads its own. On SIGHUP a single process reads them
             again and takes their experiments without dropping a request; several workers are replaced one
-            after another, with all settings.
+            after another, with all settings but their number and where they listen and count.
 
     Raises:
         SettingsError: the settings cannot be used.
@@ -86,15 +86,22 @@ def refuse_missing(settings: Settings) -> None:
 
 def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
     from service.app import create_app
+    from service.process.configuration import server_config
+    from service.process.leaving import Server
 
     failures: list[StartError] = []
 
     def fatal(error: StartError) -> None:
         failures.append(error)
-        server.should_exit = True
+        server.leave(quick=True)
 
     app = create_app(settings, on_fatal=fatal, read_again=read_settings)
-    server = uvicorn.Server(_config(settings, app))
+    server = Server(
+        server_config(settings, app),
+        lame_duck_s=settings.server.lame_duck_s,
+        on_leaving=app.state.runtime.leave,
+        on_hangup=app.state.reloader.ask,
+    )
     try:
         with (
             probing(settings.server, lambda: OneProcess(app.state.runtime)),
@@ -108,19 +115,83 @@ def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
 
 
 def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
-    with tempfile.TemporaryDirectory(prefix="mrse-metrics-", ignore_cleanup_errors=True) as folder:
-        os.environ[SHARED_VARIABLE] = folder  # the workers inherit it
+    from service.process.supervisor import Supervisor
+
+    server = settings.server
+    with shared_folder(server.metrics_folder) as folder, _bound(settings) as listener:
         context = _start_method([*_LIBRARIES, *ENGINES[settings.index.engine].preload])
-        # Checked once, because a worker that cannot start would be started again and again. In a process of
-        # its own, so that this one, which only watches, never holds bundle, index or their libraries.
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            pool.submit(_check, read_settings).result()
-        config = _config(settings, partial(_worker, read_settings), factory=True)
-        with _exit_means_not_listening(settings):
-            sockets = [config.bind_socket()]
-        _subprocess.spawn = context  # type: ignore[assignment]  # what uvicorn starts its workers with
-        with probing(settings.server, lambda: Workers(Path(folder))):
-            Multiprocess(config, sockets=sockets).run()
+
+        def start(number: int, early: bool) -> tuple[BaseProcess, Connection]:
+            ours, its = context.Pipe()
+            try:
+                process = context.Process(  # type: ignore[attr-defined]  # of every start method
+                    target=_work,
+                    args=(read_settings, [listener], its, number, early),
+                    name=f"worker-{number}",
+                )
+                process.start()
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                its.close()
+            return process, ours
+
+        supervisor = Supervisor(
+            start, [listener], server.workers, server.lame_duck_s + server.drain_s, _end_counter(folder)
+        )
+        with probing(server, lambda: Workers(folder, supervisor.reasons)):
+            supervisor.run()
+
+
+def _end_counter(folder: Path | None) -> Callable[[int, str | None], None]:
+    """What is told of each worker that has ended: counts it, and removes its gauges."""
+    if folder is None:
+        return lambda number, how: None
+    count_as(_SUPERVISOR)
+    from prometheus_client import CollectorRegistry, Counter
+
+    ends = Counter(
+        "worker_ends",
+        "Workers that ended unasked, by how.",
+        ["how"],
+        namespace=NAMESPACE,
+        registry=CollectorRegistry(),
+    )
+    for how in ("signal", "exit", "failed", "hung"):
+        ends.labels(how)
+
+    def ended(number: int, how: str | None) -> None:
+        forget_gauges(folder, number)
+        if how is not None:
+            ends.labels(how).inc()
+
+    return ended
+
+
+def _work(*args: Any) -> None:
+    from service.process.worker import work  # in the worker alone, for it loads much
+
+    work(*args)
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    """A socket at the settings' address, on which nobody listens yet."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    log.info("listening on http://%s:%d", host, listener.getsockname()[1])
+    with listener:
+        yield listener
 
 
 def _start_method(libraries: list[str]) -> BaseContext:
@@ -139,7 +210,7 @@ def _start_method(libraries: list[str]) -> BaseContext:
     # The fork server imports before it is told the path, so it gets the path of this process here; without
     # the working directory, which might hold a file of a library's name.
     paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    os.environ.update({"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"})
+    os.environ.update({"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", PARENT_VARIABLE: str(os.getpid())})
     forkserver.ensure_running()
     return context
 
@@ -152,55 +223,3 @@ def _exit_means_not_listening(settings: Settings) -> Iterator[None]:
     except SystemExit as error:
         where = f"{settings.server.host}:{settings.server.port}"
         raise StartError(f"cannot listen on {where}; see the log line above") from error
-
-
-def _check(read_settings: ReadSettings) -> None:
-    from service.deployment import check_arms
-    from service.experiments import ExperimentBook
-
-    settings = read_settings()
-    check_arms(settings, ExperimentBook(settings.experiments, settings.recall).towers.values())
-
-
-def _worker(read_settings: ReadSettings) -> FastAPI:
-    _keep_pages_shared()
-    settings = read_settings()
-    from service.app import create_app  # its schemas are made of what the settings' extensions register
-
-    logs.configure(settings.server.log_level)
-    return create_app(settings)
-
-
-def _keep_pages_shared() -> None:
-    """Take what was imported before the fork out of the garbage collector's sight.
-
-    Gains memory: a collection writes to every object that it looks at, and so makes copies of the pages that
-    a worker shares with the other workers.
-    """
-    gc.freeze()
-
-
-def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
-    server = settings.server
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # an application, or with `factory` what makes one
-        factory=factory,
-        host=server.host,
-        port=server.port,
-        workers=server.workers,
-        backlog=server.backlog,
-        timeout_keep_alive=server.keep_alive_s,
-        timeout_graceful_shutdown=server.drain_s,
-        # From the start of the process: on a busy machine loading the libraries alone takes seconds.
-        timeout_worker_healthcheck=60,
-        http="service.process.protocol:Protocol",
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # An address is the peer's; what proxies say of it counts where `limits.client_header` names one.
-        proxy_headers=False,
-        **tls_options(server),
-    )

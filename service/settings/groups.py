@@ -31,8 +31,14 @@ class Server(_Group):
     workers: int = Field(default=1, ge=1, le=256)
     backlog: int = Field(default=2048, ge=1)
     keep_alive_s: int = Field(default=75, ge=1)
-    #: How long running requests may finish after SIGTERM.
+    #: Seconds after SIGTERM in which the service is not ready and still answers, so that a balancer that asks
+    #: /readyz sends its requests elsewhere before the port closes. 0 where none asks; the image sets 5.
+    lame_duck_s: float = Field(default=0.0, ge=0, le=600)
+    #: How long running requests may finish after that.
     drain_s: int = Field(default=15, ge=0)
+    #: Where several workers make the folder that they count in; without it /dev/shm, or where that is missing
+    #: the folder for temporary files.
+    metrics_folder: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = True
     #: Names, without port, that requests may have in ``Host``; ``*.`` in front allows all below. Without any,

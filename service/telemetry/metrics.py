@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -80,6 +79,8 @@ class Metrics:
         self._observed: list[tuple[Histogram, float]] = []
         self._at_once = 1 if self.shared else _AT_ONCE  # another worker is asked for what this one counts
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
+        #: Make gauges when they are noted first: one that is made says 0 to the workers that share.
+        self._unmade: list[Callable[[], list[tuple[Gauge, Callable[[], float]]]]] = []
         self._requests = cache(
             self._counter("requests", "Requests by route.", ["route", "method", "status"]).labels
         )
@@ -189,18 +190,25 @@ class Metrics:
         across: Literal["livesum", "livemin", "livemax", "liveall"] = "livesum",
     ) -> None:
         """Register a value that is read by `note`; of several workers, their sum, least, most, or all."""
-        self._reads.append((self._gauge(name, help_text, multiprocess_mode=across), read))
+        make = partial(self._gauge, name, help_text, multiprocess_mode=across)
+        self._unmade.append(lambda: [(make(), read)])
 
     def gauges(
         self, name: str, help_text: str, label: str, values: Iterable[V], read: Callable[[V], float]
     ) -> None:
         """As `gauge`, one for each value of a label; of several living workers, the greatest."""
-        gauge = self._gauge(name, help_text, [label], multiprocess_mode="livemax")
-        self._reads += [(gauge.labels(value), partial(read, value)) for value in values]
+
+        def make() -> list[tuple[Gauge, Callable[[], float]]]:
+            gauge = self._gauge(name, help_text, [label], multiprocess_mode="livemax")
+            return [(gauge.labels(value), partial(read, value)) for value in values]
+
+        self._unmade.append(make)
 
     def note(self) -> None:
         """Count what was observed and read the gauges, so that another worker that is asked knows them."""
         self.flush()
+        while self._unmade:
+            self._reads += self._unmade.pop(0)()
         for gauge, read in self._reads:
             gauge.set(read())
 
@@ -262,19 +270,6 @@ def noted(folder: Path, name: str) -> list[float]:
 
 
 def _shared(folder: Path) -> CollectorRegistry:
-    _forget_dead(folder)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     return registry
-
-
-def _forget_dead(folder: Path) -> None:
-    """Remove the gauges of workers that have ended, however they did."""
-    for file in folder.glob("gauge_live*_*.db"):
-        try:
-            os.kill(int(file.stem.rpartition("_")[2]), 0)
-        except ProcessLookupError:
-            with suppress(FileNotFoundError):  # another worker was faster
-                file.unlink()
-        except PermissionError:
-            pass  # it lives

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.metrics import SHARED_VARIABLE
 from devtools.waiting import free_port, wait_for
+from service.process.shared_metrics import forget_gauges
 from tests.service.conftest import Demo
 
 ROOT = Path(__file__).parents[3]
@@ -167,6 +168,8 @@ def test_every_worker_has_the_extensions(demo: Demo, tmp_path: Path) -> None:
 
 _WORKER = """
 import sys
+from service.process.shared_metrics import count_as
+count_as(int(sys.argv[2]))
 from service.telemetry.metrics import Metrics
 metrics = Metrics()
 metrics.gauge("in_flight", "", lambda: 3)
@@ -175,7 +178,7 @@ for _ in range(int(sys.argv[1])):
     metrics.request("/recall", "POST", 200, 0.001)
 metrics.bundle("control", "b", "old", loaded=True)
 metrics.note()
-if sys.argv[2:] == ["killed"]:
+if sys.argv[3:] == ["killed"]:
     import os
     os.kill(os.getpid(), 9)
 print(metrics.render().decode())
@@ -185,10 +188,14 @@ print(metrics.render().decode())
 def test_counts_of_a_worker_that_was_killed_stay_and_its_gauges_go(tmp_path: Path) -> None:
     environment = os.environ | {SHARED_VARIABLE: str(tmp_path), "PYTHONPATH": str(ROOT)}
     worker = [sys.executable, "-c", _WORKER]
-    subprocess.run([*worker, "5", "killed"], env=environment, check=False)
-    text = subprocess.run([*worker, "2"], env=environment, check=True, capture_output=True, text=True).stdout
+    for number in ("0", "1", "0"):
+        subprocess.run([*worker, "5", number, "killed"], env=environment, check=False)
+        forget_gauges(tmp_path, int(number))
+    text = subprocess.run(
+        [*worker, "2", "2"], env=environment, check=True, capture_output=True, text=True
+    ).stdout
     found = _metrics(text)
-    assert found["mrse_requests_total", frozenset(RECALL.items())] == 7
-    assert found["mrse_request_seconds_count", frozenset({"route": "/recall"}.items())] == 7
+    assert found["mrse_requests_total", frozenset(RECALL.items())] == 17
+    assert found["mrse_request_seconds_count", frozenset({"route": "/recall"}.items())] == 17
     assert found["mrse_in_flight", frozenset()] == 3
     assert found["mrse_ready", frozenset()] == 0
