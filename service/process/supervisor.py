@@ -108,12 +108,12 @@ class Supervisor:
         self._signals: list[int] = []
 
     def reasons(self) -> list[str]:
-        """What keeps the service from answering; nothing where some worker is ready. From any thread."""
-        workers = [slot.worker for slot in self._slots]
+        """What keeps those that accept from answering; something where none accepts. From any thread."""
         if self._stopping:
             return ["the service is about to end"]
-        told = [each.reasons if each is not None else ["a worker is being started"] for each in workers]
-        return [] if any(not reasons for reasons in told) else sorted({r for each in told for r in each})
+        workers = [slot.worker for slot in self._slots]
+        accepting = [each for each in workers if each is not None and each.accepts]
+        return sorted({why for each in accepting for why in each.reasons}) if accepting else ["starting"]
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM.

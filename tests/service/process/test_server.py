@@ -94,13 +94,13 @@ def test_two_workers_count_together(demo: Demo) -> None:
         def ask(number: int) -> str:
             body = {"query": f"red shoes {number % 5}", "k": 3, "timeout_ms": 10_000}
             response = httpx.post(f"{url}/recall", json=body, timeout=30)
-            assert response.status_code == 200
+            assert response.status_code == 200, response.text
             return response.text
 
         # Until both are ready some answers are problems, and those are not counted here.
         before = _metric(url, "mrse_requests_total", **RECALL) or 0.0
         wait_for(lambda: all(_metric(url, "mrse_ready") == 1 for _ in range(4)))
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(2) as pool:  # few, so that none is refused on a busy machine
             list(pool.map(ask, range(60)))
         seen = {_metric(url, "mrse_requests_total", **RECALL) for _ in range(8)}
         assert seen == {before + 60}
