@@ -258,7 +258,6 @@ def merged(folder: Path) -> bytes:
 
 def noted(folder: Path, name: str) -> list[float]:
     """What the living workers that share a folder last noted in a gauge."""
-    _forget_dead(folder)
     files = [str(file) for file in folder.glob("gauge_*.db")]
     families: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
     return [

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.errors import StartError
-from service.process.server import _config
+from service.process.configuration import server_config
 from service.process.tls import tls_options
 from service.settings import Server, Settings, SettingsError, load_settings
 from tests.service.conftest import Demo
@@ -96,11 +96,11 @@ def test_only_clients_with_a_certificate_of_the_authority_are_let_in(demo: Demo,
 def test_the_real_server_is_told(tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path, "ours").issue("service")
     settings = Settings(server=Server(tls_certificate=certificate, tls_key=key))
-    config = _config(settings, None)
+    config = server_config(settings, None)
     assert (config.ssl_certfile, config.ssl_keyfile) == (certificate, key)
     assert config.ssl_cert_reqs == ssl.CERT_NONE
     assert config.proxy_headers is False
-    assert _config(Settings(), None).is_ssl is False
+    assert server_config(Settings(), None).is_ssl is False
 
 
 def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
