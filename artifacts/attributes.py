@@ -18,6 +18,8 @@ CATEGORY = "category"
 #: times the longest brand and the deepest path of the catalogues that we read.
 MAX_CHARACTERS = 512
 MAX_LEVELS = 16
+#: Of an item's id in an index. A shop's ids are shorter.
+MAX_ID_BYTES = 512
 #: Strings in an item's list.
 MAX_LISTED = 1000
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artifacts.attributes import CATEGORY, too_large
+from artifacts.attributes import CATEGORY, MAX_ID_BYTES, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
 from index.embedded.columns import column_values
 from index.embedded.live import State
@@ -16,8 +16,6 @@ from index.embedded.records import Change, Put, Remove, pack
 from index.filters import FilterError, any_of
 from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 
-#: Bytes of an id, as in a shop's files.
-_MAX_ID = 512
 #: Up to here float64 holds each whole number.
 _LARGEST_INT = 2**53
 
@@ -178,8 +176,8 @@ def _check_id(item_id: object) -> None:
         size = len(item_id.encode())
     except UnicodeEncodeError:
         raise ChangeRefused(item_id, "its id has half a surrogate pair") from None
-    if size > _MAX_ID:
-        raise ChangeRefused(item_id, f"its id has {size} bytes; at most {_MAX_ID} are allowed")
+    if size > MAX_ID_BYTES:
+        raise ChangeRefused(item_id, f"its id has {size} bytes; at most {MAX_ID_BYTES} are allowed")
 
 
 def _checked(item_id: str, name: str, kind: str, value: object) -> Any:

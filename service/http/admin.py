@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from typing_extensions import TypedDict
 
+from artifacts.attributes import MAX_ID_BYTES
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from index.port import (
@@ -42,6 +43,8 @@ PATIENCE_S = 30.0
 _Indexes = Mapping[str, WritableIndex]
 #: Changes in a call.
 MAX_CHANGES = 1000
+#: As long as an index takes it: what is longer is no item's, and is not written to the audit either.
+Id = Annotated[str, Field(max_length=MAX_ID_BYTES)]
 Numbers = Annotated[list[float], Field(min_length=1, max_length=65_536)]
 Vector = Numbers | Annotated[str, Field(min_length=1, max_length=1 << 20)]
 
@@ -53,7 +56,7 @@ class _Body(BaseModel):
 class PutItem(_Body):
     """``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order."""
 
-    id: str
+    id: Id
     vector: Vector
     features: Vector | None = None
     category: str = ""
@@ -63,7 +66,7 @@ class PutItem(_Body):
 class UpdateItem(_Body):
     """Attributes to change; null takes one away."""
 
-    id: str
+    id: Id
     attributes: dict[str, Any] = Field(default_factory=dict)
     category: str | None = None
 
@@ -83,7 +86,7 @@ class Update(_Body):
 class Remove(_Body):
     """Items to take out."""
 
-    ids: Annotated[list[str], FailFast()] = Field(max_length=MAX_CHANGES)
+    ids: Annotated[list[Id], FailFast()] = Field(max_length=MAX_CHANGES)
 
 
 class _Envelope(_Body):

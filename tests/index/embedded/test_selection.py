@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.embedded.selection import Selection, Selections, Selector, variation
+from index.embedded.selection import VALUE_ROWS, Selection, Selections, Selector, variation
 from index.filters import parse_filter
 
 
@@ -68,3 +68,13 @@ def test_selections_are_kept_within_a_bound() -> None:
     kept.get(filters[1])
     assert masks.asked == 5
     assert kept.get(None) == Selection(masks.rows)
+
+
+def test_values_that_are_looked_up_count_as_rows() -> None:
+    masks = _Masks()
+    kept = Selections(masks, Selector(np.array([0, masks.rows])))  # type: ignore[arg-type]
+    counted: list[int] = []
+    many = parse_filter({"n": {"not": [float(number) for number in range(300)]}}, {"n": "number"})
+    kept.get(many, counted.append)
+    kept.get(many, counted.append)
+    assert counted == [masks.rows + 300 * VALUE_ROWS]

@@ -75,6 +75,24 @@ def test_the_admin_api_is_documented_where_it_is_open(demo: Demo) -> None:
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
 
 
+def test_an_id_that_no_item_can_have_is_refused_before_anything_is_written_down(
+    demo: Demo, tmp_path: Path
+) -> None:
+    index = copytree(demo.index, tmp_path / "index")
+    settings = make_settings(demo.bundle.path, index, server={"admin_token": "hush"})
+    with serving(settings) as server, httpx.Client(base_url=server.url, headers=WITH_TOKEN) as client:
+        calls = {
+            "upsert": {"items": [{"id": "i" * 513, "vector": "ADwA"}]},
+            "update": {"items": [{"id": "i1", "attributes": {}}, {"id": "i" * 513}]},
+            "remove": {"ids": ["i1", "i" * 513]},
+        }
+        fields = [
+            client.post(f"/admin/index/{name}", json=body).json()["errors"][0]["field"]
+            for name, body in calls.items()
+        ]
+    assert fields == ["items.0.id", "items.1.id", "ids.1"]
+
+
 def test_there_is_no_admin_api_without_a_token(demo: Demo) -> None:
     with serving(make_settings(demo.bundle.path, demo.index)) as server:
         assert httpx.post(f"{server.url}/admin/index/remove", json={"ids": []}).status_code == 404
