@@ -157,7 +157,8 @@ def measure(mix: str, bundle: Bundle, index: Path, folder: Path, seconds: float)
             load.run(port, path, bodies(bundle, mix, 500, next(seeds)), connections=4, seconds=2, **run)
             count = int(seconds * 4000) if mix not in ("batches", "pictures") else 2000
             asked = bodies(bundle, mix, count, next(seeds))
-            closed = load.run(port, path, asked, connections=8, seconds=min(seconds, 10), **run)
+            at_once = 2 if mix == "batches" else 8
+            closed = load.run(port, path, asked, connections=at_once, seconds=min(seconds, 10), **run)
             peak = closed["per_s"]
             before = memory_mb(session)
             steps = []

@@ -5,6 +5,7 @@
     admission     the places, tickets, and what a request does without by how long it waited
     gate          starts requests in turns of the event loop, and refuses those that would wait too long
     fair          who is next, so that no client waits behind another's many requests
+    batches       how many entries of batches are worked on at once, by whether batches are in time
     concurrency   how many are worked on at once, by how long they take
     pulse         the event loop's lag, its processor time for a request, and when it last moved
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from common.deadline import Clock
+from service.admission.batches import Batches
 from service.admission.concurrency import Concurrency
 from service.admission.gate import Gate
 from service.admission.pulse import Pulse
@@ -14,9 +15,6 @@ from service.settings import DeadlineSettings, Limits
 
 #: Share of the default deadline in which work is quick enough, whatever share is spent waiting for its turn.
 _QUICK = 0.3
-#: Share of its time within which a batch is to be answered, by what is known of the pace. It is an estimate,
-#: and a batch that is late was much work for nothing.
-_BATCH = 0.6
 #: While others are there, a client has at most so many times the places that are free: a few clients never
 #: take all, and one that asks little finds some (dynamic thresholds, Choudhury and Hahne).
 _TIMES_FREE = 4
@@ -39,12 +37,12 @@ class LoadShedding(NamedTuple):
 class Ticket:
     """The right to be worked on; leaving the ``with`` block gives it back."""
 
-    __slots__ = ("_admission", "_began", "_client", "_places", "_waited_s", "shedding")
+    __slots__ = ("_admission", "_batch", "_began", "_client", "_places", "shedding")
 
     def __init__(self, admission: Admission, client: str, waited_s: float) -> None:
         self._admission = admission
         self._client = client
-        self._waited_s = waited_s
+        self._batch: Callable[[], None] | None = None
         self._places = 0
         self.widen(1)
         self._began: float | None = admission.begin()
@@ -61,8 +59,10 @@ class Ticket:
             Overloaded: not so many are free, or they would not be answered in time.
         """
         if places > 1:
-            self._admission.refuse_slow(self._client, places - self._places, within_s)
+            self._admission.batches.refuse_crowding(self._client, places)
         self._admission.take(self._client, places - self._places)
+        if places > 1:
+            self._batch = self._admission.batches.begin(self._client, places, within_s)
         self._places = places
 
     def pause(self) -> None:
@@ -76,6 +76,8 @@ class Ticket:
 
     def __exit__(self, *error: object) -> None:
         self.pause()
+        if self._batch is not None:
+            self._batch()
         self._admission.give_back(self._client, self._places)
 
 
@@ -114,6 +116,8 @@ class Admission:
         self.pulse = Pulse()
         default_s = deadline.default_ms / 1000
         self.gate = Gate(clock, default_s, self.pulse, Concurrency(limits.in_flight, _QUICK * default_s))
+        self.batches = Batches(default_s, limits.in_flight, clock, refused)
+        self.pulse.also(self.batches.look)
         #: Places taken, and by whom.
         self.in_flight = 0
         self._places: dict[str, int] = {}
@@ -155,20 +159,6 @@ class Admission:
         if waited_s > remaining_s and remaining_s < 2 * self.pulse.cost_s:
             self.refused("waiting")
             raise Overloaded("it waited for most of its time")
-
-    def refuse_slow(self, client: str, places: int, within_s: float) -> None:
-        """Refuse a batch that could not be answered in time: all of its entries, rather than some of each.
-
-        Raises:
-            Overloaded: with what is being worked on, and fair turns, it would take too long.
-        """
-        own = self._places.get(client, 0) + places
-        clients = len(self._places) + (client not in self._places)
-        units = min(self.in_flight + places, own * clients)
-        each_s = max(self.pulse.cost_s, self.gate.each_s if self.gate.waiting else 0.0)
-        if self.in_flight > 1 and units * each_s > _BATCH * within_s:
-            self.refused("waiting")
-            raise Overloaded("a batch of so many would take too long now")
 
     def take(self, client: str, places: int) -> None:
         """Count places as taken, all or none.

@@ -44,6 +44,10 @@ class Concurrency:
             self._times.append(seconds)
         self._peak = max(self._peak, at_once)
 
+    def pressed(self) -> None:
+        """Note that one more was wanted and kept out."""
+        self._peak = max(self._peak, self.limit)
+
     def look(self) -> None:
         """Set the limit by what was noted since the last look, where it is enough to go by."""
         if len(self._times) < _ENOUGH:

@@ -102,20 +102,6 @@ def test_a_batch_takes_a_place_for_each_entry_or_none(make: Make) -> None:
     assert (admission.in_flight, admission.gate.running) == (0, 0)
 
 
-def test_a_batch_that_could_not_be_answered_in_time_is_refused_whole(make: Make) -> None:
-    admission = make()
-    admission.pulse.cost_s = 0.002
-    with admission.enter("a", 0.0) as first:
-        first.widen(64, within_s=0.1)  # alone it is tried, whatever it takes
-        with admission.enter("a", 0.0) as second:
-            with pytest.raises(Overloaded):
-                second.widen(64, within_s=0.4)
-            second.widen(16, within_s=0.4)
-        with admission.enter("b", 0.0) as other:
-            other.widen(64, within_s=0.44)
-    assert admission.in_flight == 0
-
-
 async def test_an_entry_of_a_batch_counts_while_it_is_worked_on(make: Make, time: Time) -> None:
     admission = make()
     with await admission.entry("a", time.now + 1.0) as entry:
