@@ -143,8 +143,18 @@ class Follower:
 
 
 def _passing(error: RedisError) -> bool:
-    """Whether the error may pass: Redis is away, starting, full or has lost the group."""
+    """Whether the error may pass: Redis is away, starting, full, or has lost the stream or the group."""
     if isinstance(error, RedisConnectionError | RedisTimeout):
         return True
-    words = ("NOGROUP", "LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN")
+    words = (
+        "UNBLOCKED",
+        "NOGROUP",
+        "LOADING",
+        "OOM",
+        "READONLY",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "BUSY",
+        "TRYAGAIN",
+    )
     return isinstance(error, ResponseError) and str(error).startswith(words)

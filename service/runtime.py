@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -258,13 +259,12 @@ class Runtime:
 
     def _serve(self, book: ExperimentBook, deployments: Mapping[str, Deployment]) -> None:
         """Change over, in one step of the event loop."""
-        for arm, old in self.deployments.items():
-            self.metrics.bundle(arm, old.bundle.version, old.index.version, loaded=False)
         self.experiments = book
         self.deployments = deployments
         self._watch.send_to(self._watched())
-        for arm, new in deployments.items():
-            self.metrics.bundle(arm, new.bundle.version, new.index.version)
+        self.metrics.bundles(
+            {arm: (new.bundle.version, new.index.version) for arm, new in deployments.items()}
+        )
         self._files.follow(deployment.upkeep for deployment in deployments.values())
 
     async def recall(
@@ -332,9 +332,20 @@ async def _close(deployments: Iterable[Deployment]) -> None:
         await deployment.close()
 
 
-async def _close_later(deployments: Iterable[Deployment]) -> None:
-    """Close deployments once no request can still use them."""
+async def _close_later(deployments: list[Deployment]) -> None:
+    """Close deployments once no request can still use them, and free what they held.
+
+    The collector is told to look, for by itself it seldom does; what was loaded in their place is then kept
+    from it, as what was loaded at the start.
+    """
     try:
         await asyncio.sleep(_LONGEST_REQUEST_S)
     finally:
         await _close(deployments)
+        deployments.clear()
+        _free()
+
+
+def _free() -> None:
+    gc.collect()
+    gc.freeze()

@@ -26,6 +26,7 @@ from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
 from index.filters import Filter
 from index.port import (
+    IndexEvent,
     IndexStats,
     IndexUnavailable,
     ItemPut,
@@ -245,6 +246,7 @@ class EmbeddedIndex:
             await asyncio.gather(self._rebuilding, return_exceptions=True)
         await self._writer.close()
         await self._workers.close()
+        self._live.told = _nobody  # who is told knows the index, so that neither would be freed
 
     async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
         self._check_open()
@@ -301,3 +303,7 @@ class EmbeddedIndex:
     def _check_open(self) -> None:
         if self._closed:
             raise IndexUnavailable("closed")
+
+
+def _nobody(event: IndexEvent) -> None:
+    """Hears what a closed index tells."""

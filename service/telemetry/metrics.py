@@ -11,7 +11,8 @@ are of the workers that live, as each last noted them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -39,6 +40,8 @@ _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
 _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
+#: Lines of what was loaded once.
+_NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
@@ -144,6 +147,7 @@ class Metrics:
         self.connection_refused = self._labelled(
             "connection_refusals", "Requests refused before they were read, by status.", "status", statuses
         )
+        self._loaded: dict[str, tuple[str, str]] = {}
         loaded = ["arm", "bundle", "index"]
         self._bundle = self._gauge("bundle_info", "What is loaded.", loaded, multiprocess_mode="livemax")
 
@@ -175,12 +179,16 @@ class Metrics:
         """Observe how much of the index a route looked at."""
         self._observe(self._coverage(route), share)
 
-    def bundle(self, arm: str, bundle: str, index: str, *, loaded: bool = True) -> None:
-        """Note what is loaded, or that it no longer is."""
-        if loaded or self.shared:  # a label in a shared file cannot be removed
-            self._bundle.labels(arm, bundle, index).set(int(loaded))
-        else:
-            self._bundle.remove(arm, bundle, index)
+    def bundles(self, loaded: Mapping[str, tuple[str, str]]) -> None:
+        """Note each arm's bundle and index, and that those noted before are no longer loaded."""
+        for arm, (bundle, index) in self._loaded.items():
+            if self.shared:  # a label in a shared file cannot be removed; `merged` leaves out what is 0
+                self._bundle.labels(arm, bundle, index).set(0)
+            else:
+                self._bundle.remove(arm, bundle, index)
+        self._loaded = dict(loaded)
+        for arm, (bundle, index) in self._loaded.items():
+            self._bundle.labels(arm, bundle, index).set(1)
 
     def gauge(
         self,
@@ -253,7 +261,7 @@ def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:
 
 def merged(folder: Path) -> bytes:
     """The text exposition of all workers that share a folder."""
-    return generate_latest(_shared(folder))
+    return _NO_LONGER_LOADED.sub(b"", generate_latest(_shared(folder)))
 
 
 def noted(folder: Path, name: str) -> list[float]:

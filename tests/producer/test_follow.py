@@ -115,6 +115,40 @@ def test_a_behaviour_is_in_the_portrait_soon(setting: Setting, made: Made) -> No
     assert value(metrics, "age_seconds_count") == 2
 
 
+def test_a_stream_that_is_deleted_while_it_is_waited_for_is_followed_again(setting: Setting) -> None:
+    setting.add("u", "i1")
+    follower, metrics = setting.follower()
+    with running(follower):
+        wait_for(lambda: setting.items("u") == ["i1"])
+        for item in ("i2", "i3", "i4"):
+            # In the middle of a wait, which ends with an error of its own.
+            wait_for(lambda: blocked(setting.client))
+            setting.client.delete(STREAM)
+            setting.add("u", item)
+            wait_for(lambda item=item: setting.items("u")[0] == item)
+    assert value(metrics, "outages_total") >= 1
+
+
+def blocked(client: Redis) -> bool:
+    return int(client.info("clients")["blocked_clients"]) > 0
+
+
+def test_a_damaged_embedding_in_redis_makes_no_portrait_of_it(setting: Setting) -> None:
+    key = item_key(setting.version, "i2")
+    whole = setting.client.get(key)
+    assert isinstance(whole, bytes)
+    setting.client.set(key, whole[:-9] + b"\x55" + whole[-8:])
+    setting.add("u", "i1")
+    setting.add("u", "i2")
+    follower, metrics = setting.follower()
+    with running(follower):
+        wait_for(lambda: len(setting.items("u")) == 2)
+    portrait = setting.portrait("u")
+    assert portrait is not None
+    assert list(portrait.known) == ["i1"]
+    assert value(metrics, "unknown_items_total") == 1
+
+
 def test_malformed_entries_are_put_aside_with_the_reason(setting: Setting) -> None:
     bad = setting.client.xadd(STREAM, {"user": "u", "item": "i1", "action": "stare", "id": "mine"})
     setting.client.xadd(STREAM, {"what": "ever"})

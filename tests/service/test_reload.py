@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from index.port import IndexUnavailable
 from service.deployment import Deployment, Folders, open_deployment
 from service.errors import StartError
 from service.settings.weights import set_weights
+from service.telemetry.metrics import Metrics
 from tests.service.conftest import Demo
 from tests.support.load import load, wait_for_more
 from tests.support.serving import Server, make_settings, serving
@@ -94,6 +97,48 @@ def test_arms_that_stay_are_not_loaded_again(demo: Demo) -> None:
         reload(server, demo, arms(demo, 9, 1))
         assert dict(server.runtime.deployments) == before
         assert server.runtime.experiments.describe()["towers"] == {"control": 9.0, "treatment": 1.0}
+
+
+def test_what_is_retired_is_freed_and_is_no_longer_said_to_be_loaded(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the collector: what is in a circle would stay for long, since the collector seldom looks."""
+    monkeypatch.setattr("service.runtime._LONGEST_REQUEST_S", 0)
+    monkeypatch.setattr("service.runtime._free", lambda: None)
+    with serving(make_settings(demo.bundle.path, demo.index, server={"canary_every_s": 0.2})) as server:
+        gc.disable()
+        try:
+            for _ in range(3):
+                reload(server, demo, arms(demo, 1, 1))
+                assert httpx.post(f"{server.url}/recall", json={"query": "red"}).status_code == 200
+                treatment = server.runtime.deployments["treatment"]
+                index: Any = treatment.index
+                parts = {
+                    "encoder": weakref.ref(treatment.encoder),
+                    "tower": weakref.ref(treatment.encoder.tower),
+                    "bundle": weakref.ref(treatment.bundle),
+                    "index": weakref.ref(index),
+                    "files": weakref.ref(index._live),
+                }
+                del treatment, index
+                reload(server, demo, {"towers": {"control": {"weight": 1}}})
+                wait_for(lambda parts=parts: not [name for name, part in parts.items() if part() is not None])
+        finally:
+            gc.enable()
+        lines = [
+            line
+            for line in httpx.get(f"{server.url}/metrics").text.splitlines()
+            if line.startswith("mrse_bundle_info{")
+        ]
+        assert len(lines) == 1, lines
+
+
+def test_an_arm_has_one_series_though_its_index_changed_before_the_reload() -> None:
+    metrics = Metrics()
+    metrics.bundles({"control": ("b", "i"), "treatment": ("b", "i")})
+    metrics.bundles({"control": ("b", "i+3")})
+    lines = [line for line in metrics.render().decode().splitlines() if line.startswith("mrse_bundle_info{")]
+    assert lines == ['mrse_bundle_info{arm="control",bundle="b",index="i+3"} 1.0']
 
 
 @pytest.mark.parametrize("workers", [1, 2])
