@@ -32,7 +32,7 @@ def verify(index: Index, json: Json = False) -> None:
         print_json({"path": str(index), "damaged": damaged})
     else:
         for each in found:
-            out.print(str(each))
+            out.print(str(each), soft_wrap=True)
         out.print(f"{index}: {counted(len(found), 'damage') if found else 'every byte is as it was written'}")
     if found:
         raise typer.Exit(NOT_IN_ORDER)

@@ -8,7 +8,10 @@
       store           the folder's layout, its locks, and how one base takes another's place
     rebuild         a base and its changes ─► a new base, beside running servers
     apply           files of changes ─► an index, beside running servers
+    verify          every byte of an index against what was written
+    snapshot        an index at one point ─► a folder, and back
     index           the async face: deadlines, bounded threads (`workers`)
+      upkeep          scrubs on a schedule, and rebuilds that fail spaced out
       writer          group commit of changes, which `changes` checks and completes
       live            a base and the changes since, followed through the log
         log             what was acknowledged, on disk, in a chain of digests; `records` are its changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from index.filters import FilterError, any_of
 from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 
 #: Up to here float64 holds each whole number.
-_LARGEST_INT = 2**53
+_LARGEST = 2**53
 
 
 class Checker:
@@ -183,8 +184,8 @@ def _check_id(item_id: object) -> None:
 def _checked(item_id: str, name: str, kind: str, value: object) -> Any:
     """An attribute's value as it is kept: an item may hold what a filter may ask for.
 
-    Numbers are kept as float64, in the log as in the base. Whole numbers of which float64 does not hold each
-    are refused: kept, the item would have another value than it was given.
+    Numbers are kept as float64, in the log as in the base. Those of which float64 does not hold each are
+    refused: kept, the item might have another value than it was given.
     """
     values = value if kind == "list" else [value]
     refused = f"{name} is a {kind}; got {str(value)[:40]!r}"
@@ -192,8 +193,8 @@ def _checked(item_id: str, name: str, kind: str, value: object) -> Any:
         raise ChangeRefused(item_id, refused)
     if reason := too_large(name, values):
         raise ChangeRefused(item_id, f"{name} {reason}")
-    if kind == "number" and isinstance(value, int) and abs(value) > _LARGEST_INT:
-        raise ChangeRefused(item_id, f"{name} is a number that float64 does not hold exactly")
+    if kind == "number" and isinstance(value, int | float) and _LARGEST < abs(value) < math.inf:
+        raise ChangeRefused(item_id, f"{name} is a number beyond 2^53, where float64 does not hold each")
     try:
         any_of(name, kind, values)
     except FilterError:

@@ -13,7 +13,6 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from artifacts.embeddings import EmbeddingsError
@@ -155,13 +154,45 @@ def test_nothing_written_is_not_in_order(folder: Path, tmp_path: Path, command: 
         assert "nobody" in result.stdout
 
 
+def test_verify_and_repair(folder: Path) -> None:
+    assert run("verify", folder)["damaged"] == []
+    run("remove", folder, "item-3", "item-4")
+    run("remove", folder, "item-5")
+    assert "is whole" in run("repair", folder, code=1)
+    (log,) = folder.glob("base-*/changes.log")
+    content = log.read_bytes()
+    log.write_bytes(content[:-1])
+    result = CliRunner().invoke(commands(), ["index", "verify", str(folder)])
+    assert result.exit_code == 1
+    assert "changes.log: ends early" in result.stdout
+    assert "mrse index repair" in run("remove", folder, "item-6", code=2)
+    assert "2 changes can be read, 1 change would be lost; --accept-loss" in run("repair", folder, code=1)
+    assert log.read_bytes() == content[:-1]
+    told = run("repair", folder, "--accept-loss")
+    assert (told["kept"], told["lost"]) == (2, 1)
+    assert (Path(told["aside"]) / log.name).read_bytes() == content[:-1]
+    assert run("rebuild", folder)["rows"] == 18
+
+
+def test_snapshot_and_restore(folder: Path, tmp_path: Path) -> None:
+    run("remove", folder, "item-3")
+    run("snapshot", folder, tmp_path / "snapshot")
+    run("remove", folder, "item-4")
+    assert "--force puts the snapshot" in run("restore", tmp_path / "snapshot", folder, code=1)
+    run("restore", tmp_path / "snapshot", folder, "--force")
+    assert run("rebuild", folder)["rows"] == 19
+    told = run("restore", tmp_path / "snapshot", tmp_path / "another")
+    assert told["rows"] == 20
+    assert run("verify", tmp_path / "another")["damaged"] == []
+
+
 @pytest.fixture
 async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    app.state.runtime = runtime = Runtime(load_settings(None, {}))
+    app.state.runtime = runtime = Runtime(load_settings(None, {"server": {"admin_token": "secret"}}))
     runtime.ready = True
     runtime.deployments = {"control": SimpleNamespace(writable=index, shape=(3, 8))}
-    app.router.routes += admin.routes(SecretStr("secret"))
+    app.router.routes += admin.routes()
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as opened:
         opened.headers["authorization"] = "Bearer secret"
@@ -214,6 +245,23 @@ async def test_admin_refuses(client: httpx.AsyncClient, path: str, body: Any, st
     answer = await client.post(f"/admin/index/{path}", content=content)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == problems.MEDIA_TYPE
+
+
+@pytest.mark.parametrize("price", [2**53 + 1, 2**63, 2**70])
+async def test_admin_refuses_a_number_that_cannot_be_kept(
+    client: httpx.AsyncClient, index: EmbeddedIndex, price: int
+) -> None:
+    body = json.dumps({"items": [{"id": "item-1", "attributes": {"price": price}}]})
+    answer = await client.post("/admin/index/update", content=body)
+    assert answer.status_code == 422, answer.text
+    assert "+" not in index.version
+
+
+async def test_admin_tells_of_a_full_disk(client: httpx.AsyncClient, index: EmbeddedIndex) -> None:
+    index._live._reserve = 1 << 60
+    answer = await client.post("/admin/index/remove", json={"ids": ["item-1"]})
+    assert (answer.status_code, answer.json()["type"]) == (507, "/problems/insufficient-storage")
+    assert (await index.stats()).items == 20
 
 
 @pytest.mark.parametrize("token", ["", "Bearer", "Bearer wrong", "Basic secret", "Bearer sécret"])
