@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.health import Health
 from service.telemetry.metrics import Metrics
+from service.upkeep import IndexWatch
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +30,7 @@ def queries() -> Iterator[tuple[str, str]]:
 def exposed() -> set[str]:
     """Names of all samples, after one observation of everything that has labels."""
     metrics = Metrics()
+    IndexWatch(Health(), metrics)
     metrics.request("/recall", "POST", 200, 0.01)
     metrics.bundle("control", "b-00000000", "b-00000000.00000000")
     lines = metrics.render().decode().splitlines()
