@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -128,13 +130,81 @@ def test_a_worker_that_is_killed_or_replaced_comes_back_as_a_fork(demo: Demo, tm
         os.kill(killed, signal.SIGKILL)
         wait_for(lambda: replaced({killed}))
         before = _forks(parent)
-        os.kill(parent, signal.SIGHUP)
-        wait_for(lambda: replaced(before))
+        with _asking(url) as problems:
+            os.kill(parent, signal.SIGHUP)
+            wait_for(lambda: replaced(before))
+        assert not problems, "while all workers are replaced, no request finds one that cannot answer"
         assert (
             httpx.post(f"{url}/recall", json={"query": "shoes", "timeout_ms": 10_000}, timeout=30).status_code
             == 200
         )
-    wait_for(lambda: not _forks(parent))
+        os.kill(parent, signal.SIGKILL)
+        wait_for(lambda: not _alive(parent))
+        address = (url.split("/")[2].split(":")[0], int(url.rpartition(":")[2]))
+        socket.create_server(address).close()
+
+
+@contextmanager
+def _asking(url: str) -> Iterator[set[str]]:
+    """Two clients that ask on kept and on new connections, and what went wrong but for a busy machine."""
+    problems: set[str] = set()
+    stop = threading.Event()
+
+    def ask(kept: httpx.Client) -> None:
+        while not stop.is_set():
+            for post in (kept.post, httpx.post):
+                try:
+                    answer = post(f"{url}/recall", json={"query": "a", "timeout_ms": 10_000}, timeout=60)
+                except httpx.HTTPError as error:
+                    problems.add(repr(error))
+                else:
+                    if answer.status_code != 200:
+                        problems.add(answer.json()["type"])
+
+    with ThreadPoolExecutor(2) as pool, httpx.Client(timeout=60) as one, httpx.Client(timeout=60) as two:
+        asking = [pool.submit(ask, client) for client in (one, two)]
+        yield problems
+        stop.set()
+        for each in asking:
+            each.result()
+    problems -= {"/problems/overloaded", "/problems/deadline-exceeded"}
+
+
+def _alive(session: int) -> set[int]:
+    """Ids of all processes of a session."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, owner = file.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(owner) == session and state != "Z":
+            found.add(int(file.parent.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_hangup_while_the_service_starts_is_taken_when_it_has(demo: Demo, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(free_port())]
+    command += ["--bundle", str(demo.bundle.path), "--index", str(demo.index)]
+    said = tmp_path / "log"
+    with said.open("w") as log:
+        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=log)
+    try:
+
+        def holds_hangups() -> bool:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+            return bool(int(blocked.split()[1], 16) & 1 << signal.SIGHUP - 1)
+
+        wait_for(holds_hangups)
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+        wait_for(lambda: '"reloaded"' in said.read_text())
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 _EXTENSION = """
