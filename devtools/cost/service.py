@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import uvicorn
+from uvicorn.config import LOOP_FACTORIES
 
 from service.process import server
 from service.settings import load_settings
@@ -26,19 +26,9 @@ def main() -> None:
         # Time is not what is judged, and the machine may be busy.
         "deadline": {"default_ms": 10_000},
     }
-    _watch_the_loop()
+    # What the service asks uvicorn for; it needs nothing that only that loop has.
+    LOOP_FACTORIES["uvloop"] = "devtools.cost.watch:watched_loop"
     server.run(partial(load_settings, None, groups))
-
-
-def _watch_the_loop() -> None:
-    made = server._config
-
-    def config(*arguments: Any, **named: Any) -> uvicorn.Config:
-        watched = made(*arguments, **named)
-        watched.loop = "devtools.cost.watch:WatchedLoop"
-        return watched
-
-    server._config = config
 
 
 if __name__ == "__main__":

@@ -54,6 +54,11 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         self._watch.note(time.thread_time() - began)
 
 
+def watched_loop(use_subprocess: bool = False) -> type[WatchedLoop]:
+    """What uvicorn asks for a loop."""
+    return WatchedLoop
+
+
 def resident_bytes(pid: int, *, peak: bool = False) -> int:
     """Memory of a process that is its own: what it holds now, or the most since `reset_peak`. Linux only."""
     name = "VmHWM:" if peak else "VmRSS:"
