@@ -13,7 +13,7 @@ from service.admission.concurrency import Concurrency
 from service.errors import Overloaded
 
 #: Share of its time within which a batch is to be answered.
-_IN_TIME = 0.5
+_IN_TIME = 0.6
 #: A client that has no batch here may go over the limit by this factor, so that others do not keep it out.
 _FIRST = 2
 #: Beats of the pulse between two looks.
