@@ -45,6 +45,7 @@ _COMMANDS = {
     "produce portraits": "produce.portraits",
     "produce items": "produce.items",
     "produce follow": "produce.follow",
+    "produce forget": "produce.forget",
     "serve": "serve.serve",
     "keys new": "keys.new",
     "recall": "recall.recall",

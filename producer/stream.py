@@ -26,6 +26,10 @@ _AHEAD = timedelta(days=1)
 #: Dead letters that the stream keeps, about.
 _DEAD_KEPT = 100_000
 
+#: Of the stream of dead letters, behind the stream's name; and of an entry's own fields there, so that none
+#: can pass for ours.
+DEAD_SUFFIX, ENTRY_PREFIX = ":dead", b"entry:"
+
 Fields = Mapping[bytes, bytes]
 Entry = tuple[bytes, Fields]
 
@@ -110,7 +114,7 @@ class BehaviourStream:
     def __init__(self, redis: Redis, name: str, group: str, consumer: str) -> None:
         self._redis = redis
         self.name = name
-        self.dead_name = f"{name}:dead"
+        self.dead_name = name + DEAD_SUFFIX
         self.group = group
         self._consumer = consumer
         self._cursor: Any = "0-0"
@@ -146,8 +150,7 @@ class BehaviourStream:
             for (entry_id, fields), error in dead:
                 about: dict[Any, Any] = {"id": entry_id, "reason": error.reason}
                 about |= {"message": str(error), "group": self.group}
-                # The entry's own fields get a prefix, so that none can pass for ours.
-                about |= {b"entry:" + field: value for field, value in fields.items()}
+                about |= {ENTRY_PREFIX + field: value for field, value in fields.items()}
                 pipe.xadd(self.dead_name, about, maxlen=_DEAD_KEPT, approximate=True)
             if ids:
                 pipe.xack(self.name, self.group, *ids)

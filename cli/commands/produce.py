@@ -185,6 +185,40 @@ def follow(
             close()
 
 
+def forget(
+    user: Annotated[str, typer.Argument(help="Whom to forget.")],
+    redis: RedisUrl,
+    stream: Annotated[
+        str | None, typer.Option(help="Redis Stream of user behaviours, to take the user's entries out of.")
+    ] = None,
+    stream_redis: Annotated[
+        str | None, typer.Option(help="Redis of the stream, where it is another.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Remove a user's portraits, of every bundle, and the user's behaviours from a stream.
+
+    The shop's own log is not touched: take the user out of it, or `mrse produce portraits` stores it again.
+
+    Example: `mrse produce forget u42 --redis redis://localhost:6379/0 --stream behaviours`
+    """
+    import asyncio
+
+    from producer.forget import forget_behaviours, forget_portraits
+    from producer.store import as_produce_error, connect
+
+    behaviours = 0
+    if stream is not None:  # first, so that no follower makes a portrait of them again
+        with as_produce_error(stream_redis or redis), connect(stream_redis or redis) as client:
+            behaviours = forget_behaviours(client, stream, user)
+    with as_produce_error(redis):
+        removed = asyncio.run(forget_portraits(redis, user))
+    if json:
+        print_json({"portraits": removed, "behaviours": behaviours})
+    else:
+        out.print(f"forgotten: {removed:,} portraits, {behaviours:,} behaviours on the stream")
+
+
 # `mrse produce follow --help` names the actions that extensions registered, too.
 follow.__doc__ = (follow.__doc__ or "").replace("BEHAVIOUR", ACTIONS.any_behaviour())
 

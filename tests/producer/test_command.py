@@ -106,3 +106,20 @@ def test_what_is_wrong_is_said_in_a_line(made: Made, other: Made, files: Path, r
     away = mrse("queries", str(files), *bundle, "--redis", url, code=1)
     assert "start the command again" in away.stderr.replace("\n", " ")
     assert "hush" not in away.stderr
+
+
+def test_forgetting_a_user_leaves_the_others(redis: RedisServer, client: Redis) -> None:
+    for version in ("demo-1", "demo-2"):
+        for user in ("u1", "u10", "x:u:u1"):
+            client.set(user_key(version, user), b"portrait")
+    for user in ("u1", "u10", "u1"):
+        client.xadd("behaviours", {"user": user, "item": "i1", "action": "click"})
+        client.xadd("behaviours:dead", {"reason": "ts", "entry:user": user, "user": "u1"})
+    where = ("--redis", redis.url, "--stream", "behaviours", "--json")
+    assert json.loads(mrse("forget", "u1", *where).stdout) == {"portraits": 2, "behaviours": 4}
+    assert {key.decode() for key in client.keys("mrse:*")} == {
+        user_key(version, user) for version in ("demo-1", "demo-2") for user in ("u10", "x:u:u1")
+    }
+    assert [fields[b"user"] for _, fields in client.xrange("behaviours")] == [b"u10"]
+    assert [fields[b"entry:user"] for _, fields in client.xrange("behaviours:dead")] == [b"u10"]
+    assert json.loads(mrse("forget", "u1", *where).stdout) == {"portraits": 0, "behaviours": 0}
