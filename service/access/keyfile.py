@@ -38,6 +38,8 @@ from service.settings import Scope
 LOOKS_LIKE = re.compile(rb"mrse_[A-Za-z0-9_-]{43}")
 #: A file of this size has some 2,000 keys.
 MAX_FILE_BYTES = 256 * 1024
+#: The longest line that a key needs has half as many; comments may be longer.
+_MAX_LINE = 200
 
 KeyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
@@ -120,6 +122,7 @@ def read_keys(path: Path) -> dict[bytes, Key]:
     """
     try:
         text = _read(path).decode("utf-8")
+        _refuse_long_lines(text)
         document = tomllib.loads(text)
     except OSError as error:
         raise StartError(f"keys {path}: {error.strerror or error}") from error
@@ -135,6 +138,13 @@ def read_keys(path: Path) -> dict[bytes, Key]:
     if len(found) < len(keys):
         raise StartError(f"keys {path}: the same digest stands there twice")
     return found
+
+
+def _refuse_long_lines(text: str) -> None:
+    """Names with thousands of dots would take the parser's time and memory by their square."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _MAX_LINE and not line.lstrip().startswith("#"):
+            raise ValueError(f"line {number} has over {_MAX_LINE} characters")
 
 
 def _said(error: ValidationError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -60,12 +61,27 @@ def test_what_the_file_may_not_have_is_not_made(given: dict[str, object], said: 
         (f'[[key]]\nname = "a"\nscopes = ["read"]\nsha256 = "{PROOF}"\nrate = inf', "key 1: rate"),
         (f'[[key]]\nname = "a"\nscopes = ["read"]\nsha256 = "{PROOF}"\n' * 2, "twice"),
         ("#" * (MAX_FILE_BYTES + 1), "over"),
+        ("a" + ".a" * 120_000 + " = 1", "line 1 has over"),
+        ("\na = " + "{a=" * 80_000, "line 2 has over"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why_and_tells_no_key(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(StartError, match=said) as raised:
         read_keys(file(tmp_path, text))
     assert "x" * 43 not in str(raised.value)
+
+
+def test_the_costliest_file_that_is_read_costs_little(tmp_path: Path) -> None:
+    line = ".".join(["a"] * 95)
+    lines = [f"{line}{number} = 1" for number in range(MAX_FILE_BYTES // 202)]
+    path = file(tmp_path, "\n".join(lines))
+    tracemalloc.start()
+    try:
+        with pytest.raises(StartError, match="only tables"):
+            read_keys(path)
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
