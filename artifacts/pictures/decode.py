@@ -19,6 +19,8 @@ _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, OverflowError, Warning, 
 _STRIP_PIXELS = 1 << 20
 #: Orientation in the EXIF data, and how a picture that has it is turned upright.
 _ORIENTATION = 0x0112
+#: Bytes of EXIF data that are read: a JPEG cannot have more in one piece.
+_MAX_EXIF = 1 << 16
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,6 +86,8 @@ def _letterbox(image: Image.Image, side: int) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     """The orientation, as phones note it; 1 where there is none or where the EXIF data are damaged."""
+    if len(image.info.get("exif", b"")) > _MAX_EXIF:
+        return 1
     try:
         found = image.getexif().get(_ORIENTATION, 1)
         return found if isinstance(found, int) else 1

@@ -21,6 +21,8 @@ MAX_SCANNED = 400_000_000
 #: Segments of a JPEG before its pixels, and chunks of a PNG: each is a step of the interpreter.
 MAX_SEGMENTS, MAX_CHUNKS = 1000, 16_384
 
+_WORK_BESIDE = 16
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _NO_FILL = re.compile(rb"[^\xff]")
@@ -39,11 +41,12 @@ class PictureError(MrseError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PictureHead:
-    """Format, sides in pixels, and the most scans that a JPEG can have."""
+    """Format, sides in pixels, bytes beside the pixels, and the most scans that a JPEG can have."""
 
     format: Literal["JPEG", "PNG"]
     width: int
     height: int
+    beside: int = 0
     scans: int = 1
 
     @property
@@ -55,9 +58,11 @@ class PictureHead:
     def work(self) -> int:
         """How long decoding may take, in pixels of a PNG, some 25 ns each.
 
-        A pixel of a JPEG takes a quarter of that in each scan.
+        A pixel of a JPEG takes a quarter of that in each scan; a byte of texts, profiles and the like, which
+        may be packed, more.
         """
-        return self.pixels if self.format == "PNG" else self.pixels * self.scans // 4
+        pixels = self.pixels if self.format == "PNG" else self.pixels * self.scans // 4
+        return pixels + _WORK_BESIDE * self.beside
 
 
 def read_head(data: bytes) -> PictureHead:
@@ -92,13 +97,21 @@ def read_head(data: bytes) -> PictureHead:
 def _read_png(data: bytes) -> PictureHead:
     if data[8:16] != b"\0\0\0\rIHDR" or len(data) < 33:
         raise PictureError("damaged PNG: no header")
-    place, chunks = len(_PNG), 0
+    place, chunks, beside, profiles = len(_PNG), 0, 0, 0
     while place < len(data) and chunks <= MAX_CHUNKS:
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        beside += 0 if kind == b"IDAT" else length
+        profiles += kind == b"iCCP"
+        place += 12 + length
         chunks += 1
     if chunks > MAX_CHUNKS:
         raise PictureError(f"over {MAX_CHUNKS} chunks")
-    return PictureHead("PNG", int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+    if profiles > 1:  # each is unpacked
+        raise PictureError(f"damaged PNG: {profiles} colour profiles")
+    width, height = data[16:20], data[20:24]
+    return PictureHead(
+        "PNG", int.from_bytes(width, "big"), int.from_bytes(height, "big"), min(beside, len(data))
+    )
 
 
 def _read_jpeg(data: bytes) -> PictureHead:
@@ -120,7 +133,7 @@ def _read_jpeg(data: bytes) -> PictureHead:
         elif marker in _OTHER_FRAMES:
             raise PictureError("a lossless or arithmetic JPEG; expected baseline or progressive")
         elif marker == _SOS and frame is not None:
-            return frame
+            return replace(frame, beside=place)
         elif marker in (_SOS, _EOI):
             break
         elif marker in _BARE:

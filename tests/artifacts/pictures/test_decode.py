@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from PIL import Image
 
 from artifacts.bundle.pictures import decode_picture
 from artifacts.pictures.decode import decode_rgb
-from devtools.pictures import blank_png, encoded
+from devtools.pictures import blank_png, chunk, encoded
 
 #: How a viewer turns the stored pixels for each orientation of EXIF.
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -50,6 +52,15 @@ def test_damaged_exif_data_are_no_damage() -> None:
     exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\0\0\0\x01\xff\xff\0\0" * 20
     seen = decode_picture(encoded(corners(), "JPEG", exif=exif), 64)
     assert np.array_equal(seen, decode_picture(encoded(corners(), "JPEG"), 64))
+
+
+def test_exif_data_of_megabytes_are_not_read() -> None:
+    entry = struct.pack(">HHII", 0x0112, 5, 150_000, 26)
+    exif = b"MM\0*\0\0\0\x08\0\x01" + entry + bytes(4) + b"\1" * 1_200_000
+    png = blank_png(8, 8)
+    start = time.thread_time()
+    decode_picture(png[:33] + chunk(b"eXIf", exif) + png[33:], 8)
+    assert time.thread_time() - start < 0.3
 
 
 def test_grey_of_16_bits_keeps_its_levels() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import zlib
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,21 @@ def test_chunks_and_segments_are_counted() -> None:
         read_head(png[:33] + chunk(b"tEXt", b"a\0b") * 20_000 + png[33:])
     with pytest.raises(PictureError, match="segments"):
         read_head(jpeg[:2] + b"\xff\xfe\0\x02" * 500_000 + jpeg[2:])
+
+
+def test_more_than_one_colour_profile_is_refused() -> None:
+    png, profile = blank_png(8, 8), chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1000)))
+    assert read_head(png[:33] + profile + png[33:]).width == 8
+    with pytest.raises(PictureError, match="2 colour profiles"):
+        read_head(png[:33] + profile * 2 + png[33:])
+
+
+def test_work_counts_scans_and_what_is_beside_the_pixels() -> None:
+    png, jpeg = blank_png(100, 100), encoded(Image.new("RGB", (100, 100)), "JPEG")
+    assert 10_000 <= read_head(png).work < 11_000
+    assert read_head(png[:33] + chunk(b"eXIf", bytes(300_000)) + png[33:]).work > 4_000_000
+    assert read_head(jpeg[:2] + b"\xff\xe1\xff\xff" + bytes(65_533) + jpeg[2:]).work > 1_000_000
+    assert read_head(many_scans(640, 60)).work > 5 * read_head(many_scans(640, 2)).work
 
 
 @pytest.mark.parametrize("frame", [0xC3, 0xC9, 0xCA])
