@@ -13,8 +13,8 @@
     index           the async face: deadlines, bounded threads (`workers`)
       upkeep          scrubs on a schedule, and rebuilds that fail spaced out
       writer          group commit of changes, which `changes` checks and completes
-      live            a base and the changes since, followed through the log
-        log             what was acknowledged, on disk, in a chain of digests; `records` are its changes
+      live            a `state` (a base and the changes since), followed through the log
+        log             what was acknowledged, on disk, in `frames` of `records`, chained by digests
           note            how far it was acknowledged
           old_log         reads that of format 1
         repair          what is done about a log that is not as it was left

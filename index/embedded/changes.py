@@ -11,9 +11,9 @@ import numpy as np
 from artifacts.attributes import CATEGORY, MAX_ID_BYTES, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
 from index.embedded.columns import column_values
-from index.embedded.live import State
 from index.embedded.manifest import IndexManifest
 from index.embedded.records import Change, Put, Remove, pack
+from index.embedded.state import State
 from index.filters import FilterError, any_of
 from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 

@@ -19,14 +19,15 @@ import numpy as np
 
 from common.arrays import F16, F32, I64
 from common.files import sync
-from index.embedded.log import LOG_NAME, LogDamaged, LogReader, acknowledge, append, make_frame
-from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
+from index.embedded.frames import make_frame
+from index.embedded.log import LogDamaged, LogReader, acknowledge, append
+from index.embedded.manifest import MANIFEST_NAME, IndexDamaged
 from index.embedded.note import NOTE_NAME
-from index.embedded.records import Change, Put
 from index.embedded.repair import finish_tail, move_to_current_format, settle
-from index.embedded.segment import AS_CALIBRATED, Planning, Segment, Tombstones
+from index.embedded.segment import Planning
 from index.embedded.selection import Selection
-from index.embedded.store import RESERVE, log_reader, write_lock
+from index.embedded.state import State, identity, remedy
+from index.embedded.store import RESERVE, write_lock
 from index.embedded.workers import Step
 from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
@@ -34,77 +35,12 @@ from index.port import IndexEvent, IndexFull, IndexUnavailable, Neighbours
 
 log = logging.getLogger("mrse.index")
 
-#: How often opening is tried, while other processes replace the base that ``index.json`` names.
-_ATTEMPTS = 5
 #: What a row of the write buffer costs, in rows of the base: it is twice as wide, and its filter is not kept.
 _BUFFERED = 3
 #: Seconds after which the note of what was acknowledged is forced to disk at the latest.
 NOTE_EVERY_S = 1.0
 #: Seconds between two looks at whether a mapped file was cut.
 _LOOK_EVERY_S = 0.05
-
-
-class State:
-    """A base with its changes. Replaced as a whole when the base is."""
-
-    def __init__(self, root: Path, manifest: IndexManifest, base: Segment) -> None:
-        shape = (manifest.experts, manifest.expert_dim)
-        self.manifest = manifest
-        self.base = base
-        self.tombstones = Tombstones(base.rows)
-        self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes)
-        self.log = log_reader(root, manifest)
-        #: Number of the last change that was applied.
-        self.sequence = manifest.sequence
-
-    @classmethod
-    def open(cls, root: Path, *, verify: bool, planning: Planning = AS_CALIBRATED) -> State:
-        """Map the base and replay its log.
-
-        Raises:
-            IndexDamaged: a file is missing or not the one that was built.
-        """
-        path = str(root / MANIFEST_NAME)
-        damaged: Exception = FileNotFoundError(path)
-        for _ in range(_ATTEMPTS):
-            before = _identity(path)
-            try:
-                manifest = read_manifest(root, verify=verify)
-                state = cls(root, manifest, Segment(root / manifest.folder, manifest, planning))
-                state.apply(state.log.read())
-                return state
-            except LogDamaged as error:
-                damaged = IndexDamaged(root / manifest.folder / LOG_NAME, f"{error}; {_remedy(root)}")
-                damaged.__cause__ = error
-                if _identity(path) == before:
-                    raise damaged from error
-            except (IndexDamaged, FileNotFoundError) as error:
-                damaged = error
-                if _identity(path) == before:
-                    raise
-        raise damaged
-
-    def apply(self, changes: Sequence[tuple[int, Change]]) -> None:
-        """Apply changes of the log."""
-        for sequence, change in changes:
-            self.sequence = sequence
-            _, rows = self.base.ids.find([change.id])
-            for row in rows.tolist():
-                self.tombstones.add(row)
-            if isinstance(change, Put):
-                self.buffer.put(change)
-            else:
-                self.buffer.remove(change.id)
-
-    @property
-    def changes(self) -> int:
-        """How many changes were made since the base was written."""
-        return self.sequence - self.manifest.sequence
-
-    @property
-    def items(self) -> int:
-        """How many items there are."""
-        return self.base.rows - self.tombstones.count + self.buffer.items
 
 
 class LiveIndex:
@@ -119,7 +55,7 @@ class LiveIndex:
         self._planning = planning
         self._reserve = reserve
         self._manifest_path = str(root / MANIFEST_NAME)
-        self._seen = _identity(self._manifest_path)
+        self._seen = identity(self._manifest_path)
         #: As of the last look.
         self.state = State.open(root, verify=verify, planning=planning)
         #: What is wrong with the log of the state, of which it then does not hold every change.
@@ -146,7 +82,7 @@ class LiveIndex:
     @property
     def behind(self) -> bool:
         """Whether there are changes to apply, or a base to move to, before an answer."""
-        return self.state.log.grown() or _identity(self._manifest_path) != self._seen
+        return self.state.log.grown() or identity(self._manifest_path) != self._seen
 
     def check_files(self) -> None:
         """Look now and then at whether the mapped files are as long as they were.
@@ -170,10 +106,10 @@ class LiveIndex:
         if not self.behind:
             return self.state
         with self._catching_up:
-            identity = _identity(self._manifest_path)
-            if identity != self._seen:
+            now = identity(self._manifest_path)
+            if now != self._seen:
                 self._swap()
-                self._seen = identity
+                self._seen = now
             state = self.state
             if state.log.grown():
                 try:
@@ -186,7 +122,7 @@ class LiveIndex:
             return state
 
     def _damaged(self, error: Exception) -> None:
-        self.damage = f"{self.state.log.path} {error}; {_remedy(self.root)}"
+        self.damage = f"{self.state.log.path} {error}; {remedy(self.root)}"
         log.error("answers go on without later changes: %s", self.damage)
         self.told("damaged")
 
@@ -340,13 +276,6 @@ class LiveIndex:
         return known, rows[alive], list(put.values()), [places[item_id] for item_id in known]
 
 
-def _remedy(root: Path) -> str:
-    return (
-        f"nothing was changed: `mrse index repair {root}` tells what is left and goes on with it, "
-        f"`mrse index restore SNAPSHOT {root}` with a snapshot"
-    )
-
-
 def _merged(
     ids: list[str], scores: F32, buffer: WriteBuffer, found: tuple[I64, F32], k: int
 ) -> tuple[list[str], F32]:
@@ -356,12 +285,3 @@ def _merged(
     scores = np.concatenate([scores, more])
     order = np.argsort(-scores, kind="stable")[:k]
     return [ids[place] for place in order.tolist()], scores[order]
-
-
-def _identity(path: str) -> tuple[int, int]:
-    """Tells one ``index.json`` from another; takes a microsecond."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 -- `Path.stat` costs more than the call
-    except FileNotFoundError:
-        return 0, 0
-    return status.st_ino, status.st_mtime_ns

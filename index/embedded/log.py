@@ -12,16 +12,15 @@ Readers follow the note, so nobody sees a change before it is acknowledged.
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import NOT_IN_ORDER, MrseError
 from common.files import sync
+from index.embedded.frames import DIGEST_BYTES, FRAME_BYTES, Frame, digest_of, frames, make_frame
 from index.embedded.note import NOTE_NAME, Note, Place, create_note, parse, write_note
 from index.embedded.records import Change, pack, unpack
 
@@ -29,17 +28,10 @@ LOG_NAME = "changes.log"
 #: Magic, identity, digest of the base's version, and the last change that the base includes.
 _HEADER = struct.Struct("<8s16s16sQ")
 _MAGIC = b"MRSELOG\x02"
-#: Marker, bytes of changes, sequence number of the first, number of changes, digest of the frame before.
-_HEAD = struct.Struct("<4sIQI8s")
-_MARKER = b"\xf5MF\x02"
-_DIGEST = 8
-_FRAME = _HEAD.size + _DIGEST
 #: Changes in a frame where they come from no call.
 _TOGETHER = 500
 #: Bytes of a log that are in memory at a time where it is only looked at.
 _WINDOW = 1 << 24
-#: A search for frames in a damaged log hashes at most so many times the log's size.
-_SALVAGE_WORK = 8
 
 
 class LogDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a file
@@ -60,15 +52,6 @@ class LogDamaged(MrseError, ValueError):  # noqa: N818 -- the state of a file
         self.sequence = sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame: the place behind it, the sequence number of its first change, and its packed changes."""
-
-    after: Place
-    first: int
-    changes: memoryview
-
-
 class LogReader:
     """Reads the acknowledged changes of a log as it grows.
 
@@ -82,7 +65,7 @@ class LogReader:
         self._features = features
         try:
             self._descriptor = _opened(self.path)
-            header = os.pread(self._descriptor, _HEADER.size + _DIGEST, 0)
+            header = os.pread(self._descriptor, _HEADER.size + DIGEST_BYTES, 0)
             #: Tells this log from any other.
             self.identity, start = _start(header, base, sequence)
         except LogDamaged as error:
@@ -133,7 +116,7 @@ class LogReader:
             try:
                 held = unpack(frame.changes, self._dim, self._features)
             except (ValueError, KeyError, struct.error) as error:
-                at = frame.after.offset - len(frame.changes) - _FRAME
+                at = frame.after.offset - len(frame.changes) - FRAME_BYTES
                 raise LogDamaged(f"has changes of another shape at byte {at}") from error
             changes += enumerate(held, start=frame.first)
         self.place = known
@@ -175,7 +158,7 @@ def check_log(folder: Path, base: str, sequence: int) -> Iterator[int]:
     """
     descriptor = _opened(folder / LOG_NAME)
     try:
-        identity, place = _start(os.pread(descriptor, _HEADER.size + _DIGEST, 0), base, sequence)
+        identity, place = _start(os.pread(descriptor, _HEADER.size + DIGEST_BYTES, 0), base, sequence)
         raw = (folder / NOTE_NAME).read_bytes() if (folder / NOTE_NAME).exists() else b""
         known = parse(raw, identity)
         if known is None:
@@ -184,60 +167,6 @@ def check_log(folder: Path, base: str, sequence: int) -> Iterator[int]:
             yield frame.after.offset
     finally:
         os.close(descriptor)
-
-
-def frames(content: bytes, place: Place, identity: bytes) -> Iterator[Frame]:
-    """The frames of a log's bytes from a place on, up to the first that does not fit."""
-    view, start = memoryview(content), place.offset
-    while (frame := _frame(view, place.offset - start, start, identity)) is not None:
-        if frame.first != place.sequence + 1 or _before(view, place.offset - start) != place.digest:
-            return
-        place = frame.after
-        yield frame
-
-
-def later_frames(path: Path, offset: int, identity: bytes) -> Iterator[Frame]:
-    """Frames of a damaged log that are whole in themselves, wherever they begin behind an offset."""
-    if path.stat().st_size <= offset:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        work, at = _SALVAGE_WORK * len(content), content.find(_MARKER, offset)
-        while at >= 0 and work > 0:
-            head = content[at : at + _HEAD.size]
-            length = _HEAD.unpack(head)[1] if len(head) == _HEAD.size else 0
-            whole = content[at : at + _FRAME + length]
-            work -= len(whole)
-            frame = _frame(memoryview(whole), 0, at, identity)
-            if frame is not None:
-                yield frame
-            at = content.find(_MARKER, at + 1 if frame is None else frame.after.offset)
-
-
-def _frame(view: memoryview, at: int, start: int, identity: bytes) -> Frame | None:
-    """The frame at a byte of ``view``, which is byte ``start`` of the log on; None where none is whole."""
-    if len(view) < at + _FRAME:
-        return None
-    marker, length, first, count, _ = _HEAD.unpack_from(view, at)
-    changes = view[at + _FRAME : at + _FRAME + length]
-    if marker != _MARKER or len(changes) < length:
-        return None
-    digest = _digest(identity, view[at : at + _HEAD.size], changes)
-    if view[at + _HEAD.size : at + _FRAME] != digest:
-        return None
-    return Frame(Place(start + at + _FRAME + length, first + count - 1, digest), first, changes)
-
-
-def _before(view: memoryview, at: int) -> bytes:
-    before: bytes = _HEAD.unpack_from(view, at)[4]
-    return before
-
-
-def make_frame(place: Place, identity: bytes, changes: bytes, count: int) -> tuple[bytes, Place]:
-    """The frame of ``count`` packed changes behind a place, and the place behind the frame."""
-    head = _HEAD.pack(_MARKER, len(changes), place.sequence + 1, count, place.digest)
-    digest = _digest(identity, head, changes)
-    after = Place(place.offset + _FRAME + len(changes), place.sequence + count, digest)
-    return b"".join((head, digest, changes)), after
 
 
 def create_log(folder: Path, base: str, sequence: int, changes: Sequence[Change] = ()) -> None:
@@ -251,7 +180,7 @@ def create_log(folder: Path, base: str, sequence: int, changes: Sequence[Change]
     """
     identity = os.urandom(16)
     header = _HEADER.pack(_MAGIC, identity, _base(base), sequence)
-    place = Place(_HEADER.size + _DIGEST, sequence, _digest(identity, header, b""))
+    place = Place(_HEADER.size + DIGEST_BYTES, sequence, digest_of(identity, header, b""))
     with (folder / LOG_NAME).open("wb") as file:
         file.write(header + place.digest)
         for first in range(0, len(changes), _TOGETHER):
@@ -297,7 +226,7 @@ def read_start(path: Path, base: str, sequence: int) -> tuple[bytes, Place]:
     """
     descriptor = _opened(path)
     try:
-        return _start(os.pread(descriptor, _HEADER.size + _DIGEST, 0), base, sequence)
+        return _start(os.pread(descriptor, _HEADER.size + DIGEST_BYTES, 0), base, sequence)
     finally:
         os.close(descriptor)
 
@@ -319,10 +248,10 @@ def _opened(path: Path) -> int:
 
 def _start(header: bytes, base: str, sequence: int) -> tuple[bytes, Place]:
     packed = header[: _HEADER.size]
-    if len(header) < _HEADER.size + _DIGEST:
+    if len(header) < _HEADER.size + DIGEST_BYTES:
         raise LogDamaged(f"has {len(header)} bytes, less than its header")
     magic, identity, of, since = _HEADER.unpack(packed)
-    digest = _digest(identity, packed, b"")
+    digest = digest_of(identity, packed, b"")
     if magic != _MAGIC or header[_HEADER.size :] != digest:
         raise LogDamaged("has a damaged header")
     if of != _base(base) or since != sequence:
@@ -332,12 +261,6 @@ def _start(header: bytes, base: str, sequence: int) -> tuple[bytes, Place]:
 
 def _base(version: str) -> bytes:
     return hashlib.blake2b(version.encode(), digest_size=16).digest()
-
-
-def _digest(identity: bytes, head: bytes | memoryview, changes: bytes | memoryview) -> bytes:
-    hashed = hashlib.blake2b(head, digest_size=_DIGEST, key=identity)
-    hashed.update(changes)
-    return hashed.digest()
 
 
 def _whole(descriptor: int, start: int, end: int) -> bytes:

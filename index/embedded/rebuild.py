@@ -24,10 +24,10 @@ from index.embedded.attributes import Column, Postings
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.columns import attribute_column, column_values
 from index.embedded.lists import LISTS_PER_ROOT
-from index.embedded.live import State
 from index.embedded.log import LogReader
 from index.embedded.manifest import IndexManifest, read_manifest
 from index.embedded.repair import finish_tail, settle
+from index.embedded.state import State
 from index.embedded.store import (
     RESERVE,
     RebuildRunning,

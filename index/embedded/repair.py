@@ -9,16 +9,8 @@ from pathlib import Path
 
 from common.errors import NOT_IN_ORDER, MrseError
 from common.files import sync
-from index.embedded.log import (
-    LOG_NAME,
-    Frame,
-    LogDamaged,
-    LogReader,
-    acknowledge,
-    frames,
-    later_frames,
-    read_start,
-)
+from index.embedded.frames import Frame, frames, later_frames
+from index.embedded.log import LOG_NAME, LogDamaged, LogReader, acknowledge, read_start
 from index.embedded.manifest import IndexDamaged, IndexManifest, read_manifest
 from index.embedded.note import NOTE_NAME
 from index.embedded.old_log import salvage

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from common.deadline import Deadline
 from index.embedded.changes import Lookup, Plan
-from index.embedded.live import NOTE_EVERY_S, LiveIndex, State
+from index.embedded.live import NOTE_EVERY_S, LiveIndex
+from index.embedded.state import State
 from index.port import IndexFull, IndexUnavailable, WriteResult
 
 #: Calls that may wait to be written.

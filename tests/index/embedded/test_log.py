@@ -15,8 +15,9 @@ import pytest
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
 from index.embedded.build import build_index
+from index.embedded.frames import frames
 from index.embedded.index import EmbeddedIndex
-from index.embedded.log import LOG_NAME, frames, read_start
+from index.embedded.log import LOG_NAME, read_start
 from index.embedded.manifest import IndexDamaged, read_manifest
 from index.embedded.note import NOTE_NAME, Place, create_note
 from index.embedded.rebuild import rebuild_index
