@@ -97,7 +97,8 @@ def test_a_body_that_comes_later_waits_for_its_turn_when_it_is_there(server: Ser
             slow.sendall(BODY[5:])
             refusal = b""
             while not refusal.endswith(b"}"):  # head and body may come apart
-                assert (received := slow.recv(65_536))
+                received = slow.recv(65_536)
+                assert received
                 refusal += received
             assert refusal.startswith(b"HTTP/1.1 503"), "it would wait behind the other one"
         assert waiting.fileno() == -1
