@@ -40,7 +40,8 @@ async def _one(port: int, number: int, chance: random.Random, found: Aborted) ->
     body = json.dumps(
         {"query": f"shoes {number % 5000}", "k": 1 + number % 50, "timeout_ms": 10_000}
     ).encode()
-    head = f"POST /recall HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nx-request-id: r{number}\r\n"
+    head = f"POST /recall HTTP/1.1\r\nhost: localhost\r\nx-request-id: r{number}\r\n"
+    head += "content-type: application/json\r\n"
     try:
         writer.write(head.encode() + f"content-length: {len(body)}\r\n\r\n".encode() + body)
         if number % 8:
