@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from typing import TYPE_CHECKING
 
-import typer
-
-from cli.console import say_error
-from cli.extras import missing_extra
-from common.errors import NOT_IN_ORDER, USAGE, MrseError
-from common.extensions import load_extensions
+if TYPE_CHECKING:
+    import typer
 
 #: The groups of commands, and what their help says.
 _GROUPS = {
@@ -65,6 +62,8 @@ _ABOUT_FILES = (FileNotFoundError, FileExistsError, PermissionError, NotADirecto
 
 def build() -> typer.Typer:
     """The whole command with every sub-command registered."""
+    import typer
+
     app = typer.Typer(
         name="mrse",
         no_args_is_help=True,
@@ -88,7 +87,12 @@ def main() -> None:
     """Entry point. What a person can mend ends as one line and an exit code; a bug keeps its traceback."""
     if sys.argv[1:2] in (["serve"], ["demo"]):
         # SIGHUP asks a service to reload. One that comes while it starts waits until it can be heard.
+        # So nothing that takes long to import is imported before this.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    from cli.extras import missing_extra
+    from common.errors import NOT_IN_ORDER, USAGE, MrseError
+    from common.extensions import load_extensions
+
     try:
         load_extensions()
         build()()
@@ -103,5 +107,7 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
+    from cli.console import say_error
+
     say_error(message)
     sys.exit(code)
