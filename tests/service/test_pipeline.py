@@ -261,7 +261,8 @@ def test_a_client_that_leaves_cancels_its_work(demo: Demo) -> None:
 def test_a_body_that_dribbles_in_is_408_and_one_that_breaks_off_harms_nobody(demo: Demo) -> None:
     index = memory_index(demo.bundle)
     settings = make_settings(None, None, limits={"body_timeout_s": 0.1})
-    head = b"POST /recall HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    head = b"POST /recall HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: 99\r\n\r\n"
     with serving(settings, opener_in_memory(demo.bundle, index)) as server:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         with socket.create_connection(address) as slow:
