@@ -58,7 +58,7 @@ SETTINGS: dict[str, Any] = {
     "fusion.hidden": 512,
     # People buy again what they bought: that is not a visit that goes on.
     "data.same_item_days": 0,
-    "data.visit_minutes": 0,
+    "data.same_search_minutes": 0,
     # An invoice is one visit of many items that have no order.
     "data.coclick_top": 50,
     "data.coclick_following": 200,

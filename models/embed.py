@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from artifacts.bundle import Bundle, ItemText, ItemTower
-from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
+from artifacts.embeddings import Behaviours, EmbeddingsMeta, EmbeddingsWriter
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from common.arrays import F16
@@ -45,6 +45,7 @@ def embed_shop(
     *,
     device: str = "cpu",
     threads: int = 2,
+    behaviours: Behaviours = "train",
     known: F16 | None = None,
     progress: Progress = silent,
 ) -> EmbedSummary:
@@ -55,6 +56,8 @@ def embed_shop(
         bundle: the verified bundle.
         target: the folder to write; an embeddings folder that is there is replaced.
         device, threads: ``cpu`` or ``cuda``; threads are for the graphs and for decoding pictures.
+        behaviours: whose co-clicks go into the vectors. ``train`` leaves held-out behaviours out, so that the
+            folder can be judged on them; ``all`` is for serving, which has nothing held out.
         known: float16 ``[N, E, d]``, item features where they are there already, in catalogue order: training
             has them of this very shop.
         progress: told of rows.
@@ -71,6 +74,7 @@ def embed_shop(
         experts=len(dims.experts),
         expert_dim=dims.expert_dim,
         data=shop.fingerprint(),
+        behaviours=behaviours,
     )
     writer = EmbeddingsWriter(target, meta, shop.schema.attributes)
     rows = ({**item.attributes, "id": item.id, "category": item.category} for item in shop.items())
@@ -81,7 +85,7 @@ def embed_shop(
         _fill_features(shop, tower, writer, threads, progress)
     else:
         writer.features[:] = known
-    _fill_embeddings(shop, tower, writer, progress)
+    _fill_embeddings(shop, tower, writer, behaviours, progress)
     writer.finish()
     return EmbedSummary(bundle.version, meta.rows, resumed)
 
@@ -101,13 +105,15 @@ def _fill_features(
         start = end
 
 
-def _fill_embeddings(shop: Shop, tower: ItemTower, writer: EmbeddingsWriter, progress: Progress) -> None:
+def _fill_embeddings(
+    shop: Shop, tower: ItemTower, writer: EmbeddingsWriter, behaviours: Behaviours, progress: Progress
+) -> None:
     """Pass 3: item fusion over the features and the mean features of co-clicked items."""
     features, total, done = writer.features, len(writer.features), writer.done("embeddings")
     if done >= total:
         return
     progress("co-clicks", 0, None)
-    neighbours = coclicked_as_trained(shop, tower.bundle.manifest.preprocessing)
+    neighbours = coclicked_as_trained(shop, tower.bundle.manifest.preprocessing, behaviours)
     progress("co-clicks", total, total)
     for start in range(done, total, _FUSED_AT_ONCE):
         end = min(start + _FUSED_AT_ONCE, total)

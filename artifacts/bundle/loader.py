@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -20,6 +21,8 @@ from artifacts.bundle.manifest import (
     Manifest,
     Precision,
     Role,
+    canonical,
+    content_version,
     file_entry,
 )
 from artifacts.bundle.onnx_file import OnnxFileError, refuse_external_weights
@@ -165,10 +168,11 @@ def _read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleError(f"bundle {path}: {MANIFEST_NAME}: {where}: {first['msg']}") from error
-    if raw != manifest.to_json().encode():
+    content = json.loads(raw)
+    if raw != canonical(content).encode():
         raise BundleError(f"bundle {path}: {MANIFEST_NAME} was changed: it is not as `mrse export` wrote it")
     # Before the files: a checksum that was changed in the manifest must not blame the file.
-    if manifest.version != (expected := manifest.content_version()):
+    if manifest.version != (expected := content_version(content)):
         raise BundleError(
             f"bundle {path}: {MANIFEST_NAME} was changed: it says version {manifest.version}, "
             f"its content is {expected}"

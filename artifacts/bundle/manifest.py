@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,6 +91,9 @@ class Preprocessing(_Frozen):
     held_out: float
     #: Behaviours on the wanted item itself within this many days before are left out of the history.
     same_item_days: float
+    #: Behaviours for the same words and picture within this many minutes before are of the same search, and
+    #: left out: when it was sent they had not happened. A service never sees them, so it cuts nothing.
+    same_search_minutes: float = 0.0
     coclicks: CoClickSpec
 
 
@@ -121,18 +125,28 @@ class Manifest(_Frozen):
     #: Fingerprint of the data that it was trained on.
     data: str = ""
 
-    def content_version(self) -> str:
-        """The version that belongs to the content: the name and 8 hex digits over everything else."""
-        canonical = self.model_copy(update={"version": ""}).to_json()
-        return f"{self.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-
     def versioned(self) -> Manifest:
         """The same manifest with the version that belongs to its content."""
-        return self.model_copy(update={"version": self.content_version()})
+        return self.model_copy(update={"version": content_version(self.model_dump(mode="json"))})
 
     def to_json(self) -> str:
-        """The manifest as text. Keys are sorted, so that equal bundles are equal bytes."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        """The manifest as text."""
+        return canonical(self.model_dump(mode="json"))
+
+
+def canonical(content: Mapping[str, Any]) -> str:
+    """A manifest's content as text. Keys are sorted, so that equal bundles are equal bytes."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def content_version(content: Mapping[str, Any]) -> str:
+    """The version that belongs to the content: the name and 8 hex digits over everything else.
+
+    It is made of what the file says. A key that came to the format later is not in an older bundle, whose
+    version stays what it was.
+    """
+    text = canonical({**content, "version": ""})
+    return f"{content['name']}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def file_entry(path: Path) -> FileEntry:

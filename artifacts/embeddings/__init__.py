@@ -16,11 +16,18 @@ An embeddings folder holds, with a row for each item in the order of the shop's 
 The Parquet reader is imported when items are read or written: a server needs none.
 """
 
-from artifacts.embeddings.folder import LENGTH_TOLERANCE, EmbeddingsError, EmbeddingsFolder, EmbeddingsMeta
+from artifacts.embeddings.folder import (
+    LENGTH_TOLERANCE,
+    Behaviours,
+    EmbeddingsError,
+    EmbeddingsFolder,
+    EmbeddingsMeta,
+)
 from artifacts.embeddings.writer import EmbeddingsWriter
 
 __all__ = [
     "LENGTH_TOLERANCE",
+    "Behaviours",
     "EmbeddingsError",
     "EmbeddingsFolder",
     "EmbeddingsMeta",

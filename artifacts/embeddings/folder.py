@@ -30,6 +30,9 @@ LENGTH_TOLERANCE = 0.01
 #: Thousands of attributes.
 _MAX_JSON_BYTES = 16 << 20
 
+#: Whose behaviours count: those of the train split, or all.
+Behaviours = Literal["train", "all"]
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -57,6 +60,9 @@ class EmbeddingsMeta(BaseModel):
     expert_dim: Width
     #: Fingerprint of the shop.
     data: str = ""
+    #: Whose co-clicks are in the vectors: of the train split, or of all behaviours. The latter are for
+    #: serving: they hold what held-out requests ask for, and judge nothing.
+    behaviours: Behaviours = "train"
 
 
 class Schema(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,26 @@ from cli.console import Json, counted, out, print_json, progress
 from cli.options import BundleFolder, Device, ShopFolder
 
 
+class Behaviours(Enum):
+    """Values of ``--behaviours``."""
+
+    TRAIN = "train"
+    ALL = "all"
+
+
 def embed(
     data: ShopFolder,
     bundle: BundleFolder,
     to: Annotated[Path, typer.Option("--out", help="Embeddings folder to write.", file_okay=False)],
     device: Device = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the graphs and the picture decoder.")] = 2,
+    behaviours: Annotated[
+        Behaviours,
+        typer.Option(
+            help="Whose co-clicks go into the vectors: of the train split, as evaluation needs it, or all of "
+            "them, for serving."
+        ),
+    ] = Behaviours.TRAIN,
     json: Json = False,
 ) -> None:
     """Run the item tower over a catalogue. Resumes after a kill; needs no torch.
@@ -30,7 +45,13 @@ def embed(
 
     with progress() as report:
         summary = embed_shop(
-            Shop.open(data), Bundle.load(bundle), to, device=device, threads=threads, progress=report
+            Shop.open(data),
+            Bundle.load(bundle),
+            to,
+            device=device,
+            threads=threads,
+            behaviours=behaviours.value,
+            progress=report,
         )
     if json:
         print_json({"path": str(to), **asdict(summary)})

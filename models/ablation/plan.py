@@ -53,9 +53,9 @@ def plan_runs(
 ) -> list[PlannedRun]:
     """The runs in the order in which they are taken: all cells of the first seed come first.
 
-    Data and pictures are those of the first seed's full model, for every run over the whole catalogue whose
-    configuration leaves them as they are. The experts of a cell that differs from the full model in stage 2
-    alone are those of the full model of the same seed. Parts of the catalogue are written if need be. The
+    Data and pictures are those of the full model of the same seed, for every run over the whole catalogue
+    whose configuration leaves them as they are. The experts of a cell that differs from the full model in
+    stage 2 alone are its too. Parts of the catalogue are written if need be. The
     full model is the first cell of the matrix.
     """
     shops = {cell.part: _make_part(shop, out, cell.part) for cell in matrix}
@@ -65,7 +65,7 @@ def plan_runs(
     for seed in seeds:
         for cell in matrix:
             config, whole = cell.config(base, seed), cell.part == 1
-            first, own = full.get(seeds[0]), full.get(seed)
+            own = full.get(seed)
             run = PlannedRun(
                 cell,
                 config,
@@ -73,7 +73,7 @@ def plan_runs(
                 shops[cell.part],
                 data[cell.part],
                 split,
-                pictures=first if first and whole and alike(config, first.config) else None,
+                pictures=own if own and whole and alike(config, own.config) else None,
                 experts=own if own and whole and same_experts(config, own.config) else None,
             )
             if cell.name == FULL:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from artifacts.bundle.manifest import CoClickSpec, Preprocessing
+from artifacts.embeddings import Behaviours
 from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64, I64
 from models.dataset.log import read_log
@@ -23,12 +24,13 @@ _PAIRS_AT_ONCE = 8_000_000
 
 @dataclass(frozen=True)
 class CoClicks:
-    """CSR over the catalogue's row order: ``indptr`` int64 ``[N + 1]``, ``indices`` int64, and ``weights``
-    float32, above 0."""
+    """CSR over the catalogue's row order: ``indptr`` int64 ``[N + 1]``, ``indices`` int64, ``weights``
+    float32, above 0, and ``seen`` int64, how often the two items were seen together."""
 
     indptr: I64
     indices: I64
     weights: F32
+    seen: I64
 
     def mean_features(self, features: F16, start: int, end: int) -> F32:
         """Weighted mean features of items co-clicked with rows ``start`` to ``end``; zeros where none are.
@@ -46,16 +48,41 @@ class CoClicks:
         result /= np.where(counts > 0, total, 1.0)[:, None, None]
         return result
 
+    def without(self, row: int, items: I64, times: I64) -> tuple[I64, F32]:
+        """The co-clicked items of a row and their weights, as if some pairs had been seen less often.
 
-def coclicked_as_trained(shop: Shop, preprocessing: Preprocessing) -> CoClicks:
+        Args:
+            row: of the catalogue.
+            items: distinct rows, sorted; those that are not co-clicked with ``row`` do not matter.
+            times: how often less each was seen.
+        """
+        chosen = slice(self.indptr[row], self.indptr[row + 1])
+        near, weights, seen = self.indices[chosen], self.weights[chosen], self.seen[chosen]
+        if not len(items) or not len(near):
+            return near, weights
+        places = np.searchsorted(items, near).clip(max=len(items) - 1)
+        left = seen - np.where(items[places] == near, times[places], 0)
+        kept = left > 0
+        return near[kept], (weights * left / seen)[kept].astype(np.float32)
+
+
+def coclicked_as_trained(
+    shop: Shop, preprocessing: Preprocessing, behaviours: Behaviours = "train"
+) -> CoClicks:
     """The co-clicks of a shop, counted as a bundle's manifest says; events without a user are skipped.
+
+    Args:
+        shop: whose events are counted.
+        preprocessing: of the bundle.
+        behaviours: ``train``: of the train split, as training has it; ``all``: the held-out ones too.
 
     Raises:
         DataError: a row of items or events cannot be read.
     """
     rows = {item.id: row for row, item in enumerate(shop.items())}
     log = read_log(shop, rows, preprocessing.held_out)
-    user, item, at = (log[name][log.trains] for name in ("user", "item", "at"))
+    counted = log.trains if behaviours == "train" else log.behave
+    user, item, at = (log[name][counted] for name in ("user", "item", "at"))
     return count_pairs(user.astype(np.int64), item.astype(np.int64), at, len(rows), preprocessing.coclicks)
 
 
@@ -77,6 +104,7 @@ def count_pairs(user: I64, item: I64, at: F64, items: int, spec: CoClickSpec) ->
     often = np.sqrt(np.bincount(item, minlength=items))
     counts = np.zeros(items, dtype=np.int64)
     kept: list[I64] = []
+    together: list[I64] = []
     worth: list[F32] = []
     edges = np.linspace(0, items, blocks + 1).astype(np.int64)
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
@@ -84,14 +112,15 @@ def count_pairs(user: I64, item: I64, at: F64, items: int, spec: CoClickSpec) ->
         weights = seen / (often[left] * often[right]) if spec.cosine else seen
         # By item, then what goes most with it, then catalogue order.
         ranked = np.lexsort((right, -weights, left))
-        left, right, weights = left[ranked], right[ranked], weights[ranked]
-        place = np.arange(len(left)) - np.searchsorted(left, left)
-        left, right, weights = left[place < spec.top], right[place < spec.top], weights[place < spec.top]
+        place = np.arange(len(left)) - np.searchsorted(left[ranked], left[ranked])
+        best = ranked[place < spec.top]
+        left, right, weights = left[best], right[best], weights[best]
         counts += np.bincount(left, minlength=items)
         kept.append(right)
+        together.append(seen[best])
         worth.append((weights if spec.cosine else np.ones(len(weights))).astype(np.float32))
     indptr = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    return CoClicks(indptr, np.concatenate(kept), np.concatenate(worth))
+    return CoClicks(indptr, np.concatenate(kept), np.concatenate(worth), np.concatenate(together))
 
 
 def _pairs(

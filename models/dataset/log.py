@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -24,10 +25,10 @@ TRAIN, VAL = 0, 1
 _UNMARKED = -1
 #: One event: rows of user, item, query and picture (-1 = none), id of the behaviour (0 = none), whether the
 #: item is labelled as of low relevance, place of the split in `SPLITS`, CRC-32 of user, query and item (a
-#: sample is drawn by it), POSIX seconds.
-_NAMES = ("user", "item", "query", "picture", "behaviour", "low", "split", "key", "at")
-_EVENT = np.dtype({"names": _NAMES, "formats": ["i4", "i4", "i4", "i4", "i1", "i1", "i1", "u4", "f8"]})
-_PACK = struct.Struct("<4i3bId").pack
+#: sample is drawn by it), POSIX seconds, and the label (NaN = none).
+_NAMES = ("user", "item", "query", "picture", "behaviour", "low", "split", "key", "at", "grade")
+_EVENT = np.dtype({"names": _NAMES, "formats": ["i4", "i4", "i4", "i4", "i1", "i1", "i1", "u4", "f8", "f4"]})
+_PACK = struct.Struct("<4i3bIdf").pack
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,15 @@ class EventLog:
         return self.events[column]
 
     @property
+    def behave(self) -> Bool:
+        """``[n]``, the behaviours of known users on items of the catalogue."""
+        result: Bool = (self["user"] >= 0) & (self["item"] >= 0) & (self["behaviour"] > 0)
+        return result
+
+    @property
     def trains(self) -> Bool:
-        """``[n]``, the behaviours of known users on items of the catalogue in the train split."""
-        known = (self["user"] >= 0) & (self["item"] >= 0)
-        result: Bool = known & (self["behaviour"] > 0) & (self["split"] == TRAIN)
+        """``[n]``, those of the train split."""
+        result: Bool = self.behave & (self["split"] == TRAIN)
         return result
 
 
@@ -100,6 +106,7 @@ def read_log(
             _UNMARKED if event.split is None else SPLITS.index(event.split),
             zlib.crc32(f"{event.user or ''}\t{text}\t{event.item}".encode()),
             event.ts.timestamp(),
+            math.nan if event.relevance is None else event.relevance,
         )
     events = np.frombuffer(columns, _EVENT)
     if marked:

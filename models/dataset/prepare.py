@@ -24,6 +24,7 @@ from artifacts.shop.shop import UNTAUGHT, Shop
 from common.arrays import I32, I64, Bool
 from common.files import replace_text
 from common.progress import Progress
+from models.dataset.intents import number_intents
 from models.dataset.log import TRAIN, VAL, EventLog, read_log
 from models.dataset.text_store import write_item_texts
 from models.dataset.vocabulary import train_tokenizer
@@ -132,10 +133,27 @@ class _Preparation:
         self._save("positive_picture", self._picture_ids(events, positive))
         for name in ("item", "user", "at"):
             self._save(f"positive_{name}", events[name][positive])
-        low = teaches & (events["low"] > 0) & (events["query"] > 0)
-        pairs = np.stack([new[events["query"][low]], events["item"][low]], axis=1).astype(np.int64)
-        self._save("low_pairs", np.unique(pairs, axis=0))
+        # What was asked as the log numbers it: histories are compared by it.
+        for name in ("query", "picture"):
+            self._save(f"positive_log_{name}", events[name][positive])
+        self._save("query_intent", number_intents(queries))
+        self._write_low(events, teaches & (events["low"] > 0), new)
         return queries
+
+    def _write_low(self, events: EventLog, low: Bool, new: I32) -> None:
+        """Labels of low relevance by what was asked, which is a query, a picture or both.
+
+        Of several labels of one item the highest counts. A picture that no example asks with is left out.
+        """
+        ids = np.array([self._picture_of.get(path, -2) for path in events.pictures] + [-1], dtype=np.int64)
+        query, picture = new[events["query"][low]], ids[events["picture"][low]]
+        kept = (picture >= -1) & ((query > 0) | (picture >= 0))
+        asked = np.stack([query, picture, events["item"][low]], axis=1).astype(np.int64)[kept]
+        grades = events["grade"][low][kept]
+        order = np.lexsort((-grades, asked[:, 2], asked[:, 1], asked[:, 0]))
+        asked, first = np.unique(asked[order], axis=0, return_index=True)
+        self._save("low_asked", asked)
+        self._save("low_grade", grades[order][first])
 
     def _picture_ids(self, events: EventLog, chosen: Bool) -> I32:
         ids = np.full(len(events.pictures) + 1, -1, dtype=np.int32)
@@ -155,6 +173,8 @@ class _Preparation:
         self._save("history_at", events["at"][rows])
         self._save("history_item", events["item"][rows])
         self._save("history_action", events["behaviour"][rows])
+        self._save("history_query", events["query"][rows])
+        self._save("history_picture", events["picture"][rows])
 
     def _write_val_searches(self, events: EventLog) -> None:
         """Val searches with a text, each (user, query, item) once, and all that their users did."""
@@ -166,10 +186,12 @@ class _Preparation:
         self._save("val_query", query)
         for name in ("item", "user", "at", "key"):
             self._save(f"val_{name}", events[name][rows])
+        for name in ("query", "picture"):
+            self._save(f"val_log_{name}", events[name][rows])
         users = np.unique(events["user"][rows])
         past = np.flatnonzero((events["behaviour"] > 0) & np.isin(events["user"], users[users >= 0]))
         past = past[np.argsort(events["user"][past], kind="stable")]
-        for name in ("user", "item", "behaviour", "at"):
+        for name in ("user", "item", "behaviour", "at", "query", "picture"):
             self._save(f"past_{name}", events[name][past])
 
 

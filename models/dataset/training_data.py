@@ -60,7 +60,7 @@ class TrainingData:
         queries: distinct normalised queries; row 0 is the empty one.
         item_picture: int32 ``[N]``, picture id of each item or -1.
         picture_files: for each picture id a file that has it.
-        low_pairs: int64 ``[n, 2]``, (query, item) labelled as of low relevance, sorted.
+        intent: int64 ``[Q]`` by row of the distinct queries, see `models.dataset.intents`; 0 = none.
         texts: item texts as ids.
         text: turns queries into ids.
     """
@@ -72,7 +72,6 @@ class TrainingData:
         self.user: I32 = self.column("positive_user")
         self.picture: I32 = self.column("positive_picture")
         self.at: F64 = self.column("positive_at")
-        self.low_pairs: I64 = self.column("low_pairs")
         self.item_picture: I32 = self.column("item_picture")
         self.queries = self.strings("queries")
         self.picture_files = self.strings("pictures")
@@ -85,10 +84,16 @@ class TrainingData:
         self._at: F64 = self.column("history_at")
         self._item: I32 = self.column("history_item")
         self._action: I8 = self.column("history_action")
-        text = np.asarray(self.query) > 0
-        keys = self.query[text].astype(np.int64) * self.items + self.item[text]
-        self._positives: I64 = np.unique(keys)
-        self._low_ends: I64 = np.searchsorted(self.low_pairs[:, 0], np.arange(len(self.queries) + 1))
+        self._history_query: I32 = self.column("history_query")
+        self._history_picture: I32 = self.column("history_picture")
+        self._log_query: I32 = self.column("positive_log_query")
+        self._log_picture: I32 = self.column("positive_log_picture")
+        self.intent: I64 = self.column("query_intent")
+        self._known = _Known(self)
+        low = self.column("low_asked")
+        self._low_item: I64 = low[:, 2]
+        self._low_grade: F32 = self.column("low_grade")
+        self._low_key: I64 = self._ask(low[:, 0], low[:, 1])
 
     def column(self, name: str) -> Any:
         """An array that `prepare` wrote."""
@@ -123,19 +128,41 @@ class TrainingData:
         users = np.repeat(np.arange(len(self._ends) - 1), np.diff(self._ends))
         return users, self._item.astype(np.int64), self._at
 
-    def are_positive(self, query: I64, items: I64) -> Bool:
-        """Whether an item was ever clicked for a query: ``[B]`` and ``[M]`` (or ``[B, M]``) -> ``[B, M]``."""
-        wanted = query[:, None] * self.items + items
-        if not len(self._positives):
-            return np.zeros(wanted.shape, dtype=np.bool_)
-        places = np.searchsorted(self._positives, wanted).clip(max=len(self._positives) - 1)
-        result: Bool = (self._positives[places] == wanted) & (query > 0)[:, None]
+    def are_positive(self, query: I64, items: I64, picture: I64 | None = None) -> Bool:
+        """Whether an item was ever clicked for a query of the same intent, or for the picture.
+
+        Args:
+            query: ``[B]``, rows of the distinct queries, 0 = none.
+            items: ``[M]``, or ``[B, M]``.
+            picture: ``[B]``, picture ids, -1 = none; None for none at all.
+
+        Returns:
+            ``[B, M]``.
+        """
+        intent = self.intent[query]
+        result = self._known.answers(np.where(intent > 0, intent, -1), items)
+        if picture is not None:
+            result |= self._known.answers(np.where(picture >= 0, self._known.pictures + picture, -1), items)
         return result
 
-    def low_relevance(self, query: int) -> I64:
-        """Items labelled as of low relevance for a query, less those that were clicked for it."""
-        low: I64 = self.low_pairs[self._low_ends[query] : self._low_ends[query + 1], 1]
-        return low[~self.are_positive(np.array([query]), low[None])[0]] if len(low) else low
+    def low_relevance(self, query: int, picture: int = -1) -> tuple[I64, F32]:
+        """Items labelled as of low relevance for what was asked, less those clicked for it; and their labels.
+
+        A label of a search by words and picture counts for the two together: half of such items answer the
+        words alone.
+        """
+        key = self._ask(np.array([query]), np.array([picture]))[0]
+        low, high = np.searchsorted(self._low_key, [key, key + 1])
+        items, grades = self._low_item[low:high], self._low_grade[low:high]
+        if not len(items):
+            return items, grades
+        clicked = self.are_positive(np.array([query]), items[None], np.array([picture]))[0]
+        return items[~clicked], grades[~clicked]
+
+    def _ask(self, query: I64, picture: I64) -> I64:
+        """One number for a query and a picture, ordered by both."""
+        result: I64 = query.astype(np.int64) * (len(self.picture_files) + 1) + picture + 1
+        return result
 
     def has_history(self) -> Bool:
         """For each positive event whether its user did anything before it."""
@@ -150,12 +177,12 @@ class TrainingData:
     def histories(self, rows: I64) -> Histories:
         """The last K behaviours before each positive event.
 
-        Left out are behaviours of the event's own visit (``data.visit_minutes``) where it says what is
-        wanted, and those on its own item within ``data.same_item_days``.
+        Left out are those of the event's own search (`same_search`) and those on its own item within
+        ``data.same_item_days``: at the time of the search they had not happened.
         """
         depth = self.config.dimensions.history
-        same_visit = self.config.data.same_item_days * SECONDS_PER_DAY
-        visit = self.config.data.visit_minutes * 60.0
+        same_item = self.config.data.same_item_days * SECONDS_PER_DAY
+        window = self.config.data.same_search_minutes * 60.0
         result = Histories.empty(len(rows), depth)
         for place, row in enumerate(rows.tolist()):
             user, at, target = int(self.user[row]), float(self.at[row]), int(self.item[row])
@@ -164,13 +191,79 @@ class TrainingData:
             low, high = int(self._ends[user]), int(self._ends[user + 1])
             stop = low + int(np.searchsorted(self._at[low:high], at, side="left"))
             # Twice the depth is read so that what is cut can be made up for.
-            start = max(low, stop - 2 * depth)
-            when = self._at[start:stop][::-1]
-            items = self._item[start:stop][::-1]
-            ago = at - when
-            asked = self.query[row] > 0 or self.picture[row] >= 0
-            before = ago > (visit if asked else 0.0)
-            keep = np.flatnonzero(before & ((items != target) | (ago > same_visit)))[:depth]
-            age = (at - when[keep]) / SECONDS_PER_DAY
-            result.fill(place, items[keep], self._action[start:stop][::-1][keep], age)
+            past = slice(max(low, stop - 2 * depth), stop)
+            ago, items = (at - self._at[past])[::-1], self._item[past][::-1]
+            asked = int(self._log_query[row]), int(self._log_picture[row])
+            own = same_search(
+                asked, self._history_query[past], self._history_picture[past], window, ago[::-1]
+            )
+            cut = own[::-1] | ((items == target) & (ago <= same_item))
+            keep = np.flatnonzero(~cut)[:depth]
+            result.fill(place, items[keep], self._action[past][::-1][keep], ago[keep] / SECONDS_PER_DAY)
+        return result
+
+    def beside(self, row: int, window: float, following: int) -> tuple[I64, I64]:
+        """What a positive event's own visit adds to the co-clicks of its item: items, and how often.
+
+        As `models.dataset.coclick.count_pairs` counts: pairs of the user's behaviours at most ``window``
+        seconds and ``following`` places apart, of which one is on the event's item.
+        """
+        user, at, target = int(self.user[row]), float(self.at[row]), int(self.item[row])
+        if user < 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        low, high = int(self._ends[user]), int(self._ends[user + 1])
+        near = low + np.searchsorted(self._at[low:high], [at - 2 * window, at + 2 * window])
+        when, items = self._at[near[0] : near[1]], self._item[near[0] : near[1]].astype(np.int64)
+        order = np.lexsort((items, when))
+        when, items = when[order], items[order]
+        own = np.flatnonzero((items == target) & (np.abs(when - at) <= window))
+        others: list[I64] = []
+        for place in own.tolist():
+            around = slice(max(0, place - following), place + following + 1)
+            close = np.abs(when[around] - when[place]) <= window
+            others.append(items[around][close & (items[around] != target)])
+        return np.unique(np.concatenate([*others, np.zeros(0, np.int64)]), return_counts=True)
+
+
+def same_search(asked: tuple[int, int], query: I32, picture: I32, window: float, ago: F64) -> Bool:
+    """Which behaviours came of the same search as an event: ``[n]``.
+
+    The one rule of the cut, in training, validation and (`models.evaluation.heldout`) evaluation. A log has
+    a row for each click of a search. When the search was sent, none of them had happened: a service never
+    sees them in a history, so they are left out. What the user did in the same visit for other searches
+    stays. A browse asks for nothing, and keeps everything.
+
+    Args:
+        asked: query and picture of the event as the log numbers them; 0 and -1 = none.
+        query, picture: ``[n]``, what was asked when the user did it.
+        window: seconds within which the same words are the same search.
+        ago: ``[n]``, seconds before the event.
+    """
+    if asked[0] <= 0 and asked[1] < 0:
+        return np.zeros(len(query), dtype=np.bool_)
+    result: Bool = (query == asked[0]) & (picture == asked[1]) & (ago <= window)
+    return result
+
+
+class _Known:
+    """Which items were clicked for an intent or a picture; pictures are numbered after the intents."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self._items = data.items
+        query, picture = np.asarray(data.query), np.asarray(data.picture)
+        intent = data.intent[query]
+        self.pictures = int(data.intent.max(initial=0)) + 1
+        item = np.asarray(data.item).astype(np.int64)
+        text, shown = intent > 0, picture >= 0
+        keys = [intent[text] * self._items + item[text]]
+        keys.append((self.pictures + picture[shown].astype(np.int64)) * self._items + item[shown])
+        self._keys: I64 = np.unique(np.concatenate(keys))
+
+    def answers(self, asked: I64, items: I64) -> Bool:
+        """``[B]`` numbers, -1 = none, and items ``[M]`` or ``[B, M]`` -> ``[B, M]``."""
+        wanted = asked[:, None] * self._items + items
+        if not len(self._keys):
+            return np.zeros(wanted.shape, dtype=np.bool_)
+        places = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
+        result: Bool = (self._keys[places] == wanted) & (asked >= 0)[:, None]
         return result

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from artifacts.bundle.text import normalise
+from artifacts.shop.holdout import Holdout
 from artifacts.shop.shop import Shop
 from common.arrays import F32, I64
 from models.synthetic import Judge, UnknownQueryError
@@ -60,15 +61,21 @@ class JudgeGrades:
 
 
 class LabelGrades:
-    """By the labels of the events; an item without a label counts as 0."""
+    """By the labels of the events of one split; an item without a label counts as 0.
+
+    Labels of the train split are those that HNST may have trained on: they judge nothing.
+    """
 
     source = "labels"
 
-    def __init__(self, shop: Shop, rows: dict[str, int]) -> None:
+    def __init__(self, shop: Shop, rows: dict[str, int], split: str, held_out: float) -> None:
         self._items = len(rows)
         self._labels: dict[tuple[str, str | None], dict[int, float]] = defaultdict(dict)
+        holdout = Holdout.from_events(shop.events(), held_out)
         for event in shop.events():
-            if event.relevance is not None and event.item in rows:
+            if event.relevance is None or event.item not in rows:
+                continue
+            if holdout.split(event) == split:
                 labels = self._labels[normalise(event.query), event.picture]
                 row = rows[event.item]
                 labels[row] = max(event.relevance, labels.get(row, 0.0))
@@ -86,8 +93,15 @@ class LabelGrades:
         return result
 
 
-def open_grades(shop: Shop, rows: dict[str, int]) -> Grades | None:
-    """The judge where the shop is a synthetic one, else its labels, else None; ``rows`` is by item id."""
+def open_grades(shop: Shop, rows: dict[str, int], split: str, held_out: float) -> Grades | None:
+    """The judge where the shop is a synthetic one, else the labels of the split that is judged, else None.
+
+    Args:
+        shop: the shop.
+        rows: by item id.
+        split: ``val`` or ``test``.
+        held_out: the share that training held out, see `artifacts.shop.holdout`.
+    """
     if (shop.path / "truth.parquet").is_file():
         return JudgeGrades(Judge.open(shop.path), list(rows))
-    return LabelGrades(shop, rows) or None
+    return LabelGrades(shop, rows, split, held_out) or None

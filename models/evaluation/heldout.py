@@ -19,11 +19,15 @@ from artifacts.shop.formats import nothing_found
 from artifacts.shop.holdout import Holdout
 from artifacts.shop.schema import Event
 from artifacts.shop.shop import Shop
-from common.arrays import F32, I64
+from common.arrays import F32, F64, I64
 from common.errors import NOT_IN_ORDER, MrseError
 from models.evaluation.grades import Grades
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
+#: A user's clicks for one query within this many seconds are of one search.
+_SEARCH_S = 3600
+#: Something that a user did, and the normalised query and the picture that it was done for.
+_Done = tuple[Behaviour, str, str | None]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -41,11 +45,16 @@ class NothingHeldOut(MrseError):  # noqa: N818 -- the state of a shop
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One held-out search and the item that was clicked, carted or ordered after it."""
+    """One held-out search and the item that was clicked, carted or ordered after it.
+
+    ``searches``: how often its query was searched for in the split, by anybody; a search with several clicks
+    counts once (*inferred*: a user's clicks for one query within an hour are of one search).
+    """
 
     kind: Kind
     event: Event
     history: tuple[Behaviour, ...]
+    searches: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class HeldOut:
         query: int64 ``[n]``, numbers the distinct (query, picture) pairs, and the users of browse requests.
         queries: how many numbers there are.
         wanted: int64 ``[n]``, row of the clicked item.
+        traffic: float64 ``[queries]``, how often each query was searched for in the split.
         grades: of the catalogue, where there are any.
     """
 
@@ -64,6 +74,7 @@ class HeldOut:
     query: I64
     queries: int
     wanted: I64
+    traffic: F64
     grades: Grades | None
 
     @classmethod
@@ -79,7 +90,9 @@ class HeldOut:
             for r in kept
         ]
         wanted = np.array([rows[r.event.item] for r in kept], dtype=np.int64)
-        return cls(kept, np.array(query, dtype=np.int64), len(numbers), wanted, grades)
+        traffic = np.ones(len(numbers))
+        traffic[query] = [r.searches for r in kept]
+        return cls(kept, np.array(query, dtype=np.int64), len(numbers), wanted, traffic, grades)
 
     @property
     def gains(self) -> str:
@@ -104,7 +117,13 @@ class HeldOut:
 
 
 def read_requests(
-    shop: Shop, split: str, *, depth: int, held_out: float, same_item_days: float
+    shop: Shop,
+    split: str,
+    *,
+    depth: int,
+    held_out: float,
+    same_item_days: float,
+    same_search_minutes: float = 0.0,
 ) -> list[Request]:
     """Held-out requests in file order, each (user, query, picture, item) once; no browsing without a history.
 
@@ -115,6 +134,8 @@ def read_requests(
         held_out: the share that training held out, see `artifacts.shop.holdout`.
         same_item_days: behaviours on the clicked item this shortly before are of the same visit and cut,
             as in training; otherwise a cart would be predicted from the click a minute before.
+        same_search_minutes: behaviours for the same words and picture this shortly before are of the same
+            search and cut, as in training (`models.dataset.training_data.same_search`).
 
     Raises:
         DataError: an event cannot be read.
@@ -122,21 +143,27 @@ def read_requests(
     """
     holdout = Holdout.from_events(shop.events(), held_out)
     wanted: dict[tuple[str | None, str, str | None, str], Event] = {}
+    searches: dict[tuple[str, str | None], set[tuple[str | None, int]]] = defaultdict(set)
     for event in shop.events():
         if event.action in ACTIONS.behaviours and holdout.split(event) == split:
-            wanted.setdefault((event.user, normalise(event.query), event.picture, event.item), event)
+            asked = (normalise(event.query), event.picture)
+            wanted.setdefault((event.user, *asked, event.item), event)
+            searches[asked].add((event.user, int(event.ts.timestamp() // _SEARCH_S)))
     users = {event.user for event in wanted.values()} - {None}
-    behaviours: dict[str, list[Behaviour]] = defaultdict(list)
+    behaviours: dict[str, list[_Done]] = defaultdict(list)
     for event in shop.events() if users else ():
         if event.user is not None and event.user in users and event.action in ACTIONS.behaviours:
-            behaviours[event.user].append(Behaviour(event.item, event.action, event.ts))
+            done = Behaviour(event.item, event.action, event.ts)
+            behaviours[event.user].append((done, normalise(event.query), event.picture))
+    item_cut, search_cut = timedelta(days=same_item_days), timedelta(minutes=same_search_minutes)
     requests = []
     for event in wanted.values():
         past = behaviours.get(event.user or "", [])
-        history = _before(event, past, depth, timedelta(days=same_item_days))
+        history = _before(event, past, depth, item_cut, search_cut)
         kind = _kind(event)
         if kind != "browse" or history:
-            requests.append(Request(kind, event, tuple(history)))
+            often = len(searches[normalise(event.query), event.picture]) if kind != "browse" else 1
+            requests.append(Request(kind, event, tuple(history), often))
     if not requests:
         raise NothingHeldOut(shop, split)
     return requests
@@ -148,8 +175,17 @@ def _kind(event: Event) -> Kind:
     return "browse" if event.picture is None else "photo"
 
 
-def _before(event: Event, past: list[Behaviour], depth: int, visit: timedelta) -> list[Behaviour]:
-    """The last behaviours before an event, but for those on its item in the same visit."""
-    done = [(b, event.ts - b.ts) for b in past if b.ts is not None and b.ts < event.ts]
-    kept = [b for b, ago in done if b.item_id != event.item or ago > visit]
+def _before(
+    event: Event, past: list[_Done], depth: int, item_cut: timedelta, search_cut: timedelta
+) -> list[Behaviour]:
+    """The last behaviours before an event, but for those on its item and those of the same search."""
+    asked = (normalise(event.query), event.picture)
+    kept = []
+    for behaviour, query, picture in past:
+        if behaviour.ts is None or behaviour.ts >= event.ts:
+            continue
+        ago = event.ts - behaviour.ts
+        same = asked != ("", None) and (query, picture) == asked and ago <= search_cut
+        if not same and (behaviour.item_id != event.item or ago > item_cut):
+            kept.append(behaviour)
     return recent(kept, depth, ACTIONS.behaviours)

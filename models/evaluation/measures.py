@@ -17,17 +17,11 @@ from common.arrays import F64, Bool, Floats
 from common.errors import MrseError
 from models.evaluation.answers import Answers
 from models.evaluation.grades import JudgeGrades
-from models.evaluation.statistics import Sums, by_query, by_request
+from models.evaluation.statistics import Sums, by_query, by_request, by_traffic
 from models.synthetic import RELEVANT
 
-#: What counts once. A query by traffic counts as often as it was asked in the split: with the mean over its
-#: requests, that is every request counting once.
+#: What counts once. A query by traffic counts as often as it was searched for (`HeldOut.traffic`).
 Unit = Literal["request", "query", "query by traffic"]
-_SUMS: dict[Unit, Callable[..., Sums]] = {
-    "request": by_request,
-    "query": by_query,
-    "query by traffic": by_request,
-}
 
 
 class MeasureError(MrseError, ValueError):
@@ -144,8 +138,10 @@ class Scores:
     def sums(self, measure: str, mask: Bool) -> Sums:
         """A measure's sums by query over the requests of a mask."""
         values = np.where(mask, self.values[measure], np.nan)
-        held_out = self.answers.held_out
-        return _SUMS[MEASURES[measure].unit](values, held_out.query, held_out.queries)
+        held_out, unit = self.answers.held_out, MEASURES[measure].unit
+        if unit == "query by traffic":
+            return by_traffic(values, held_out.query, held_out.queries, held_out.traffic)
+        return (by_request if unit == "request" else by_query)(values, held_out.query, held_out.queries)
 
 
 def score(answers: Answers) -> Scores:

@@ -31,13 +31,16 @@ class Retriever:
         items: float32 ``[N, e]``, their embeddings.
 
     Raises:
-        EmbeddingsError: the folder cannot be used, or another bundle made it.
+        EmbeddingsError: the folder cannot be used, another bundle made it, or it holds what is held out.
     """
 
     def __init__(self, bundle: Bundle, shop: Shop, embeddings: Path, *, threads: int = 2) -> None:
         folder = EmbeddingsFolder.open(embeddings)
         if folder.meta.bundle_version != bundle.version:
             reason = f"is of bundle {folder.meta.bundle_version}, not of {bundle.version}"
+            raise EmbeddingsError(embeddings, reason)
+        if folder.meta.behaviours != "train":
+            reason = "has the held-out behaviours in its vectors; to judge, embed with --behaviours train"
             raise EmbeddingsError(embeddings, reason)
         self._threads = threads
         self.tower = QueryTower(bundle, threads=threads)

@@ -76,6 +76,15 @@ def by_query(values: F64, query: I64, queries: int) -> Sums:
     )
 
 
+def by_traffic(values: F64, query: I64, queries: int, traffic: F64) -> Sums:
+    """Every query counts as often as it was asked, with the mean over its requests.
+
+    ``traffic`` is ``[queries]``; the others as for `by_request`.
+    """
+    sums = by_query(values, query, queries)
+    return Sums(sums.total * traffic, sums.weight * traffic)
+
+
 def bootstrap(sums: Sums, *, resamples: int = 1000) -> Interval:
     """A figure with its 95% interval: see `bootstrap_all`."""
     return bootstrap_all([sums], resamples=resamples)[0]

@@ -101,12 +101,19 @@ def open_subject(
     shop, bundle = Shop.open(shop_path), Bundle.load(bundle_path)
     as_trained, depth = bundle.manifest.preprocessing, bundle.manifest.dimensions.history
     requests = read_requests(
-        shop, split, depth=depth, held_out=as_trained.held_out, same_item_days=as_trained.same_item_days
+        shop,
+        split,
+        depth=depth,
+        held_out=as_trained.held_out,
+        same_item_days=as_trained.same_item_days,
+        same_search_minutes=as_trained.same_search_minutes,
     )
     if sample is not None:
         requests = [requests[place] for place in spread(len(requests), sample).tolist()]
     with open_retriever(bundle, shop, embeddings, progress=progress) as retriever:
-        held_out = HeldOut.number(requests, retriever.rows, open_grades(shop, retriever.rows))
+        held_out = HeldOut.number(
+            requests, retriever.rows, open_grades(shop, retriever.rows, split, as_trained.held_out)
+        )
         if not held_out.requests:
             raise NothingHeldOut(shop, split)
         yield Subject(bundle, shop, retriever, held_out, run)

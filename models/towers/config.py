@@ -118,15 +118,16 @@ class LossConfig(Frozen):
     mined_share: float = 0.5
     #: Ranks that mined hard negatives come from, as 1-based first and last.
     hard_ranks: tuple[int, int] = (101, 500)
-    #: Labels up to this are low relevance: hard negatives, never positives.
-    low_relevance: float = 0.34
+    #: Labels up to this are low relevance: hard negatives, never positives. A label below is no mere yes or
+    #: no: the margin of its triplet is ``margin`` times (1 - label).
+    low_relevance: float = 0.45
     #: Share of stage 2 after which HNST joins (softmax first, hard negatives after).
     hard_after: float = 0.5
     #: Uniform negatives from the catalogue, over the batch size.
     uniform_share: float = 0.5
     #: Scale of the cosines in what co-clicks teach (see ``data.companion_share``).
     companion_scale: float = 10.0
-    #: Correct the in-batch negatives for their popularity (logQ).
+    #: Correct negatives for how often a step draws them, in the batch and uniformly (logQ).
     logq: bool = False
 
 
@@ -160,10 +161,9 @@ class DataConfig(Frozen):
     #: Behaviours on the target item itself within this many days before count as the same visit and are
     #: cut from its portrait, so that the model does not learn to give back what was just clicked.
     same_item_days: float = 1.0
-    #: Behaviours of the last minutes are cut from the portraits that train: a click for the same query says
-    #: what the query says already, and would drown what the days before say of the user. Browsing keeps
-    #: them, because it has nothing else.
-    visit_minutes: float = 60.0
+    #: Behaviours for the same words and picture within this many minutes before are of the same search, and
+    #: cut from its portrait, in training and in evaluation: when the search was sent they had not happened.
+    same_search_minutes: float = 60.0
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).
     title_share: float = 0.1
@@ -174,7 +174,12 @@ class DataConfig(Frozen):
         coclicks = CoClickSpec(
             top=self.coclick_top, following=self.coclick_following, cosine=self.coclick_cosine
         )
-        return Preprocessing(held_out=self.held_out, same_item_days=self.same_item_days, coclicks=coclicks)
+        return Preprocessing(
+            held_out=self.held_out,
+            same_item_days=self.same_item_days,
+            same_search_minutes=self.same_search_minutes,
+            coclicks=coclicks,
+        )
 
 
 class StageConfig(Frozen):
@@ -190,6 +195,8 @@ class StageConfig(Frozen):
     uniform: float = 1.0
     #: Rate of the experts in stage 2 over the stage's own; 0 freezes them.
     expert_rate: float = 0.0
+    #: Steps after which portraits and co-click features are made anew by experts that train in stage 2.
+    refresh_every: int = Field(default=100, ge=1)
     #: Decay of the moving average of the weights, which then is what is kept, such as 0.999; 0 for none.
     ema: float = Field(default=0.0, ge=0.0, lt=1.0)
 

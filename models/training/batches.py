@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,16 @@ from models.training.features import PictureFeatures
 
 @dataclass(frozen=True)
 class QueryBatch:
-    """The queries of a batch.
+    """The queries of a batch, as they are shown.
 
     ``query`` int64 ``[B]``: row of the distinct queries, 0 where the text was emptied or is a title;
+    ``shown`` int64 ``[B]``: the picture's id, -1 where there is none or it was left out;
     ``text`` as ids; ``has_text`` bool ``[B]``; ``picture`` float32 ``[B, P]``; ``has_picture`` float32
     ``[B]``.
     """
 
     query: I64
+    shown: I64
     text: TextBatch
     has_text: Bool
     picture: F32
@@ -33,7 +36,22 @@ class QueryBatch:
         """Some of the rows."""
         text = TextBatch(self.text.input_ids[rows], self.text.ngram_ids[rows])
         picture, has_picture = self.picture[rows], self.has_picture[rows]
-        return QueryBatch(self.query[rows], text, self.has_text[rows], picture, has_picture)
+        return QueryBatch(self.query[rows], self.shown[rows], text, self.has_text[rows], picture, has_picture)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the rows of a batch stand for, also where it is not shown: what answers it is no negative.
+
+    ``events`` int64 ``[B]``: the positive event, -1 for a title; ``query`` int64 ``[B]`` and ``picture``
+    int64 ``[B]``: what the event asked, 0 and -1 = nothing; ``titles``: by row the words of a title that
+    stand in the place of a query.
+    """
+
+    events: I64
+    query: I64
+    picture: I64
+    titles: Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,7 @@ class Batch:
     """Queries, histories (stage 2), positive items ``[B]`` and uniform ones ``[M]``."""
 
     queries: QueryBatch
+    wanted: Wanted
     items: I64
     uniform: I64
     histories: Histories | None
@@ -84,10 +103,12 @@ class Sampler:
             emptied = self._with_history[rows] & (rng.random(batch) < config.data.query_dropout)
             histories = self._histories(rows, emptied, rng)
             emptied &= histories.behaviour.any(axis=1)
-        queries = self._queries(rows, items, emptied, rng)
+        queries, titled = self._queries(rows, items, emptied, rng)
+        asked, shown = self._query[rows].astype(np.int64), self._picture[rows].astype(np.int64)
+        wanted = Wanted(rows, asked, shown, titled)
         share = config.loss.uniform_share * self._knobs.uniform
         uniform = rng.integers(data.items, size=round(batch * share))
-        return Batch(queries, items, uniform, histories)
+        return Batch(queries, wanted, items, uniform, histories)
 
     def _histories(self, rows: I64, emptied: Bool, rng: np.random.Generator) -> Histories:
         data = self._data
@@ -100,7 +121,10 @@ class Sampler:
         result.age_days[wanted] = found.age_days
         return result
 
-    def _queries(self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator) -> QueryBatch:
+    def _queries(
+        self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator
+    ) -> tuple[QueryBatch, dict[int, str]]:
+        """The queries of some events, and by row the words of those that are titles."""
         data, knobs = self._data, self._data.config.data
         query, picture = self._query[rows].astype(np.int64), self._picture[rows]
         both = (query > 0) & (picture >= 0)
@@ -108,15 +132,16 @@ class Sampler:
         query = np.where(emptied | (both & (draws[0] < knobs.picture_only)), 0, query)
         lost = emptied | (both & (query > 0) & (draws[1] < knobs.query_picture_dropout))
         picture = np.where(lost, -1, picture)
-        texts = [data.queries[row] for row in query]
+        texts, titles = [data.queries[row] for row in query], dict[int, str]()
         for place, text in enumerate(texts):
             if rows[place] < 0:
-                texts[place] = _some_words(data.title(int(items[place])), rng)
+                texts[place] = titles[place] = _some_words(data.title(int(items[place])), rng)
             elif text and draws[2][place] < knobs.typo_rate:
                 texts[place] = typo(text, rng)
         has_text = np.array([bool(text) for text in texts])
         feature, has_picture = self._pictures.for_queries(picture, rng), picture >= 0
-        return QueryBatch(query, data.text.queries(texts), has_text, feature, has_picture.astype(np.float32))
+        text, has = data.text.queries(texts), has_picture.astype(np.float32)
+        return QueryBatch(query, picture.astype(np.int64), text, has_text, feature, has), titles
 
 
 def _some_words(title: str, rng: np.random.Generator) -> str:

@@ -44,8 +44,13 @@ class PictureFeatures:
         return result
 
 
-def write_item_features(run: Run, experts: ExpertSet, pictures: PictureFeatures) -> F16:
-    """Features of all items, float16 ``[2, N, M, d]``: with their pictures, and without; memory-mapped."""
+def write_item_features(
+    run: Run, experts: ExpertSet, pictures: PictureFeatures, name: str = "item_features"
+) -> F16:
+    """Features of all items, float16 ``[2, N, M, d]``: with their pictures, and without; memory-mapped.
+
+    ``name`` is that of the file, which is made where it is not there.
+    """
     data, dims = run.data, run.config.dimensions
 
     @torch.no_grad()
@@ -64,7 +69,7 @@ def write_item_features(run: Run, experts: ExpertSet, pictures: PictureFeatures)
     experts.eval()
     progress = stage_progress(run.progress, "item features")
     shape = (2, data.items, len(dims.experts), dims.expert_dim)
-    return stored_array(run.folder / "item_features.npy", np.float16, shape, fill, _CHUNK, progress, axis=1)
+    return stored_array(run.folder / f"{name}.npy", np.float16, shape, fill, _CHUNK, progress, axis=1)
 
 
 def load_coclicks(run: Run) -> CoClicks:

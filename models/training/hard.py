@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,6 +12,25 @@ from models.dataset.training_data import TrainingData
 
 #: Mined negatives kept for a query, and queries that are mined for (*inferred*).
 _KEPT, MOST_QUERIES, _CHUNK = 32, 20_000, 256
+
+
+@dataclass(frozen=True)
+class HardDraw:
+    """Hard negatives of a batch, all ``[B, H]``.
+
+    ``items`` int64; ``present`` bool, False where there is none; ``grades`` float32, the label, 0 where it
+    was mined.
+    """
+
+    items: I64
+    present: Bool
+    grades: F32
+
+    @classmethod
+    def none(cls, rows: int, count: int) -> HardDraw:
+        """A draw of nothing, to be filled."""
+        shape = (rows, count)
+        return cls(np.zeros(shape, np.int64), np.zeros(shape, np.bool_), np.zeros(shape, np.float32))
 
 
 class HardNegatives:
@@ -43,20 +64,26 @@ class HardNegatives:
             found[asked] = np.where(self._data.are_positive(asked, drawn), -1, drawn)
         return found
 
-    def draw(self, query: I64, count: int, rng: np.random.Generator) -> tuple[I64, Bool]:
-        """``(items int64 [B, H], present bool [B, H])`` for rows of the distinct queries."""
-        items = np.zeros((len(query), count), dtype=np.int64)
-        present = np.zeros((len(query), count), dtype=np.bool_)
-        for place, row in enumerate(query.tolist()):
-            if row == 0:
+    def draw(self, query: I64, picture: I64, count: int, rng: np.random.Generator) -> HardDraw:
+        """Hard negatives for rows of the distinct queries and ids of pictures, both ``[B]``, as shown.
+
+        Mined ones are for words alone: what lies far from the words may well be in the picture.
+        """
+        drawn = HardDraw.none(len(query), count)
+        for place, (row, shown) in enumerate(zip(query.tolist(), picture.tolist(), strict=True)):
+            if row == 0 and shown < 0:
                 continue
-            low = self._data.low_relevance(row)
-            mined = self.mined[row] if row < len(self.mined) else self.mined[:0].ravel()
+            low, grades = self._data.low_relevance(row, shown)
+            mined = self.mined[row] if shown < 0 and row < len(self.mined) else self.mined[:0].ravel()
             mined = mined[mined >= 0]
             # A query has few labels, which are soon learned; mined negatives take turns with them.
             share = 0 if not len(mined) else count if not len(low) else round(count * self._mined_share)
-            for pool, columns in ((mined, slice(0, share)), (low, slice(share, count))):
+            for pool, grade, columns in (
+                (mined, np.zeros(len(mined), np.float32), slice(0, share)),
+                (low, grades, slice(share, count)),
+            ):
                 if len(pool):
-                    drawn = pool[rng.integers(len(pool), size=count)][columns]
-                    items[place, columns], present[place, columns] = drawn, True
-        return items, present
+                    chosen = rng.integers(len(pool), size=count)[columns]
+                    drawn.items[place, columns], drawn.present[place, columns] = pool[chosen], True
+                    drawn.grades[place, columns] = grade[chosen]
+        return drawn

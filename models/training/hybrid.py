@@ -12,6 +12,7 @@ from common.arrays import I64, Bool
 from models.towers import Towers
 from models.towers.config import StageConfig
 from models.training import ranks
+from models.training.answers import KnownAnswers
 from models.training.batches import Batch, QueryBatch, Sampler
 from models.training.encode import run_experts, to_device
 from models.training.features import PictureFeatures
@@ -32,7 +33,10 @@ class HybridStep(ABC):
         self.data, self.config, self.device = run.data, run.config, run.device
         self.batch = knobs.batch * ranks.count()
         self.sampler = Sampler(run.data, pictures, knobs, browse=self.browse)
-        self.hard = HardNegatives(run.data)
+        self.hard, self.known = HardNegatives(run.data), KnownAnswers(run.data)
+        seen = np.bincount(np.asarray(run.data.item), minlength=run.data.items)
+        #: ``[N]``, share of each item of the positive events; their sum is 1.
+        self.share = (seen / max(1, seen.sum())).astype(np.float32)
 
     def losses(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
         """Losses of one step, by name; the first is what is minimised."""
@@ -42,31 +46,46 @@ class HybridStep(ABC):
         drawn = self.sampler.draw(self.batch, rng)
         columns = np.concatenate([drawn.items, drawn.uniform])
         count = loss.hard_negatives if hard_now else 0
-        negatives, present = self.hard.draw(drawn.queries.query, count, rng)
-        distinct, places = np.unique(np.concatenate([columns, negatives.ravel()]), return_inverse=True)
-        items = self.items(distinct, rng)
+        hard = self.hard.draw(drawn.queries.query, drawn.queries.shown, count, rng)
+        distinct, places = np.unique(np.concatenate([columns, hard.items.ravel()]), return_inverse=True)
+        items = self.items(distinct, drawn, rng)
         scores = self.scores(self.queries(drawn), items)
         cosines = scores[..., torch.from_numpy(places[: len(columns)])]
-        known = self.data.are_positive(drawn.queries.query, columns)
+        known = self.known.among(drawn.wanted, columns)
         masked = self.tensor(known | (drawn.items[:, None] == columns))
         easy, shown = self.easy(cosines, masked, drawn, rng)
-        total, hard = loss.alpha * easy, easy.detach() * 0
+        total, triplets = loss.alpha * easy, easy.detach() * 0
         if count:
             mean = self.mean(scores)
             rows = torch.arange(self.batch)
             positive = mean[rows, torch.from_numpy(places[: self.batch])]
             far = mean[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(self.batch, count))]
-            hard = hnst(positive, far, self.tensor(present), margin=loss.margin)
-            total = total + loss.beta * hard
-        return {"loss": total, **shown, **({"hnst": hard} if self.browse else {})}
+            present, grades = self.tensor(hard.present), self.tensor(hard.grades)
+            triplets = hnst(positive, far, present, grades, margin=loss.margin)
+            total = total + loss.beta * triplets
+        return {"loss": total, **shown, **({"hnst": triplets} if self.browse else {})}
+
+    def log_q(self, drawn: Batch) -> Tensor | None:
+        """How often a step draws the item of each column, as a logarithm ``[B + M]``; None where it is off.
+
+        A step draws B events, whose items come by their popularity, titles and M uniform items: the count
+        of an item is what both kinds add up to, whichever column it stands in.
+        """
+        if not self.config.loss.logq:
+            return None
+        columns = np.concatenate([drawn.items, drawn.uniform])
+        titles = int((drawn.wanted.events < 0).sum())
+        events = len(drawn.items) - titles
+        uniform = (titles + len(drawn.uniform)) / self.data.items
+        return self.tensor(np.log(events * self.share[columns] + uniform).astype(np.float32))
 
     @abstractmethod
     def begin(self, step: int, *, hard_now: bool) -> None:
         """Get ready for a step; ``hard_now`` tells whether HNST takes part in it."""
 
     @abstractmethod
-    def items(self, rows: I64, rng: np.random.Generator) -> Tensor:
-        """Encode items of all ranks ``[N]`` -> ``[N, …]``."""
+    def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
+        """Encode items of all ranks, ``[N]`` distinct rows of the catalogue -> ``[N, …]``."""
 
     @abstractmethod
     def queries(self, drawn: Batch) -> Tensor:

@@ -19,27 +19,31 @@ def mnsce(
         masked: bool ``[B, B + M]``, True where a column is no negative of the row: another copy of its
             positive, or another item known to answer the query. The positive itself is never masked.
         weights: ``[B]``, weight of each row; rows of weight 0 do not count.
-        log_q: ``[B + M]``, log of the chance that a column was drawn; subtracted (logQ correction).
+        log_q: ``[B + M]``, log of how often a step draws the column's item; subtracted from negatives (logQ
+            correction). The positive is always there, so it is not corrected.
     """
     rows = len(cosines)
     logits = cosines * scale
-    if log_q is not None:
-        logits = logits - log_q
     own = torch.eye(rows, logits.shape[1], dtype=torch.bool, device=logits.device)
+    if log_q is not None:
+        logits = logits - (log_q * ~own)
     logits = logits.masked_fill(masked & ~own, -1e9)
     losses = F.cross_entropy(logits, torch.arange(rows, device=logits.device), reduction="none")
     return (losses * weights).sum() / weights.sum().clamp(min=1.0)
 
 
-def hnst(positive: Tensor, hard: Tensor, present: Tensor, *, margin: float) -> Tensor:
-    """Triplet loss: mean of max(0, margin - cos(q, p) + cos(q, n)) over the negatives present, 0 for none.
+def hnst(positive: Tensor, hard: Tensor, present: Tensor, grades: Tensor, *, margin: float) -> Tensor:
+    """Triplet loss: mean of max(0, m - cos(q, p) + cos(q, n)) over the negatives present, 0 for none.
+
+    *Inferred*: m is ``margin`` times (1 - grade), so that a near miss may lie nearer than what is far off.
 
     Args:
         positive: ``[B]``, cosine of each query to its positive.
         hard: ``[B, H]``, cosines to its hard negatives.
         present: bool ``[B, H]``, False where there is no negative.
+        grades: ``[B, H]``, labels of the negatives, 0 to 1; a positive counts as 1.
     """
-    losses = F.relu(margin - positive[:, None] + hard) * present
+    losses = F.relu(margin * (1.0 - grades) - positive[:, None] + hard) * present
     return losses.sum() / present.sum().clamp(min=1)
 
 

@@ -15,13 +15,22 @@ _EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy")
 def alike(one: Config, other: Config) -> bool:
     """Whether data and picture stage of one run serve the other as well.
 
-    Seeds may differ: the image encoder takes the place of a frozen one, and data does not depend on a seed.
+    Seeds must be the same: an interval over seeds is one over all that is trained, the image encoder too.
     """
 
     def part(config: Config) -> tuple[object, ...]:
         low = config.loss.low_relevance
         pretrained = config.experts.bert  # its tokenizer comes with it
-        return (config.threads, config.text, config.picture, config.image, config.data, low, pretrained)
+        return (
+            config.seed,
+            config.threads,
+            config.text,
+            config.picture,
+            config.image,
+            config.data,
+            low,
+            pretrained,
+        )
 
     return part(one) == part(other)
 

@@ -57,7 +57,7 @@ class _ExpertStep(HybridStep):
     def begin(self, step: int, *, hard_now: bool) -> None:
         self.rest(resting(self.config, step))
 
-    def items(self, rows: I64, rng: np.random.Generator) -> Tensor:
+    def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
         bare = rng.random(len(rows)) < self.config.data.item_picture_dropout
         own = ranks.share(len(rows))
         return ranks.gather(self.encode_items(rows[own], bare[own]), len(rows))
@@ -73,11 +73,15 @@ class _ExpertStep(HybridStep):
     def easy(
         self, cosines: Tensor, masked: Tensor, drawn: Batch, rng: np.random.Generator
     ) -> tuple[Tensor, Losses]:
-        scale = self.config.loss.scale
+        scale, log_q = self.config.loss.scale, self.log_q(drawn)
         weights = [self._speaks(drawn, expert) for expert in self.experts]
         every = self.tensor(drawn.says.astype(np.float32))
-        each = [mnsce(cosines[m], masked, scale=scale, weights=weights[m]) for m in range(len(cosines))]
-        together = mnsce(cosines[self.awake].mean(dim=0), masked, scale=scale, weights=every)
+        each = [
+            mnsce(cosines[m], masked, scale=scale, weights=weights[m], log_q=log_q)
+            for m in range(len(cosines))
+        ]
+        mean = cosines[self.awake].mean(dim=0)
+        together = mnsce(mean, masked, scale=scale, weights=every, log_q=log_q)
         easy = torch.stack([each[place] for place in self.awake]).mean() + together + self._coclicks(rng)
         return easy, {expert.name: own for expert, own in zip(self.experts, each, strict=True)}
 

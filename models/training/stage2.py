@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.arrays import F16, I64
+from common.arrays import F16, F32, I64
 from common.files import replacing
-from models.dataset.coclick import CoClicks
+from models.dataset.coclick import WINDOW_SECONDS, CoClicks
 from models.dataset.training_data import Histories
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.early_stop import EarlyStop
 from models.training.encode import run_experts
-from models.training.features import PictureFeatures
+from models.training.features import PictureFeatures, write_item_features
 from models.training.hard import MOST_QUERIES
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
@@ -53,6 +53,10 @@ def train_fusion(
         validation = Validation(run.data)
         early_stop = EarlyStop(config.validation, lambda: step.recall(validation))
     stage.run(towers, groups, config.stage2, step.losses, early_stop)
+    if ranks.leads():
+        for pattern in ("item_features-*.npy", "coclick_features-*.npy"):
+            for file in run.folder.glob(pattern):
+                file.unlink()
 
 
 class _FusionStep(HybridStep):
@@ -67,10 +71,13 @@ class _FusionStep(HybridStep):
         self.features = features
         self.frozen = self.knobs.expert_rate == 0
         self.coclick = _coclick_features(run, coclicks, features[0])
-        seen = np.bincount(np.asarray(self.data.item), minlength=self.data.items) + 1.0
-        self.log_share = np.log(seen / seen.sum()).astype(np.float32)
+        self.coclicks = coclicks
+        #: The step at which experts that train here made the features; 0 for those of stage 1.
+        self.refreshed = 0
 
     def begin(self, step: int, *, hard_now: bool) -> None:
+        if not self.frozen and step - step % self.knobs.refresh_every > self.refreshed:
+            self._refresh(step - step % self.knobs.refresh_every)
         self._freeze()
         if hard_now and not len(self.hard.mined):
             with ranks.leader_first(), full(self.device):
@@ -78,17 +85,21 @@ class _FusionStep(HybridStep):
             self.towers.train()
             self._freeze()
 
-    def items(self, rows: I64, rng: np.random.Generator) -> Tensor:
+    def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
         knobs = self.config.data
         count, own = len(rows), ranks.share(len(rows))
         bare = (rng.random(count) < knobs.item_picture_dropout)[own]
         no_coclick = (rng.random(count) < knobs.coclick_dropout)[own]
+        left_out = self._own_visits(drawn)
         rows = rows[own]
         if self.frozen:
             features = self.tensor(self.features[bare.astype(np.int64), rows].astype(np.float32))
         else:
             features = self.encode_items(rows, bare)
         coclick = self.coclick[rows].astype(np.float32)
+        for place, row in enumerate(rows.tolist()):
+            if row in left_out:
+                coclick[place] = left_out[row]
         coclick[no_coclick] = 0.0
         return ranks.gather(self.towers.item_fusion(features, self.tensor(coclick)), count)
 
@@ -107,9 +118,8 @@ class _FusionStep(HybridStep):
         self, cosines: Tensor, masked: Tensor, drawn: Batch, rng: np.random.Generator
     ) -> tuple[Tensor, Losses]:
         loss = self.config.loss
-        log_q = self._log_q(drawn) if loss.logq else None
         weights = self.tensor(drawn.says.astype(np.float32))
-        easy = mnsce(cosines, masked, scale=loss.scale, log_q=log_q, weights=weights)
+        easy = mnsce(cosines, masked, scale=loss.scale, log_q=self.log_q(drawn), weights=weights)
         return easy, {"mnsce": easy}
 
     def recall(self, validation: Validation) -> float:
@@ -120,6 +130,18 @@ class _FusionStep(HybridStep):
         with torch.no_grad(), full(self.device):
             queries = self._embed(validation.texts, validation.histories)
             return validation.recall(queries, torch.cat(list(self._catalogue())), self.config.validation.at)
+
+    def _refresh(self, step: int) -> None:
+        """Make portraits and co-click features anew, with the experts as they are.
+
+        The files stay until the stage ends: a run that was killed goes on with the ones it had.
+        """
+        with ranks.leader_first(), full(self.device):
+            name = f"item_features-{step}"
+            self.features = write_item_features(self.run, self.towers.item_experts, self.pictures, name)
+            self.coclick = _coclick_features(self.run, self.coclicks, self.features[0], f"-{step}")
+        self.refreshed = step
+        self.towers.train()
 
     def _freeze(self) -> None:
         if self.frozen:
@@ -135,10 +157,28 @@ class _FusionStep(HybridStep):
         behaviour, age_days = histories.behaviour[:, :depth], histories.age_days[:, :depth]
         return self.tensor(portrait), self.tensor(behaviour), self.tensor(age_days)
 
-    def _log_q(self, drawn: Batch) -> Tensor:
-        events = self.log_share[drawn.items]
-        uniform = np.full(len(drawn.uniform), -np.log(self.data.items), dtype=np.float32)
-        return self.tensor(np.concatenate([events, uniform]))
+    def _own_visits(self, drawn: Batch) -> dict[int, F32]:
+        """Co-click features ``[E, d]`` of the positive items, without what the batch's own visits add.
+
+        Otherwise an item's vector would hold what its user clicked beside it, which the history tells too:
+        training would learn to compare the two, and a held-out visit is in no item's vector.
+        """
+        spec = self.config.data.preprocessing.coclicks
+        added: dict[int, list[tuple[I64, I64]]] = {}
+        for item, event in zip(drawn.items.tolist(), drawn.wanted.events.tolist(), strict=True):
+            if event >= 0:
+                added.setdefault(item, []).append(self.data.beside(event, WINDOW_SECONDS, spec.following))
+        result: dict[int, F32] = {}
+        for item, visits in added.items():
+            items, places = np.unique(np.concatenate([i for i, _ in visits]), return_inverse=True)
+            if not len(items):
+                continue
+            times = np.bincount(places, np.concatenate([n for _, n in visits])).astype(np.int64)
+            near, weights = self.coclicks.without(item, items, times)
+            total = max(float(weights.sum()), 1e-9)
+            features = self.features[0][near].astype(np.float32)
+            result[item] = np.einsum("n,nmd->md", weights / total, features)
+        return result
 
     def _mine(self) -> None:
         """Rank the catalogue for the queries, without history, with the weights of this step."""
@@ -173,10 +213,12 @@ class _FusionStep(HybridStep):
         return embedding
 
 
-def _coclick_features(run: Run, coclicks: CoClicks, features: F16) -> F16:
+def _coclick_features(run: Run, coclicks: CoClicks, features: F16, suffix: str = "") -> F16:
     """Mean features of co-clicked items, float16 ``[N, M, d]``, memory-mapped."""
 
     def fill(target: F16, rows: slice) -> None:
         target[rows] = coclicks.mean_features(features, rows.start, rows.stop)
 
-    return stored_array(run.folder / "coclick_features.npy", np.float16, features.shape, fill, _CHUNK)
+    return stored_array(
+        run.folder / f"coclick_features{suffix}.npy", np.float16, features.shape, fill, _CHUNK
+    )

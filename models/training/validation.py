@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from common.arrays import I64
-from models.dataset.training_data import SECONDS_PER_DAY, Histories, TrainingData
+from models.dataset.training_data import SECONDS_PER_DAY, Histories, TrainingData, same_search
 
 _CHUNK = 1024
 
@@ -47,13 +47,19 @@ class Validation:
 def _fill_histories(data: TrainingData, sample: I64, histories: Histories) -> None:
     """Write the last behaviours before each search, of whatever split, as evaluation reads them."""
     same_item = data.config.data.same_item_days * SECONDS_PER_DAY
+    window = data.config.data.same_search_minutes * 60.0
     past_user, past_item, past_at = (data.column(f"past_{name}") for name in ("user", "item", "at"))
-    behaviour = data.column("past_behaviour")
+    behaviour, past_query, past_picture = (
+        data.column(f"past_{name}") for name in ("behaviour", "query", "picture")
+    )
+    asked = np.stack([data.column(f"val_log_{name}")[sample] for name in ("query", "picture")], axis=1)
     users, items, times = (data.column(f"val_{name}")[sample] for name in ("user", "item", "at"))
     for place, (user, item, at) in enumerate(zip(users, items, times, strict=True)):
         low, high = np.searchsorted(past_user, [user, user + 1]) if user >= 0 else (0, 0)
-        ago = at - past_at[low:high]
-        before = np.flatnonzero((ago > 0) & ((past_item[low:high] != item) | (ago > same_item)))
+        ago, query = at - past_at[low:high], (int(asked[place, 0]), int(asked[place, 1]))
+        own = same_search(query, past_query[low:high], past_picture[low:high], window, ago)
+        cut = own | ((past_item[low:high] == item) & (ago <= same_item))
+        before = np.flatnonzero((ago > 0) & ~cut)
         newest = low + before[np.argsort(ago[before], kind="stable")][: histories.items.shape[1]]
         newest = newest[past_item[newest] >= 0]
         age = (at - past_at[newest]) / SECONDS_PER_DAY

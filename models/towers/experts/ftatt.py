@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.towers.experts.expert import Expert
-from models.towers.experts.layers import unit
+from models.towers.experts.layers import ngram_table, unit, word_means
 
 
 class FtAtt(nn.Module):
@@ -18,10 +17,7 @@ class FtAtt(nn.Module):
 
     def __init__(self, buckets: int, expert_dim: int, dropout: float) -> None:
         super().__init__()
-        # The row of padding stays zero, so sums need no mask.
-        self.ngrams = nn.Embedding(buckets, expert_dim, padding_idx=0)
-        with torch.no_grad():
-            self.ngrams.weight[1:].normal_(std=0.1)
+        self.ngrams = ngram_table(buckets, expert_dim)
         self.drop = nn.Dropout(dropout)
         self.w = nn.Linear(expert_dim, expert_dim)
         self.v = nn.Linear(expert_dim, 1, bias=False)
@@ -29,24 +25,11 @@ class FtAtt(nn.Module):
         nn.init.eye_(self.project.weight)
 
     def forward(self, ngram_ids: Tensor) -> Tensor:
-        grams = (ngram_ids > 0).sum(dim=2).to(torch.float32)
-        words = self._sum(ngram_ids) / grams.clamp(min=1.0).unsqueeze(-1)
+        words, has_word = word_means(self.ngrams, ngram_ids)
         words = self.drop(words)
-        has_word = grams > 0
         scores: Tensor = self.v(torch.tanh(self.w(words))).squeeze(-1)
         weights = torch.softmax(scores.masked_fill(~has_word, -1e9), dim=1) * has_word.to(torch.float32)
         return unit(self.project((weights.unsqueeze(-1) * words).sum(dim=1)))
-
-    def _sum(self, ngram_ids: Tensor) -> Tensor:
-        if torch.compiler.is_exporting():
-            vectors: Tensor = self.ngrams(ngram_ids)
-            return vectors.sum(dim=2)
-        # The same sums, without all n-grams' vectors in memory at once. ONNX has no such operator.
-        rows, width, depth = ngram_ids.shape
-        flat = F.embedding_bag(
-            ngram_ids.reshape(rows * width, depth), self.ngrams.weight, mode="sum", padding_idx=0
-        )
-        return flat.view(rows, width, -1)
 
 
 FTATT = Expert(

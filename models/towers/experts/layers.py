@@ -90,3 +90,27 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Mean of ``[B, L, w]`` over the places where ``[B, L]`` is True -> ``[B, w]``; zeros where none is."""
     weights = mask.to(x.dtype).unsqueeze(-1)
     return (x * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+
+
+def ngram_table(buckets: int, width: int) -> nn.Embedding:
+    """Vectors of hashed n-grams; the row of padding stays zero, so sums need no mask."""
+    table = nn.Embedding(buckets, width, padding_idx=0)
+    with torch.no_grad():
+        table.weight[1:].normal_(std=0.1)
+    return table
+
+
+def word_means(table: nn.Embedding, ngram_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Words as means of their n-grams: ``int64 [B, W, G]`` -> ``[B, W, d]``, and bool ``[B, W]`` (a word)."""
+    grams = (ngram_ids > 0).sum(dim=2).to(torch.float32)
+    return _ngram_sum(table, ngram_ids) / grams.clamp(min=1.0).unsqueeze(-1), grams > 0
+
+
+def _ngram_sum(table: nn.Embedding, ngram_ids: Tensor) -> Tensor:
+    if torch.compiler.is_exporting():
+        vectors: Tensor = table(ngram_ids)
+        return vectors.sum(dim=2)
+    # The same sums, without all n-grams' vectors in memory at once. ONNX has no such operator.
+    rows, width, depth = ngram_ids.shape
+    flat = F.embedding_bag(ngram_ids.reshape(rows * width, depth), table.weight, mode="sum", padding_idx=0)
+    return flat.view(rows, width, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from models.towers.experts.config import ExpertsConfig
@@ -11,7 +12,8 @@ from models.towers.experts.transformer import TextTransformer, last_norm, text_b
 
 
 class LightBert(TextTransformer):
-    """``ids int64 [B, L]`` (0 = padding) -> unit ``[B, d]``; *inferred*: mean pooling."""
+    """``ids int64 [B, L]`` (0 = padding) -> unit ``[B, d]``; zeros where there is no text but the frame of
+    one. *Inferred*: mean pooling."""
 
     def __init__(self, config: ExpertsConfig, vocabulary: int, positions: int, expert_dim: int) -> None:
         super().__init__()
@@ -20,13 +22,16 @@ class LightBert(TextTransformer):
         self.blocks = text_blocks(config)
         self.norm = last_norm(config)
         self.project = nn.Linear(config.hidden, expert_dim)
+        #: Tokens of an empty text: [CLS] alone, and [SEP] with a tokenizer that comes with a BERT.
+        self.frame = 1 if config.shape is None else 2
         if config.shape is not None:
             # The mean of the pretrained model's states stands at the start.
             _keep_angles(self.project)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         mask = input_ids > 0
-        return unit(self.project(masked_mean(self.states(self.embed(input_ids), mask), mask)))
+        says = (mask.sum(dim=1, keepdim=True) > self.frame).to(torch.float32)
+        return unit(self.project(masked_mean(self.states(self.embed(input_ids), mask), mask))) * says
 
 
 def _keep_angles(layer: nn.Linear) -> None:

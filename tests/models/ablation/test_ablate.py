@@ -68,13 +68,14 @@ def test_runs_share_what_does_not_differ(shop_path: Path, tmp_path: Path) -> Non
     assert len(by_name) == len(runs)
     full, other = by_name[FULL, 7], by_name[FULL, 8]
     assert full.needs == []
-    assert other.needs == [full]
+    # Another seed trains its own image encoder: an interval over seeds is one over all that is trained.
+    assert other.needs == []
     for name in ("no picture", "single transformer", "mnsce only", "dimension 16"):
         assert by_name[name, 7].needs == [full]
-        assert by_name[name, 8].needs == [full]
+        assert by_name[name, 8].needs == [other]
     for name in ("no history", "no gate", "no co-clicks"):
         assert by_name[name, 7].experts == full
-        assert by_name[name, 8].needs == [full, other]
+        assert by_name[name, 8].needs == [other, other]
     assert by_name["threshold 0.1", 7].needs == []
     # A part of the catalogue has pictures and data of its own.
     part = by_name["growth 50%", 7]
@@ -89,7 +90,7 @@ def test_the_usual_configuration_keeps_its_fingerprint_whatever_kinds_there_are(
     assert base.with_overrides({"experts.kind": "single"}).fingerprint() != base.fingerprint()
 
 
-@pytest.mark.parametrize(("name", "off"), [("tiny", 0.05), ("demo", 0.01)])
+@pytest.mark.parametrize(("name", "off"), [("tiny", 0.05), ("demo", 0.015)])
 def test_the_single_transformer_is_of_equal_size(name: str, off: float) -> None:
     config = preset(name)
     vocabulary = config.data.vocabulary
@@ -107,6 +108,9 @@ def test_the_single_transformer_takes_and_gives_what_the_experts_do() -> None:
     out = towers.query_experts(ids, ngrams, picture, torch.tensor([1.0, 0.0]))
     assert out.shape == (2, 3, config.dimensions.expert_dim)
     torch.testing.assert_close(out.norm(dim=-1), torch.ones(2, 3))
+    # It reads the n-grams, not only whether there are any.
+    others = towers.query_experts(ids, ngrams + (ngrams > 0), picture, torch.tensor([1.0, 0.0]))
+    assert (out[0] - others[0]).abs().max() > 1e-4
     unseen = towers.query_experts(ids, ngrams, picture + 1, torch.tensor([1.0, 0.0]))
     assert not torch.equal(unseen[0], out[0])
     assert torch.equal(unseen[1], out[1])

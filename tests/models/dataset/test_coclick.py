@@ -63,7 +63,8 @@ def test_coclicks_by_cosine_prefer_what_is_not_bought_by_everybody() -> None:
 
 
 def test_weighted_mean_features_of_coclicks() -> None:
-    coclicks = CoClicks(np.array([0, 2, 2]), np.array([0, 1]), np.array([3.0, 1.0], dtype=np.float32))
+    weights = np.array([3.0, 1.0], dtype=np.float32)
+    coclicks = CoClicks(np.array([0, 2, 2]), np.array([0, 1]), weights, np.array([3, 1]))
     features = np.array([1.0, 5.0], dtype=np.float16).reshape(2, 1, 1)
     np.testing.assert_allclose(coclicks.mean_features(features, 0, 2).ravel(), [2.0, 0.0])
 
@@ -77,3 +78,21 @@ def test_coclicks_leave_held_out_events_alone(shop: Shop, config: Config) -> Non
     assert len(found.indices) > 0
     assert set(found.indices.tolist()) <= train
     assert np.diff(found.indptr).max() <= 5
+
+
+def test_pairs_that_were_seen_no_more_are_left_out() -> None:
+    # Two users go 0, 1; one of them goes on to 2.
+    user, item = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1])
+    found = count_pairs(user, item, np.arange(5.0), 3, COUNTED)
+    assert found.seen[found.indptr[0] : found.indptr[1]].tolist() == [2, 1]
+    near, weights = found.without(0, np.array([1, 2]), np.array([1, 1]))
+    assert near.tolist() == [1]
+    assert weights.tolist() == [0.5]
+    near, _ = found.without(0, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    assert near.tolist() == [1, 2]
+
+
+def test_production_counts_the_held_out_behaviours_too(shop: Shop) -> None:
+    spec = Preprocessing(held_out=0.05, same_item_days=1.0, coclicks=COUNTED)
+    some, every = (coclicked_as_trained(shop, spec, which) for which in ("train", "all"))
+    assert int(every.seen.sum()) > int(some.seen.sum())

@@ -1,11 +1,14 @@
 """Positives, histories cut off before a moment, and what is known of queries."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from artifacts.shop.schema import Event
 from models.dataset.training_data import TrainingData
 from models.training.hard import HardNegatives
-from tests.support.training_data import small_training_data
+from tests.support.training_data import day, small_training_data, training_data
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +40,36 @@ def test_an_item_clicked_within_the_same_visit_is_cut(small: TrainingData) -> No
     assert longer.histories(np.array([2])).items.tolist() == [[1, -1]]
 
 
-def test_what_was_done_in_the_same_visit_is_cut(small: TrainingData) -> None:
-    config = small.config.with_overrides({"data.visit_minutes": 1.6 * 24 * 60})
+def test_what_was_done_for_the_same_search_is_cut(small: TrainingData) -> None:
+    config = small.config.with_overrides({"data.same_search_minutes": 1.6 * 24 * 60})
     longer = TrainingData.__new__(TrainingData)
     longer.__dict__.update(small.__dict__, config=config)
-    # The fourth event: item a was carted 1.5 days before it; what came before that stays.
-    assert longer.histories(np.array([3])).items.tolist() == [[1, 0]]
+    # The third event, "mug": item a was clicked for "mug" 1.5 days before it, b was ordered without a query.
+    assert longer.histories(np.array([2])).items.tolist() == [[1, -1]]
+    # The fourth, "cup": what was done for "mug" stays.
+    assert longer.histories(np.array([3])).items.tolist() == [[0, 1]]
 
 
 def test_a_browse_keeps_what_its_visit_showed(small: TrainingData) -> None:
-    config = small.config.with_overrides({"data.visit_minutes": 100 * 24 * 60})
+    config = small.config.with_overrides({"data.same_search_minutes": 100 * 24 * 60})
     longer = TrainingData.__new__(TrainingData)
     longer.__dict__.update(small.__dict__, config=config)
     # The second event has no query, so nothing but its history says what was wanted.
-    assert longer.histories(np.array([1, 2])).items.tolist() == [[0, -1], [-1, -1]]
+    assert longer.histories(np.array([1])).items.tolist() == [[0, -1]]
+
+
+def test_what_a_visit_adds_to_the_co_clicks_of_its_item(small: TrainingData) -> None:
+    day = 24 * 3600.0
+    # User u goes a, b a day later, a again half a day later, c another 1.5 days later.
+    for row, window, expected in (
+        (0, day, {1: 1}),  # a, and b within a day
+        (2, day, {1: 1}),  # a again, after b
+        (1, day, {0: 2}),  # b, with both a
+        (2, 2 * day, {1: 2, 2: 1}),
+        (4, day, {}),  # nobody knows who that was
+    ):
+        items, times = small.beside(row, window, following=5)
+        assert dict(zip(items.tolist(), times.tolist(), strict=True)) == expected
 
 
 def test_known_positives(small: TrainingData) -> None:
@@ -59,9 +78,34 @@ def test_known_positives(small: TrainingData) -> None:
     assert known.tolist() == expected
 
 
+def test_other_wordings_of_an_intent_have_the_same_answers(tmp_path: Path) -> None:
+    events = [
+        Event(day(0), "a", "click", "red mugs", "u", split="train"),
+        Event(day(1), "b", "click", "mug  RED", "u", split="train"),
+        Event(day(2), "c", "click", "mug", "u", split="train"),
+    ]
+    data = training_data(tmp_path, events)
+    known = data.are_positive(np.arange(1, 4), np.arange(4))
+    assert known.tolist() == [[True, True, False, False]] * 2 + [[False, False, True, False]]
+
+
 def test_low_relevance_is_never_what_was_clicked(small: TrainingData) -> None:
-    assert small.low_relevance(1).tolist() == [3]
-    assert small.low_relevance(2).tolist() == []
-    items, present = HardNegatives(small).draw(np.array([1, 2, 0]), 2, np.random.default_rng(0))
-    assert items[0].tolist() == [3, 3]
-    assert present.tolist() == [[True, True], [False, False], [False, False]]
+    assert small.low_relevance(1)[0].tolist() == [3]
+    assert small.low_relevance(2)[0].tolist() == []
+    query, none = np.array([1, 2, 0]), np.full(3, -1)
+    drawn = HardNegatives(small).draw(query, none, 2, np.random.default_rng(0))
+    assert drawn.items[0].tolist() == [3, 3]
+    assert drawn.present.tolist() == [[True, True], [False, False], [False, False]]
+    np.testing.assert_allclose(drawn.grades[0], [0.1, 0.1])
+
+
+def test_labels_of_words_and_picture_together_are_not_of_the_words_alone(tmp_path: Path) -> None:
+    events = [
+        Event(day(0), "a", "click", "mug", "u", picture="p.png", split="train"),
+        Event(day(0), "d", "impression", "mug", "u", picture="p.png", relevance=0.2, split="train"),
+        Event(day(0), "c", "impression", "mug", "u", relevance=0.35, split="train"),
+    ]
+    data = training_data(tmp_path, events)
+    assert data.low_relevance(1)[0].tolist() == [2]
+    assert data.low_relevance(1, 0)[0].tolist() == [3]
+    np.testing.assert_allclose(data.low_relevance(1)[1], [0.35])

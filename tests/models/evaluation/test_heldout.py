@@ -1,5 +1,15 @@
-from models.evaluation.heldout import HeldOut
-from tests.models.evaluation.requests import ROWS, Graded, request
+"""Held-out requests: numbers, grades, histories without the search itself, traffic."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.shop import Shop
+from artifacts.shop.writer import ShopWriter
+from models.evaluation.grades import open_grades
+from models.evaluation.heldout import HeldOut, Request, read_requests
+from tests.models.evaluation.requests import NOW, ROWS, Graded, request
 
 
 def test_requests_are_numbered_by_what_was_asked() -> None:
@@ -25,3 +35,61 @@ def test_of_browsing_no_grade_is_known() -> None:
     assert held_out.known_grades(0) is not None
     assert held_out.known_grades(1) is None
     assert held_out.gains == "judge"
+
+
+def _shop(folder: Path, events: Sequence[Event]) -> Shop:
+    with ShopWriter(folder / "shop", ShopSchema("small")) as writer:
+        for name in ROWS:
+            writer.add_item(Item(name, f"title {name}", "Things"))
+        for event in events:
+            writer.add_event(event)
+    return Shop.open(folder / "shop")
+
+
+def _minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
+
+
+def _requests(shop: Shop, minutes: float) -> list[Request]:
+    return read_requests(
+        shop, "test", depth=5, held_out=0.05, same_item_days=1.0, same_search_minutes=minutes
+    )
+
+
+def test_what_was_done_for_the_same_search_is_no_history(tmp_path: Path) -> None:
+    events = [
+        Event(NOW, "a", "click", "mug", "u", split="train"),
+        Event(NOW + _minutes(5), "b", "click", "red mug", "u", split="test"),
+        Event(NOW + _minutes(6), "c", "click", "Red  mug", "u", split="test"),
+    ]
+    shop = _shop(tmp_path, events)
+    first, second = _requests(shop, 60)
+    assert [b.item_id for b in first.history] == ["a"]
+    assert [b.item_id for b in second.history] == ["a"]
+    assert [b.item_id for b in _requests(shop, 0)[1].history] == ["b", "a"]
+
+
+def test_traffic_counts_searches_and_not_clicks(tmp_path: Path) -> None:
+    events = [
+        Event(NOW, "a", "click", "mug", "u", split="test"),
+        Event(NOW + _minutes(1), "b", "click", "mug", "u", split="test"),
+        Event(NOW + _minutes(500), "a", "click", "mug", "u", split="test"),
+        Event(NOW, "c", "click", "mug", "v", split="test"),
+        Event(NOW, "c", "click", "cup", "v", split="test"),
+    ]
+    held_out = HeldOut.number(_requests(_shop(tmp_path, events), 0), ROWS, None)
+    assert held_out.traffic.tolist() == [3.0, 1.0]
+
+
+def test_labels_of_the_train_split_judge_nothing(tmp_path: Path) -> None:
+    events = [
+        Event(NOW, "a", "impression", "mug", "u", relevance=0.1, split="train"),
+        Event(NOW, "b", "click", "mug", "u", relevance=0.9, split="test"),
+        Event(NOW, "c", "click", "cup", "u", relevance=0.8, split="train"),
+    ]
+    grades = open_grades(_shop(tmp_path, events), ROWS, "test", 0.05)
+    assert grades is not None
+    found = grades.catalogue_grades("mug", None)
+    assert found is not None
+    assert (found > 0).tolist() == [False, True, False, False]
+    assert grades.catalogue_grades("cup", None) is None

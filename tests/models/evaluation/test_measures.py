@@ -1,6 +1,7 @@
 """Every measure by hand and against a plain reference; the registry; what was not asked does not count."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ def answers(held_out: HeldOut, top: list[list[int]], answered: list[bool] | None
 
 
 def test_every_measure_by_hand() -> None:
-    requests = [request("red", "b"), request("red", "d"), request("blue", "c")]
-    held_out = HeldOut.number(requests, ROWS, Graded())
+    # "red" was searched for five times, whatever was clicked then.
+    red = [replace(request("red", item), searches=5) for item in "bd"]
+    held_out = HeldOut.number([*red, request("blue", "c")], ROWS, Graded())
     scores = score(answers(held_out, [[1, 0, 2], [2, 3, 0], [0, 1, -1]]))
     everything = np.ones(3, dtype=bool)
     value = {m: scores.sums(m, everything).value for m in MEASURES}
@@ -39,7 +41,7 @@ def test_every_measure_by_hand() -> None:
     second = 0.1 + 0 + 1 / 2
     assert value["nDCG@10"] == pytest.approx((first + second) / 2 / best)
     assert scores.sums("Rele@10_p", everything).weight.tolist() == [1, 0]
-    assert scores.sums("Rele@10_p_w", everything).weight.tolist() == [2, 0]
+    assert scores.sums("Rele@10_p_w", everything).weight.tolist() == [5, 0]
 
 
 def test_without_grades_clicks_are_the_gains() -> None:

@@ -39,3 +39,15 @@ def test_embeddings_of_another_bundle_are_refused(
     embed_shop(shop, other, tmp_path / "embeddings")
     with pytest.raises(EmbeddingsError, match=f"is of bundle {other.version}, not of {bundle.version}"):
         Retriever(bundle, shop, tmp_path / "embeddings")
+
+
+def test_embeddings_that_hold_what_is_held_out_judge_nothing(
+    bundle_path: Path, shop_path: Path, tmp_path: Path
+) -> None:
+    shop, bundle = Shop.open(shop_path), Bundle.load(bundle_path)
+    embed_shop(shop, bundle, tmp_path / "embeddings", behaviours="all")
+    with pytest.raises(EmbeddingsError, match="--behaviours train"):
+        Retriever(bundle, shop, tmp_path / "embeddings")
+    embed_shop(shop, bundle, tmp_path / "judged")
+    served, judged = (np.load(tmp_path / name / "embeddings.npy") for name in ("embeddings", "judged"))
+    assert np.abs(served.astype(np.float32) - judged.astype(np.float32)).max() > 1e-3

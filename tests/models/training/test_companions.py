@@ -20,6 +20,7 @@ COCLICKS = CoClicks(
     np.array([0, 2, 3, 3, 5]),
     np.array([1, 2, 0, 2, 0]),
     np.array([0.5, 0.25, 0.5, 0.125, 0.75], dtype=np.float32),
+    np.ones(5, dtype=np.int64),
 )
 
 
@@ -57,7 +58,7 @@ def test_training_learns_from_companions(shop_path: Path, run: Path, config: Con
         shop_path, tmp_path / "run", config.with_overrides({"data.companion_share": 4, "stage1.rate": 1e-2})
     )
     with np.load(run / "coclicks.npz") as stored:
-        companions = Companions(CoClicks(stored["indptr"], stored["indices"], stored["weights"]))
+        companions = Companions(CoClicks(**stored))
 
     def loss(folder: Path) -> float:
         ftatt = torch.from_numpy(np.load(folder / "item_features.npy")[0, :, 2].astype(np.float32))

@@ -24,9 +24,11 @@ def test_mined_negatives_come_from_the_ranks_and_are_no_positives(small: Trainin
     # "mug": ranks 2 to 4 are d, b, a, of which a and b were clicked. "cup": b, c, d without c.
     assert sorted(set(mined[1].tolist())) == [-1, 3]
     assert sorted(set(mined[2].tolist())) == [-1, 1, 3]
-    drawn, present = hard.draw(np.array([2]), 8, np.random.default_rng(0))
-    assert set(drawn[0].tolist()) == {1, 3}
-    assert present.all()
+    drawn = hard.draw(np.array([2]), np.array([-1]), 8, np.random.default_rng(0))
+    assert set(drawn.items[0].tolist()) == {1, 3}
+    assert drawn.present.all()
+    # What was mined for the words may be what a picture beside them shows.
+    assert not hard.draw(np.array([2]), np.array([0]), 8, np.random.default_rng(0)).present.any()
 
 
 @pytest.mark.parametrize(("share", "mined"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
@@ -36,7 +38,7 @@ def test_mined_negatives_and_labels_take_their_shares(small: TrainingData, share
     hard = HardNegatives(data)
     hard.mined = np.array([[-1, -1], [2, -1], [1, 3]], dtype=np.int32)
     # "mug" has item d as its label and c as mined; "cup" has no label.
-    drawn, present = hard.draw(np.array([1, 2]), 8, np.random.default_rng(0))
-    assert present.all()
-    assert sorted(drawn[0].tolist()) == [2] * mined + [3] * (8 - mined)
-    assert set(drawn[1].tolist()) == {1, 3}
+    drawn = hard.draw(np.array([1, 2]), np.full(2, -1), 8, np.random.default_rng(0))
+    assert drawn.present.all()
+    assert sorted(drawn.items[0].tolist()) == [2] * mined + [3] * (8 - mined)
+    assert set(drawn.items[1].tolist()) == {1, 3}

@@ -32,8 +32,8 @@ def test_logq_makes_popular_negatives_weaker() -> None:
     cosines = torch.zeros(2, 2)
     none = torch.zeros(2, 2, dtype=torch.bool)
     log_q = torch.log(torch.tensor([0.1, 0.9]))
-    # Row 0: positive rare, negative popular; softmax over -log q is 10 against 1/0.9.
-    rows = [math.log(1 + (1 / 0.9) / 10), math.log(1 + 10 * 0.9)]
+    # The positive is there whatever it is worth, so it counts 1; a negative counts 1 over how often it comes.
+    rows = [math.log(1 + 1 / 0.9), math.log(1 + 1 / 0.1)]
     value = mnsce(cosines, none, scale=5.0, weights=torch.ones(2), log_q=log_q)
     torch.testing.assert_close(value, torch.tensor(sum(rows) / 2))
 
@@ -43,12 +43,22 @@ def test_hnst_by_hand() -> None:
     hard = torch.tensor([[0.45, 0.3], [0.95, 0.0]])
     present = torch.tensor([[True, True], [True, False]])
     # 0.1 - 0.5 + 0.45 = 0.05; 0 as 0.3 is far enough; 0.1 - 0.9 + 0.95 = 0.15; the last is not there.
-    torch.testing.assert_close(hnst(positive, hard, present, margin=0.1), torch.tensor(0.2 / 3))
+    torch.testing.assert_close(
+        hnst(positive, hard, present, torch.zeros(2, 2), margin=0.1), torch.tensor(0.2 / 3)
+    )
+
+
+def test_a_near_miss_may_lie_nearer() -> None:
+    positive, hard = torch.tensor([0.5]), torch.tensor([[0.45, 0.45]])
+    grades = torch.tensor([[0.0, 0.4]])
+    # 0.2 - 0.05 of what is far off; 0.2 * 0.6 - 0.05 of what is graded 0.4.
+    value = hnst(positive, hard, torch.ones(1, 2, dtype=torch.bool), grades, margin=0.2)
+    torch.testing.assert_close(value, torch.tensor((0.15 + 0.07) / 2))
 
 
 def test_hnst_of_nothing_is_zero() -> None:
     empty = torch.zeros(2, 2)
-    assert hnst(torch.zeros(2), empty, empty > 0, margin=0.1) == 0
+    assert hnst(torch.zeros(2), empty, empty > 0, empty, margin=0.1) == 0
 
 
 def test_contrast_rewards_agreement_with_all_that_is_the_same() -> None:
