@@ -32,7 +32,7 @@ def exposed() -> set[str]:
     metrics = Metrics()
     IndexWatch(Health(), metrics)
     metrics.request("/recall", "POST", 200, 0.01)
-    metrics.bundle("control", "b-00000000", "b-00000000.00000000")
+    metrics.bundles({"control": ("b-00000000", "b-00000000.00000000")})
     lines = metrics.render().decode().splitlines()
     return {re.match(r"[a-zA-Z_:]+", line).group() for line in lines if line and not line.startswith("#")}  # type: ignore[union-attr]
 

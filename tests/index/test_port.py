@@ -177,7 +177,8 @@ def test_any_filter_against_the_reference(running: Running, raw: dict[str, Any],
 
 
 def test_many_values(running: Running) -> None:
-    raw = {"price": [n / 2 for n in range(1000)], "brand": [f"brand {n}" for n in range(999)] + ["acme"]}
+    # As many as a request may have.
+    raw = {"price": [n / 2 for n in range(500)], "brand": [f"brand {n}" for n in range(499)] + ["acme"]}
     (found,) = running.search(QUERIES[:1], 300, raw)
     running.check(QUERIES[0], found, 300, raw)
 

@@ -222,8 +222,10 @@ async def test_fewer_items_than_asked_for_and_a_lost_history_always_have_a_word(
 def shedding_as(runtime: Runtime, shed: LoadShedding) -> Callable[..., Any]:
     real = runtime.recall
 
-    async def recall(deployment: Any, query: Any, options: Any, shedding: Any, deadline: Any) -> Any:
-        return await real(deployment, query, options, shed, deadline)
+    async def recall(
+        deployment: Any, query: Any, options: Any, shedding: Any, deadline: Any, turns: Any
+    ) -> Any:
+        return await real(deployment, query, options, shed, deadline, turns)
 
     return recall
 

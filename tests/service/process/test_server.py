@@ -246,7 +246,7 @@ metrics.gauge("in_flight", "", lambda: 3)
 metrics.gauge("ready", "", lambda: 0, "livemin")
 for _ in range(int(sys.argv[1])):
     metrics.request("/recall", "POST", 200, 0.001)
-metrics.bundle("control", "b", "old", loaded=True)
+metrics.bundles({"control": ("b", "old")})
 metrics.note()
 if sys.argv[3:] == ["killed"]:
     import os

@@ -201,7 +201,12 @@ def test_each_engine_has_a_table_of_its_own(file: Path, monkeypatch: pytest.Monk
     file.write_text('[index]\nengine = "toy"\n[toy]\nshelves = 4\n[embedded]\nrebuild_after = 7\n')
     settings = load_settings(file)
     assert settings.engine_table == _ToySettings(shelves=5)
-    assert effective(settings)["embedded"] == {"threads": 2, "rebuild_after": 7}
+    assert effective(settings)["embedded"] == {
+        "threads": 2,
+        "rebuild_after": 7,
+        "reserve_mb": 256,
+        "verify_every_h": 24.0,
+    }
 
 
 @pytest.mark.parametrize(
