@@ -15,6 +15,7 @@ from artifacts.actions import ACTIONS
 from artifacts.bundle.graphs import Graph
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
+    FORMAT,
     MANIFEST_NAME,
     ROLES,
     TOKENIZER_NAME,
@@ -64,7 +65,7 @@ class Bundle:
         Raises:
             BundleError: a file is missing or differs, or the manifest is not valid.
         """
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         trained = manifest.behaviours
         if trained != ACTIONS.behaviours[: len(trained)]:
             raise BundleError(
@@ -155,7 +156,12 @@ def _read_tokenizer(path: Path) -> Tokenizer:
         raise BundleError(f"bundle {path}: {TOKENIZER_NAME} is no tokenizer: {error}") from error
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read and check the manifest of a bundle folder.
+
+    Raises:
+        BundleError: it is missing, of another format, or not as it was written.
+    """
     file = path / MANIFEST_NAME
     try:
         raw = read_bounded(file, _MAX_MANIFEST_BYTES)
@@ -165,7 +171,12 @@ def _read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise BundleError(f"bundle {path}: {MANIFEST_NAME} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        first, *_ = errors = error.errors()
+        for other in (each["input"] for each in errors if each["loc"] == ("format",)):
+            raise BundleError(
+                f"bundle {path}: {MANIFEST_NAME} is of format {other}; this version of MRSE Recall reads "
+                f"format {FORMAT}: export the bundle again, or use the version that wrote it"
+            ) from error
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleError(f"bundle {path}: {MANIFEST_NAME}: {where}: {first['msg']}") from error
     content = json.loads(raw)

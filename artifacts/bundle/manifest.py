@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 MANIFEST_NAME = "manifest.json"
 CANONICAL_NAME = "canonical.npz"
 TOKENIZER_NAME = "tokenizer.json"
+#: Of the manifest. A key may come to it with a default that says what was done before; else it counts up.
+FORMAT: Literal[2] = 2
 
 #: What a graph does; a role points to one file for each precision, and two roles may share a file.
 Role = Literal["query_experts", "item_experts", "query_fusion", "item_fusion", "image_encoder"]
@@ -107,7 +109,7 @@ class FileEntry(_Frozen):
 class Manifest(_Frozen):
     """The whole of ``manifest.json``."""
 
-    format: Literal[2] = 2
+    format: Literal[2] = FORMAT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.]{0,47}$")
     version: str
     dimensions: Dimensions
