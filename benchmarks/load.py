@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,15 +30,24 @@ import numpy as np
 MOST_CONNECTIONS, MOST_REQUESTS, MOST_SECONDS, MOST_WAITING = 512, 2_000_000, 120.0, 20_000
 #: How long answers are waited for when the time is over.
 DRAIN_S = 3.0
+#: In a body: the request's number comes in its place, so that no two bodies are the same.
+FRESH = b"@@@@@@@@"
 
 
 class Connection(asyncio.Protocol):
-    """Keep-alive HTTP/1.1, one request at a time."""
+    """Keep-alive HTTP/1.1, one request at a time.
 
-    def __init__(self) -> None:
+    Args:
+        look: keep the bytes of the last answer.
+    """
+
+    def __init__(self, look: bool = False) -> None:
         self.transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[int] | None = None
         self._parser: Any = None
+        self._look = look
+        #: The last answer's bytes, where they are looked at.
+        self.seen: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -50,6 +61,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._look:
+            self.seen.append(data)
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
@@ -64,12 +77,14 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(0)
         else:
             self._parser = httptools.HttpResponseParser(self)
+            self.seen = []
             self.transport.write(request)
         return self._answer
 
 
-async def _connect(port: int) -> Connection:
-    _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+async def _connect(port: int, look: bool) -> Connection:
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(lambda: Connection(look), "127.0.0.1", port)
     return connection
 
 
@@ -87,6 +102,14 @@ class Generator:
         ]
         self._seconds = min(float(plan["seconds"]), MOST_SECONDS)
         self._most = min(int(plan.get("requests", MOST_REQUESTS)), MOST_REQUESTS)
+        #: Of each body its kind, whose answers are counted apart.
+        self._kinds: list[str] = plan.get("kinds") or []
+        self._limit_ms = float(plan.get("limit_ms", 25.0))
+        self.kinds: dict[str, Counter[str]] = {}
+        #: Answers that leave something out, and batches of which an entry failed.
+        self.degraded = self.partial = 0
+        self._drain_s = 0.0
+        self._first = self._number = int(plan.get("first", 0))
         self._sent = 0
         self.milliseconds: list[float] = []
         #: Of the answers that are answers.
@@ -96,7 +119,8 @@ class Generator:
     async def run(self) -> dict[str, Any]:
         """Do what the plan says."""
         count = min(int(self._plan["connections"]), MOST_CONNECTIONS)
-        connections = [await _connect(self._plan["port"]) for _ in range(count)]
+        look = bool(self._plan.get("look"))
+        connections = [await _connect(self._plan["port"], look) for _ in range(count)]
         before = _cpu()
         started = time.perf_counter()
         if "rate" in self._plan:
@@ -110,20 +134,35 @@ class Generator:
                 connection.transport.close()
         return self._result(elapsed, late, (_cpu() - before) / elapsed)
 
-    def _next(self) -> bytes | None:
-        """The next request, in turn; None when there were enough."""
+    def _next(self) -> int | None:
+        """Which request is next, in turn; None when there were enough."""
         if self._sent >= self._most:
             return None
         self._sent += 1
-        return self._requests[(self._sent - 1) % len(self._requests)]
+        return (self._sent - 1) % len(self._requests)
 
-    async def _ask(self, connection: Connection, request: bytes, since: float) -> None:
+    async def _ask(self, connection: Connection, place: int, since: float) -> None:
+        request = self._requests[place]
+        if self._first:
+            self._number += 1
+            request = request.replace(FRESH, b"%08d" % self._number)
         status = await connection.ask(request)
         milliseconds = (time.perf_counter() - since) * 1000
         self.milliseconds.append(milliseconds)
-        if status == 200:
+        good = status == 200
+        if good and connection.seen:
+            content = b"".join(connection.seen)
+            self.degraded += b'"degraded":["' in content
+            if b'"status":50' in content:  # of an entry
+                self.partial += 1
+                good = False
+        if good:
             self.good_ms.append(milliseconds)
         self.statuses[status] += 1
+        if self._kinds:
+            counts = self.kinds.setdefault(self._kinds[place], Counter())
+            counts["sent"] += 1
+            counts["good"] += good and milliseconds <= self._limit_ms
 
     async def _closed(self, connection: Connection, started: float) -> None:
         while (now := time.perf_counter()) - started < self._seconds:
@@ -134,7 +173,7 @@ class Generator:
 
     async def _open(self, connections: list[Connection], rate: float, started: float) -> int:
         """Arrivals in a queue, connections that take from it; how many arrivals got no answer."""
-        waiting: deque[tuple[float, bytes]] = deque()
+        waiting: deque[tuple[float, int]] = deque()
         wake = asyncio.Condition()
         over = False
 
@@ -166,7 +205,9 @@ class Generator:
         async with wake:
             over = True
             wake.notify_all()
+        ended = time.perf_counter()
         await asyncio.wait(servers, timeout=DRAIN_S)
+        self._drain_s = time.perf_counter() - ended
         for server in servers:
             server.cancel()
         return arrived - len(self.milliseconds)
@@ -174,9 +215,8 @@ class Generator:
     def _result(self, elapsed: float, unanswered: int, cpu: float) -> dict[str, Any]:
         times = np.asarray(self.milliseconds or [float("inf")])
         good = self.statuses[200]
-        limit = float(self._plan.get("limit_ms", 25.0))
         good_times = np.asarray(self.good_ms or [float("inf")])
-        within = int((good_times <= limit).sum())
+        within = int((good_times <= self._limit_ms).sum())
         quantiles = np.quantile(times, (0.5, 0.99, 0.999))
         return {
             "sent": self._sent,
@@ -191,6 +231,13 @@ class Generator:
             "good_p99_ms": round(float(np.quantile(good_times, 0.99)), 3),
             "p999_ms": round(float(quantiles[2]), 3),
             "generator_cpu": round(cpu, 2),
+            "degraded": self.degraded,
+            "partial": self.partial,
+            "drain_s": round(self._drain_s, 2),
+            "kinds": {
+                kind: {"sent": counts["sent"], "good_per_s": round(counts["good"] / elapsed, 1)}
+                for kind, counts in sorted(self.kinds.items())
+            },
         }
 
 
@@ -205,6 +252,9 @@ def run(
     rate: float | None = None,
     limit_ms: float = 25.0,
     headers: Mapping[str, str] | None = None,
+    kinds: Sequence[str] = (),
+    first: int = 0,
+    look: bool = False,
 ) -> dict[str, Any]:
     """Run the generator in a process of its own.
 
@@ -218,17 +268,25 @@ def run(
         rate: arrivals a second; None for a closed loop.
         limit_ms: what counts as goodput.
         headers: more of them.
+        kinds: of each body its kind; what is sent and good is then told for each.
+        first: number of the first request, which comes in the place of `FRESH` in its body; 0: none.
+        look: read the answers: a batch with an entry that failed does not count, and ``degraded`` and
+            ``partial`` are told. It costs the generator time.
     """
-    file = folder / "bodies.jsonl"
+    descriptor, name = tempfile.mkstemp(".jsonl", dir=folder)
+    os.close(descriptor)
+    file = Path(name)
     file.write_bytes(b"\n".join(bodies))
     plan: dict[str, Any] = {"port": port, "path": path, "bodies": str(file), "connections": connections}
     plan |= {"seconds": seconds, "limit_ms": limit_ms, "headers": dict(headers or {})}
+    plan |= {"kinds": list(kinds), "look": look, "first": first}
     if rate is not None:
         plan["rate"] = rate
     command = [sys.executable, "-m", "benchmarks.load"]
     done = subprocess.run(
         command, input=json.dumps(plan).encode(), stdout=subprocess.PIPE, check=True, timeout=seconds + 60
     )
+    file.unlink()
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

@@ -8,7 +8,7 @@ import time
 from common.deadline import Clock
 
 #: How long those that share turns may work on the event loop before others get one.
-TURN_S = 0.005
+TURN_S = 0.001
 
 
 class Turns:

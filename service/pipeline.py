@@ -220,7 +220,7 @@ async def _experts(
     deployment: Deployment, text: NormalText, picture: QueryPicture | None, deadline: Deadline
 ) -> tuple[F16, Tier]:
     key = query_key(deployment.bundle.version, text, picture.digest if picture else b"")
-    compute = partial(deployment.encoder.experts, text, picture)
+    compute = partial(deployment.encoder.experts, text, picture, deadline)
     return await deployment.experts.get(key, compute, deadline)
 
 

@@ -123,6 +123,7 @@ class Admission:
         self._places: dict[str, int] = {}
         #: The client that was seen last, when that was, and when another was.
         self._seen, self._seen_at, self._before_at = "", float("-inf"), float("-inf")
+        self.gate.shared = lambda: self.gate.clock() - self._before_at < _THERE_S
 
     def enter(self, client: str, waited_s: float) -> Ticket:
         """Take a place.

@@ -44,6 +44,11 @@ class Batches:
         """Entries at once, while there is more than one batch."""
         return self._bound.limit
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are any."""
+        return self._all > 0
+
     def refuse_crowding(self, client: str, entries: int) -> None:
         """Refuse a batch beside which the others would be late; one alone is always tried.
 

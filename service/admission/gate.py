@@ -19,12 +19,13 @@ from service.admission.fair import FairQueue
 from service.admission.pulse import LATE_S, Pulse
 from service.errors import Overloaded
 
-#: Work begun in one turn of the loop.
-_SLICE_S = 0.01
+#: Work begun in one turn of the loop, and how much where several clients have something to do: the next one
+#: waits for so long at least.
+_SLICE_S, _SHARED_SLICE_S = 0.01, 0.001
 #: Shares of the default deadline: how long a request may wait in a burst; how long while there has been a
 #: queue for `_STANDING_AFTER_S`, since a queue that stands only makes everybody late (CoDel); and the age
 #: from which a request is not begun, for it would not end in time.
-_BURST, _STANDING, _TOO_OLD = 0.4, 0.1, 0.8
+_BURST, _STANDING, _TOO_OLD = 0.4, 0.1, 0.6
 _STANDING_AFTER_S = 0.1
 #: The rate at which requests are begun is that of about so many seconds.
 _MEMORY_S = 0.2
@@ -55,6 +56,8 @@ class Gate:
         self.clock = clock
         self.pulse = pulse
         self.concurrency = concurrency
+        #: Whether several clients are there.
+        self.shared: Callable[[], bool] = lambda: False
         self.burst_s, self._standing_s = _BURST * deadline_s, _STANDING * deadline_s
         self._too_old_s = _TOO_OLD * deadline_s
         self._slice_s = min(_SLICE_S, _STANDING * deadline_s / 2)
@@ -163,7 +166,8 @@ class Gate:
 
     def _room(self) -> int:
         """How many may be begun in this turn."""
-        most = max(1, int(self._slice_s / self.pulse.cost_s))
+        slice_s = min(self._slice_s, _SHARED_SLICE_S) if self.shared() else self._slice_s
+        most = max(1, int(slice_s / self.pulse.cost_s))
         return min(most - self._begun, self.concurrency.limit - self.running - self._begun)
 
     def _begin(self) -> None:

@@ -65,6 +65,9 @@ async def post_batch(request: Request) -> Response:
     body = await call.read(BATCH)
     await call.turn()
     with call.enter() as ticket:
+        batches = call.runtime.admission.batches
+        if batches.busy and (count := _count(call, body)) > 1:
+            batches.refuse_crowding(call.client, count)  # ahead of the work of checking it
         entries = await _check_batch(call, await _parse_batch(call, body))
         call.runtime.guard.charge(request.scope, len(entries) - 1)
         ticket.widen(len(entries), call.deadline(_longest_ms(entries)).remaining())
@@ -72,6 +75,17 @@ async def post_batch(request: Request) -> Response:
         results = await call.unless_gone(_answer_batch(call, entries))
     answer: BatchAnswer = {"request_id": call.request_id, "results": results, "took_ms": call.took_ms()}
     return call.answer(answer)
+
+
+def _count(call: Call, body: bytearray) -> int:
+    """The entries of a batch that is small enough to be looked at; 0 where that is not to be told."""
+    if len(body) > call.runtime.settings.limits.request_bytes:
+        return 0
+    try:
+        entries = orjson.loads(body)["requests"]
+        return len(entries) if isinstance(entries, list) else 0
+    except (ValueError, TypeError, KeyError):
+        return 0  # the parser says what is wrong
 
 
 def _longest_ms(entries: Sequence[CheckedRequest]) -> int | None:

@@ -76,8 +76,12 @@ class MicroBatcher(Generic[J, R]):
         """Jobs that wait."""
         return self._queue.qsize()
 
-    async def submit(self, job: J) -> R:
+    async def submit(self, job: J, within_s: float = float("inf")) -> R:
         """The result of a job; cancelling the caller drops the job if it has not started.
+
+        Args:
+            job: see there.
+            within_s: seconds in which it is to be done, or not at all.
 
         Raises:
             Overloaded: too many jobs wait, or for too long, or the batcher is closed.
@@ -85,7 +89,9 @@ class MicroBatcher(Generic[J, R]):
             Exception: what ``work`` raised for this job.
         """
         depth = self._queue.qsize()
-        if self._closed or depth >= self._limit or self._pace.too_long(depth):
+        # What is being run is waited for too.
+        ahead = depth + len(self._batch)
+        if self._closed or depth >= self._limit or self._pace.too_long(ahead, within_s):
             raise Overloaded("too many queries wait to be encoded")
         if not self._thread.is_alive():
             self._revive()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar, get_args
@@ -16,6 +17,7 @@ from artifacts.bundle.portrait import PortraitBatch
 from artifacts.bundle.text import NormalText
 from artifacts.bundle.towers import QueryTower
 from common.arrays import F16, F32, U8
+from common.deadline import Deadline
 from common.seldom import Seldom
 from service.errors import ModelFailed, RecallError
 from service.query.batcher import Failure, MicroBatcher
@@ -108,10 +110,17 @@ class QueryEncoder:
         self._failed = failed
         self._fusion_told = Seldom()
 
-    async def experts(self, text: NormalText, picture: QueryPicture | None) -> F16:
+    async def experts(
+        self, text: NormalText, picture: QueryPicture | None, deadline: Deadline | None = None
+    ) -> F16:
         """Experts ``[E, d]`` of a query's text and picture, rounded to fp16 as the cache stores them.
 
         Cancelling the call drops the work if it has not started.
+
+        Args:
+            text: see there.
+            picture: see there.
+            deadline: what would not be done by then is refused at once, rather than given up when half done.
 
         Raises:
             Overloaded: the queue is full.
@@ -122,9 +131,10 @@ class QueryEncoder:
         try:
             feature = None
             if picture is not None:
-                rgb = await self._decoder.rgb(picture, self._side)
-                feature = await self.pictures.submit(as_pixels(rgb, self._side))
-            return await self.texts.submit((text, feature))
+                # Half of what is left, and then of that: there is more to do after it.
+                rgb = await self._decoder.rgb(picture, self._side, _left_s(deadline) / 2)
+                feature = await self.pictures.submit(as_pixels(rgb, self._side), _left_s(deadline) / 2)
+            return await self.texts.submit((text, feature), _left_s(deadline))
         except RecallError:
             raise
         except Exception as error:  # the batcher has logged it
@@ -183,3 +193,7 @@ def _precision(bundle: Bundle, settings: BundleSettings) -> Precision:
         return settings.precision
     available = bundle.manifest.graphs["query_experts"]
     return "int8" if settings.device == "cpu" and "int8" in available else "fp32"
+
+
+def _left_s(deadline: Deadline | None) -> float:
+    return math.inf if deadline is None else deadline.remaining()

@@ -26,6 +26,10 @@ class Pace:
         """Note that jobs took so long together."""
         self.each_s += _NEWEST * (seconds / jobs - self.each_s)
 
-    def too_long(self, depth: int) -> bool:
-        """Whether a job would wait too long behind so many."""
-        return depth * self.each_s > self._patience_s * self._at_once
+    def too_long(self, depth: int, within_s: float = float("inf")) -> bool:
+        """Whether a job would wait too long behind so many, or not be done in so many seconds.
+
+        One with nothing before it is always tried: what jobs take is known only by doing some.
+        """
+        wait_s = depth * self.each_s / self._at_once
+        return depth > 0 and (wait_s > self._patience_s or wait_s + self.each_s > within_s)

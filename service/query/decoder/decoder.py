@@ -98,10 +98,15 @@ class PictureDecoder:
             if slot.lane is None:
                 slot.lane = self._processes.open()
 
-    async def rgb(self, picture: QueryPicture, side: int) -> bytes:
+    async def rgb(self, picture: QueryPicture, side: int, within_s: float = float("inf")) -> bytes:
         """The pixels of a picture, as `artifacts.pictures.decode.decode_rgb` gives them.
 
         Cancelling the call drops the work if it has not started.
+
+        Args:
+            picture: see there.
+            side: of the square, in pixels.
+            within_s: seconds in which it is to be done, or not at all.
 
         Raises:
             FieldError: the picture is damaged, or takes too much time or memory.
@@ -113,7 +118,8 @@ class PictureDecoder:
             raise FieldError("picture", reason)
         if self._closed:
             raise Unavailable("the picture processes are closed")
-        if self.depth >= self._limit or self._pace.too_long(self.depth):
+        ahead = self.depth + len(self._jobs) if self._free.empty() else 0
+        if self.depth >= self._limit or self._pace.too_long(ahead, within_s):
             raise Overloaded("too many pictures wait to be decoded")
         heavy = picture.work > _EASY_WORK
         self.depth += 1

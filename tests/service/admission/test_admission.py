@@ -56,6 +56,18 @@ def test_alone_a_client_may_take_every_place(make: Make) -> None:
     assert admission._places == {}
 
 
+def test_turns_are_short_while_several_clients_are_there(make: Make, time: Time) -> None:
+    admission = make()
+    for _ in range(3):
+        with admission.enter("a", 0.0):
+            assert not admission.gate.shared()
+    with admission.enter("b", 0.0):
+        assert admission.gate.shared()
+    assert admission.gate.shared(), "it may come again"
+    time.now += 2.0
+    assert not admission.gate.shared()
+
+
 def test_while_others_are_there_no_client_takes_them_all(make: Make) -> None:
     reasons: Counter[str] = Counter()
     admission = make(lambda reason: reasons.update([reason]), in_flight=100)

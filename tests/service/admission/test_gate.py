@@ -71,6 +71,31 @@ async def test_a_turn_of_the_loop_begins_no_more_than_its_slice_of_work() -> Non
     assert bench.begun == [str(number) for number in range(15)], "in the order they came"
 
 
+async def test_where_several_clients_are_there_turns_are_short() -> None:
+    bench = Bench(cost_s=0.0005)
+    bench.gate.shared = lambda: True
+    for number in range(6):
+        bench.ask(str(number), "many")
+    assert len(bench.begun) == 2, "a millisecond of work, for the next client waits for so long at least"
+    bench.ask("little", "little")
+    assert await bench.turn() == 2
+    assert "little" in bench.begun
+
+
+async def test_one_that_waited_for_most_of_its_time_is_not_begun_any_more() -> None:
+    bench = Bench(cost_s=0.5)
+    bench.ask("first")
+    bench.gate.running = bench.gate.concurrency.limit  # nothing gets on
+    bench.pulse.cost_s = 0.001
+    bench.ask("waits")
+    await bench.turn(0.65 * DEADLINE_S)
+    bench.gate.running = 0
+    bench.gate._arm()
+    await bench.turn()
+    assert bench.begun == ["first"]
+    assert bench.refused == ["waits"]
+
+
 async def test_work_that_costs_more_than_a_slice_is_begun_one_by_one() -> None:
     bench = Bench(cost_s=0.5)
     bench.ask("0")

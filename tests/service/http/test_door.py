@@ -150,3 +150,23 @@ def test_the_deadline_counts_from_the_first_byte_and_so_covers_what_it_waited(de
             gate.concurrency.limit = 8
             assert waiting.recv(65_536).startswith(b"HTTP/1.1 200")
         assert seen[0]._at == pytest.approx(arrived + 5.0)
+
+
+def test_a_batch_that_would_crowd_others_is_refused_before_it_is_checked(server: Server) -> None:
+    batches = server.runtime.admission.batches
+    wrong = {"requests": [{"k": "wrong"}] * 64}
+    with httpx.Client(base_url=server.url) as client:
+        assert client.post("/recall/batch", json=wrong).status_code == 422, "one alone is looked at"
+        end = batches.begin("other", 2 * batches.limit, 0.25)
+        try:
+            answer = client.post("/recall/batch", json=wrong)
+            assert answer.status_code == 503
+            assert answer.json()["type"] == "/problems/overloaded"
+            for body in (b"[]", b"no JSON", b'{"requests": {}}', b'{"requests": [{"k": "wrong"}]}'):
+                answer = client.post("/recall/batch", content=body)
+                assert answer.status_code in (400, 422), "what has no entries to count is told what is wrong"
+        finally:
+            end()
+        assert (
+            client.post("/recall/batch", json={"requests": [{"query": "a", "k": 1}] * 64}).status_code == 200
+        )

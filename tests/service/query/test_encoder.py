@@ -113,6 +113,35 @@ async def test_a_full_queue_refuses_at_once() -> None:
         await batcher.submit(4)
 
 
+async def test_a_job_waits_for_what_is_being_run_too() -> None:
+    work = Slow()
+    batcher = MicroBatcher(work, max_batch=8, queue=100, patience_s=0.1, name="test")
+    batcher._pace.took(50.0)  # seconds each, which no machine is too slow for
+    first = asyncio.create_task(batcher.submit(0))
+    await first_running(work)
+    assert batcher.depth == 0
+    with pytest.raises(Overloaded):
+        await batcher.submit(1)
+    work.go.set()
+    assert await first == 0
+    batcher.close()
+
+
+async def test_a_job_that_would_not_be_done_in_time_is_refused_at_once() -> None:
+    work = Slow()
+    batcher = MicroBatcher(work, max_batch=8, queue=100, name="test")
+    batcher._pace.took(50.0)
+    first = asyncio.create_task(batcher.submit(0, within_s=1.0))  # nothing is before it
+    await first_running(work)
+    with pytest.raises(Overloaded):
+        await batcher.submit(1, within_s=1.0)
+    second = asyncio.create_task(batcher.submit(2, within_s=1000.0))
+    await asyncio.sleep(0)
+    work.go.set()
+    assert await asyncio.gather(first, second) == [0, 20]
+    batcher.close()
+
+
 async def test_a_batch_gives_what_each_query_gives_alone(encoder: QueryEncoder) -> None:
     queries = ["red shoes", "a much longer query about running shoes and hats", "", "tea", "ünïcode ☕"]
     alone = [await encoder.experts(query, None) for query in queries]

@@ -29,3 +29,12 @@ def test_nobody_waits_behind_nobody() -> None:
     pace = Pace(patience_s=0.1)
     pace.took(1000.0)
     assert not pace.too_long(0)
+
+
+def test_what_would_not_be_done_in_time_is_not_begun() -> None:
+    pace = Pace(patience_s=0.1)
+    for _ in range(100):
+        pace.took(0.01)
+    assert not pace.too_long(4, within_s=0.055), "four before it and its own"
+    assert pace.too_long(5, within_s=0.055)
+    assert not pace.too_long(0, within_s=0.001), "only by doing one is it known what they take now"
