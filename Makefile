@@ -44,7 +44,7 @@ test-python: $(UV) ## the quick tests under another Python: make test-python VER
 	.run/python-$(VERSION)/bin/python -m pytest $(QUICK) $(ARGS)
 
 run-vespa: $(VENV)/.dev ## the demo shop through Vespa's container over small content nodes: a development aid
-	@$(BIN)/python -m devtools.vespa_peer.demo --dir $(DIR) --port $(PORT)
+	@$(BIN)/python -m devtools.vespa_peer.demo --dir $(DIR) --port $(PORT) $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types and import rules
 	$(BIN)/ruff format --check .

@@ -39,8 +39,11 @@ def main() -> int:
     journal.unlink(missing_ok=True)
     version = package / "versions" / f"{document_type(bundle.name)}.json"
     mrse = f"{shlex.quote(sys.executable)} -c 'from cli.main import main; main()'"
-    feed = f"vespa feed {embeddings} --package {package} --endpoint $MRSE_VESPA_URL --journal {journal}"
-    serve = f"serve --bundle {bundle} --index {version} --port {options.port}"
+    folder, into, at, graphs, kept = (
+        shlex.quote(str(path)) for path in (embeddings, package, version, bundle, journal)
+    )
+    feed = f"vespa feed {folder} --package {into} --endpoint $MRSE_VESPA_URL --journal {kept}"
+    serve = f"serve --bundle {graphs} --index {at} --port {options.port}"
     ask = f"curl -s http://127.0.0.1:{options.port}/recall -H 'Content-Type: application/json' -d "
     hint = shlex.quote(ask + shlex.quote('{"query": "red running shoes", "k": 10}'))
     script = f"{mrse} {feed} && echo {hint} && MRSE_INDEX_ENGINE=vespa exec {mrse} {serve}"
