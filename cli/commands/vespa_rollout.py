@@ -1,4 +1,4 @@
-"""``mrse vespa feed``, ``verify`` and ``switch``: filling a version, measuring it, moving traffic to it."""
+"""``mrse vespa verify`` and ``switch``: measuring a version, moving traffic to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from cli.console import Json, err, fail, out, print_json, progress
+from cli.console import Json, fail, out, print_json
 from cli.options import Embeddings
 from cli.vespa_options import (
     Access,
@@ -24,50 +24,6 @@ from common.errors import NOT_IN_ORDER, USAGE
 
 
 @with_access
-def feed(
-    embeddings: Embeddings,
-    package: Package,
-    endpoint: Endpoint,
-    access: Access,
-    changes: Annotated[
-        Path | None, typer.Option(help="JSONL of changes to feed instead of all items.", exists=True)
-    ] = None,
-    journal: Annotated[Path | None, typer.Option(help="Where progress is kept, to resume from.")] = None,
-    json: Json = False,
-) -> None:
-    """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
-
-    Example: `mrse vespa feed embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
-    """
-    from index.vespa.feed.feeder import feed as send
-    from index.vespa.feed.journal import Journal
-    from index.vespa.feed.report import FeedStopped
-    from index.vespa.feed.source import ChangesSource, EmbeddingsSource, new_feed_version
-
-    folder = open_embeddings(embeddings)
-    source = EmbeddingsSource(folder) if changes is None else ChangesSource(changes)
-    settings = settings_for(package, folder, access.to(endpoint))
-    kept = journal or embeddings.with_name(
-        f"{embeddings.name}.{'feed' if changes is None else changes.stem}.journal"
-    )
-    what = f"{settings.version.document_type}:{source.fingerprint}"
-    try:
-        with progress() as report:
-            fed = asyncio.run(send(settings, source, Journal.open(kept, what, new_feed_version()), report))
-    except FeedStopped as stopped:
-        fail(f"{stopped}; run the same command again to go on from {kept}")
-    counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
-    if json:
-        failures = [asdict(failure) for failure in fed.failures]
-        print_json({**counts, "skipped": fed.skipped, "retries": fed.retries, "failures": failures})
-    else:
-        out.print(", ".join(f"{name} {count:,}" for name, count in counts.items()) or "nothing to feed")
-        for failure in fed.failures:
-            err.print(f"{failure.item_id}: {failure.reason}")
-    raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
-
-
-@with_access
 def verify(
     embeddings: Embeddings,
     package: Package,
@@ -77,13 +33,17 @@ def verify(
         float, typer.Option(min=0, max=1, help="Of the graph against exact search.")
     ] = 0.95,
     queries: Annotated[int, typer.Option(min=1, help="Queries to measure with.")] = 200,
+    within: Annotated[
+        float, typer.Option(min=0.1, help="Seconds of a query; exact search looks at every item.")
+    ] = 10.0,
     json: Json = False,
 ) -> None:
-    """Compare what is fed with the folder: counts, sampled vectors, recall against exact search, latency.
+    """Compare what is fed with the folder and the changes since: counts, sampled items, recall, latency.
 
     Example: `mrse vespa verify embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
     from index.vespa.client import VespaIndex
+    from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.verify import VerifyReport
     from index.vespa.feed.verify import verify as measure
 
@@ -93,9 +53,12 @@ def verify(
     async def run() -> VerifyReport:
         async with VespaIndex(settings) as index:
             await index.check()
-            return await measure(index, folder, queries=queries, least_recall=least_recall)
+            return await measure(
+                index, folder, ledger, queries=queries, least_recall=least_recall, within=within
+            )
 
-    report = asyncio.run(run())
+    with Ledger.of(package, settings.version.document_type) as ledger:
+        report = asyncio.run(run())
     if json:
         print_json({**asdict(report), "holds": report.holds})
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from devtools.vespa_fakes.fault_server import FaultServer, Request, answer, hang, hang_up, no_http, reset
 
 _PATH = re.compile(r"/document/v1/mrse/(item_\w+)/docid/(.+)", re.DOTALL)
-_CONDITION = re.compile(r"(item_\w+)\.feed_ver < ([0-9]+)")
+_CONDITION = re.compile(r"(item_\w+)\.feed_ver (<=?) ([0-9]+)")
 _IGNORED = {"X-Vespa-Ignored-Fields": "true"}
 
 
@@ -136,9 +136,9 @@ class DocumentServer(FaultServer):
         """Carry an operation out; the status and headers that Vespa would answer."""
         condition = _CONDITION.fullmatch(request.parameters["condition"])
         assert condition, request.parameters
-        version = int(condition[2])
+        version, again = int(condition[3]), condition[2] == "<="
         known = self.documents.get(item)
-        if known is not None and not known["feed_ver"] < version:
+        if known is not None and not known["feed_ver"] < version + again:
             return 412, {}
         if known is None and request.parameters.get("create") != "true":
             return 412, {}

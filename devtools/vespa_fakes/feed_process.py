@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from artifacts.embeddings import EmbeddingsFolder
+from index.vespa.feed.changes import ChangesSource
 from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
-from index.vespa.feed.source import ChangesSource, EmbeddingsSource
+from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.settings import EndpointSettings, FeedSettings, VespaSettings
 from index.vespa.version import Version
 

@@ -96,6 +96,18 @@ def neighbours(answer: Answer) -> Neighbours:
     return Neighbours(ids, cosines, answer.coverage, answer.degraded)
 
 
+def item_ids(answer: Answer) -> list[str]:
+    """Ids of the hits.
+
+    Raises:
+        VespaError: a hit without its id.
+    """
+    try:
+        return [str(hit["fields"][names.ITEM_ID]) for hit in answer.hits]
+    except (KeyError, TypeError) as error:
+        raise VespaError("bad_answer", "a hit without its id") from error
+
+
 def stored_vectors(answer: Answer, asked: Sequence[str], dimension: int) -> StoredVectors:
     """Embeddings in the order asked.
 

@@ -86,13 +86,28 @@ class VespaIndex:
         rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
         return StoredVectors([item for part in parts for item in part.ids], np.concatenate(rows))
 
-    async def count(self, deadline: Deadline) -> int:
-        """How many items there are.
+    async def count(
+        self, deadline: Deadline, *, item: str | None = None, filters: Filter | None = None
+    ) -> int:
+        """How many items there are; or 1 where ``item`` is there and meets the filters, else 0.
 
         Raises:
             IndexUnavailable: as `search`.
         """
-        return (await self._ask(self._builder.count(self._budget(deadline)), deadline)).total
+        body = self._builder.count(self._budget(deadline), item, filters)
+        return (await self._ask(body, deadline)).total
+
+    async def older(self, feed_ver: int, deadline: Deadline) -> tuple[list[str], int]:
+        """Items that were fed with a version below ``feed_ver``: some of them, and how many there are.
+
+        Raises:
+            IndexUnavailable: as `search`; also where not every item was looked at.
+        """
+        body = self._builder.older(feed_ver, names.MAX_HITS, self._budget(deadline))
+        found = await self._ask(body, deadline)
+        if found.coverage < 1.0 or found.degraded:
+            raise VespaError("no_coverage", f"only {found.coverage:.0%} of the items were looked at")
+        return answer.item_ids(found), found.total
 
     async def stats(self) -> IndexStats:
         """Items as of now; -1 where Vespa does not say."""

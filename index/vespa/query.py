@@ -64,9 +64,15 @@ class QueryBuilder:
         body["presentation.format.tensors"] = "hex-value"
         return body
 
-    def count(self, budget: float) -> Body:
-        """How many items there are; no hits."""
-        return self._body(names.ITEM_ID, "true", 0, budget)
+    def count(self, budget: float, item: str | None = None, filters: Filter | None = None) -> Body:
+        """How many items there are, or whether one meets the filters; no hits."""
+        named = "true" if item is None else f"{names.ITEM_ID} contains {yql.string_literal(item)}"
+        where = named if filters is None else f"{named} and {yql.where(filters)}"
+        return self._body(names.ITEM_ID, where, 0, budget)
+
+    def older(self, feed_ver: int, hits: int, budget: float) -> Body:
+        """Items that were fed with a lower version."""
+        return self._body(names.ITEM_ID, f"{names.FEED_VERSION} < {feed_ver}L", hits, budget)
 
     def attribute_probe(self, budget: float) -> Body:
         """A query that names every attribute and matches nothing: refused where one is not deployed."""

@@ -2,12 +2,17 @@
 
 ::
 
-    source        what is fed, as numbered operations: an embeddings folder, or a file of changes
+    source        what is fed, as numbered operations: an embeddings folder
+    changes       the same of a file of changes
+    merged        the changes of one item, in whichever order they came
+    ledger        those of all items since the last folder, on disk: a folder does not undo them
     operations    puts, updates and removals of items, checked, and their requests
     feeder        in order for each item, as fast as Vespa takes them
       delivery      one operation, sent until there is an outcome
       window        how many requests may be under way
       journal       what is settled, on disk, so that a killed feed goes on
       report        what came of a feed
-    verify        counts, sampled vectors, recall and latency, compared with the embeddings folder
+    prune         takes out what left the catalogue
+    verify        counts, sampled items, recall and latency, compared with the embeddings folder
+      expected    what has to be there, by the folder and the ledger
 """

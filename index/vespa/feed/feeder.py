@@ -3,7 +3,7 @@
 What each answer means::
 
     200                        stored; with X-Vespa-Ignored-Fields failed: the schema is another one
-    412                        superseded: what is stored is as new or newer; no error
+    412                        superseded: what is stored is newer, or the item is not there yet; no error
     429                        busy: cut the window, back off, send again for `patience_busy` seconds
     507                        feed blocked: all pause, then one request tries
     502 503 504, time-out,     cut the window, back off, send again, `attempts` times; an operation that
@@ -27,7 +27,7 @@ from common.progress import Progress, silent
 from index.vespa.endpoints import Endpoints
 from index.vespa.feed.delivery import Delivery, Settled, Sleep
 from index.vespa.feed.journal import Journal
-from index.vespa.feed.operations import Numbered, Operation, Operations, Rejected
+from index.vespa.feed.operations import Numbered, Older, Operation, Operations, Rejected
 from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, FeedStopped, Outcome
 from index.vespa.feed.source import FeedSource
 from index.vespa.settings import FeedSettings, VespaSettings
@@ -60,11 +60,13 @@ async def feed(
     endpoints = Endpoints(replace(settings.endpoints, connections=feeding.window_max), clock)
     delivery = Delivery(Operations(settings.version), endpoints, feeding, report, clock, sleep)
     run = _Run(delivery, report, journal, feeding, lambda: progress("feed", report.done, source.total))
-    operations = source.operations(settings.version, journal.feed_ver, journal.settled)
+    arguments = (settings.version, journal.feed_ver, journal.settled)
     try:
         async with asyncio.TaskGroup() as group:
             saver = group.create_task(run.save_now_and_then())
-            await run.dispatch(operations, group)
+            await run.dispatch(source.operations(*arguments), group)
+            while await run.dispatch(source.later(*arguments), group):
+                pass
             saver.cancel()
     except BaseException as error:
         journal.save()
@@ -95,9 +97,17 @@ class _Run:
         #: Operations of each item that is being fed, the one under way first.
         self._chains: dict[str, deque[tuple[int, Operation]]] = {}
 
-    async def dispatch(self, operations: Iterable[Numbered], group: asyncio.TaskGroup) -> None:
-        """Start each operation, or queue it behind an earlier one of its item; wait for all."""
+    async def dispatch(self, operations: Iterable[Numbered], group: asyncio.TaskGroup) -> bool:
+        """Start each operation, or queue it behind an earlier one of its item; wait for all.
+
+        Returns:
+            whether there was any.
+        """
+        number = None
         for number, operation in operations:
+            if isinstance(operation, Older):
+                self._end(number, operation.item_id, Settled(Outcome.OLDER))
+                continue
             if isinstance(operation, Rejected):
                 self._end(number, operation.item_id, Settled(Outcome.FAILED, operation.reason))
                 continue
@@ -111,6 +121,9 @@ class _Run:
         # Whoever holds all slots knows that nothing is under way.
         for _ in range(_READ_AHEAD):
             await self._slots.acquire()
+        for _ in range(_READ_AHEAD):
+            self._slots.release()
+        return number is not None
 
     async def save_now_and_then(self) -> None:
         """Save the journal until cancelled; not in a thread, since two writes of it must not overlap."""

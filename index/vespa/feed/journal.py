@@ -1,23 +1,50 @@
 """Where a feed stands, kept so that a killed one goes on: a small JSON file, replaced atomically.
 
+A journal of another source is begun anew: what it knew is of no use, and a row that failed last night does
+not hold up the next one.
+
 Operations have numbers in the order of their source. The journal keeps the number below which all are
 settled; those above it that were settled too are sent again after a kill, and Vespa answers 412 to them.
 """
 
 from __future__ import annotations
 
+import fcntl
 import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
-from common.errors import MrseError
+from common.errors import NOT_IN_ORDER, MrseError
 from common.files import replacing
 
 
 class JournalMismatch(MrseError, ValueError):  # noqa: N818 -- a state of the world
-    """The journal belongs to another source, document type or format."""
+    """The file is no journal, so it is not written over."""
+
+
+class JournalTaken(MrseError):  # noqa: N818 -- a state of the world
+    """Another process feeds by this journal."""
+
+    exit_code = NOT_IN_ORDER
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Nobody else feeds by the journal at ``path`` meanwhile; a process that dies lets go of it.
+
+    Raises:
+        JournalTaken: somebody does.
+    """
+    with path.with_name(f".{path.name}.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise JournalTaken(f"another feed is under way by {path}") from None
+        yield
 
 
 @dataclass
@@ -36,6 +63,8 @@ class Journal:
     low: int = 0
     #: Operations that failed for good; tried again when the feed goes on.
     failed: set[int] = field(default_factory=set)
+    #: The source whose journal this one takes the place of.
+    replaces: str | None = None
     _above: list[int] = field(default_factory=list)
     _retry: set[int] = field(default_factory=set)
 
@@ -44,14 +73,16 @@ class Journal:
         """A new journal, or the one at ``path`` to go on with; without a path nothing is kept.
 
         Raises:
-            JournalMismatch: the file belongs to another feed.
+            JournalMismatch: the file is something else.
         """
         if path is None or not path.exists():
             return cls(path, source, feed_ver)
         try:
             kept = orjson.loads(path.read_bytes())
-            if kept["format"] != 1 or kept["source"] != source:
-                raise JournalMismatch(f"{path} is the journal of {kept['source']!r}, not of {source!r}")
+            if kept["format"] != 1:
+                raise JournalMismatch(f"{path} is a journal of another format")
+            if kept["source"] != source:
+                return cls(path, source, feed_ver, replaces=str(kept["source"]))
             journal = cls(path, source, int(kept["feed_ver"]), int(kept["low"]))
             journal._retry = {int(number) for number in kept["failed"]}
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:

@@ -1,7 +1,8 @@
 """Feed operations and their document/v1 requests.
 
 Order is by ``feed_ver``, a number of our own: every operation carries one and a condition that what is
-stored is older. So an operation that comes late, or twice, changes nothing: Vespa answers 412.
+stored is older (or of the same version, where all changes of an item are sent as one). So an operation that
+comes late changes nothing: Vespa answers 412.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ class Operation:
     item_id: str
     feed_ver: int
     fields: Mapping[str, Any]
+    #: Whether it may replace what has the same version: it says the same, or more of it.
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A change that the folder fed last is newer than; never sent."""
+
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class Rejected:
 
 
 #: An operation and its number in the order of its source.
-Numbered: TypeAlias = tuple[int, Operation | Rejected]
+Numbered: TypeAlias = tuple[int, Operation | Rejected | Older]
 
 
 class Operations:
@@ -124,15 +134,16 @@ class Operations:
         """Take an item out.
 
         Raises:
-            ItemRefused: an odd id.
+            ItemRefused: an odd id or version.
         """
-        _check(item_id)
+        _check(item_id, feed_ver)
         return Operation("remove", item_id, feed_ver, {})
 
     def request(self, operation: Operation, timeout: float) -> Request:
         """The document/v1 request of an operation; ``timeout`` seconds is what Vespa may take."""
+        older = "<=" if operation.again else "<"
         parameters = {
-            "condition": f"{self._type}.{names.FEED_VERSION} < {operation.feed_ver}",
+            "condition": f"{self._type}.{names.FEED_VERSION} {older} {operation.feed_ver}",
             "timeout": f"{max(1, int(timeout * 1000))}ms",
         }
         if operation.kind == "put":
@@ -165,7 +176,7 @@ class Operations:
         raise ItemRefused(f"attribute {name!r} is a {kind}, not {value!r:.60}")
 
 
-def _check(item_id: object, feed_ver: int = 1) -> None:
+def _check(item_id: object, feed_ver: int) -> None:
     """An id that a document id can hold, and a feed version that Vespa's ``long`` can."""
     if not isinstance(item_id, str) or not 1 <= len(item_id) <= _LONGEST_ID:
         raise ItemRefused(f"an item id is 1 to {_LONGEST_ID} characters")

@@ -16,8 +16,11 @@ class Outcome(StrEnum):
     """How an operation ended."""
 
     STORED = "stored"
-    #: 412: what is stored is as new or newer. No error.
+    #: 412: what is stored is as new or newer, or the item is not there yet; the ledger keeps the change, and
+    #: the feed of a folder applies it. No error.
     SUPERSEDED = "superseded"
+    #: Not sent: the folder fed last is as new.
+    OLDER = "older"
     #: Vespa refused it, dropped fields, or could not be reached in all the tries.
     FAILED = "failed"
 

@@ -1,19 +1,20 @@
-"""What is fed: an embeddings folder, or a file of changes; each as numbered operations."""
+"""What is fed, as numbered operations: an embeddings folder here, a file of changes in `changes`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
-
-import numpy as np
-import orjson
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final, Protocol, TypeAlias
 
 from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
-from index.vespa.feed.operations import ItemRefused, Numbered, Operation, Operations, Rejected
+from artifacts.embeddings.folder import META_NAME, VECTORS_NAME
+from common.arrays import F16
+from index.vespa.feed.ledger import Ledger
+from index.vespa.feed.merged import Merged
+from index.vespa.feed.operations import AttributeValue, Numbered, Operation, Operations, Rejected
 from index.vespa.version import Version
 
 #: Whether the operation of a number needs no sending.
@@ -48,48 +49,98 @@ class FeedSource(Protocol):
             settled: which numbers to leave out.
         """
 
+    def later(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
+        """What came in while the operations were fed; asked when they are through, until there is nothing."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class EmbeddingsSource:
-    """An embeddings folder as puts, one an item, numbered by row.
+    """An embeddings folder as puts, one an item, numbered by row; with what changed since, by a ledger.
 
     Vectors are read as fp16, normalised in float32 and then rounded to bfloat16: fp16 rounding leaves them
     up to 0.1% off unit length, and Vespa's closeness does not divide that out.
     """
 
     folder: EmbeddingsFolder
+    #: Changes that the folder must not undo.
+    ledger: Ledger = field(default_factory=Ledger)
+    #: The number of a part of the folder, from 1, and of parts, for several feeders side by side.
+    part: tuple[int, int] = (1, 1)
+    #: The number of the last change that the operations know of.
+    _since: int = field(default=0, init=False, repr=False)
+
+    @property
+    def as_of(self) -> int:
+        """When the folder was written, in microseconds since 1970: its version, unless somebody says more."""
+        return (self.folder.path / META_NAME).stat().st_mtime_ns // 1000
 
     @property
     def fingerprint(self) -> str:
-        """Bundle, shop and number of items."""
+        """Bundle, shop, number of items, when the vectors were written, and which part."""
         meta = self.folder.meta
-        return f"{meta.bundle_version}:{meta.data}:{meta.rows}"
+        written = (self.folder.path / VECTORS_NAME).stat().st_mtime_ns
+        number, parts = self.part
+        return f"{meta.bundle_version}:{meta.data}:{meta.rows}:{written}:{number}/{parts}"
+
+    @property
+    def rows(self) -> range:
+        """The rows of this part."""
+        (number, parts), rows = self.part, self.folder.meta.rows
+        return range(rows * (number - 1) // parts, rows * number // parts)
 
     @property
     def total(self) -> int:
         """Items in all."""
-        return self.folder.meta.rows
+        return len(self.rows)
 
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """See `FeedSource.operations`.
 
         Raises:
             EmbeddingsError: the folder belongs to another version, or is damaged.
+            FeedRefused: a newer folder was fed.
         """
         self._check_version(version)
-        operations, vectors = Operations(version), self.folder.vectors
-        first = 0
+        self._since = self.ledger.begin(feed_ver, self.part)
+        operations, start = Operations(version), self.rows.start
+        for items in self._items():
+            wanted = [item for item in items if not settled(item.row - start)]
+            changed = self.ledger.newer([item.item_id for item in wanted], feed_ver)
+            for item in wanted:
+                yield item.row - start, _put(operations, item, feed_ver, changed.get(item.item_id))
+
+    def later(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
+        """Items of the folder that changed since it was begun, as the changes leave them."""
+        upto, changed = self.ledger.since(self._since, feed_ver)
+        if not changed:
+            return
+        operations, numbers = Operations(version), count(self.total)
+        for items in self._items():
+            wanted = [item for item in items if item.item_id in changed]
+            states = self.ledger.newer([item.item_id for item in wanted], feed_ver)
+            for item in wanted:
+                number = next(number for number in numbers if not settled(number))
+                yield number, _put(operations, item, feed_ver, states.get(item.item_id))
+        self._since = upto
+
+    def _items(self) -> Iterator[list[_Item]]:
+        """The items of this part, a batch at a time."""
+        rows, vectors, first = self.rows, self.folder.vectors, 0
         for batch in self.folder.batches(["id", CATEGORY, *self.folder.attributes], _BATCH):
             ids = batch.pop("id")
-            for place, item_id in enumerate(ids):
-                if settled(first + place):
-                    continue
-                attributes = {name: column[place] for name, column in batch.items()}
-                try:
-                    yield first + place, operations.put(item_id, vectors[first + place], attributes, feed_ver)
-                except ValueError as error:
-                    yield first + place, Rejected(str(item_id), str(error))
+            inside = range(max(first, rows.start) - first, min(first + len(ids), rows.stop) - first)
+            yield [
+                _Item(
+                    first + place,
+                    ids[place],
+                    vectors[first + place],
+                    {name: column[place] for name, column in batch.items()},
+                )
+                for place in inside
+            ]
             first += len(ids)
+            if first >= rows.stop:
+                return
 
     def _check_version(self, version: Version) -> None:
         path, meta = self.folder.path, self.folder.meta
@@ -104,53 +155,17 @@ class EmbeddingsSource:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangesSource:
-    """A file of changes, one JSON object a line, numbered without empty lines::
-
-        {"id": "a1", "feed_ver": 17, "attributes": {"price": 9.5, "in_stock": false}}
-        {"id": "a2", "feed_ver": 18, "remove": true}
-        {"id": "a3", "feed_ver": 19, "vector": [0.1, …], "attributes": {"category": "Shoes > Running"}}
-
-    Without ``vector`` the named attributes are updated and the vector is not touched; null takes an
-    attribute away. With it the whole document is put. ``feed_ver`` orders changes of an item; without it
-    the time of the feed is taken.
-    """
-
-    path: Path
-
-    @property
-    def fingerprint(self) -> str:
-        """Name, size and time of change of the file."""
-        facts = self.path.stat()
-        return f"{self.path.name}:{facts.st_size}:{facts.st_mtime_ns}"
-
-    @property
-    def total(self) -> None:
-        """Unknown: the lines are not counted."""
-
-    def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
-        """See `FeedSource.operations`; a line that cannot be used is rejected."""
-        operations = Operations(version)
-        with self.path.open("rb") as file:
-            lines = ((place, line) for place, line in enumerate(file, 1) if line.strip())
-            for number, (place, line) in enumerate(lines):
-                if settled(number):
-                    continue
-                try:
-                    yield number, _change(operations, orjson.loads(line), feed_ver)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    yield number, Rejected(f"line {place}", f"{type(error).__name__}: {error}")
+class _Item:
+    row: int
+    item_id: str
+    vector: F16
+    attributes: Mapping[str, AttributeValue]
 
 
-def _change(operations: Operations, change: Mapping[str, Any], feed_ver: int) -> Operation:
-    if unknown := change.keys() - {"id", "feed_ver", "attributes", "vector", "remove"}:
-        raise ItemRefused(f"unknown keys {', '.join(sorted(unknown))}")
-    item_id, feed_ver = change["id"], change.get("feed_ver", feed_ver)
-    if type(feed_ver) is not int:
-        raise ItemRefused("feed_ver is no integer")
-    if change.get("remove") is True:
-        return operations.remove(item_id, feed_ver)
-    attributes = dict(change.get("attributes", {}))
-    if "vector" in change:
-        return operations.put(item_id, np.asarray(change["vector"], np.float32), attributes, feed_ver)
-    return operations.update(item_id, attributes, feed_ver)
+def _put(operations: Operations, item: _Item, feed_ver: int, changed: Merged | None) -> Operation | Rejected:
+    try:
+        if changed is None:
+            return operations.put(item.item_id, item.vector, item.attributes, feed_ver)
+        return changed.operation(operations, item.item_id, (item.vector, item.attributes))
+    except ValueError as error:
+        return Rejected(str(item.item_id), str(error))

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from cli.main import build
 from common.errors import USAGE
 from devtools.embeddings import make_embeddings
+from index.vespa.feed.journal import JournalMismatch
+from index.vespa.feed.ledger import FeedRefused, Ledger
 from index.vespa.settings import EndpointError
 from index.vespa.version import VersionError
 
@@ -64,17 +66,47 @@ def test_versions_that_are_not_there(package: Path, tmp_path: Path) -> None:
     assert "no version 'demo-22222222'" in str(done.exception)
 
 
-@pytest.mark.parametrize("command", ["deploy", "feed", "verify", "drop"])
+@pytest.mark.parametrize("command", ["deploy", "feed", "verify", "prune", "drop"])
 def test_every_command_that_asks_vespa_has_the_options_of_access(command: str) -> None:
     text = mrse(command, "--help").stdout
     for option in ("--ca", "--certificate", "--key", "--token"):
         assert option in text
 
 
-def test_a_feed_that_cannot_go_on_says_where_it_stands(package: Path, tmp_path: Path) -> None:
+def test_a_journal_of_something_else_is_not_written_over(package: Path, tmp_path: Path) -> None:
     journal = tmp_path / "journal.json"
-    journal.write_text('{"format": 1, "source": "another", "feed_ver": 1, "low": 0, "failed": []}')
-    done = mrse(
-        "feed", tmp_path / "embeddings", "--package", package, "--endpoint", NOWHERE, "--journal", journal
-    )
-    assert "is the journal of 'another'" in str(done.exception)
+    journal.write_text('{"format": 2}')
+    where = ("--package", package, "--endpoint", NOWHERE, "--journal", journal)
+    done = mrse("feed", tmp_path / "embeddings", *where)
+    assert isinstance(done.exception, JournalMismatch)
+    assert journal.read_text() == '{"format": 2}'
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--part", "3/2"), "as 2/8"),
+        (("--part", "x"), "as 2/8"),
+        (("--as-of", "yesterday"), "--as-of is a time"),
+    ],
+)
+def test_options_of_a_feed_that_are_not_understood(
+    options: tuple[str, ...], words: str, package: Path, tmp_path: Path
+) -> None:
+    done = mrse("feed", tmp_path / "embeddings", "--package", package, "--endpoint", NOWHERE, *options)
+    assert done.exit_code == USAGE
+    assert words in " ".join(done.stderr.split())
+
+
+def test_an_older_folder_is_refused(package: Path, tmp_path: Path) -> None:
+    with Ledger.of(package, "item_demo_00000000") as ledger:
+        ledger.begin(1_700_000_000_000_000)
+    at = "2023-11-14T22:13:19Z"
+    done = mrse("feed", tmp_path / "embeddings", "--package", package, "--endpoint", NOWHERE, "--as-of", at)
+    assert isinstance(done.exception, FeedRefused)
+    assert "one as of 2023-11-14T22:13:20+00:00 was fed" in str(done.exception)
+
+
+def test_prune_needs_a_folder_that_was_fed(package: Path, tmp_path: Path) -> None:
+    done = mrse("prune", tmp_path / "embeddings", "--package", package, "--endpoint", NOWHERE)
+    assert isinstance(done.exception, FeedRefused)

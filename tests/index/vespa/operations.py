@@ -21,3 +21,7 @@ class ListedSource:
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """See `FeedSource.operations`."""
         return (each for each in enumerate(self._operations) if not settled(each[0]))
+
+    def later(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
+        """See `FeedSource.later`: nothing."""
+        return iter(())

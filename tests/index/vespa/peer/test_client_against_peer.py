@@ -21,9 +21,12 @@ from index.filters import parse_filter
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
 from index.vespa.client import VespaIndex
+from index.vespa.feed.changes import ChangesSource
 from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
+from index.vespa.feed.ledger import FeedRefused, Ledger
 from index.vespa.feed.operations import Operations
+from index.vespa.feed.prune import prune
 from index.vespa.feed.report import FeedReport
 from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.feed.verify import verify
@@ -248,14 +251,61 @@ async def test_updates_removals_and_late_operations(vespa_peer: Peer, settings: 
 
 async def test_a_fed_version_is_verified(settings: VespaSettings, folder: Path, tmp_path: Path) -> None:
     await feed_folder(settings, folder, feed_ver=1000)
-    few = {"vectors": 50, "queries": 10, "k": 20}
+    few = {"sampled": 50, "queries": 10, "k": 20}
     async with VespaIndex(settings) as index:
         good = await verify(index, EmbeddingsFolder.open(folder), **few)
         assert good.holds, good.checks
         other = make_embeddings(tmp_path / "e", rows=ROWS + 1, seed=4, bundle_version=VERSION.bundle_version)
         bad = await verify(index, EmbeddingsFolder.open(other), **few)
-    assert [check.holds for check in bad.checks] == [False, False, True]
+    assert [check.holds for check in bad.checks] == [False, False, False, True, True]
     assert good.recall == 1.0
+
+
+async def test_what_verify_sees(
+    vespa_peer: Peer, settings: VespaSettings, folder: Path, tmp_path: Path
+) -> None:
+    found, ledger, make = EmbeddingsFolder.open(folder), Ledger(), Operations(VERSION)
+
+    async def failing() -> list[str]:
+        async with VespaIndex(settings) as index:
+            report = await verify(index, found, ledger, sampled=ROWS, queries=4, k=20, within=0.5)
+        return [check.name for check in report.checks if not check.holds]
+
+    ledger.begin(2000)
+    await feed_folder(settings, folder, feed_ver=2000)
+    assert await failing() == []
+    wrong = ListedSource([make.update(f"item-{row}", {"price": 12345.0}, 2001) for row in range(9)])
+    await feed(settings, wrong, Journal(None, "wrong", 1), feeding=FEED)
+    assert await failing() == ["sampled items whose attributes differ"]
+    changes = tmp_path / "changes.jsonl"
+    changes.write_text(
+        "\n".join(
+            [f'{{"id": "item-{row}", "attributes": {{"price": 1}}}}' for row in range(9)]
+            + ['{"id": "item-0", "remove": true}', f'{{"id": "new", "vector": {[1.0] * 128}}}']
+        )
+    )
+    await feed(settings, ChangesSource(changes, ledger), Journal(None, "changes", 3000), feeding=FEED)
+    assert await failing() == []
+    with planted(vespa_peer, "node0", "soft-timeout", 0.5):
+        assert "answers that looked at a part only" in await failing()
+    await recovered(settings)
+    # Another folder: what it does not hold any more is removed, and nothing else.
+    ledger.begin(4000)
+    with pytest.raises(FeedRefused, match="no folder"):
+        await prune(settings, ledger)
+    half = [make.put(f"item-{row}", found.vectors[row], {}, 4000) for row in range(1, 150)]
+    await feed(settings, ListedSource(half), Journal(None, "half", 1), feeding=FEED)
+    ledger.end(4000, refused=["item-150"])
+    with pytest.raises(FeedRefused, match="--most"):
+        await prune(settings, ledger)
+    pruned = await prune(settings, ledger, most=0.5, dry_run=True)
+    assert (pruned.items, pruned.left, pruned.removed) == (ROWS, 50, 0)
+    pruned = await prune(settings, ledger, most=0.5, feeding=FEED)
+    assert (pruned.removed, pruned.failed) == (50, 0)
+    async with VespaIndex(settings) as index:
+        assert await index.count(Deadline.after(5)) == ROWS - 50
+        assert await index.count(Deadline.after(5), item="item-150") == 1
+    await feed_folder(settings, folder, feed_ver=5000)
 
 
 async def test_blue_and_green_under_load(tmp_path: Path) -> None:
@@ -313,7 +363,7 @@ async def test_blue_and_green_under_load(tmp_path: Path) -> None:
             await new.check()
             await feed_folder(settings_of(green), folders[green.bundle_version])
             filled = EmbeddingsFolder.open(folders[green.bundle_version])
-            report = await verify(new, filled, vectors=20, queries=5, k=10)
+            report = await verify(new, filled, sampled=20, queries=5, k=10)
             assert report.holds, report.checks
             serving[0] = green
             await some_more()

@@ -1,0 +1,143 @@
+"""``mrse vespa feed`` and ``prune``: filling a version, and taking out what left the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import Json, counted, err, fail, out, print_json, progress
+from cli.options import Embeddings
+from cli.vespa_options import Access, Endpoint, Package, open_embeddings, settings_for, with_access
+from common.errors import NOT_IN_ORDER, USAGE
+
+if TYPE_CHECKING:
+    from index.vespa.feed.report import FeedReport
+
+
+@with_access
+def feed(
+    embeddings: Embeddings,
+    package: Package,
+    endpoint: Endpoint,
+    access: Access,
+    changes: Annotated[
+        Path | None, typer.Option(help="JSONL of changes to feed instead of all items.", exists=True)
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="When the shop was exported that the folder is made of, as 2026-11-26T02:00Z or in "
+            "microseconds; later changes are kept. By default when the folder was written.",
+            show_default=False,
+        ),
+    ] = None,
+    part: Annotated[
+        str, typer.Option(help="Part of the folder, as 2/8; each part may be fed by another process.")
+    ] = "1/1",
+    journal: Annotated[Path | None, typer.Option(help="Where progress is kept, to resume from.")] = None,
+    json: Json = False,
+) -> None:
+    """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
+
+    Changes are kept beside the package, so a folder that is fed meanwhile or later undoes none that is newer:
+    feed a version from one package folder.
+
+    Example: `mrse vespa feed embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
+    """
+    from index.vespa.feed.changes import ChangesSource
+    from index.vespa.feed.feeder import feed as send
+    from index.vespa.feed.journal import Journal, alone
+    from index.vespa.feed.ledger import Ledger
+    from index.vespa.feed.report import FeedStopped
+    from index.vespa.feed.source import EmbeddingsSource, FeedSource, new_feed_version
+
+    folder = open_embeddings(embeddings)
+    settings = settings_for(package, folder, access.to(endpoint))
+    if changes is not None and (as_of is not None or part != "1/1"):
+        fail("--as-of and --part are for a folder, not for changes", USAGE)
+    with Ledger.of(package, settings.version.document_type) as ledger:
+        source: FeedSource
+        if changes is None:
+            number, parts = _part(part)
+            source = items = EmbeddingsSource(folder, ledger, (number, parts))
+            version = items.as_of if as_of is None else _version(as_of)
+            what, name = f"{items.fingerprint}:{version}", "feed" if parts == 1 else f"{number}-of-{parts}"
+        else:
+            source, version = ChangesSource(changes, ledger), new_feed_version()
+            what, name = source.fingerprint, changes.stem
+        kept = journal or embeddings.with_name(f"{embeddings.name}.{name}.journal")
+        try:
+            with alone(kept), progress() as report:
+                progressed = Journal.open(kept, f"{settings.version.document_type}:{what}", version)
+                if progressed.replaces is not None:
+                    err.print(f"{kept} was of {progressed.replaces}, and is begun anew")
+                fed = asyncio.run(send(settings, source, progressed, report))
+                if changes is None:
+                    ledger.end(version, (number, parts), [failure.item_id for failure in fed.failures])
+        except FeedStopped as stopped:
+            fail(f"{stopped}; run the same command again to go on from {kept}")
+    _tell(fed, json=json)
+
+
+@with_access
+def prune(
+    embeddings: Embeddings,
+    package: Package,
+    endpoint: Endpoint,
+    access: Access,
+    most: Annotated[
+        float, typer.Option(min=0, max=1, help="Refuse to remove more than this share of all items.")
+    ] = 0.1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove the items that the folder fed last does not hold any more.
+
+    Example: `mrse vespa prune embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
+    """
+    from index.vespa.feed.ledger import Ledger
+    from index.vespa.feed.prune import prune as remove
+
+    settings = settings_for(package, open_embeddings(embeddings), access.to(endpoint))
+    with Ledger.of(package, settings.version.document_type) as ledger:
+        pruned = asyncio.run(remove(settings, ledger, most=most, dry_run=dry_run))
+    if json:
+        print_json(asdict(pruned))
+    else:
+        out.print(f"{counted(pruned.left, 'item')} of {pruned.items:,} left the catalogue")
+        out.print(f"removed {pruned.removed:,}, failed {pruned.failed:,}")
+    raise typer.Exit(NOT_IN_ORDER if pruned.failed else 0)
+
+
+def _tell(fed: FeedReport, *, json: bool) -> None:
+    counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
+    if json:
+        failures = [asdict(failure) for failure in fed.failures]
+        print_json({**counts, "skipped": fed.skipped, "retries": fed.retries, "failures": failures})
+    else:
+        out.print(", ".join(f"{name} {count:,}" for name, count in counts.items()) or "nothing to feed")
+        for failure in fed.failures:
+            err.print(f"{failure.item_id}: {failure.reason}")
+    raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        fail(f"--part is given as 2/8, not {text!r}", USAGE)
+    return int(number), int(parts)
+
+
+def _version(as_of: str) -> int:
+    if as_of.isdecimal():
+        return int(as_of)
+    try:
+        time = datetime.fromisoformat(as_of)
+    except ValueError:
+        fail(f"--as-of is a time as 2026-11-26T02:00Z, or microseconds, not {as_of!r}", USAGE)
+    return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1e6)

@@ -1,0 +1,219 @@
+"""The changes of a document type since its last folder, on disk: what a folder must not undo.
+
+A change is written here before it is sent. A feed of a folder looks here before it puts an item, and again
+when it is through, until nothing came in between: so a removed item does not come back, and a change of an
+item that was not there yet is applied. What the folder holds already is forgotten once it is fed.
+
+One SQLite file for each document type, beside the package: all who feed a version share that folder.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from common.errors import NOT_IN_ORDER, MrseError
+from index.vespa.feed.merged import Change, Merged
+
+#: Below the package folder.
+FOLDER: Final = "feeds"
+#: Seconds to wait for another feed's transaction.
+_PATIENCE: Final = 60.0
+#: Other versions are no times, but numbers of somebody's own: microseconds of the years 2001 to 8307.
+_TIMES: Final = range(10**15, 2 * 10**17)
+_TABLES: Final = """
+create table if not exists changes (id text primary key, state blob not null, version integer not null,
+                                    seq integer not null) without rowid;
+create index if not exists changes_by_seq on changes (seq);
+create table if not exists facts (name text primary key, value text not null) without rowid;
+"""
+
+
+class FeedRefused(MrseError):  # noqa: N818 -- a decision, not a mistake
+    """Feeding this would undo what is newer, or is not possible now."""
+
+    exit_code = NOT_IN_ORDER
+
+
+class Ledger:
+    """Changes by item, each with a number in the order written; facts of the folder fed last.
+
+    Not thread-safe; several processes may share a file.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._db = sqlite3.connect(
+            path or ":memory:", timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        self._db.executescript(f"pragma journal_mode=wal; pragma synchronous=full; {_TABLES}")
+
+    @classmethod
+    def of(cls, package: Path, document_type: str) -> Ledger:
+        """The ledger of a document type of a package folder."""
+        return cls(package / FOLDER / f"{document_type}.db")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __del__(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # -- changes
+
+    def record(self, changes: Sequence[Change]) -> list[Merged | None]:
+        """Write changes down, on disk when this returns.
+
+        Returns:
+            for each the item's changes up to it; None where the folder fed last is as new.
+        """
+        merged: list[Merged | None] = []
+        with _transaction(self._db):
+            as_of, seq = self.as_of, self.sequence
+            for change in changes:
+                if change.feed_ver <= as_of:
+                    merged.append(None)
+                    continue
+                state = self._state(change.item_id).with_change(change)
+                merged.append(state)
+                seq += 1
+                self._db.execute(
+                    "insert or replace into changes values (?, ?, ?, ?)",
+                    (change.item_id, state.to_json(), state.version, seq),
+                )
+            self._set("sequence", seq)
+        return merged
+
+    def newer(self, ids: Sequence[str], as_of: int) -> dict[str, Merged]:
+        """The changes of those of these items that changed after ``as_of``."""
+        rows = self._db.execute(
+            "select id, state from changes where id in (select value from json_each(?)) and version > ?",
+            (orjson.dumps(ids).decode(), as_of),
+        )
+        return {item_id: Merged.from_json(state) for item_id, state in rows}
+
+    def since(self, sequence: int, as_of: int) -> tuple[int, set[str]]:
+        """The number of the last change, and the items that changed after ``sequence`` and ``as_of``."""
+        with _transaction(self._db):
+            rows = self._db.execute(
+                "select id from changes where seq > ? and version > ?", (sequence, as_of)
+            ).fetchall()
+            return self.sequence, {item_id for (item_id,) in rows}
+
+    def all_newer(self, as_of: int) -> Iterable[tuple[str, Merged]]:
+        """Every item that changed after ``as_of``, with its changes."""
+        rows = self._db.execute("select id, state from changes where version > ?", (as_of,))
+        return ((item_id, Merged.from_json(state)) for item_id, state in rows)
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last change."""
+        return int(self._get("sequence") or 0)
+
+    def _state(self, item_id: str) -> Merged:
+        row = self._db.execute("select state from changes where id = ?", (item_id,)).fetchone()
+        return Merged() if row is None else Merged.from_json(row[0])
+
+    # -- folders
+
+    @property
+    def as_of(self) -> int:
+        """The version of the newest folder that was begun; 0 where there was none."""
+        return int(self._get("as_of") or 0)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all parts of that folder are fed."""
+        parts = self._parts()
+        return bool(parts) and all(part["done"] for part in parts.values()) and len(parts) == self._count()
+
+    @property
+    def refused(self) -> set[str]:
+        """Items of that folder that could not be fed."""
+        return {item_id for part in self._parts().values() for item_id in part["refused"]}
+
+    def begin(self, as_of: int, part: tuple[int, int] = (1, 1)) -> int:
+        """A folder is being fed, or a part of it.
+
+        Returns:
+            the number of the last change when this was first begun.
+
+        Raises:
+            FeedRefused: it is older than the one that was fed, or is to be of the future.
+        """
+        if as_of > (now := time.time_ns() // 1000):
+            raise FeedRefused(f"as of {told(as_of)}, which is after now, {told(now)}")
+        with _transaction(self._db):
+            if as_of < self.as_of:
+                raise FeedRefused(
+                    f"the folder is as of {told(as_of)}, and one as of {told(self.as_of)} was fed: it would "
+                    "bring back what that one replaced; --as-of says otherwise"
+                )
+            if as_of > self.as_of or part[1] != self._count():
+                self._set("as_of", as_of)
+                self._set("parts", {})
+                self._set("count", part[1])
+            parts = self._parts()
+            known = parts.setdefault(str(part[0]), {"sequence": self.sequence, "done": False, "refused": []})
+            self._set("parts", parts)
+            return int(known["sequence"])
+
+    def end(self, as_of: int, part: tuple[int, int] = (1, 1), refused: Iterable[str] = ()) -> None:
+        """A folder, or a part of it, is fed, but for some items; with the last part older changes go."""
+        with _transaction(self._db):
+            if as_of != self.as_of:
+                return  # a newer one began meanwhile
+            parts = self._parts()
+            parts[str(part[0])] |= {"done": True, "refused": sorted(refused)}
+            self._set("parts", parts)
+            if self.complete:
+                self._db.execute("delete from changes where version <= ?", (as_of,))
+
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        parts: dict[str, dict[str, Any]] = orjson.loads(self._get("parts") or "{}")
+        return parts
+
+    def _count(self) -> int:
+        return int(self._get("count") or 0)
+
+    def _get(self, name: str) -> str | None:
+        row = self._db.execute("select value from facts where name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _set(self, name: str, value: int | Mapping[str, object]) -> None:
+        self._db.execute("insert or replace into facts values (?, ?)", (name, orjson.dumps(value).decode()))
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Alone among the writers from the beginning, so that what is read stays true."""
+    db.execute("begin immediate")
+    try:
+        yield
+    except BaseException:
+        db.execute("rollback")
+        raise
+    db.execute("commit")
+
+
+def told(version: int) -> str:
+    """A feed version as a time, where it can be one."""
+    if version not in _TIMES:
+        return str(version)
+    return datetime.fromtimestamp(version / 1e6, UTC).isoformat(timespec="seconds")
