@@ -54,10 +54,16 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class StoredVectors:
-    """Embeddings of the ids that are in the index, in the order asked: float32 ``[len(ids), dim]``."""
+    """Embeddings of the ids that are in the index, in the order asked: float32 ``[len(ids), dim]``.
+
+    ``coverage`` is the share of the index in which the ids that are not here were looked for, and 1 where all
+    are here. Below 1 such an id may exist all the same; ``degraded`` says why, as in `Neighbours`.
+    """
 
     ids: list[str]
     vectors: F32
+    coverage: float = 1.0
+    degraded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class ItemIndex(Protocol):
         """
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
-        """The stored embeddings; unknown ids are left out.
+        """The stored embeddings; unknown ids are left out, and so are those that were not reached.
 
         Raises:
             IndexUnavailable: as `search`.

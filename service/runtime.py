@@ -99,6 +99,8 @@ class Runtime:
         self._watching: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
+        #: Deployments of arms without traffic whose index did not answer when they were opened.
+        self._unheard: set[Folders] = set()
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
         gate = self.admission.gate
         self.metrics.gauge("waiting", "Requests that wait for their turn.", lambda: gate.waiting)
@@ -233,13 +235,31 @@ class Runtime:
             for folders in dict.fromkeys(wanted.values()):
                 if folders not in have:
                     opened[folders] = await asyncio.to_thread(open_one, folders=folders)
+            carrying = {wanted[arm] for arm, its in book.towers.items() if its.weight > 0}
+            unheard = {folders: have[folders] for folders in self._unheard & have.keys()} | opened
             async with asyncio.timeout(patience_s):
-                for deployment in opened.values():
-                    await self._until_it_answers(deployment)
+                for folders in unheard.keys() & carrying:
+                    await self._until_it_answers(unheard[folders])
+            silent = {
+                folders
+                for folders in unheard.keys() - carrying
+                if not await self._answers_at_once(unheard[folders])
+            }
         except BaseException:
             await _close(opened.values())
             raise
+        self._unheard = silent
         return {arm: (have | opened)[folders] for arm, folders in wanted.items()}
+
+    async def _answers_at_once(self, deployment: Deployment) -> bool:
+        """Whether the server behind an index that gets no traffic is there; nobody waits for it."""
+        try:
+            async with asyncio.timeout(_ASK_AGAIN_S):
+                await self._until_it_answers(deployment)
+        except TimeoutError:
+            log.warning("an arm without traffic has no index", extra={"index": deployment.index.version})
+            return False
+        return True
 
     async def _until_it_answers(self, deployment: Deployment) -> None:
         """Wait for the server behind an index; one that is not there yet is no reason to end."""

@@ -10,6 +10,7 @@
       query         the requests; `yql` writes filters, `tensors` vectors and `text` strings
       endpoints     several containers as one: turns, circuit breakers, the one retry that is safe
       transport     one HTTP attempt
+      credentials   certificates and token, which are renewed
       answer        errors and coverage first, then hits
       errors        what can go wrong, told apart by type
     package       the application package: rendered, checked, deployed

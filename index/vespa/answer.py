@@ -109,7 +109,7 @@ def item_ids(answer: Answer) -> list[str]:
 
 
 def stored_vectors(answer: Answer, asked: Sequence[str], dimension: int) -> StoredVectors:
-    """Embeddings in the order asked.
+    """Embeddings in the order asked; what coverage they have counts only where one is missing.
 
     Raises:
         VespaError: a hit without its fields, or a tensor of another size.
@@ -123,7 +123,10 @@ def stored_vectors(answer: Answer, asked: Sequence[str], dimension: int) -> Stor
         raise VespaError("bad_answer", "a hit without its embedding") from error
     ids = [item for item in dict.fromkeys(asked) if item in found]
     rows = [found[item] for item in ids]
-    return StoredVectors(ids, np.stack(rows) if rows else np.empty((0, dimension), dtype=np.float32))
+    vectors = np.stack(rows) if rows else np.empty((0, dimension), dtype=np.float32)
+    if len(ids) == len(set(asked)):
+        return StoredVectors(ids, vectors)
+    return StoredVectors(ids, vectors, answer.coverage, answer.degraded)
 
 
 def _usable(root: dict[str, Any]) -> Answer:

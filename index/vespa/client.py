@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from common.deadline import Clock, Deadline
 from index.filters import Filter
 from index.port import IndexStats, IndexUnavailable, Neighbours, StoredVectors
 from index.vespa import answer, names
-from index.vespa.endpoints import LEAST_BUDGET, Endpoints
+from index.vespa.endpoints import LEAST_BUDGET, Endpoints, tell
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
@@ -27,9 +28,12 @@ T = TypeVar("T")
 
 #: Seconds for the count in `stats` and for the check at the start.
 _ADMIN_BUDGET: Final = 5.0
-#: Seconds of a query's budget for the way to Vespa and back, so that Vespa's own time-out comes first and
-#: brings partial hits; *inferred*.
-_NETWORK_MARGIN: Final = 0.005
+#: Share of a query's time for the way to Vespa and back, its least and its most in seconds, so that Vespa's
+#: own time-out comes first and brings partial hits. Its answers came 10 to 40 ms after it, on a busy machine.
+_MARGIN: Final = (0.1, 0.005, 0.04)
+#: Most bytes of a hit (an id of 128 characters, escaped) beside a vector, and of an answer beside its hits.
+_HIT_BYTES: Final = 2048
+_ANSWER_BYTES: Final = 1 << 18
 #: How far the squared length of a query vector may be from 1.
 _UNIT: Final = 0.02
 
@@ -45,7 +49,7 @@ class VespaIndex:
     ) -> None:
         self._version = settings.version
         self._clock = clock
-        self._builder = QueryBuilder(settings.version, settings.target_hits_factor)
+        self._builder = QueryBuilder(settings.version, settings.search)
         self._endpoints = Endpoints(settings.endpoints, clock, transport)
         #: The document type; its content changes while it is served.
         self.version = settings.version.document_type
@@ -84,7 +88,12 @@ class VespaIndex:
         chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
         parts = await _all([self._stored(chunk, deadline) for chunk in chunks])
         rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
-        return StoredVectors([item for part in parts for item in part.ids], np.concatenate(rows))
+        return StoredVectors(
+            [item for part in parts for item in part.ids],
+            np.concatenate(rows),
+            min((part.coverage for part in parts), default=1.0),
+            tuple(sorted({reason for part in parts for reason in part.degraded})),
+        )
 
     async def count(
         self, deadline: Deadline, *, item: str | None = None, filters: Filter | None = None
@@ -94,7 +103,7 @@ class VespaIndex:
         Raises:
             IndexUnavailable: as `search`.
         """
-        body = self._builder.count(self._budget(deadline), item, filters)
+        body = partial(self._builder.count, item=item, filters=filters)
         return (await self._ask(body, deadline)).total
 
     async def older(self, feed_ver: int, deadline: Deadline) -> tuple[list[str], int]:
@@ -103,8 +112,8 @@ class VespaIndex:
         Raises:
             IndexUnavailable: as `search`; also where not every item was looked at.
         """
-        body = self._builder.older(feed_ver, names.MAX_HITS, self._budget(deadline))
-        found = await self._ask(body, deadline)
+        body = partial(self._builder.older, feed_ver, names.MAX_HITS)
+        found = await self._ask(body, deadline, names.MAX_HITS * _HIT_BYTES)
         if found.coverage < 1.0 or found.degraded:
             raise VespaError("no_coverage", f"only {found.coverage:.0%} of the items were looked at")
         return answer.item_ids(found), found.total
@@ -136,7 +145,7 @@ class VespaIndex:
             with contextlib.suppress(NoCoverage):
                 await self._search(probe, 1, None, limit)
             with contextlib.suppress(NoCoverage):
-                await self._ask(self._builder.attribute_probe(self._budget(limit)), limit)
+                await self._ask(self._builder.attribute_probe, limit)
         except (RequestRefused, NotDeployed) as error:
             raise VersionMismatch(
                 f"bundle {self._version.bundle_version} needs the document type "
@@ -163,12 +172,14 @@ class VespaIndex:
         *,
         approximate: bool = True,
     ) -> Neighbours:
-        budget = self._budget(deadline)
-        body = self._builder.nearest(vector, k, filters, budget, approximate=approximate)
-        return answer.neighbours(await self._ask(body, deadline))
+        def body(budget: float) -> Body:
+            return self._builder.nearest(vector, k, filters, budget, approximate=approximate)
+
+        return answer.neighbours(await self._ask(body, deadline, k * _HIT_BYTES))
 
     async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
-        got = await self._ask(self._builder.stored(ids, self._budget(deadline)), deadline)
+        bytes_each = _HIT_BYTES + 4 * self._version.dimension
+        got = await self._ask(partial(self._builder.stored, ids), deadline, len(ids) * bytes_each)
         return answer.stored_vectors(got, ids, self._version.dimension)
 
     def _check_vectors(self, rows: F32) -> None:
@@ -178,20 +189,34 @@ class VespaIndex:
         if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
             raise ValueError("a vector is not finite, or not of unit length")
 
-    def _budget(self, deadline: Deadline) -> float:
-        """Seconds that Vespa may take: what is left, less the way there and back.
+    async def _ask(
+        self, body: Callable[[float], Body], deadline: Deadline, largest: int = 0
+    ) -> answer.Answer:
+        """Send what ``body`` makes of the seconds that Vespa may take; hits have ``largest`` bytes at most.
 
         Raises:
-            VespaError: too little is left.
+            VespaError: too little time is left, or there is no answer.
         """
         left = deadline.remaining()
         if left < LEAST_BUDGET:
             raise VespaError("timeout", f"{left * 1000:.1f} ms left")
-        return max(left - _NETWORK_MARGIN, left / 2)
 
-    async def _ask(self, body: Body, deadline: Deadline) -> answer.Answer:
-        reply = await self._endpoints.send(Request("POST", "/search/", orjson.dumps(body)), deadline)
-        return answer.parse(reply.status, reply.body)
+        def request(budget: float) -> Request:
+            sent = orjson.dumps(body(_without_margin(budget)))
+            return Request("POST", "/search/", sent, largest=largest + _ANSWER_BYTES)
+
+        reply = await self._endpoints.send(request, deadline)
+        try:
+            return answer.parse(reply.status, reply.body)
+        except VespaError as error:
+            tell(reply.endpoint, error)
+            raise
+
+
+def _without_margin(left: float) -> float:
+    """What Vespa may take of the seconds that are left."""
+    share, least, most = _MARGIN
+    return max(left - min(max(left * share, least), most), left / 2)
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

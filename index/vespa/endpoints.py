@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
-from index.vespa.errors import CircuitOpen, TimedOut, Unreachable, VespaError
+from common.seldom import Seldom
+from index.vespa.errors import CircuitOpen, NoConnection, TimedOut, Unreachable, VespaError
 from index.vespa.settings import EndpointSettings
 from index.vespa.transport import Reply, Request, Transport
+
+log = logging.getLogger("mrse.vespa")
+_told = Seldom()
 
 #: Seconds. With less left nothing is sent: Vespa counts in milliseconds.
 LEAST_BUDGET: Final = 0.003
 #: Seconds. A time-out speaks against an endpoint only when it had at least this long: requests that arrive
 #: with little left say nothing about Vespa.
 _FAIR_BUDGET: Final = 0.02
+#: Seconds. Who gives up with no more than this left waited as long as there was time to.
+_AT_THE_END: Final = 0.002
+
+#: A request, or what makes it for the seconds that are left when it is sent.
+Asked: TypeAlias = Request | Callable[[float], Request]
 
 
 class Endpoints:
@@ -26,6 +37,9 @@ class Endpoints:
     answer came, and the budget allows. A refused name or certificate would be refused again by the same
     endpoint, so those go to another endpoint or fail. An answer is never asked for twice, whatever its
     status, and neither is a time-out: the same query would take as long again, on a system that is slow.
+
+    So many requests are under way at an endpoint as it may have connections; others wait, and prefer one that
+    is free. How long they waited says nothing about the endpoint.
     """
 
     def __init__(
@@ -35,6 +49,7 @@ class Endpoints:
         self._breakers = [
             CircuitBreaker(settings.breaker_failures, settings.breaker_pause, clock) for _ in self._urls
         ]
+        self._places = [asyncio.Semaphore(settings.connections) for _ in self._urls]
         self._transport = Transport(settings) if transport is None else transport
         self._next = 0
 
@@ -42,55 +57,104 @@ class Endpoints:
         """Close every connection."""
         await self._transport.close()
 
-    async def send(self, request: Request, deadline: Deadline) -> Reply:
+    async def send(self, request: Asked, deadline: Deadline) -> Reply:
         """Ask one endpoint, or a second after a connection failure.
 
         Raises:
-            VespaError: no budget is left, `CircuitOpen`, or as `Transport.send`.
+            VespaError: no budget is left, `CircuitOpen`, `NoConnection`, or as `Transport.send`.
         """
-        first = self._choose(None)
+        first, ticket = self._choose(None)
         try:
-            return await self._attempt(first, request, deadline)
-        except Unreachable as error:
-            if deadline.remaining() < LEAST_BUDGET or (error.lasts and len(self._urls) == 1):
+            return await self._attempt(first, ticket, request, deadline)
+        except (Unreachable, CircuitOpen) as error:
+            lasts = isinstance(error, Unreachable) and error.lasts
+            if deadline.remaining() < LEAST_BUDGET or (lasts and len(self._urls) == 1):
                 raise
             try:
-                second = self._choose(first)
+                second, ticket = self._choose(first)
             except CircuitOpen:
                 raise error from None
-            if error.lasts and second == first:
-                self._breakers[second].inconclusive()
+            if lasts and second == first:
+                self._breakers[second].inconclusive(ticket)
                 raise
-        return await self._attempt(second, request, deadline)
+        return await self._attempt(second, ticket, request, deadline)
 
-    def _choose(self, failed: int | None) -> int:
-        """The next endpoint in turn that may be asked; the one that just failed comes last."""
+    def _choose(self, failed: int | None) -> tuple[int, int]:
+        """The next endpoint in turn that may be asked, and its breaker's ticket.
+
+        Those that are busy come later, and the one that just failed comes last.
+        """
         count = len(self._urls)
         start = self._next
         if failed is None:
             self._next = (start + 1) % count
         turns = [(start + i) % count for i in range(count)]
-        for turn in sorted(turns, key=lambda turn: turn == failed):
-            if self._breakers[turn].allows():
-                return turn
+        for turn in sorted(turns, key=lambda turn: (turn == failed, self._places[turn].locked())):
+            ticket = self._breakers[turn].enter()
+            if ticket is not None:
+                return turn, ticket
         raise CircuitOpen("circuit_open", f"all {count} endpoints failed lately")
 
-    async def _attempt(self, number: int, request: Request, deadline: Deadline) -> Reply:
+    async def _attempt(self, number: int, ticket: int, request: Asked, deadline: Deadline) -> Reply:
+        """Ask one endpoint, when it is this request's turn."""
+        breaker, places = self._breakers[number], self._places[number]
+        try:
+            await _take(places, deadline)
+        except BaseException:
+            breaker.inconclusive(ticket)
+            raise
+        try:
+            if not breaker.counts(ticket):
+                raise CircuitOpen("circuit_open", "the endpoint failed while this request waited")
+            return await self._ask(number, ticket, request, deadline)
+        finally:
+            places.release()
+
+    async def _ask(self, number: int, ticket: int, request: Asked, deadline: Deadline) -> Reply:
         breaker = self._breakers[number]
         budget = deadline.remaining()
-        if budget < LEAST_BUDGET:
-            breaker.inconclusive()
-            raise VespaError("timeout", f"{budget * 1000:.1f} ms left")
         try:
-            reply = await self._transport.send(self._urls[number], request, budget)
+            if budget < LEAST_BUDGET:
+                raise VespaError("timeout", f"{budget * 1000:.1f} ms left")
+            sent = request if isinstance(request, Request) else request(budget)
+            reply = await self._transport.send(self._urls[number], sent, budget)
         except (asyncio.CancelledError, Exception) as error:
-            if isinstance(error, Unreachable) or (isinstance(error, TimedOut) and budget >= _FAIR_BUDGET):
-                breaker.failed()
+            # The caller may notice the deadline before we do, and cancels.
+            late = isinstance(error, TimedOut) or (
+                isinstance(error, asyncio.CancelledError) and deadline.remaining() <= _AT_THE_END
+            )
+            if isinstance(error, Unreachable) or (late and budget >= _FAIR_BUDGET):
+                breaker.failed(ticket)
             else:
-                breaker.inconclusive()
+                breaker.inconclusive(ticket)
+            if isinstance(error, VespaError):
+                tell(self._urls[number], error)
             raise
         if reply.status in (502, 503, 504):
-            breaker.failed()
+            breaker.failed(ticket)
         else:
-            breaker.succeeded()
+            breaker.succeeded(ticket)
         return reply
+
+
+async def _take(places: asyncio.Semaphore, deadline: Deadline) -> None:
+    """Take a place within the deadline."""
+    if not places.locked():
+        await places.acquire()  # which does not wait
+        return
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            await places.acquire()
+    except TimeoutError as error:
+        raise NoConnection("all connections were in use until the deadline") from error
+
+
+def tell(endpoint: str, error: VespaError) -> None:
+    """Log, at most once a second, that an endpoint gave no answer.
+
+    What it said may echo values of the query, so that is for debugging alone.
+    """
+    if (left_out := _told.now()) is not None:
+        about = {"endpoint": endpoint, "reason": error.reason, "kind": type(error).__name__}
+        log.warning("vespa gave no answer", extra={**about, "left_out": left_out})
+        log.debug("vespa said: %s", error)

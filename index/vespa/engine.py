@@ -14,16 +14,32 @@ class VespaConnection(EngineSettings):
 
     #: Base addresses of query containers, with commas between: ``http://vespa-1:8080,http://vespa-2:8080``.
     url: str | None = None
-    #: Bearer token; sent over https only.
+    #: Bearer token, or the file that holds it; sent over https only.
     token: SecretStr | None = None
-    #: Certificates to trust, and our own certificate and key for mutual TLS; PEM.
+    token_file: Path | None = None
+    #: Certificates to trust, and our own certificate and key for mutual TLS; PEM. These files and the token's
+    #: are read again within seconds when they change.
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
-    #: Connections to each container.
+    #: Whether a container's certificate must be of its URL's host.
+    check_hostname: bool = True
+    #: Connections to each container; more queries at once wait.
     connections: int = Field(default=64, ge=1)
-    #: Candidates of the graph search per asked hit.
+    #: Share of a request's time after which a container that cannot be reached is given up for another.
+    connect_share: float = Field(default=0.3, gt=0, le=1)
+    #: Failures in a row after which a container is left alone, and for how many seconds.
+    breaker_failures: int = Field(default=8, ge=1)
+    breaker_pause_s: float = Field(default=1.0, gt=0)
+    #: Candidates of the graph search of each content node per asked hit, and at least.
     target_hits_factor: float = Field(default=1.0, ge=1)
+    target_hits_least: int = Field(default=100, ge=1)
+    #: In place of these, candidates of all nodes together per asked hit.
+    total_target_hits_factor: float | None = Field(default=None, ge=1)
+    #: More that the graph search looks at without bringing it.
+    explore_additional_hits: int = Field(default=0, ge=0)
+    #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
+    graph_share: float = Field(default=0.5, gt=0, le=1)
 
 
 class VespaEngine(Engine[VespaConnection]):
@@ -47,7 +63,7 @@ class VespaEngine(Engine[VespaConnection]):
                 "no Vespa: set MRSE_VESPA_URL, or url under [vespa] in the configuration file"
             )
         from index.vespa.client import VespaIndex
-        from index.vespa.settings import EndpointSettings, VespaSettings
+        from index.vespa.settings import EndpointSettings, SearchSettings, VespaSettings
         from index.vespa.version import Version, VersionError
 
         try:
@@ -56,10 +72,22 @@ class VespaEngine(Engine[VespaConnection]):
                 ca=settings.ca,
                 certificate=settings.certificate,
                 key=settings.key,
+                check_hostname=settings.check_hostname,
                 token=None if settings.token is None else settings.token.get_secret_value(),
+                token_file=settings.token_file,
                 connections=settings.connections,
+                connect_share=settings.connect_share,
+                breaker_failures=settings.breaker_failures,
+                breaker_pause=settings.breaker_pause_s,
             )
-            index = VespaIndex(VespaSettings(endpoints, Version.read(path), settings.target_hits_factor))
+            search = SearchSettings(
+                target_hits_factor=settings.target_hits_factor,
+                target_hits_least=settings.target_hits_least,
+                total_target_hits_factor=settings.total_target_hits_factor,
+                explore_additional_hits=settings.explore_additional_hits,
+                graph_share=settings.graph_share,
+            )
+            index = VespaIndex(VespaSettings(endpoints, Version.read(path), search))
         except VersionError as error:
             raise IndexOpenError(f"index {error}") from error
         except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ and answers::
     │                      [dns] the host name has no address, [tls] handshake or certificate,
     │                      [connect] refused, no route, too slow, [connection] reset or closed early
     ├── TimedOut           [timeout]       our deadline, or Vespa's (504, code 12)
+    ├── NoConnection       [timeout]       our deadline, while all of our connections were in use
     ├── RequestRefused     [request]       400 and other 4xx: our mistake, asking again is useless
     ├── NoCoverage         [no_coverage]   200, but no document was looked at
     └── NotDeployed        [not_deployed]  200 without coverage and hits: no such document type
@@ -66,6 +67,13 @@ class Unreachable(VespaError):
 
 class TimedOut(VespaError):
     """The deadline passed while Vespa was working, here or there."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("timeout", detail)
+
+
+class NoConnection(VespaError):
+    """The deadline passed while all of our connections to the endpoint were in use."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("timeout", detail)

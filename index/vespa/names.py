@@ -58,9 +58,9 @@ _RESERVED = frozenset(
     (  # noqa: SIM905 -- a paragraph reads better than 80 lines
         "all and annotate as asc attribute background bm25 by closeness constant contains default desc "
         "distance documentid equiv false field fieldset from function group id import in index inherits "
-        "input is join like limit match matches near nearest not null offset onear or order phrase query "
-        "rank relevance sddocname select similarity source sources summary summaryfeatures matchfeatures "
-        "timeout true type uri value weight weightedset where with"
+        "input is join like limit match matches near nearest not null offset onear or order phrase position "
+        "query rank relevance sddocname select similarity source sources summary summaryfeatures "
+        "matchfeatures timeout true type uri value weight weightedset where with"
     ).split()
 )
 

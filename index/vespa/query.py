@@ -9,19 +9,17 @@ request with rules of their own and with Vespa's parser.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from artifacts.attributes import AttributeKind
 from common.arrays import F32
 from index.filters import Filter
 from index.vespa import names, yql
+from index.vespa.settings import SearchSettings
 from index.vespa.tensors import float_hex
 from index.vespa.version import Version
 
 Body = dict[str, str | int | bool]
 
-#: Share of a query's time that the graph search may take (``ranking.matching.anntimebudget``); *inferred*.
-_GRAPH_SHARE: Final = 0.7
 _NO_VALUE = yql.string_literal("\ue001")
 #: A condition for each kind of attribute, cheap to look up.
 _PROBES: Mapping[AttributeKind, str] = {
@@ -35,25 +33,37 @@ _PROBES: Mapping[AttributeKind, str] = {
 class QueryBuilder:
     """Builds request bodies for one embedding version; holds no state of a request."""
 
-    def __init__(self, version: Version, target_hits_factor: float = 1.0) -> None:
+    def __init__(self, version: Version, search: SearchSettings | None = None) -> None:
         self._version = version
-        self._target_hits_factor = target_hits_factor
+        self._search = SearchSettings() if search is None else search
 
     def nearest(
         self, vector: F32, hits: int, filters: Filter | None, budget: float, *, approximate: bool = True
     ) -> Body:
         """The ``hits`` nearest items of one vector ``[dim]``; ``approximate=False`` looks at every item."""
-        # Each content node brings its own nearest, so that none is lost however items are spread.
-        target = max(1, round(hits * self._target_hits_factor))
-        exact = "" if approximate else ", approximate:false"
+        notes = self._graph(hits) if approximate else f"targetHits:{hits}, approximate:false"
         # In parentheses, or annotations are refused where the operator is not the first of an `and`.
-        operator = f"({{targetHits:{target}{exact}}}nearestNeighbor({names.EMBEDDING}, {names.QUERY_TENSOR}))"
+        operator = f"({{{notes}}}nearestNeighbor({names.EMBEDDING}, {names.QUERY_TENSOR}))"
         where = operator if filters is None else f"{operator} and {yql.where(filters)}"
         body = self._body(names.ITEM_ID, where, hits, budget)
         body["ranking.profile"] = names.PROFILE_Q2I
-        body["ranking.matching.anntimebudget"] = _milliseconds(budget * _GRAPH_SHARE)
+        # Told where it cuts a search short; a budget of the operator (`anntimebudget`) is not.
+        body["ranking.matching.anntimeout.enable"] = "true"
+        body["ranking.matching.anntimeout.factor"] = f"{self._search.graph_share:.3f}"
         body[f"input.query({names.QUERY_TENSOR})"] = float_hex(vector)
         return body
+
+    def _graph(self, hits: int) -> str:
+        """The annotations of a graph search. How many hits are answered is cut by ``hits``, not by these."""
+        search = self._search
+        total = search.total_target_hits_factor
+        if total is None:
+            # Each content node brings its own nearest, so that none is lost however items are spread.
+            notes = f"targetHits:{max(search.target_hits_least, round(hits * search.target_hits_factor))}"
+        else:
+            notes = f"totalTargetHits:{max(search.target_hits_least, round(hits * total))}"
+        more = search.explore_additional_hits
+        return f"{notes}, hnsw.exploreAdditionalHits:{more}" if more else notes
 
     def stored(self, ids: Sequence[str], budget: float) -> Body:
         """The stored embeddings of items."""

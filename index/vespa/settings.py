@@ -25,10 +25,16 @@ class EndpointSettings:
     #: Our own certificate and key, PEM, for mutual TLS; both or neither.
     certificate: Path | None = None
     key: Path | None = None
-    #: Token for ``Authorization: Bearer``; kept out of repr.
+    #: Whether the certificate must be of the URL's host. Those of Vespa's own mutual TLS often name none.
+    check_hostname: bool = True
+    #: Token for ``Authorization: Bearer``, kept out of repr, or the file that holds it.
     token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
     #: Connections to each. More than Vespa's search threads only queue on its side.
     connections: int = 64
+    #: Share of a request's time that finding and reaching a host may take, so that there is some left for
+    #: another one where packets are lost. Vespa is near: it takes a millisecond.
+    connect_share: float = 0.3
     #: Failures in a row after which an endpoint is left alone, and for how long; then one request tries.
     breaker_failures: int = 8
     breaker_pause: float = 1.0
@@ -38,14 +44,34 @@ class EndpointSettings:
             raise EndpointError("mutual TLS needs certificate and key, both or neither")
         if not self.urls:
             raise EndpointError("no Vespa endpoint is given")
+        if self.token is not None and self.token_file is not None:
+            raise EndpointError("a token and a token_file are given: one of them is enough")
         for url in self.urls:
             parts = urlsplit(url)
             if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
                 raise EndpointError(f"not the URL of an endpoint: {url!r}")
             if parts.username or parts.password:
                 raise EndpointError("credentials do not belong in an endpoint's URL")
-            if self.token is not None and parts.scheme != "https":
+            if (self.token or self.token_file) and parts.scheme != "https":
                 raise EndpointError(f"a token is not sent in the clear: {url!r} is no https URL")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How far the graph is searched. More is a better recall at a higher price."""
+
+    #: Candidates that each content node brings for each asked hit, and at least. They are the width of the
+    #: search in the graph: with 10 for ten hits a third of the nearest items is missed, with 100 none.
+    target_hits_factor: float = 1.0
+    target_hits_least: int = 100
+    #: Candidates of all nodes together for each asked hit, in place of those of each: for clusters of very
+    #: many nodes. Vespa still lets each node search as widely as for 100.
+    total_target_hits_factor: float | None = None
+    #: Added to the width of the search alone: more is looked at, not brought.
+    explore_additional_hits: int = 0
+    #: Share of a query's time after which the graph search ends with what it has, which is told as
+    #: ``anntimeout``. What is left is for ranking; the soft time-out comes at 0.7.
+    graph_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +80,7 @@ class VespaSettings:
 
     endpoints: EndpointSettings
     version: Version
-    #: Candidates of the graph search per asked hit. Above 1 a better recall at a higher price.
-    target_hits_factor: float = 1.0
+    search: SearchSettings = field(default_factory=SearchSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from index.vespa.credentials import Credentials
 from index.vespa.errors import TimedOut, Unreachable, VespaError
 from index.vespa.settings import EndpointSettings
 
 #: Seconds that an idle connection is kept: below Vespa's own 180, or it closes them under our hands.
 _KEEPALIVE: Final = 60.0
-#: Longest wait for a connection in seconds; the deadline may be nearer.
+#: Longest time in seconds to find and reach a host; see also ``connect_share``.
 _CONNECT_TIMEOUT: Final = 1.0
 #: Seconds that an address is remembered.
 _DNS_TTL: Final = 10
@@ -32,6 +33,8 @@ class Request:
     path: str
     body: bytes | None = None
     headers: Mapping[str, str] | None = None
+    #: Bytes of an answer; a larger one is none.
+    largest: int = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,38 +44,34 @@ class Reply:
     status: int
     body: bytes
     headers: Mapping[str, str]
+    #: Who gave it: the base URL.
+    endpoint: str = ""
 
 
 class Transport:
-    """Sends requests over a pool of keep-alive connections; the first request opens it, in its event loop."""
+    """Sends requests over keep-alive connections; the first request opens them, in its event loop.
+
+    How many are under way at once is up to the caller.
+    """
 
     def __init__(self, settings: EndpointSettings, *, resolver: AbstractResolver | None = None) -> None:
-        self._settings = settings
+        self._share = settings.connect_share
         self._resolver = resolver
         # Made here: a certificate that cannot be read must stop the start, not the first request.
-        https = any(url.startswith("https:") for url in settings.urls)
-        self._tls = _tls_context(settings) if https else None
+        self._credentials = Credentials(settings)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
     def _open(self) -> aiohttp.ClientSession:
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if self._settings.token is not None:
-            headers["Authorization"] = f"Bearer {self._settings.token}"
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0,
-                limit_per_host=self._settings.connections,
-                keepalive_timeout=_KEEPALIVE,
-                ttl_dns_cache=_DNS_TTL,
-                resolver=self._resolver,
-                ssl=True if self._tls is None else self._tls,
+                limit=0, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_TTL, resolver=self._resolver
             ),
-            headers=headers,
-            # The deadline is held by `send`, over connecting, sending and reading together.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
+            # What nobody asked for: a small body that becomes a large one.
+            auto_decompress=False,
             # A proxy from the environment would carry the query, or the token, elsewhere.
             trust_env=False,
         )
@@ -90,14 +89,27 @@ class Transport:
         if self._session is None:
             self._session = self._open()
         url = URL(endpoint + request.path, encoded=True)
+        tls, token = self._credentials.current()
+        headers = dict(request.headers or ())
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        # The deadline is held here, over connecting, sending and reading together.
+        limits = aiohttp.ClientTimeout(total=None, connect=min(_CONNECT_TIMEOUT, budget * self._share))
         try:
             async with (
                 asyncio.timeout(budget),
                 self._session.request(
-                    request.method, url, data=request.body, headers=request.headers, allow_redirects=False
+                    request.method,
+                    url,
+                    data=request.body,
+                    headers=headers,
+                    allow_redirects=False,
+                    ssl=True if tls is None else tls,
+                    timeout=limits,
                 ) as response,
             ):
-                return Reply(response.status, await response.read(), response.headers)
+                body = await _body(response, request.largest)
+                return Reply(response.status, body, response.headers, endpoint)
         except (aiohttp.ClientError, OSError) as error:
             raise _translate(error) from error
 
@@ -108,17 +120,20 @@ class Transport:
             await self._session.close()
 
 
-def _tls_context(settings: EndpointSettings) -> ssl.SSLContext:
-    """The TLS context: TLS 1.2 or newer, trusting ``ca``, with our certificate where one is given.
-
-    Raises:
-        OSError, ssl.SSLError: a file cannot be read, or key and certificate do not belong together.
-    """
-    context = ssl.create_default_context(cafile=settings.ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.certificate is not None:
-        context.load_cert_chain(settings.certificate, settings.key)
-    return context
+async def _body(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    """The whole answer; no more of it is read than ``largest`` bytes and what the socket gives at once."""
+    length = response.content_length
+    if length is not None and length <= largest:
+        return await response.read()
+    parts: list[bytes] = []
+    size = length or 0
+    while size <= largest and (part := await response.content.readany()):
+        parts.append(part)
+        size += len(part)
+    if size > largest:
+        response.close()
+        raise VespaError("bad_answer", f"an answer of more than {largest} bytes")
+    return b"".join(parts)
 
 
 def _translate(error: Exception) -> VespaError:

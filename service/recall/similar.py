@@ -8,7 +8,7 @@ import time
 from common.deadline import Deadline
 from common.seldom import Seldom
 from index.filters import Filter
-from index.port import IndexUnavailable, ItemIndex
+from index.port import IndexUnavailable, ItemIndex, StoredVectors
 from service.errors import DeadlinePassed, RecallError, Unavailable, UnknownItem
 from service.recall.routes.outcome import Candidate, RouteOutcome, reasons, rounded
 from service.recall.run import TIMEOUTS
@@ -25,11 +25,13 @@ async def similar(
     Raises:
         UnknownItem: the item is not in the index.
         DeadlinePassed: there was no time.
-        Unavailable: the index has no answer.
+        Unavailable: the index has no answer, or did not reach all of its items and found this one nowhere.
     """
     started = time.perf_counter()
     try:
         stored = await index.vectors([item_id], deadline)
+        if not stored.ids and stored.coverage < 1.0:
+            raise Unavailable(f"whether there is an item {item_id!r} is unknown yet: {_share(stored)}")
         if not stored.ids:
             raise UnknownItem(f"there is no item {item_id!r}")
         (found,) = await index.search(stored.vectors, k + 1, filters, deadline)
@@ -50,3 +52,7 @@ async def similar(
     ]
     took = (time.perf_counter() - started) * 1000
     return RouteOutcome("ok", candidates, len(candidates), found.coverage, took, reasons([found]))
+
+
+def _share(stored: StoredVectors) -> str:
+    return f"the index reached {stored.coverage:.0%} of its items"

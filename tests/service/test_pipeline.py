@@ -155,6 +155,40 @@ async def test_features_that_are_away_cost_the_portrait_alone(start: Start) -> N
     assert answer["items"]
 
 
+async def test_an_item_that_was_not_reached_is_not_said_to_be_none(start: Start) -> None:
+    service = await start()
+    service.index.unreached = {"i12"}
+    response = await service.client.get("/items/i12/similar")
+    assert response.status_code == 503
+    assert "i12" in response.json()["detail"]
+    assert "unknown yet: the index reached 50% of its items" in response.json()["detail"]
+    assert response.headers["Retry-After"]
+    assert (await service.client.get("/items/i13/similar")).status_code == 200
+    service.index.unreached = set()
+    assert (await service.client.get("/items/nobody/similar")).status_code == 404
+
+
+async def test_history_that_was_not_reached_is_told(start: Start) -> None:
+    service = await start()
+    service.index.unreached = {"i12"}
+    answer = await service.ask(query="red shoes", history=HISTORY, explain=True)
+    i2i = answer["routes"]["i2i"]
+    assert (i2i["status"], i2i["coverage"], i2i["reason"]) == ("ok", 0.5, "non-ideal-state")
+    assert answer["partial"] is True
+    assert "i2i_coverage" in answer["degraded"]
+    assert [item["reason"] for item in answer["explain"]["considered"]] == ["not reached"]
+
+
+async def test_neighbours_whose_vectors_were_not_reached_are_told(start: Start) -> None:
+    service = await start()
+    whole = await service.ask(query="red shoes", history=[*HISTORY, {"item_id": "i13", "action": "cart"}])
+    assert whole["routes"]["i2i"]["coverage"] == 1.0
+    service.index.unreached = {item["item_id"] for item in whole["items"]} - {"i12", "i13"}
+    answer = await service.ask(query="red shoes", history=[*HISTORY, {"item_id": "i13", "action": "cart"}])
+    assert answer["routes"]["i2i"]["coverage"] == 0.5
+    assert answer["degraded"] == ["i2i_coverage"]
+
+
 async def test_low_coverage_is_told(start: Start) -> None:
     service = await start()
     service.index.coverage = 0.75

@@ -91,6 +91,35 @@ def test_a_server_that_never_answers_ends_the_reload_and_changes_nothing(demo: D
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
+def test_an_arm_without_traffic_whose_server_is_away_keeps_nobody_from_starting(demo: Demo) -> None:
+    away = True
+
+    async def asked() -> None:
+        if away:
+            raise IndexUnavailable("connection")
+
+    def opener(*, folders: Folders, **given: Any) -> Deployment:
+        deployment = open_deployment(folders=folders, **given)
+        return replace(deployment, check=asked if folders.bundle == demo.other_bundle.path else None)
+
+    settings = make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 0))
+    with serving(settings, opener) as server:
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        moved = make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))
+
+        def move() -> None:
+            asyncio.run_coroutine_threadsafe(
+                server.runtime.reload(moved, patience_s=1.2), server.app.state.loop
+            ).result(60)
+
+        with pytest.raises(StartError, match="gave up"):
+            move()
+        assert server.runtime.experiments.describe()["towers"] == {"control": 1.0, "treatment": 0.0}
+        away = False
+        move()
+        assert server.runtime.experiments.describe()["towers"] == {"control": 1.0, "treatment": 1.0}
+
+
 def test_arms_that_stay_are_not_loaded_again(demo: Demo) -> None:
     with serving(make_settings(demo.bundle.path, demo.index, experiments=arms(demo, 1, 1))) as server:
         before = dict(server.runtime.deployments)

@@ -18,6 +18,7 @@ class MemoryIndex:
     """`ItemIndex` and `ItemFeatures` over arrays. Filters are parsed but match everything.
 
     ``delay_s`` holds back each search for one vector (Q2I) and ``batch_delay_s`` each for several (I2I);
+    ``unreached`` holds items that `vectors` does not reach, and says so by its coverage.
     ``fail`` names operations (``search``, ``vectors``, ``features``) that raise `IndexUnavailable`.
     """
 
@@ -33,6 +34,7 @@ class MemoryIndex:
         self.delay_s = 0.0
         self.batch_delay_s = 0.0
         self.coverage = 1.0
+        self.unreached: set[str] = set()
         self.fail: set[str] = set()
         self.searches = 0
         self.cancelled = 0
@@ -60,8 +62,11 @@ class MemoryIndex:
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         self._maybe_fail("vectors")
-        known = [item_id for item_id in ids if item_id in self._rows]
-        return StoredVectors(known, self._vectors[[self._rows[item_id] for item_id in known]])
+        known = [item_id for item_id in ids if item_id in self._rows and item_id not in self.unreached]
+        vectors = self._vectors[[self._rows[item_id] for item_id in known]]
+        if self.unreached and len(known) < len(ids):
+            return StoredVectors(known, vectors, 0.5, ("non-ideal-state",))
+        return StoredVectors(known, vectors)
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
         self._maybe_fail("features")

@@ -180,6 +180,9 @@ def _check(item_id: object, feed_ver: int) -> None:
     """An id that a document id can hold, and a feed version that Vespa's ``long`` can."""
     if not isinstance(item_id, str) or not 1 <= len(item_id) <= _LONGEST_ID:
         raise ItemRefused(f"an item id is 1 to {_LONGEST_ID} characters")
+    if item_id in (".", ".."):
+        # Encoded or not, a URL loses them, and what is left is the address of all documents.
+        raise ItemRefused(f"an item cannot have the id {item_id!r}")
     if not is_text(item_id):
         raise ItemRefused("an item id with characters that Vespa does not take")
     if not 0 < feed_ver < 1 << 63:

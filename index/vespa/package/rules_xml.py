@@ -25,6 +25,8 @@ _PROFILE_FIELDS: Final = {
     "timeout": _TIME,
     "ranking.softtimeout.enable": r"true|false",
     "ranking.matching.anntimebudget": _TIME,
+    "ranking.matching.anntimeout.enable": r"true|false",
+    "ranking.matching.anntimeout.factor": r"0?\.\d+|1(\.0+)?",
     "ranking.profile": f"{names.PROFILE_Q2I}|exact|unranked|default",
     "presentation.summary": f"{names.SUMMARY_IDS}|{names.SUMMARY_VECTORS}",
     "presentation.format.tensors": r"hex-value|hex|short|long|short-value|long-value",

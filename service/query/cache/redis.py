@@ -131,20 +131,21 @@ class RedisCache:
 
     def _send(self) -> None:
         wanted, self._wanted = self._wanted, {}
-        if not self._breaker.allows():
+        ticket = self._breaker.enter()
+        if ticket is None:
             self._count("open")
             for future in wanted.values():
                 future.set_result(())
             return
-        task = asyncio.create_task(self._read(wanted))
+        task = asyncio.create_task(self._read(wanted, ticket))
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
-    async def _read(self, wanted: dict[str, asyncio.Future[_Answer]]) -> None:
+    async def _read(self, wanted: dict[str, asyncio.Future[_Answer]], ticket: int) -> None:
         answers: list[_Answer] = [()] * len(wanted)
         try:
             values = await self._guarded(
-                cast("Awaitable[list[bytes | None]]", self._client.mget(list(wanted)))
+                cast("Awaitable[list[bytes | None]]", self._client.mget(list(wanted))), ticket
             )
             if values is not None and len(values) == len(wanted):
                 answers = [(value if isinstance(value, bytes) else None,) for value in values]
@@ -158,30 +159,30 @@ class RedisCache:
             batch = [await self._queue.get()]
             while len(batch) < _WRITE_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            if self._breaker.allows():
+            if (ticket := self._breaker.enter()) is not None:
                 pipe = self._client.pipeline(transaction=False)
                 for key, value in batch:
                     # Jitter, so that what was written together does not expire together.
                     pipe.set(key, value, px=int(self._ttl_ms * random.uniform(0.9, 1.1)))
-                written = await self._guarded(pipe.execute())
+                written = await self._guarded(pipe.execute(), ticket)
                 self._count("written" if written is not None else "dropped")
             else:
                 self._count("dropped")
             for _ in batch:
                 self._queue.task_done()
 
-    async def _guarded(self, call: Awaitable[T]) -> T | None:
+    async def _guarded(self, call: Awaitable[T], ticket: int) -> T | None:
         try:
             result = await call
         except asyncio.CancelledError:
-            self._breaker.inconclusive()
+            self._breaker.inconclusive(ticket)
             raise
         except _AWAY as error:
             was_open = self._breaker.is_open
-            self._breaker.failed()
+            self._breaker.failed(ticket)
             self._count("timeout" if isinstance(error, TimeoutError | RedisTimeout) else "error")
             if self._breaker.is_open and not was_open:
                 log.warning("redis is away, going on without it", extra={"error": type(error).__name__})
             return None
-        self._breaker.succeeded()
+        self._breaker.succeeded(ticket)
         return result

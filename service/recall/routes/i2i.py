@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from index.port import Neighbours
+from index.port import Neighbours, StoredVectors
 from service.recall.routes.outcome import Candidate, RouteOutcome, Source, reasons, rounded
 from service.recall.routes.q2i import Q2I
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
@@ -66,8 +66,12 @@ class I2I(Route[I2ISettings]):
     async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
         """See `Route.run`."""
         table = self.table(request)
-        triggers = await self._triggers(request, earlier)
+        triggers, read = await self._triggers(request, earlier)
+        unreached = min((stored.coverage for stored in read), default=1.0)
         if not triggers:
+            if unreached < 1.0:
+                # There may be triggers where nobody looked.
+                return RouteOutcome("ok", coverage=unreached, reason=reasons(read))
             return RouteOutcome("skipped", reason="no triggers")
         names, vectors = [t.item_id for t in triggers], [t.vector for t in triggers]
         # One more than wanted: a trigger is its own nearest neighbour.
@@ -77,10 +81,13 @@ class I2I(Route[I2ISettings]):
         # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
         head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
         scored = {item_id: value for item_id, value, _ in head}
-        relevance = await _relevance(request, found, scored)
+        relevance, stored = await _relevance(request, found, scored)
         candidates, returned = _keep(triggers, found, relevance, request, table)
-        coverage = min(near.coverage for near in found)
-        return RouteOutcome("ok", candidates, returned, coverage, reason=reasons(found))
+        # Items whose vectors were not reached are no triggers, or fall below the floor.
+        looked: list[Neighbours | StoredVectors] = [*read, *found, *stored]
+        return RouteOutcome(
+            "ok", candidates, returned, min(each.coverage for each in looked), reason=reasons(looked)
+        )
 
     def explain(self, note: object) -> dict[str, Any]:
         """See `Route.explain`: the triggers, and the history items that were considered."""
@@ -96,12 +103,17 @@ class I2I(Route[I2ISettings]):
             ],
         }
 
-    async def _triggers(self, request: RouteRequest, earlier: Earlier) -> Sequence[Trigger]:
+    async def _triggers(
+        self, request: RouteRequest, earlier: Earlier
+    ) -> tuple[Sequence[Trigger], list[StoredVectors]]:
+        """The triggers, and what was read of the index to choose them."""
         table = self.table(request)
         chosen = request.notes[self.name] = Triggering()
+        read: list[StoredVectors] = []
         recent = recent_items(request.history, request.now, max_age_days=table.trigger_max_age_days)
         if recent:
             stored = await request.index.vectors(recent, request.deadline)
+            read.append(stored)
             query = None if request.browse else request.embedding
             chosen.triggers, chosen.considered = history_triggers(
                 recent, stored, query, floor=table.trigger_floor, most=table.triggers
@@ -111,22 +123,24 @@ class I2I(Route[I2ISettings]):
             head = head_items(q2i.candidates, floor=table.trigger_floor, most=table.head_triggers)
             if head:
                 stored = await request.index.vectors(list(head), request.deadline)
+                read.append(stored)
                 chosen.triggers = [
                     Trigger(item_id, head[item_id], vector, "head")
                     for item_id, vector in zip(stored.ids, stored.vectors, strict=True)
                 ]
-        return chosen.triggers
+        return chosen.triggers, read
 
 
 async def _relevance(
     request: RouteRequest, found: Sequence[Neighbours], scored: dict[str, float]
-) -> dict[str, float]:
-    """Cosine of each neighbour to the query; that of items in ``scored`` as it stands there."""
+) -> tuple[dict[str, float], list[StoredVectors]]:
+    """Cosine of each neighbour to the query, and what was read for it; that of ``scored`` stays."""
     ids = list(dict.fromkeys(item_id for near in found for item_id in near.ids if item_id not in scored))
     if not ids:
-        return scored
+        return scored, []
     stored = await request.index.vectors(ids, request.deadline)
-    return scored | dict(zip(stored.ids, rounded(stored.vectors @ request.embedding), strict=True))
+    cosines = rounded(stored.vectors @ request.embedding)
+    return scored | dict(zip(stored.ids, cosines, strict=True)), [stored]
 
 
 def _keep(

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from common.arrays import F32
 from common.schema import OMITTED, OneOf, closed
-from index.port import Neighbours
+from index.port import Neighbours, StoredVectors
 
 
 def _route_names() -> tuple[str, ...]:
@@ -104,6 +104,6 @@ def rounded(scores: F32) -> list[float]:
     return values
 
 
-def reasons(found: Sequence[Neighbours]) -> str | None:
-    """Why searches looked at a part of the index only; None where none did."""
+def reasons(found: Sequence[Neighbours | StoredVectors]) -> str | None:
+    """Why searches and look-ups saw a part of the index only; None where none did."""
     return ", ".join(sorted({reason for near in found for reason in near.degraded})) or None

@@ -53,7 +53,8 @@ def history_triggers(
     the query, which is None when browsing, where every recent item serves.
     """
     missing = set(recent) - set(stored.ids)
-    considered = [Considered(item_id, False, "not in the index") for item_id in recent if item_id in missing]
+    why = "not in the index" if stored.coverage == 1.0 else "not reached"
+    considered = [Considered(item_id, False, why) for item_id in recent if item_id in missing]
     if not stored.ids:
         return [], considered
     scores = [1.0] * len(stored.ids) if query is None else (stored.vectors @ query).tolist()

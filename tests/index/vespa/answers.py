@@ -16,10 +16,9 @@ VERSION = Version(
 COVERAGE = {"coverage": 100, "documents": 1000, "full": True, "nodes": 1, "results": 1, "resultsFull": 1}
 
 
-def settings(*urls: str, target_hits_factor: float = 1.0, **endpoints: Any) -> VespaSettings:
+def settings(*urls: str, **endpoints: Any) -> VespaSettings:
     """Settings of a client of `VERSION`."""
-    where = EndpointSettings(urls or ("http://127.0.0.1:1",), **endpoints)
-    return VespaSettings(where, VERSION, target_hits_factor)
+    return VespaSettings(EndpointSettings(urls or ("http://127.0.0.1:1",), **endpoints), VERSION)
 
 
 def closeness(cosine: float) -> float:

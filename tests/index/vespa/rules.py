@@ -27,6 +27,7 @@ ANNOTATIONS: Final[Mapping[str, type]] = {
     "targetHits": int,
     "totalTargetHits": int,
     "approximate": bool,
+    "hnsw.exploreAdditionalHits": int,
 }
 #: Request parameters we send, and the form of each value.
 PARAMETERS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -35,7 +36,8 @@ PARAMETERS: Final[Mapping[str, re.Pattern[str]]] = {
     "timeout": re.compile(r"[1-9][0-9]*ms"),
     "model.restrict": re.compile(r"[a-z_][a-z0-9_]*"),
     "ranking.profile": re.compile(r"q2i|unranked"),
-    "ranking.matching.anntimebudget": re.compile(r"[1-9][0-9]*ms"),
+    "ranking.matching.anntimeout.enable": re.compile(r"true"),
+    "ranking.matching.anntimeout.factor": re.compile(r"0\.\d{3}|1\.000"),
     "ranking.softtimeout.enable": re.compile(r"true|false"),
     "presentation.summary": re.compile(r"ids|vectors"),
     "presentation.format.tensors": re.compile(r"hex-value"),

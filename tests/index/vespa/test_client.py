@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
+import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +14,11 @@ import numpy as np
 import pytest
 
 from common.deadline import Deadline
+from common.seldom import Seldom
 from devtools.vespa_fakes.fault_server import (
     Act,
     FaultServer,
+    Request,
     answer,
     drip,
     half,
@@ -209,6 +215,23 @@ async def test_messages_hold_no_tensors() -> None:
     assert "0123456789abcdef" not in str(raised.value)
 
 
+@pytest.mark.parametrize("act", [refused(400, 4, coverage=None), reset, hang])
+async def test_a_failure_is_told_seldom_and_without_what_was_asked(
+    act: Act, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.vespa.endpoints._told", Seldom(clock=lambda: 0.0))
+    async with FaultServer([act]) as server:
+        async with VespaIndex(settings(server.url)) as index:
+            with caplog.at_level(logging.INFO, "mrse.vespa"):
+                for _ in range(3):
+                    with pytest.raises(errors.VespaError) as raised:
+                        await index.search(QUERY, 10, None, Deadline.after(0.1))
+        (line,) = caplog.records
+        assert line.__dict__["endpoint"] == server.url
+        assert line.__dict__["reason"] == raised.value.reason
+    assert line.getMessage() == "vespa gave no answer"
+
+
 async def test_close_then_no_answer() -> None:
     index = VespaIndex(settings())
     await index.close()
@@ -239,7 +262,68 @@ async def test_budgets_travel() -> None:
     async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
         await index.search(QUERY, 10, None, Deadline(60.0, clock=lambda: 0.0))
         body = server.requests[0].json
-    assert (body["timeout"], body["ranking.matching.anntimebudget"]) == ("59995ms", "41996ms")
+    assert body["timeout"] == "59960ms"
+
+
+@pytest.mark.parametrize(
+    ("left", "vespa_gets"), [(10.0, "9960ms"), (0.25, "225ms"), (0.1, "90ms"), (0.02, "15ms"), (0.006, "3ms")]
+)
+async def test_vespa_ends_before_we_do(left: float, vespa_gets: str) -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        now = 0.0
+        with contextlib.suppress(errors.VespaError):  # a time this short may really be over
+            await index.search(QUERY, 10, None, Deadline(left, clock=lambda: now))
+        for request in server.requests:
+            assert request.json["timeout"] == vespa_gets
+
+
+@pytest.mark.parametrize(("asked", "coverage"), [(["a"], 1.0), (["a", "b"], 0.5)])
+async def test_vectors_that_were_not_reached_lower_the_coverage(asked: list[str], coverage: float) -> None:
+    half = answer(200, root([hit("a", 0.0, embedding="3f80" + "0000" * 7)], coverage=HALF))
+    async with FaultServer([half]) as server, VespaIndex(settings(server.url)) as index:
+        found = await index.vectors(asked, Deadline.after(5))
+    assert found.ids == ["a"]
+    assert found.coverage == coverage
+    assert found.degraded == (() if coverage == 1.0 else ("timeout",))
+
+
+async def endless(request: Request, writer: asyncio.StreamWriter) -> None:
+    """An answer that never ends, as fast as it is taken."""
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+        await writer.drain()
+
+
+async def claims_much(request: Request, writer: asyncio.StreamWriter) -> None:
+    """An answer that says that it is very large."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 400000000\r\n\r\n" + b" " * 1000)
+    await writer.drain()
+
+
+async def zipped(request: Request, writer: asyncio.StreamWriter) -> None:
+    """A small answer that would be a large one."""
+    body = gzip.compress(b" " * 10_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+
+
+@pytest.mark.parametrize("act", [endless, claims_much, zipped])
+async def test_an_answer_that_is_too_large_is_none(act: Act) -> None:
+    async with FaultServer([act, answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        with pytest.raises(errors.VespaError, match="bad_answer"):
+            await index.search(QUERY, 10, None, Deadline.after(60))
+        (found,) = await index.search(QUERY, 10, None, Deadline.after(60))
+    assert found.ids == ["a", "b", "c"]
+
+
+async def test_the_largest_answers_are_read() -> None:
+    hits = [hit("\U0001f9e6" * 120 + f"{n:08}", 0.5) for n in range(names.MAX_HITS)]
+    body = json.dumps(root(hits)).encode()  # all escaped: 12 bytes for each of these characters
+    async with FaultServer([answer(200, body)]) as server, VespaIndex(settings(server.url)) as index:
+        (found,) = await index.search(QUERY, names.MAX_HITS, None, Deadline.after(60))
+    assert len(found.ids) == names.MAX_HITS
 
 
 async def test_several_vectors_are_parallel_queries() -> None:

@@ -15,6 +15,7 @@ from devtools.vespa_fakes.fault_server import (
     Act,
     FaultServer,
     answer,
+    hang,
     reset,
 )
 from index.vespa import errors
@@ -42,15 +43,15 @@ async def test_nothing_listens() -> None:
 class _Resolver(AbstractResolver):
     """Knows ``good.test``; counts what it is asked."""
 
-    def __init__(self, hangs: bool = False) -> None:
+    def __init__(self, hangs_for: str = "") -> None:
         self.asked: list[str] = []
-        self._hangs = hangs
+        self._hangs_for = hangs_for
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         self.asked.append(host)
-        if self._hangs:
+        if host == self._hangs_for:
             await asyncio.Event().wait()
         if host != "good.test":
             raise OSError("name or service not known")
@@ -72,10 +73,78 @@ async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
 async def test_a_name_server_that_does_not_answer() -> None:
     where = settings("http://good.test:8080")
     async with VespaIndex(
-        where, transport=Transport(where.endpoints, resolver=_Resolver(hangs=True))
+        where, transport=Transport(where.endpoints, resolver=_Resolver(hangs_for="good.test"))
     ) as index:
-        with pytest.raises(errors.TimedOut):
+        with pytest.raises(errors.Unreachable) as raised:
             await index.search(QUERY, 10, None, Deadline.after(0.1))
+    assert raised.value.reason == "connect"
+
+
+async def test_a_host_that_cannot_be_reached_leaves_time_for_another() -> None:
+    resolver = _Resolver(hangs_for="bad.test")
+    async with FaultServer([answer(200, GOOD)]) as good:
+        port = good.url.rpartition(":")[2]
+        where = settings(f"http://bad.test:{port}", f"http://good.test:{port}", connect_share=0.05)
+        async with VespaIndex(where, transport=Transport(where.endpoints, resolver=resolver)) as index:
+            (found,) = await index.search(QUERY, 10, None, Deadline.after(10))
+    assert found.ids == ["a", "b", "c"]
+    assert resolver.asked == ["bad.test", "good.test"]
+
+
+async def test_waiting_for_our_own_connections_is_no_failure_of_the_endpoint() -> None:
+    async with FaultServer([hang, answer(200, GOOD)]) as server:
+        where = settings(server.url, connections=1, breaker_failures=1)
+        async with VespaIndex(where) as index:
+            first = asyncio.ensure_future(index.search(QUERY, 10, None, Deadline.after(60)))
+            await server.arrived.wait()
+            waiting = [index.search(QUERY, 10, None, Deadline.after(0.05)) for _ in range(5)]
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(each) for each in ended] == [errors.NoConnection] * 5
+            assert len(server.requests) == 1
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            (found,) = await index.search(QUERY, 10, None, Deadline.after(5))
+    assert found.ids == ["a", "b", "c"]
+
+
+async def test_a_busy_endpoint_is_passed_over_for_a_free_one() -> None:
+    async with FaultServer([hang]) as busy, FaultServer([answer(200, GOOD)]) as free:
+        where = settings(busy.url, free.url, connections=1)
+        async with VespaIndex(where) as index:
+            first = asyncio.ensure_future(index.search(QUERY, 10, None, Deadline.after(60)))
+            await busy.arrived.wait()
+            for _ in range(4):
+                await index.search(QUERY, 10, None, Deadline.after(5))
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        assert (len(busy.requests), len(free.requests)) == (1, 4)
+
+
+async def test_what_waits_is_not_sent_where_the_circuit_opened_meanwhile() -> None:
+    async with FaultServer([answer(503, root(), after=0.05)]) as server:
+        where = settings(server.url, connections=1, breaker_failures=1, breaker_pause=60)
+        async with VespaIndex(where) as index:
+            calls = [index.search(QUERY, 10, None, Deadline.after(5)) for _ in range(5)]
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert len(server.requests) == 1
+    assert [type(each) for each in ended[1:]] == [errors.CircuitOpen] * 4
+
+
+async def test_who_gives_up_at_the_deadline_has_waited_long_enough() -> None:
+    now = [0.0]
+    for later, opens in ((2.0, False), (5.0, True)):
+        async with FaultServer([hang]) as server:
+            where = settings(server.url, breaker_failures=1)
+            async with VespaIndex(where, clock=lambda: now[0]) as index:
+                now[0] = 0.0
+                deadline = Deadline(5.0, clock=lambda: now[0])
+                call = asyncio.ensure_future(index.search(QUERY, 10, None, deadline))
+                await server.arrived.wait()
+                now[0] = later
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+                with pytest.raises(errors.CircuitOpen if opens else errors.TimedOut):
+                    await index.search(QUERY, 10, None, Deadline.after(0.05))
 
 
 async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:

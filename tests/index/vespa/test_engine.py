@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from common.deadline import Deadline
+from devtools.vespa_fakes.fault_server import FaultServer, answer
 from index.port import IndexOpenError
 from index.vespa.engine import VespaConnection, VespaEngine
-from tests.index.vespa.answers import VERSION
+from index.vespa.settings import EndpointSettings, SearchSettings
+from tests.index.vespa.answers import GOOD, VERSION
+
+QUERY = np.eye(1, 8, dtype=np.float32)
 
 
 @pytest.fixture
@@ -48,3 +55,20 @@ def test_settings_that_do_not_go_together(settings: dict[str, Any], words: str, 
 def test_a_version_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(IndexOpenError, match=r"index .*missing\.json"):
         VespaEngine().open(tmp_path / "missing.json", VespaConnection(url="http://a"), queue=1)
+
+
+async def test_every_key_of_the_table_reaches_the_client(version_file: Path) -> None:
+    async with FaultServer([answer(200, GOOD)]) as server:
+        settings = VespaConnection(
+            url=server.url, connections=3, target_hits_least=50, explore_additional_hits=7, graph_share=0.3
+        )
+        async with VespaEngine().open(version_file, settings, queue=1).index as index:  # type: ignore[attr-defined]
+            await index.search(QUERY, 10, None, Deadline.after(5))
+        sent = server.requests[0].json
+    assert "{targetHits:50, hnsw.exploreAdditionalHits:7}" in sent["yql"]
+    assert sent["ranking.matching.anntimeout.factor"] == "0.300"
+    names = {field.name for field in fields(EndpointSettings)} | {
+        field.name for field in fields(SearchSettings)
+    }
+    renamed = {"urls": "url", "breaker_pause": "breaker_pause_s"}
+    assert {renamed.get(name, name) for name in names} == VespaConnection.model_fields.keys()

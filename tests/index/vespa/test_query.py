@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from index.filters import AnyOf, Filter, parse_filter
 from index.vespa import names
 from index.vespa.query import QueryBuilder
+from index.vespa.settings import SearchSettings
 from tests.index.vespa import rules
 from tests.index.vespa.answers import (
     TYPE,
@@ -23,8 +25,8 @@ ATTRIBUTES = VERSION.attributes
 E0 = np.eye(1, 8, dtype=np.float32)[0]
 
 
-def builder(target_hits_factor: float = 1.0) -> QueryBuilder:
-    return QueryBuilder(VERSION, target_hits_factor)
+def builder(**search: Any) -> QueryBuilder:
+    return QueryBuilder(VERSION, SearchSettings(**search))
 
 
 def test_a_search_for_one_vector() -> None:
@@ -35,7 +37,8 @@ def test_a_search_for_one_vector() -> None:
         "timeout": "100ms",
         "model.restrict": TYPE,
         "ranking.profile": "q2i",
-        "ranking.matching.anntimebudget": "70ms",
+        "ranking.matching.anntimeout.enable": "true",
+        "ranking.matching.anntimeout.factor": "0.500",
         "ranking.softtimeout.enable": "true",
         "presentation.summary": "ids",
         "input.query(q)": "3f800000" + "00000000" * 7,
@@ -43,9 +46,25 @@ def test_a_search_for_one_vector() -> None:
 
 
 def test_more_candidates_than_hits() -> None:
-    body = builder(target_hits_factor=1.5).nearest(E0, 10, None, 0.1)
-    assert "({targetHits:15}nearestNeighbor" in str(body["yql"])
-    assert body["hits"] == 10
+    body = builder(target_hits_factor=1.5).nearest(E0, 100, None, 0.1)
+    assert "({targetHits:150}nearestNeighbor" in str(body["yql"])
+    assert body["hits"] == 100
+
+
+@pytest.mark.parametrize("hits", [1, 5, 10, 31, 100])
+def test_few_hits_are_searched_for_as_widely_as_a_hundred(hits: int) -> None:
+    body = builder().nearest(E0, hits, None, 0.1)
+    assert "({targetHits:100}nearestNeighbor" in str(body["yql"])
+    assert body["hits"] == hits
+
+
+def test_the_width_of_the_search_can_be_set() -> None:
+    wide = builder(target_hits_least=20, explore_additional_hits=300)
+    assert "{targetHits:20, hnsw.exploreAdditionalHits:300}" in str(wide.nearest(E0, 10, None, 0.1)["yql"])
+    total = builder(total_target_hits_factor=2.0)
+    assert "{totalTargetHits:400}" in str(total.nearest(E0, 200, None, 0.1)["yql"])
+    short = builder(graph_share=0.25).nearest(E0, 10, None, 0.1)
+    assert short["ranking.matching.anntimeout.factor"] == "0.250"
 
 
 def test_exact_searches() -> None:
@@ -58,7 +77,7 @@ def test_exact_searches() -> None:
 
 def test_times_carry_their_unit_and_are_never_nothing() -> None:
     body = builder().nearest(E0, 1, None, 0.0009)
-    assert (body["timeout"], body["ranking.matching.anntimebudget"]) == ("1ms", "1ms")
+    assert body["timeout"] == "1ms"
 
 
 _vectors = hnp.arrays(np.float32, 8, elements=st.floats(-1, 1, width=32))

@@ -115,3 +115,9 @@ async def test_mutual_tls(folder: Path) -> None:
             with pytest.raises(errors.Unreachable):  # in TLS 1.3 only seen when reading
                 await ask(server.url, ca=ca, **unknown)
         assert len(server.requests) == 1
+
+
+async def test_a_certificate_of_another_host_where_that_is_allowed(folder: Path) -> None:
+    identity = make(folder, "nameless", host="127.0.0.2")
+    async with FaultServer([answer(200, GOOD)], tls=server_context(identity)) as server:
+        assert await ask(server.url, ca=identity.certificate, check_hostname=False)

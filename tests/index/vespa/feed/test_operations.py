@@ -106,6 +106,15 @@ def test_a_vector_of_another_width_is_not_fed() -> None:
         operations().put("a", VECTOR[:7], {}, 1)
 
 
+@pytest.mark.parametrize("item_id", [".", ".."])
+def test_ids_that_a_url_would_lose_are_not_fed(item_id: str) -> None:
+    with pytest.raises(ItemRefused, match="cannot have the id"):
+        put(item_id, 1)
+    with pytest.raises(ItemRefused, match="cannot have the id"):
+        operations().remove(item_id, 1)
+    assert operations().remove("...", 1).item_id == "..."
+
+
 @pytest.mark.parametrize("feed_ver", [0, -1, 1 << 63])
 def test_feed_versions_that_cannot_be(feed_ver: int) -> None:
     with pytest.raises(ItemRefused, match="64-bit"):

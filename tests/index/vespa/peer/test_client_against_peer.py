@@ -34,7 +34,7 @@ from index.vespa.package.deploy import DeployRefused, deploy
 from index.vespa.package.layout import Layout
 from index.vespa.package.render import add_version, drop_version, render
 from index.vespa.query import QueryBuilder
-from index.vespa.settings import EndpointSettings, FeedSettings, VespaSettings
+from index.vespa.settings import EndpointSettings, FeedSettings, SearchSettings, VespaSettings
 from index.vespa.version import Version
 from tests.index.vespa.operations import ListedSource
 from tests.support.vespa_peer import VERSION, require_peer
@@ -118,7 +118,7 @@ async def test_approximate_exact_and_ranked_agree(settings: VespaSettings, vespa
 
 
 async def test_more_candidates_than_hits(settings: VespaSettings) -> None:
-    found = await outcome(replace(settings, target_hits_factor=2.0))
+    found = await outcome(replace(settings, search=SearchSettings(target_hits_factor=2.0)))
     assert isinstance(found, Neighbours)
     assert len(found.ids) == 50
 

@@ -83,6 +83,7 @@ def test_attributes_of_any_name_validate(vespa_judge: Judge, tmp_path: Path) -> 
         "2nd",
         "a b",
         "select",
+        "position",
     ]
     version = Version("odd.names-00000000", 8, dict.fromkeys(attributes, "number"))
     application = render(tmp_path, [version], Layout())

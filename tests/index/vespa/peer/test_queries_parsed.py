@@ -162,7 +162,7 @@ _hostile = st.fixed_dictionaries(
 def test_filters_mean_what_they_say(parse: Callable[[Body], dict[str, Any]], raw: dict[str, Any]) -> None:
     filters = parse_filter(raw, VERSION.attributes)
     parsed = parse(BUILDER.nearest(VECTORS[0], 20, filters, 1.0))
-    assert canonical(parsed["tree"]) == meant(nearest("q", 20), filters)
+    assert canonical(parsed["tree"]) == meant(nearest("q", 100), filters)
 
 
 @given(ids=st.lists(_text.filter(bool), min_size=1, max_size=5, unique=True))
@@ -178,7 +178,8 @@ def test_all_that_a_search_sets_arrives(parse: Callable[[Body], dict[str, Any]])
     assert parsed["tree"] == nearest("q", 200)
     assert parsed["hits"] == 200
     assert parsed["maxHits"] >= names.MAX_HITS
-    assert (parsed["timeout"], parsed["annTimeBudget"]) == (100, 70)
+    assert (parsed["timeout"], parsed["annTimeBudget"]) == (100, None)
+    assert parsed["annTimeout"] == {"enable": True, "factor": 0.5}
     assert parsed["restrict"] == [VERSION.document_type]
     assert (parsed["profile"], parsed["summary"], parsed["softTimeout"]) == ("q2i", "ids", True)
     assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])"}

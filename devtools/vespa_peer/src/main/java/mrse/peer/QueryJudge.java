@@ -80,6 +80,9 @@ final class QueryJudge {
         answer.put("maxHits", query.properties().getInteger("maxHits", 400));
         answer.set("restrict", Judge.JSON.valueToTree(query.getModel().getRestrict().stream().sorted().toList()));
         answer.set("annTimeBudget", Judge.JSON.valueToTree(query.getRanking().getMatching().getAnnTimeBudget()));
+        answer.putObject("annTimeout")
+            .put("enable", query.getRanking().getMatching().getAnnTimeout().getEnable())
+            .put("factor", query.getRanking().getMatching().getAnnTimeout().getFactor());
         answer.set("softTimeout", Judge.JSON.valueToTree(query.getRanking().getSoftTimeout().getEnable()));
         ObjectNode inputs = answer.putObject("inputs");
         query.getRanking().getFeatures().asMap().forEach((name, value) -> {
