@@ -181,10 +181,10 @@ async def test_history_that_was_not_reached_is_told(start: Start) -> None:
 
 async def test_neighbours_whose_vectors_were_not_reached_are_told(start: Start) -> None:
     service = await start()
-    whole = await service.ask(query="red shoes", history=[*HISTORY, {"item_id": "i13", "action": "cart"}])
+    whole = await service.ask(query="hiking boots", history=[*HISTORY, {"item_id": "i13", "action": "cart"}])
     assert whole["routes"]["i2i"]["coverage"] == 1.0
     service.index.unreached = {item["item_id"] for item in whole["items"]} - {"i12", "i13"}
-    answer = await service.ask(query="red shoes", history=[*HISTORY, {"item_id": "i13", "action": "cart"}])
+    answer = await service.ask(query="hiking boots", history=[*HISTORY, {"item_id": "i13", "action": "cart"}])
     assert answer["routes"]["i2i"]["coverage"] == 0.5
     assert answer["degraded"] == ["i2i_coverage"]
 

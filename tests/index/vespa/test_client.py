@@ -225,7 +225,7 @@ async def test_a_failure_is_told_seldom_and_without_what_was_asked(
             with caplog.at_level(logging.INFO, "mrse.vespa"):
                 for _ in range(3):
                     with pytest.raises(errors.VespaError) as raised:
-                        await index.search(QUERY, 10, None, Deadline.after(0.1))
+                        await index.search(QUERY, 10, None, Deadline.after(0.3))
         (line,) = caplog.records
         assert line.__dict__["endpoint"] == server.url
         assert line.__dict__["reason"] == raised.value.reason
@@ -319,7 +319,8 @@ async def test_an_answer_that_is_too_large_is_none(act: Act) -> None:
 
 
 async def test_the_largest_answers_are_read() -> None:
-    hits = [hit("\U0001f9e6" * 120 + f"{n:08}", 0.5) for n in range(names.MAX_HITS)]
+    items = ["\U0001f9e6" * 120 + f"{n:08}" for n in range(names.MAX_HITS)]
+    hits = [hit(item, 0.5) | {"id": "index:items/0/0123456789abcdef01234567"} for item in items]
     body = json.dumps(root(hits)).encode()  # all escaped: 12 bytes for each of these characters
     async with FaultServer([answer(200, body)]) as server, VespaIndex(settings(server.url)) as index:
         (found,) = await index.search(QUERY, names.MAX_HITS, None, Deadline.after(60))

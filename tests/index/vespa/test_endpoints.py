@@ -71,12 +71,12 @@ async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
 
 
 async def test_a_name_server_that_does_not_answer() -> None:
-    where = settings("http://good.test:8080")
+    where = settings("http://good.test:8080", connect_share=0.02)
     async with VespaIndex(
         where, transport=Transport(where.endpoints, resolver=_Resolver(hangs_for="good.test"))
     ) as index:
         with pytest.raises(errors.Unreachable) as raised:
-            await index.search(QUERY, 10, None, Deadline.after(0.1))
+            await index.search(QUERY, 10, None, Deadline.after(5))
     assert raised.value.reason == "connect"
 
 
@@ -144,7 +144,7 @@ async def test_who_gives_up_at_the_deadline_has_waited_long_enough() -> None:
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
                 with pytest.raises(errors.CircuitOpen if opens else errors.TimedOut):
-                    await index.search(QUERY, 10, None, Deadline.after(0.05))
+                    await index.search(QUERY, 10, None, Deadline.after(0.3))
 
 
 async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:
