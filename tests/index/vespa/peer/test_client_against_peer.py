@@ -134,6 +134,26 @@ async def test_a_node_that_is_down(vespa_peer: Peer, settings: VespaSettings) ->
             assert found.reason in ("errors", "backend", "timeout")
 
 
+async def test_vectors_of_a_node_that_is_down_are_unknown(vespa_peer: Peer, settings: VespaSettings) -> None:
+    ids = [f"item-{number}" for number in range(ROWS)]
+    async with VespaIndex(settings) as index:
+        whole = await index.vectors(ids, Deadline.after(10))
+        assert (len(whole.ids), whole.coverage) == (ROWS, 1.0)
+        with planted(vespa_peer, "node0", "down"):
+            for _ in range(100):  # the first ones find the connection cut, until the dispatcher pings
+                try:
+                    half = await index.vectors(ids, Deadline.after(10))
+                    break
+                except IndexUnavailable:
+                    await asyncio.sleep(0.1)
+            assert 0 < len(half.ids) < ROWS
+            assert half.coverage < 1.0
+            assert "non-ideal-state" in half.degraded
+            there = await index.vectors(half.ids, Deadline.after(10))
+            assert (there.ids, there.coverage) == (half.ids, 1.0)
+    await recovered(settings)
+
+
 async def test_every_node_down(vespa_peer: Peer, settings: VespaSettings) -> None:
     with planted(vespa_peer, "node0", "down"), planted(vespa_peer, "node1", "down"):
         found = await outcome(settings)
