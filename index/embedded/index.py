@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -17,10 +16,11 @@ from common.turns import Turns
 from index.embedded.changes import Checker, Plan
 from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
-from index.embedded.rebuild import RebuildFailed, run_rebuild
+from index.embedded.rebuild import run_rebuild
+from index.embedded.rebuilder import Rebuilder
 from index.embedded.segment import AS_CALIBRATED, Planning
-from index.embedded.store import RESERVE, RebuildRunning
-from index.embedded.upkeep import Backoff, Upkeep
+from index.embedded.store import RESERVE
+from index.embedded.upkeep import Upkeep
 from index.embedded.vectors import limit_threads
 from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
@@ -53,14 +53,12 @@ class EmbeddedIndex:
     def __init__(
         self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None, reserve: int = RESERVE
     ) -> None:
-        self._rebuild_after = rebuild_after
         self._reserve = reserve
-        self._backoff = Backoff()
+        self._rebuilder = Rebuilder(rebuild_after)
         self._upkeep: Upkeep | None = None
         self._refusing = False
         self._turns = Turns()
         self._overruns = Overruns()
-        self._rebuilding: asyncio.Task[None] | None = None
         self._live = live
         self._closed = False
         self._workers = workers
@@ -241,9 +239,7 @@ class EmbeddedIndex:
         self._closed = True
         if self._upkeep is not None:
             self._upkeep.close()
-        if self._rebuilding is not None:
-            self._rebuilding.cancel()
-            await asyncio.gather(self._rebuilding, return_exceptions=True)
+        await self._rebuilder.close()
         await self._writer.close()
         await self._workers.close()
         self._live.told = _nobody  # who is told knows the index, so that neither would be freed
@@ -264,28 +260,9 @@ class EmbeddedIndex:
         if self._refusing:
             log.info("changes are taken again")
         self._refusing = False
-        if self._rebuild_is_due():
-            self._rebuilding = asyncio.create_task(self._rebuild_quietly(), name="rebuild the index")
+        if not self._closed:
+            self._rebuilder.changed(self._live, self.rebuild)
         return result
-
-    def _rebuild_is_due(self) -> bool:
-        after, state = self._rebuild_after, self._live.state
-        if self._closed or after is None or state.changes < after or not state.items:
-            return False
-        return self._backoff.due and (self._rebuilding is None or self._rebuilding.done())
-
-    async def _rebuild_quietly(self) -> None:
-        try:
-            await self.rebuild()
-        except RebuildRunning:
-            pass  # by another worker
-        except (RebuildFailed, IndexUnavailable, OSError) as error:
-            wait = self._backoff.failed()
-            log.error("the index could not be rebuilt, it goes on as it is for %.0f s: %s", wait, error)
-            self._live.told("rebuild_failed")
-        else:
-            self._backoff.succeeded()
-            self._live.told("rebuilt")
 
     async def _looked_up(self, deadline: Deadline) -> LiveIndex:
         """The index for a lookup, which runs on the event loop: it takes less than a hop to a thread.

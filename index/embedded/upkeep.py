@@ -1,4 +1,4 @@
-"""Looks after an index that serves: scrubs its files now and then, and spaces out rebuilds that fail.
+"""Looks after the files of an index that serves: scrubs them now and then.
 
 The last scrub is noted in the index folder, so that of many workers one scrubs and all know what it found.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import orjson
 
-from common.deadline import Clock
 from common.files import replacing
 from index.embedded.manifest import IndexDamaged, read_manifest
 from index.embedded.store import clean
@@ -29,33 +28,6 @@ VERIFIED_NAME = "verified.json"
 _LOOK_EVERY_S = 30.0
 #: Bytes a second that a scrub reads: a million items take half a minute, and the disk is left to others.
 _RATE = 32 * 1024 * 1024
-#: Seconds after which a rebuild that failed is tried again: the first time, and at most; doubled in between.
-_AGAIN_S, _AGAIN_MAX_S = 30.0, 3600.0
-
-
-class Backoff:
-    """When something that failed may be tried again."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._failures = 0
-        self._not_before = 0.0
-
-    @property
-    def due(self) -> bool:
-        """Whether it may be tried now."""
-        return not self._failures or self._clock() >= self._not_before
-
-    def failed(self) -> float:
-        """Note a failure; the seconds until the next try."""
-        wait: float = min(_AGAIN_S * 2.0 ** min(self._failures, 16), _AGAIN_MAX_S)
-        self._failures += 1
-        self._not_before = self._clock() + wait
-        return wait
-
-    def succeeded(self) -> None:
-        """Begin anew."""
-        self._failures = 0
 
 
 class _Stopped(Exception):  # noqa: N818 -- an order

@@ -1,7 +1,8 @@
 """Watches over several workers: starts them, starts them again when they end, replaces and ends them.
 
 It sleeps until something happens: a signal, a word from a worker, the end of one. It loads nothing of what
-workers load, so it stays small.
+workers load, so it stays small. What it knows of one worker is in `watched`, how all are replaced is in
+`replacing`.
 """
 
 from __future__ import annotations
@@ -12,59 +13,30 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from service.errors import StartError
+from service.process.replacing import Replacing
+from service.process.watched import Slot, Watched
 
 if TYPE_CHECKING:  # what workers load
-    from service.process.worker import Order, Report
+    from service.process.worker import Order
 
 log = logging.getLogger("mrse.service")
 
 #: A worker that accepted for so long was sound: the next one starts at once.
 _STEADY_S = 60.0
-#: Pause before a worker is started again; it doubles with each that ends early.
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 #: Workers that may end, each before any was loaded, until the service gives up.
 _TRIES = 4
-#: How long a worker of a reload may load. Meanwhile the one that it is to replace serves.
-_LOAD_S = 600.0
-#: Every so often each worker must have said that it lives; so many times it may have not, then it hangs.
-_LOOK_S, _LOOKS = 5.0, 12
+#: Every so often each worker should have said that it lives.
+_LOOK_S = 5.0
 #: Above what a worker may take to end, before it is killed.
 _GRACE_S = 5.0
 
 #: Starts a worker: its number, and whether it accepts before it is loaded. Gives the process and its pipe.
 Start = Callable[[int, bool], tuple[BaseProcess, Connection]]
-
-
-@dataclass(eq=False)
-class _Worker:
-    """A process that has been started; ``ends_by`` is when it is killed, if it was told to end."""
-
-    process: BaseProcess
-    pipe: Connection
-    number: int
-    since: float
-    loaded: bool = False
-    may_accept: bool = False
-    accepts: bool = False
-    quiet: int = 0
-    reasons: list[str] = field(default_factory=lambda: ["starting"])
-    failure: str | None = None
-    ends_by: float | None = None
-
-
-@dataclass(eq=False)
-class _Slot:
-    """A place for a worker that accepts; ``pause_until`` is when its next worker is started."""
-
-    worker: _Worker | None = None
-    deaths: int = 0
-    pause_until: float = 0.0
 
 
 class Supervisor:
@@ -91,17 +63,17 @@ class Supervisor:
     ) -> None:
         self._start = start
         self._sockets = sockets
-        self._slots = [_Slot() for _ in range(workers)]
+        self._slots = [Slot() for _ in range(workers)]
         self._leave_s = leave_s + _GRACE_S
         self._on_end = on_end
         self._clock = clock
         #: Told to end.
-        self._leaving: list[_Worker] = []
-        #: Slots whose worker is to be replaced, and the worker that is to replace the first one's.
-        self._to_replace: list[_Slot] = []
-        self._successor: _Worker | None = None
-        self._up = False
-        self._ends = self._stopping = self._hung_up = False
+        self._leaving: list[Watched] = []
+        self._replacing = Replacing(
+            self._slots, lambda: self._begin(early=False), lambda worker: self._let_go(worker, "retire")
+        )
+        #: A worker has been loaded; the service is about to end.
+        self._up = self._stopping = False
         self._failure: str | None = None
         self._deaths = 0
         self._next_look = 0.0
@@ -137,7 +109,9 @@ class Supervisor:
         if self._stopping and not self._all():
             return True
         self._start_due()
-        self._replace()
+        if not self._stopping:
+            leaving = any(each.ends_by is not None for each in self._leaving)
+            self._replacing.step(self._clock(), may_begin=self._up, may_start=not leaving)
         self._look()
         things: list[Any] = [woken, *(each.process.sentinel for each in self._all())]
         things += [each.pipe for each in self._all() if not each.pipe.closed]
@@ -155,9 +129,10 @@ class Supervisor:
                 self._bury(each)
         return False
 
-    def _all(self) -> list[_Worker]:
+    def _all(self) -> list[Watched]:
         found = [slot.worker for slot in self._slots if slot.worker is not None]
-        return found + self._leaving + ([] if self._successor is None else [self._successor])
+        successor = self._replacing.successor
+        return found + self._leaving + ([] if successor is None else [successor])
 
     def _due(self) -> float:
         """When something is to be done, even if nothing happens until then."""
@@ -176,9 +151,9 @@ class Supervisor:
             if slot.worker is None and not self._stopping and self._clock() >= slot.pause_until:
                 slot.worker = self._begin(early=not self._up and slot is self._slots[0])
                 if slot.worker is None:
-                    self._pause(slot)
+                    slot.pause(self._clock())
 
-    def _begin(self, *, early: bool) -> _Worker | None:
+    def _begin(self, *, early: bool) -> Watched | None:
         used = {each.number for each in self._all()}
         number = next(number for number in range(len(used) + 1) if number not in used)
         try:
@@ -188,36 +163,15 @@ class Supervisor:
             self._count_death(None, f"no process could be started: {error!r}")
             return None
         log.info("worker started", extra={"pid": process.pid, "number": number})
-        return _Worker(process, pipe, number, self._clock())
-
-    def _pause(self, slot: _Slot) -> float:
-        """Wait with the slot's next worker, longer each time; gives the seconds."""
-        pause = min(_FIRST_PAUSE_S * 2.0**slot.deaths, _LONGEST_PAUSE_S)
-        slot.deaths = min(slot.deaths + 1, 16)
-        slot.pause_until = self._clock() + pause
-        return pause
+        return Watched(process, pipe, number, self._clock())
 
     # What workers say, and how they end
 
-    def _hear(self, worker: _Worker) -> None:
-        try:
-            while worker.pipe.poll():
-                told: Report = worker.pipe.recv()
-                what, reasons = told
-                worker.quiet = 0
-                if what == "failed":
-                    worker.failure = "; ".join(reasons)
-                elif what == "accepts":
-                    worker.accepts, worker.since = True, self._clock()
-                elif what == "loaded":
-                    worker.loaded = True
-                    self._let_accept(worker)
-                else:
-                    worker.reasons = reasons
-        except (EOFError, OSError):
-            worker.pipe.close()  # its end follows
+    def _hear(self, worker: Watched) -> None:
+        if worker.hear(self._clock()):
+            self._let_accept(worker)
 
-    def _let_accept(self, worker: _Worker) -> None:
+    def _let_accept(self, worker: Watched) -> None:
         """Let loaded workers accept, but none before the first, which accepts early, is loaded."""
         if not self._up and worker is not self._slots[0].worker:
             return
@@ -225,24 +179,21 @@ class Supervisor:
         for each in self._all():
             if each.loaded and not each.may_accept:
                 each.may_accept = True
-                self._tell(each, "accept")
+                each.tell("accept")
 
-    def _bury(self, worker: _Worker) -> None:
+    def _bury(self, worker: Watched) -> None:
         worker.process.join()
         if not worker.pipe.closed:
             self._hear(worker)  # its last words
             worker.pipe.close()
         asked = worker.ends_by is not None
-        reason, how = _how(worker)
+        reason, how = worker.how_it_ended()
         self._on_end(worker.number, None if asked else how)
         lived_s = round(self._clock() - worker.since, 1)
         extra: dict[str, Any] = {"pid": worker.process.pid, "reason": reason, "after_s": lived_s}
         if worker in self._leaving:
             self._leaving.remove(worker)
-        if worker is self._successor:
-            self._successor = None
-            if not self._stopping:
-                self._give_up_replacing(reason)
+        self._replacing.ended(worker, reason, stopping=self._stopping)
         slot = next((slot for slot in self._slots if slot.worker is worker), None)
         if slot is not None:
             slot.worker = None
@@ -253,7 +204,7 @@ class Supervisor:
                 slot.deaths, slot.pause_until = 0, self._clock()
                 again_s = 0.0
             else:
-                again_s = self._pause(slot)
+                again_s = slot.pause(self._clock())
             log.error("worker ended: %s", reason, extra=extra | {"again_in_s": again_s})
             self._count_death(worker.failure, reason)
 
@@ -278,53 +229,16 @@ class Supervisor:
         self._next_look = now + _LOOK_S
         for each in self._all():
             each.quiet += 1
-            if each.quiet > _LOOKS and each.ends_by is None:
+            if each.hangs and each.ends_by is None:
                 each.failure = None
                 log.error("worker killed: it hangs", extra={"pid": each.process.pid})
                 each.process.kill()
-
-    # Replacing all
-
-    def _replace(self) -> None:
-        """Replace one worker after another; the next begins when the one before has ended."""
-        if self._hung_up and not self._to_replace and self._up and not self._stopping:
-            self._hung_up = False
-            self._to_replace = list(self._slots)
-            log.info("reloading: the workers are replaced one after another")
-        if not self._to_replace or self._stopping:
-            return
-        new = self._successor
-        if new is None:
-            if not any(each.ends_by is not None for each in self._leaving):
-                self._successor = self._begin(early=False)
-                if self._successor is None:
-                    self._give_up_replacing("no process could be started")
-        elif new.accepts:
-            slot = self._to_replace.pop(0)
-            old, slot.worker, slot.deaths, self._successor = slot.worker, new, 0, None
-            if old is not None:
-                self._let_go(old, "retire")
-            if not self._to_replace:
-                log.info("reloaded", extra={"workers": len(self._slots)})
-        elif self._clock() - new.since > _LOAD_S:
-            new.failure = f"it was not loaded within {_LOAD_S:g} s"
-            new.process.kill()
-
-    def _give_up_replacing(self, reason: str) -> None:
-        done = len(self._slots) - len(self._to_replace)
-        self._to_replace = []
-        if done:
-            log.error(
-                "reloaded %d of %d workers, the others stay as they were: %s", done, len(self._slots), reason
-            )
-        else:
-            log.error("not reloaded, everything stays as it was: %s", reason)
 
     # Ending
 
     def _take_signal(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._hung_up = True
+            self._replacing.ask()
         elif not self._stopping:
             log.info("ending on %s", signal.Signals(number).name)
             self._stop("quit" if number == signal.SIGINT else "leave")
@@ -339,24 +253,19 @@ class Supervisor:
         for worker in self._all():
             if worker.accepts and worker.loaded:
                 self._let_go(worker, order)
-                if worker is self._successor:
-                    self._successor = None
+                if worker is self._replacing.successor:
+                    self._replacing.successor = None
             else:  # it holds nothing that could be lost
                 worker.ends_by = self._clock() + _GRACE_S
                 worker.process.kill()
 
-    def _let_go(self, worker: _Worker, order: Order) -> None:
+    def _let_go(self, worker: Watched, order: Order) -> None:
         if worker.ends_by is not None and order == "retire":
             return
         worker.ends_by = self._clock() + self._leave_s
-        self._tell(worker, order)
+        worker.tell(order)
         if worker not in self._leaving and all(slot.worker is not worker for slot in self._slots):
             self._leaving.append(worker)
-
-    @staticmethod
-    def _tell(worker: _Worker, order: Order) -> None:
-        with suppress(OSError):  # it has ended, which is heard elsewhere
-            worker.pipe.send(order)
 
     @contextmanager
     def _woken_by_signals(self) -> Any:
@@ -378,17 +287,3 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else handler)
             woken.close()
             waker.close()
-
-
-def _how(worker: _Worker) -> tuple[str, str]:
-    """How a worker ended: for the log, and as a label."""
-    if worker.failure is not None:
-        return worker.failure, "failed"
-    if worker.quiet > _LOOKS:
-        return "it hung", "hung"
-    code = worker.process.exitcode or 0
-    if code >= 0:
-        return f"exit code {code}", "exit"
-    with suppress(ValueError):
-        return f"signal {signal.Signals(-code).name}", "signal"
-    return f"signal {-code}", "signal"

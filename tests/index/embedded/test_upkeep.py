@@ -1,4 +1,4 @@
-"""What looks after an index: scrubs, rebuilds that are spaced out, and leftovers."""
+"""What looks after an index: scrubs, rebuilds that fail, and leftovers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import MANIFEST_NAME, VECTORS_NAME, IndexDamaged, read_manifest
 from index.embedded.rebuild import RebuildFailed, rebuild_index
 from index.embedded.store import working_folder
-from index.embedded.upkeep import Backoff, Upkeep
+from index.embedded.upkeep import Upkeep
 from index.port import IndexFull, IndexUnavailable, ItemPut
 
 DIM = 16
@@ -104,21 +104,6 @@ async def test_a_rebuild_removes_what_rebuilds_before_it_left(folder: Path) -> N
     await index.close()
 
 
-def test_tries_are_spaced_out() -> None:
-    now = 0.0
-    backoff = Backoff(lambda: now)
-    assert backoff.due
-    waits = []
-    for _ in range(9):
-        waits.append(backoff.failed())
-        assert not backoff.due
-        now += waits[-1]
-        assert backoff.due
-    assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
-    backoff.succeeded()
-    assert backoff.failed() == 30
-
-
 async def test_a_rebuild_that_fails_is_not_begun_again_at_once(
     folder: Path, vectors: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,8 +115,8 @@ async def test_a_rebuild_that_fails_is_not_begun_again_at_once(
         rebuild_index(folder)
     for number in range(3):
         await index.remove([f"item-{number}"], deadline())
-        if index._rebuilding is not None:
-            await index._rebuilding
+        if index._rebuilder.running is not None:
+            await index._rebuilder.running
     assert events == ["rebuild_failed"]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "goes on as it is for 30 s" in caplog.text
