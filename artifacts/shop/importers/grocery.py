@@ -26,6 +26,7 @@ from artifacts.shop.importers.sources import (
     within,
 )
 from artifacts.shop.schema import Event, Item, ShopSchema
+from artifacts.shop.values import shown
 from artifacts.shop.writer import ShopWriter
 from common.files import read_bounded
 from common.progress import StageProgress, silent_stage
@@ -123,10 +124,18 @@ def _cut_products(path: Path) -> list[_Entry]:
             description=row["description"],
             brand=_brand(row["manufacturer_volume"]),
             country=row["country"],
-            picture=f"iconic/{int(row['product_id']):02}.jpg",
+            picture=f"iconic/{_number(path, line, row['product_id']):02}.jpg",
         )
-        for _, row in csv_rows(path, *columns)
+        for line, row in csv_rows(path, *columns)
     ]
+
+
+def _number(path: Path, line: int, text: str) -> int:
+    # Digits alone, and few: `int` takes signs and spaces, and refuses thousands of digits.
+    if text.isascii() and text.isdecimal() and len(text) < 10:
+        return int(text)
+    message = f"is {shown(text)}, expected the number of a product, as in 7"
+    raise DataError(path, message, "wrong-type", line, "product_id")
 
 
 def _cut_photos(path: Path) -> list[_Photo]:

@@ -11,7 +11,9 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from artifacts.shop.errors import DataError
 from artifacts.shop.importers.sources import ImportSummary, csv_rows, has, unknown_layout, within
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.tables import STEP
+from artifacts.shop.values import shown
 from artifacts.shop.writer import ShopWriter
 from common.progress import StageProgress, silent_stage
 
@@ -174,12 +177,13 @@ def _time(path: Path, line: int, column: str, text: str) -> datetime:
             return datetime.strptime(text, pattern).replace(tzinfo=UTC)
         except ValueError:
             continue
-    message = f"is {text!r}, expected a time as in 2010-12-01 08:26 or 12/1/2010 8:26"
+    message = f"is {shown(text)}, expected a time as in 2010-12-01 08:26 or 12/1/2010 8:26"
     raise DataError(path, message, "bad-timestamp", line, column)
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(path, f"is {text!r}, expected a number", "wrong-type", line, column) from None
+    with suppress(ValueError):
+        number = float(text)
+        if isfinite(number):
+            return number
+    raise DataError(path, f"is {shown(text)}, expected a number", "wrong-type", line, column)

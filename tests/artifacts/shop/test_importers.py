@@ -387,6 +387,31 @@ def test_damaged_source_leaves_no_shop(tmp_path: Path) -> None:
     assert not (tmp_path / "shop").exists()
 
 
+@pytest.mark.parametrize("number", ["one", "", "1.0", "-1", "9" * 5000, "²"])
+def test_a_product_id_that_is_no_number_is_told(tmp_path: Path, number: str) -> None:
+    source = tmp_path / "source"
+    grocery_cut(source)
+    columns = ("product_id", "name", "section", "category", "description", "manufacturer_volume", "country")
+    good = (0, "Granny Smith", "Fruit", "Apple", "Granny Smith is a green apple.", "", "")
+    write_csv(source / "products.csv.gz", columns, good, (number, *good[1:]))
+    with pytest.raises(
+        DataError, match=r"products\.csv\.gz:3: product_id is .*, expected the number"
+    ) as told:
+        import_grocery(source, tmp_path / "shop")
+    assert (told.value.code, len(str(told.value)) < 400) == ("wrong-type", True)
+    assert not (tmp_path / "shop").exists()
+
+
+@pytest.mark.parametrize("price", ["dear", "nan", "1e999"])
+def test_a_price_that_is_no_number_is_told(tmp_path: Path, price: str) -> None:
+    write_csv(
+        tmp_path / "items.csv.gz", ("stock_code", "description", "median_price_gbp"), ("10001", "a", price)
+    )
+    write_csv(tmp_path / "purchases.csv.gz", ("customer_id", "ts", "invoice_no", "stock_code"))
+    with pytest.raises(DataError, match=r"items\.csv\.gz:2: median_price_gbp is .*, expected a number"):
+        import_online_retail(tmp_path, tmp_path / "shop")
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here")
 @pytest.mark.parametrize(
