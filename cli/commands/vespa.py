@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ from cli.vespa_options import (
     open_embeddings,
     with_access,
 )
+from common.errors import USAGE
 
 if TYPE_CHECKING:
     from index.vespa.package.deploy import Activated
@@ -88,25 +90,75 @@ def drop(
     package: Package,
     config_server: ConfigServer,
     access: Access,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML file of a service of this version; repeatable.", exists=True, dir_okay=False),
+    ] = None,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="No service has this version in its configuration.")
+    ] = False,
     layout: LayoutFile = None,
     within: Within = 300.0,
     json: Json = False,
 ) -> None:
     """Drop a version and its documents: renders the package without it and deploys that.
 
-    Example: `mrse vespa drop demo-1a2b3c4d --package vespa-package/ --config-server http://localhost:19071`
+    Refused while an arm of it has traffic; one without is taken out of the configuration, since a service
+    could not start with it. Where deploying fails the package stays as it was.
+
+    Example: `mrse vespa drop demo-1a2b3c4d --package vespa-package/ --config mrse.toml --config-server URL`
     """
     from index.vespa.package.layout import Layout
-    from index.vespa.package.render import drop_version
+    from index.vespa.package.render import copy_package, drop_version
     from index.vespa.version import find_version
 
     dropped = find_version(package, version)
+    if not config and not unused:
+        fail("give --config of each service of this version, or say that it is --unused", USAGE)
     servers = access.to(config_server)
     today = datetime.datetime.now(datetime.UTC).date()
     hosts = None if layout is None else Layout.read(layout)
-    activated = _deploy(servers, drop_version(package, dropped, today, hosts), within)
+    with tempfile.TemporaryDirectory() as folder:
+        copied = copy_package(package, Path(folder) / "package")
+        application = drop_version(copied, dropped, today, hosts)
+        _take_out_of(config or [], package / "versions" / f"{dropped.document_type}.json")
+        activated = _deploy(servers, application, within)
+    drop_version(package, dropped, today, hosts)
+    for path in (
+        *package.glob(f"feeds/{dropped.document_type}.db*"),
+        *package.glob(f"verdicts/{dropped.document_type}.*"),
+    ):
+        path.unlink()
     result = {"dropped": dropped.document_type, **asdict(activated)}
     print_json(result) if json else out.print(f"dropped {dropped.document_type}")
+
+
+def _take_out_of(configs: list[Path], version: Path) -> None:
+    """Take the arms of a version out of configuration files.
+
+    All files are looked at before the first is written; an arm with traffic, or the index that requests
+    without an experiment go to, fails.
+    """
+    from service.settings.load import load_settings
+    from service.settings.weights import remove_arms
+
+    found: dict[Path, list[str]] = {}
+    for config in configs:
+        settings = load_settings(config)
+        arms = settings.experiments.get("towers", {})
+        named = {
+            name: arm for name, arm in arms.items() if arm.index and arm.index.resolve() == version.resolve()
+        }
+        if settings.index.path and settings.index.path.resolve() == version.resolve():
+            fail(f"{config}: index.path is this version: let it and bundle.path name one that stays")
+        for name, arm in named.items():
+            if arm.weight > 0:
+                fail(f"{config}: {name} has the weight {arm.weight:g}: `mrse vespa switch` takes it away")
+        found[config] = list(named)
+    for config, names in found.items():
+        if names:
+            remove_arms(config, "towers", names)
+            err.print(f"{config}: took out {', '.join(names)}, which had no traffic")
 
 
 def _deploy(servers: EndpointSettings, application: Path, within: float) -> Activated:

@@ -46,6 +46,7 @@ def verify(
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.verify import VerifyReport
     from index.vespa.feed.verify import verify as measure
+    from index.vespa.package.verdict import Verdict
 
     folder = open_embeddings(embeddings)
     settings = settings_for(package, folder, access.to(endpoint))
@@ -59,6 +60,8 @@ def verify(
 
     with Ledger.of(package, settings.version.document_type) as ledger:
         report = asyncio.run(run())
+        verdict = Verdict(report.holds, ledger.as_of, report.recall)
+    verdict.write(package, settings.version.document_type)
     if json:
         print_json({**asdict(report), "holds": report.holds})
     else:
@@ -74,9 +77,14 @@ def switch(
     arms: Annotated[list[str], typer.Argument(help="Weights, as control=50 treatment=50.")],
     config: Annotated[Path, typer.Option(help="The service's TOML file.", exists=True, dir_okay=False)],
     pid: Annotated[int | None, typer.Option(help="Tell this running service to read it again.")] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Give traffic to versions that `verify` did not pass.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Set the weights of the `towers` experiment in a configuration file, and tell a service to read it.
+
+    An arm of Vespa gets more traffic only where `verify` passed its version as it was fed last.
 
     Example: `mrse vespa switch control=90 treatment=10 --config mrse.toml --pid 4711`
     """
@@ -92,7 +100,37 @@ def switch(
             weights[name] = float(weight)
         except ValueError:
             fail(f"weights are given as name=number, not {arm!r}", USAGE)
+    if not unverified:
+        _refuse_unverified(config, weights)
     set_weights(config, "towers", weights)
     if pid is not None:
         os.kill(pid, signal.SIGHUP)
     print_json({"config": str(config), "weights": weights}) if json else out.print(f"{config}: {weights}")
+
+
+def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
+    """Fail where an arm gets more traffic and its version has no good verdict, or one of another feed."""
+    from index.vespa.feed.ledger import Ledger
+    from index.vespa.package.verdict import Verdict
+    from index.vespa.version import Version
+    from service.settings.load import load_settings
+
+    settings = load_settings(config)
+    arms = settings.experiments.get("towers", {})
+    if settings.index.engine != "vespa":
+        return
+    for name, weight in weights.items():
+        if name not in arms or weight <= arms[name].weight:
+            continue
+        path = arms[name].index or settings.index.path
+        if path is None:
+            continue
+        package, document_type = path.parent.parent, Version.read(path).document_type
+        with Ledger.of(package, document_type) as ledger:
+            as_of = ledger.as_of
+        verdict = Verdict.read(package, document_type)
+        said = "was not verified" if verdict is None else "did not pass" if not verdict.holds else None
+        if verdict is not None and said is None and verdict.as_of != as_of:
+            said = "was fed again since it was verified"
+        if said is not None:
+            fail(f"{name}: {document_type} {said}; run `mrse vespa verify` first, or say --unverified")

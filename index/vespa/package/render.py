@@ -120,6 +120,14 @@ def drop_version(folder: Path, version: Version, today: datetime.date, layout: L
     return render(folder, left, layout or read_layout(folder), drops_on=today)
 
 
+def copy_package(folder: Path, to: Path) -> Path:
+    """Copy what a package is rendered from, to render it otherwise first and see whether Vespa takes it."""
+    shutil.copytree(folder / "versions", to / "versions")
+    if (folder / LAYOUT).exists():
+        shutil.copy(folder / LAYOUT, to / LAYOUT)
+    return to
+
+
 def read_layout(folder: Path) -> Layout:
     """The layout that a package was rendered with; development where it is new.
 

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from cli.main import build
 from common.errors import USAGE
 from devtools.embeddings import make_embeddings
+from index.vespa.errors import Unreachable
 from index.vespa.feed.journal import JournalMismatch
 from index.vespa.feed.ledger import FeedRefused, Ledger
+from index.vespa.package.verdict import Verdict
 from index.vespa.settings import EndpointError
 from index.vespa.version import VersionError
 
@@ -110,3 +112,77 @@ def test_an_older_folder_is_refused(package: Path, tmp_path: Path) -> None:
 def test_prune_needs_a_folder_that_was_fed(package: Path, tmp_path: Path) -> None:
     done = mrse("prune", tmp_path / "embeddings", "--package", package, "--endpoint", NOWHERE)
     assert isinstance(done.exception, FeedRefused)
+
+
+VERSION_FILE = "package/versions/item_demo_00000000.json"
+
+
+@pytest.fixture
+def config(package: Path, tmp_path: Path) -> Path:
+    """A service of two arms, of which the second, of that version, has no traffic."""
+    make_embeddings(tmp_path / "other", rows=3, bundle_version="demo-22222222")
+    assert mrse("add-version", tmp_path / "other", "--package", package).exit_code == 0
+    file = tmp_path / "mrse.toml"
+    file.write_text(
+        f"""
+# ours
+[index]
+engine = "vespa"
+path = "{package}/versions/item_demo_22222222.json"
+[experiments.towers.control]
+weight = 1.0
+[experiments.towers.treatment]
+weight = 0.0
+bundle = "{tmp_path}/bundle"
+index = "{tmp_path}/{VERSION_FILE}"
+"""
+    )
+    return file
+
+
+def test_switch_asks_for_the_verdict(config: Path, package: Path) -> None:
+    def switch(*more: object) -> Result:
+        return mrse("switch", "treatment=1", "--config", config, *more)
+
+    def said(done: Result) -> str:
+        assert done.exit_code == 1
+        assert "weight = 0.0" in config.read_text()
+        return " ".join(done.stderr.split())
+
+    assert "was not verified" in said(switch())
+    Verdict(holds=False, as_of=0, recall=0.5).write(package, "item_demo_00000000")
+    assert "did not pass" in said(switch())
+    Verdict(holds=True, as_of=0, recall=1.0).write(package, "item_demo_00000000")
+    with Ledger.of(package, "item_demo_00000000") as ledger:
+        ledger.begin(7)
+    assert "was fed again since" in said(switch())
+    Verdict(holds=True, as_of=7, recall=1.0).write(package, "item_demo_00000000")
+    assert switch().exit_code == 0
+    # Taking traffic away needs no verdict.
+    Verdict(holds=False, as_of=7, recall=1.0).write(package, "item_demo_00000000")
+    assert mrse("switch", "treatment=0.5", "--config", config).exit_code == 0
+    assert mrse("switch", "treatment=2", "--config", config, "--unverified").exit_code == 0
+
+
+def test_drop_asks_for_the_weight_and_is_safe_to_fail(config: Path, package: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in package.rglob("*") if path.is_file()}
+
+    def drop(*more: object, version: str = "demo-00000000") -> Result:
+        done = mrse("drop", version, "--package", package, "--config-server", NOWHERE, "--within", 1, *more)
+        assert done.exit_code != 0
+        assert {path: path.read_bytes() for path in package.rglob("*") if path.is_file()} == before
+        return done
+
+    assert "--unused" in drop().stderr
+    assert "index.path is this version" in " ".join(
+        drop("--config", config, version="demo-22222222").stderr.split()
+    )
+    assert mrse("switch", "treatment=1", "--config", config, "--unverified").exit_code == 0
+    before = {path: path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    assert "treatment has the weight 1" in " ".join(drop("--config", config).stderr.split())
+    assert mrse("switch", "treatment=0", "--config", config).exit_code == 0
+    # The config server is away: the arm is out, for it had no traffic, and the package is as it was.
+    assert isinstance(drop("--config", config).exception, Unreachable)
+    assert "treatment" not in config.read_text()
+    assert "# ours" in config.read_text()
+    assert isinstance(drop("--config", config).exception, Unreachable)

@@ -186,7 +186,15 @@ index = "{rollout.version_file(1)}"
             wait_for(lambda expected=versions: applied(url) == expected)
             wait_for_more(answers, 8)  # those under way
             assert {version for _, version, _ in wait_for_more(answers, 60)} == versions
-        mrse("vespa", "drop", old, *package, *at)
+        # What the next start reads: the new version alone.
+        promoted = config.read_text().partition("[experiments")[0]
+        for before, after in (
+            (rollout.bundles[0].path, rollout.bundles[1].path),
+            (rollout.version_file(0), rollout.version_file(1)),
+        ):
+            promoted = promoted.replace(str(before), str(after))
+        config.write_text(promoted)
+        mrse("vespa", "drop", old, *package, *at, "--config", config)
         assert {version for _, version, _ in wait_for_more(answers, 20)} == {new}
     assert {status for status, _, _ in answers} == {200}
     for _, version, index in answers:
