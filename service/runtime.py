@@ -15,6 +15,7 @@ from common.arrays import F16
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.lru import Lru
+from common.memory import give_back
 from common.turns import Turns
 from index.port import IndexUnavailable
 from service.access.audit import Audit
@@ -364,6 +365,8 @@ async def _close_later(deployments: list[Deployment]) -> None:
         await _close(deployments)
         deployments.clear()
         _free()
+    # Otherwise ten swaps within a minute would leave the memory of ten bundles with this process for good.
+    await asyncio.to_thread(give_back)
 
 
 def _free() -> None:
