@@ -19,6 +19,10 @@ from index.vespa.version import Version, VersionError, read_versions, write_vers
 _TEMPLATES: Final = (Path(__file__).parent / "templates", Path(__file__).parents[3] / "vespa_app")
 #: Vespa refuses overrides further ahead than 30 days.
 _OVERRIDE_DAYS: Final = 7
+#: Least coverage of an answer, and the share of its time that it may wait for more. With one group nobody
+#: else has the items of a slow node, so the others' answer has to do; of more groups another one is asked.
+_COVERAGE_OF_ONE: Final = ("0.4", "0.3")
+_COVERAGE_OF_MORE: Final = ("0.95", "1")
 APPLICATION: Final = "application"
 #: Kept beside the package, so that a version is never added or dropped with other hosts by accident.
 LAYOUT: Final = "layout.toml"
@@ -170,7 +174,10 @@ def _services(versions: list[Version], layout: Layout) -> str:
         groups.append(
             f'      <group name="group{number}" distribution-key="{number}">\n{lines}\n      </group>'
         )
+    minimum, wait = _COVERAGE_OF_ONE if len(layout.groups) == 1 else _COVERAGE_OF_MORE
     return _template("services-production.xml").substitute(
+        minimum=minimum,
+        wait=wait,
         documents=documents,
         port=layout.port,
         ssl=_ssl(layout.tls),

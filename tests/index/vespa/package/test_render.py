@@ -62,3 +62,11 @@ def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
     (tmp_path / "versions" / "item_broken.json").write_text("{}")
     with pytest.raises(VersionError, match="item_broken"):
         read_versions(tmp_path)
+
+
+@pytest.mark.parametrize(("groups", "minimum"), [(1, "0.4"), (2, "0.95")])
+def test_one_group_answers_with_less(groups: int, minimum: str, tmp_path: Path) -> None:
+    layout = replace(PRODUCTION, groups=PRODUCTION.groups[:groups])
+    services = (render(tmp_path, [VERSION], layout) / "services.xml").read_text()
+    assert f"<minimum>{minimum}</minimum>" in services
+    assert check_package(tmp_path) == []

@@ -177,6 +177,21 @@ async def test_one_node_slow(vespa_peer: Peer, settings: VespaSettings) -> None:
         assert found.reason in ("timeout", "errors")
 
 
+async def test_one_node_of_a_group_that_has_no_other_is_slow(folder: Path, tmp_path: Path) -> None:
+    layout = Layout(config=("c1",), query=("q1",), feed=("f1",), groups=(("a1", "a2"),))
+    application = render(tmp_path / "package", [VERSION], layout)
+    with start_peer(application, nodes=2) as peer:
+        settings = VespaSettings(EndpointSettings((peer.url,)), VERSION)
+        assert (await feed_folder(settings, folder)).complete
+        with planted(peer, "node1", "slow", 20_000):
+            for _ in range(12):
+                found = await outcome(settings, budget=5.0)
+                assert isinstance(found, Neighbours), found
+                assert 0.3 < found.coverage < 0.7
+                assert found.degraded
+                assert found.ids
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [("soft-timeout", "timeout"), ("match-phase", "match-phase"), ("ann-timeout", "anntimeout")],

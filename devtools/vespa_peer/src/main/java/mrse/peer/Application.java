@@ -32,7 +32,7 @@ final class Application {
         Document services = DocumentBuilderFactory.newInstance().newDocumentBuilder()
             .parse(source.resolve("services.xml").toFile());
         List<String> types = documentTypes(services);
-        Files.writeString(target.resolve("services.xml"), services(types, contentId(services), port, groups, nodesPerGroup));
+        Files.writeString(target.resolve("services.xml"), services(types, services, port, groups, nodesPerGroup));
         Files.writeString(target.resolve("hosts.xml"), "<hosts><host name='localhost'><alias>node1</alias></host></hosts>");
         return new Application(target, types);
     }
@@ -63,12 +63,29 @@ final class Application {
         return ((Element) services.getElementsByTagName("content").item(0)).getAttribute("id");
     }
 
-    private static String services(List<String> types, String content, int port, int groups, int nodesPerGroup) {
+    /** How much coverage the package asks for, as it stands there. */
+    private static String coverage(Document services) {
+        NodeList found = services.getElementsByTagName("coverage");
+        if (found.getLength() == 0) {
+            return "";
+        }
+        StringBuilder xml = new StringBuilder("<search><coverage>");
+        NodeList limits = found.item(0).getChildNodes();
+        for (int i = 0; i < limits.getLength(); i++) {
+            if (limits.item(i) instanceof Element limit) {
+                xml.append("<").append(limit.getTagName()).append(">").append(limit.getTextContent().trim())
+                    .append("</").append(limit.getTagName()).append(">");
+            }
+        }
+        return xml.append("</coverage></search>").toString();
+    }
+
+    private static String services(List<String> types, Document declared, int port, int groups, int nodesPerGroup) {
         StringBuilder xml = new StringBuilder("<services version='1.0'>")
             .append("<container id='default' version='1.0'><search/><document-api/>")
             .append("<http><server id='default' port='").append(port).append("'/></http>")
             .append("<nodes><node hostalias='node1'/></nodes></container>")
-            .append("<content id='").append(content).append("' version='1.0'>")
+            .append("<content id='").append(contentId(declared)).append("' version='1.0'>")
             .append("<min-redundancy>").append(groups).append("</min-redundancy><documents>");
         types.forEach(type -> xml.append("<document type='").append(type).append("' mode='index'/>"));
         xml.append("</documents>");
@@ -88,6 +105,6 @@ final class Application {
                 xml.append("</group>");
             }
         }
-        return xml.append(groups > 1 ? "</group>" : "</nodes>").append("</content></services>").toString();
+        return xml.append(groups > 1 ? "</group>" : "</nodes>").append(coverage(declared)).append("</content></services>").toString();
     }
 }
