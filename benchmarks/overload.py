@@ -10,6 +10,8 @@ there. An answer is good when it is a 200 within 250 ms, and a batch when every 
 were asked before to a new one, which are told apart, for an answer to a new one is more work; *workers*: the
 same with two workers, which then share the client's core; *batches*: of 16; *pictures*: a query in four with
 a picture. ``sent`` is what the client itself got sent: where it is below the rate, the client was too slow.
+Memory grows by what caches keep of each new query and its new word, 1 to 2 kB, until they are full:
+the longer the steps, the more.
 
 *fair*: one client with single requests, one after the other, alone and then beside three with batches of 64,
 each a process of its own that asks again at once, also after a refusal.

@@ -118,6 +118,17 @@ async def test_a_picture_that_takes_too_much_memory_is_refused_and_remembered() 
         assert counts == {"costly": 1, "decoded": 1, "known": 1}
 
 
+async def test_a_picture_that_would_not_be_decoded_in_time_is_refused_at_once() -> None:
+    async with decoding(picture_lanes=1) as (decoder, counts):
+        decoder._pace.took(50.0)  # 10 s each, which no machine is too slow for
+        first = asyncio.create_task(decoder.rgb(asked(noise()), 16, within_s=0.001))  # nothing is before it
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await decoder.rgb(asked(noise(seed=1)), 16, within_s=1.0)
+        await first
+        assert counts == {"decoded": 1}
+
+
 async def test_a_damaged_picture_costs_no_process() -> None:
     async with decoding(picture_lanes=1) as (decoder, counts):
         await decoder.rgb(asked(noise()), 16)
