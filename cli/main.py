@@ -47,6 +47,7 @@ _COMMANDS = {
     "keys new": "keys.new",
     "recall": "recall.recall",
     "vespa add-version": "vespa.add_version",
+    "vespa diff": "vespa.diff",
     "vespa deploy": "vespa.deploy",
     "vespa feed": "vespa_feed.feed",
     "vespa prune": "vespa_feed.prune",

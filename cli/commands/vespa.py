@@ -31,7 +31,12 @@ from common.errors import USAGE
 
 if TYPE_CHECKING:
     from index.vespa.package.deploy import Activated
+    from index.vespa.package.diff import FileChange
     from index.vespa.settings import EndpointSettings
+
+
+#: Seconds to find out what is deployed.
+_COMPARE_WITHIN = 30.0
 
 
 def add_version(
@@ -56,17 +61,46 @@ def add_version(
 
 
 @with_access
+def diff(
+    package: Package,
+    config_server: ConfigServer,
+    access: Access,
+    within: Within = 30.0,
+    json: Json = False,
+) -> None:
+    """Tell what deploying a package would change of the one that is deployed.
+
+    Example: `mrse vespa diff --package vespa-package/ --config-server http://localhost:19071`
+    """
+    from index.vespa.package.render import application_folder
+
+    changes = _changes(access.to(config_server), application_folder(package), within)
+    if json:
+        print_json([asdict(change) for change in changes])
+        return
+    for change in changes:
+        out.print(str(change), markup=False)
+    out.print(f"{counted(len(changes), 'file')} would change")
+
+
+@with_access
 def deploy(
     package: Package,
     config_server: ConfigServer,
     access: Access,
     within: Within = 300.0,
+    allow_change: Annotated[
+        bool, typer.Option("--allow-change", help="Change the schemas of versions that are deployed.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Deploy a package and wait until every service runs it. What Vespa would let pass is checked first.
 
+    Refused where a schema that is deployed would change: items that are there would lack what is new in it.
+
     Example: `mrse vespa deploy --package vespa-package/ --config-server http://localhost:19071`
     """
+    from index.vespa.errors import VespaError
     from index.vespa.package.render import application_folder
     from index.vespa.package.rules import check_package
 
@@ -75,7 +109,18 @@ def deploy(
         err.print(str(problem))
     if problems:
         fail(f"{application}: {counted(len(problems), 'problem')} that Vespa would let pass")
-    activated = _deploy(access.to(config_server), application, within)
+    servers = access.to(config_server)
+    try:
+        changes = _changes(servers, application, within)
+    except VespaError as error:
+        err.print(f"not compared with what is deployed: {error}", markup=False)
+        changes = []
+    if any(change.kind != "new" for change in changes):
+        for change in changes:
+            err.print(str(change), markup=False)
+    if not allow_change and (served := [change for change in changes if change.of_a_served_schema]):
+        fail(f"{counted(len(served), 'schema')} in use would change: make a new version, or --allow-change")
+    activated = _deploy(servers, application, within)
     if json:
         print_json(asdict(activated))
         return
@@ -159,6 +204,13 @@ def _take_out_of(configs: list[Path], version: Path) -> None:
         if names:
             remove_arms(config, "towers", names)
             err.print(f"{config}: took out {', '.join(names)}, which had no traffic")
+
+
+def _changes(servers: EndpointSettings, application: Path, within: float) -> list[FileChange]:
+    from common.deadline import Deadline
+    from index.vespa.package.diff import compare, deployed
+
+    return compare(application, asyncio.run(deployed(servers, Deadline.after(min(within, _COMPARE_WITHIN)))))
 
 
 def _deploy(servers: EndpointSettings, application: Path, within: float) -> Activated:

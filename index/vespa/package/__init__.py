@@ -5,6 +5,7 @@
     layout        which hosts do what
     render        versions and a layout in, a package out
     rules         what an edited package may get wrong, asked before a deployment; `rules_xml` of XML
+    diff          what it would change of what is deployed
     deploy        the package to a config server
     verdict       what `mrse vespa verify` found of a version, which `switch` asks for
 
