@@ -40,13 +40,17 @@ IDLE, HEAD, BODY = range(3)
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's protocol with a place, deadlines, and ends of its own.
 
+    Args:
+        wire: with TLS, what is below the encryption; there an answer waits for its client.
+
     Attributes:
         due: see `Connection`.
         since: see `Connection`.
     """
 
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, *given: Any, wire: asyncio.Transport | None = None, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._wire = wire
         self.all = connections_of(self.app_state)
         self.due = NO_DUE
         self.since = 0.0
@@ -71,7 +75,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Take a place."""
         super().connection_made(transport)
         self._reserved = self.all.enter(self)
-        self._queue = self.all.fresh
+        self._queue = None if self._reserved else self.all.fresh
         self.due = time.monotonic() + (RESERVED_S if self._reserved else self.all.bounds.idle_s)
         if self.all.full():
             self._refuse(NO_PLACE)
@@ -118,7 +122,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def unsent(self) -> int:
         """Bytes of answers that wait in this process for the client to take them."""
-        return self.transport.get_write_buffer_size()
+        size = self.transport.get_write_buffer_size()
+        return size if self._wire is None else size + self._wire.get_write_buffer_size()
 
     def watch_writing(self, now: float) -> int:
         """Note whether the client takes its answer, and end the connection if it does not; see `unsent`."""
@@ -148,7 +153,9 @@ class BoundedConnection(HttpToolsProtocol):
     def evict(self) -> None:
         """Give the place to another connection, at once."""
         self.all.leave(self)
-        if self.unsent() or self._phase == BODY or self._queue is self.all.ending:
+        # With TLS a soft end waits for the client to agree, and nobody would count it.
+        soft = self._wire is None and not (self.unsent() or self._phase == BODY)
+        if not soft or self._queue is self.all.ending:
             self.abort("evicted")
             return
         if self._phase == HEAD:
@@ -226,7 +233,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._reason = reason
         self._deaf = True
         self._release()
-        self._move(None)
+        self._move(None if self._wire is None else self.all.ending)  # it waits for the client to agree
         self.due = now + (LINGER_S if self.all.draining else self.all.bounds.write_s)
         self.transport.close()
 

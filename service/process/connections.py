@@ -5,7 +5,7 @@ A connection stands in at most one queue, by what it keeps its place for; each q
 ::
 
     ending    was answered, and still sends     closed first
-    fresh     has sent nothing yet              then these
+    fresh     has sent no request yet           then these
     partial   a head or body is on its way      then those that are at it for over a second
     kept      waits for its next request        then these
     stalled   does not take its answer          then these
@@ -51,7 +51,15 @@ FREE_BODY = 16 * 1024
 _UNSENT = 64 * 1024 * 1024
 
 Closed = Literal[
-    "client", "answered", "idle", "head_timeout", "write_timeout", "evicted", "refused", "shutdown"
+    "client",
+    "answered",
+    "idle",
+    "handshake",
+    "head_timeout",
+    "write_timeout",
+    "evicted",
+    "refused",
+    "shutdown",
 ]
 
 
@@ -154,8 +162,9 @@ class Connections:
             if len(self.reserved) >= RESERVED:
                 next(iter(self.reserved)).evict()
             self.reserved[connection] = None
+        else:  # those with a reserved place make no room for others
+            self.fresh[connection] = None
         self._open.add(connection)
-        self.fresh[connection] = None
         if not self._sweeping:
             self._sweeping = True
             asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep_again)

@@ -9,18 +9,21 @@ then it closes what is idle and lets running requests finish.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from service.process.connections import connections_of
+
+log = logging.getLogger("mrse.service")
 
 #: How long open connections are kept for a request that is on its way, when nobody listens any more.
 LINGER_S = 0.5
@@ -40,6 +43,7 @@ class Server(uvicorn.Server):
         lame_duck_s: seconds between SIGTERM and the end of listening.
         on_leaving: told when it begins to end.
         on_hangup: told of SIGHUP, in the event loop; None: SIGHUP is not heard.
+        url_of: where it listens, of the port, for the log; None: nothing is said.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Server(uvicorn.Server):
         lame_duck_s: float,
         on_leaving: Callable[[], None],
         on_hangup: Callable[[], None] | None = None,
+        url_of: Callable[[int], str] | None = None,
     ) -> None:
         super().__init__(config)
         self._lame_duck_s = lame_duck_s
@@ -56,6 +61,7 @@ class Server(uvicorn.Server):
         self._on_leaving = on_leaving
         self._retiring = False
         self._on_hangup = on_hangup
+        self._url_of = url_of
 
     def leave(self, *, quick: bool = False, retire: bool = False) -> None:
         """Begin to end; does nothing where that has begun.
@@ -81,6 +87,11 @@ class Server(uvicorn.Server):
             signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(hung_up) and None)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one may have waited for this
         await super().startup(sockets)
+
+    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
+        """Say where it listens; uvicorn by itself would say ``http`` of what speaks TLS."""
+        if self._url_of is not None:
+            log.info("listening on %s", self._url_of(listeners[0].getsockname()[1]))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; the second time, end."""

@@ -101,6 +101,7 @@ def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
         lame_duck_s=settings.server.lame_duck_s,
         on_leaving=app.state.runtime.leave,
         on_hangup=app.state.reloader.ask,
+        url_of=settings.server.url,
     )
     try:
         with (
@@ -189,7 +190,7 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
         listener.bind(address)
     except OSError as error:
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    log.info("listening on http://%s:%d", host, listener.getsockname()[1])
+    log.info("listening on %s", settings.server.url(listener.getsockname()[1]))
     with listener:
         yield listener
 

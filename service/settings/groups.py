@@ -66,6 +66,11 @@ class Server(_Group):
             raise ValueError("tls_client_ca without tls_certificate")
         return self
 
+    def url(self, port: int) -> str:
+        """Where it listens, at the port that it got."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_certificate else 'http'}://{host}:{port}"
+
 
 #: What a key is good for: asking, changing the index and forgetting users, ``/metrics``, and choosing any arm
 #: of an experiment by ``X-Experiment``.
@@ -110,7 +115,8 @@ class ConnectionSettings(_Group):
     #: Connections that each worker keeps open; above it, those go first that are idle. 0: what the limit of
     #: open files allows, at most 8,192. An idle one costs about 10 kB.
     open: int = Field(default=0, ge=0)
-    #: How long a request's head may take, from its first byte; no client needs more than a round trip.
+    #: How long a request's head may take, from its first byte, and before that a TLS handshake; no client
+    #: needs more than a round trip or two.
     head_s: float = Field(default=10.0, gt=0)
     #: How long an answer may wait for its client to take it.
     write_s: float = Field(default=30.0, gt=0)

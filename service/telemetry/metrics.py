@@ -67,9 +67,9 @@ class Metrics:
         index_event: counts what happened to an index's files beside searches.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
-            answer said so (``answered``); it was ``idle``; the head took too long (``head_timeout``); the
-            answer was not taken (``write_timeout``); another got its place (``evicted``); ``refused``;
-            ``shutdown``.
+            answer said so (``answered``); it was ``idle``; its TLS ``handshake`` failed or took too long;
+            the head took too long (``head_timeout``); the answer was not taken (``write_timeout``); another
+            got its place (``evicted``); ``refused``; ``shutdown``.
         connection_refused: counts an answer that the protocol gave by itself, by its status.
     """
 
@@ -134,6 +134,7 @@ class Metrics:
             "client",
             "answered",
             "idle",
+            "handshake",
             "head_timeout",
             "write_timeout",
             "evicted",

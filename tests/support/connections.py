@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -14,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.errors import Overloaded
 from service.process.connections import Bounds, Connections
+from service.process.handshake import Handshake
 from service.process.hosts import AllowedHosts
 from service.process.protocol import Protocol
 from service.scope import CONNECTIONS
@@ -72,18 +75,19 @@ class Running:
     refused: list[str]
     clients: list[Client] = field(default_factory=list)
 
-    async def connect(self) -> Client:
-        """A new connection, which the server has seen."""
+    async def connect(self, tls: ssl.SSLContext | None = None) -> Client:
+        """A new connection, which the server has seen; with ``tls``, after the handshake."""
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
-        client = Client(*await asyncio.open_connection(sock=sock))
+        name = "127.0.0.1" if tls else None
+        client = Client(*await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name))
         self.clients.append(client)
         address = sock.getsockname()
         seen = self.server.server_state.connections
         with suppress(TimeoutError):  # refused at once, if it does not show up
-            await until(lambda: any(one.client == address for one in tuple(seen)), 0.5)  # type: ignore[union-attr]
+            await until(lambda: any(getattr(one, "client", None) == address for one in tuple(seen)), 0.5)
         return client
 
 
@@ -118,7 +122,10 @@ class Client:
 
 @asynccontextmanager
 async def running(
-    bounds: Bounds | None = None, hosts: AllowedHosts | None = None, app: Any = None
+    bounds: Bounds | None = None,
+    hosts: AllowedHosts | None = None,
+    app: Any = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Running]:
     """A server on a port of its own."""
     app = app or App()
@@ -127,7 +134,8 @@ async def running(
     connections = Connections(
         bounds or Bounds(), hosts or AllowedHosts((), ""), closed.append, refused.append
     )
-    config = uvicorn.Config(app, http=Protocol, port=0, log_config=None, ws="none", lifespan="off")
+    http: Any = Protocol if tls is None else partial(Handshake, tls)
+    config = uvicorn.Config(app, http=http, port=0, log_config=None, ws="none", lifespan="off")
     config.load()
     lifespan = config.lifespan_class
 

@@ -20,8 +20,7 @@ from devtools.waiting import wait_for
 from index.port import OpenedIndex
 from service.app import create_app
 from service.deployment import Announce, Deployment, assemble, open_deployment
-from service.process.protocol import Protocol
-from service.process.tls import tls_options
+from service.process.configuration import protocol_of
 from service.runtime import Opener, Runtime
 from service.settings import Settings, load_settings
 from tests.support import shop
@@ -60,10 +59,8 @@ def serving(settings: Settings, opener: Opener = open_deployment, *, ready: bool
     app = create_app(settings, opener=opener)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        tls = tls_options(settings.server)
-        config = uvicorn.Config(
-            app, http=Protocol, log_config=None, access_log=False, ws="none", lifespan="on", **tls
-        )
+        http: Any = protocol_of(settings.server)
+        config = uvicorn.Config(app, http=http, log_config=None, access_log=False, ws="none", lifespan="on")
         server = uvicorn.Server(config)
 
         def run() -> None:
@@ -77,7 +74,9 @@ def serving(settings: Settings, opener: Opener = open_deployment, *, ready: bool
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         wait_for(lambda: server.started)
-        running = Server(f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}", app)
+        running = Server(
+            f"http{'s' if settings.server.tls_key else ''}://127.0.0.1:{listener.getsockname()[1]}", app
+        )
         if ready:
             wait_for(lambda: running.runtime.ready)
         try:

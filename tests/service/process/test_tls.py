@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.errors import StartError
 from service.process.configuration import server_config
-from service.process.tls import tls_options
+from service.process.handshake import Handshake
+from service.process.protocol import Protocol
+from service.process.tls import tls_context
 from service.settings import Server, Settings, SettingsError, load_settings
 from tests.service.conftest import Demo
 from tests.support.serving import make_settings, serving
-
-_NO_ENCRYPTION = serialization.NoEncryption()
-
-
-class Authority:
-    """A CA that makes certificates with keys, as files."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self.file = folder / f"{name}.pem"
-        own = self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
-        self.file.write_bytes(own.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key of a name at 127.0.0.1."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        made = self._signed(subject, key, address)
-        certificate, secret = self._folder / f"{name}.crt", self._folder / f"{name}.key"
-        certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        secret.write_bytes(key.private_bytes(pem, form, _NO_ENCRYPTION))
-        return certificate, secret
-
-    def _signed(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
-    ) -> x509.Certificate:
-        now, ours = datetime.now(UTC), self._key.public_key()
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=30))
-            .add_extension(extension, critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ours), critical=False)
-        )
-        return builder.sign(self._key, hashes.SHA256())
+from tests.support.tls import Authority
 
 
 def client(url: str, authority: Authority, shown: tuple[Path, Path] | None = None) -> httpx.Client:
@@ -97,10 +51,25 @@ def test_the_real_server_is_told(tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path, "ours").issue("service")
     settings = Settings(server=Server(tls_certificate=certificate, tls_key=key))
     config = server_config(settings, None)
-    assert (config.ssl_certfile, config.ssl_keyfile) == (certificate, key)
-    assert config.ssl_cert_reqs == ssl.CERT_NONE
+    config.load()
+    assert config.http_protocol_class.func is Handshake  # type: ignore[attr-defined]
+    assert config.ssl is None, "nothing but `Handshake` shakes hands"
     assert config.proxy_headers is False
-    assert server_config(Settings(), None).is_ssl is False
+    assert server_config(Settings(), None).http is Protocol
+    assert settings.server.url(8443) == "https://127.0.0.1:8443"
+    assert Server(host="::1").url(8080) == "http://[::1]:8080"
+
+
+def test_nothing_older_than_tls_1_2_is_spoken(tmp_path: Path) -> None:
+    ours = Authority(tmp_path, "ours")
+    certificate, key = ours.issue("service")
+    context = tls_context(Server(tls_certificate=certificate, tls_key=key))
+    assert context is not None
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode == ssl.CERT_NONE
+    with_clients = tls_context(Server(tls_certificate=certificate, tls_key=key, tls_client_ca=ours.file))
+    assert with_clients is not None
+    assert with_clients.verify_mode == ssl.CERT_REQUIRED
 
 
 def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None:
@@ -117,7 +86,7 @@ def test_files_that_cannot_be_used_are_told_at_the_start(tmp_path: Path) -> None
     ):
         names = ("tls_certificate", "tls_key", "tls_client_ca")
         with pytest.raises(StartError, match=said):
-            tls_options(Server(**dict(zip(names, options, strict=True))))
+            tls_context(Server(**dict(zip(names, options, strict=True))))
 
 
 @pytest.mark.parametrize("group", [{"tls_certificate": "a"}, {"tls_key": "a"}, {"tls_client_ca": "a"}])
