@@ -6,16 +6,24 @@
     app           the composition root: settings in, an application out
     http/         requests and answers
     explain       how an answer came about
+    reloading     SIGHUP: the settings are read again
     runtime       what a running worker holds
+    health        whether it can answer, and what keeps it from that
+      canary        asks it a query, twice a second
+      upkeep        how the files of its indexes fare
     pipeline      one request: cache, encode, fuse, run the routes, merge
     deployment    one bundle, one index, and everything that answers with them
     experiments   which arm of each experiment a request gets
+    options       what those arms together change of ``[recall]``
+    access/       keys: who may what, how much, and who changed what
     admission/    who is worked on, who waits, who is refused; sheds load
     query/        words, picture and history to the query's embedding
     telemetry/    metrics, logs, traces
     settings/     everything that can be set
     recall/       the query's embedding to items: the routes
+    degraded      the words for answers that are less than what was asked for
     errors        what can go wrong with a request
+    scope         what parts of the service note in a request's scope for each other
 
 Each imports only what stands below it.
 """

@@ -11,7 +11,8 @@
     verify          every byte of an index against what was written
     snapshot        an index at one point ─► a folder, and back
     index           the async face: deadlines, bounded threads (`workers`)
-      upkeep          scrubs on a schedule, and rebuilds that fail spaced out
+      upkeep          scrubs on a schedule
+      rebuilder       rebuilds by itself after many changes, and spaces out what fails
       writer          group commit of changes, which `changes` checks and completes
       live            a `state` (a base and the changes since), followed through the log
         log             what was acknowledged, on disk, in `frames` of `records`, chained by digests

@@ -37,6 +37,28 @@ def test_the_layers_are_those_that_are_checked() -> None:
         assert folder in layers[int(number) - 1].split(" | "), folder
 
 
+def test_every_part_of_the_service_is_on_the_page() -> None:
+    section = PAGE.split("### Inside `service/`")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([\w.]+)/?`", section))
+    for folder in ("", "process", "http", "admission", "access", "query"):
+        parts = {each.stem for each in (ROOT / "service" / folder).iterdir() if _is_part(each)}
+        assert parts <= named, (folder, parts - named)
+    there = {each.stem for each in (ROOT / "service").rglob("*")}
+    assert named <= there, named - there
+
+
+def _is_part(path: Path) -> bool:
+    return (path.suffix == ".py" and path.stem != "__init__") or (path / "__init__.py").is_file()
+
+
+def test_every_folder_says_what_is_in_it() -> None:
+    for folder in ("service", "service/process", "service/admission", "service/access", "index/embedded"):
+        plan = (ROOT / folder / "__init__.py").read_text(encoding="utf-8").split('"""')[1]
+        for part in (ROOT / folder).iterdir():
+            if _is_part(part):
+                assert re.search(rf"\b{part.stem}\b", plan), part
+
+
 def test_every_folder_of_the_code_is_on_the_page() -> None:
     for package in ("artifacts", "index", "models", "service"):
         for folder in (ROOT / package).iterdir():
