@@ -158,11 +158,12 @@ class Gate:
             self._arm()
 
     def _stale(self, age_s: float) -> bool:
-        """Whether a request is too old to be begun, because the loop was late.
+        """Whether a request is too old to be begun, because other requests kept the loop from it.
 
-        Where it was not, its client was slow to send it; then its own deadline decides.
+        Where the loop was on time its client was slow to send it, and where nothing else is worked on there
+        is nothing to shed, whatever made the loop late. Then its own deadline decides.
         """
-        return age_s > self._too_old_s and self.pulse.lag_s > LATE_S
+        return age_s > self._too_old_s and self.pulse.lag_s > LATE_S and self.running + self._begun > 0
 
     def _room(self) -> int:
         """How many may be begun in this turn."""

@@ -192,13 +192,14 @@ async def test_fewer_items_than_asked_for_and_a_lost_history_always_have_a_word(
     words, seen = degraded_words(), set()
     async with started(demo, url) as service:
         faults = [set(some) for n in range(len(FAULTS) + 1) for some in itertools.combinations(FAULTS, n)]
-        for broken, shed in itertools.product(faults, SHEDDING):
+        for turn, (broken, shed) in enumerate(itertools.product(faults, SHEDDING)):
             with ExitStack() as stack:
                 for name in broken:
                     stack.enter_context(FAULTS[name](service))
                 patch = stack.enter_context(monkeypatch.context())
                 patch.setattr(service.runtime, "recall", shedding_as(service.runtime, shed))
-                for shape in SHAPES:
+                # A third of the shapes in each turn: every shape meets all faults together, and all shedding.
+                for shape in SHAPES[turn % 3 :: 3]:
                     status, answer = await service.ask(**shape)
                     case = (sorted(broken), shed, shape, answer)
                     assert status in (200, 503), case

@@ -142,8 +142,18 @@ async def test_one_client_with_little_is_not_refused_for_another_with_much() -> 
 async def test_one_that_lay_too_long_in_its_socket_is_refused_and_not_begun() -> None:
     bench = Bench()
     bench.pulse.lag_s = 0.3
+    bench.ask("new")
     bench.ask("old", age_s=0.9 * DEADLINE_S)
-    assert (bench.begun, bench.refused) == ([], ["old"])
+    assert (bench.begun, bench.refused) == (["new"], ["old"])
+
+
+async def test_one_alone_is_begun_however_late_the_loop_was() -> None:
+    bench = Bench()
+    bench.pulse.lag_s = 0.3
+    bench.ask("alone", age_s=0.9 * DEADLINE_S)
+    assert bench.begun == ["alone"], "its own deadline may be longer"
+    bench.ask("old", age_s=0.9 * DEADLINE_S)
+    assert bench.refused == ["old"], "those that lay beside it would make each other late"
 
 
 async def test_one_that_its_client_was_slow_to_send_is_begun_where_nobody_waits() -> None:
