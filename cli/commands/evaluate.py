@@ -38,7 +38,7 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap replicates and permutations.")] = 1000,
     json: Json = False,
 ) -> None:
-    """Measure a bundle on held-out events by slice, beside BM25 and the bundle without history.
+    """Measure a bundle on held-out events by slice, beside BM25, popularity and ceilings.
 
     Each figure has a 95% bootstrap interval by query. The terminal shows some measures and slices; --json
     and --report have all.
@@ -96,9 +96,11 @@ def _cell(figure: Interval) -> Text:
 
 
 def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> None:
+    from models.evaluation.baselines import BASELINES
+
     title = f"{result.systems[0]} less the other bundle; p by paired permutation"
     table = Table("slice", "measure", "difference", "95%", "p", title=title)
-    other = next(s for s in result.systems[1:] if s not in ("without history", "bm25"))
+    other = next(s for s in result.systems[1:] if s not in ("without history", *BASELINES))
     for c in result.comparisons:
         if c.against == other and c.slice in slices and c.measure in measures:
             bounds = f"{c.gap.low:+.3f} to {c.gap.high:+.3f}"

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from artifacts.bundle import Bundle
-from artifacts.shop.shop import Shop
-from common.arrays import I64, Bool
+from common.arrays import Bool
 from common.progress import Progress, silent, stage_progress
-from models.evaluation.answers import DEPTH, Answers
-from models.evaluation.bm25 import Bm25
+from models.evaluation import baselines
+from models.evaluation.answers import Answers
 from models.evaluation.heldout import HeldOut
 from models.evaluation.measures import MEASURES, Scores, score
 from models.evaluation.statistics import Interval, bootstrap_all, difference_all, permutation
@@ -111,7 +110,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a bundle by slice.
 
-    Systems: the bundle; the bundle without history; the bundle ``against``; BM25 on text queries.
+    Systems: the bundle; the bundle without history; the bundle ``against``; BM25 on text queries; popularity;
+    and the ceilings of `models.evaluation.baselines`, with which nothing is compared.
 
     Args:
         bundle_path, shop_path, split, embeddings, progress: as for `open_subject`.
@@ -126,13 +126,14 @@ def evaluate(
         masks = subject.slices()
         scores = [score(answers) for answers in _answers(subject, against, masks, progress)]
         ids = tuple(subject.retriever.ids)
+    rivals = [each for each in scores[1:] if each.answers.system not in baselines.CEILINGS]
     rows: list[Row] = []
     comparisons: list[Comparison] = []
     told = stage_progress(progress, "intervals")
     for done, (name, mask) in enumerate(masks.items()):
         told(done, len(masks))
         rows += [row for each in scores if (row := _row(each, name, mask, resamples)) is not None]
-        comparisons += [c for other in scores[1:] for c in _compare(scores[0], other, name, mask, resamples)]
+        comparisons += [c for other in rivals for c in _compare(scores[0], other, name, mask, resamples)]
     told(len(masks), len(masks))
     order = {each.answers.system: place for place, each in enumerate(scores)}
     comparisons.sort(key=lambda c: order[c.against])
@@ -159,17 +160,11 @@ def _answers(
         with open_retriever(other, subject.shop, progress=progress) as retriever:
             yield answer(other.version, retriever, subject.held_out)
     if "text" in masks:
-        yield _bm25(subject.shop, subject.held_out, masks["text"])
-
-
-def _bm25(shop: Shop, held_out: HeldOut, text: Bool) -> Answers:
-    index = Bm25.over(shop)
-    queries = [request.event.query for request, asked in zip(held_out.requests, text, strict=True) if asked]
-    distinct = sorted(set(queries))
-    best = dict(zip(distinct, index.top(distinct, DEPTH), strict=True))
-    top: I64 = np.full((len(text), min(DEPTH, index.items)), -1, dtype=np.int64)
-    top[text] = np.stack([best[query] for query in queries])
-    return Answers("bm25", held_out, top, text)
+        yield baselines.bm25(subject.shop, subject.held_out, masks["text"])
+    share = subject.bundle.manifest.preprocessing.held_out
+    clicks = baselines.count_clicks(subject.shop, subject.retriever.rows, share)
+    yield baselines.popularity(subject.held_out, clicks)
+    yield from baselines.ceilings(subject.held_out, clicks)
 
 
 def _row(scores: Scores, name: str, mask: Bool, resamples: int) -> Row | None:

@@ -51,6 +51,13 @@ class JudgeGrades:
         except UnknownQueryError:
             return frozenset()
 
+    def liking(self, user: str) -> F32:
+        """What a user's taste adds to the logarithm of each item's chance of a click: float32 ``[N]``."""
+        try:
+            return self.judge.liking(user)[self._rows]
+        except KeyError:
+            return np.zeros(len(self._rows), dtype=np.float32)
+
     def suits(self, user: str, query: str, picture: str | None, rows: I64) -> float:
         """Mean grade of some items for one user, whose taste counts; NaN where nothing is known."""
         ids = [self._ids[row] for row in rows if row >= 0]

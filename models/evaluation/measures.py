@@ -66,6 +66,17 @@ def relevant(answers: Answers, k: int) -> F64:
     return np.where(np.isnan(grades[:, 0]), np.nan, (grades >= RELEVANT).sum(axis=1) / k)
 
 
+def r_precision(answers: Answers, k: int) -> F64:
+    """R-precision@K: of the relevant items that K places can hold, the share that is in the top K.
+
+    Rele@K_p is at most R / K for a query with R relevant items; this is at most 1 for every query.
+    """
+    grades = answers.grades[:, :k]
+    room = (answers.best_grades >= RELEVANT).sum(axis=1).clip(max=k)
+    known = ~np.isnan(grades[:, 0]) & (room > 0)
+    return np.where(known, (grades >= RELEVANT).sum(axis=1) / np.maximum(room, 1), np.nan)
+
+
 def ndcg(answers: Answers, k: int) -> F64:
     """nDCG@K by grades; where a shop has none, by the items clicked for the query in the split."""
     if answers.held_out.grades is None:
@@ -99,7 +110,8 @@ MEASURES: dict[str, Measure] = {
         Measure("Recall@100", "request", partial(recall, k=100), shown=True),
         Measure("Recall@500", "request", partial(recall, k=500)),
         Measure("Rele@10_p", "query", partial(relevant, k=10), shown=True),
-        Measure("Rele@100_p", "query", partial(relevant, k=100), shown=True),
+        Measure("Rele@100_p", "query", partial(relevant, k=100)),
+        Measure("R-prec@10", "query", partial(r_precision, k=10), shown=True),
         Measure("Rele@10_p_w", "query by traffic", partial(relevant, k=10)),
         Measure("Rele@100_p_w", "query by traffic", partial(relevant, k=100)),
         Measure("nDCG@10", "query", partial(ndcg, k=10), shown=True),

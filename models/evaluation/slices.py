@@ -14,11 +14,14 @@ from artifacts.shop.shop import Shop
 from common.arrays import Bool
 from models.evaluation.grades import JudgeGrades
 from models.evaluation.heldout import KINDS, HeldOut, Request
+from models.synthetic import RELEVANT
 
 #: All requests that ask for something.
 ALL = "all"
 #: Slices of every shop that a table shows where it does not show every one.
 USUAL: tuple[str, ...] = (ALL, *KINDS)
+#: A query with at most so many relevant items is narrow (*inferred*): a first page holds them.
+NARROW = 20
 #: The most frequent queries that make up half of the train traffic, the next to four fifths, the rest.
 _BANDS = (("head", 0.5), ("torso", 0.8))
 #: Slices of the judge that go into the report, in its order.
@@ -30,8 +33,10 @@ def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Boo
 
     ``all`` and each kind of query; ``head``, ``torso`` and ``tail`` of the traffic (browsing left out);
     ``cold users``, without any behaviour before the request; ``cold items``, without a behaviour in the
-    train split. Where a judge knows, also: queries for a colour, a pattern, what only pictures show or only
-    texts tell, misspelt ones and synonyms; users by the modality that wins them, and those without taste.
+    train split; ``unseen queries``, which nobody asked in the train split; ``narrow`` queries, with at most
+    `NARROW` relevant items, and ``broad`` ones. Where a judge knows, also: queries for a colour, a pattern,
+    what only pictures show or only texts tell, misspelt ones and synonyms; users by the modality that wins
+    them, and those without taste.
     ``share`` of the shop's events was held out by training; the others are counted.
     """
     requests, grades = held_out.requests, held_out.grades
@@ -40,8 +45,22 @@ def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Boo
     result |= _judged(grades, requests) if isinstance(grades, JudgeGrades) else _bands(requests, counts)
     result["cold users"] = result[ALL] & np.array([not r.history for r in requests])
     result["warm users"] = result[ALL] & ~result["cold users"]
+    unseen = [bool(q := normalise(r.event.query)) and not counts[q] for r in requests]
+    result["unseen queries"] = result[ALL] & np.array(unseen)
+    narrow, broad = _breadth(held_out)
+    result["narrow"], result["broad"] = result[ALL] & narrow, result[ALL] & broad
     result["cold items"] = result[ALL] & np.array([r.event.item not in seen for r in requests])
     return {name: mask for name, mask in result.items() if mask.any()}
+
+
+def _breadth(held_out: HeldOut) -> tuple[Bool, Bool]:
+    """Requests for few relevant items, and for more; neither where no grade is known."""
+    relevant = np.full(len(held_out.requests), -1)
+    for places in held_out.by_query:
+        known = held_out.known_grades(int(places[0]))
+        if known is not None:
+            relevant[places] = (known >= RELEVANT).sum()
+    return (relevant >= 0) & (relevant <= NARROW), relevant > NARROW
 
 
 def _named(names: Sequence[str], slices: Sequence[frozenset[str]]) -> dict[str, Bool]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from common.arrays import F32, I64
 from models.synthetic.attributes import PICTURE_ONLY, TEXT_ONLY, Codes, asked, grade
+from models.synthetic.behaviour import TASTE
 from models.synthetic.catalogue import Catalogue
 from models.synthetic.parse import normalise, parse
 from models.synthetic.truth import QueryTable, read_items, read_queries, read_users
@@ -73,6 +74,17 @@ class Judge:
         return np.asarray(
             relevance * (1 - TASTE_WEIGHT * self._users.strength[row] * unliked), dtype=np.float32
         )
+
+    def liking(self, user: str) -> F32:
+        """What a user's taste adds to the logarithm of the chance of a click: float32 ``[items]``.
+
+        Raises:
+            KeyError: there is no such user.
+        """
+        row = self._user_row(user)
+        every = np.arange(self._catalogue.size)
+        liked = affinity(self._users, np.array(row), self._catalogue, every)
+        return np.asarray(TASTE * self._users.strength[row] * liked, dtype=np.float32)
 
     def intents(self, query: str, picture: str | None = None) -> dict[str, str]:
         """The attributes that a query asks for, with their values, as in ``{"pattern": "stripes"}``."""
