@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from common.turns import TURN_S, Turns
 
@@ -48,3 +49,31 @@ async def test_nobody_waits_while_there_is_time() -> None:
         except StopIteration:
             continue
         raise AssertionError
+
+
+async def test_steps_longer_than_a_turn_starve_nobody() -> None:
+    now = 0.0
+    turns = Turns(lambda: now)
+    steps = Counter[str]()
+
+    async def work(name: str) -> None:
+        nonlocal now
+        while steps.total() < 300:
+            await turns.take()
+            steps[name] += 1
+            now += 2 * TURN_S
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(work(name) for name in "abc"))
+    assert max(steps.values()) - min(steps.values()) <= 3
+
+
+async def test_one_that_is_cancelled_while_it_waits_leaves_its_place() -> None:
+    now = 0.0
+    turns = Turns(lambda: now)
+    now = 2 * TURN_S
+    waiting = asyncio.ensure_future(turns.take())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    async with asyncio.timeout(30):
+        await turns.take()
