@@ -21,10 +21,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httptools
 import numpy as np
+
+from benchmarks.load_connection import Connection, connect
 
 #: Bounds, whatever a plan says.
 MOST_CONNECTIONS, MOST_REQUESTS, MOST_SECONDS, MOST_WAITING = 512, 2_000_000, 120.0, 20_000
@@ -32,60 +33,6 @@ MOST_CONNECTIONS, MOST_REQUESTS, MOST_SECONDS, MOST_WAITING = 512, 2_000_000, 12
 DRAIN_S = 3.0
 #: In a body: the request's number comes in its place, so that no two bodies are the same.
 FRESH = b"@@@@@@@@"
-
-
-class Connection(asyncio.Protocol):
-    """Keep-alive HTTP/1.1, one request at a time.
-
-    Args:
-        look: keep the bytes of the last answer.
-    """
-
-    def __init__(self, look: bool = False) -> None:
-        self.transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
-        self._parser: Any = None
-        self._look = look
-        #: The last answer's bytes, where they are looked at.
-        self.seen: list[bytes] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self.transport = cast("asyncio.Transport", transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self.transport = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(0)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        if self._look:
-            self.seen.append(data)
-        self._parser.feed_data(data)
-
-    def on_message_complete(self) -> None:
-        """See httptools."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(self._parser.get_status_code())
-
-    def ask(self, request: bytes) -> asyncio.Future[int]:
-        """Send a request; the status of its answer, 0 where the connection broke."""
-        self._answer = asyncio.get_running_loop().create_future()
-        if self.transport is None:
-            self._answer.set_result(0)
-        else:
-            self._parser = httptools.HttpResponseParser(self)
-            self.seen = []
-            self.transport.write(request)
-        return self._answer
-
-
-async def _connect(port: int, look: bool) -> Connection:
-    loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(look), "127.0.0.1", port)
-    return connection
 
 
 class Generator:
@@ -120,7 +67,7 @@ class Generator:
         """Do what the plan says."""
         count = min(int(self._plan["connections"]), MOST_CONNECTIONS)
         look = bool(self._plan.get("look"))
-        connections = [await _connect(self._plan["port"], look) for _ in range(count)]
+        connections = [await connect(self._plan["port"], look) for _ in range(count)]
         before = _cpu()
         started = time.perf_counter()
         if "rate" in self._plan:

@@ -8,6 +8,8 @@
     explain       how an answer came about
     reloading     SIGHUP: the settings are read again
     runtime       what a running worker holds
+      opening     opens and checks the deployments that arms name
+      retiring    closes those that none names any more, once no request uses them
     health        whether it can answer, and what keeps it from that
       canary        asks it a query, twice a second
       upkeep        how the files of its indexes fare

@@ -18,8 +18,9 @@ from service.http import admin, documentation, health, playground, recall, simil
 from service.http.door import DOOR, Door, OnRefusal
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
+from service.opening import Opener
 from service.reloading import ReadSettings, Reloader
-from service.runtime import Opener, Runtime
+from service.runtime import Runtime
 from service.scope import RUNTIME
 from service.settings import Settings
 from service.telemetry import tracing

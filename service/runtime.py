@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from common.arrays import F16
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.lru import Lru
-from common.memory import give_back
 from common.turns import Turns
-from index.port import IndexUnavailable
 from service.access.audit import Audit
 from service.access.guard import Guard
 from service.admission import Admission, LoadShedding
 from service.canary import FIRST_PATIENCE_S, Watch
-from service.deployment import Deployment, Folders, Worker, arm_folders, open_deployment
+from service.deployment import Deployment, Folders, Worker, open_deployment
 from service.errors import Overloaded, StartError, Unavailable
 from service.experiments import ExperimentBook
 from service.health import PARTS, Health
+from service.opening import Opener, Openings, close_all
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
 from service.query.decoder.decoder import PictureDecoder
 from service.query.pace import WAIT
 from service.query.query import Query
 from service.recall.settings import Recall
+from service.retiring import Retiring
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.upkeep import IndexWatch
 
 log = logging.getLogger("mrse.service")
 
-#: Between two questions to an index that does not answer yet.
-_ASK_AGAIN_S = 1.0
 #: A reload waits this long for a server; the start waits for as long as it takes, and is not ready.
 _PATIENCE_S = 60.0
 #: Clients that were refused come back within so many times ``limits.retry_after_s``.
 _RETRY_WITHIN = 3
-#: No request outlives its deadline, of at most 10 s, by much.
-_LONGEST_REQUEST_S = 15.0
 
 #: Told the seconds of each stage of a recall, while its request is being answered.
 OnStages = Callable[[Iterable[tuple[str, float]]], None]
-#: Opens a deployment off the event loop, as `service.deployment.open_deployment` does.
-Opener = Callable[..., Deployment]
 
 
 class Runtime:
@@ -83,7 +75,7 @@ class Runtime:
         self.ready = False
         header = settings.limits.client_header
         self._client_header = None if header is None else header.lower().encode()
-        self._opener = opener
+        self._openings = Openings(opener, self._note_progress)
         self._on_stages = on_stages
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
         wait_s = WAIT * settings.deadline.default_ms / 1000
@@ -99,9 +91,7 @@ class Runtime:
         )
         self._watching: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
-        self._retiring: set[asyncio.Task[None]] = set()
-        #: Deployments of arms without traffic whose index did not answer when they were opened.
-        self._unheard: set[Folders] = set()
+        self._retiring = Retiring()
         self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
         gate = self.admission.gate
         self.metrics.gauge("waiting", "Requests that wait for their turn.", lambda: gate.waiting)
@@ -142,7 +132,8 @@ class Runtime:
         if knobs.url is not None:
             breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
             self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
-        self._serve(self.experiments, await self._deployments(self.settings, self.experiments))
+        found = await self._openings.deployments(self.settings, self.experiments, {}, self._worker)
+        self._serve(self.experiments, found)
         await asyncio.to_thread(self._start_decoder)
         self._note_progress("asking the first queries")
         await self._watch.look(FIRST_PATIENCE_S)
@@ -174,7 +165,9 @@ class Runtime:
             )
             book = ExperimentBook(wanted.experiments, wanted.recall, self.metrics.experiment_unknown)
             try:
-                deployments = await self._deployments(wanted, book, patience_s)
+                deployments = await self._openings.deployments(
+                    wanted, book, self._by_folders(), self._worker, patience_s
+                )
             except TimeoutError as error:
                 raise StartError(f"gave up after {patience_s:g} s: {self.progress}") from error
             finally:
@@ -184,10 +177,7 @@ class Runtime:
             self.settings = wanted
             self._serve(book, deployments)
         log.info("reloaded", extra={"experiments": book.describe(), "retired": len(retired)})
-        if retired:
-            task = asyncio.create_task(_close_later(retired), name="retire")
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+        self._retiring.add(retired)
 
     def refuse_to_start(self, reason: str) -> None:
         """Say why nothing can be loaded."""
@@ -216,67 +206,11 @@ class Runtime:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         self.metrics.flush()
-        for task in list(self._retiring):
-            task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._retiring.close()
         if self._worker.shared is not None:
             await self._worker.shared.close()
-        await _close(self._by_folders().values())
+        await close_all(self._by_folders().values())
         await asyncio.to_thread(self._worker.decoder.close)
-
-    async def _deployments(
-        self, settings: Settings, book: ExperimentBook, patience_s: float | None = None
-    ) -> dict[str, Deployment]:
-        """A deployment for each arm of ``towers``: those that serve already, and new ones, checked."""
-        wanted = {arm: arm_folders(settings, chosen) for arm, chosen in book.towers.items()}
-        have = self._by_folders()
-        opened: dict[Folders, Deployment] = {}
-        open_one = partial(self._opener, worker=self._worker, announce=self._note_progress)
-        try:
-            for folders in dict.fromkeys(wanted.values()):
-                if folders not in have:
-                    opened[folders] = await asyncio.to_thread(open_one, folders=folders)
-            carrying = {wanted[arm] for arm, its in book.towers.items() if its.weight > 0}
-            unheard = {folders: have[folders] for folders in self._unheard & have.keys()} | opened
-            async with asyncio.timeout(patience_s):
-                for folders in unheard.keys() & carrying:
-                    await self._until_it_answers(unheard[folders])
-            silent = {
-                folders
-                for folders in unheard.keys() - carrying
-                if not await self._answers_at_once(unheard[folders])
-            }
-        except BaseException:
-            await _close(opened.values())
-            raise
-        self._unheard = silent
-        return {arm: (have | opened)[folders] for arm, folders in wanted.items()}
-
-    async def _answers_at_once(self, deployment: Deployment) -> bool:
-        """Whether the server behind an index that gets no traffic is there; nobody waits for it."""
-        try:
-            async with asyncio.timeout(_ASK_AGAIN_S):
-                await self._until_it_answers(deployment)
-        except TimeoutError:
-            log.warning("an arm without traffic has no index", extra={"index": deployment.index.version})
-            return False
-        return True
-
-    async def _until_it_answers(self, deployment: Deployment) -> None:
-        """Wait for the server behind an index; one that is not there yet is no reason to end."""
-        if deployment.check is None:
-            return
-        while True:
-            self._note_progress(f"asking {deployment.index.version} whether it is there")
-            try:
-                await deployment.check()
-            except IndexUnavailable as error:
-                self._note_progress(f"waiting for the index: {error.reason}")
-                await asyncio.sleep(_ASK_AGAIN_S)
-            except ValueError as error:  # it is another bundle's, or of another shape
-                raise StartError(str(error)) from error
-            else:
-                return
 
     def _serve(self, book: ExperimentBook, deployments: Mapping[str, Deployment]) -> None:
         """Change over, in one step of the event loop."""
@@ -346,29 +280,3 @@ class Runtime:
         encoders = [deployment.encoder for deployment in self._by_folders().values()]
         waiting = sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
         return waiting + self._worker.decoder.depth
-
-
-async def _close(deployments: Iterable[Deployment]) -> None:
-    for deployment in deployments:
-        await deployment.close()
-
-
-async def _close_later(deployments: list[Deployment]) -> None:
-    """Close deployments once no request can still use them, and free what they held.
-
-    The collector is told to look, for by itself it seldom does; what was loaded in their place is then kept
-    from it, as what was loaded at the start.
-    """
-    try:
-        await asyncio.sleep(_LONGEST_REQUEST_S)
-    finally:
-        await _close(deployments)
-        deployments.clear()
-        _free()
-    # Otherwise ten swaps within a minute would leave the memory of ten bundles with this process for good.
-    await asyncio.to_thread(give_back)
-
-
-def _free() -> None:
-    gc.collect()
-    gc.freeze()

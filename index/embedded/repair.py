@@ -104,10 +104,7 @@ def settle(root: Path) -> None:
     with write_lock(root):
         manifest = read_manifest(root, verify=False)
         try:
-            reader = log_reader(root, manifest)
-            reader.read()
-            if isinstance(reader, LogReader):
-                finish_tail(root, reader)
+            _read_whole(root, manifest)
         except LogDamaged as error:
             raise IndexDamaged(root / manifest.folder / LOG_NAME, str(error)) from error
 
@@ -160,12 +157,21 @@ def repair(root: Path) -> Repaired:
         return Repaired(found.kept, found.lost, aside)
 
 
+def _read_whole(root: Path, manifest: IndexManifest) -> None:
+    """Read the log to its end, and finish what stands behind it.
+
+    Raises:
+        LogDamaged: it is.
+    """
+    reader = log_reader(root, manifest)
+    reader.read()
+    if isinstance(reader, LogReader):
+        finish_tail(root, reader)
+
+
 def _assessed(root: Path, manifest: IndexManifest) -> Assessed:
     try:
-        reader = log_reader(root, manifest)
-        reader.read()
-        if isinstance(reader, LogReader):
-            finish_tail(root, reader)
+        _read_whole(root, manifest)
     except LogDamaged as error:
         damaged = error
     else:

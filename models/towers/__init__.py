@@ -2,7 +2,7 @@
 
 ::
 
-    config, presets    every knob of model and training
+    config, image_config, presets    every knob of model and training
     experts/           the experts and their registry
     lmoe, single       the experts side by side; one transformer in their place
     portrait_attention, gate, fusion    experts and history to embeddings

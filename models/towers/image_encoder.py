@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from artifacts.bundle.manifest import PictureSpec
-from models.towers.config import ImageConfig
 from models.towers.experts.layers import Block
+from models.towers.image_config import ImageConfig
 
 
 def as_float(pixels: Tensor) -> Tensor:

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from artifacts.bundle.manifest import PictureSpec, TextSpec
-from models.towers.config import (
-    Config,
-    ConfigError,
-    DataConfig,
-    FusionConfig,
-    ImageConfig,
-    StageConfig,
-    dimensions,
-)
+from models.towers.config import Config, ConfigError, DataConfig, FusionConfig, StageConfig, dimensions
 from models.towers.experts.config import ExpertsConfig
+from models.towers.image_config import ImageConfig
 
 
 def preset(name: str) -> Config:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from artifacts.bundle.manifest import PictureSpec
-from models.towers.config import VitShape
 from models.towers.experts.layers import Block
+from models.towers.image_config import VitShape
 
 
 class PretrainedVit(nn.Module):

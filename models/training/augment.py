@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.towers.config import ImageConfig
+from models.towers.image_config import ImageConfig
 
 _LETTERS = string.ascii_lowercase
 

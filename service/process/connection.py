@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import Overloaded
-from service.process.connections import Closed, Connection, connections_of
+from service.process.connections import Connection, connections_of
 from service.process.cycle import Cycle
 from service.process.refusals import HEAD_TOO_SLOW, NO_PLACE, Refusal, answer
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from service.telemetry.metrics import Closed
 
 #: A client whose answer is ready, or that is refused, may send on for so long and so much.
 LINGER_S = 2.0

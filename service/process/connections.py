@@ -23,7 +23,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from service.errors import Overloaded
 from service.process.hosts import AllowedHosts
@@ -32,6 +32,7 @@ from service.scope import CONNECTIONS, RUNTIME
 if TYPE_CHECKING:
     from service.runtime import Runtime
     from service.settings import Settings
+    from service.telemetry.metrics import Closed
 
 #: Connections a worker keeps where nothing else is set; an idle one costs about 10 kB.
 _OPEN = 8192
@@ -49,18 +50,6 @@ _PARTIAL_S = 1.0
 FREE_BODY = 16 * 1024
 #: Bytes of answers that may wait in this process for clients to take them, of all connections together.
 _UNSENT = 64 * 1024 * 1024
-
-Closed = Literal[
-    "client",
-    "answered",
-    "idle",
-    "handshake",
-    "head_timeout",
-    "write_timeout",
-    "evicted",
-    "refused",
-    "shutdown",
-]
 
 
 @dataclass(frozen=True, slots=True)

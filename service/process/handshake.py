@@ -11,11 +11,13 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from service.process.connection import NO_DUE, RESERVED_S
-from service.process.connections import Closed, connections_of
+from service.process.connections import connections_of
 from service.process.protocol import Protocol
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
+
+    from service.telemetry.metrics import Closed
 
 
 class Handshake(asyncio.Protocol):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -44,6 +44,19 @@ _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
 _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+
+#: Why a connection ended.
+Closed = Literal[
+    "client",
+    "answered",
+    "idle",
+    "handshake",
+    "head_timeout",
+    "write_timeout",
+    "evicted",
+    "refused",
+    "shutdown",
+]
 
 
 class Metrics:
@@ -130,19 +143,8 @@ class Metrics:
         happened = "What happened to the index's files beside searches."
         self.index_event = self._labelled("index_events", happened, "event", INDEX_EVENTS)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
-        ended = (
-            "client",
-            "answered",
-            "idle",
-            "handshake",
-            "head_timeout",
-            "write_timeout",
-            "evicted",
-            "refused",
-            "shutdown",
-        )
         self.connection_closed = self._labelled(
-            "connections_closed", "Connections that ended, by why.", "reason", ended
+            "connections_closed", "Connections that ended, by why.", "reason", get_args(Closed)
         )
         statuses = ("400", "405", "408", "421", "431", "503")
         self.connection_refused = self._labelled(

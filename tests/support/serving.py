@@ -20,8 +20,9 @@ from devtools.waiting import wait_for
 from index.port import OpenedIndex
 from service.app import create_app
 from service.deployment import Announce, Deployment, assemble, open_deployment
+from service.opening import Opener
 from service.process.configuration import protocol_of
-from service.runtime import Opener, Runtime
+from service.runtime import Runtime
 from service.settings import Settings, load_settings
 from tests.support import shop
 from tests.support.index import MemoryIndex

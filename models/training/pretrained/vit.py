@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.bundle.manifest import PictureSpec
-from models.towers.config import VitShape
+from models.towers.image_config import VitShape
 from models.towers.pretrained_vit import PretrainedVit
 from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
 
