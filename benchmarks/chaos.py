@@ -110,7 +110,7 @@ def run(
         found[scenario.name] = {"cuts": scenario.cuts, **tally.figures()}
     tell("scenarios", len(everything), len(everything))
     found["lost"] = asyncio.run(load.lost())
-    found["written"] = len(load.written)
+    found["written"], found["writes"] = len(load.written), writes
     return found
 
 
@@ -150,12 +150,16 @@ def claims_of(runs: dict[str, Any]) -> list[Claim]:
         claims += [
             Claim.at_most(f"{name}: wrong answers", sum(each["wrong"] for each in rows), 0),
             Claim.at_most(f"{name}: answers that hide a fault", sum(each["dishonest"] for each in rows), 0),
-            Claim.at_most(f"{name}: acknowledged changes lost", parts["lost"], 0),
             Claim.at_most(f"{name}: connections cut by a living service", sum(e["cut"] for e in living), 0),
             Claim.at_least(
                 f"{name}: share in time", sum(each["in_time"] for each in living) / max(1, total), 0.99
             ),
         ]
+        if parts["writes"]:
+            claims += [
+                Claim.at_least(f"{name}: items changed", parts["written"], 1),
+                Claim.at_most(f"{name}: acknowledged changes lost", parts["lost"], 0),
+            ]
     return claims
 
 

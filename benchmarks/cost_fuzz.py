@@ -117,6 +117,7 @@ def main() -> int:
         Claim.at_most("longest turn", longest * 1000, LONGEST_TURN_S * 1000, "ms"),
         Claim.at_most("memory at the end", left / settled, 1.5, "x that after the corpus"),
         Claim.at_most("crossed replies", crossed.crossed, 0),
+        Claim.at_least("replies beside cancelled ones", crossed.answered, 1),
         Claim.at_most("error lines", len(errors), 0),
     ]
     runs = {

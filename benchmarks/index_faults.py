@@ -196,11 +196,13 @@ def main() -> int:
     claims = [
         Claim.at_least("corruptions tried", sum(verdicts.values()), cases),
         Claim.at_most("corruptions that are silent", verdicts["silent"], 0),
+        Claim.at_least("changes acknowledged before kills", killed["acknowledged"], 1),
         Claim.at_most("acknowledged changes lost by kills", killed["lost"], 0),
         Claim.at_most("calls taken in half after kills", killed["half"], 0),
         Claim.at_least("calls refused on a full disk", filled["refused"], 1),
         Claim.at_most("acknowledged changes lost on a full disk", filled["lost"], 0),
         Claim.at_most("refused calls that were taken", filled["taken though refused"] + filled["half"], 0),
+        Claim.at_least("changes acknowledged before snapshots", kept["acknowledged"], 1),
         Claim.at_most("changes that a snapshot lacks", kept["lost"] + kept["half"], 0),
     ]
     runs: dict[str, Any] = {"corruptions": verdicts, "kills": killed, "full": filled, "snapshots": kept}

@@ -19,7 +19,7 @@ _GROUPS = {
     "vespa": "Deploy, feed, verify and drop versions in Vespa.",
 }
 #: Every command and its function below `cli.commands`, in the order of the help page.
-_COMMANDS = {
+COMMANDS = {
     "shop make": "shop.make",
     "import": "shop.import_",
     "check": "check.check",
@@ -77,7 +77,7 @@ def build() -> typer.Typer:
     for name, about in _GROUPS.items():
         groups[name] = typer.Typer(no_args_is_help=True, help=about)
         app.add_typer(groups[name], name=name)
-    for path, function in _COMMANDS.items():
+    for path, function in COMMANDS.items():
         group, _, name = path.rpartition(" ")
         module, _, attribute = function.partition(".")
         command = getattr(importlib.import_module(f"cli.commands.{module}"), attribute)

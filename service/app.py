@@ -157,5 +157,8 @@ async def _load(runtime: Runtime, on_fatal: OnFatal | None, on_loaded: Callable[
 
 async def _note(metrics: Metrics) -> None:
     while True:
-        metrics.note()
+        try:
+            metrics.note()
+        except Exception:  # else the parent of workers would take them for hung, and nobody would know why
+            log.exception("metrics were not noted")
         await asyncio.sleep(NOTE_EVERY_S)

@@ -222,7 +222,10 @@ class Watch:
             except TimeoutError:
                 pass
             self._doubt.clear()
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # else health would stay as it is for good
+                log.exception("a canary could not be sent")
 
     async def look(self, patience_s: float | None = None) -> None:
         """Send a canary to each deployment and tell what came back."""

@@ -217,9 +217,9 @@ class Runtime:
         self.experiments = book
         self.deployments = deployments
         self._watch.send_to(self._watched())
-        self.metrics.bundles(
-            {arm: (new.bundle.version, new.index.version) for arm, new in deployments.items()}
-        )
+        # Of an index the base alone: with its changes it would be another label after each of them.
+        named = {arm: (d.bundle.version, d.index.version.partition("+")[0]) for arm, d in deployments.items()}
+        self.metrics.bundles(named)
         self._files.follow(deployment.upkeep for deployment in deployments.values())
 
     async def recall(

@@ -113,7 +113,10 @@ def deploy(
     try:
         changes = _changes(servers, application, within)
     except VespaError as error:
-        err.print(f"not compared with what is deployed: {error}", markup=False)
+        said = f"not compared with what is deployed: {error}"
+        if not allow_change:
+            fail(f"{said}; try again, or deploy all the same with --allow-change")
+        err.print(said, markup=False)
         changes = []
     if any(change.kind != "new" for change in changes):
         for change in changes:

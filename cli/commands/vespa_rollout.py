@@ -126,8 +126,7 @@ def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
         if path is None:
             continue
         package, document_type = path.parent.parent, Version.read(path).document_type
-        with Ledger.of(package, document_type) as ledger:
-            as_of = ledger.as_of
+        as_of = Ledger.as_of_in(package, document_type)
         verdict = Verdict.read(package, document_type)
         said = "was not verified" if verdict is None else "did not pass" if not verdict.holds else None
         if verdict is not None and said is None and verdict.as_of != as_of:

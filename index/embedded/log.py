@@ -154,7 +154,7 @@ def check_log(folder: Path, base: str, sequence: int) -> Iterator[int]:
     """Look at every acknowledged byte of a log, some at a time in memory; gives the bytes looked at so far.
 
     Raises:
-        LogDamaged: they are not all there, or a slot of the note is damaged.
+        LogDamaged: they are not all there, or no slot of the note is whole.
     """
     descriptor = _opened(folder / LOG_NAME)
     try:

@@ -55,11 +55,6 @@ def parse(raw: bytes, identity: bytes | None) -> Place | None:
     return max(places, key=lambda place: place.offset, default=None)
 
 
-def whole_slots(raw: bytes, identity: bytes) -> int:
-    """How many of the two slots are whole."""
-    return sum(_slot(raw, slot, identity) is not None for slot in (0, 1))
-
-
 def create_note(path: Path, identity: bytes, place: Place) -> None:
     """Write a note anew, both slots, on disk when this returns."""
     slot = _packed(identity, place)

@@ -72,6 +72,7 @@ class Rebuilder:
         if self.running is not None:
             self.running.cancel()
             await asyncio.gather(self.running, return_exceptions=True)
+            self.running = None  # a task that was cancelled keeps its frames, and with them the index
 
     async def _run(self, live: LiveIndex, rebuild: Callable[[], Awaitable[object]]) -> None:
         try:

@@ -111,16 +111,15 @@ class Upkeep:
                 log.error("the index is damaged: %s", each)
         if not findings:
             self.tell("verified")
+            self.verified_at = time.time()
+        self._take(findings)  # ahead of the note, which a full disk may not take
         self._note(findings)
-        self._take(findings)
 
     def _pace(self, size: int) -> None:
         if self._stop.wait(size / _RATE):
             raise _Stopped
 
     def _note(self, findings: tuple[str, ...]) -> None:
-        if not findings:
-            self.verified_at = time.time()
         content = {"at": self.verified_at, "index": read_version(self._root), "damaged": findings}
         with replacing(self._root / VERIFIED_NAME) as written:
             written.write_bytes(orjson.dumps(content) + b"\n")

@@ -59,8 +59,11 @@ class Writer:
             await self._writing
         if self._settling is not None:
             self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
             await asyncio.to_thread(self._live.settle)
-        self._thread.shutdown()
+        await asyncio.to_thread(self._thread.shutdown)  # it may be waiting for the disk
+        # A task that was cancelled keeps its frames, and with them the files of the index.
+        self._writing = self._settling = None
 
     async def _write_all(self) -> None:
         loop = asyncio.get_running_loop()

@@ -28,9 +28,11 @@ T = TypeVar("T")
 
 #: Seconds for the count in `stats` and for the check at the start.
 _ADMIN_BUDGET: Final = 5.0
-#: Share of a query's time for the way to Vespa and back, its least and its most in seconds, so that Vespa's
-#: own time-out comes first and brings partial hits. Its answers came 10 to 40 ms after it, on a busy machine.
-_MARGIN: Final = (0.1, 0.005, 0.04)
+#: Share of a query's time for the way to Vespa and back, so that Vespa's own time-out comes first and brings
+#: partial hits, with bounds in seconds. Its answers came 10 to 40 ms after it, on a busy machine.
+_MARGIN_SHARE: Final = 0.1
+_LEAST_MARGIN: Final = 0.005
+_MOST_MARGIN: Final = 0.04
 #: Most bytes of a hit (an id of 128 characters, escaped) beside a vector, and of an answer beside its hits.
 _HIT_BYTES: Final = 2048
 _ANSWER_BYTES: Final = 1 << 18
@@ -215,8 +217,8 @@ class VespaIndex:
 
 def _without_margin(left: float) -> float:
     """What Vespa may take of the seconds that are left."""
-    share, least, most = _MARGIN
-    return max(left - min(max(left * share, least), most), left / 2)
+    margin = min(max(left * _MARGIN_SHARE, _LEAST_MARGIN), _MOST_MARGIN)
+    return max(left - margin, left / 2)
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

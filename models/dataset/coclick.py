@@ -48,13 +48,15 @@ class CoClicks:
         result /= np.where(counts > 0, total, 1.0)[:, None, None]
         return result
 
-    def without(self, row: int, items: I64, times: I64) -> tuple[I64, F32]:
+    def without(self, row: int, items: I64, times: I64, *, cosine: bool) -> tuple[I64, F32]:
         """The co-clicked items of a row and their weights, as if some pairs had been seen less often.
 
         Args:
             row: of the catalogue.
             items: distinct rows, sorted; those that are not co-clicked with ``row`` do not matter.
             times: how often less each was seen.
+            cosine: whether weights are cosines (`CoClickSpec.cosine`), which shrink with the pairs that were
+                seen; others are 1 as long as one pair is left. The items' own counts stay as they are.
         """
         chosen = slice(self.indptr[row], self.indptr[row + 1])
         near, weights, seen = self.indices[chosen], self.weights[chosen], self.seen[chosen]
@@ -63,7 +65,8 @@ class CoClicks:
         places = np.searchsorted(items, near).clip(max=len(items) - 1)
         left = seen - np.where(items[places] == near, times[places], 0)
         kept = left > 0
-        return near[kept], (weights * left / seen)[kept].astype(np.float32)
+        shrunk = weights * left / seen if cosine else weights
+        return near[kept], shrunk[kept].astype(np.float32)
 
 
 def coclicked_as_trained(

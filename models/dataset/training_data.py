@@ -228,7 +228,8 @@ class TrainingData:
 def same_search(asked: tuple[int, int], query: I32, picture: I32, window: float, ago: F64) -> Bool:
     """Which behaviours came of the same search as an event: ``[n]``.
 
-    The one rule of the cut, in training, validation and (`models.evaluation.heldout`) evaluation. A log has
+    The rule of the cut, in training and validation; `models.evaluation.heldout` has the same over events, and
+    a test of validation holds the two together. A log has
     a row for each click of a search. When the search was sent, none of them had happened: a service never
     sees them in a history, so they are left out. What the user did in the same visit for other searches
     stays. A browse asks for nothing, and keeps everything.

@@ -24,7 +24,7 @@ from common.errors import NOT_IN_ORDER, MrseError
 from models.evaluation.grades import Grades
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
-#: A user's clicks for one query within this many seconds are of one search.
+#: A user's clicks for one query within the same so many seconds of the clock are of one search.
 _SEARCH_S = 3600
 #: Something that a user did, and the normalised query and the picture that it was done for.
 _Done = tuple[Behaviour, str, str | None]
@@ -48,7 +48,8 @@ class Request:
     """One held-out search and the item that was clicked, carted or ordered after it.
 
     ``searches``: how often its query was searched for in the split, by anybody; a search with several clicks
-    counts once (*inferred*: a user's clicks for one query within an hour are of one search).
+    counts once (*inferred*: a user's clicks for one query within the same hour of the clock are of one
+    search; each of a visitor without a name is one).
     """
 
     kind: Kind
@@ -144,11 +145,12 @@ def read_requests(
     holdout = Holdout.from_events(shop.events(), held_out)
     wanted: dict[tuple[str | None, str, str | None, str], Event] = {}
     searches: dict[tuple[str, str | None], set[tuple[str | None, int]]] = defaultdict(set)
-    for event in shop.events():
+    for number, event in enumerate(shop.events()):
         if event.action in ACTIONS.behaviours and holdout.split(event) == split:
             asked = (normalise(event.query), event.picture)
             wanted.setdefault((event.user, *asked, event.item), event)
-            searches[asked].add((event.user, int(event.ts.timestamp() // _SEARCH_S)))
+            hour = int(event.ts.timestamp() // _SEARCH_S)
+            searches[asked].add((event.user, number if event.user is None else hour))
     users = {event.user for event in wanted.values()} - {None}
     behaviours: dict[str, list[_Done]] = defaultdict(list)
     for event in shop.events() if users else ():

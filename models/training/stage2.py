@@ -90,8 +90,8 @@ class _FusionStep(HybridStep):
         count, own = len(rows), ranks.share(len(rows))
         bare = (rng.random(count) < knobs.item_picture_dropout)[own]
         no_coclick = (rng.random(count) < knobs.coclick_dropout)[own]
-        left_out = self._own_visits(drawn)
         rows = rows[own]
+        left_out = self._own_visits(drawn, set(rows[~no_coclick].tolist()))
         if self.frozen:
             features = self.tensor(self.features[bare.astype(np.int64), rows].astype(np.float32))
         else:
@@ -157,8 +157,8 @@ class _FusionStep(HybridStep):
         behaviour, age_days = histories.behaviour[:, :depth], histories.age_days[:, :depth]
         return self.tensor(portrait), self.tensor(behaviour), self.tensor(age_days)
 
-    def _own_visits(self, drawn: Batch) -> dict[int, F32]:
-        """Co-click features ``[E, d]`` of the positive items, without what the batch's own visits add.
+    def _own_visits(self, drawn: Batch, among: set[int]) -> dict[int, F32]:
+        """Co-click features ``[E, d]`` of the positive items ``among`` some, without what their visits add.
 
         Otherwise an item's vector would hold what its user clicked beside it, which the history tells too:
         training would learn to compare the two, and a held-out visit is in no item's vector.
@@ -166,7 +166,7 @@ class _FusionStep(HybridStep):
         spec = self.config.data.preprocessing.coclicks
         added: dict[int, list[tuple[I64, I64]]] = {}
         for item, event in zip(drawn.items.tolist(), drawn.wanted.events.tolist(), strict=True):
-            if event >= 0:
+            if event >= 0 and item in among:
                 added.setdefault(item, []).append(self.data.beside(event, WINDOW_SECONDS, spec.following))
         result: dict[int, F32] = {}
         for item, visits in added.items():
@@ -174,7 +174,7 @@ class _FusionStep(HybridStep):
             if not len(items):
                 continue
             times = np.bincount(places, np.concatenate([n for _, n in visits])).astype(np.int64)
-            near, weights = self.coclicks.without(item, items, times)
+            near, weights = self.coclicks.without(item, items, times, cosine=spec.cosine)
             total = max(float(weights.sum()), 1e-9)
             features = self.features[0][near].astype(np.float32)
             result[item] = np.einsum("n,nmd->md", weights / total, features)

@@ -12,13 +12,13 @@ from service.access.guesses import Guesses
 from service.access.keyfile import Key
 from service.access.keyring import KeyRing
 from service.access.rates import Rates
-from service.admission.client import client_of
+from service.admission.client import CLIENT, client_of
 from service.errors import Forbidden, TooManyRequests, Unauthorized
 from service.settings import Scope, Settings
 
-#: Where the caller stands in a request's scope, and the client that fair shares go by: the key's name. Who
-#: shows no key has no client there, and is known by address alone.
-CALLER, CLIENT = "mrse.caller", "mrse.client"
+#: Where the caller stands in a request's scope. The client that fair shares go by, `CLIENT`, is the key's
+#: name; who shows no key has no client there, and is known by address alone.
+CALLER = "mrse.caller"
 #: The name under which changes by the admin token are audited.
 ADMIN_TOKEN = "admin-token"
 _ALL: frozenset[Scope] = frozenset(("read", "write", "metrics", "experiments"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import time
 
@@ -21,7 +20,7 @@ LOG_EVERY_S = 10.0
 
 
 class Guesses:
-    """Counts wrong keys by address, in bounded memory.
+    """Counts wrong keys by address, as `service.admission.client.network` gives it, in bounded memory.
 
     Args:
         clock: seconds.
@@ -38,33 +37,22 @@ class Guesses:
 
     def wrong(self, address: str) -> float:
         """Note a wrong key; 0, or how many seconds this address has to wait before it may try again."""
-        now, network = self._clock(), _network(address)
-        bucket = self._buckets.get(network)
+        now = self._clock()
+        bucket = self._buckets.get(address)
         if bucket is None:
             bucket = Bucket(RATE, BURST, now)
-            self._buckets.put(network, bucket)
-        self._say(network, now)
+            self._buckets.put(address, bucket)
+        self._say(address, now)
         return bucket.take(1.0, now)
 
     def waits(self, address: str) -> float:
         """Seconds that this address has to wait; takes nothing."""
-        bucket = self._buckets.get(_network(address)) if len(self._buckets) else None
+        bucket = self._buckets.get(address) if len(self._buckets) else None
         return 0.0 if bucket is None else bucket.missing(1.0, self._clock())
 
-    def _say(self, network: str, now: float) -> None:
+    def _say(self, address: str, now: float) -> None:
         """One line for many guesses, so that guessing does not fill the log."""
         self._unsaid += 1
         if now - self._said >= LOG_EVERY_S:
-            log.warning("wrong keys", extra={"address": network, "since_last_line": self._unsaid})
+            log.warning("wrong keys", extra={"address": address, "since_last_line": self._unsaid})
             self._said, self._unsaid = now, 0
-
-
-def _network(address: str) -> str:
-    """The address, or of IPv6 the network of 64 bits, all of which one customer has."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if parsed.version == 4 or parsed.ipv4_mapped is not None:
-        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

@@ -42,7 +42,6 @@ class KeyRing:
         self._clock = clock
         self._seen = self._stamp()
         self._keys: Mapping[bytes, Key] = {} if path is None else read_keys(path)
-        self._until = {name: key.expires_at for name, key in self._keys.items()}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -59,9 +58,8 @@ class KeyRing:
         """
         if not LOOKS_LIKE.fullmatch(key):
             return None, False
-        found = digest(key)
-        known = self._keys.get(found)
-        return known, known is not None and self._clock() < self._until.get(found, 0.0)
+        known = self._keys.get(digest(key))
+        return known, known is not None and self._clock() < known.expires_at
 
     def refresh(self) -> bool:
         """Read the file again where it changed; whether it did. May run on a thread."""
@@ -74,9 +72,7 @@ class KeyRing:
             self._count("failed")
             log.error("the keys stay as they were: %s", error)
             return False
-        # Each is replaced in one step; between the two a new key is not good yet.
-        self._keys = keys
-        self._until = {name: key.expires_at for name, key in keys.items()}
+        self._keys = keys  # in one step: requests look while this runs
         self._count("read")
         log.info("keys read again", extra={"keys": len(keys)})
         return True
@@ -85,8 +81,12 @@ class KeyRing:
         """`refresh` for as long as the service runs."""
         while self._path is not None:
             await asyncio.sleep(LOOK_EVERY_S)
-            if await asyncio.to_thread(self.refresh):
-                refreshed()
+            try:
+                if await asyncio.to_thread(self.refresh):
+                    refreshed()
+            except Exception:  # else a key that is withdrawn later would stay good
+                self._count("failed")
+                log.exception("the keys stay as they were")
 
     def _stamp(self) -> tuple[int, ...] | None:
         """What changes when the file does; a mounted secret is a link whose target is replaced."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
 #: In a request's scope: the name of the key that it came with, where it came with one.
 CLIENT = "mrse.client"
 _LONGEST_NAME = 256
-#: Of an IPv6 address: a home or a machine has at least as many addresses as there are behind it.
-_NETWORK_BITS = 64
+#: Of an IPv6 address: a home or a machine has at least as many addresses as these bits tell apart.
+_HOST_BITS = 64
 
 
 def client_of(scope: Mapping[str, Any], header: bytes | None) -> str:
@@ -35,9 +35,12 @@ def network(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        return str(int(IPv6Address(address.partition("%")[0])) >> (128 - _NETWORK_BITS))
+        parsed = IPv6Address(address.partition("%")[0])
     except ValueError:
         return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed) >> _HOST_BITS << _HOST_BITS, 128 - _HOST_BITS)))
 
 
 def _told(headers: Iterable[tuple[bytes, bytes]], header: bytes) -> str | None:

@@ -33,11 +33,6 @@ class FairQueue(Generic[J]):
     def __len__(self) -> int:
         return self._size
 
-    @property
-    def clients(self) -> int:
-        """How many have jobs that wait."""
-        return len(self._jobs)
-
     def put(self, client: str, job: J) -> None:
         """Add a job."""
         jobs = self._jobs.get(client)

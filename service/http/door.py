@@ -144,4 +144,6 @@ def _guarded(scope: Any) -> str | None:
     path: str = scope["path"]
     if path in ("/recall", "/recall/batch"):
         return path if scope["method"] == "POST" else None
-    return "/items/{item_id}/similar" if _SIMILAR.fullmatch(path) else None
+    # HEAD too would be answered by it; but a refusal has a body, and must not be sent for one.
+    similar = scope["method"] == "GET" and _SIMILAR.fullmatch(path)
+    return "/items/{item_id}/similar" if similar else None

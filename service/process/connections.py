@@ -211,7 +211,7 @@ def connections_of(state: dict[str, object]) -> Connections:
 
 
 def _of_runtime(runtime: Runtime | None) -> Connections:
-    if runtime is None:  # an application of a test
+    if runtime is None:  # an application without one, as in a test
         return Connections(Bounds(), AllowedHosts((), ""))
     settings, metrics = runtime.settings, runtime.metrics
     made = Connections(

@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import Receive, Scope, Send
 
 from service.errors import StartError
+from service.scope import CONNECTIONS
 from service.settings import Server
 from service.telemetry.metrics import NOTE_EVERY_S, merged, noted
 
@@ -95,7 +96,10 @@ class Probes:
         self._rendered, self._rendered_at = b"", float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; and say, when the server starts, what its connections may take."""
+        if scope["type"] == "lifespan":
+            await _start(scope, receive, send)
+            return
         status, kind, body = self._answer(scope["method"], scope["path"])
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -116,6 +120,17 @@ class Probes:
                 self._rendered, self._rendered_at = self._of.metrics(), now
             return 200, CONTENT_TYPE_LATEST.encode(), self._rendered
         return _json(404, "there are /livez, /readyz and /metrics here")
+
+
+async def _start(scope: Scope, receive: Receive, send: Send) -> None:
+    from service.process.connections import Bounds, Connections
+    from service.process.hosts import AllowedHosts
+
+    bounds = Bounds(open=_CONNECTIONS, idle_s=_PATIENCE_S)
+    scope["state"][CONNECTIONS] = Connections(bounds, AllowedHosts((), ""))
+    for done in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{done}.complete"})
 
 
 def _json(status: int, word: str, reasons: list[str] | None = None) -> tuple[int, bytes, bytes]:
@@ -142,12 +157,10 @@ def probing(settings: Server, of: Callable[[], OneProcess | Workers]) -> Iterato
         port=settings.probe_port,
         http="service.process.protocol:Protocol",  # by name: a parent of workers need not load it
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=_PATIENCE_S,
         timeout_graceful_shutdown=0,
     )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET

@@ -132,7 +132,7 @@ class _Worker:
 
 def _fail(pipe: Connection, reason: str) -> NoReturn:
     with suppress(OSError):
-        pipe.send(("failed", [reason]))
+        pipe.send(("failed", [reason[:_REASON]]))
     os._exit(StartError.exit_code)
 
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from artifacts.actions import ACTIONS, either
+from cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,6 +120,10 @@ def test_commands_named_in_the_text_exist() -> None:
     known = sh("mrse --help", ROOT)
     for command in set(re.findall(r"mrse ([a-z]+)", README)):
         assert command in known, command
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    for group, parts in set(re.findall(r"mrse ([a-z]+) ([a-z|-]+)", README)):
+        for part in parts.split("|") if group in groups else ():
+            assert f"{group} {part}" in COMMANDS, f"mrse {group} {part}"
 
 
 def test_the_schema_table_is_the_code_s() -> None:

@@ -34,6 +34,9 @@ from index.vespa.settings import FeedSettings, VespaSettings
 
 #: Operations read ahead of the window, waiting for a slot or for an earlier one of their item; *inferred*.
 _READ_AHEAD: Final = 1024
+#: Passes over a folder for what came in meanwhile. What comes later still is sent by its own feeder, to items
+#: that are all there by then; without a bound changes that never stop would keep the feed from its end.
+_MOST_PASSES: Final = 10
 
 
 async def feed(
@@ -65,8 +68,9 @@ async def feed(
         async with asyncio.TaskGroup() as group:
             saver = group.create_task(run.save_now_and_then())
             await run.dispatch(source.operations(*arguments), group)
-            while await run.dispatch(source.later(*arguments), group):
-                pass
+            for _ in range(_MOST_PASSES):  # each sees what came in during the one before
+                if not await run.dispatch(source.later(*arguments), group):
+                    break
             saver.cancel()
     except BaseException as error:
         journal.save()

@@ -62,6 +62,14 @@ class Ledger:
         """The ledger of a document type of a package folder."""
         return cls(package / FOLDER / f"{document_type}.db")
 
+    @classmethod
+    def as_of_in(cls, package: Path, document_type: str) -> int:
+        """`as_of` of a package folder's ledger, which is not made where there is none: 0 then."""
+        if not (package / FOLDER / f"{document_type}.db").is_file():
+            return 0
+        with cls.of(package, document_type) as ledger:
+            return ledger.as_of
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -203,7 +211,10 @@ class Ledger:
 @contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Alone among the writers from the beginning, so that what is read stays true."""
-    db.execute("begin immediate")
+    try:
+        db.execute("begin immediate")
+    except sqlite3.OperationalError as error:  # it is locked for long, or only to be read
+        raise FeedRefused(f"the ledger of the feed cannot be written: {error}") from error
     try:
         yield
     except BaseException:

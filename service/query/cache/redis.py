@@ -86,7 +86,7 @@ class RedisCache:
 
     def put(self, key: str, value: bytes) -> None:
         """Store a value some time soon, or drop it."""
-        if self._writer is None:
+        if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="redis-writer")
         try:
             self._queue.put_nowait((key, value))

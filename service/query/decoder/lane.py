@@ -10,7 +10,6 @@ manager's SIGTERM) are left to the service, which still has requests to finish.
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import resource
@@ -25,6 +24,7 @@ from PIL import Image
 
 from artifacts.pictures.decode import decode_rgb
 from artifacts.pictures.head import PictureError
+from common.parent import die_with_parent
 from service.query.decoder.wire import (
     COMMAND,
     DAMAGED,
@@ -36,8 +36,6 @@ from service.query.decoder.wire import (
     REPLY,
     REQUEST,
 )
-
-_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def main() -> None:
@@ -99,9 +97,7 @@ def _end(process: int) -> tuple[int, float]:
 def _limit(parent: int, memory: int) -> None:
     """Bounds that the kernel keeps, whatever the decoder does."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(0)
+        die_with_parent(parent)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _bound(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
         # Where the machine has too little memory after all, the kernel shall take a lane and not the service.

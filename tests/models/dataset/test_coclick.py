@@ -85,10 +85,11 @@ def test_pairs_that_were_seen_no_more_are_left_out() -> None:
     user, item = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1])
     found = count_pairs(user, item, np.arange(5.0), 3, COUNTED)
     assert found.seen[found.indptr[0] : found.indptr[1]].tolist() == [2, 1]
-    near, weights = found.without(0, np.array([1, 2]), np.array([1, 1]))
-    assert near.tolist() == [1]
-    assert weights.tolist() == [0.5]
-    near, _ = found.without(0, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    for cosine, weight in ((False, 1.0), (True, 0.5)):
+        near, weights = found.without(0, np.array([1, 2]), np.array([1, 1]), cosine=cosine)
+        assert near.tolist() == [1]
+        assert weights.tolist() == [weight]
+    near, _ = found.without(0, np.zeros(0, np.int64), np.zeros(0, np.int64), cosine=False)
     assert near.tolist() == [1, 2]
 
 

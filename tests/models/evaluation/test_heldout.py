@@ -76,9 +76,11 @@ def test_traffic_counts_searches_and_not_clicks(tmp_path: Path) -> None:
         Event(NOW + _minutes(500), "a", "click", "mug", "u", split="test"),
         Event(NOW, "c", "click", "mug", "v", split="test"),
         Event(NOW, "c", "click", "cup", "v", split="test"),
+        Event(NOW, "d", "click", "cup", None, split="test"),
+        Event(NOW, "a", "click", "cup", None, split="test"),
     ]
     held_out = HeldOut.number(_requests(_shop(tmp_path, events), 0), ROWS, None)
-    assert held_out.traffic.tolist() == [3.0, 1.0]
+    assert held_out.traffic.tolist() == [3.0, 3.0]
 
 
 def test_labels_of_the_train_split_judge_nothing(tmp_path: Path) -> None:

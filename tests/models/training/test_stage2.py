@@ -32,7 +32,7 @@ def _drawn(step: _FusionStep, seed: int = 0) -> Batch:
 def test_a_positive_has_no_co_clicks_of_its_own_visit(run: Path, config: Config) -> None:
     step = _step(run, config)
     drawn = _drawn(step)
-    left_out = step._own_visits(drawn)
+    left_out = step._own_visits(drawn, set(drawn.items.tolist()))
     assert left_out
     data, spec = step.data, config.data.preprocessing.coclicks
     user, item, at = data.behaviours()
@@ -48,7 +48,9 @@ def test_a_positive_has_no_co_clicks_of_its_own_visit(run: Path, config: Config)
             set(c.indices[c.indptr[target] : c.indptr[target + 1]].tolist()) for c in (step.coclicks, rest)
         )
         gone = before - after
-        near_items, weights = step.coclicks.without(target, *data.beside(event, 3600.0, spec.following))
+        near_items, weights = step.coclicks.without(
+            target, *data.beside(event, 3600.0, spec.following), cosine=spec.cosine
+        )
         assert not gone & set(near_items.tolist())
         assert (weights > 0).all()
         changed += bool(gone)

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from artifacts.bundle.text import normalise
+from artifacts.shop.shop import Shop
 from models.dataset.training_data import TrainingData
+from models.evaluation.heldout import read_requests
 from models.towers import Config
 from models.training.validation import Validation
 
@@ -23,3 +26,29 @@ def test_recall_counts_requests_whose_item_is_near(run: Path, config: Config) ->
     assert found.recall(queries, items, 1) == 1.0
     queries[:3] = -queries[:3]
     assert found.recall(queries, items, 1) == pytest.approx(0.75)
+
+
+def test_histories_are_those_of_evaluation(run: Path, config: Config, shop: Shop) -> None:
+    data = TrainingData(run / "data", config)
+    found = Validation(data)
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    knobs = config.data
+    requests = read_requests(
+        shop,
+        "val",
+        depth=config.dimensions.history,
+        held_out=knobs.held_out,
+        same_item_days=knobs.same_item_days,
+        same_search_minutes=knobs.same_search_minutes,
+    )
+    evaluated = {
+        (normalise(r.event.query), rows[r.event.item], tuple(rows[b.item_id] for b in r.history))
+        for r in requests
+        if r.event.query
+    }
+    trained = {
+        (text, wanted, tuple(items[items >= 0].tolist()))
+        for text, wanted, items in zip(found.texts, found.wanted.tolist(), found.histories.items, strict=True)
+    }
+    assert len(trained) > 20
+    assert trained <= evaluated

@@ -12,8 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from service.access.guard import CALLER, CLIENT, Guard
+from service.access.guard import CALLER, Guard
 from service.access.keyfile import new_key
+from service.admission.client import CLIENT
 from service.errors import TooManyRequests, Unauthorized
 from service.settings import Access, Server, Settings
 from tests.service.conftest import Demo

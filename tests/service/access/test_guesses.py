@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.access.guesses import ADDRESSES, BURST, Guesses
+from service.admission.client import network
 
 
 def test_an_address_that_guesses_waits_and_others_do_not(caplog: pytest.LogCaptureFixture) -> None:
@@ -25,11 +26,11 @@ def test_an_address_that_guesses_waits_and_others_do_not(caplog: pytest.LogCaptu
 def test_a_network_of_64_bits_is_one_address() -> None:
     guesses = Guesses(lambda: 0.0)
     for host in range(20):
-        guesses.wrong(f"2001:db8::{host:x}")
-        guesses.wrong(f"::ffff:10.0.0.{host}")
-    assert guesses.waits("2001:db8::ffff") > 0
-    assert guesses.waits("2001:db8:0:1::1") == 0
-    assert guesses.waits("10.0.0.3") == 0
+        guesses.wrong(network(f"2001:db8::{host:x}"))
+        guesses.wrong(network(f"::ffff:10.0.0.{host}"))
+    assert guesses.waits(network("2001:db8::ffff")) > 0
+    assert guesses.waits(network("2001:db8:0:1::1")) == 0
+    assert guesses.waits(network("10.0.0.3")) == 0
     assert len(guesses) == 21
 
 

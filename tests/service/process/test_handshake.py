@@ -50,7 +50,7 @@ def test_a_handshake_that_does_not_end_is_ended(run: Run, tls: Tls) -> None:
         async with running(Bounds(head_s=0.3), tls=tls[0]) as server:
             silent, garbled, gone = [await _silent(server) for _ in range(3)]
             silent.send(b"\x16\x03\x01")  # the first bytes of one
-            await until(lambda: len(server.all) == 3)
+            await until(lambda: len(server.all) + len(server.closed) == 3)
             garbled.send(GET)
             gone.close()
             assert await silent.ended() == b""
