@@ -76,10 +76,15 @@ def _through(proxy: FaultProxy, what: str) -> list[Scenario]:
 
 
 def _redis(redis: RedisServer, proxy: FaultProxy) -> list[Scenario]:
+    def back() -> None:
+        proxy.set("refuse")  # until it has its data again: nobody can tell a portrait that is lost from none
+        redis.start()
+        proxy.set("pass")
+
     return [
         *_through(proxy, "Redis"),
         Scenario("Redis frozen", redis.freeze, redis.thaw),
-        Scenario("Redis killed (portraits gone)", redis.kill, redis.start),
+        Scenario("Redis killed, back with its data", redis.kill, back),
     ]
 
 
