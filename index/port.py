@@ -117,6 +117,38 @@ class ItemIndex(Protocol):
         """Release connections, threads and files."""
 
 
+class LexicalIndex(Protocol):
+    """Search by the words of the items' texts, in the same index: same filters, same live changes."""
+
+    async def search_text(
+        self, texts: Sequence[str], k: int, filters: Filter | None, deadline: Deadline
+    ) -> list[Neighbours]:
+        """The ``k`` best items for each text; ``scores`` are BM25, and items without a common word are none.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`.
+        """
+
+
+class PhotoIndex(Protocol):
+    """Search by the picture features of the items, in the same index: same filters, same live changes."""
+
+    @property
+    def picture_dim(self) -> int:
+        """Width of a picture feature."""
+
+    async def search_pictures(
+        self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> list[Neighbours]:
+        """The ``k`` nearest items of each row of ``vectors`` ``[B, picture_dim]`` (unit length).
+
+        ``scores`` are cosines. Items without a picture are never found.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`.
+        """
+
+
 class ItemFeatures(Protocol):
     """Item features ``[E, d]`` of the items in a user's history."""
 
@@ -137,7 +169,10 @@ class ItemPut:
     """An item as it shall be. ``vector`` float32 ``[dim]`` of unit length, made by the index's bundle.
 
     ``features`` float16 ``[E, d]`` are what a user's history uses of it; zeros where there are none.
-    Attributes that are absent or None are missing.
+    Attributes that are absent or None are missing. ``texts`` by field (``title``, ``category``, declared
+    text columns) are what the lexical search reads; empty means none. ``picture`` float32 ``[picture_dim]``
+    of unit length is what the search by pictures reads; None means that the item has no picture. An index
+    without such a search leaves them out.
     """
 
     id: str
@@ -145,15 +180,22 @@ class ItemPut:
     features: F16 | None = None
     category: str = ""
     attributes: Mapping[str, object] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    picture: F32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ItemUpdate:
-    """Attributes of an item that shall change, None to make one missing; the others stay."""
+    """Attributes of an item that shall change, None to make one missing; the others stay.
+
+    So do ``texts`` by field, of which an empty one is taken away. The vectors stay: they are made of the
+    whole item, so another title or picture needs an `ItemPut`.
+    """
 
     id: str
     attributes: Mapping[str, object] = field(default_factory=dict)
     category: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +281,10 @@ class OpenedIndex:
     features: ItemFeatures | None = None
     #: Takes changes while it is searched.
     writable: WritableIndex | None = None
+    #: Searches by words; None where the index holds no texts.
+    lexical: LexicalIndex | None = None
+    #: Searches by pictures; None where the index holds no picture features.
+    photos: PhotoIndex | None = None
     #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.
     #: Raises `IndexUnavailable` while it is not there, and ValueError when its content is another bundle's.
     check: Callable[[], Awaitable[None]] | None = None

@@ -19,7 +19,16 @@ from artifacts.cache.codec import FeatureCodec, PortraitCodec
 from common.arrays import F16
 from common.lru import Lru
 from index.engines import ENGINES
-from index.port import IndexOpenError, IndexUpkeep, ItemFeatures, ItemIndex, OpenedIndex, WritableIndex
+from index.port import (
+    IndexOpenError,
+    IndexUpkeep,
+    ItemFeatures,
+    ItemIndex,
+    LexicalIndex,
+    OpenedIndex,
+    PhotoIndex,
+    WritableIndex,
+)
 from service.errors import StartError, not_set
 from service.query.cache.fusions import FusionCache
 from service.query.cache.produced import ProducedFeatures, ProducedPortraits
@@ -78,6 +87,8 @@ class Deployment:
         features: features of the items in a user's history.
         heads: nearest items of queries without a history.
         neighbours: nearest items of I2I's triggers.
+        lexical: searches the index by words; None where it holds no texts.
+        photos: searches the index by pictures; None where it holds no picture features.
         writable: the index, where it takes changes.
         upkeep: what is known of the index's files; None where it has none here.
         check: for an index behind a server: asks it, in the event loop, whether it is this bundle's.
@@ -93,6 +104,8 @@ class Deployment:
     features: ItemFeatures
     heads: NeighbourCache
     neighbours: NeighbourCache
+    lexical: LexicalIndex | None
+    photos: PhotoIndex | None
     writable: WritableIndex | None
     upkeep: IndexUpkeep | None
     check: Callable[[], Awaitable[None]] | None
@@ -182,6 +195,8 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         features=opened.features or ProducedFeatures(bundle.version, codec, shared),
         heads=NeighbourCache(index, settings.cache.queries, metrics.heads),
         neighbours=NeighbourCache(index, settings.cache.neighbours, metrics.neighbours),
+        lexical=opened.lexical,
+        photos=opened.photos,
         writable=opened.writable,
         upkeep=opened.upkeep,
         check=opened.check,

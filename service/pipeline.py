@@ -145,6 +145,8 @@ async def recall(
         index=deployment.index,
         heads=deployment.heads,
         neighbours=deployment.neighbours,
+        lexical=deployment.lexical,
+        photos=deployment.photos,
         browse=query.browse,
         common=not portrait.used,
     )

@@ -12,6 +12,8 @@ An embeddings folder holds, with a row for each item in the order of the shop's 
     items.parquet    ``id``, ``category`` and a column for each attribute
     embeddings.npy   float16 ``[N, dim]``, unit length before rounding
     features.npy     float16 ``[N, experts, expert_dim]``, the item experts' outputs
+    texts.parquet    ``id`` and a column for each text field, for search by words; optional
+    pictures.npy     float16 ``[N, picture_dim]``, unit length, zeros without a picture; optional
 
 The Parquet reader is imported when items are read or written: a server needs none.
 """

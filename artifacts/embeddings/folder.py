@@ -23,6 +23,8 @@ SCHEMA_NAME = "schema.json"
 ITEMS_NAME = "items.parquet"
 VECTORS_NAME = "embeddings.npy"
 FEATURES_NAME = "features.npy"
+TEXTS_NAME = "texts.parquet"
+PICTURES_NAME = "pictures.npy"
 
 #: How far a vector's length may be from 1; fp16 alone accounts for 0.001.
 LENGTH_TOLERANCE = 0.01
@@ -63,6 +65,10 @@ class EmbeddingsMeta(BaseModel):
     #: Whose co-clicks are in the vectors: of the train split, or of all behaviours. The latter are for
     #: serving: they hold what held-out requests ask for, and judge nothing.
     behaviours: Behaviours = "train"
+    #: Text fields in ``texts.parquet``; empty where there is no such file.
+    text_fields: tuple[str, ...] = ()
+    #: Width of a picture feature in ``pictures.npy``; 0 where there is no such file.
+    picture_dim: int = Field(default=0, ge=0, le=65_536)
 
 
 class Schema(BaseModel):
@@ -134,6 +140,37 @@ class EmbeddingsFolder:
         """The item features: float16 ``[rows, experts, expert_dim]``, memory-mapped."""
         shape = (self.meta.rows, self.meta.experts, self.meta.expert_dim)
         return _open_array(self.path / FEATURES_NAME, shape)
+
+    @property
+    def texts_file(self) -> Path | None:
+        """Path of ``texts.parquet`` (``id`` and a column for each text field); None where there is none."""
+        return self.path / TEXTS_NAME if self.meta.text_fields else None
+
+    @cached_property
+    def pictures(self) -> F16 | None:
+        """The picture features: float16 ``[rows, picture_dim]``, memory-mapped; None where there are none.
+
+        A row is of unit length before rounding, or zeros where the item has no picture.
+        """
+        if not self.meta.picture_dim:
+            return None
+        return _open_array(self.path / PICTURES_NAME, (self.meta.rows, self.meta.picture_dim))
+
+    def checked_pictures(self, rows: I64) -> F16:
+        """The picture features of some rows, checked to be finite and of unit length, or zeros."""
+        path = self.path / PICTURES_NAME
+        pictures = self.pictures
+        if pictures is None:
+            raise EmbeddingsError(path, "is not part of this folder")
+        chunk = pictures[rows]
+        _check_finite(path, chunk, rows)
+        lengths = np.linalg.norm(chunk.astype(np.float32), axis=1)
+        wrong = np.flatnonzero((np.abs(lengths - 1) > LENGTH_TOLERANCE) & (lengths != 0))
+        if len(wrong):
+            place = int(wrong[0])
+            length, row = lengths[place], int(rows[place])
+            raise EmbeddingsError(path, f"row {row} has length {length:.3f}, expected 1, or 0 for no picture")
+        return chunk
 
     def checked_vectors(self, rows: I64) -> F16:
         """The embeddings of some rows, checked to be finite and of unit length."""

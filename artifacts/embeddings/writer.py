@@ -14,6 +14,7 @@ from artifacts.embeddings.folder import (
     FEATURES_NAME,
     ITEMS_NAME,
     META_NAME,
+    PICTURES_NAME,
     SCHEMA_NAME,
     VECTORS_NAME,
     EmbeddingsFolder,
@@ -27,7 +28,7 @@ from common.progress import StageProgress, silent_stage
 _ROWS_PER_GROUP = 16_384
 
 #: The arrays, which are filled from the first row to the last.
-Part = Literal["features", "embeddings"]
+Part = Literal["features", "embeddings", "pictures"]
 
 
 class EmbeddingsWriter:
@@ -40,6 +41,8 @@ class EmbeddingsWriter:
     #: float16 ``[rows, experts, expert_dim]`` and ``[rows, dim]``, on disk.
     features: F16
     embeddings: F16
+    #: float16 ``[rows, picture_dim]``; None where the folder gets no picture features.
+    pictures: F16 | None
 
     def __init__(self, target: Path, meta: EmbeddingsMeta, attributes: Mapping[str, AttributeKind]) -> None:
         """Go on with a partial folder that was begun for the same bundle, shop and attributes, or begin one.
@@ -65,6 +68,8 @@ class EmbeddingsWriter:
             work.mkdir(parents=True)
         self.features = _array(work / FEATURES_NAME, (meta.rows, meta.experts, meta.expert_dim))
         self.embeddings = _array(work / VECTORS_NAME, (meta.rows, meta.dim))
+        shape = (meta.rows, meta.picture_dim)
+        self.pictures = _array(work / PICTURES_NAME, shape) if meta.picture_dim else None
         for name, text in files.items():
             replace_text(work / name, text)
 
@@ -97,9 +102,9 @@ class EmbeddingsWriter:
 
     def finish(self) -> EmbeddingsFolder:
         """Put the folder in its place and open it."""
-        for part in ("features", "embeddings"):
+        for part in ("features", "embeddings", "pictures"):
             self._done_file(part).unlink(missing_ok=True)
-        del self.features, self.embeddings
+        del self.features, self.embeddings, self.pictures
         shutil.rmtree(self._target, ignore_errors=True)
         self._work.rename(self._target)
         return EmbeddingsFolder.open(self._target)

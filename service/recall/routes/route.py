@@ -15,7 +15,7 @@ from artifacts.bundle import Behaviour
 from common.arrays import F32
 from common.deadline import Deadline
 from index.filters import Filter
-from index.port import ItemIndex
+from index.port import ItemIndex, LexicalIndex, PhotoIndex
 from service.recall.routes.neighbours import NeighbourCache
 from service.recall.routes.outcome import RouteOutcome
 
@@ -58,6 +58,11 @@ class RouteRequest:
         index: where the items are.
         heads: its nearest items of queries without a history.
         neighbours: its nearest items of triggers.
+        lexical: searches by words; None where the index holds no texts.
+        photos: searches by pictures; None where the index holds no picture features.
+        photo: the picture feature of the query's picture ``[picture_dim]``, of unit length; None where the
+            query has no picture, or the index no picture features.
+        interests: the user's interest vectors ``[n, dim]``, of unit length; None where the bundle gives none.
         browse: there is no query to be close to, so floors on the closeness to it do not apply.
         common: no history is in the embedding, so others will search by the same one.
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
@@ -76,6 +81,10 @@ class RouteRequest:
     index: ItemIndex
     heads: NeighbourCache
     neighbours: NeighbourCache
+    lexical: LexicalIndex | None = None
+    photos: PhotoIndex | None = None
+    photo: F32 | None = None
+    interests: F32 | None = None
     browse: bool = False
     common: bool = False
     notes: dict[str, object] = field(default_factory=dict)
