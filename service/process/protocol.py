@@ -167,8 +167,8 @@ class Protocol(BoundedConnection):
         before = self.cycle
         self.cycle = Cycle(
             self.all,
+            self.transport,
             scope=scope,
-            transport=self.transport,
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
