@@ -19,6 +19,7 @@ from index.embedded.manifest import IndexManifest
 from index.embedded.rebuild import run_rebuild
 from index.embedded.rebuilder import Rebuilder
 from index.embedded.segment import AS_CALIBRATED, Planning
+from index.embedded.state import State
 from index.embedded.store import RESERVE
 from index.embedded.upkeep import Upkeep
 from index.embedded.vectors import limit_threads
@@ -152,11 +153,12 @@ class EmbeddedIndex:
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != dim or not isfinite(queries.sum()):
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
-        if not live.behind and filters not in self._overruns:
+        if at_once := filters not in self._overruns:
             await self._turns.take()
+        if at_once and not live.behind:
             limit_threads()  # of this thread, which may be any
             try:
-                found = live.search(queries, k, filters, limited(AT_ONCE, deadline))
+                found = live.search(live.state, queries, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
                 pass  # what is done twice is a small part of the whole
             else:
@@ -170,7 +172,7 @@ class EmbeddedIndex:
                 step(rows)
                 scored += rows
 
-            return live.search(queries, k, filters, counting)
+            return live.search(live.current(), queries, k, filters, counting)
 
         found = await self._workers.run(search, deadline)
         self._overruns.note(filters, scored > AT_ONCE)
@@ -182,8 +184,7 @@ class EmbeddedIndex:
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
-        live = await self._looked_up(deadline)
-        return StoredVectors(*live.vectors(ids))
+        return StoredVectors(*self._live.vectors(await self._looked_up(deadline), ids))
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
         """The ids that are known, in the order asked, and their features ``[n, E, d]``.
@@ -191,8 +192,7 @@ class EmbeddedIndex:
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
-        live = await self._looked_up(deadline)
-        return live.features(ids)
+        return self._live.features(await self._looked_up(deadline), ids)
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`."""
@@ -264,18 +264,18 @@ class EmbeddedIndex:
             self._rebuilder.changed(self._live, self.rebuild)
         return result
 
-    async def _looked_up(self, deadline: Deadline) -> LiveIndex:
-        """The index for a lookup, which runs on the event loop: it takes less than a hop to a thread.
+    async def _looked_up(self, deadline: Deadline) -> State:
+        """The state for a lookup, which runs on the event loop: it takes less than a hop to a thread.
 
         Changes in the log that it does not know yet are read on a thread first, as they may be many.
         """
         self._check_open()
         if deadline.passed:
             raise IndexUnavailable("timeout")
-        if self._live.behind:
-            await self._workers.run(lambda step: self._live.current(), deadline)
-        self._live.check_files()
-        return self._live
+        live = self._live
+        state = await self._workers.run(lambda step: live.current(), deadline) if live.behind else live.state
+        live.check_files()
+        return state
 
     def _check_open(self) -> None:
         if self._closed:

@@ -210,9 +210,13 @@ class LiveIndex:
         if free < self._reserve + size:
             raise IndexFull(f"{free:,} bytes are free, of which {self._reserve:,} are kept back")
 
-    def search(self, queries: F32, k: int, accepted: Filter | None, step: Step) -> list[Neighbours]:
+    # What is asked of a state: the one of `current`, or `state` where the index is not `behind`. That takes
+    # two system calls, so a request asks it once for each thing that it asks of the index.
+
+    def search(
+        self, state: State, queries: F32, k: int, accepted: Filter | None, step: Step
+    ) -> list[Neighbours]:
         """The ``k`` nearest items of each query; raises what ``step`` raises."""
-        state = self.current()
         selection = state.base.selections.get(accepted, step)
         return [self._nearest(state, query, k, selection, accepted, step) for query in queries]
 
@@ -241,18 +245,16 @@ class LiveIndex:
             ids, scores = _merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
         return Neighbours(ids, scores)
 
-    def vectors(self, ids: Sequence[str]) -> tuple[list[str], F32]:
+    def vectors(self, state: State, ids: Sequence[str]) -> tuple[list[str], F32]:
         """Known ids in the order asked, and their vectors, float32 ``[n, dim]``."""
-        state = self.current()
         known, base, put, order = self._find(state, ids)
         vectors = state.base.vectors.decode(base)
         return known, vectors if order is None else np.concatenate([vectors, state.buffer.vectors(put)])[
             order
         ]
 
-    def features(self, ids: Sequence[str]) -> tuple[list[str], F16]:
+    def features(self, state: State, ids: Sequence[str]) -> tuple[list[str], F16]:
         """Known ids in the order asked, and their features, float16 ``[n, experts, expert_dim]``."""
-        state = self.current()
         known, base, put, order = self._find(state, ids)
         features = state.base.features[base]
         return known, features if order is None else np.concatenate([features, state.buffer.features(put)])[
