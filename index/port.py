@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -62,6 +62,21 @@ class StoredVectors:
 
     ids: list[str]
     vectors: F32
+    coverage: float = 1.0
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValues:
+    """Attributes of the ids that are in the index, in the order asked.
+
+    ``values`` has a list for each name, with a value for each of ``ids``: strings and lists of strings as
+    filters compare them (`filters.fold`), of ``category`` the whole path, numbers as float, bools; None where
+    an item has none. ``coverage`` and ``degraded`` as in `StoredVectors`.
+    """
+
+    ids: list[str]
+    values: Mapping[str, Sequence[Any]]
     coverage: float = 1.0
     degraded: tuple[str, ...] = ()
 
@@ -143,6 +158,19 @@ class PhotoIndex(Protocol):
         """The ``k`` nearest items of each row of ``vectors`` ``[B, picture_dim]`` (unit length).
 
         ``scores`` are cosines. Items without a picture are never found.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`.
+        """
+
+
+class ItemValues(Protocol):
+    """Attributes of items, from the same index: what filters would see."""
+
+    async def values(self, ids: Sequence[str], names: Sequence[str], deadline: Deadline) -> StoredValues:
+        """The ids that are known, in the order asked, and some of their attributes (`ItemIndex.attributes`).
+
+        Unknown ids are left out, and so are those that were not reached.
 
         Raises:
             IndexUnavailable: as `ItemIndex.search`.
@@ -285,6 +313,8 @@ class OpenedIndex:
     lexical: LexicalIndex | None = None
     #: Searches by pictures; None where the index holds no picture features.
     photos: PhotoIndex | None = None
+    #: Gives the attributes of items.
+    values: ItemValues | None = None
     #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.
     #: Raises `IndexUnavailable` while it is not there, and ValueError when its content is another bundle's.
     check: Callable[[], Awaitable[None]] | None = None

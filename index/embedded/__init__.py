@@ -26,6 +26,7 @@
           selection       the rows that a filter accepts, cached, in the form that the search takes
           ids             row ─► id and id ─► row
           attributes      columns that answer a filter with a mask; `columns` makes them
+          forward         what a row holds of an attribute
 
 Building is not imported by `index`: a server does not need the Parquet reader.
 """

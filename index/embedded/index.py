@@ -33,6 +33,7 @@ from index.port import (
     ItemPut,
     ItemUpdate,
     Neighbours,
+    StoredValues,
     StoredVectors,
     WriteResult,
 )
@@ -193,6 +194,17 @@ class EmbeddedIndex:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
         return self._live.features(await self._looked_up(deadline), ids)
+
+    async def values(self, ids: Sequence[str], names: Sequence[str], deadline: Deadline) -> StoredValues:
+        """Known ids in the order asked, and some of their attributes; see `ItemValues`.
+
+        Raises:
+            IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
+        """
+        state, live = await self._looked_up(deadline), self._live
+        if state.base.forward.ready(names):
+            return StoredValues(*live.values(state, ids, names))
+        return StoredValues(*await self._workers.run(lambda step: live.values(state, ids, names), deadline))
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`."""

@@ -14,11 +14,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
 from common.arrays import F16, F32, I64
 from common.files import sync
+from index.embedded.forward import put_value
 from index.embedded.frames import make_frame
 from index.embedded.log import LogDamaged, LogReader, acknowledge, append
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged
@@ -260,6 +262,20 @@ class LiveIndex:
         return known, features if order is None else np.concatenate([features, state.buffer.features(put)])[
             order
         ]
+
+    def values(
+        self, state: State, ids: Sequence[str], names: Sequence[str]
+    ) -> tuple[list[str], dict[str, list[Any]]]:
+        """Known ids in the order asked, and some of their attributes, a list for each name."""
+        known, base, put, order = self._find(state, ids)
+        kinds, found = state.manifest.attributes, {}
+        for name in names:
+            held = state.base.forward.values(name, kinds[name], base)
+            if order is not None:
+                held += [put_value(name, kinds[name], state.buffer.value(row, name)) for row in put]
+                held = [held[place] for place in order]
+            found[name] = held
+        return known, found
 
     def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], I64, list[int], list[int] | None]:
         """Known ids; their rows in the base, and in the write buffer; and where each id is among these rows.

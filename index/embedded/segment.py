@@ -12,6 +12,7 @@ import numpy as np
 
 from common.arrays import F16, F32, I64, U8, Bool
 from index.embedded.attributes import Attributes
+from index.embedded.forward import Forward
 from index.embedded.ids import IdTable
 from index.embedded.lists import Lists, one_list
 from index.embedded.manifest import (
@@ -91,6 +92,7 @@ class Segment:
         self.vectors = _open(folder / VECTORS_NAME, lambda path: Vectors.open(path, dim, starts))
         self.attributes = _open(folder / ATTRIBUTES_NAME, lambda path: Attributes.open(path, rows))
         self.selections = Selections(self.attributes, Selector(starts, planning.exact_rows))
+        self.forward = Forward(self.attributes)
         self.features: F16 = _open(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
         shape = (rows, manifest.experts, manifest.expert_dim)
         if self.features.shape != shape or self.features.dtype != np.float16:

@@ -127,6 +127,10 @@ class WriteBuffer:
         vector, features = self._vectors.rows[row].astype(np.float16), self._features.rows[row]
         return Put(self.ids[row], vector, features, self._values[row])
 
+    def value(self, row: int, name: str) -> Any:
+        """An attribute of a row as it was put; None where it has none."""
+        return self._values[row].get(name)
+
     def changes(self) -> list[Put]:
         """Every row without a tombstone, in order."""
         return [self.change(row) for row in self._row_by_id.values()]

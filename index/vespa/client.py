@@ -15,7 +15,7 @@ import orjson
 from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
-from index.port import IndexStats, IndexUnavailable, Neighbours, StoredVectors
+from index.port import IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
 from index.vespa import answer, names
 from index.vespa.endpoints import LEAST_BUDGET, Endpoints, tell
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError
@@ -23,6 +23,7 @@ from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
 from index.vespa.text import is_text
 from index.vespa.transport import Request, Transport
+from index.vespa.values import stored_values
 
 T = TypeVar("T")
 
@@ -36,6 +37,9 @@ _MOST_MARGIN: Final = 0.04
 #: Most bytes of a hit (an id of 128 characters, escaped) beside a vector, and of an answer beside its hits.
 _HIT_BYTES: Final = 2048
 _ANSWER_BYTES: Final = 1 << 18
+#: Bytes that an attribute of a hit has at most where it is no long list; with those of many hits that are
+#: shorter, room for some that are.
+_ATTRIBUTE_BYTES: Final = 4096
 #: How far the squared length of a query vector may be from 1.
 _UNIT: Final = 0.02
 
@@ -93,6 +97,18 @@ class VespaIndex:
         return StoredVectors(
             [item for part in parts for item in part.ids],
             np.concatenate(rows),
+            min((part.coverage for part in parts), default=1.0),
+            tuple(sorted({reason for part in parts for reason in part.degraded})),
+        )
+
+    async def values(self, ids: Sequence[str], attributes: Sequence[str], deadline: Deadline) -> StoredValues:
+        """See `ItemValues.values`; one query for up to `names.MAX_HITS` ids."""
+        wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
+        chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
+        parts = await _all([self._values(chunk, attributes, deadline) for chunk in chunks])
+        return StoredValues(
+            [item for part in parts for item in part.ids],
+            {name: [value for part in parts for value in part.values[name]] for name in attributes},
             min((part.coverage for part in parts), default=1.0),
             tuple(sorted({reason for part in parts for reason in part.degraded})),
         )
@@ -183,6 +199,13 @@ class VespaIndex:
         bytes_each = _HIT_BYTES + 4 * self._version.dimension
         got = await self._ask(partial(self._builder.stored, ids), deadline, len(ids) * bytes_each)
         return answer.stored_vectors(got, ids, self._version.dimension)
+
+    async def _values(
+        self, ids: Sequence[str], attributes: Sequence[str], deadline: Deadline
+    ) -> StoredValues:
+        bytes_each = _HIT_BYTES + _ATTRIBUTE_BYTES * len(attributes)
+        got = await self._ask(partial(self._builder.values, ids, attributes), deadline, len(ids) * bytes_each)
+        return stored_values(got, ids, attributes, self._version.attributes)
 
     def _check_vectors(self, rows: F32) -> None:
         """Vespa takes vectors that are not finite or not of unit length; their scores would be no cosines."""

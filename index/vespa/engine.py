@@ -92,4 +92,4 @@ class VespaEngine(Engine[VespaConnection]):
             raise IndexOpenError(f"index {error}") from error
         except (OSError, ValueError) as error:
             raise IndexOpenError(f"vespa: {error}") from error
-        return OpenedIndex(index=index, check=index.check)
+        return OpenedIndex(index=index, values=index, check=index.check)

@@ -37,6 +37,7 @@ DIMENSION: Final = "x"
 #: Attribute-only summary classes: no summary is fetched from the document store.
 SUMMARY_IDS: Final = "ids"  # item_id
 SUMMARY_VECTORS: Final = "vectors"  # item_id, embedding, feed_ver
+SUMMARY_VALUES: Final = "item_values"  # item_id, known_bools and every attribute
 
 #: The rank profile of a search: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.
 PROFILE_Q2I: Final = "q2i"

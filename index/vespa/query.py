@@ -74,6 +74,14 @@ class QueryBuilder:
         body["presentation.format.tensors"] = "hex-value"
         return body
 
+    def values(self, ids: Sequence[str], attributes: Sequence[str], budget: float) -> Body:
+        """Some attributes of items."""
+        literals = ", ".join(yql.string_literal(item) for item in ids)
+        fields = ", ".join((names.ITEM_ID, names.KNOWN_BOOLS, *map(names.field_name, attributes)))
+        body = self._body(fields, f"{names.ITEM_ID} in ({literals})", len(ids), budget)
+        body["presentation.summary"] = names.SUMMARY_VALUES
+        return body
+
     def count(self, budget: float, item: str | None = None, filters: Filter | None = None) -> Body:
         """How many items there are, or whether one meets the filters; no hits."""
         named = "true" if item is None else f"{names.ITEM_ID} contains {yql.string_literal(item)}"

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from common.deadline import Deadline
 from devtools.embeddings import ATTRIBUTES, random_items, unit_vectors
-from index.filters import parse_filter
-from index.port import IndexUnavailable, ItemIndex, Neighbours
+from index.filters import fold, parse_filter
+from index.port import IndexUnavailable, ItemIndex, ItemValues, Neighbours, StoredValues
 from tests.index.adapters import ADAPTERS, Adapter, Catalogue, Starter
 from tests.support.reference import accepts, raw_filters
 
@@ -209,6 +209,40 @@ def test_vectors_of_none(running: Running) -> None:
         stored = running.runner.run(running.index.vectors(asked, Deadline.after(60)))
         assert stored.ids == []
         assert stored.vectors.shape == (0, DIM)
+
+
+def _values(running: Running, asked: list[str], names: list[str]) -> StoredValues:
+    index = cast("ItemValues", running.index)
+    return running.runner.run(index.values(asked, names, Deadline.after(60)))
+
+
+def test_values_are_those_that_filters_see(running: Running) -> None:
+    names = ["brand", "price", "in_stock", "tags", "category"]
+    ids = [str(item["id"]) for item in CATALOGUE.items][::-1]
+    found = _values(running, ids, names)
+    assert found.ids == ids
+    assert (found.coverage, found.degraded) == (1.0, ())
+    for row, item_id in enumerate(ids):
+        item = CATALOGUE.items[ROW[item_id]]
+        brand, tags, category = item.get("brand"), item.get("tags"), item.get("category")
+        expected = {
+            "brand": None if brand is None else fold(brand),
+            "price": item.get("price"),
+            "in_stock": item.get("in_stock"),
+            "tags": sorted({fold(tag) for tag in tags}) if tags else None,
+            "category": fold(category) if category else None,
+        }
+        assert {name: found.values[name][row] for name in names} == expected, item_id
+
+
+def test_values_of_some_in_the_order_asked_without_the_unknown(running: Running) -> None:
+    asked = ["item-9", "nope", *ODD_IDS, "item-2"]
+    found = _values(running, asked, ["price"])
+    assert found.ids == ["item-9", *ODD_IDS, "item-2"]
+    assert list(found.values) == ["price"]
+    assert _values(running, ["item-2", "nope"], []).ids == ["item-2"]
+    assert _values(running, ["nope"], ["brand"]).ids == []
+    assert _values(running, [], ["brand"]).values == {"brand": []}
 
 
 def test_a_deadline_that_has_passed(running: Running) -> None:

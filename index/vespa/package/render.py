@@ -156,6 +156,7 @@ def render_schema(version: Version) -> str:
         dimension_name=names.DIMENSION,
         dimension=version.dimension,
         attributes=attributes,
+        summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
     )
 
 

@@ -1,0 +1,62 @@
+"""Attributes of items as Vespa answers them, in the form of the port.
+
+Vespa leaves a missing string, number or list out, and reads a missing bool as false: `names.KNOWN_BOOLS` says
+which bools an item has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from artifacts.attributes import CATEGORY, AttributeKind
+from index.port import StoredValues
+from index.vespa import names
+from index.vespa.answer import Answer
+from index.vespa.errors import VespaError
+from index.vespa.text import EMPTY, storable
+
+
+def stored_values(
+    answer: Answer, asked: Sequence[str], attributes: Sequence[str], kinds: Mapping[str, AttributeKind]
+) -> StoredValues:
+    """Attributes in the order asked; what coverage they have counts only where an item is missing.
+
+    Raises:
+        VespaError: a hit without its fields.
+    """
+    try:
+        found = {hit["fields"][names.ITEM_ID]: hit["fields"] for hit in answer.hits}
+        ids = [item for item in dict.fromkeys(asked) if item in found]
+        values = {name: [_value(name, kinds[name], found[item]) for item in ids] for name in attributes}
+    except (KeyError, TypeError, ValueError) as error:
+        raise VespaError("bad_answer", "a hit without its fields") from error
+    if len(ids) == len(set(asked)):
+        return StoredValues(ids, values)
+    return StoredValues(ids, values, answer.coverage, answer.degraded)
+
+
+def _value(name: str, kind: AttributeKind, fields: Mapping[str, Any]) -> Any:
+    value = fields.get(names.field_name(name))
+    if kind == "bool":
+        return bool(value) if storable(name) in _names(fields.get(names.KNOWN_BOOLS)) else None
+    if value is None or value in ("", []):
+        return None
+    if kind == "number":
+        return None if value != value else float(value)
+    if kind == "string":
+        return _text(value)
+    if name == CATEGORY:  # the longest prefix is the path
+        return max(map(_text, value), key=len)
+    return sorted(set(map(_text, value)))
+
+
+def _text(value: str) -> str:
+    return "" if value == EMPTY else value
+
+
+def _names(weighted: Any) -> set[str]:
+    """The keys of a weighted set, in any of the forms that renderers of Vespa write it in."""
+    if isinstance(weighted, Mapping):
+        return set(weighted)
+    return {entry if isinstance(entry, str) else entry["item"] for entry in weighted or ()}
