@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "train.export",
     "evaluate": "evaluate.evaluate",
     "diagnose": "evaluate.diagnose",
+    "calibrate": "calibrate.calibrate",
     "ablate": "ablate.ablate",
     "embed": "embed.embed",
     "index build": "index.build",

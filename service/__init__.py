@@ -13,6 +13,7 @@
     health        whether it can answer, and what keeps it from that
       canary        asks it a query, twice a second
       upkeep        how the files of its indexes fare
+    offline       requests without a server, for `mrse calibrate`
     pipeline      one request: cache, encode, fuse, run the routes, merge
     deployment    one bundle, one index, and everything that answers with them
     experiments   which arm of each experiment a request gets

@@ -15,6 +15,10 @@ _ALWAYS = {
     "portrait_unavailable": "The user's stored history could not be read; whether there is one is not known. "
     "The answer is not personal.",
     "picture_skipped": "The picture could not be looked at now; the answer is to the words alone.",
+    "controls_unavailable": "Attributes of items could not be read, or not of all. Boosts, limits, pins or "
+    "fields are left out where they are not known; bans hold.",
+    "diversity_short": "With the limit on items of one value there are fewer than k; there may be more, "
+    "which a wider search would find.",
     "nothing_to_search_by": "No route could search: there are no words, no picture and no history that is "
     "known, or the routes that could are turned off. The answer is empty.",
 }

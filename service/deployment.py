@@ -24,6 +24,7 @@ from index.port import (
     IndexUpkeep,
     ItemFeatures,
     ItemIndex,
+    ItemValues,
     LexicalIndex,
     OpenedIndex,
     PhotoIndex,
@@ -37,6 +38,7 @@ from service.query.cache.tiers import ExpertCache
 from service.query.decoder.decoder import PictureDecoder
 from service.query.encoder import QueryEncoder
 from service.query.pace import WAIT
+from service.recall.calibration import BUILT_IN, Calibration, CalibrationError, calibration_of
 from service.recall.routes.neighbours import NeighbourCache
 from service.settings import Arm, Settings
 from service.telemetry.metrics import Metrics
@@ -90,6 +92,8 @@ class Deployment:
         lexical: searches the index by words; None where it holds no texts.
         photos: searches the index by pictures; None where it holds no picture features.
         writable: the index, where it takes changes.
+        values: gives the attributes of items; None where the engine does not.
+        calibration: what scores that are no cosines are worth.
         upkeep: what is known of the index's files; None where it has none here.
         check: for an index behind a server: asks it, in the event loop, whether it is this bundle's.
     """
@@ -107,6 +111,8 @@ class Deployment:
     lexical: LexicalIndex | None
     photos: PhotoIndex | None
     writable: WritableIndex | None
+    values: ItemValues | None
+    calibration: Calibration
     upkeep: IndexUpkeep | None
     check: Callable[[], Awaitable[None]] | None
 
@@ -198,6 +204,8 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         lexical=opened.lexical,
         photos=opened.photos,
         writable=opened.writable,
+        values=opened.values,
+        calibration=_calibration(folders.index, bundle.version),
         upkeep=opened.upkeep,
         check=opened.check,
     )
@@ -228,6 +236,13 @@ def _named(bundle: Path) -> Iterator[None]:
         Exception
     ) as error:  # such as onnxruntime's on a graph, or a tokenizer that its library cannot read
         raise StartError(f"bundle {bundle}: {error}") from error
+
+
+def _calibration(index: Path | None, bundle_version: str) -> Calibration:
+    try:
+        return BUILT_IN if index is None else calibration_of(index, bundle_version)
+    except CalibrationError as error:
+        raise StartError(str(error)) from error
 
 
 def _open_index(settings: Settings, path: Path | None) -> OpenedIndex:

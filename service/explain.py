@@ -33,6 +33,20 @@ def explain(result: RecallResult, shedding: LoadShedding) -> dict[str, Any]:
             for name in result.options.tables
             for key, value in ROUTES[name].explain(result.notes.get(name)).items()
         },
-        "merge": result.options.merge,
+        **_merged(result),
         "stages_ms": {name: round(seconds * 1000, 3) for name, seconds in result.stages},
     }
+
+
+def _merged(result: RecallResult) -> dict[str, Any]:
+    """How the items were merged, and what the controls did."""
+    options = result.options
+    told: dict[str, Any] = {"merge": options.merge}
+    methods = {options.merge, *(options.teams if options.merge == "interleave" else ())}
+    if "calibrated" in methods:
+        told["calibration"] = result.deployment.calibration.version
+    if weights := result.query.controls.weights or options.weights:
+        told["weights"] = dict(weights)
+    if result.controls is not None:
+        told["controls"] = result.controls.explain
+    return told

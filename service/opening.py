@@ -9,8 +9,9 @@ from functools import partial
 
 from index.port import IndexUnavailable
 from service.deployment import Deployment, Folders, Worker, arm_folders
-from service.errors import StartError
+from service.errors import FieldError, StartError
 from service.experiments import ExperimentBook
+from service.recall.controls import asked
 from service.settings import Settings
 
 log = logging.getLogger("mrse.service")
@@ -110,3 +111,25 @@ async def close_all(deployments: Iterable[Deployment]) -> None:
     """Close them one after the other."""
     for deployment in deployments:
         await deployment.close()
+
+
+def check_options(settings: Settings, deployments: Mapping[str, Deployment]) -> None:
+    """Fail where the boosts or the limit of the settings, or of an arm, are not for an index that answers.
+
+    Raises:
+        StartError: names the key.
+    """
+    arms = {
+        f"experiments.{name}.{arm}.": its.recall
+        for name, of in settings.experiments.items()
+        for arm, its in of.items()
+    }
+    for where, change in {"": {}, **arms}.items():
+        if where and not change.keys() & {"boosts", "diversity"}:
+            continue
+        options = settings.recall.changed(change) if change else settings.recall
+        for deployment in deployments.values():
+            try:
+                asked.check_options(options, deployment.index.attributes, deployment.values is not None)
+            except FieldError as error:
+                raise StartError(f"{where}{error.field}: {error}") from error

@@ -25,7 +25,11 @@ from service.query.encoder import Fused
 from service.query.picture import QueryPicture
 from service.query.portrait import RequestPortrait, make_portrait, no_portrait, restore_portrait
 from service.query.query import Query
-from service.recall.merge import merge
+from service.recall.controls.apply import apply
+from service.recall.controls.asked import wanted
+from service.recall.controls.plan import Applied, plan
+from service.recall.controls.rulebook import NO_RULE, Ruling
+from service.recall.merge import Mix, merge
 from service.recall.routes.outcome import Item, RouteOutcome
 from service.recall.routes.route import RouteRequest, RouteSettings
 from service.recall.run import run_routes
@@ -46,6 +50,7 @@ class RecallResult:
         notes: what each route left in `RouteRequest.notes`.
         routes: what became of each route.
         items: best first.
+        controls: what became of the controls; None where none was asked for.
         degraded: what was left out and why, words of `service.degraded`.
         stages: seconds of each stage.
     """
@@ -59,6 +64,7 @@ class RecallResult:
     notes: Mapping[str, object]
     routes: Mapping[str, RouteOutcome]
     items: Sequence[Item]
+    controls: Applied | None
     degraded: Sequence[str]
     stages: Sequence[tuple[str, float]]
 
@@ -93,6 +99,7 @@ async def recall(
     deadline: Deadline,
     reserve_s: float,
     turns: Turns | None = None,
+    ruling: Ruling = NO_RULE,
 ) -> RecallResult:
     """Items for a query, a picture, a history, or any of them together.
 
@@ -104,6 +111,7 @@ async def recall(
         deadline: covers everything.
         reserve_s: kept back from the routes for what follows them.
         turns: shared by requests that are answered together.
+        ruling: what the rules say of the query.
 
     Raises:
         DeadlinePassed: before any route answered.
@@ -114,7 +122,11 @@ async def recall(
     """
     stages = _Stages()
     now = datetime.now(UTC)
-    tables = options.tables
+    tables: Mapping[str, RouteSettings] = options.tables
+    weights = options.weights
+    if query.controls.weights:
+        tables = _weighted(tables, query.controls.weights)
+        weights = {name: table.weight for name, table in tables.items()}
     degraded = _shed(deployment, query, tables, shedding)
     history = [] if "no_portrait" in degraded else deployment.recent(query.history)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
@@ -132,11 +144,12 @@ async def recall(
     fused = deployment.fusions.fuse(experts, portrait)
     stages.mark("fusion")
     k = max(1, int(query.k * shedding.k_share))
+    planned = plan(k, wanted(query.controls, options), ruling if options.rules else NO_RULE)
     request = RouteRequest(
         text=query.text,
         user_id=query.user_id,
         embedding=fused.embedding,
-        k=k,
+        k=k if planned is None else planned.candidates,
         filters=query.filters,
         history=portrait.history,
         now=now,
@@ -150,6 +163,7 @@ async def recall(
         browse=query.browse,
         common=not portrait.used,
     )
+    outcomes: Mapping[str, RouteOutcome]
     if query.browse and not portrait.used:
         # No words and no history that we know: the embedding would point nowhere.
         outcomes = dict.fromkeys(tables, RouteOutcome("skipped", reason="nothing to search by"))
@@ -157,14 +171,32 @@ async def recall(
         outcomes = await run_routes(request, shedding.load)
     searched = _raise_if_unanswered(outcomes)
     stages.add(outcomes)
-    items = merge(
-        {name: outcome.candidates for name, outcome in outcomes.items()},
-        k,
-        shares={name: table.share for name, table in tables.items()},
+    mix = Mix(
         method=options.merge,
         rrf_k=options.rrf_k,
+        shares=options.shares,
+        weights=weights,
+        calibration=deployment.calibration,
+        teams=options.teams,
+        seed=query.request_id,
     )
-    stages.mark("merge")
+    applied: Applied | None = None
+    items: Sequence[Item]
+    if planned is None or not searched:
+        items = merge({name: outcome.candidates for name, outcome in outcomes.items()}, k, mix)
+        stages.mark("merge")
+    else:
+        applied = await apply(
+            planned,
+            request,
+            outcomes,
+            mix,
+            deployment.values,
+            lambda again: run_routes(again, shedding.load),
+        )
+        items, outcomes = applied.items, applied.outcomes
+        stages.mark("controls")
+        degraded += applied.degraded
     degraded += skipped
     degraded += [portrait.degraded] if portrait.degraded else []
     if not searched:
@@ -182,6 +214,7 @@ async def recall(
         request.notes,
         outcomes,
         items,
+        applied,
         degraded,
         stages.seconds,
     )
@@ -247,6 +280,16 @@ def _reading(
     if portraits is None or user is None or query.history or "no_portrait" in shed:
         return None
     return asyncio.create_task(portraits.get(user, deadline))
+
+
+def _weighted(
+    tables: Mapping[str, RouteSettings], weights: Mapping[str, float]
+) -> Mapping[str, RouteSettings]:
+    """The routes' tables with the weights of a request."""
+    return {
+        name: table.model_copy(update={"weight": weights[name]}) if name in weights else table
+        for name, table in tables.items()
+    }
 
 
 def _raise_if_unanswered(outcomes: Mapping[str, RouteOutcome]) -> bool:

@@ -22,12 +22,13 @@ from service.deployment import Deployment, Folders, Worker, open_deployment
 from service.errors import Overloaded, StartError, Unavailable
 from service.experiments import ExperimentBook
 from service.health import PARTS, Health
-from service.opening import Opener, Openings, close_all
+from service.opening import Opener, Openings, check_options, close_all
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
 from service.query.decoder.decoder import PictureDecoder
 from service.query.pace import WAIT
 from service.query.query import Query
+from service.recall.controls.rulebook import NO_RULE, RuleBook
 from service.recall.settings import Recall
 from service.retiring import Retiring
 from service.settings import Settings
@@ -66,6 +67,7 @@ class Runtime:
         self.guard = Guard(settings, self.metrics.access_refused, self.metrics.key_file)
         access = settings.access
         self.audit = Audit(access.audit, access.audit_required, self.metrics.audit_failures.inc)
+        self.rules = RuleBook(settings.rules.path, self.metrics.rules_file)
         self.experiments = ExperimentBook(
             settings.experiments, settings.recall, self.metrics.experiment_unknown
         )
@@ -109,6 +111,9 @@ class Runtime:
         self.metrics.gauges(
             "not_ready", "What keeps a worker from answering.", "part", PARTS, self.health.failing
         )
+        if self.rules.path is not None:
+            about = "Queries with a rule of pins or bans."
+            self.metrics.gauge("rules", about, lambda: len(self.rules), "livemax")
         self._files = IndexWatch(self.health, self.metrics)
 
     @property
@@ -133,6 +138,7 @@ class Runtime:
             breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
             self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
         found = await self._openings.deployments(self.settings, self.experiments, {}, self._worker)
+        check_options(self.settings, found)
         self._serve(self.experiments, found)
         await asyncio.to_thread(self._start_decoder)
         self._note_progress("asking the first queries")
@@ -172,6 +178,12 @@ class Runtime:
                 raise StartError(f"gave up after {patience_s:g} s: {self.progress}") from error
             finally:
                 self.progress = "ready"  # what serves goes on serving
+            try:
+                check_options(wanted, deployments)
+            except StartError:
+                known = self._by_folders()
+                self._retiring.add([each for each in deployments.values() if each.folders not in known])
+                raise
             before, after = self._by_folders(), {d.folders for d in deployments.values()}
             retired = [deployment for folders, deployment in before.items() if folders not in after]
             self.settings = wanted
@@ -233,8 +245,12 @@ class Runtime:
     ) -> RecallResult:
         """Recall and count; raises as `service.pipeline.recall` does."""
         reserve_s = self.settings.deadline.reserve_ms / 1000
+        ruling = NO_RULE
+        if self.rules.path is not None:
+            await self.rules.current()
+            ruling = self.rules.ruling(query.text)
         try:
-            result = await recall(deployment, query, options, shedding, deadline, reserve_s, turns)
+            result = await recall(deployment, query, options, shedding, deadline, reserve_s, turns, ruling)
         except Overloaded:
             self.metrics.refused("encoder_queue")
             raise
@@ -247,6 +263,10 @@ class Runtime:
         if self._on_stages is not None:
             self._on_stages(result.stages)
         self.metrics.degraded(result.degraded)
+        if query.controls.weights:
+            self.metrics.controls(("weights",))
+        if result.controls is not None:
+            self.metrics.controls(result.controls.used)
         for name, outcome in result.routes.items():
             if outcome.status == "ok":
                 self.metrics.coverage(name, outcome.coverage)

@@ -8,6 +8,7 @@
     similar        GET /items/{id}/similar     ├  checks it against `schemas` (admin has its own),
     admin          POST /admin/index/…         ┘  `checks` chooses what answers, the work runs unless the
                    client leaves, and `answers` builds the answer, `columnar` its other form
+    rules          GET and POST /admin/rules…, as admin
     health, playground                         what operators and people who try queries ask for
     documentation  what each endpoint says of itself in the OpenAPI document
 

@@ -18,6 +18,7 @@ from service.http.requests import Call
 from service.http.schemas import RecallRequest
 from service.query.picture import parse_picture
 from service.query.query import Query
+from service.recall.controls.asked import NONE, check_controls
 from service.settings import Limits
 
 
@@ -35,6 +36,7 @@ class CheckedRequest(NamedTuple):
     request: RecallRequest
     text: NormalText
     target: Target
+    request_id: str
 
     async def query(self, limits: Limits, deadline: Deadline) -> Query:
         """What to recall by; the picture is read on a thread.
@@ -52,7 +54,16 @@ class CheckedRequest(NamedTuple):
             except TimeoutError as error:
                 raise DeadlinePassed("reading the picture") from error
         history = [Behaviour(entry.item_id, entry.action, entry.ts) for entry in request.history]
-        return Query(self.text, request.k, history, self.target.filters, picture, request.user_id)
+        return Query(
+            self.text,
+            request.k,
+            history,
+            self.target.filters,
+            picture,
+            request.user_id,
+            request.controls,
+            self.request_id,
+        )
 
 
 def check_request(call: Call, request: RecallRequest, request_id: str) -> CheckedRequest:
@@ -66,7 +77,11 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
     if not (request.history or stored or request.picture is not None or text):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     target = choose_target(call, request.user_id or request_id, request.k, request.filters)
-    return CheckedRequest(request, text, target)
+    controls = request.controls
+    if controls is not NONE:
+        deployment = target.deployment
+        check_controls(controls, deployment.index.attributes, deployment.values is not None)
+    return CheckedRequest(request, text, target, request_id)
 
 
 def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) -> Target:

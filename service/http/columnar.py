@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import orjson
 from fastapi import Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from common.schema import closed
+from common.schema import OMITTED, closed
 from service.recall.routes.outcome import Item, RouteName
 
 MEDIA_TYPE = "application/vnd.mrse.columnar+json"
@@ -23,6 +23,8 @@ DEFAULT_TYPE = "application/json"
 #: Characters of an ``Accept`` that is read; browsers send a hundred.
 _LONGEST_ACCEPT = 1024
 _ID, _SCORE, _SOURCES = itemgetter("item_id"), itemgetter("score"), itemgetter("sources")
+#: Keys of two items that have nothing beside id, score and sources.
+_PLAIN = 6
 _ROUTE, _RANK = itemgetter("route"), itemgetter("rank")
 
 
@@ -44,6 +46,13 @@ class ItemColumns(TypedDict):
     item_id: list[str]
     score: list[float]
     sources: SourceColumns
+    pinned: NotRequired[
+        Annotated[list[bool] | None, Field(description="Where a rule pinned items."), OMITTED]
+    ]
+    fields: NotRequired[
+        Annotated[list[dict[str, Any]] | None, Field(description="Where attributes were asked for."), OMITTED]
+    ]
+    team: NotRequired[Annotated[list[str] | None, Field(description="With merge=interleave."), OMITTED]]
 
 
 def wants_columns(accept: str | None) -> bool:
@@ -64,7 +73,7 @@ def columns(items: Sequence[Item]) -> ItemColumns:
     for place, found in enumerate(map(_SOURCES, items)):
         sources += found
         places += repeat(place, len(found))
-    return {
+    form: ItemColumns = {
         "item_id": list(map(_ID, items)),
         "score": list(map(_SCORE, items)),
         "sources": {
@@ -75,6 +84,14 @@ def columns(items: Sequence[Item]) -> ItemColumns:
             "score": list(map(_SCORE, sources)),
         },
     }
+    if items and len(items[0]) + len(items[-1]) > _PLAIN:  # those in between have no more than these
+        if any("pinned" in item for item in items):
+            form["pinned"] = [bool(item.get("pinned")) for item in items]
+        if any("fields" in item for item in items):
+            form["fields"] = [item.get("fields") or {} for item in items]
+        if any("team" in item for item in items):
+            form["team"] = [item.get("team") or "" for item in items]
+    return form
 
 
 def json_response(answer: Mapping[str, Any], media_type: str = DEFAULT_TYPE, **headers: str) -> Response:

@@ -8,6 +8,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, Json
 
 from artifacts.actions import ACTIONS
 from common.schema import OneOf
+from service.recall.boosts import MAX_BOOSTS, Boost
+from service.recall.controls.asked import MAX_FIELDS, NONE, Controls
+from service.recall.diversity import Diversity
+from service.recall.routes.outcome import RouteName
+from service.recall.routes.route import Weight
 
 #: Above every limit that the settings allow; the configured limits are checked after parsing.
 MAX_K = 10_000
@@ -73,7 +78,35 @@ class RecallRequest(_Strict):
         le=10_000,
         description="Covers the whole request, from its first byte on, waiting included.",
     )
+    weights: dict[RouteName, Weight] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Factors on what the items of routes are worth, by route; 0 leaves a route out. Others "
+        "keep that of the settings.",
+    )
+    boosts: list[Boost] | None = Field(
+        default=None,
+        max_length=MAX_BOOSTS,
+        description="More or less for items by numeric attributes, in place of the settings' boosts.",
+    )
+    diversity: Diversity | None = Field(
+        default=None, description="At most so many items of one value of an attribute."
+    )
+    fields: Annotated[list[str], FailFast()] = Field(
+        default_factory=list,
+        max_length=MAX_FIELDS,
+        json_schema_extra={"default": []},
+        description="Attributes to return with the items.",
+    )
     explain: bool = Field(default=False, description="Tell how the answer came about.")
+
+    @property
+    def controls(self) -> Controls:
+        """What it asks for beside its query."""
+        if self.weights is None and self.boosts is None and self.diversity is None and not self.fields:
+            return NONE
+        return Controls(self.weights, self.boosts, self.diversity, tuple(dict.fromkeys(self.fields)))
 
 
 class BatchRequest(_Strict):
@@ -110,6 +143,17 @@ REQUEST_EXAMPLES: dict[str, dict[str, Any]] = {
             "filters": FILTERS_EXAMPLE,
             "timeout_ms": 80,
             "explain": False,
+        },
+    },
+    "shop": {
+        "summary": "Cheaper items first, at most two of a brand, prices with the items",
+        "value": {
+            "query": "red running shoes",
+            "k": 20,
+            "weights": {"i2i": 0.5},
+            "boosts": [{"attribute": "price", "weight": -0.1, "shape": "log", "high": 1000}],
+            "diversity": {"attribute": "brand", "most": 2},
+            "fields": ["brand", "price"],
         },
     },
     "browse": {

@@ -9,6 +9,7 @@ from artifacts.bundle import Behaviour
 from artifacts.bundle.text import NormalText
 from index.filters import Filter
 from service.query.picture import QueryPicture
+from service.recall.controls.asked import NONE, Controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Query:
     filters: Filter | None = None
     picture: QueryPicture | None = None
     user_id: str | None = None
+    #: What the shop wants of the answer beside that it fits.
+    controls: Controls = NONE
+    #: Of the request, by which teams draw.
+    request_id: str = ""
 
     @property
     def browse(self) -> bool:

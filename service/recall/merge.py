@@ -1,54 +1,146 @@
 """Merges the routes' items. Each route is sure of its quota of places, the best items get the rest.
 
-An item that several routes found stands once and keeps all its sources.
+An item that several routes found stands once and keeps all its sources. What its score is, says the method:
 
-``score`` takes the best of an item's values on the common scale: its cosine to the query, or I2I's
-calibrated path score. ``rrf`` adds 1 / (rrf_k + rank) over the routes. *Inferred*: the paper only says
-that several routes are merged.
+- ``score``: the best of its values on the common scale, its cosine to the query or I2I's path score.
+- ``rrf``: the sum of weight / (rrf_k + rank) over the routes.
+- ``calibrated``: as ``score``, and for routes that are on no common scale (words, pictures) what their score
+  is worth on it, by a curve that was fitted on held-out requests (`service.recall.calibration`).
+- ``interleave``: teams draft in turns (`service.recall.interleave`), for experiments.
+
+*Inferred*: the paper only says that several routes are merged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import eq, itemgetter
 
+from service.recall.calibration import BUILT_IN, Calibration
+from service.recall.interleave import team_draft
 from service.recall.routes.outcome import Candidate, Item
-from service.recall.settings import MergeMethod
+from service.recall.settings import MergeMethod, TeamMethod
 
 _ID = itemgetter("item_id")
 _SCORE = itemgetter("score")
+Routes = Mapping[str, Sequence[Candidate]]
+Rescore = Callable[[Sequence[Item]], None]
 
 
-def merge(
-    routes: Mapping[str, Sequence[Candidate]],
-    k: int,
-    *,
-    shares: Mapping[str, float],
-    method: MergeMethod,
-    rrf_k: int,
-) -> list[Item]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """How items are merged.
+
+    Attributes:
+        method: how an item's sources become its score.
+        rrf_k: constant of ``rrf``.
+        shares: share of the places that a route is sure of, when it has that many items.
+        weights: of the routes; one that is left out has 1.
+        calibration: curves of ``calibrated``.
+        teams: of ``interleave``: methods, each a team; none: each route is a team.
+        seed: of the draws of ``interleave``.
+    """
+
+    method: MergeMethod = "score"
+    rrf_k: int = 60
+    shares: Mapping[str, float]
+    weights: Mapping[str, float] | None = None
+    calibration: Calibration = BUILT_IN
+    teams: Sequence[TeamMethod] = ()
+    seed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All items that the routes found, best first, and each route's own in its order."""
+
+    items: list[Item]
+    order: Mapping[str, list[Item]]
+
+
+def merge(routes: Routes, k: int, mix: Mix) -> list[Item]:
     """At most ``k`` items, best first; equal scores in the order of their ids.
 
     Args:
         routes: candidates of each route, best first.
         k: places.
-        shares: share of the places that a route is sure of, when it has that many items.
-        method: how an item's sources become its score.
-        rrf_k: constant of ``rrf``.
+        mix: how they are merged.
     """
-    items: dict[str, Item] = {}
-    order = {name: _gather(items, candidates) for name, candidates in routes.items()}
-    if method == "rrf":
-        _reciprocal_ranks(items, order, rrf_k)
-    ranked = _best_first(items.values())
-    if len(ranked) <= k:
-        return ranked
-    chosen = _quotas(order, k, shares)
-    for item in ranked:
+    return cut(ranked(routes, mix), k, mix)
+
+
+def ranked(routes: Routes, mix: Mix, rescore: Rescore | None = None) -> Ranking:
+    """All items, best first. Of ``interleave`` they stand in the order of the draft.
+
+    ``rescore`` changes the items' scores before they are put in order; of ``interleave`` those of each team.
+    """
+    if mix.method == "interleave":
+        return _interleaved(routes, mix, rescore)
+    return _ranked(routes, mix, mix.method, rescore)
+
+
+def cut(ranking: Ranking, k: int, mix: Mix) -> list[Item]:
+    """The ``k`` items that are answered: each route's quota, then the best; in the order of the ranking."""
+    items = ranking.items
+    if len(items) <= k:
+        return items
+    if mix.method == "interleave":  # the draft gave each team its places
+        return items[:k]
+    chosen = _quotas(ranking.order, k, mix.shares)
+    for item in items:
         if len(chosen) >= k:
             break
         chosen.setdefault(item["item_id"], item)
-    return [item for item in ranked if item["item_id"] in chosen]
+    return [item for item in items if item["item_id"] in chosen]
+
+
+def best_first(items: Iterable[Item]) -> list[Item]:
+    """Sort by score; by id only where scores are equal, which is rare and takes longer than scores alone."""
+    ordered = sorted(items, key=_SCORE, reverse=True)
+    scores = list(map(_SCORE, ordered))
+    if any(map(eq, scores, scores[1:])):
+        ordered.sort(key=_ID)
+        ordered.sort(key=_SCORE, reverse=True)  # stable: equal scores stay in the order of ids
+    return ordered
+
+
+def _ranked(routes: Routes, mix: Mix, method: TeamMethod, rescore: Rescore | None = None) -> Ranking:
+    if mix.weights and method != "rrf":
+        routes = {name: _weighted(found, mix.weights.get(name, 1.0)) for name, found in routes.items()}
+    curves = mix.calibration.curves if method == "calibrated" else {}
+    items: dict[str, Item] = {}
+    order = {name: _gather(items, found) for name, found in routes.items() if name not in curves}
+    if curves and (judging := [name for name in routes if name in curves and routes[name]]):
+        # What the first route did not find is no closer than the last that it did.
+        floor = next((found[-1]["score"] for found in order.values() if found), 0.0)
+        for name in judging:
+            order[name] = _gather(items, [Candidate(c.item_id, floor, c.source) for c in routes[name]])
+        for name in judging:
+            weight = 1.0 if mix.weights is None else mix.weights.get(name, 1.0)
+            curves[name].add(items, routes[name], weight)
+    if method == "rrf":
+        _reciprocal_ranks(items, order, mix)
+    if rescore is not None:
+        rescore(list(items.values()))
+    return Ranking(best_first(items.values()), order)
+
+
+def _interleaved(routes: Routes, mix: Mix, rescore: Rescore | None) -> Ranking:
+    teams: dict[str, list[Item]]
+    if mix.teams:
+        teams = {method: _ranked(routes, mix, method, rescore).items for method in mix.teams}
+    else:
+        teams = {name: _ranked({name: found}, mix, "score", rescore).items for name, found in routes.items()}
+    sources = {item["item_id"]: item["sources"] for item in _ranked(routes, mix, "score").items}
+    return Ranking(team_draft(teams, sources, mix.seed), {})
+
+
+def _weighted(candidates: Sequence[Candidate], weight: float) -> Sequence[Candidate]:
+    """The candidates at their weighted values. A value below 0 stays: no weight makes it better."""
+    if weight == 1.0:
+        return candidates
+    return [Candidate(i, value * weight if value > 0 else value, source) for i, value, source in candidates]
 
 
 def _gather(items: dict[str, Item], candidates: Sequence[Candidate]) -> list[Item]:
@@ -78,12 +170,14 @@ def _gather_distinct(candidates: Sequence[Candidate]) -> dict[str, Item] | None:
     return items if len(items) == len(candidates) else None
 
 
-def _reciprocal_ranks(items: Mapping[str, Item], order: Mapping[str, list[Item]], rrf_k: int) -> None:
+def _reciprocal_ranks(items: Mapping[str, Item], order: Mapping[str, list[Item]], mix: Mix) -> None:
+    weights = mix.weights or {}
     for item in items.values():
         item["score"] = 0.0
-    for found in order.values():
+    for name, found in order.items():
+        weight = weights.get(name, 1.0)
         for rank, item in enumerate(found, start=1):
-            item["score"] += 1.0 / (rrf_k + rank)
+            item["score"] += weight / (mix.rrf_k + rank)
     for item in items.values():
         item["score"] = round(item["score"], 6)
 
@@ -102,13 +196,3 @@ def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]
                 chosen[item["item_id"]] = item
                 missing -= 1
     return chosen
-
-
-def _best_first(items: Iterable[Item]) -> list[Item]:
-    """Sort by score; by id only where scores are equal, which is rare and takes longer than scores alone."""
-    ranked = sorted(items, key=_SCORE, reverse=True)
-    scores = list(map(_SCORE, ranked))
-    if any(map(eq, scores, scores[1:])):
-        ranked.sort(key=_ID)
-        ranked.sort(key=_SCORE, reverse=True)  # stable: equal scores stay in the order of ids
-    return ranked

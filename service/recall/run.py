@@ -40,7 +40,7 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
     begin: list[Route[Any]] = []
     wait: list[Route[Any]] = []
     for name, table in request.tables.items():
-        if not table.enabled:
+        if not table.enabled or not table.weight:
             outcomes[name] = _OFF
         elif table.shed(load):
             outcomes[name] = _SHED

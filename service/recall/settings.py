@@ -8,10 +8,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from service.recall.boosts import MAX_BOOSTS, Boost
+from service.recall.diversity import Diversity
 from service.recall.routes import ROUTES
 from service.recall.routes.route import Route, RouteSettings
 
-MergeMethod = Literal["score", "rrf"]
+#: How a ranking is made of the routes' candidates; see `service.recall.merge`.
+TeamMethod = Literal["score", "rrf", "calibrated"]
+MergeMethod = Literal["score", "rrf", "calibrated", "interleave"]
 
 
 class Recall(BaseModel):
@@ -27,6 +31,25 @@ class Recall(BaseModel):
     merge: MergeMethod = "score"
     #: Constant of reciprocal-rank fusion.
     rrf_k: int = Field(default=60, ge=1)
+    #: Teams of ``merge = "interleave"``: two or more methods; without any, each route is a team.
+    teams: tuple[TeamMethod, ...] = Field(default=(), max_length=3)
+    #: Boosts of requests that bring none; a table for each under ``[[recall.boosts]]``.
+    boosts: tuple[Boost, ...] = Field(default=(), max_length=MAX_BOOSTS)
+    #: At most so many items of a brand or a parent product, for requests that bring no limit.
+    diversity: Diversity | None = None
+    #: Whether the rules of ``rules.path`` hold.
+    rules: bool = True
+
+    @cached_property
+    def weights(self) -> Mapping[str, float] | None:
+        """Each route's weight; None where all have 1."""
+        weights = {name: table.weight for name, table in self.tables.items()}
+        return None if set(weights.values()) <= {1.0} else weights
+
+    @cached_property
+    def shares(self) -> Mapping[str, float]:
+        """Each route's share of an answer."""
+        return {name: table.share for name, table in self.tables.items()}
 
     @cached_property
     def tables(self) -> dict[str, RouteSettings]:
@@ -45,8 +68,14 @@ class Recall(BaseModel):
         return self.model_validate(values)
 
     @model_validator(mode="after")
+    def _teams(self) -> Recall:
+        if len(self.teams) == 1 or len(set(self.teams)) < len(self.teams):
+            raise ValueError("teams are two or three different methods, or none, for a team of each route")
+        return self
+
+    @model_validator(mode="after")
     def _shares(self) -> Recall:
-        shares = {name: table.share for name, table in self.tables.items()}
+        shares = self.shares
         if sum(shares.values()) > 1.0 + 1e-9:
             listed = " + ".join(f"{name}.share {share:g}" for name, share in shares.items())
             raise ValueError(f"the routes' shares of an answer are above 1: {listed}")

@@ -125,6 +125,14 @@ class ConnectionSettings(_Group):
     body_bytes: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
 
 
+class RulesSettings(_Group):
+    """Pins and bans by query."""
+
+    #: A JSON file, which need not be there yet: ``/admin/rules`` writes it, and a person may. What changes
+    #: there is in the next answer of every worker.
+    path: Path | None = None
+
+
 class Playground(_Group):
     """The page at ``/``."""
 

@@ -23,6 +23,7 @@ from service.settings.groups import (
     Limits,
     Playground,
     RedisSettings,
+    RulesSettings,
     Server,
     Tracing,
 )
@@ -41,6 +42,7 @@ class Settings(BaseModel):
     cache: Cache = Cache()
     redis: RedisSettings = RedisSettings()
     recall: Recall = Recall()
+    rules: RulesSettings = RulesSettings()
     experiments: Experiments = Field(default_factory=dict)
     connections: ConnectionSettings = ConnectionSettings()
     limits: Limits = Limits()

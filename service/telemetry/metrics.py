@@ -34,7 +34,9 @@ V = TypeVar("V", bound=str)
 NOTE_EVERY_S = 1.0
 #: Stages of a recall, before and after those that the routes are.
 _STAGES_BEFORE = ("wait", "parse", "cache", "encode", "features", "fusion")
-_STAGES_AFTER = ("merge", "answer")
+_STAGES_AFTER = ("merge", "controls", "answer")
+#: What a shop may want of an answer beside that it fits: the label of a metric.
+_CONTROLS = ("weights", "boosts", "diversity", "pins", "bans", "fields")
 #: Observations that are counted together: one by one, each costs several times as much.
 _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
@@ -73,6 +75,7 @@ class Metrics:
         redis: counts what happened to a call to Redis.
         refused: counts a request refused before any work, by reason.
         access_refused: counts a request refused by its key or for want of one, by reason.
+        rules_file: counts a reading of the file of rules after it changed.
         audit_failures: lines of the file of changes that could not be written.
         key_file: counts a reading of the file of keys after it changed.
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
@@ -134,6 +137,11 @@ class Metrics:
         self.key_file = self._labelled(
             "key_file", "Readings of a changed file of keys.", "result", ("read", "failed")
         )
+        self.rules_file = self._labelled(
+            "rules_file", "Readings of a changed file of rules.", "result", ("read", "failed")
+        )
+        controlled = self._counter("controls", "Answers that a control changed, or told more.", ["control"])
+        self._controls = _children(controlled, _CONTROLS)
         self.audit_failures = self._counter("audit_failures", "Changes that could not be audited.")
         unknown = "Names in X-Experiment that do not exist, or are not the caller's to choose."
         kinds = ("experiment", "variant", "forbidden")
@@ -173,6 +181,11 @@ class Metrics:
         """Count why an answer fell short."""
         for reason in reasons:
             self._degraded.get(reason, self._degraded["other"]).inc()
+
+    def controls(self, used: Iterable[str]) -> None:
+        """Count the controls that an answer was made with."""
+        for name in used:
+            self._controls(name).inc()
 
     def model_failed(self, part: Fallible, how: Failure) -> None:
         """Count a run of a graph that failed; any thread may."""

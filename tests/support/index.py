@@ -11,7 +11,7 @@ from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from index.filters import Filter
-from index.port import IndexStats, IndexUnavailable, Neighbours, StoredVectors
+from index.port import IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
 
 
 class MemoryIndex:
@@ -19,7 +19,8 @@ class MemoryIndex:
 
     ``delay_s`` holds back each search for one vector (Q2I) and ``batch_delay_s`` each for several (I2I);
     ``unreached`` holds items that `vectors` does not reach, and says so by its coverage.
-    ``fail`` names operations (``search``, ``vectors``, ``features``) that raise `IndexUnavailable`.
+    ``fail`` names operations (``search``, ``vectors``, ``values``, ``features``) that raise
+    `IndexUnavailable`.
     """
 
     def __init__(self, bundle_version: str, ids: Sequence[str], vectors: F32, features: F16) -> None:
@@ -31,6 +32,8 @@ class MemoryIndex:
         self._rows = {item_id: row for row, item_id in enumerate(ids)}
         self._vectors = vectors
         self._features = features
+        #: Of items; what `values` gives.
+        self.prices: Mapping[str, float] = {}
         self.delay_s = 0.0
         self.batch_delay_s = 0.0
         self.coverage = 1.0
@@ -67,6 +70,11 @@ class MemoryIndex:
         if self.unreached and len(known) < len(ids):
             return StoredVectors(known, vectors, 0.5, ("non-ideal-state",))
         return StoredVectors(known, vectors)
+
+    async def values(self, ids: Sequence[str], names: Sequence[str], deadline: Deadline) -> StoredValues:
+        self._maybe_fail("values")
+        known = [item_id for item_id in ids if item_id in self._rows]
+        return StoredValues(known, {name: [self.prices.get(item_id) for item_id in known] for name in names})
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
         self._maybe_fail("features")

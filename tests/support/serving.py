@@ -103,7 +103,7 @@ def opener_in_memory(bundle: Bundle, index: MemoryIndex) -> Opener:
     """Opens a deployment of the real encoder of a bundle and an index in memory."""
 
     def opened(*, announce: Announce, **given: Any) -> Deployment:
-        return assemble(bundle=bundle, opened=OpenedIndex(index=index, features=index), **given)
+        return assemble(bundle=bundle, opened=OpenedIndex(index=index, features=index, values=index), **given)
 
     return opened
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Annotated, Literal, NamedTuple, NotRequired
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 import numpy as np
 from pydantic import Field
@@ -52,10 +52,34 @@ class Item(TypedDict):
         float,
         Field(
             description="Higher is better, comparable within one answer. With merge=score the best of the "
-            "cosine to the query and I2I's calibrated path score; with merge=rrf the sum of reciprocal ranks."
+            "cosine to the query and I2I's calibrated path score; with merge=rrf the sum of 1 / ranks; "
+            "with merge=calibrated the best cosine, and what other routes' scores are worth beside it; with "
+            "merge=interleave 1 / place."
         ),
     ]
     sources: list[Source]
+    pinned: NotRequired[
+        Annotated[
+            bool | None,
+            Field(
+                description="It stands where a rule pinned it, whatever its score; 0 where no route found it."
+            ),
+            OMITTED,
+        ]
+    ]
+    fields: NotRequired[
+        Annotated[
+            dict[str, Any] | None,
+            Field(
+                description="The attributes of `fields` that the item has; strings as filters compare them, "
+                "without regard to case."
+            ),
+            OMITTED,
+        ]
+    ]
+    team: NotRequired[
+        Annotated[str | None, Field(description="With merge=interleave: the team that picked it."), OMITTED]
+    ]
 
 
 class Candidate(NamedTuple):

@@ -87,6 +87,10 @@ def test_the_fields_say_what_the_issue_says(document: dict[str, Any]) -> None:
         "filters",
         "picture",
         "timeout_ms",
+        "weights",
+        "boosts",
+        "diversity",
+        "fields",
         "explain",
     }
     assert schemas["RecallRequest"]["additionalProperties"] is False

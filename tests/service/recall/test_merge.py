@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.recall.merge import merge
+from service.recall.calibration import Calibration, Curve
+from service.recall.merge import Mix, merge
 from service.recall.routes.outcome import Candidate
 
 IDS = [f"i{n}" for n in range(30)]
@@ -47,7 +51,7 @@ everything = given(
     i2i=i2i_candidates(),
     k=st.integers(1, 40),
     share=shares,
-    method=st.sampled_from(["score", "rrf"]),
+    method=st.sampled_from(["score", "rrf", "calibrated"]),
 )
 
 
@@ -55,9 +59,7 @@ def run(q2i, i2i, k, share, method):  # type: ignore[no-untyped-def]
     return merge(
         {"q2i": q2i, "i2i": i2i},
         k,
-        shares={"q2i": share[0] / 10, "i2i": share[1] / 10},
-        method=method,
-        rrf_k=60,
+        Mix(method=method, rrf_k=60, shares={"q2i": share[0] / 10, "i2i": share[1] / 10}),
     )
 
 
@@ -140,3 +142,115 @@ def test_rrf_counts_an_item_once_a_route_however_many_triggers_reach_it() -> Non
     assert (a["item_id"], a["score"]) == ("a", round(1 / 61, 6))
     assert (b["item_id"], b["score"]) == ("b", round(1 / 62, 6))
     assert len(a["sources"]) == 2
+
+
+# -- weights ----------------------------------------------------------------------------------------------
+
+
+@everything
+def test_without_routes_of_another_scale_calibrated_is_score(q2i, i2i, k, share, method) -> None:  # type: ignore[no-untyped-def]
+    assert run(q2i, i2i, k, share, "calibrated") == run(q2i, i2i, k, share, "score")
+
+
+@given(q2i=q2i_candidates(), i2i=i2i_candidates(), method=st.sampled_from(["score", "rrf", "calibrated"]))
+def test_a_larger_weight_never_puts_a_route_s_items_further_back(q2i, i2i, method) -> None:  # type: ignore[no-untyped-def]
+    routes = {"q2i": q2i, "i2i": i2i}
+    places = []
+    for weight in (0.5, 1.0, 2.0):
+        mix = Mix(method=method, shares={}, weights={"q2i": 1.0, "i2i": weight})
+        answer = merge(routes, 1000, mix)
+        of_i2i = [any(source["route"] == "i2i" for source in item["sources"]) for item in answer]
+        places.append([sum(of_i2i[:n]) for n in range(len(answer) + 1)])
+    # Among the first n of the answer are no fewer of them, whatever n.
+    assert all(fewer <= more for before, after in pairwise(places)
+               for fewer, more in zip(before, after, strict=True))  # fmt: skip
+
+
+def test_weights_of_one_change_nothing() -> None:
+    routes = {"q2i": [candidate("a", 1, 0.9), candidate("b", 2, -0.2)], "i2i": [candidate("b", 1, 0.8, "a")]}
+    for method in ("score", "rrf"):
+        plain = merge(routes, 5, Mix(method=method, shares={}))
+        assert merge(routes, 5, Mix(method=method, shares={}, weights={"q2i": 1.0, "i2i": 1.0})) == plain
+
+
+# -- routes on a scale of their own -----------------------------------------------------------------------
+
+
+def words(item: str, rank: int, score: float) -> Candidate:
+    return Candidate(item, 0.0, {"route": "lexical", "rank": rank, "score": score})
+
+
+HALF = Calibration(curves={"lexical": Curve(scale="top", points=((0.0, 0.0), (1.0, 0.5)))})
+
+
+def test_what_words_are_worth_is_added_to_the_cosine() -> None:
+    q2i = [candidate("a", 1, 0.6), candidate("b", 2, 0.4)]
+    lexical = [words("b", 1, 30.0), words("c", 2, 15.0)]
+    answer = merge({"q2i": q2i, "lexical": lexical}, 5, Mix(method="calibrated", shares={}, calibration=HALF))
+    # c was not found by Q2I, so its cosine is at most that of the last that was.
+    assert [(item["item_id"], item["score"]) for item in answer] == [("b", 0.9), ("c", 0.65), ("a", 0.6)]
+    assert [source["route"] for source in answer[0]["sources"]] == ["q2i", "lexical"]
+
+
+def test_a_route_on_its_own_scale_alone_keeps_its_order() -> None:
+    lexical = [words("b", 1, 30.0), words("c", 2, 15.0), words("a", 3, 1.0)]
+    answer = merge({"q2i": [], "lexical": lexical}, 5, Mix(method="calibrated", shares={}, calibration=HALF))
+    assert [item["item_id"] for item in answer] == ["b", "c", "a"]
+
+
+# -- interleaving -----------------------------------------------------------------------------------------
+
+
+@given(
+    q2i=q2i_candidates(),
+    i2i=i2i_candidates(),
+    k=st.integers(1, 40),
+    seed=st.text(max_size=8),
+    teams=st.sampled_from([(), ("score", "rrf"), ("score", "rrf", "calibrated")]),
+)
+def test_a_draft_has_every_item_once_with_all_its_sources(q2i, i2i, k, seed, teams) -> None:  # type: ignore[no-untyped-def]
+    mix = Mix(method="interleave", shares={"q2i": 1.0}, teams=teams, seed=seed)
+    answer = merge({"q2i": q2i, "i2i": i2i}, k, mix)
+    found = {c.item_id for c in [*q2i, *i2i]}
+    ids = [item["item_id"] for item in answer]
+    assert len(ids) == len(set(ids)) == min(k, len(found))
+    assert answer == merge({"q2i": q2i, "i2i": i2i}, k, mix)
+    for item in answer:
+        assert item["sources"] == [c.source for c in [*q2i, *i2i] if c.item_id == item["item_id"]]
+    assert [item["score"] for item in answer] == sorted((item["score"] for item in answer), reverse=True)
+
+
+@given(q2i=q2i_candidates(), i2i=i2i_candidates(), seed=st.text(max_size=8))
+def test_teams_pick_in_turns_and_their_best(q2i, i2i, seed) -> None:  # type: ignore[no-untyped-def]
+    mix = Mix(method="interleave", shares={}, seed=seed)
+    answer = merge({"q2i": q2i, "i2i": i2i}, 1000, mix)
+    own = {
+        name: list(dict.fromkeys(c.item_id for c in found)) for name, found in (("q2i", q2i), ("i2i", i2i))
+    }
+    picked: dict[str, int] = {"q2i": 0, "i2i": 0}
+    taken: set[str] = set()
+    for item in answer:
+        team = item["team"]
+        other = "i2i" if team == "q2i" else "q2i"
+        left = [i for i in own[other] if i not in taken]
+        picked[team] += 1
+        if left:  # else the other has nothing to pick
+            assert picked[team] <= picked[other] + 1
+        if team == "q2i":  # its own order is that of its scores; ties of I2I are by id
+            best = max(c.value for c in q2i if c.item_id not in taken)
+            assert next(c.value for c in q2i if c.item_id == item["item_id"]) == best
+        taken.add(item["item_id"])
+
+
+def test_no_team_has_the_better_places() -> None:
+    # Two teams of the same strength with nothing in common: over many requests each is first as often.
+    q2i = [candidate(f"q{n}", n, 0.9 - n / 100) for n in range(1, 11)]
+    i2i = [candidate(f"n{n}", n, 0.9 - n / 100, "t") for n in range(1, 11)]
+    first: Counter[str] = Counter()
+    for request in range(2000):
+        mix = Mix(method="interleave", shares={}, seed=f"request-{request}")
+        answer = merge({"q2i": q2i, "i2i": i2i}, 10, mix)
+        first[answer[0]["team"]] += 1
+        assert Counter(item["team"] for item in answer) == {"q2i": 5, "i2i": 5}
+    # Four standard deviations of 2,000 throws of a coin.
+    assert abs(first["q2i"] - 1000) < 4 * (2000 * 0.25) ** 0.5

@@ -1,0 +1,189 @@
+"""``mrse calibrate``: what the scores of routes are worth, fitted on held-out requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.commands.evaluate import check_split
+from cli.console import Json, out, print_json, progress
+from cli.options import BundleFolder, ShopFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.evaluation.statistics import Interval
+
+_MEASURES = ("nDCG@10", "Recall@1", "Recall@10")
+
+
+def calibrate(
+    data: ShopFolder,
+    bundle: BundleFolder,
+    index: Annotated[Path, typer.Option(help="Index folder, or the version's file of Vespa.", exists=True)],
+    split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "val",
+    requests: Annotated[int, typer.Option(min=20, help="Held-out requests, drawn evenly.")] = 1000,
+    k: Annotated[int, typer.Option(min=10, max=1000, help="Items that each route is asked for.")] = 100,
+    config: Annotated[
+        Path | None, typer.Option(help="The service's configuration, for [recall].", exists=True)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, and write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Fit what the scores of words and pictures are worth beside cosines, and tell each route's worth.
+
+    Asks the routes that the service would ask, and writes the curves beside the index, as INDEX.calibration;
+    a service takes them when it opens the index, for `recall.merge = "calibrated"`. Figures are of requests
+    that the curves they are merged by were not fitted on (two halves, by query). Build the index from
+    embeddings with `--behaviours train`, or it has seen what is held out.
+
+    Example: `mrse calibrate shop/ --bundle bundles/acme-1a2b3c4d --index index/`
+    """
+    check_split(split)
+    import asyncio
+
+    from artifacts.bundle import Bundle
+    from common.progress import stage_progress
+    from service.offline import collect
+    from service.recall.calibration import Calibration, beside
+    from service.recall.fitting import Judged, fit
+    from service.settings import load_settings
+
+    version = Bundle.load(bundle).version
+    settings = load_settings(config, {"bundle": {"path": bundle}, "index": {"path": index}})
+    asked, gains, query = _held_out(data, bundle, split, requests)
+    with progress() as tell:
+        found = asyncio.run(collect(settings, asked, k, stage_progress(tell, "routes")))
+        judged = [Judged(routes, gain) for routes, gain in zip(found, gains, strict=True)]
+        halves = [number % 2 for number in query]
+        fitted = [
+            fit([each for each, half in zip(judged, halves, strict=True) if half != held]) for held in (0, 1)
+        ]
+        tell("fit", 2, 3)
+        curves = fit(judged)
+        tell("fit", 3, 3)
+    mixes = [Calibration(bundle=version, curves=each) for each in fitted]
+    figures = _figures(judged, query, [mixes[half] for half in halves])
+    calibration = Calibration(
+        bundle=version,
+        curves=curves,
+        fitted={"shop": data.name, "split": split, "requests": len(judged), "k": k, "figures": figures},
+    )
+    path = beside(index)
+    if not dry_run:
+        calibration.write(path)
+    if json:
+        print_json(calibration.model_dump(mode="json") | {"path": None if dry_run else str(path)})
+        return
+    _show(figures, len(judged))
+    for name, curve in curves.items():
+        line = ", ".join(f"{x:g}: +{y:g}" for x, y in curve.points)
+        out.print(f"{name}: {line}" + (" of its best score" if curve.scale == "top" else ""))
+    out.print("not written (--dry-run)" if dry_run else f"{path}: version {calibration.version}")
+
+
+def _held_out(
+    data: Path, bundle: Path, split: str, most: int
+) -> tuple[list[Any], list[Mapping[str, float]], list[int]]:
+    """Requests, the items that were clicked for their queries in the split, and the number of each query."""
+    from artifacts.bundle import Bundle
+    from artifacts.shop.pictures import read_picture
+    from artifacts.shop.shop import Shop
+    from models.evaluation.heldout import HeldOut, read_requests
+    from models.evaluation.subject import spread
+    from service.offline import Asked
+
+    shop, manifest = Shop.open(data), Bundle.load(bundle).manifest
+    as_trained = manifest.preprocessing
+    every = read_requests(
+        shop,
+        split,
+        depth=manifest.dimensions.history,
+        held_out=as_trained.held_out,
+        same_item_days=as_trained.same_item_days,
+        same_search_minutes=as_trained.same_search_minutes,
+    )
+    rows = {item.id: row for row, item in enumerate(shop.items())}
+    held = HeldOut.number(every, rows, None)
+    clicked: dict[int, dict[str, float]] = {}
+    for request, number in zip(held.requests, held.query.tolist(), strict=True):
+        clicked.setdefault(number, {})[request.event.item] = 1.0
+    folder = shop.path / shop.schema.pictures
+    asked, numbers = [], []
+    gains: list[Mapping[str, float]] = []
+    for place in spread(len(held.requests), most).tolist():
+        request, number = held.requests[place], int(held.query[place])
+        picture = request.event.picture
+        content = None if picture is None else read_picture(folder, picture)
+        asked.append(Asked(request.event.query, content, request.history))
+        gains.append(clicked[number])
+        numbers.append(number)
+    return asked, gains, numbers
+
+
+def _figures(judged: Sequence[Any], query: Sequence[int], mixes: Sequence[Any]) -> dict[str, Any]:
+    """Each measure of the mix, of the methods beside it, and of the mix without each route."""
+    import numpy as np
+
+    from models.evaluation.statistics import bootstrap, by_query, difference
+    from service.recall.fitting import ranking
+    from service.recall.merge import Mix
+
+    numbers = np.unique(np.array(query), return_inverse=True)[1]
+    count = int(numbers.max()) + 1
+
+    def sums(method: Any, without: str | None = None) -> dict[str, Any]:
+        rows = []
+        for each, calibration in zip(judged, mixes, strict=True):
+            mix = Mix(method=method, shares={}, calibration=calibration)
+            rows.append(_measured(ranking(each, mix, without), each.gains))
+        values = np.array(rows)
+        return {name: by_query(values[:, place], numbers, count) for place, name in enumerate(_MEASURES)}
+
+    def told(interval: Interval) -> dict[str, float | None]:
+        return interval.as_dict()
+
+    mix = sums("calibrated")
+    figures: dict[str, Any] = {"calibrated": {name: told(bootstrap(each)) for name, each in mix.items()}}
+    for method in ("score", "rrf"):
+        other = sums(method)
+        figures[method] = {name: told(bootstrap(other[name])) for name in _MEASURES}
+        figures[f"calibrated less {method}"] = {
+            name: told(difference(mix[name], other[name])) for name in _MEASURES
+        }
+    for route in sorted({name for each in judged for name, found in each.routes.items() if found}):
+        rest = sums("calibrated", route)
+        figures[f"worth of {route}"] = {name: told(difference(mix[name], rest[name])) for name in _MEASURES}
+    return figures
+
+
+def _measured(ranking: Sequence[str], gains: Mapping[str, float]) -> tuple[float, float, float]:
+    """nDCG@10, Recall@1 and Recall@10."""
+    import numpy as np
+
+    wanted = set(gains)
+    discounts = 1 / np.log2(np.arange(2, 12))
+    hits = np.array([item in wanted for item in ranking[:10]], dtype=np.float64)
+    ideal = float(discounts[: min(10, len(wanted))].sum())
+    found = float((hits * discounts[: len(hits)]).sum())
+    return found / ideal, float(hits[:1].sum()) / len(wanted), float(hits.sum()) / len(wanted)
+
+
+def _show(figures: Mapping[str, Any], requests: int) -> None:
+    table = Table("", *_MEASURES, title=f"{requests:,} held-out requests; 95% intervals by query")
+    for name, row in figures.items():
+        signed = "less" in name or "worth" in name
+        cells = [_cell(row[measure], signed=signed) for measure in _MEASURES]
+        table.add_row(name, *cells)
+    out.print(table)
+
+
+def _cell(figure: Mapping[str, float | None], *, signed: bool) -> str:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None or low is None or high is None:
+        return ""
+    form = "+.3f" if signed else ".3f"
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
