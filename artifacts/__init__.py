@@ -8,6 +8,7 @@
     embeddings   the folder of item features and embeddings that an index is built from
     cache        keys and values of the shared cache
     actions      what a user can do with an item
+    behaviours   what a user did, as an entry of a Redis Stream
     attributes   the types of an item's attributes
     parquet      writes rows to Parquet
 """

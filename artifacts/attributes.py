@@ -36,3 +36,17 @@ def too_large(name: str, value: str | Sequence[str]) -> str | None:
     if name == CATEGORY and (levels := value.count(">") + 1) > MAX_LEVELS:
         return f"has {levels} levels; at most {MAX_LEVELS} are allowed"
     return None
+
+
+def category_path(value: str) -> str:
+    """A category path, as in ``Shoes > Running``, with regular spaces around ``>``.
+
+    Raises:
+        ValueError: it has an empty level.
+    """
+    if ">" not in value:
+        return value.strip()
+    levels = [level.strip() for level in value.split(">")]
+    if not all(levels):
+        raise ValueError("has an empty level, expected as in 'Shoes > Running'")
+    return " > ".join(levels)

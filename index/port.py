@@ -190,6 +190,7 @@ class ChangeRefused(MrseError, ValueError):  # noqa: N818 -- a verdict on what w
     def __init__(self, item_id: str, reason: str) -> None:
         super().__init__(f"item {item_id!r}: {reason}")
         self.item_id = item_id
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,9 @@ class WritableIndex(ItemIndex, Protocol):
     When a call returns its changes are durable, and every search that begins later sees them. One that
     fails with ``timeout`` may have been done or not; all changes may be repeated without harm.
     """
+
+    def refusal(self, item_id: str, category: str, attributes: Mapping[str, object]) -> str | None:
+        """Why no item of these can be put, whatever its vectors; None where one can. Takes microseconds."""
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those that have the same ids.
@@ -309,6 +313,8 @@ class OpenedIndex:
     features: ItemFeatures | None = None
     #: Takes changes while it is searched.
     writable: WritableIndex | None = None
+    #: Where it takes none, though it might: what to set.
+    unwritable: str | None = None
     #: Searches by words; None where the index holds no texts.
     lexical: LexicalIndex | None = None
     #: Searches by pictures; None where the index holds no picture features.

@@ -7,8 +7,8 @@ from typing import Any
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from artifacts.behaviours import DEAD_SUFFIX, ENTRY_PREFIX
 from artifacts.cache.forget import forget_user
-from producer.stream import DEAD_SUFFIX, ENTRY_PREFIX
 
 #: Entries that are looked at in one step.
 _STEP = 1000

@@ -1,34 +1,23 @@
-"""User behaviours on a Redis Stream: what an entry must say, and how a consumer group reads them.
-
-An entry has the fields ``user``, ``item``, ``action`` and, where it did not happen just now, ``ts``
-(ISO 8601 with a time zone), as in a shop's events file. Others are ignored.
-"""
+"""User behaviours on a Redis Stream: how an entry (`artifacts.behaviours`) is read, and by whom."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from artifacts.actions import ACTIONS
+from artifacts.behaviours import AHEAD, DEAD_SUFFIX, ENTRY_PREFIX, MAX_ID_CHARACTERS
 from artifacts.bundle.portrait import Behaviour
-from artifacts.shop.schema import MAX_ID_CHARACTERS
 
 #: What can be wrong with an entry; the labels of the count of dead letters.
 Reason = Literal["user", "item", "action", "ts", "encoding"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
-#: How far an entry's clock may be ahead of ours: an entry from next year would stay first in its portrait
-#: until then.
-_AHEAD = timedelta(days=1)
 #: Dead letters that the stream keeps, about.
 _DEAD_KEPT = 100_000
-
-#: Of the stream of dead letters, behind the stream's name; and of an entry's own fields there, so that none
-#: can pass for ours.
-DEAD_SUFFIX, ENTRY_PREFIX = ":dead", b"entry:"
 
 Fields = Mapping[bytes, bytes]
 Entry = tuple[bytes, Fields]
@@ -99,7 +88,7 @@ def _time(fields: Fields, entry_id: bytes, now: datetime) -> datetime:
         raise MalformedEntryError("ts", f"ts is {text[:64]!r}, expected ISO 8601") from error
     if ts.tzinfo is None:
         raise MalformedEntryError("ts", f"ts is {text[:64]!r}, which has no time zone")
-    if ts > now + _AHEAD:
+    if ts > now + AHEAD:
         raise MalformedEntryError("ts", f"ts is {text[:64]!r}, over a day ahead")
     return ts
 

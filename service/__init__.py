@@ -14,8 +14,11 @@
       canary        asks it a query, twice a second
       upkeep        how the files of its indexes fare
     offline       requests without a server, for `mrse calibrate`
+    intake        items by content: to what the index of every arm holds of them
+    events        what users did, into a Redis Stream
     pipeline      one request: cache, encode, fuse, run the routes, merge
     deployment    one bundle, one index, and everything that answers with them
+    item_encoder  an item's content to its vector and features
     experiments   which arm of each experiment a request gets
     options       what those arms together change of ``[recall]``
     access/       keys: who may what, how much, and who changed what

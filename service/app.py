@@ -14,7 +14,18 @@ from starlette.exceptions import HTTPException
 
 from service.deployment import open_deployment
 from service.errors import StartError
-from service.http import admin, documentation, health, playground, recall, rules, similar, users
+from service.http import (
+    admin,
+    documentation,
+    events,
+    health,
+    items,
+    playground,
+    recall,
+    rules,
+    similar,
+    users,
+)
 from service.http.door import DOOR, Door, OnRefusal
 from service.http.middleware import Observe
 from service.http.routing import FixedPaths, answer_error
@@ -111,7 +122,7 @@ def create_app(
     routes = [*recall.routes, *similar.routes, *health.routes]
     routes += playground.routes(settings.playground.previews)
     if settings.server.admin_token is not None or settings.access.keys is not None:
-        routes += [*admin.routes(), *users.routes, *rules.routes]
+        routes += [*admin.routes(), *items.routes, *events.routes, *users.routes, *rules.routes]
     app.router.routes[:0] = routes  # ahead of FastAPI's own
     documentation.complete(app)
     app.add_middleware(FixedPaths, routes=routes)

@@ -31,6 +31,7 @@ from index.port import (
     WritableIndex,
 )
 from service.errors import StartError, not_set
+from service.item_encoder import ItemEncoder
 from service.query.cache.fusions import FusionCache
 from service.query.cache.produced import ProducedFeatures, ProducedPortraits
 from service.query.cache.redis import RedisCache
@@ -82,11 +83,13 @@ class Deployment:
         folders: where its bundle and index came from.
         bundle: the verified bundle.
         encoder: the bundle's query side.
+        items: the bundle's item side.
         experts: experts of queries, computed where no cache has them.
         fusions: embeddings of queries without a history.
         portraits: portraits stored ahead of the requests; None without a shared cache.
         index: the items.
         features: features of the items in a user's history.
+        produced: those that the shared cache holds; None without one.
         heads: nearest items of queries without a history.
         neighbours: nearest items of I2I's triggers.
         lexical: searches the index by words; None where it holds no texts.
@@ -94,6 +97,7 @@ class Deployment:
         writable: the index, where it takes changes.
         values: gives the attributes of items; None where the engine does not.
         calibration: what scores that are no cosines are worth.
+        unwritable: where it takes none, though it might: what to set.
         upkeep: what is known of the index's files; None where it has none here.
         check: for an index behind a server: asks it, in the event loop, whether it is this bundle's.
     """
@@ -101,11 +105,13 @@ class Deployment:
     folders: Folders
     bundle: Bundle
     encoder: QueryEncoder
+    items: ItemEncoder
     experts: ExpertCache
     fusions: FusionCache
     portraits: ProducedPortraits | None
     index: ItemIndex
     features: ItemFeatures
+    produced: ProducedFeatures | None
     heads: NeighbourCache
     neighbours: NeighbourCache
     lexical: LexicalIndex | None
@@ -113,6 +119,7 @@ class Deployment:
     writable: WritableIndex | None
     values: ItemValues | None
     calibration: Calibration
+    unwritable: str | None
     upkeep: IndexUpkeep | None
     check: Callable[[], Awaitable[None]] | None
 
@@ -133,6 +140,7 @@ class Deployment:
     async def close(self) -> None:
         """End threads, release files and connections."""
         await asyncio.to_thread(self.encoder.close)  # it waits for what is being run
+        await asyncio.to_thread(self.items.close)
         await self.index.close()
 
 
@@ -187,6 +195,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
     index, dimensions = opened.index, bundle.manifest.dimensions
     shape = len(dimensions.experts), dimensions.expert_dim
     codec = FeatureCodec(*shape)
+    produced = ProducedFeatures(bundle.version, codec, shared)
     portraits = None
     if shared is not None:
         portraits = ProducedPortraits(bundle.version, PortraitCodec(*shape), shared, metrics.portrait)
@@ -194,11 +203,15 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         folders=folders,
         bundle=bundle,
         encoder=encoder,
+        items=ItemEncoder(
+            bundle, settings.bundle, settings.items, lambda how: metrics.model_failed("item", how)
+        ),
         experts=ExpertCache(codec, worker.experts, shared, metrics.cache),
         fusions=FusionCache(encoder, settings.cache.queries, metrics.fusions),
         portraits=portraits,
         index=index,
-        features=opened.features or ProducedFeatures(bundle.version, codec, shared),
+        features=opened.features or produced,
+        produced=None if shared is None else produced,
         heads=NeighbourCache(index, settings.cache.queries, metrics.heads),
         neighbours=NeighbourCache(index, settings.cache.neighbours, metrics.neighbours),
         lexical=opened.lexical,
@@ -206,6 +219,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         writable=opened.writable,
         values=opened.values,
         calibration=_calibration(folders.index, bundle.version),
+        unwritable=opened.unwritable,
         upkeep=opened.upkeep,
         check=opened.check,
     )

@@ -12,7 +12,8 @@
     ├── DeadlinePassed    the time ran out before any route answered             504
     ├── Unauthorized      it shows no key, or a wrong one                        401
     ├── Forbidden         its key is not for this                                403
-    └── TooManyRequests   its key has used up its rate; says how long to wait    429
+    ├── TooManyRequests   its key has used up its rate; says how long to wait    429
+    └── NotTaken          this service is not set up for it                      501
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class TooManyRequests(RecallError):  # noqa: N818
     def __init__(self, reason: str, wait_s: float) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+
+
+class NotTaken(RecallError):  # noqa: N818
+    """This service is not set up for what is asked; the message says what is not set."""
 
 
 class StartError(MrseError):

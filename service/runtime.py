@@ -20,8 +20,10 @@ from service.admission import Admission, LoadShedding
 from service.canary import FIRST_PATIENCE_S, Watch
 from service.deployment import Deployment, Folders, Worker, open_deployment
 from service.errors import Overloaded, StartError, Unavailable
+from service.events import EventStream
 from service.experiments import ExperimentBook
 from service.health import PARTS, Health
+from service.intake import Intake
 from service.opening import Opener, Openings, check_options, close_all
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
@@ -85,6 +87,10 @@ class Runtime:
             settings.encoder, settings.limits.picture_pixels, self.metrics.picture, wait_s
         )
         self._worker = Worker(settings, self.metrics, experts, decoder)
+        #: Items by content.
+        self.intake = Intake(settings, self.metrics.picture)
+        #: What users did.
+        self.events = EventStream(settings)
         #: Recalls that the index answered; grows as long as it gets on.
         self._answered = 0
         every_s = settings.server.canary_every_s
@@ -106,6 +112,7 @@ class Runtime:
         moved = "When the event loop last moved, in seconds since 1970."
         self.metrics.gauge("loop_moved_seconds", moved, self._moved, "liveall")
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
+        self.metrics.gauge("items_under_way", "Items by content.", lambda: self.intake.under_way)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
         self.metrics.gauge("ready", "Whether the worker can answer.", lambda: self.health.ready, "livemin")
         self.metrics.gauges(
@@ -196,15 +203,19 @@ class Runtime:
         self.progress = f"cannot start: {reason}"
         self.health.fail("loading", self.progress)
 
-    async def forget(self, user_id: str) -> int:
-        """Remove the stored portraits of a user, of every bundle that is served; how many there were.
+    async def forget(self, user_id: str) -> tuple[int, int]:
+        """Remove a user's events from the stream, and the stored portraits of every bundle that is served.
+
+        Returns:
+            how many portraits there were, and how many events.
 
         Raises:
             Unavailable: Redis does not answer; they may still be there.
         """
+        events = await self.events.forget(user_id)  # first, so that nobody makes a portrait of them again
         shared = self._worker.shared
         versions = {deployment.bundle.version for deployment in self.deployments.values()}
-        return 0 if shared is None else await shared.forget(user_id, versions)
+        return 0 if shared is None else await shared.forget(user_id, versions), events
 
     def leave(self) -> None:
         """Not be ready any more, because the process is about to end; requests are still answered."""
@@ -222,7 +233,9 @@ class Runtime:
         if self._worker.shared is not None:
             await self._worker.shared.close()
         await close_all(self._by_folders().values())
+        await self.events.close()
         await asyncio.to_thread(self._worker.decoder.close)
+        await asyncio.to_thread(self.intake.close)
 
     def _serve(self, book: ExperimentBook, deployments: Mapping[str, Deployment]) -> None:
         """Change over, in one step of the event loop."""

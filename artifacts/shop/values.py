@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from artifacts.actions import ACTIONS
-from artifacts.attributes import CATEGORY, AttributeKind, too_large
+from artifacts.attributes import CATEGORY, AttributeKind, category_path, too_large
 from artifacts.shop.schema import MAX_ID_CHARACTERS, SPLITS, AttributeValue
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -102,13 +102,10 @@ def category(raw: object) -> str:
     """A category path, as in ``Shoes > Running``; spaces around ``>`` are made regular."""
     value = text(raw)
     _check_size(CATEGORY, value)
-    if ">" not in value:
-        return value.strip()
-    levels = [level.strip() for level in value.split(">")]
-    if not all(levels):
-        message = f"is {shown(value)}, which has an empty level, expected as in 'Shoes > Running'"
-        raise InvalidValueError("bad-category", message)
-    return " > ".join(levels)
+    try:
+        return category_path(value)
+    except ValueError as error:
+        raise InvalidValueError("bad-category", f"is {shown(value)}, which {error}") from None
 
 
 def picture(raw: object) -> str | None:

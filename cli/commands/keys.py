@@ -14,7 +14,8 @@ from common.errors import USAGE
 def new(
     name: Annotated[str, typer.Argument(help="Whose it is: small letters, digits, - and _.")],
     scope: Annotated[
-        list[str], typer.Option(help="What it is good for: read, write, metrics, experiments; once for each.")
+        list[str],
+        typer.Option(help="What it is good for: read, write, events, metrics, experiments; once for each."),
     ],
     expires: Annotated[
         str | None, typer.Option(help="The day from which it is good no more, as in 2027-06-30.")

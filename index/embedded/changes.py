@@ -48,9 +48,18 @@ class Checker:
         if features.shape != self._shape or not np.isfinite(features).all():
             found = f"shape {features.shape}"
             raise ChangeRefused(item.id, f"its features have {found}, expected finite values {self._shape}")
-        category = _checked(item.id, CATEGORY, "string", item.category)
-        attributes = {CATEGORY: category, **self._checked(item.id, item.attributes)}
-        return Put(item.id, vector.astype(np.float16), features, _present(attributes))
+        attributes = self.described(item.id, item.category, item.attributes)
+        return Put(item.id, vector.astype(np.float16), features, attributes)
+
+    def described(self, item_id: str, category: str, attributes: Mapping[str, object]) -> dict[str, Any]:
+        """What an item is found and filtered by beside its vectors, as it is kept.
+
+        Raises:
+            ChangeRefused: it does not fit.
+        """
+        _check_id(item_id)
+        described = {CATEGORY: _checked(item_id, CATEGORY, "string", category)}
+        return _present({**described, **self._checked(item_id, attributes)})
 
     def update(self, update: ItemUpdate) -> ItemUpdate:
         """Some attributes of an item, as they are kept.

@@ -27,6 +27,7 @@ from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
 from index.filters import Filter
 from index.port import (
+    ChangeRefused,
     IndexEvent,
     IndexStats,
     IndexUnavailable,
@@ -205,6 +206,14 @@ class EmbeddedIndex:
         if state.base.forward.ready(names):
             return StoredValues(*live.values(state, ids, names))
         return StoredValues(*await self._workers.run(lambda step: live.values(state, ids, names), deadline))
+
+    def refusal(self, item_id: str, category: str, attributes: Mapping[str, object]) -> str | None:
+        """Why no item of these can be put; see `WritableIndex`."""
+        try:
+            self._checker.described(item_id, category, attributes)
+        except ChangeRefused as error:
+            return error.reason
+        return None
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`."""

@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr
 
 from index.port import Engine, EngineSettings, IndexOpenError, OpenedIndex
 
+_NO_CHANGES = "set vespa.changes where the package folder is the one that Vespa is fed from"
+
 
 class VespaConnection(EngineSettings):
     """The table ``[vespa]``: where Vespa is."""
@@ -24,6 +26,10 @@ class VespaConnection(EngineSettings):
     key: Path | None = None
     #: Whether a container's certificate must be of its URL's host.
     check_hostname: bool = True
+    #: Whether changes come through this service (``PUT /items``, ``/admin/index``). They are written to the
+    #: ledger of the package folder, two folders above ``index.path``: set it where that is the one folder
+    #: that ``mrse vespa feed`` is run with, on a local disk, so that no feed undoes them.
+    changes: bool = False
     #: Connections to each container; more queries at once wait.
     connections: int = Field(default=64, ge=1)
     #: Share of a request's time after which a container that cannot be reached is given up for another.
@@ -43,7 +49,7 @@ class VespaConnection(EngineSettings):
 
 
 class VespaEngine(Engine[VespaConnection]):
-    """One version of a Vespa application. Item features come from the shared cache, changes by feeding."""
+    """One version of a Vespa application. Item features come from the shared cache."""
 
     name = "vespa"
     settings = VespaConnection
@@ -87,9 +93,15 @@ class VespaEngine(Engine[VespaConnection]):
                 explore_additional_hits=settings.explore_additional_hits,
                 graph_share=settings.graph_share,
             )
-            index = VespaIndex(VespaSettings(endpoints, Version.read(path), search))
+            whole = VespaSettings(endpoints, Version.read(path), search)
+            if settings.changes:
+                from index.vespa.feed.live import LiveVespaIndex
+
+                live = LiveVespaIndex(whole, path.resolve().parent.parent)
+                return OpenedIndex(index=live, values=live, check=live.check, writable=live)
+            index = VespaIndex(whole)
         except VersionError as error:
             raise IndexOpenError(f"index {error}") from error
         except (OSError, ValueError) as error:
             raise IndexOpenError(f"vespa: {error}") from error
-        return OpenedIndex(index=index, values=index, check=index.check)
+        return OpenedIndex(index=index, values=index, check=index.check, unwritable=_NO_CHANGES)

@@ -21,7 +21,7 @@ from service.settings import Scope, Settings
 CALLER = "mrse.caller"
 #: The name under which changes by the admin token are audited.
 ADMIN_TOKEN = "admin-token"
-_ALL: frozenset[Scope] = frozenset(("read", "write", "metrics", "experiments"))
+_ALL: frozenset[Scope] = frozenset(("read", "write", "events", "metrics", "experiments"))
 _BEARER = b"bearer "
 
 

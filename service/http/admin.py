@@ -8,39 +8,24 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
-from typing_extensions import TypedDict
 
 from artifacts.attributes import MAX_ID_BYTES
 from common.arrays import F16, F32
-from common.deadline import Deadline
-from index.port import (
-    ChangeRefused,
-    IndexFull,
-    IndexUnavailable,
-    ItemPut,
-    ItemUpdate,
-    WritableIndex,
-    WriteResult,
-)
-from service.access.guard import CALLER
-from service.errors import InsufficientStorage, Unavailable
+from index.port import ItemPut, ItemUpdate
 from service.http import documentation as docs
+from service.http.changes import PROBLEMS, Change, Changed, Indexes, changed, indexes_of
 from service.http.columnar import json_response
 from service.http.cost import CHANGES, IDS, query_parameters
-from service.http.problems import ProblemError, invalid_request, unusable
+from service.http.problems import invalid_request, unusable
 from service.http.requests import B, Call, T, parse, parse_entries
 from service.http.routing import RawRoute
 
-#: Seconds that a change may take.
-PATIENCE_S = 30.0
-#: Indexes by arm of ``towers``.
-_Indexes = Mapping[str, WritableIndex]
 #: Changes in a call.
 MAX_CHANGES = 1000
 #: As long as an index takes it: what is longer is no item's, and is not written to the audit either.
@@ -95,21 +80,6 @@ class _Envelope(_Body):
     items: list[Any] = Field(max_length=MAX_CHANGES)
 
 
-class ChangedArm(TypedDict):
-    """What was written to the index of one arm, and the ids that it does not have."""
-
-    written: int
-    unknown: list[str]
-
-
-class Changed(TypedDict):
-    """What is on disk now: changes written, over all arms; ids that no arm has; and each arm's own."""
-
-    written: int
-    unknown: list[str]
-    towers: dict[str, ChangedArm]
-
-
 def routes() -> list[RawRoute]:
     """The routes, for callers that may write.
 
@@ -118,9 +88,13 @@ def routes() -> list[RawRoute]:
     where there are several.
     """
 
-    def entered(request: Request) -> tuple[Call, _Indexes]:
+    def entered(request: Request) -> tuple[Call, Indexes]:
         call = Call(request)
-        return call, _indexes(call, query_parameters(request).get("towers"))
+        return call, indexes_of(call, query_parameters(request).get("towers"))
+
+    async def made(call: Call, indexes: Indexes, ids: list[str], change: Change) -> Response:
+        what = call.request.scope["path"].rpartition("/")[2]
+        return json_response(await changed(call, what, indexes, ids, change))
 
     async def upsert(request: Request) -> Response:
         call, indexes = entered(request)
@@ -130,7 +104,7 @@ def routes() -> list[RawRoute]:
         shape = call.runtime.deployments[next(iter(indexes))].shape
         puts = await _entries(call, PutItem, lambda item: _put(item, shape))
         ids = [put.id for put in puts]
-        return await _changed(call, indexes, ids, lambda index, deadline: index.upsert(puts, deadline))
+        return await made(call, indexes, ids, lambda _, index, deadline: index.upsert(puts, deadline))
 
     async def update(request: Request) -> Response:
         call, indexes = entered(request)
@@ -138,13 +112,13 @@ def routes() -> list[RawRoute]:
             call, UpdateItem, lambda item: ItemUpdate(item.id, item.attributes, item.category)
         )
         ids = [change.id for change in updates]
-        return await _changed(call, indexes, ids, lambda index, deadline: index.update(updates, deadline))
+        return await made(call, indexes, ids, lambda _, index, deadline: index.update(updates, deadline))
 
     async def remove(request: Request) -> Response:
         call, indexes = entered(request)
         body = parse(Remove, await call.read(IDS))
-        return await _changed(
-            call, indexes, body.ids, lambda index, deadline: index.remove(body.ids, deadline)
+        return await made(
+            call, indexes, body.ids, lambda _, index, deadline: index.remove(body.ids, deadline)
         )
 
     every_arm = "The arm whose index is changed; every arm's where it is left out."
@@ -162,11 +136,7 @@ def routes() -> list[RawRoute]:
             responses={
                 200: docs.answer("On disk and in the next answer.", Changed),
                 **docs.BODY_PROBLEMS,
-                404: docs.problem("There is no such arm."),
-                422: docs.problem("A field cannot be used."),
-                501: docs.problem("The arm's index is not changed here."),
-                503: docs.PROBLEM_503,
-                507: docs.problem("The disk of the index has no room for the change; nothing was done."),
+                **PROBLEMS,
             },
             openapi_extra={
                 "requestBody": docs.body(body, {name: {"value": example}}),
@@ -192,60 +162,6 @@ async def _entries(call: Call, model: type[B], change: Callable[[B], T]) -> list
             raise invalid_request(error, "items", place) from error
 
     return await parse_entries(_Envelope, "items", await call.read(CHANGES), parse_item)
-
-
-def _indexes(call: Call, arm: str | None) -> _Indexes:
-    """The index of the arm, or of every arm, each index once."""
-    deployments = call.runtime.deployments
-    if arm is not None and arm not in deployments:
-        known = ", ".join(deployments)
-        raise ProblemError(404, "not-found", f"towers has no arm {arm!r}; it has {known}")
-    found: dict[str, WritableIndex] = {}
-    for name in deployments if arm is None else (arm,):
-        index = deployments[name].writable
-        if index is None:
-            detail = f"the index of {name} is not changed through this service"
-            raise ProblemError(501, "not-writable", detail)
-        if not any(index is other for other in found.values()):
-            found[name] = index
-    return found
-
-
-async def _changed(
-    call: Call,
-    indexes: _Indexes,
-    ids: Sequence[str],
-    change: Callable[[WritableIndex, Deadline], Awaitable[WriteResult]],
-) -> Response:
-    """Make a change, of the items with these ids, and write down who made it."""
-    scope, arms = call.request.scope, list(indexes)
-    who, what = scope[CALLER].name, scope["path"].rpartition("/")[2]
-    audit, address = call.runtime.audit, (scope.get("client") or ("",))[0]
-    async with audit.change(who, what, ids, arms=arms, address=address, request_id=call.request_id):
-        return await _change_each(indexes, change)
-
-
-async def _change_each(
-    indexes: _Indexes, change: Callable[[WritableIndex, Deadline], Awaitable[WriteResult]]
-) -> Response:
-    """Change one index after the other. Where one fails the call fails: it may be made again as it was."""
-    done: dict[str, WriteResult] = {}
-    for arm, index in indexes.items():
-        try:
-            done[arm] = await change(index, Deadline.after(PATIENCE_S))
-        except ChangeRefused as error:
-            raise unusable(str(error)) from error
-        except IndexFull as error:
-            raise InsufficientStorage(f"{arm}: {error}") from error
-        except IndexUnavailable as error:
-            raise Unavailable(f"{arm}: {error}") from error
-    unknown = set.intersection(*(set(result.unknown) for result in done.values()))
-    changed: Changed = {
-        "written": sum(result.written for result in done.values()),
-        "unknown": [item_id for item_id in next(iter(done.values())).unknown if item_id in unknown],
-        "towers": {arm: {"written": r.written, "unknown": list(r.unknown)} for arm, r in done.items()},
-    }
-    return json_response(changed)
 
 
 def _put(item: PutItem, shape: tuple[int, int]) -> ItemPut:

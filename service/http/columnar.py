@@ -94,9 +94,11 @@ def columns(items: Sequence[Item]) -> ItemColumns:
     return form
 
 
-def json_response(answer: Mapping[str, Any], media_type: str = DEFAULT_TYPE, **headers: str) -> Response:
+def json_response(
+    answer: Mapping[str, Any], media_type: str = DEFAULT_TYPE, /, status: int = 200, **headers: str
+) -> Response:
     """An answer as JSON."""
-    return Response(orjson.dumps(answer), headers=headers, media_type=media_type)
+    return Response(orjson.dumps(answer), status, headers=headers, media_type=media_type)
 
 
 def _weighted(part: str) -> tuple[str, float]:

@@ -64,6 +64,12 @@ ONE_REQUEST = Costing(values=8192, pictures=1, requests=1)
 BATCH = Costing(values=16 * 8192, pictures=1024, requests=16)
 #: Changes to an index: features of 256 items as numbers, or of as many as fit in base64.
 CHANGES = Costing(values=1 << 18, fields=1 << 15)
+#: Items by content, of some hundred fields and values each; commas and colons in descriptions count too.
+MAX_ITEMS = 256
+ITEMS = Costing(values=1 << 17, pictures=MAX_ITEMS, fields=1 << 15)
+#: Events of users, of four fields each.
+MAX_EVENTS = 1000
+EVENTS = Costing(values=8 * MAX_EVENTS, fields=16 * MAX_EVENTS)
 #: Ids of items.
 IDS = Costing(values=8192)
 

@@ -27,6 +27,7 @@ from service.errors import (
     InsufficientStorage,
     ModelFailed,
     NotReady,
+    NotTaken,
     Overloaded,
     TooManyRequests,
     Unauthorized,
@@ -56,6 +57,7 @@ _TITLES = {
     "forbidden": "The key is not for this",
     "rate-limited": "Too many requests",
     "not-writable": "The index is not changed here",
+    "not-taken": "This is not taken here",
     "insufficient-storage": "There is no room for the change",
     "internal": "Something went wrong here",
 }
@@ -71,6 +73,7 @@ _MEANINGS: dict[type[Exception], tuple[int, str]] = {
     Unauthorized: (401, "unauthorized"),
     Forbidden: (403, "forbidden"),
     TooManyRequests: (429, "rate-limited"),
+    NotTaken: (501, "not-taken"),
 }
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _MAX_ERRORS = 20
@@ -181,18 +184,29 @@ def invalid_request(error: ValidationError, *within: int | str) -> ProblemError:
         within: where in the body it was looked for.
     """
     if error.error_count() > _MOST_BUILT:
-        return unusable(
-            f"{_name(within)}: {error.error_count()} fields cannot be used, too many to name them"
-        )
+        return unusable(f"{_name(within)}: {_too_many(error)}")
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return malformed_json(found[0]["msg"])
-    return _invalid_fields(
-        [
-            {"field": _name([*within, *problem["loc"]]), "reason": _reason(problem)}
-            for problem in found[:_MAX_ERRORS]
-        ]
-    )
+    return _invalid_fields(_fields(found, within))
+
+
+def problems_of(error: ValidationError, *within: int | str) -> list[FieldProblem]:
+    """What is wrong with a part of a body that leaves the other parts as they are."""
+    if error.error_count() > _MOST_BUILT:
+        return [{"field": _name(within), "reason": _too_many(error)}]
+    return _fields(error.errors(include_url=False, include_input=False), within)
+
+
+def _too_many(error: ValidationError) -> str:
+    return f"{error.error_count()} fields cannot be used, too many to name them"
+
+
+def _fields(found: Sequence[ErrorDetails], within: Sequence[int | str]) -> list[FieldProblem]:
+    return [
+        {"field": _name([*within, *problem["loc"]]), "reason": _reason(problem)}
+        for problem in found[:_MAX_ERRORS]
+    ]
 
 
 def malformed_json(reason: str) -> ProblemError:

@@ -183,7 +183,7 @@ class Call:
     def answer(self, answer: Mapping[str, Any], applied: str | None = None) -> Response:
         """The answer in the form that the client chose; ``applied`` tells the arms that it got."""
         headers = {"Vary": "Accept"} | ({} if applied is None else {"X-Experiment-Applied": applied})
-        return json_response(answer, MEDIA_TYPE if self.columnar else DEFAULT_TYPE, **headers)
+        return json_response(answer, MEDIA_TYPE if self.columnar else DEFAULT_TYPE, 200, **headers)
 
 
 def runtime_of(request: Request) -> Runtime:

@@ -18,8 +18,8 @@ from service.http.routing import RawRoute
 _MAX_USER_ID = 128
 #: What an operator has to see to, because the service cannot.
 NOT_REACHED = [
-    "events of the user in the shop's files and in the stream that `mrse produce` reads: while they are "
-    "there a portrait may be made again",
+    "events of the user in the shop's files, and in streams that `events.stream` does not name: while they "
+    "are there a portrait may be made again, as it may of events that a follower is at work on now",
     "portraits of bundles that this service does not serve: `mrse produce forget` removes them, else their "
     "time to live ends them",
     "logs at level debug, backups of Redis, and what proxies and clients keep",
@@ -30,13 +30,14 @@ class Forgotten(TypedDict):
     """What was removed, and what is left to others."""
 
     portraits: Annotated[int, Field(description="Stored portraits that were removed, of all bundles served.")]
+    events: Annotated[int, Field(description="Events that were removed from the stream.")]
     not_reached: Annotated[list[str], Field(description="What the service cannot remove.")]
 
 
 async def forget_user(request: Request) -> Response:
     """Forget a user. When it answers 200, no worker answers by the user's stored portrait any more.
 
-    Portraits are kept in Redis alone, never in a worker, so that there is nothing to wait for.
+    Portraits and events are kept in Redis alone, never in a worker, so that there is nothing to wait for.
     """
     call = Call(request)
     user_id: str = request.path_params["user_id"]
@@ -45,8 +46,8 @@ async def forget_user(request: Request) -> Response:
     who = request.scope[CALLER].name
     audit = call.runtime.audit
     async with audit.change(who, "forget", [user_id], shown=False, request_id=call.request_id):
-        removed = await call.runtime.forget(user_id)
-    answer: Forgotten = {"portraits": removed, "not_reached": NOT_REACHED}
+        portraits, events = await call.runtime.forget(user_id)
+    answer: Forgotten = {"portraits": portraits, "events": events, "not_reached": NOT_REACHED}
     return json_response(answer)
 
 

@@ -27,8 +27,8 @@ from service.settings import BundleSettings, Encoder, Limits
 
 log = logging.getLogger("mrse.encode")
 
-#: What of a bundle's query side can fail, and how; labels of the metric.
-Fallible = Literal["encoder", "picture", "fusion"]
+#: What of a bundle can fail, and how; labels of the metric. ``item`` is its item side, others its query side.
+Fallible = Literal["encoder", "picture", "fusion", "item"]
 FALLIBLE: tuple[Fallible, ...] = get_args(Fallible)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 #: Told which part failed, and how.

@@ -3,6 +3,7 @@
 ::
 
     groups    the groups, such as ``[server]`` and ``[limits]``: every key and its default
+    taking    those of items by content and of events
     tree      all groups together, with a table for each engine and each route that is registered
     load      reads them, and says which key of which file or variable is wrong
     weights   rewrites the weights of an experiment in the file
@@ -28,6 +29,7 @@ from service.settings.groups import (
     Tracing,
 )
 from service.settings.load import CONFIG_VARIABLE, SettingsError, effective, load_settings
+from service.settings.taking import Events, Items
 from service.settings.tree import Settings
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "Cache",
     "DeadlineSettings",
     "Encoder",
+    "Events",
     "Experiments",
     "IndexSettings",
+    "Items",
     "Limits",
     "RedisSettings",
     "Scope",

@@ -16,11 +16,13 @@ from service.recall.routes.route import Share
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
-class _Group(BaseModel):
+class Group(BaseModel):
+    """A group of keys: frozen, and none beside those it has."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Server(_Group):
+class Server(Group):
     """Where the service listens and how it logs."""
 
     host: str = "127.0.0.1"
@@ -72,12 +74,12 @@ class Server(_Group):
         return f"{'https' if self.tls_certificate else 'http'}://{host}:{port}"
 
 
-#: What a key is good for: asking, changing the index and forgetting users, ``/metrics``, and choosing any arm
-#: of an experiment by ``X-Experiment``.
-Scope = Literal["read", "write", "metrics", "experiments"]
+#: What a key is good for: asking, changing the index and forgetting users, telling what users did,
+#: ``/metrics``, and choosing any arm of an experiment by ``X-Experiment``.
+Scope = Literal["read", "write", "events", "metrics", "experiments"]
 
 
-class Access(_Group):
+class Access(Group):
     """Who may what."""
 
     #: The file of keys, to which ``mrse keys new`` gives lines; read again when it changes.
@@ -93,8 +95,8 @@ class Access(_Group):
     @field_validator("anonymous")
     @classmethod
     def _no_anonymous_changes(cls, scopes: tuple[Scope, ...] | None) -> tuple[Scope, ...] | None:
-        if scopes is not None and "write" in scopes:
-            raise ValueError("changes need a key")
+        if scopes is not None and {"write", "events"} & set(scopes):
+            raise ValueError("changes and events need a key")
         return scopes
 
     @property
@@ -105,7 +107,7 @@ class Access(_Group):
         return ("metrics",) if self.keys is not None else ("read", "metrics")
 
 
-class ConnectionSettings(_Group):
+class ConnectionSettings(Group):
     """What a client's connection may take.
 
     How long it may wait for a request is ``server.keep_alive_s``, how long a body may take
@@ -125,7 +127,7 @@ class ConnectionSettings(_Group):
     body_bytes: int = Field(default=64 * 1024 * 1024, ge=64 * 1024)
 
 
-class RulesSettings(_Group):
+class RulesSettings(Group):
     """Pins and bans by query."""
 
     #: A JSON file, which need not be there yet: ``/admin/rules`` writes it, and a person may. What changes
@@ -133,14 +135,14 @@ class RulesSettings(_Group):
     path: Path | None = None
 
 
-class Playground(_Group):
+class Playground(Group):
     """The page at ``/``."""
 
     #: Titles and pictures of items, a Parquet file that ``mrse serve --shop`` writes.
     previews: Path | None = None
 
 
-class BundleSettings(_Group):
+class BundleSettings(Group):
     """The model. ``precision`` ``auto`` is int8 where the bundle has it and the device is a CPU."""
 
     path: Path | None = None
@@ -155,7 +157,7 @@ def _known_engine(name: str) -> str:
     return name
 
 
-class IndexSettings(_Group):
+class IndexSettings(Group):
     """The item index."""
 
     #: One of `index.engines`; each has a table of its own, such as ``[embedded]`` or ``[vespa]``.
@@ -165,7 +167,7 @@ class IndexSettings(_Group):
     path: Path | None = None
 
 
-class Encoder(_Group):
+class Encoder(Group):
     """The micro-batching query encoder."""
 
     max_batch: int = Field(default=32, ge=1)
@@ -180,7 +182,7 @@ class Encoder(_Group):
     picture_ms: int = Field(default=1000, ge=50, le=60_000)
 
 
-class Cache(_Group):
+class Cache(Group):
     """The caches in process."""
 
     #: Query experts kept, and for how long.
@@ -207,10 +209,13 @@ def _redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
-class RedisSettings(_Group):
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+
+
+class RedisSettings(Group):
     """The shared cache, which is used when ``url`` is set."""
 
-    url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
+    url: RedisUrl | None = None
     #: Longest wait for Redis in one request. Without Redis an answer is slower, never an error.
     timeout_ms: float = Field(default=20.0, gt=0)
     connect_timeout_ms: float = Field(default=200.0, gt=0)
@@ -222,7 +227,7 @@ class RedisSettings(_Group):
     breaker_open_s: float = Field(default=2.0, gt=0)
 
 
-class Tracing(_Group):
+class Tracing(Group):
     """OpenTelemetry traces; needs the ``tracing`` extra."""
 
     #: OTLP over HTTP, such as ``http://collector:4318/v1/traces``; without it nothing is traced.
@@ -232,7 +237,7 @@ class Tracing(_Group):
     timeout_s: float = Field(default=5.0, gt=0)
 
 
-class Arm(_Group):
+class Arm(Group):
     """One arm of an experiment. Only arms of ``towers`` name another bundle and index."""
 
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -244,7 +249,7 @@ class Arm(_Group):
     recall: dict[str, Any] = Field(default_factory=dict)
 
 
-class Limits(_Group):
+class Limits(Group):
     """How much one request, and all requests together, may ask for."""
 
     max_k: int = Field(default=1000, ge=1, le=10_000)
@@ -285,7 +290,7 @@ class Limits(_Group):
         return self
 
 
-class DeadlineSettings(_Group):
+class DeadlineSettings(Group):
     """Time for one request, counted from its first byte, waiting included.
 
     What a client takes to send the rest of its body is not counted.

@@ -47,8 +47,11 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
 def effective(settings: Settings) -> dict[str, Any]:
     """The settings as plain values, secrets hidden, for ``mrse serve --print-config``."""
     shown = settings.model_dump(mode="json")
-    url = settings.redis.url
-    shown["redis"]["url"] = None if url is None else mask_url(url.get_secret_value())
+    for group, key, url in (
+        ("redis", "url", settings.redis.url),
+        ("events", "redis_url", settings.events.redis_url),
+    ):
+        shown[group][key] = None if url is None else mask_url(url.get_secret_value())
     return shown
 
 

@@ -27,6 +27,7 @@ from service.settings.groups import (
     Server,
     Tracing,
 )
+from service.settings.taking import Events, Items
 
 
 class Settings(BaseModel):
@@ -43,6 +44,8 @@ class Settings(BaseModel):
     redis: RedisSettings = RedisSettings()
     recall: Recall = Recall()
     rules: RulesSettings = RulesSettings()
+    items: Items = Items()
+    events: Events = Events()
     experiments: Experiments = Field(default_factory=dict)
     connections: ConnectionSettings = ConnectionSettings()
     limits: Limits = Limits()

@@ -45,7 +45,7 @@ _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
 #: Lines of what was loaded once.
 _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
-_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 #: Why a connection ended.
 Closed = Literal[
@@ -80,6 +80,8 @@ class Metrics:
         key_file: counts a reading of the file of keys after it changed.
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
+        items: items by content, ``put`` into every arm's index, ``refused``, or ``removed``.
+        events: events, ``taken`` or ``refused``.
         index_event: counts what happened to an index's files beside searches.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
@@ -148,6 +150,8 @@ class Metrics:
         self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
         looked = "Share of the index that a route looked at."
         self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
+        self.items = self._counted("items", "Items by content.", "result", ("put", "refused", "removed"))
+        self.events = self._counted("events", "Events of users.", "result", ("taken", "refused"))
         happened = "What happened to the index's files beside searches."
         self.index_event = self._labelled("index_events", happened, "event", INDEX_EVENTS)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
@@ -260,6 +264,11 @@ class Metrics:
         """What counts by the value of a label."""
         child = _children(self._counter(name, text, [label]), values)
         return lambda value: child(value).inc()
+
+    def _counted(self, name: str, text: str, label: str, values: Iterable[str]) -> Callable[[str, int], None]:
+        """As `_labelled`, of several at once."""
+        child = _children(self._counter(name, text, [label]), values)
+        return lambda value, many: child(value).inc(many)
 
     def _lookups(self, name: str, text: str) -> Callable[[bool], None]:
         """What counts lookups by whether something was there."""

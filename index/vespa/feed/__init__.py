@@ -5,6 +5,7 @@
     source        what is fed, as numbered operations: an embeddings folder
     changes       the same of a file of changes
     merged        the changes of one item, in whichever order they came
+    live          changes while it is searched
     ledger        those of all items since the last folder, on disk: a folder does not undo them
     operations    puts, updates and removals of items, checked, and their requests
     feeder        in order for each item, as fast as Vespa takes them

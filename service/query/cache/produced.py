@@ -1,8 +1,8 @@
-"""What `mrse produce` keeps in the shared cache: item features (``i:``) and user portraits (``u:``)."""
+"""What producers and `PUT /items` keep in the shared cache: item features (``i:``), portraits (``u:``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 import numpy as np
@@ -12,7 +12,11 @@ from artifacts.cache.keys import item_key, user_key
 from common.arrays import F16
 from common.deadline import Deadline
 from index.port import IndexUnavailable
+from service.errors import Unavailable
 from service.query.cache.redis import RedisCache
+
+#: Seconds that features of an item are kept: as long as `mrse produce items` keeps them, *inferred*.
+_KEPT_S = 30 * 86_400.0
 
 
 class NoPortrait(Enum):
@@ -53,6 +57,29 @@ class ProducedFeatures:
         if not known:
             return [], np.zeros((0, *self._codec.shape), np.float16)
         return list(known), np.stack(list(known.values()))
+
+    async def put(self, features: Mapping[str, F16]) -> None:
+        """Store the features ``[E, d]`` of items; they are there when this returns.
+
+        Raises:
+            Unavailable: Redis does not answer, or there is none.
+        """
+        if self._shared is None:
+            raise Unavailable("item features are kept in Redis, and redis.url is not set")
+        values = {
+            item_key(self._bundle_version, item_id): self._codec.encode(each)
+            for item_id, each in features.items()
+        }
+        await self._shared.store(values, _KEPT_S)
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        """Remove the features of items.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        if self._shared is not None:
+            await self._shared.remove([item_key(self._bundle_version, item_id) for item_id in ids])
 
 
 class ProducedPortraits:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -31,8 +32,8 @@ _WRITE_BATCH = 64
 #: Errors that mean that Redis cannot be used now; any other is a bug and is raised.
 _AWAY = (RedisError, OSError, TimeoutError)
 
-#: Pauses before a user is forgotten once more by a Redis that did not answer.
-_FORGET_AGAIN_S = (0.05, 0.2, 0.5)
+#: Pauses before a Redis that did not answer is asked once more, where the answer matters.
+_ASK_AGAIN_S = (0.05, 0.2, 0.5)
 
 T = TypeVar("T")
 #: What Redis said of a key, a value or None; empty where it said nothing.
@@ -93,23 +94,44 @@ class RedisCache:
         except asyncio.QueueFull:
             self._count("dropped")
 
+    async def store(self, values: Mapping[str, bytes], ttl_s: float) -> None:
+        """Store values; they are there when this returns.
+
+        Raises:
+            Unavailable: Redis does not answer; some may be there.
+        """
+
+        async def send(batch: Sequence[tuple[str, bytes]]) -> None:
+            pipe = self._client.pipeline(transaction=False)
+            for key, value in batch:
+                pipe.set(key, value, px=int(ttl_s * 1000 * random.uniform(0.9, 1.1)))
+            await pipe.execute()
+
+        pairs = list(values.items())
+        for batch in (pairs[i : i + _WRITE_BATCH] for i in range(0, len(pairs), _WRITE_BATCH)):
+            await self._insisting(partial(send, batch), "the features of items may not be stored")
+
+    async def remove(self, keys: Sequence[str]) -> None:
+        """Remove values.
+
+        Raises:
+            Unavailable: Redis does not answer; some may still be there.
+        """
+        if keys:
+            await self._insisting(
+                lambda: self._client.unlink(*keys), "the features of items may still be there"
+            )
+
     async def forget(self, user_id: str, bundle_versions: Collection[str]) -> int:
         """Remove the portraits of a user; how many there were.
-
-        Asks Redis whatever the breaker says, and again where it is slow, since nothing else will.
 
         Raises:
             Unavailable: it does not answer; they may still be there.
         """
-        for pause_s in (*_FORGET_AGAIN_S, None):
-            try:
-                return await forget_user(self._client, user_id, bundle_versions)
-            except _AWAY as error:
-                if pause_s is None:
-                    detail = "redis does not answer; the user's portrait may still be there, try again"
-                    raise Unavailable(detail) from error
-                await asyncio.sleep(pause_s)
-        raise AssertionError
+        return await self._insisting(
+            lambda: forget_user(self._client, user_id, bundle_versions),
+            "the user's portrait may still be there",
+        )
 
     async def close(self) -> None:
         """Write what is queued, for a moment, and release connections."""
@@ -170,6 +192,21 @@ class RedisCache:
                 self._count("dropped")
             for _ in batch:
                 self._queue.task_done()
+
+    async def _insisting(self, ask: Callable[[], Awaitable[T]], otherwise: str) -> T:
+        """What Redis says, asked whatever the breaker says, and again where it is slow: nobody else asks.
+
+        Raises:
+            Unavailable: it does not answer; ``otherwise`` says what is to be feared.
+        """
+        for pause_s in (*_ASK_AGAIN_S, None):
+            try:
+                return await ask()
+            except _AWAY as error:
+                if pause_s is None:
+                    raise Unavailable(f"redis does not answer; {otherwise}, try again") from error
+                await asyncio.sleep(pause_s)
+        raise AssertionError
 
     async def _guarded(self, call: Awaitable[T], ticket: int) -> T | None:
         try:
