@@ -1,0 +1,146 @@
+"""Changes over Vespa while it is searched: taken in the ledger's order, never lost once acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from common.deadline import Deadline
+from devtools.vespa_fakes.document_server import Chaos, DocumentServer
+from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate
+from index.vespa.feed.ledger import Ledger
+from index.vespa.feed.live import LIVE, LiveVespaIndex
+from index.vespa.feed.source import new_feed_version
+from tests.index.vespa.answers import VERSION, settings
+
+VECTOR = np.eye(1, 8, dtype=np.float32)[0]
+QUICK = replace(LIVE, attempts=3, backoff=0.001, backoff_max=0.01)
+
+
+def soon() -> Deadline:
+    return Deadline.after(30)
+
+
+@asynccontextmanager
+async def opened(server: DocumentServer, package: Path, **feeding: Any) -> AsyncIterator[LiveVespaIndex]:
+    index = LiveVespaIndex(settings(server.url, breaker_failures=10_000), package, replace(QUICK, **feeding))
+    try:
+        yield index
+    finally:
+        await index.close()
+
+
+def ledger(package: Path) -> Ledger:
+    return Ledger.of(package, VERSION.document_type)
+
+
+def put(item: str, **attributes: Any) -> ItemPut:
+    return ItemPut(item, VECTOR, None, "Shoes", attributes)
+
+
+async def test_puts_updates_and_removals_are_in_vespa_and_in_the_ledger(tmp_path: Path) -> None:
+    async with DocumentServer() as server, opened(server, tmp_path) as index:
+        began = new_feed_version()
+        done = await index.upsert([put("a", price=1.0, brand="acme"), put("b")], soon())
+        assert done.written == 2
+        await index.update(
+            [ItemUpdate("a", {"price": 2.0}), ItemUpdate("a", {"brand": None}, "Bags")], soon()
+        )
+        await index.remove(["b"], soon())
+        document = server.documents["a"]
+        assert (document["price"], "brand" in document) == (2.0, False), document
+        assert document["feed_ver"] > began
+        assert "b" not in server.documents
+        with ledger(tmp_path) as kept:
+            states = kept.newer(["a", "b"], began)
+        assert (states["a"].whole, states["b"].whole) == ("put", "remove")
+        again = await index.upsert([put("b", price=3.0)], soon())
+        assert (again.written, server.documents["b"]["price"]) == (1, 3.0)
+
+
+async def test_what_cannot_be_held_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    async with DocumentServer() as server, opened(server, tmp_path) as index:
+        cases: Mapping[str, tuple[str, dict[str, Any]]] = {
+            "no attribute": ("a", {"margin": 1.0}),
+            "not '12.5'": ("a", {"price": "12.5"}),
+            "cannot have the id": ("..", {}),
+        }
+        for words, (item, attributes) in cases.items():
+            assert words in (index.refusal(item, "Shoes", attributes) or "")
+            with pytest.raises(ChangeRefused, match=re.escape(words)):
+                await index.upsert([put("good"), put(item, **attributes)], soon())
+        with pytest.raises(ChangeRefused, match=r"item 'a'"):
+            await index.upsert([replace(put("a"), vector=0 * VECTOR)], soon())
+        assert index.refusal("a", "Shoes > Running", {"price": 1.0, "brand": None}) is None
+        assert server.documents == {}
+        with ledger(tmp_path) as kept:
+            assert kept.sequence == 0
+
+
+async def test_what_vespa_does_not_take_is_told_and_not_lost(tmp_path: Path) -> None:
+    async with DocumentServer(chaos=Chaos(unavailable=1.0)) as server, opened(server, tmp_path) as index:
+        with pytest.raises(IndexUnavailable, match="feed_failed"):
+            await index.upsert([put("a", price=1.0)], soon())
+        server.chaos = Chaos()
+        await index.update([ItemUpdate("a", {"brand": "acme"})], soon())
+        assert server.documents["a"]["price"] == 1.0, "the next change of the item brings it along"
+        server.chaos = Chaos(blocked=((0, 10_000),))
+        with pytest.raises(IndexUnavailable, match="may have been done or not"):
+            await index.remove(["a"], Deadline.after(0.3))
+        server.chaos = Chaos()
+        await index.remove(["a"], soon())
+        assert server.documents == {}
+    (tmp_path / "feeds" / f"{VERSION.document_type}.db").write_bytes(b"no ledger" * 1000)
+    async with DocumentServer() as server, opened(server, tmp_path) as index:
+        with pytest.raises(IndexUnavailable, match="ledger"):
+            await index.upsert([put("a")], soon())
+        assert server.documents == {}
+
+
+async def test_changes_side_by_side_end_as_the_ledger_has_them(tmp_path: Path) -> None:
+    """Two workers, requests that overtake one another, connections that break: all agree in the end."""
+    chaos = Chaos(seed=3, reset_before=0.05, reset_after=0.05, busy=0.05, jitter=0.01)
+    rng = random.Random(4)
+    async with DocumentServer(chaos=chaos) as server:
+        async with (
+            opened(server, tmp_path, attempts=50) as one,
+            opened(server, tmp_path, attempts=50) as other,
+        ):
+
+            async def change(number: int) -> None:
+                index, item = rng.choice([one, other]), f"item-{rng.randrange(8)}"
+                kind = rng.random()
+                if kind < 0.4:
+                    await index.upsert([put(item, price=float(number))], soon())
+                elif kind < 0.8:
+                    await index._make([index._change("update", item, {"price": float(number)})], soon())
+                else:
+                    await index._make([index._change("remove", item)], soon())
+
+            for start in range(0, 200, 20):
+                await asyncio.gather(*(change(number) for number in range(start, start + 20)))
+        with ledger(tmp_path) as kept:
+            states = kept.newer([f"item-{n}" for n in range(8)], 0)
+    expected = {
+        item: state.attributes.get("price", (0, None))[1]
+        for item, state in states.items()
+        if state.whole == "put"
+    }
+    assert {item: document.get("price") for item, document in server.documents.items()} == expected
+
+
+async def test_a_closed_index_takes_nothing(tmp_path: Path) -> None:
+    async with DocumentServer() as server:
+        async with opened(server, tmp_path) as index:
+            pass
+        with pytest.raises(IndexUnavailable, match="closed"):
+            await index.upsert([put("a")], soon())
