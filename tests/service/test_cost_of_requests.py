@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ def judge(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judg
         "devtools.cost.service",
         str(port),
         str(demo.bundle.path),
-        str(demo.index),
+        str(copytree(demo.index, work / "index")),  # some of the requests change it
     ]
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(VARIABLE, str(work / "watch"))
