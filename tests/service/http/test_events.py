@@ -32,6 +32,13 @@ class Taking:
         self.client = httpx.Client(base_url=server.url, headers=TOKEN, timeout=60)
         self.store = Redis.from_url(redis.url)
 
+    def __enter__(self) -> Taking:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.client.close()
+        self.store.close()
+
     def tell(self, *events: Any) -> httpx.Response:
         return self.client.post("/events", json={"events": events})
 
@@ -51,7 +58,8 @@ def groups(redis: RedisServer, **events: Any) -> dict[str, Any]:
 @pytest.fixture
 def taking(demo: Demo, redis: RedisServer) -> Iterator[Taking]:
     with serving(make_settings(demo.bundle.path, demo.index, **groups(redis, kept=1000))) as server:
-        yield Taking(server, redis)
+        with Taking(server, redis) as taking:
+            yield taking
 
 
 def test_events_are_in_the_stream_as_the_follower_reads_them(taking: Taking) -> None:

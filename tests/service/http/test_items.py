@@ -48,6 +48,12 @@ class Writable:
         self.index = index
         self.client = httpx.Client(base_url=server.url, headers=TOKEN, timeout=60)
 
+    def __enter__(self) -> Writable:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.client.close()
+
     def put(self, *items: dict[str, Any], **parameters: str) -> httpx.Response:
         return self.client.put("/items", json={"items": items}, params=parameters)
 
@@ -64,7 +70,8 @@ class Writable:
 def service(demo: Demo, tmp_path: Path) -> Iterator[Writable]:
     index = copytree(demo.index, tmp_path / "index")
     with serving(make_settings(demo.bundle.path, index, server={"admin_token": "hush"})) as server:
-        yield Writable(server, index)
+        with Writable(server, index) as service:
+            yield service
 
 
 def embedded(bundle: Bundle, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -134,8 +141,7 @@ def test_every_arm_gets_the_vectors_of_its_own_tower(demo: Demo, tmp_path: Path)
     )
     import asyncio
 
-    with serving(settings) as server:
-        service = Writable(server, folders["control"])
+    with serving(settings) as server, Writable(server, folders["control"]) as service:
         done = service.put({"id": "new", **BOOTS}, {"id": "odd", **BOOTS, "attributes": {"margin": 1}})
         assert done.status_code == 207
         each = {"written": 1, "unknown": []}
@@ -212,8 +218,10 @@ def test_each_item_that_cannot_be_taken_is_told_and_the_others_are_taken(service
 def test_more_items_than_a_worker_has_places_for_are_refused_at_once(demo: Demo, tmp_path: Path) -> None:
     index = copytree(demo.index, tmp_path / "index")
     knobs = {"server": {"admin_token": "hush"}, "items": {"queue": 3, "max_batch": 1}}
-    with serving(make_settings(demo.bundle.path, index, **knobs)) as server:
-        service = Writable(server, index)
+    with (
+        serving(make_settings(demo.bundle.path, index, **knobs)) as server,
+        Writable(server, index) as service,
+    ):
         intake = server.runtime.intake
         with intake.room(2):
             full = service.put({"id": "a", **BOOTS}, {"id": "b", **BOOTS})
@@ -231,8 +239,8 @@ def test_features_are_where_histories_and_followers_look_for_them(
     with (
         serving(make_settings(demo.bundle.path, index, **groups)) as server,
         Redis.from_url(redis.url) as store,
+        Writable(server, index) as service,
     ):
-        service = Writable(server, index)
         key = item_key(demo.bundle.version, "new")
         assert service.put({"id": "new", **BOOTS}).status_code == 200
         features = FeatureCodec(*embedded(demo.bundle, BOOTS)[1].shape).decode(store.get(key))  # type: ignore[arg-type]
@@ -253,8 +261,10 @@ def test_features_are_where_histories_and_followers_look_for_them(
 def test_who_may_put_items_is_asked_and_written_down(demo: Demo, tmp_path: Path) -> None:
     index, audit = copytree(demo.index, tmp_path / "index"), tmp_path / "audit.jsonl"
     groups = {"server": {"admin_token": "hush"}, "access": {"audit": audit}}
-    with serving(make_settings(demo.bundle.path, index, **groups)) as server:
-        service = Writable(server, index)
+    with (
+        serving(make_settings(demo.bundle.path, index, **groups)) as server,
+        Writable(server, index) as service,
+    ):
         for method, path in (("PUT", "/items"), ("PUT", "/items/x"), ("DELETE", "/items/x")):
             assert httpx.request(method, f"{server.url}{path}", json={}).status_code == 401
         assert httpx.post(f"{server.url}/items/delete", json={"ids": ["x"]}).status_code == 401
@@ -318,7 +328,7 @@ def test_nothing_that_was_acknowledged_is_lost_by_kill_9(demo: Demo, tmp_path: P
         threads = [threading.Thread(target=put) for _ in range(2)]
         for thread in threads:
             thread.start()
-        wait_for(lambda: len(acknowledged) > 60)
+        wait_for(lambda: len(acknowledged) > 30)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
