@@ -14,8 +14,10 @@ The generator, the client and the service share the machine's cores.
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -34,11 +36,11 @@ from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from benchmarks import load
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import free_port, server
+from benchmarks.servers import ROOT, free_port, server
 from cli.demo_files import demo_bundle
 from service.settings import Items
-from tests.support.command import mrse
 
+MRSE = (sys.executable, "-c", "from cli.main import main; main()")
 TOKEN = "bench"
 #: Items of a call, and calls side by side.
 BATCH, SIDE_BY_SIDE = 64, 2
@@ -58,9 +60,7 @@ def prepare(folder: Path, items: int) -> tuple[Path, Path]:
     )
     for made, command in steps:
         if not made.exists():
-            done = mrse(*command)
-            if done.returncode:
-                raise RuntimeError(f"mrse {' '.join(command)}: {done.stderr[-2000:]}")
+            subprocess.run([*MRSE, *command], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
     return shop, index
 
 
@@ -195,10 +195,9 @@ def main() -> int:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         shutil.copytree(index, work / "index")
         port = free_port()
-        command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(port)]
-        command += ["--bundle", str(demo_bundle()), "--index", str(work / "index")]
+        command = [*MRSE, "serve", "--port", str(port), "--bundle", str(demo_bundle()), "--index"]
+        command += [str(work / "index"), "--config", str(work / "mrse.toml")]
         (work / "mrse.toml").write_text(f'[server]\nadmin_token = "{TOKEN}"\naccess_log = false\n')
-        command += ["--config", str(work / "mrse.toml")]
         stack.enter_context(server(command, port, "/readyz", work / "log", patience_s=120))
         url = f"http://127.0.0.1:{port}"
         Putting(url, calls[:1], again=False).run()  # the first item opens the tower

@@ -57,9 +57,9 @@ def groups(redis: RedisServer, **events: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def taking(demo: Demo, redis: RedisServer) -> Iterator[Taking]:
-    with serving(make_settings(demo.bundle.path, demo.index, **groups(redis, kept=1000))) as server:
-        with Taking(server, redis) as taking:
-            yield taking
+    settings = make_settings(demo.bundle.path, demo.index, **groups(redis, kept=1000))
+    with serving(settings) as server, Taking(server, redis) as taking:
+        yield taking
 
 
 def test_events_are_in_the_stream_as_the_follower_reads_them(taking: Taking) -> None:

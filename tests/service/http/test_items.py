@@ -69,9 +69,9 @@ class Writable:
 @pytest.fixture
 def service(demo: Demo, tmp_path: Path) -> Iterator[Writable]:
     index = copytree(demo.index, tmp_path / "index")
-    with serving(make_settings(demo.bundle.path, index, server={"admin_token": "hush"})) as server:
-        with Writable(server, index) as service:
-            yield service
+    settings = make_settings(demo.bundle.path, index, server={"admin_token": "hush"})
+    with serving(settings) as server, Writable(server, index) as service:
+        yield service
 
 
 def embedded(bundle: Bundle, item: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
