@@ -31,6 +31,17 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Write an HTML page with plots, hits and misses.", dir_okay=False)
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run with a teacher (`mrse train --teacher`), which grades.", exists=True, file_okay=False
+        ),
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="URL of a service of this bundle: all its routes beside Q2I alone."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Key of that service.", envvar="MRSE_KEY")] = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(help="The shop's embeddings by this bundle; made if left out.", exists=True),
@@ -48,6 +59,7 @@ def evaluate(
     check_split(split)
     from artifacts.shop.shop import Shop
     from models.evaluation import evaluate as measure
+    from models.evaluation.evaluate import Service
     from models.evaluation.measures import shown
     from models.evaluation.report_page import write_page
     from models.evaluation.slices import USUAL
@@ -56,8 +68,8 @@ def evaluate(
         report.parent.mkdir(parents=True, exist_ok=True)  # now: measuring takes minutes
     with progress() as tell:
         result = measure(
-            bundle, data, split=split, embeddings=embeddings, against=against, resamples=resamples,
-            progress=tell,
+            bundle, data, split=split, embeddings=embeddings, against=against, teacher=teacher,
+            service=None if service is None else Service(service, key), resamples=resamples, progress=tell,
         )  # fmt: skip
     if report is not None:
         replace_text(report, write_page(result, Shop.open(data)))
@@ -97,10 +109,11 @@ def _cell(figure: Interval) -> Text:
 
 def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> None:
     from models.evaluation.baselines import BASELINES
+    from models.evaluation.service import SERVICE
 
     title = f"{result.systems[0]} less the other bundle; p by paired permutation"
     table = Table("slice", "measure", "difference", "95%", "p", title=title)
-    other = next(s for s in result.systems[1:] if s not in ("without history", *BASELINES))
+    other = next(s for s in result.systems[1:] if s not in ("without history", SERVICE, *BASELINES))
     for c in result.comparisons:
         if c.against == other and c.slice in slices and c.measure in measures:
             bounds = f"{c.gap.low:+.3f} to {c.gap.high:+.3f}"

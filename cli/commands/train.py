@@ -21,6 +21,10 @@ def train(
     device: Annotated[
         str, typer.Option(help="cpu, cuda or cuda:1; under torchrun cuda is one each.")
     ] = "cpu",
+    teacher: Annotated[
+        bool,
+        typer.Option("--teacher", help="Train a relevance teacher too, which filters hard negatives."),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew instead of resuming.")] = False,
     json: Json = False,
 ) -> None:
@@ -31,11 +35,15 @@ def train(
 
     Example: `mrse train shop/ --out run/ --preset demo --set image.epochs=40`
     """
+    from models.towers.presets import TEACHER
     from models.towers.presets import preset as load_preset
     from models.training import ranks
     from models.training import train as run
 
-    config = load_preset(preset).with_overrides(overrides(settings))
+    base = load_preset(preset)
+    if teacher:
+        base = base.with_overrides(TEACHER)
+    config = base.with_overrides(overrides(settings))
     with ranks.joined(device) as own, progress() as report, warnings_of("mrse.training"):
         summary = run(data, to, config, progress=report, resume=not fresh, device=own)
         if not ranks.leads():

@@ -23,9 +23,11 @@ from common.progress import Progress, silent
 _TELL = 5000
 TRAIN, VAL = 0, 1
 _UNMARKED = -1
-#: One event: rows of user, item, query and picture (-1 = none), id of the behaviour (0 = none), whether the
-#: item is labelled as of low relevance, place of the split in `SPLITS`, CRC-32 of user, query and item (a
-#: sample is drawn by it), POSIX seconds, and the label (NaN = none).
+#: What a label says: nothing, of low relevance, or an answer although the event is no behaviour.
+LOW, ANSWERS = 1, 2
+#: One event: rows of user, item, query and picture (-1 = none), id of the behaviour (0 = none), what its
+#: label says, place of the split in `SPLITS`, CRC-32 of user, query and item (a sample is drawn by it), POSIX
+#: seconds, and the label (NaN = none).
 _NAMES = ("user", "item", "query", "picture", "behaviour", "low", "split", "key", "at", "grade")
 _EVENT = np.dtype({"names": _NAMES, "formats": ["i4", "i4", "i4", "i4", "i1", "i1", "i1", "u4", "f8", "f4"]})
 _PACK = struct.Struct("<4i3bIdf").pack
@@ -33,7 +35,7 @@ _PACK = struct.Struct("<4i3bIdf").pack
 
 @dataclass(frozen=True)
 class EventLog:
-    """Behaviours, and events labelled as of low relevance, in the order of the file.
+    """Behaviours, and events with a label, in the order of the file.
 
     Attributes:
         events: ``[n]``, see `_EVENT`; items that the catalogue lacks have the row -1.
@@ -77,7 +79,8 @@ def read_log(
         shop: whose events are read.
         rows: row of the catalogue by item id.
         held_out: share of the newest behaviours that is val, and again test, where the file marks no split.
-        low_relevance: labels up to this are of low relevance.
+        low_relevance: labels up to this are of low relevance, and those above it say that the item answers
+            what was asked; below 0 labels are not read.
         progress: told the events that are read.
 
     Raises:
@@ -92,8 +95,10 @@ def read_log(
             progress("events", done, None)
         marked = marked or event.split is not None
         item, behaviour = rows.get(event.item, -1), ids.get(event.action, 0)
-        low = item >= 0 and event.relevance is not None and event.relevance <= low_relevance
-        if not behaviour and not low:
+        label = 0
+        if item >= 0 and event.relevance is not None and low_relevance >= 0:
+            label = LOW if event.relevance <= low_relevance else 0 if behaviour else ANSWERS
+        if not behaviour and not label:
             continue
         text = normalise(event.query)
         columns += _PACK(
@@ -102,7 +107,7 @@ def read_log(
             queries.setdefault(text, len(queries)),
             -1 if event.picture is None else pictures.setdefault(event.picture, len(pictures)),
             behaviour,
-            low,
+            label,
             _UNMARKED if event.split is None else SPLITS.index(event.split),
             zlib.crc32(f"{event.user or ''}\t{text}\t{event.item}".encode()),
             event.ts.timestamp(),

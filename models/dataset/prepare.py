@@ -25,7 +25,7 @@ from common.arrays import I32, I64, Bool
 from common.files import replace_text
 from common.progress import Progress
 from models.dataset.intents import number_intents
-from models.dataset.log import TRAIN, VAL, EventLog, read_log
+from models.dataset.log import ANSWERS, LOW, TRAIN, VAL, EventLog, read_log
 from models.dataset.text_store import write_item_texts
 from models.dataset.vocabulary import train_tokenizer
 from models.towers.config import Config
@@ -116,8 +116,9 @@ class _Preparation:
         return self._picture_of[relative]
 
     def _write_examples(self, events: EventLog) -> list[str]:
-        """Positives and labels of low relevance of the train split; gives their distinct queries."""
-        teaches = (events["split"] == TRAIN) & (events["item"] >= 0)
+        """Positives and labels of the train split; gives the distinct queries of those that teach."""
+        trains = (events["split"] == TRAIN) & (events["item"] >= 0)
+        teaches = trains & (events["low"] != ANSWERS)
         positive = teaches & (events["behaviour"] > 0) & (events["low"] == 0)
         if not positive.any():
             lacks = "no click, cart or order to train on"
@@ -137,23 +138,24 @@ class _Preparation:
         for name in ("query", "picture"):
             self._save(f"positive_log_{name}", events[name][positive])
         self._save("query_intent", number_intents(queries))
-        self._write_low(events, teaches & (events["low"] > 0), new)
+        self._write_labels(events, teaches & (events["low"] == LOW), new, "low")
+        self._write_labels(events, trains & (events["low"] == ANSWERS), new, "answering")
         return queries
 
-    def _write_low(self, events: EventLog, low: Bool, new: I32) -> None:
-        """Labels of low relevance by what was asked, which is a query, a picture or both.
+    def _write_labels(self, events: EventLog, chosen: Bool, new: I32, name: str) -> None:
+        """Labels by what was asked, which is a query, a picture or both.
 
-        Of several labels of one item the highest counts. A picture that no example asks with is left out.
+        Of several labels of one item the highest counts. What no example asks with is left out.
         """
         ids = np.array([self._picture_of.get(path, -2) for path in events.pictures] + [-1], dtype=np.int64)
-        query, picture = new[events["query"][low]], ids[events["picture"][low]]
-        kept = (picture >= -1) & ((query > 0) | (picture >= 0))
-        asked = np.stack([query, picture, events["item"][low]], axis=1).astype(np.int64)[kept]
-        grades = events["grade"][low][kept]
+        query, picture = new[events["query"][chosen]], ids[events["picture"][chosen]]
+        kept = (picture >= -1) & ((query > 0) | ((picture >= 0) & (events["query"][chosen] == 0)))
+        asked = np.stack([query, picture, events["item"][chosen]], axis=1).astype(np.int64)[kept]
+        grades = events["grade"][chosen][kept]
         order = np.lexsort((-grades, asked[:, 2], asked[:, 1], asked[:, 0]))
         asked, first = np.unique(asked[order], axis=0, return_index=True)
-        self._save("low_asked", asked)
-        self._save("low_grade", grades[order][first])
+        self._save(f"{name}_asked", asked)
+        self._save(f"{name}_grade", grades[order][first])
 
     def _picture_ids(self, events: EventLog, chosen: Bool) -> I32:
         ids = np.full(len(events.pictures) + 1, -1, dtype=np.int32)

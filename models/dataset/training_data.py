@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from tokenizers import Tokenizer
 from artifacts.bundle import TextFeatures
 from artifacts.bundle.manifest import TOKENIZER_NAME
 from common.arrays import F32, F64, I8, I32, I64, Bool
+from models.dataset.known import Known
 from models.dataset.text_store import TextStore
 from models.towers.config import Config
 
 SECONDS_PER_DAY = 86_400.0
+#: Events that are looked at together.
+_EVENTS = 1 << 20
 #: Rows of a batch: all of them, or the numbers of some.
 Rows = slice | I64
 
@@ -89,10 +93,13 @@ class TrainingData:
         self._log_query: I32 = self.column("positive_log_query")
         self._log_picture: I32 = self.column("positive_log_picture")
         self.intent: I64 = self.column("query_intent")
-        self._known = _Known(self)
+        self._known = Known.read(self.folder, self.items, self.intent, self.query, self.picture, self.item)
         low = self.column("low_asked")
+        # What was clicked as well is no negative.
+        answers = self.answer(low[:, 0], low[:, 2], low[:, 1])
+        low = low[~answers]
         self._low_item: I64 = low[:, 2]
-        self._low_grade: F32 = self.column("low_grade")
+        self._low_grade: F32 = self.column("low_grade")[~answers]
         self._low_key: I64 = self._ask(low[:, 0], low[:, 1])
 
     def column(self, name: str) -> Any:
@@ -129,21 +136,43 @@ class TrainingData:
         return users, self._item.astype(np.int64), self._at
 
     def are_positive(self, query: I64, items: I64, picture: I64 | None = None) -> Bool:
-        """Whether an item was ever clicked for a query of the same intent, or for the picture.
+        """Whether an item was ever clicked for a query of the same intent or for the picture, or labelled so.
+
+        The cost is that of the items that are known to answer, and a byte for each pair.
 
         Args:
             query: ``[B]``, rows of the distinct queries, 0 = none.
-            items: ``[M]``, or ``[B, M]``.
+            items: ``[M]``.
             picture: ``[B]``, picture ids, -1 = none; None for none at all.
 
         Returns:
             ``[B, M]``.
         """
-        intent = self.intent[query]
-        result = self._known.answers(np.where(intent > 0, intent, -1), items)
-        if picture is not None:
-            result |= self._known.answers(np.where(picture >= 0, self._known.pictures + picture, -1), items)
+        distinct, places = np.unique(items, return_inverse=True)
+        result = np.zeros((len(query), len(distinct)), dtype=np.bool_)
+        for asked in self._numbers(query, picture):
+            result[self._known.among(asked, distinct)] = True
+        # Most callers ask for distinct items already.
+        return result if np.array_equal(distinct, items) else result[:, places]
+
+    def answer(self, query: I64, items: I64, picture: I64 | None = None) -> Bool:
+        """The same for pairs: arguments ``[B]`` -> ``[B]``."""
+        result = np.zeros(len(query), dtype=np.bool_)
+        for asked in self._numbers(query, picture):
+            result |= self._known.answers(asked, items)
         return result
+
+    def answers_of(self, query: int) -> I64:
+        """The items that are known to answer a query, as `are_positive` has it: sorted rows."""
+        intent = int(self.intent[query])
+        return self._known.of(intent) if intent > 0 else np.zeros(0, np.int64)
+
+    def _numbers(self, query: I64, picture: I64 | None) -> Iterator[I64]:
+        """What was asked as `Known` numbers it, -1 = nothing: by words, and by picture."""
+        intent = self.intent[query]
+        yield np.where(intent > 0, intent, -1)
+        if picture is not None:
+            yield np.where(picture >= 0, self._known.pictures + picture, -1)
 
     def low_relevance(self, query: int, picture: int = -1) -> tuple[I64, F32]:
         """Items labelled as of low relevance for what was asked, less those clicked for it; and their labels.
@@ -153,11 +182,16 @@ class TrainingData:
         """
         key = self._ask(np.array([query]), np.array([picture]))[0]
         low, high = np.searchsorted(self._low_key, [key, key + 1])
-        items, grades = self._low_item[low:high], self._low_grade[low:high]
-        if not len(items):
-            return items, grades
-        clicked = self.are_positive(np.array([query]), items[None], np.array([picture]))[0]
-        return items[~clicked], grades[~clicked]
+        return self._low_item[low:high], self._low_grade[low:high]
+
+    def low_spans(self, query: I64, picture: I64) -> tuple[I64, I64]:
+        """Where `low_at` has the labels of what was asked ``[B]``: first places and ends, each ``[B]``."""
+        key = self._ask(query, picture)
+        return np.searchsorted(self._low_key, key), np.searchsorted(self._low_key, key + 1)
+
+    def low_at(self, places: I64) -> tuple[I64, F32]:
+        """Items and labels of low relevance at some places."""
+        return self._low_item[places], self._low_grade[places]
 
     def _ask(self, query: I64, picture: I64) -> I64:
         """One number for a query and a picture, ordered by both."""
@@ -165,13 +199,46 @@ class TrainingData:
         return result
 
     def has_history(self) -> Bool:
-        """For each positive event whether its user did anything before it."""
-        user, at = np.asarray(self.user), np.asarray(self.at)
-        known = np.maximum(user, 0)
-        first = np.full(len(self._ends) - 1 or 1, np.inf)
-        filled = np.diff(self._ends) > 0
-        first[: len(filled)][filled] = self._at[self._ends[:-1][filled]]
-        result: Bool = (user >= 0) & (first[known] < at)
+        """For each positive event whether `histories` has a behaviour for it."""
+        return ~np.concatenate([np.zeros(0, np.bool_), *self._bare()])
+
+    def _bare(self) -> Iterator[Bool]:
+        """Whether positive events have no history, a part of them at a time."""
+        for start in range(0, len(self.user), _EVENTS):
+            rows = slice(start, start + _EVENTS)
+            user, at = self.user[rows].astype(np.int64), np.asarray(self.at[rows])
+            low = np.where(user >= 0, self._ends[np.maximum(user, 0)], 0)
+            last = low.copy()
+            known = np.flatnonzero(user >= 0)
+            last[known] = self._before(user[known], at[known])
+            bare = np.ones(len(user), dtype=np.bool_)
+            for back in range(1, 2 * self.config.dimensions.history + 1):
+                open_rows = np.flatnonzero(bare & (last - back >= low))
+                if not len(open_rows):
+                    break
+                bare[open_rows] = self._cut(start + open_rows, last[open_rows] - back)
+            yield bare
+
+    def _before(self, user: I64, at: F64) -> I64:
+        """Where the behaviours of users that lie before some moments end: ``[n]``."""
+        low, high = self._ends[user].astype(np.int64), self._ends[user + 1].astype(np.int64)
+        while (open_rows := np.flatnonzero(low < high)).size:
+            middle = (low[open_rows] + high[open_rows]) // 2
+            less = self._at[middle] < at[open_rows]
+            low[open_rows[less]] = middle[less] + 1
+            high[open_rows[~less]] = middle[~less]
+        return low
+
+    def _cut(self, rows: I64, past: I64) -> Bool:
+        """Whether behaviours ``past`` ``[n]`` are cut from the histories of events ``rows`` ``[n]``."""
+        data = self.config.data
+        ago = self.at[rows] - self._at[past]
+        query, picture = self._log_query[rows], self._log_picture[rows]
+        asks = (query > 0) | (picture >= 0)
+        same = asks & (self._history_query[past] == query) & (self._history_picture[past] == picture)
+        own = same & (ago <= data.same_search_minutes * 60.0)
+        item = (self._item[past] == self.item[rows]) & (ago <= data.same_item_days * SECONDS_PER_DAY)
+        result: Bool = own | item
         return result
 
     def histories(self, rows: I64) -> Histories:
@@ -244,27 +311,3 @@ def same_search(asked: tuple[int, int], query: I32, picture: I32, window: float,
         return np.zeros(len(query), dtype=np.bool_)
     result: Bool = (query == asked[0]) & (picture == asked[1]) & (ago <= window)
     return result
-
-
-class _Known:
-    """Which items were clicked for an intent or a picture; pictures are numbered after the intents."""
-
-    def __init__(self, data: TrainingData) -> None:
-        self._items = data.items
-        query, picture = np.asarray(data.query), np.asarray(data.picture)
-        intent = data.intent[query]
-        self.pictures = int(data.intent.max(initial=0)) + 1
-        item = np.asarray(data.item).astype(np.int64)
-        text, shown = intent > 0, picture >= 0
-        keys = [intent[text] * self._items + item[text]]
-        keys.append((self.pictures + picture[shown].astype(np.int64)) * self._items + item[shown])
-        self._keys: I64 = np.unique(np.concatenate(keys))
-
-    def answers(self, asked: I64, items: I64) -> Bool:
-        """``[B]`` numbers, -1 = none, and items ``[M]`` or ``[B, M]`` -> ``[B, M]``."""
-        wanted = asked[:, None] * self._items + items
-        if not len(self._keys):
-            return np.zeros(wanted.shape, dtype=np.bool_)
-        places = np.searchsorted(self._keys, wanted).clip(max=len(self._keys) - 1)
-        result: Bool = (self._keys[places] == wanted) & (asked >= 0)[:, None]
-        return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,12 +25,15 @@ class Answers:
         held_out: the requests.
         top: int64 ``[n, K]``, item rows best first, -1 for none; K is at most `DEPTH`.
         answered: bool ``[n]``, False for requests that the system cannot take.
+        scores: what the system thinks of some items for the request at a place, ``[m]`` rows -> ``[m]``; None
+            where it does not tell.
     """
 
     system: str
     held_out: HeldOut
     top: I64
     answered: Bool
+    scores: Callable[[int, I64], F32] | None = None
 
     @cached_property
     def ranks(self) -> I64:

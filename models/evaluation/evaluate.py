@@ -16,8 +16,18 @@ from models.evaluation import baselines
 from models.evaluation.answers import Answers
 from models.evaluation.heldout import HeldOut
 from models.evaluation.measures import MEASURES, Scores, score
+from models.evaluation.service import ask_service
 from models.evaluation.statistics import Interval, bootstrap_all, difference_all, permutation
 from models.evaluation.subject import Subject, answer, open_retriever, open_subject
+from models.evaluation.teacher_grades import TeacherGrades
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: where it is, and a key where it needs one."""
+
+    url: str
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,26 +115,37 @@ def evaluate(
     split: str = "val",
     embeddings: Path | None = None,
     against: Path | None = None,
+    teacher: Path | None = None,
+    service: Service | None = None,
     resamples: int = 1000,
     progress: Progress = silent,
 ) -> Evaluation:
     """Measure a bundle by slice.
 
-    Systems: the bundle; the bundle without history; the bundle ``against``; BM25 on text queries; popularity;
-    and the ceilings of `models.evaluation.baselines`, with which nothing is compared.
+    Systems: the bundle, which is Q2I alone; the bundle without history; the bundle ``against``; the whole
+    service; BM25 on text queries; popularity; and the ceilings of `models.evaluation.baselines`, with which
+    nothing is compared.
 
     Args:
         bundle_path, shop_path, split, embeddings, progress: as for `open_subject`.
         against: another bundle; it answers the very same requests, with histories of the depth of ours.
+        teacher: a training run whose teacher grades, see `TeacherGrades`.
+        service: a running service of the bundle, see `ask_service`.
         resamples: bootstrap replicates and permutations.
 
     Raises:
         BundleError, DataError: bundle or shop cannot be read.
         NothingHeldOut: there is no held-out request to measure on.
+        TeacherError, ServiceError: teacher or service cannot be used.
     """
-    with open_subject(bundle_path, shop_path, split, embeddings=embeddings, progress=progress) as subject:
+    with open_subject(
+        bundle_path, shop_path, split, embeddings=embeddings, teacher=teacher, progress=progress
+    ) as subject:
         masks = subject.slices()
-        scores = [score(answers) for answers in _answers(subject, against, masks, progress)]
+        systems = list(_answers(subject, against, service, masks, progress))
+        if isinstance(subject.held_out.grades, TeacherGrades):
+            subject.held_out.grades.judge(systems)
+        scores = [score(answers) for answers in systems]
         ids = tuple(subject.retriever.ids)
     rivals = [each for each in scores[1:] if each.answers.system not in baselines.CEILINGS]
     rows: list[Row] = []
@@ -150,7 +171,11 @@ def evaluate(
 
 
 def _answers(
-    subject: Subject, against: Path | None, masks: dict[str, Bool], progress: Progress
+    subject: Subject,
+    against: Path | None,
+    service: Service | None,
+    masks: dict[str, Bool],
+    progress: Progress,
 ) -> Iterator[Answers]:
     yield subject.answers()
     if any(request.history for request in subject.held_out.requests):
@@ -159,6 +184,12 @@ def _answers(
         other = Bundle.load(against)
         with open_retriever(other, subject.shop, progress=progress) as retriever:
             yield answer(other.version, retriever, subject.held_out)
+    if service is not None:
+        told = stage_progress(progress, "service")
+        yield ask_service(
+            service.url, service.key, subject.bundle.version, subject.shop, subject.held_out,
+            subject.retriever.rows, told,
+        )  # fmt: skip
     if "text" in masks:
         yield baselines.bm25(subject.shop, subject.held_out, masks["text"])
     share = subject.bundle.manifest.preprocessing.held_out

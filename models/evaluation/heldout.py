@@ -22,6 +22,7 @@ from artifacts.shop.shop import Shop
 from common.arrays import F32, F64, I64
 from common.errors import NOT_IN_ORDER, MrseError
 from models.evaluation.grades import Grades
+from models.evaluation.low_labels import LowLabels
 
 Kind = Literal["text", "photo", "text+photo", "browse"]
 #: A user's clicks for one query within the same so many seconds of the clock are of one search.
@@ -69,6 +70,7 @@ class HeldOut:
         wanted: int64 ``[n]``, row of the clicked item.
         traffic: float64 ``[queries]``, how often each query was searched for in the split.
         grades: of the catalogue, where there are any.
+        low: labels of low relevance, where there are any.
     """
 
     requests: tuple[Request, ...]
@@ -77,9 +79,16 @@ class HeldOut:
     wanted: I64
     traffic: F64
     grades: Grades | None
+    low: LowLabels | None = None
 
     @classmethod
-    def number(cls, requests: Sequence[Request], rows: dict[str, int], grades: Grades | None) -> HeldOut:
+    def number(
+        cls,
+        requests: Sequence[Request],
+        rows: dict[str, int],
+        grades: Grades | None,
+        low: LowLabels | None = None,
+    ) -> HeldOut:
         """Number the queries; requests whose item is not in the catalogue are left out."""
         kept = tuple(r for r in requests if r.event.item in rows)
         numbers: dict[tuple[str, str | None, str | None], int] = {}
@@ -93,11 +102,11 @@ class HeldOut:
         wanted = np.array([rows[r.event.item] for r in kept], dtype=np.int64)
         traffic = np.ones(len(numbers))
         traffic[query] = [r.searches for r in kept]
-        return cls(kept, np.array(query, dtype=np.int64), len(numbers), wanted, traffic, grades)
+        return cls(kept, np.array(query, dtype=np.int64), len(numbers), wanted, traffic, grades, low)
 
     @property
     def gains(self) -> str:
-        """Where the gains of nDCG come from: ``judge``, ``labels`` or ``clicks``."""
+        """Where the gains of nDCG come from: ``judge``, ``labels``, ``teacher`` or ``clicks``."""
         return "clicks" if self.grades is None else self.grades.source
 
     @cached_property
@@ -105,6 +114,14 @@ class HeldOut:
         """Places of the requests of each query."""
         order = np.argsort(self.query, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.query, minlength=self.queries))[:-1])
+
+    def low_labels(self, place: int) -> I64:
+        """Items labelled low for the query of a request, never clicked for it, of its item's category."""
+        event = self.requests[place].event
+        if self.low is None or self.requests[place].kind == "browse":
+            return np.zeros(0, dtype=np.int64)
+        found = self.low.near(event.query, event.picture, int(self.wanted[place]))
+        return np.setdiff1d(found, self.wanted[self.by_query[self.query[place]]])
 
     def known_grades(self, place: int) -> F32 | None:
         """Grades of the catalogue for the query of a request; None where nothing is known of it.

@@ -86,6 +86,20 @@ def ndcg(answers: Answers, k: int) -> F64:
     return np.where(unknown, np.nan, ndcg_at(answers.grades, answers.best_grades, k))
 
 
+def low_auc(answers: Answers) -> F64:
+    """AUC low: how often the clicked item scores above one labelled low, of the same category; ties half."""
+    result = np.full(len(answers.top), np.nan)
+    if answers.scores is None:
+        return result
+    for place in range(len(result)):
+        low = answers.held_out.low_labels(place)
+        if len(low):
+            own, *others = answers.scores(place, np.append(answers.held_out.wanted[place], low))
+            gaps = own - np.array(others)
+            result[place] = np.mean((gaps > 0) + 0.5 * (gaps == 0))
+    return result
+
+
 def taste(answers: Answers, k: int) -> F64:
     """Taste@K, ours: mean grade of the top K by a judge that knows the user's taste."""
     result = np.full(len(answers.top), np.nan)
@@ -116,6 +130,7 @@ MEASURES: dict[str, Measure] = {
         Measure("Rele@100_p_w", "query by traffic", partial(relevant, k=100)),
         Measure("nDCG@10", "query", partial(ndcg, k=10), shown=True),
         Measure("MRR", "request", reciprocal_rank, shown=True),
+        Measure("AUC low", "query", low_auc, shown=True),
         Measure("Taste@10", "request", partial(taste, k=10), shown=True),
     )
 }

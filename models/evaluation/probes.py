@@ -27,19 +27,28 @@ _UNIFORM = -1.0
 
 
 def contributions(subject: Subject) -> list[Finding]:
-    """Recall with one expert zeroed before fusion, on both sides, beside recall with all."""
+    """Recall with one expert zeroed before fusion, on both sides, beside recall with all.
+
+    An expert's share of the similarity is what the contrast loses without it (`Subject.contrast`), over what
+    it loses without each of them in turn.
+    """
     tower = subject.retriever.tower
     inputs = list(subject.retriever.fusion_inputs(subject.held_out.requests))
     outputs = [tower.fuse(*part) for part in inputs]
     whole = subject.recall(np.concatenate([part.embedding for part in outputs]), K)
     gate = np.concatenate([part.gate for part in outputs]).mean(axis=0)
     figures = {f"Recall@{K}": whole.value}
+    every, drops = subject.contrast(np.concatenate([part.embedding for part in outputs])), dict[str, float]()
     losses: dict[str, Interval] = {}
     for place, name in enumerate(subject.bundle.manifest.dimensions.experts):
-        queries = [tower.fuse(*_without(place, *part)).embedding for part in inputs]
-        less = subject.recall(np.concatenate(queries), K, items=_items_without(subject, place))
+        queries = np.concatenate([tower.fuse(*_without(place, *part)).embedding for part in inputs])
+        items = _items_without(subject, place)
+        less = subject.recall(queries, K, items=items)
+        drops[name] = max(0.0, every - subject.contrast(queries, items))
         losses[name] = difference(whole, less, resamples=RESAMPLES)
         figures |= {f"lost without {name}": losses[name].value, f"gate of {name}": float(gate[place])}
+    total = sum(drops.values())
+    figures |= {f"share of {name}": drop / total if total > 0 else 0.0 for name, drop in drops.items()}
     idle = [name for name, gap in losses.items() if gap.value < _IDLE * whole.value or gap.low <= 0]
     strongest = max(losses, key=lambda name: losses[name].value)
     rest = [gap.value for name, gap in losses.items() if name != strongest]

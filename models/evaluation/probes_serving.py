@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from artifacts.bundle.loader import cosine
 from artifacts.bundle.manifest import ROLES
 from common.arrays import F64
 from models.evaluation.finding import RESAMPLES, Finding, K, Verdict
-from models.evaluation.losses import read_losses
+from models.evaluation.losses import read_losses, steps_to
 from models.evaluation.statistics import difference
 from models.evaluation.subject import Subject
 
@@ -72,14 +74,22 @@ def convergence(subject: Subject) -> list[Finding]:
     seed = json.loads((run / "config.json").read_text()).get("config", {}).get("seed")
     found = []
     for stage, measure in (("stage1", "loss"), ("stage2", "mnsce")):
-        values = np.array([loss for _, loss in read_losses(run, stage, measure)])
-        if not len(values):
+        points = read_losses(run, stage, measure)
+        if not points:
             found.append(Finding(f"convergence of {stage}", "unknown", f"{stage}.csv is not there"))
             continue
-        found.append(_stage(stage, measure, values, ratio))
+        finding = _stage(stage, measure, np.array([loss for _, loss in points]), ratio)
+        more = {f"steps to 95% of {measure}": steps_to(points)} | _doses(run, stage)
+        found.append(replace(finding, figures=finding.figures | more))
     if seed != subject.bundle.manifest.training.get("seed"):
         found.append(Finding("convergence", "watch", "the run is of another seed than the bundle"))
     return found
+
+
+def _doses(run: Path, stage: str) -> dict[str, float]:
+    """Mean share of the gradient that HNST had while it took part."""
+    shares = [share for _, share in read_losses(run, stage, "hnst_share") if share > 0]
+    return {"HNST's share of the gradient": float(np.mean(shares))} if shares else {}
 
 
 def _stage(stage: str, measure: str, values: F64, ratio: float) -> Finding:

@@ -19,6 +19,8 @@ from models.evaluation.slices import ALL
 _GAINS = {
     "judge": "Relevance is graded by the synthetic shop's judge.",
     "labels": "Relevance is graded by the labels of the shop's events; items without a label count as 0.",
+    "teacher": "Relevance is graded by a teacher that learned from clicks and labels, for the first "
+    "answers of all systems together; what it says is no ground truth.",
     "clicks": "The shop has no relevance labels: Rele@K is not known, and nDCG@10 counts clicked items.",
 }
 #: Examples of hits and of misses, and answers shown of each.

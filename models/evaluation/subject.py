@@ -20,9 +20,14 @@ from models.embed import embed_shop
 from models.evaluation.answers import DEPTH, Answers, find_ranks
 from models.evaluation.grades import open_grades
 from models.evaluation.heldout import HeldOut, NothingHeldOut, Request, read_requests
+from models.evaluation.low_labels import LowLabels
 from models.evaluation.retriever import Retriever
 from models.evaluation.slices import slice_requests
 from models.evaluation.statistics import Sums, by_request
+from models.evaluation.teacher_grades import TeacherGrades
+
+#: Labels up to this are of low relevance where a bundle does not say.
+LOW = 0.45
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,15 @@ class Subject:
         ranks = find_ranks(self.retriever.top(queries, k, items), self.held_out.wanted[places])
         return by_request((ranks > 0).astype(np.float64), self.held_out.query[places], self.held_out.queries)
 
+    def contrast(self, queries: F32, items: F32 | None = None) -> float:
+        """How much nearer queries ``[n, e]`` are to what was clicked than to the mean of the catalogue.
+
+        ``items`` as for `recall`.
+        """
+        items = self.retriever.items if items is None else items
+        clicked = np.einsum("ne,ne->n", queries, items[self.held_out.wanted])
+        return float((clicked - queries @ items.mean(axis=0)).mean())
+
     def sample(self, most: int) -> tuple[I64, list[Request]]:
         """Places of at most so many requests, evenly spread, and the requests."""
         places = spread(len(self.held_out.requests), most)
@@ -68,9 +82,12 @@ class Subject:
 
 def answer(system: str, retriever: Retriever, held_out: HeldOut, *, history: bool = True) -> Answers:
     """What a retriever answers; without a history browsing asks for nothing, and is not answered."""
-    top = retriever.top(retriever.embed(held_out.requests, history=history), DEPTH)
+    queries = retriever.embed(held_out.requests, history=history)
+    top = retriever.top(queries, DEPTH)
     answered = np.array([history or r.kind != "browse" for r in held_out.requests], dtype=np.bool_)
-    return Answers(system, held_out, top, answered)
+    return Answers(
+        system, held_out, top, answered, lambda place, rows: retriever.items[rows] @ queries[place]
+    )
 
 
 @contextmanager
@@ -82,6 +99,7 @@ def open_subject(
     embeddings: Path | None = None,
     sample: int | None = None,
     run: Path | None = None,
+    teacher: Path | None = None,
     progress: Progress = silent,
 ) -> Iterator[Subject]:
     """Open bundle and shop, and read the held-out requests as training would.
@@ -92,11 +110,13 @@ def open_subject(
         embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
         sample: at most so many requests, drawn evenly.
         run: the training run of the bundle.
+        teacher: a training run whose teacher grades, in the place of judge and labels.
         progress: called with the stage, done and total.
 
     Raises:
         BundleError, DataError, EmbeddingsError: bundle, shop or embeddings cannot be read.
         NothingHeldOut: there is no held-out request to measure on.
+        TeacherError: there is no such teacher.
     """
     shop, bundle = Shop.open(shop_path), Bundle.load(bundle_path)
     as_trained, depth = bundle.manifest.preprocessing, bundle.manifest.dimensions.history
@@ -111,8 +131,17 @@ def open_subject(
     if sample is not None:
         requests = [requests[place] for place in spread(len(requests), sample).tolist()]
     with open_retriever(bundle, shop, embeddings, progress=progress) as retriever:
+        share, low = as_trained.held_out, bundle.manifest.training.get("loss", {}).get("low_relevance", LOW)
+        grades = (
+            open_grades(shop, retriever.rows, split, share)
+            if teacher is None
+            else TeacherGrades.open(teacher, shop, retriever.rows)
+        )
         held_out = HeldOut.number(
-            requests, retriever.rows, open_grades(shop, retriever.rows, split, as_trained.held_out)
+            requests,
+            retriever.rows,
+            grades,
+            LowLabels.read(shop, retriever.rows, split, share, float(low)),
         )
         if not held_out.requests:
             raise NothingHeldOut(shop, split)

@@ -44,16 +44,37 @@ class LossConfig(Frozen):
     """Hybrid loss: alpha * MNSCE + beta * HNST."""
 
     alpha: float = 1.0
-    #: A triplet's gradient is at most 1 a pair, that of MNSCE at most ``scale``; below 1 beta has no effect.
+    #: 0 turns HNST off. A triplet's gradient is at most 1 a pair, that of MNSCE at most ``scale``.
     beta: float = 5.0
+    #: HNST's share of the gradient at the cosines (`models.training.dose`), which sets beta anew in every
+    #: step; 0 leaves beta as it is.
+    hard_share: float = Field(default=0.0, ge=0.0, le=0.9)
+    #: Most that ``hard_share`` may make of beta: where few triplets are active, each would weigh too much.
+    beta_most: float = Field(default=50.0, gt=0.0)
     scale: float = 20.0
     margin: float = 0.1
     #: Hard negatives for each positive.
     hard_negatives: int = 2
+    #: Whether a row's hard negatives are columns of its MNSCE as well.
+    hard_columns: bool = False
     #: Share of them that is mined where a query has labels of low relevance too.
     mined_share: float = 0.5
     #: Ranks that mined hard negatives come from, as 1-based first and last.
     hard_ranks: tuple[int, int] = (101, 500)
+    #: Whether stage 1 mines as well; each time encodes the catalogue with all experts.
+    mine_experts: bool = False
+    #: What keeps relevant items out of what is mined. ``known``: what was clicked for the same intent or is
+    #: labelled so. ``margin``: also what is ranked less than ``guide_margin`` below the mean of those.
+    #: ``teacher``: also what the teacher does not grade as of low relevance.
+    mined_filter: Literal["known", "margin", "teacher"] = "known"
+    #: Columns of MNSCE that are no negatives of a row. ``known``: as above. ``guide``: in stage 2 also what
+    #: the experts of stage 1 put nearer than ``guide_margin`` below the positive. ``teacher``: in stage 2
+    #: also what the teacher grades as relevant among the experts' first hundred.
+    false_negatives: Literal["known", "guide", "teacher"] = "known"
+    #: Cosine; negative to let the guide decide only where it is sure.
+    guide_margin: float = Field(default=0.0, ge=-1.0, le=1.0)
+    #: Weight of distillation (MarginMSE): mined items lie below the positive as far as the teacher says.
+    distil: float = Field(default=0.0, ge=0.0)
     #: Labels up to this are low relevance: hard negatives, never positives. A label below is no mere yes or
     #: no: the margin of its triplet is ``margin`` times (1 - label).
     low_relevance: float = 0.45
@@ -131,8 +152,12 @@ class StageConfig(Frozen):
     uniform: float = 1.0
     #: Rate of the experts in stage 2 over the stage's own; 0 freezes them.
     expert_rate: float = 0.0
-    #: Steps after which portraits and co-click features are made anew by experts that train in stage 2.
+    #: Steps after which hard negatives are mined anew, and portraits and co-click features made anew by
+    #: experts that train in stage 2.
     refresh_every: int = Field(default=100, ge=1)
+    #: Rows that are encoded at a time, and again for their gradient (cached gradients): memory is that of so
+    #: many rows, not of the batch, for a third more time. 0 keeps all activations.
+    cached_rows: int = Field(default=0, ge=0)
     #: Decay of the moving average of the weights, which then is what is kept, such as 0.999; 0 for none.
     ema: float = Field(default=0.0, ge=0.0, lt=1.0)
 
@@ -148,6 +173,25 @@ class ValidationConfig(Frozen):
     at: int = Field(default=100, ge=1)
     #: Searches at most.
     requests: int = Field(default=1000, ge=1)
+
+
+class TeacherConfig(Frozen):
+    """The relevance teacher (`models.teacher`): a small cross-encoder of query and item. All *inferred*."""
+
+    #: Whether a run trains one; `mrse train --teacher` turns it on and uses it.
+    enabled: bool = False
+    hidden: int = Field(default=64, ge=8)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    dropout: float = 0.1
+    steps: int = Field(default=800, ge=1)
+    #: Queries of a step; each comes with what answers it and with items that do not.
+    batch: int = Field(default=64, ge=2)
+    rate: float = 2e-3
+    #: Grade from which on an item counts as an answer that nobody clicked.
+    answers: float = Field(default=0.7, ge=0.0, le=1.0)
+    #: Cosine between what answers and what does not, in distillation.
+    span: float = Field(default=0.5, gt=0.0, le=2.0)
 
 
 class Switches(BaseModel):
@@ -181,6 +225,8 @@ class Config(Frozen):
     #: torch threads; part of the configuration because sums depend on it.
     threads: int = 1
     checkpoint_minutes: float = 5.0
+    #: Batches that threads draw ahead while a step runs; nothing of the outcome depends on it.
+    prefetch: int = Field(default=2, ge=0, le=64)
     #: bfloat16 inside of the towers where a GPU trains; cosines and losses stay float32.
     bf16: bool = True
     dimensions: Dimensions = Field(default_factory=dimensions)
@@ -197,6 +243,7 @@ class Config(Frozen):
     )
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     switches: Switches = Field(default_factory=Switches)
+    teacher: TeacherConfig = Field(default_factory=TeacherConfig)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Config:
@@ -228,6 +275,16 @@ class Config(Frozen):
             at[last] = _parsed(value)
         return Config.read(values)
 
+    @model_validator(mode="after")
+    def _teacher_is_there(self) -> Config:
+        loss = self.loss
+        for key, value in (("mined_filter", loss.mined_filter), ("false_negatives", loss.false_negatives)):
+            if value == "teacher" and not self.teacher.enabled:
+                raise ValueError(f"loss.{key} is teacher, but the run has none: mrse train --teacher")
+        if loss.distil and loss.mined_filter != "teacher":
+            raise ValueError("loss.distil needs grades: loss.mined_filter=teacher (mrse train --teacher)")
+        return self
+
     @field_validator("dimensions")
     @classmethod
     def _known_experts(cls, value: Dimensions) -> Dimensions:
@@ -237,7 +294,7 @@ class Config(Frozen):
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that the outcome depends on."""
-        content = self.model_copy(update={"checkpoint_minutes": 0.0}).model_dump_json()
+        content = self.model_copy(update={"checkpoint_minutes": 0.0, "prefetch": 0}).model_dump_json()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -7,6 +7,14 @@ from models.towers.config import Config, ConfigError, DataConfig, FusionConfig, 
 from models.towers.experts.config import ExpertsConfig
 from models.towers.image_config import ImageConfig
 
+#: What a relevance teacher changes (`mrse train --teacher`).
+TEACHER: dict[str, object] = {
+    "teacher.enabled": True,
+    "loss.mined_filter": "teacher",
+    "loss.false_negatives": "teacher",
+    "loss.hard_ranks": [1, 100],
+}
+
 
 def preset(name: str) -> Config:
     """The configuration of a preset: ``tiny`` (seconds), ``demo`` (minutes on 2 cores), ``paper``.

@@ -17,26 +17,21 @@ from models.training.features import PictureFeatures
 
 @dataclass(frozen=True)
 class QueryBatch:
-    """The queries of a batch, as they are shown.
+    """The queries of a batch, as they are shown. What is costly is there for this rank's rows alone.
 
     ``query`` int64 ``[B]``: row of the distinct queries, 0 where the text was emptied or is a title;
-    ``shown`` int64 ``[B]``: the picture's id, -1 where there is none or it was left out;
-    ``text`` as ids; ``has_text`` bool ``[B]``; ``picture`` float32 ``[B, P]``; ``has_picture`` float32
-    ``[B]``.
+    ``shown`` int64 ``[B]``: the picture's id, -1 where there is none or it was left out; ``has_text`` bool
+    ``[B]``; ``has_picture`` float32 ``[B]``; and of the b rows ``own``: ``text`` as ids, ``picture`` float32
+    ``[b, P]``.
     """
 
     query: I64
     shown: I64
-    text: TextBatch
     has_text: Bool
-    picture: F32
     has_picture: F32
-
-    def part(self, rows: Rows) -> QueryBatch:
-        """Some of the rows."""
-        text = TextBatch(self.text.input_ids[rows], self.text.ngram_ids[rows])
-        picture, has_picture = self.picture[rows], self.has_picture[rows]
-        return QueryBatch(self.query[rows], self.shown[rows], text, self.has_text[rows], picture, has_picture)
+    own: Rows
+    text: TextBatch
+    picture: F32
 
 
 @dataclass(frozen=True)
@@ -56,19 +51,22 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Batch:
-    """Queries, histories (stage 2), positive items ``[B]`` and uniform ones ``[M]``."""
+    """Queries, positive items ``[B]`` and uniform ones ``[M]``.
+
+    ``says`` bool ``[B]``, False for rows that say nothing; ``histories`` of this rank's rows (stage 2).
+    """
 
     queries: QueryBatch
     wanted: Wanted
     items: I64
     uniform: I64
+    says: Bool
     histories: Histories | None
 
     @property
-    def says(self) -> Bool:
-        """``[B]``, False for rows that say nothing: a browse whose whole history is of its own visit."""
-        said: Bool = self.queries.has_text | (self.queries.has_picture > 0)
-        return said if self.histories is None else said | self.histories.behaviour.any(axis=1)
+    def columns(self) -> I64:
+        """The positive items and the uniform ones, ``[B + M]``."""
+        return np.concatenate([self.items, self.uniform])
 
 
 class Sampler:
@@ -87,8 +85,12 @@ class Sampler:
             self._with_history[:-1] = data.has_history()
         self._rows: I64 = np.flatnonzero(self._said | self._with_history)
 
-    def draw(self, batch: int, rng: np.random.Generator) -> Batch:
-        """A batch of events, with a share of titles in the place of queries."""
+    def draw(self, batch: int, rng: np.random.Generator, own: Rows = slice(None)) -> Batch:
+        """A batch of events, with a share of titles in the place of queries.
+
+        Every rank draws the same batch from the same numbers; texts, pictures and histories are read for its
+        ``own`` rows alone, by default all of them.
+        """
         data, config = self._data, self._data.config
         titles = round(batch * config.data.title_share) if len(self._rows) else batch
         events = self._rows
@@ -98,35 +100,34 @@ class Sampler:
         named = rng.integers(data.items, size=titles)
         items = np.concatenate([data.item[events].astype(np.int64), named])
         histories = None
-        emptied = np.zeros(batch, dtype=np.bool_)
+        emptied = remembered = np.zeros(batch, dtype=np.bool_)
         if self._browse:
             emptied = self._with_history[rows] & (rng.random(batch) < config.data.query_dropout)
-            histories = self._histories(rows, emptied, rng)
-            emptied &= histories.behaviour.any(axis=1)
-        queries, titled = self._queries(rows, items, emptied, rng)
+            drops = rng.random(batch) < config.data.history_dropout
+            remembered = self._with_history[rows] & ~(self._said[rows] & ~emptied & drops)
+            histories = self._histories(rows[own], remembered[own])
+        queries, titled = self._queries(rows, items, emptied, rng, own)
         asked, shown = self._query[rows].astype(np.int64), self._picture[rows].astype(np.int64)
         wanted = Wanted(rows, asked, shown, titled)
         share = config.loss.uniform_share * self._knobs.uniform
         uniform = rng.integers(data.items, size=round(batch * share))
-        return Batch(queries, wanted, items, uniform, histories)
+        says = queries.has_text | (queries.has_picture > 0) | remembered
+        return Batch(queries, wanted, items, uniform, says, histories)
 
-    def _histories(self, rows: I64, emptied: Bool, rng: np.random.Generator) -> Histories:
-        data = self._data
-        drops = rng.random(len(rows)) < data.config.data.history_dropout
-        dropped = self._said[rows] & ~emptied & drops
-        result = Histories.empty(len(rows), data.config.dimensions.history)
-        wanted = np.flatnonzero((rows >= 0) & ~dropped)
-        found = data.histories(rows[wanted])
+    def _histories(self, rows: I64, remembered: Bool) -> Histories:
+        result = Histories.empty(len(rows), self._data.config.dimensions.history)
+        wanted = np.flatnonzero(remembered)
+        found = self._data.histories(rows[wanted])
         result.items[wanted], result.behaviour[wanted] = found.items, found.behaviour
         result.age_days[wanted] = found.age_days
         return result
 
     def _queries(
-        self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator
+        self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator, own: Rows
     ) -> tuple[QueryBatch, dict[int, str]]:
         """The queries of some events, and by row the words of those that are titles."""
         data, knobs = self._data, self._data.config.data
-        query, picture = self._query[rows].astype(np.int64), self._picture[rows]
+        query, picture = self._query[rows].astype(np.int64), self._picture[rows].astype(np.int64)
         both = (query > 0) & (picture >= 0)
         draws = rng.random((3, len(rows)))
         query = np.where(emptied | (both & (draws[0] < knobs.picture_only)), 0, query)
@@ -139,9 +140,10 @@ class Sampler:
             elif text and draws[2][place] < knobs.typo_rate:
                 texts[place] = typo(text, rng)
         has_text = np.array([bool(text) for text in texts])
-        feature, has_picture = self._pictures.for_queries(picture, rng), picture >= 0
-        text, has = data.text.queries(texts), has_picture.astype(np.float32)
-        return QueryBatch(query, picture.astype(np.int64), text, has_text, feature, has), titles
+        view, has_picture = self._pictures.draw_views(len(rows), rng), (picture >= 0).astype(np.float32)
+        feature = self._pictures.for_queries(picture[own], view[own])
+        text = data.text.queries([texts[place] for place in np.arange(len(rows))[own].tolist()])
+        return QueryBatch(query, picture, has_text, has_picture, own, text, feature), titles
 
 
 def _some_words(title: str, rng: np.random.Generator) -> str:

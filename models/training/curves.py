@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+#: A column with a scale of its own, 0 to 1.
+SHARE = "hnst_share"
+
 
 def plot_curves(run: Path) -> Path | None:
     """Losses of every stage, and val Recall where it was measured: the picture, with a panel for each CSV.
@@ -27,11 +30,15 @@ def plot_curves(run: Path) -> Path | None:
         head, *rows = csv.reader(file.read_text().splitlines())
         columns = np.array(rows, dtype=float).T
         for name, values in zip(head[1:], columns[1:], strict=True):
-            # The learning rate has its own scale; it is in the CSV.
-            if name != "rate":
+            # The learning rate and beta have scales of their own; they are in the CSV.
+            if name not in ("rate", "beta", SHARE):
                 panel.plot(columns[0], values, label=name)
         panel.set(title=file.stem, xlabel="step")
         panel.legend(fontsize="small")
+        if SHARE in head:
+            share = panel.twinx()
+            share.plot(columns[0], columns[head.index(SHARE)], ":", color="grey")
+            share.set(ylim=(0, 1), ylabel="HNST's share of the gradient (dotted)")
     path = run / "curves.png"
     figure.savefig(path, dpi=110)
     return path

@@ -35,10 +35,13 @@ class PictureFeatures:
         result[has] = self._plain[pictures[has], 0]
         return result
 
-    def for_queries(self, pictures: Ints, rng: np.random.Generator) -> F32:
-        """A random view of each query picture, float32 ``[B, P]``; zeros for -1."""
+    def draw_views(self, count: int, rng: np.random.Generator) -> I64:
+        """Which view of a picture each of so many queries is shown with, ``[B]``."""
+        return rng.integers(self._views.shape[1], size=count)
+
+    def for_queries(self, pictures: Ints, view: I64) -> F32:
+        """A view of each query picture ``[B]``, float32 ``[B, P]``; zeros for -1."""
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
-        view = rng.integers(self._views.shape[1], size=len(pictures))
         has = pictures >= 0
         result[has] = self._views[np.searchsorted(self._query_pictures, pictures[has]), view[has]]
         return result

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from common.arrays import I64, Bool
+from common.arrays import F32, I64, Bool
 from models.towers import Towers
 from models.towers.config import StageConfig
 from models.training import ranks
+from models.training.ahead import Ahead
 from models.training.answers import KnownAnswers
 from models.training.batches import Batch, QueryBatch, Sampler
+from models.training.dose import dose, pull
 from models.training.encode import run_experts, to_device
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
-from models.training.loop import Losses
-from models.training.losses import hnst
+from models.training.loop import Losses, step_numbers
+from models.training.losses import distil, hnst
+from models.training.mining import Grader, Mined, mine
+from models.training.precision import full
+from models.training.refresh import Refresh
 from models.training.run import Run
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A step's batch, which of its columns ``[B, C]`` are no negatives, and the numbers that follow."""
+
+    batch: Batch
+    masked: Bool
+    rng: np.random.Generator
 
 
 class HybridStep(ABC):
     """Losses of a stage's steps. A stage says how it encodes, and what its easy loss is."""
 
-    #: Whether examples with a history alone take part, and whether the curves have HNST (stage 2).
+    #: The stage's name, and whether examples with a history alone take part (stage 2).
+    name: str
     browse = False
 
     def __init__(self, run: Run, towers: Towers, pictures: PictureFeatures, knobs: StageConfig) -> None:
@@ -34,54 +52,114 @@ class HybridStep(ABC):
         self.batch = knobs.batch * ranks.count()
         self.sampler = Sampler(run.data, pictures, knobs, browse=self.browse)
         self.hard, self.known = HardNegatives(run.data), KnownAnswers(run.data)
+        self.grader: Grader | None = None
+        loss = self.config.loss
+        #: The step from which on HNST takes part; none where it is off.
+        self.hard_from = round(loss.hard_after * knobs.steps) if loss.beta > 0 else knobs.steps
+        self.mining = Refresh(run.folder, f"hard-{self.name}", knobs.refresh_every)
+        self.ahead = Ahead(self.draw, knobs.steps, self.config.prefetch)
         seen = np.bincount(np.asarray(run.data.item), minlength=run.data.items)
         #: ``[N]``, share of each item of the positive events; their sum is 1.
         self.share = (seen / max(1, seen.sum())).astype(np.float32)
 
+    def draw(self, step: int) -> Drawn:
+        """What a step trains on; of its number alone, so that threads draw ahead."""
+        rng, _, _ = step_numbers(self.config.seed, self.name, step)
+        drawn = self.sampler.draw(self.batch, rng, ranks.share(self.batch))
+        columns = drawn.columns
+        masked = self.known.among(drawn.wanted, columns)
+        masked |= drawn.items[:, None] == columns
+        return Drawn(drawn, masked, rng)
+
     def losses(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> Losses:
         """Losses of one step, by name; the first is what is minimised."""
         loss = self.config.loss
-        hard_now = loss.beta > 0 and step >= loss.hard_after * self.knobs.steps
+        hard_now = step >= self.hard_from
         self.begin(step, hard_now=hard_now)
-        drawn = self.sampler.draw(self.batch, rng)
-        columns = np.concatenate([drawn.items, drawn.uniform])
+        ready = self.ahead.take(step)
+        drawn, rng, columns = ready.batch, ready.rng, ready.batch.columns
         count = loss.hard_negatives if hard_now else 0
         hard = self.hard.draw(drawn.queries.query, drawn.queries.shown, count, rng)
         distinct, places = np.unique(np.concatenate([columns, hard.items.ravel()]), return_inverse=True)
         items = self.items(distinct, drawn, rng)
         scores = self.scores(self.queries(drawn), items)
-        cosines = scores[..., torch.from_numpy(places[: len(columns)])]
-        known = self.known.among(drawn.wanted, columns)
-        masked = self.tensor(known | (drawn.items[:, None] == columns))
-        easy, shown = self.easy(cosines, masked, drawn, rng)
-        total, triplets = loss.alpha * easy, easy.detach() * 0
-        if count:
-            mean = self.mean(scores)
+        at = torch.from_numpy(places[: len(columns)])
+        cosines, masked = scores[..., at], self.tensor(ready.masked)
+        guided = self.guide(drawn, distinct)
+        if guided is not None:
             rows = torch.arange(self.batch)
-            positive = mean[rows, torch.from_numpy(places[: self.batch])]
-            far = mean[rows[:, None], torch.from_numpy(places[len(columns) :].reshape(self.batch, count))]
+            least = guided[rows, at[: self.batch]] - loss.guide_margin
+            masked = masked | ((guided > least[:, None])[:, at] & self.tensor(self.asks(drawn))[:, None])
+        far = None
+        if count:
+            far = self._own(scores, torch.from_numpy(places[len(columns) :].reshape(self.batch, count)))
+        seen, hidden = cosines, masked
+        if far is not None and loss.hard_columns:
+            seen, hidden = torch.cat([cosines, far], -1), torch.cat([masked, ~self.tensor(hard.present)], -1)
+        easy, shown = self.easy(seen, hidden, drawn, rng)
+        easy = loss.alpha * easy
+        none = torch.zeros((), device=easy.device)
+        triplets, taught, beta, share = none, none, none, none
+        total = easy
+        if far is not None:
+            own = self._own(cosines, torch.arange(self.batch)[:, None])
+            positive, far_mean = self.mean(own)[:, 0], self.mean(far)
             present, grades = self.tensor(hard.present), self.tensor(hard.grades)
-            triplets = hnst(positive, far, present, grades, margin=loss.margin)
-            total = total + loss.beta * triplets
-        return {"loss": total, **shown, **({"hnst": triplets} if self.browse else {})}
+            triplets = hnst(positive, far_mean, present, grades, margin=loss.margin)
+            easy_pull = pull(easy, [cosines, far] if loss.hard_columns else [cosines])
+            beta, share = dose(loss, easy_pull, pull(triplets, [positive, far_mean]))
+            total = easy + beta * triplets
+            if loss.distil:
+                gaps = self.config.teacher.span * (1 - grades)
+                taught = distil(positive, far_mean, gaps, self.tensor(hard.taught))
+                total = total + loss.distil * taught
+        shown = {**shown, "hnst": triplets, "beta": beta, "hnst_share": share}
+        return {"loss": total, **shown, **({"distil": taught} if loss.distil else {})}
 
-    def log_q(self, drawn: Batch) -> Tensor | None:
-        """How often a step draws the item of each column, as a logarithm ``[B + M]``; None where it is off.
+    def mine(self, step: int) -> None:
+        """Mine hard negatives anew where it is time, with the weights of this step."""
+        path = self.mining.due(step, self.hard_from)
+        if path is None:
+            return
+
+        def make(path: Path) -> None:
+            self.towers.eval()
+            with torch.no_grad(), full(self.device):
+                queries, items = self.ranked()
+            mine(self.data, queries, items, self.grader, self.device).save(path)
+            self.towers.train()
+
+        self.mining.made(path, self.run.folder / f"{self.name}.pt", make)
+        self.hard.mined = Mined.read(path)
+
+    def log_q(self, drawn: Batch, width: int) -> Tensor | None:
+        """How often a step draws the item of each column, as a logarithm ``[width]``; None where it is off.
 
         A step draws B events, whose items come by their popularity, titles and M uniform items: the count
-        of an item is what both kinds add up to, whichever column it stands in.
+        of an item is what both kinds add up to, whichever column it stands in. Further columns are a row's
+        own, always there, and 0.
         """
         if not self.config.loss.logq:
             return None
-        columns = np.concatenate([drawn.items, drawn.uniform])
+        columns = drawn.columns
         titles = int((drawn.wanted.events < 0).sum())
         events = len(drawn.items) - titles
         uniform = (titles + len(drawn.uniform)) / self.data.items
-        return self.tensor(np.log(events * self.share[columns] + uniform).astype(np.float32))
+        found = self.tensor(np.log(events * self.share[columns] + uniform).astype(np.float32))
+        return F.pad(found, (0, width - len(columns)))
+
+    def asks(self, drawn: Batch) -> Bool:
+        """``[B]``, whether a row shows words or a picture."""
+        asked: Bool = drawn.queries.has_text | (drawn.queries.has_picture > 0)
+        return asked
 
     @abstractmethod
     def begin(self, step: int, *, hard_now: bool) -> None:
         """Get ready for a step; ``hard_now`` tells whether HNST takes part in it."""
+
+    @abstractmethod
+    def ranked(self) -> tuple[F32, F32]:
+        """What is mined by: the first queries of words alone ``[Q, e]`` and all items ``[N, e]``."""
 
     @abstractmethod
     def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
@@ -101,26 +179,36 @@ class HybridStep(ABC):
     ) -> tuple[Tensor, Losses]:
         """The loss over easy negatives, and what the curves show of it.
 
-        ``cosines`` ``[…, B, C]`` are those to the positive items and the uniform ones; ``masked`` ``[B, C]``
-        is True where a column is no negative.
+        ``cosines`` ``[…, B, C]`` are those to the positive items, the uniform ones, and a row's own hard
+        ones with ``loss.hard_columns``; ``masked`` ``[B, C]`` is True where a column is no negative.
         """
 
     def mean(self, scores: Tensor) -> Tensor:
         """The cosines ``[B, N]`` that hard negatives are compared by."""
         return scores
 
+    def guide(self, drawn: Batch, distinct: I64) -> Tensor | None:
+        """What a guide thinks of each row and item, ``[B, N]``; None where there is no guide."""
+        return None
+
     def encode_queries(self, queries: QueryBatch) -> Tensor:
-        """Experts' outputs ``[B, M, d]`` of queries."""
-        experts = self.towers.query_experts
-        return run_experts(experts, queries.text, queries.picture, queries.has_picture, self.device)
+        """Experts' outputs ``[b, M, d]`` of this rank's queries."""
+        experts, has = self.towers.query_experts, queries.has_picture[queries.own]
+        cached = self.knobs.cached_rows
+        return run_experts(experts, queries.text, queries.picture, has, self.device, cached)
 
     def encode_items(self, rows: I64, bare: Bool) -> Tensor:
         """Experts' outputs ``[N, M, d]`` of items; where ``bare`` without their picture."""
         picture = np.where(bare, -1, self.data.item_picture[rows])
         has = (picture >= 0).astype(np.float32)
         text, feature = self.data.texts.batch(rows), self.pictures.for_items(picture)
-        return run_experts(self.towers.item_experts, text, feature, has, self.device)
+        cached = self.knobs.cached_rows
+        return run_experts(self.towers.item_experts, text, feature, has, self.device, cached)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """An array on the run's device."""
         return to_device(array, self.device)
+
+    def _own(self, scores: Tensor, places: Tensor) -> Tensor:
+        """Each row's own columns: cosines ``[…, B, N]`` and places ``[B, H]`` -> ``[…, B, H]``."""
+        return scores[..., torch.arange(self.batch)[:, None], places]

@@ -41,6 +41,12 @@ def rate_factor(knobs: StageConfig, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, knobs.steps - warm)))
 
 
+def step_numbers(seed: int, stage: str, step: int) -> tuple[np.random.Generator, int, int]:
+    """A step's generator, and the seeds of torch's global generator and of a generator of torch's own."""
+    rng = np.random.default_rng((seed, zlib.crc32(stage.encode()), step))
+    return rng, int(rng.integers(2**62)), int(rng.integers(2**62))
+
+
 class Stage:
     """A stage of a run: where it stands, and its loop."""
 
@@ -68,6 +74,7 @@ class Stage:
         knobs: StageConfig,
         losses: Callable[[int, np.random.Generator, torch.Generator], Losses],
         early_stop: EarlyStop | None = None,
+        times: Callable[[], dict[str, float]] | None = None,
     ) -> None:
         """Train a module, from the last checkpoint where there is one.
 
@@ -77,6 +84,7 @@ class Stage:
             knobs: steps and rates.
             losses: called with the step's number and generators; gives its losses.
             early_stop: keeps the best weights and may end the stage early.
+            times: what the host took a step since it was called last, in ms; goes to ``<stage>-host.csv``.
         """
         run = self._run
         optimiser = torch.optim.AdamW(groups, lr=knobs.rate, weight_decay=knobs.weight_decay)
@@ -95,6 +103,8 @@ class Stage:
         looks = _Curve(run.folder / f"{self.name}-val.csv", first and first + 1)
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         step_losses = ranks.together(module, trained, losses)
+        host = _Curve(run.folder / f"{self.name}-host.csv", first)
+        told_at, told_step = time.perf_counter(), first
         saved_at = time.monotonic()
         for step in range(first, knobs.steps):
             if early_stop and early_stop.over:
@@ -116,6 +126,10 @@ class Stage:
             if step % _CURVE_EVERY == 0 or step + 1 == knobs.steps:
                 told = {name: float(value.detach()) for name, value in values.items()}
                 curve.write(step, {**told, "rate": rate})
+                if times:
+                    whole = 1e3 * (time.perf_counter() - told_at) / (step + 1 - told_step)
+                    host.write(step, {**times(), "step_ms": whole})
+                    told_at, told_step = time.perf_counter(), step + 1
             if early_stop and early_stop.due(step + 1, knobs.steps):
                 with average.in_place(module) if average else nullcontext():
                     looks.write(step + 1, {early_stop.measure: early_stop.look(module)})
@@ -138,11 +152,10 @@ class Stage:
         module.eval()
 
     def _generators(self, step: int) -> tuple[np.random.Generator, torch.Generator]:
-        key = (self._run.config.seed, zlib.crc32(self.name.encode()), step)
-        rng = np.random.default_rng(key)
+        rng, dropout, own = step_numbers(self._run.config.seed, self.name, step)
         # Dropout draws from torch's global generator.
-        torch.manual_seed(ranks.spread_seed(int(rng.integers(2**62))))
-        return rng, torch.Generator().manual_seed(int(rng.integers(2**62)))
+        torch.manual_seed(ranks.spread_seed(dropout))
+        return rng, torch.Generator().manual_seed(own)
 
     def _save(self, module: nn.Module, step: int, *, finished: bool, **state: Any) -> None:
         """``state`` is what resuming needs beside the weights."""

@@ -15,11 +15,12 @@ def mnsce(
     """Softmax cross-entropy over mixed negatives: in-batch and a uniform sample of the catalogue.
 
     Args:
-        cosines: ``[B, B + M]``; row i's positive is in column i, columns from B on are the uniform sample.
-        masked: bool ``[B, B + M]``, True where a column is no negative of the row: another copy of its
+        cosines: ``[B, C]``; row i's positive is in column i, columns from B on are the uniform sample and the
+            row's own hard negatives.
+        masked: bool ``[B, C]``, True where a column is no negative of the row: another copy of its
             positive, or another item known to answer the query. The positive itself is never masked.
         weights: ``[B]``, weight of each row; rows of weight 0 do not count.
-        log_q: ``[B + M]``, log of how often a step draws the column's item; subtracted from negatives (logQ
+        log_q: ``[C]``, log of how often a step draws the column's item; subtracted from negatives (logQ
             correction). The positive is always there, so it is not corrected.
     """
     rows = len(cosines)
@@ -45,6 +46,19 @@ def hnst(positive: Tensor, hard: Tensor, present: Tensor, grades: Tensor, *, mar
     """
     losses = F.relu(margin * (1.0 - grades) - positive[:, None] + hard) * present
     return losses.sum() / present.sum().clamp(min=1)
+
+
+def distil(positive: Tensor, hard: Tensor, gaps: Tensor, taught: Tensor) -> Tensor:
+    """MarginMSE: mean of ((cos(q, p) - cos(q, n)) - gap)² over what a teacher graded, 0 for none.
+
+    Args:
+        positive: ``[B]``, cosine of each query to its positive.
+        hard: ``[B, H]``, cosines to what was mined.
+        gaps: ``[B, H]``, how far below the positive the teacher puts each.
+        taught: bool ``[B, H]``, False where it graded nothing.
+    """
+    losses = (positive[:, None] - hard - gaps).square() * taught
+    return losses.sum() / taught.sum().clamp(min=1)
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor, *, scale: float) -> Tensor:

@@ -27,6 +27,7 @@ from models.training.reuse import reuse
 from models.training.run import Run, TrainError, torch_threads
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion
+from models.training.teacher import train_teacher
 from models.training.vit_stage import pretrained_pictures
 
 
@@ -108,6 +109,10 @@ def train(
                 pictures = train_pictures(run, shop)
             else:
                 pictures = pretrained_pictures(run, shop, pretrained.vit, pretrained.cache)
+        grader = None
+        if config.teacher.enabled:
+            with ranks.alone():
+                grader = train_teacher(run, pictures).grade
         torch.manual_seed(config.seed)
         towers = Towers(config, data.vocabulary)
         if not (out / "stage1.pt").is_file():
@@ -115,10 +120,10 @@ def train(
         towers.to(device)
         with ranks.leader_first():
             coclicks = load_coclicks(run)
-        train_experts(run, towers, pictures, coclicks)
+        train_experts(run, towers, pictures, coclicks, grader)
         with ranks.leader_first():
             features = write_item_features(run, towers.item_experts, pictures)
-        train_fusion(run, towers, pictures, features, coclicks)
+        train_fusion(run, towers, pictures, features, coclicks, grader)
     summary = TrainSummary(
         data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
     )

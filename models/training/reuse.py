@@ -40,7 +40,8 @@ def same_experts(one: Config, other: Config) -> bool:
 
     def part(config: Config) -> object:
         later = {"history", "gate", "coclick"}
-        return config.model_dump(exclude={"stage2": True, "switches": later, "checkpoint_minutes": True})
+        how = {"checkpoint_minutes": True, "prefetch": True}
+        return config.model_dump(exclude={"stage2": True, "switches": later, **how})
 
     return alike(one, other) and part(one) == part(other)
 

@@ -6,36 +6,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.arrays import I64
+from common.arrays import F32, I64
 from models.dataset.coclick import CoClicks
 from models.towers import Towers
 from models.towers.experts import EXPERTS, Expert
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.companions import Companions, companion_loss
-from models.training.encode import trim_words
+from models.training.encode import run_experts, trim_words
 from models.training.features import PictureFeatures
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
 from models.training.losses import mnsce
+from models.training.mining import MOST_QUERIES, Grader
 from models.training.precision import full
 from models.training.rates import expert_groups, resting
 from models.training.run import Run, TrainError
 
+_CHUNK = 1024
 
-def train_experts(run: Run, towers: Towers, pictures: PictureFeatures, coclicks: CoClicks) -> None:
-    """Train the experts of both towers, or load what was trained before."""
+
+def train_experts(
+    run: Run,
+    towers: Towers,
+    pictures: PictureFeatures,
+    coclicks: CoClicks,
+    grader: Grader | None = None,
+) -> None:
+    """Train the experts of both towers, or load what was trained before; ``grader`` is the teacher."""
     stage = Stage("stage1", run)
     if stage.finished:
         stage.load(towers)
         return
     step = _ExpertStep(run, towers, pictures, coclicks)
-    stage.run(towers, expert_groups(towers, run.config), run.config.stage1, step.losses)
+    step.grader = grader
+    groups = expert_groups(towers, run.config)
+    with step.ahead as ahead:
+        stage.run(towers, groups, run.config.stage1, step.losses, times=ahead.times)
     step.rest(frozenset())
+    step.mining.clear()
 
 
 class _ExpertStep(HybridStep):
     """Scores ``[M, B, N]``: every expert learns by itself, and their mean learns too."""
+
+    name = "stage1"
 
     def __init__(self, run: Run, towers: Towers, pictures: PictureFeatures, coclicks: CoClicks) -> None:
         super().__init__(run, towers, pictures, run.config.stage1)
@@ -56,6 +71,28 @@ class _ExpertStep(HybridStep):
 
     def begin(self, step: int, *, hard_now: bool) -> None:
         self.rest(resting(self.config, step))
+        if hard_now and self.config.loss.mine_experts:
+            self.mine(step)
+
+    def ranked(self) -> tuple[F32, F32]:
+        """By the mean cosine of all experts: their outputs side by side."""
+        awake, width = self.towers.query_experts.resting, self.config.dimensions.expert_dim
+        self.rest(frozenset())
+        queries = self.data.queries[:MOST_QUERIES]
+        outputs: list[list[F32]] = [[], []]
+        for start in range(0, len(queries), _CHUNK):
+            texts = queries[start : start + _CHUNK]
+            none = np.zeros(len(texts), dtype=np.float32)
+            picture = np.zeros((len(texts), self.config.picture.feature_dim), dtype=np.float32)
+            text, experts = self.data.text.queries(texts), self.towers.query_experts
+            outputs[0].append(run_experts(experts, text, picture, none, self.device).cpu().numpy())
+        for start in range(0, self.data.items, _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, self.data.items))
+            outputs[1].append(self.encode_items(rows, np.zeros(len(rows), np.bool_)).cpu().numpy())
+        self.rest(awake)
+        scale = float(len(self.experts)) ** -0.5
+        found = [np.concatenate(side).reshape(-1, len(self.experts) * width) * scale for side in outputs]
+        return found[0], found[1]
 
     def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
         bare = rng.random(len(rows)) < self.config.data.item_picture_dropout
@@ -63,8 +100,7 @@ class _ExpertStep(HybridStep):
         return ranks.gather(self.encode_items(rows[own], bare[own]), len(rows))
 
     def queries(self, drawn: Batch) -> Tensor:
-        own = drawn.queries.part(ranks.share(self.batch))
-        return ranks.gather(self.encode_queries(own), self.batch)
+        return ranks.gather(self.encode_queries(drawn.queries), self.batch)
 
     def scores(self, queries: Tensor, items: Tensor) -> Tensor:
         with full(self.device):
@@ -73,7 +109,7 @@ class _ExpertStep(HybridStep):
     def easy(
         self, cosines: Tensor, masked: Tensor, drawn: Batch, rng: np.random.Generator
     ) -> tuple[Tensor, Losses]:
-        scale, log_q = self.config.loss.scale, self.log_q(drawn)
+        scale, log_q = self.config.loss.scale, self.log_q(drawn, cosines.shape[-1])
         weights = [self._speaks(drawn, expert) for expert in self.experts]
         every = self.tensor(drawn.says.astype(np.float32))
         each = [

@@ -11,33 +11,41 @@ import torch
 from torch import Tensor
 
 from common.arrays import F16, F32, I64
-from common.files import replacing
 from models.dataset.coclick import WINDOW_SECONDS, CoClicks
 from models.dataset.training_data import Histories
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.early_stop import EarlyStop
-from models.training.encode import run_experts
+from models.training.encode import in_parts, run_experts
 from models.training.features import PictureFeatures, write_item_features
-from models.training.hard import MOST_QUERIES
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
 from models.training.losses import mnsce
+from models.training.mining import MOST_QUERIES, Grader
 from models.training.precision import cosines as cosines_of
 from models.training.precision import full
 from models.training.rates import expert_groups
 from models.training.run import Run
 from models.training.stored import stored_array
+from models.training.teacher.answers import taught_answers
 from models.training.validation import Validation
 
 _CHUNK = 4096
 
 
 def train_fusion(
-    run: Run, towers: Towers, pictures: PictureFeatures, features: F16, coclicks: CoClicks
+    run: Run,
+    towers: Towers,
+    pictures: PictureFeatures,
+    features: F16,
+    coclicks: CoClicks,
+    grader: Grader | None = None,
 ) -> None:
-    """Train the fusion, or load what was trained before; see `_FusionStep` for the arrays."""
+    """Train the fusion, or load what was trained before; see `_FusionStep` for the arrays.
+
+    ``grader`` is the teacher, where the run has one.
+    """
     config = run.config
     stage = Stage("stage2", run)
     if stage.finished:
@@ -45,6 +53,7 @@ def train_fusion(
         return
     with ranks.leader_first():
         step = _FusionStep(run, towers, pictures, features, coclicks)
+        step.learn(grader)
     groups: list[dict[str, Any]] = [{"params": towers.fusion_parameters(), "factor": 1.0}]
     if config.stage2.expert_rate > 0:
         groups += expert_groups(towers, config, config.stage2.expert_rate)
@@ -52,7 +61,9 @@ def train_fusion(
     if config.validation.every:
         validation = Validation(run.data)
         early_stop = EarlyStop(config.validation, lambda: step.recall(validation))
-    stage.run(towers, groups, config.stage2, step.losses, early_stop)
+    with step.ahead as ahead:
+        stage.run(towers, groups, config.stage2, step.losses, early_stop, ahead.times)
+    step.mining.clear()
     if ranks.leads():
         for pattern in ("item_features-*.npy", "coclick_features-*.npy"):
             for file in run.folder.glob(pattern):
@@ -62,6 +73,7 @@ def train_fusion(
 class _FusionStep(HybridStep):
     """Scores ``[B, N]`` of embeddings; ``features`` float16 ``[2, N, M, d]`` with and without pictures."""
 
+    name = "stage2"
     browse = True
 
     def __init__(
@@ -75,14 +87,19 @@ class _FusionStep(HybridStep):
         #: The step at which experts that train here made the features; 0 for those of stage 1.
         self.refreshed = 0
 
+    def learn(self, grader: Grader | None) -> None:
+        """Take the teacher's word, where the run has one and ``loss.false_negatives`` says so."""
+        self.grader = grader
+        if grader is not None and self.config.loss.false_negatives == "teacher":
+            path = self.run.folder / "teacher_answers.npy"
+            self.known.taught = taught_answers(path, self.data, self._by_experts, grader, self.device)
+
     def begin(self, step: int, *, hard_now: bool) -> None:
         if not self.frozen and step - step % self.knobs.refresh_every > self.refreshed:
             self._refresh(step - step % self.knobs.refresh_every)
         self._freeze()
-        if hard_now and not len(self.hard.mined):
-            with ranks.leader_first(), full(self.device):
-                self._mine()
-            self.towers.train()
+        if hard_now:
+            self.mine(step)
             self._freeze()
 
     def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
@@ -101,15 +118,26 @@ class _FusionStep(HybridStep):
             if row in left_out:
                 coclick[place] = left_out[row]
         coclick[no_coclick] = 0.0
-        return ranks.gather(self.towers.item_fusion(features, self.tensor(coclick)), count)
+        inputs = [features, self.tensor(coclick)]
+        return ranks.gather(in_parts(self.towers.item_fusion, inputs, self.knobs.cached_rows), count)
 
     def queries(self, drawn: Batch) -> Tensor:
-        own = ranks.share(len(drawn.items))
         with torch.no_grad() if self.frozen else nullcontext():
-            experts = self.encode_queries(drawn.queries.part(own))
+            experts = self.encode_queries(drawn.queries)
         assert drawn.histories is not None
-        embedding, _ = self.towers.query_fusion(experts, *self._portraits(drawn.histories.part(own)))
+        self.seen = experts.detach()
+        portraits = self._portraits(drawn.histories)
+        embedding = in_parts(self._fuse, [experts, *portraits], self.knobs.cached_rows)
         return ranks.gather(embedding, len(drawn.items))
+
+    def guide(self, drawn: Batch, distinct: I64) -> Tensor | None:
+        """Mean cosine of the experts of stage 1; none of those that train on."""
+        if self.config.loss.false_negatives != "guide":
+            return None
+        with torch.no_grad(), full(self.device):
+            queries = ranks.gather(self.seen, len(drawn.items)).float()
+            items = self.tensor(self.features[0, distinct].astype(np.float32))
+            return torch.einsum("bmd,nmd->bn", queries, items) / queries.shape[1]
 
     def scores(self, queries: Tensor, items: Tensor) -> Tensor:
         return cosines_of(queries, items)
@@ -119,7 +147,8 @@ class _FusionStep(HybridStep):
     ) -> tuple[Tensor, Losses]:
         loss = self.config.loss
         weights = self.tensor(drawn.says.astype(np.float32))
-        easy = mnsce(cosines, masked, scale=loss.scale, log_q=self.log_q(drawn), weights=weights)
+        log_q = self.log_q(drawn, cosines.shape[-1])
+        easy = mnsce(cosines, masked, scale=loss.scale, log_q=log_q, weights=weights)
         return easy, {"mnsce": easy}
 
     def recall(self, validation: Validation) -> float:
@@ -180,21 +209,28 @@ class _FusionStep(HybridStep):
             result[item] = np.einsum("n,nmd->md", weights / total, features)
         return result
 
-    def _mine(self) -> None:
-        """Rank the catalogue for the queries, without history, with the weights of this step."""
-        path = self.run.folder / "hard.npy"
-        if not path.is_file():
-            self.towers.eval()
-            with torch.no_grad():
-                queries = []
-                for start in range(0, min(MOST_QUERIES, len(self.data.queries)), _CHUNK):
-                    texts = self.data.queries[start : start + _CHUNK]
-                    queries.append(self._embed(texts, Histories.empty(len(texts), 1)).cpu().numpy())
-                items = [part.cpu().numpy() for part in self._catalogue()]
-            with replacing(path) as written:
-                most = np.concatenate(queries)[:MOST_QUERIES]
-                np.save(written, self.hard.mine(most, np.concatenate(items)))
-        self.hard.mined = np.load(path)
+    def _by_experts(self) -> tuple[F32, F32]:
+        """The first queries and all items by the mean cosine of the experts of stage 1."""
+        self.towers.eval()
+        parts = []
+        with torch.no_grad(), full(self.device):
+            for start in range(0, min(MOST_QUERIES, len(self.data.queries)), _CHUNK):
+                texts = self.data.queries[start : start + _CHUNK][: MOST_QUERIES - start]
+                parts.append(self._experts(texts).flatten(1).cpu().numpy())
+        return np.concatenate(parts), self.features[0].reshape(self.data.items, -1).astype(np.float32)
+
+    def ranked(self) -> tuple[F32, F32]:
+        """By the embeddings of the moment, without a history."""
+        queries = []
+        for start in range(0, min(MOST_QUERIES, len(self.data.queries)), _CHUNK):
+            texts = self.data.queries[start : start + _CHUNK][: MOST_QUERIES - start]
+            queries.append(self._embed(texts, Histories.empty(len(texts), 1)).cpu().numpy())
+        items = [part.cpu().numpy() for part in self._catalogue()]
+        return np.concatenate(queries), np.concatenate(items)
+
+    def _fuse(self, experts: Tensor, *portraits: Tensor) -> Tensor:
+        embedding: Tensor = self.towers.query_fusion(experts, *portraits)[0]
+        return embedding
 
     def _catalogue(self) -> Iterator[Tensor]:
         """Embeddings of all items, in parts of ``[n, e]``."""
@@ -205,12 +241,14 @@ class _FusionStep(HybridStep):
 
     def _embed(self, texts: list[str], histories: Histories) -> Tensor:
         """Embeddings ``[n, e]`` of queries without a picture."""
+        return self._fuse(self._experts(texts), *self._portraits(histories))
+
+    def _experts(self, texts: list[str]) -> Tensor:
+        """Experts' outputs ``[n, M, d]`` of queries without a picture."""
         text, rows = self.data.text.queries(texts), len(texts)
         picture = np.zeros((rows, self.config.picture.feature_dim), dtype=np.float32)
         none = np.zeros(rows, dtype=np.float32)
-        experts = run_experts(self.towers.query_experts, text, picture, none, self.device)
-        embedding: Tensor = self.towers.query_fusion(experts, *self._portraits(histories))[0]
-        return embedding
+        return run_experts(self.towers.query_experts, text, picture, none, self.device)
 
 
 def _coclick_features(run: Run, coclicks: CoClicks, features: F16, suffix: str = "") -> F16:

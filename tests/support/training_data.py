@@ -1,6 +1,6 @@
 """A log of nine events over four items, prepared for training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,6 +37,13 @@ def small_training_data(folder: Path) -> TrainingData:
             Event(day(6), "b", "click", "mug", None, split="train"),
         ],
     )
+
+
+def changed(data: TrainingData, overrides: Mapping[str, object]) -> TrainingData:
+    """The same data with other knobs."""
+    other = TrainingData.__new__(TrainingData)
+    other.__dict__.update(data.__dict__, config=data.config.with_overrides(overrides))
+    return other
 
 
 def training_data(folder: Path, events: Sequence[Event]) -> TrainingData:

@@ -9,7 +9,7 @@ import pytest
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
-from models.dataset.log import TRAIN, VAL, read_log
+from models.dataset.log import ANSWERS, LOW, TRAIN, VAL, read_log
 from models.towers import Config
 from models.training import train
 
@@ -35,14 +35,15 @@ def test_behaviours_and_labels_become_rows(tmp_path: Path) -> None:
         Event(day(2), "a", "impression", "cup", "u"),
         Event(day(3), "a", "impression", "cup", None, relevance=0.1),
         Event(day(4), "gone", "impression", "cup", None, relevance=0.1),
+        Event(day(5), "a", "impression", "cup", None, relevance=0.8),
     ]
     log = read_log(written(tmp_path, events), {"a": 0}, 0.05, low_relevance=0.3)
-    assert log["item"].tolist() == [0, -1, 0]
-    assert log["user"].tolist() == [0, 1, -1]
-    assert log["behaviour"].tolist() == [1, 3, 0]
-    assert log["low"].tolist() == [0, 0, 1]
-    assert [log.queries[row] for row in log["query"]] == ["red mug", "red mug", "cup"]
-    assert log["at"].tolist() == [day(n).timestamp() for n in (0, 1, 3)]
+    assert log["item"].tolist() == [0, -1, 0, 0]
+    assert log["user"].tolist() == [0, 1, -1, -1]
+    assert log["behaviour"].tolist() == [1, 3, 0, 0]
+    assert log["low"].tolist() == [0, 0, LOW, ANSWERS]
+    assert [log.queries[row] for row in log["query"]] == ["red mug", "red mug", "cup", "cup"]
+    assert log["at"].tolist() == [day(n).timestamp() for n in (0, 1, 3, 5)]
     assert (log.users, log.pictures) == (2, [])
 
 

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from artifacts.shop.schema import Event
+from models.dataset.known import Known
 from models.dataset.training_data import TrainingData
+from models.towers import Config
 from models.training.hard import HardNegatives
 from tests.support.training_data import day, small_training_data, training_data
 
@@ -76,6 +80,56 @@ def test_known_positives(small: TrainingData) -> None:
     known = small.are_positive(np.array([1, 2, 0]), np.array([0, 1, 2, 3]))
     expected = [[True, True, False, False], [False, False, True, False], [False] * 4]
     assert known.tolist() == expected
+
+
+def test_a_label_says_what_answers_although_nobody_clicked_it(tmp_path: Path) -> None:
+    events = [
+        Event(day(0), "a", "click", "mug", "u", split="train"),
+        Event(day(1), "b", "impression", "mugs", "u", relevance=0.9, split="train"),
+        Event(day(1), "c", "impression", "mug", "u", relevance=0.9, split="val"),
+        Event(day(1), "d", "impression", "mug", "u", relevance=0.1, split="train"),
+        Event(day(2), "d", "impression", "mug", "u", relevance=0.9, split="train"),
+        Event(day(3), "c", "click", "mugs", "u", split="train"),
+    ]
+    data = training_data(tmp_path, events)
+    # Nothing is a positive for its label alone, and labels of val are unknown.
+    assert np.asarray(data.item).tolist() == [0, 2]
+    assert data.queries == ["", "mug", "mugs"]
+    assert data.answers_of(1).tolist() == data.answers_of(2).tolist() == [0, 1, 2, 3]
+    assert data.low_relevance(1)[0].tolist() == []
+    assert data.answers_of(0).tolist() == []
+    (tmp_path / "data" / "answering_asked.npy").unlink()  # as earlier versions prepared it
+    earlier = TrainingData(tmp_path / "data", data.config)
+    assert earlier.answers_of(1).tolist() == [0, 2]
+    assert earlier.low_relevance(1)[0].tolist() == [3]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_answers_are_found_among_any_columns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    items, numbers = int(rng.integers(1, 9)), int(rng.integers(1, 5))
+    pairs = rng.random((numbers, items)) < rng.random()
+    asked, answer = np.nonzero(pairs)
+    known = Known(np.unique(asked * items + answer), items, numbers)
+    rows = rng.integers(-1, numbers, size=rng.integers(0, 6))
+    columns = np.unique(rng.integers(0, items, size=rng.integers(0, 12)))
+    expected = pairs[rows][:, columns] & (rows >= 0)[:, None]
+    found = np.zeros_like(expected)
+    found[known.among(rows, columns)] = True
+    np.testing.assert_array_equal(found, expected)
+    for row, column in np.ndindex(expected.shape):
+        pair = rows[row : row + 1], columns[column : column + 1]
+        assert known.answers(*pair).tolist() == [bool(expected[row, column])]
+    for number in range(numbers):
+        assert known.of(number).tolist() == np.flatnonzero(pairs[number]).tolist()
+
+
+@pytest.mark.parametrize("minutes", [0.0, 60.0, 100_000.0])
+def test_who_has_a_history_is_known_without_reading_it(run: Path, config: Config, minutes: float) -> None:
+    changes = {"data.same_search_minutes": minutes, "data.same_item_days": 30}
+    data = TrainingData(run / "data", config.with_overrides(changes))
+    rows = np.arange(len(data.item))
+    np.testing.assert_array_equal(data.has_history(), data.histories(rows).behaviour.any(axis=1))
 
 
 def test_other_wordings_of_an_intent_have_the_same_answers(tmp_path: Path) -> None:

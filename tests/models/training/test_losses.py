@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from models.training.losses import contrast, hnst, mnsce
+from models.training.losses import contrast, distil, hnst, mnsce
 
 
 def test_mnsce_by_hand() -> None:
@@ -54,6 +54,14 @@ def test_a_near_miss_may_lie_nearer() -> None:
     # 0.2 - 0.05 of what is far off; 0.2 * 0.6 - 0.05 of what is graded 0.4.
     value = hnst(positive, hard, torch.ones(1, 2, dtype=torch.bool), grades, margin=0.2)
     torch.testing.assert_close(value, torch.tensor((0.15 + 0.07) / 2))
+
+
+def test_distilling_puts_items_as_far_below_as_the_teacher_does() -> None:
+    positive, hard = torch.tensor([0.9, 0.5]), torch.tensor([[0.4, 0.7], [0.0, 0.0]])
+    gaps = torch.tensor([[0.5, 0.1], [0.0, 0.0]])
+    taught = torch.tensor([[True, True], [False, False]])
+    torch.testing.assert_close(distil(positive, hard, gaps, taught), torch.tensor(0.1**2 / 2))
+    assert distil(positive, hard, gaps, ~taught & taught) == 0
 
 
 def test_hnst_of_nothing_is_zero() -> None:

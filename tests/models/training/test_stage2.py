@@ -60,15 +60,18 @@ def test_a_positive_has_no_co_clicks_of_its_own_visit(run: Path, config: Config)
 def test_log_q_is_of_the_mixture(run: Path, config: Config) -> None:
     step = _step(run, config.with_overrides({"loss.logq": True}))
     drawn = _drawn(step)
-    log_q = step.log_q(drawn)
+    columns = drawn.columns
+    log_q = step.log_q(drawn, len(columns) + 2)
     assert log_q is not None
+    # A row's own hard negatives are always there.
+    assert log_q[-2:].tolist() == [0, 0]
+    log_q = log_q[:-2]
     titles = int((drawn.wanted.events < 0).sum())
     expected = (64 - titles) * step.share + (titles + len(drawn.uniform)) / step.data.items
-    columns = np.concatenate([drawn.items, drawn.uniform])
     np.testing.assert_allclose(log_q.numpy(), np.log(expected[columns]), rtol=1e-5)
     # Over the whole catalogue the counts add up to the columns of a step.
     assert expected.sum() == pytest.approx(64 + len(drawn.uniform), rel=1e-5)
-    assert _step(run, config).log_q(drawn) is None
+    assert _step(run, config).log_q(drawn, len(columns)) is None
 
 
 def test_portraits_follow_experts_that_train(shop_path: Path, config: Config, tmp_path: Path) -> None:
