@@ -21,9 +21,9 @@ def steps_to(points: list[tuple[float, float]], share: float = 0.95) -> float:
     steps, values = np.array(points).T
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(values, _SMOOTH), axis=1)
     end = values[-(len(values) // 5) :].mean()
-    if smooth[0] == end:
+    if values[0] == end:
         return float(steps[0])
-    way = (smooth - smooth[0]) / (end - smooth[0])
+    way = (smooth - values[0]) / (end - values[0])
     return float(steps[_SMOOTH // 2 + int(np.argmax(way >= min(share, way.max())))])
 
 

@@ -7,10 +7,13 @@
     image_stage, vit_stage    stage 0: the image encoder is trained, or a pretrained ViT runs once
     stage1, stage2            what each adds to the step that both share:
     hybrid                    draw, encode, mask, MNSCE, hard negatives, HNST
-    batches, hard, companions, augment, pictures, features    what steps are made of
+    batches, companions, augment, pictures, features          what steps are made of
+    mining, refresh, hard, dose    hard negatives: found, kept in files, drawn, and how much they weigh
+    ahead          draws steps in threads
     losses, encode, precision, rates, averaging               what they compute with
     loop, curves, early_stop, validation, ranks               how a stage runs
     pretrained/    weights to start from
+    teacher/       a relevance teacher, if the run has one
     reuse          what two runs over one shop need not make twice
 """
 
