@@ -84,37 +84,47 @@ class HybridStep(ABC):
         items = self.items(distinct, drawn, rng)
         scores = self.scores(self.queries(drawn), items)
         at = torch.from_numpy(places[: len(columns)])
-        cosines, masked = scores[..., at], self.tensor(ready.masked)
-        guided = self.guide(drawn, distinct)
-        if guided is not None:
-            rows = torch.arange(self.batch)
-            least = guided[rows, at[: self.batch]] - loss.guide_margin
-            masked = masked | ((guided > least[:, None])[:, at] & self.tensor(self.asks(drawn))[:, None])
-        far = None
-        if count:
-            far = self._own(scores, torch.from_numpy(places[len(columns) :].reshape(self.batch, count)))
-        seen, hidden = cosines, masked
-        if far is not None and loss.hard_columns:
-            seen, hidden = torch.cat([cosines, far], -1), torch.cat([masked, ~self.tensor(hard.present)], -1)
-        easy, shown = self.easy(seen, hidden, drawn, rng)
+        cosines = scores[..., at]
+        masked = self.tensor(ready.masked) | self._guided(drawn, distinct, at)
+        if not count:
+            easy, shown = self.easy(cosines, masked, drawn, rng)
+            none = torch.zeros((), device=easy.device)
+            nothing = {"hnst": none, "beta": none, "hnst_share": none} | self._taught(none)
+            return {"loss": loss.alpha * easy, **shown, **nothing}
+        far = self._own(scores, torch.from_numpy(places[len(columns) :].reshape(self.batch, count)))
+        present, grades = self.tensor(hard.present), self.tensor(hard.grades)
+        seen, pulled = cosines, [cosines]
+        if loss.hard_columns:
+            seen, masked, pulled = (
+                torch.cat([cosines, far], -1),
+                torch.cat([masked, ~present], -1),
+                [cosines, far],
+            )
+        easy, shown = self.easy(seen, masked, drawn, rng)
         easy = loss.alpha * easy
-        none = torch.zeros((), device=easy.device)
-        triplets, taught, beta, share = none, none, none, none
-        total = easy
-        if far is not None:
-            own = self._own(cosines, torch.arange(self.batch)[:, None])
-            positive, far_mean = self.mean(own)[:, 0], self.mean(far)
-            present, grades = self.tensor(hard.present), self.tensor(hard.grades)
-            triplets = hnst(positive, far_mean, present, grades, margin=loss.margin)
-            easy_pull = pull(easy, [cosines, far] if loss.hard_columns else [cosines])
-            beta, share = dose(loss, easy_pull, pull(triplets, [positive, far_mean]))
-            total = easy + beta * triplets
-            if loss.distil:
-                gaps = self.config.teacher.span * (1 - grades)
-                taught = distil(positive, far_mean, gaps, self.tensor(hard.taught))
-                total = total + loss.distil * taught
-        shown = {**shown, "hnst": triplets, "beta": beta, "hnst_share": share}
-        return {"loss": total, **shown, **({"distil": taught} if loss.distil else {})}
+        own = self._own(cosines, torch.arange(self.batch)[:, None])
+        positive, far = self.mean(own)[:, 0], self.mean(far)
+        triplets = hnst(positive, far, present, grades, margin=loss.margin)
+        beta, share = dose(loss, pull(easy, pulled), pull(triplets, [positive, far]))
+        gaps = self.config.teacher.span * (1 - grades)
+        taught = distil(positive, far, gaps, self.tensor(hard.taught)) if loss.distil else easy.detach() * 0
+        total = easy + beta * triplets + loss.distil * taught
+        found = {"hnst": triplets, "beta": beta, "hnst_share": share} | self._taught(taught)
+        return {"loss": total, **shown, **found}
+
+    def _taught(self, loss: Tensor) -> Losses:
+        """A column of the curves where the towers learn from a teacher."""
+        return {"distil": loss} if self.config.loss.distil else {}
+
+    def _guided(self, drawn: Batch, distinct: I64, at: Tensor) -> Tensor:
+        """Bool ``[B, C]`` or ``[1]``: what a guide puts so near a row that it may well answer it."""
+        guided = self.guide(drawn, distinct)
+        if guided is None:
+            return torch.zeros(1, dtype=torch.bool, device=self.device)
+        least = guided[torch.arange(self.batch), at[: self.batch]] - self.config.loss.guide_margin
+        # Of rows without words and picture a guide knows nothing.
+        asks = drawn.queries.has_text | (drawn.queries.has_picture > 0)
+        return (guided > least[:, None])[:, at] & self.tensor(asks)[:, None]
 
     def mine(self, step: int) -> None:
         """Mine hard negatives anew where it is time, with the weights of this step."""
@@ -147,11 +157,6 @@ class HybridStep(ABC):
         uniform = (titles + len(drawn.uniform)) / self.data.items
         found = self.tensor(np.log(events * self.share[columns] + uniform).astype(np.float32))
         return F.pad(found, (0, width - len(columns)))
-
-    def asks(self, drawn: Batch) -> Bool:
-        """``[B]``, whether a row shows words or a picture."""
-        asked: Bool = drawn.queries.has_text | (drawn.queries.has_picture > 0)
-        return asked
 
     @abstractmethod
     def begin(self, step: int, *, hard_now: bool) -> None:

@@ -9,7 +9,8 @@ from models.towers.config import Config
 
 _PICTURES = ("pixels.npy", "picture_features.npy", "query_picture_features.npy")
 _FILES = ("image.pt", "image.csv", "vit.pt", *_PICTURES, "coclicks.npz")
-_EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy")
+_TEACHER = ("teacher.pt", "teacher.csv", "teacher.json")
+_EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy", *_TEACHER)
 
 
 def alike(one: Config, other: Config) -> bool:
