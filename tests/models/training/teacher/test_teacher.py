@@ -9,7 +9,8 @@ import pytest
 
 from artifacts.shop.shop import Shop
 from models.dataset.training_data import TrainingData
-from models.towers import Config, ConfigError
+from models.towers import Config
+from models.towers.config import ConfigError
 from models.towers.presets import TEACHER
 from models.training import train
 from models.training.teacher import TeacherError, load_teacher, taught_answers
