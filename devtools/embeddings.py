@@ -61,11 +61,14 @@ def make_embeddings(
     vectors: np.ndarray | None = None,
     experts: int = 3,
     expert_dim: int = 64,
+    texts: Sequence[Mapping[str, str]] | None = None,
+    text_fields: Sequence[str] = ("title", "category"),
 ) -> Path:
     """Write an embeddings folder and return it.
 
     ``items`` (``id``, ``category`` and attributes, None or absent where missing) and ``vectors`` replace
-    the random ones, and then say how many rows there are.
+    the random ones, and then say how many rows there are. ``texts`` are of each row by field; None: the
+    folder holds none.
     """
     if items is None:
         items = random_items(rows if vectors is None else len(vectors), seed)
@@ -81,6 +84,8 @@ def make_embeddings(
         bundle_version=bundle_version,
         attributes=attributes,
         data="0123456789abcdef",
+        texts=texts,
+        text_fields=text_fields,
     )
     return folder.path
 
@@ -94,6 +99,8 @@ def write_embeddings(
     bundle_version: str,
     attributes: Mapping[str, AttributeKind],
     data: str = "",
+    texts: Sequence[Mapping[str, str]] | None = None,
+    text_fields: Sequence[str] = (),
 ) -> EmbeddingsFolder:
     """Write an embeddings folder at once.
 
@@ -105,6 +112,8 @@ def write_embeddings(
         bundle_version: of the bundle that made them.
         attributes: types of the attributes.
         data: fingerprint of the shop.
+        texts: of each item its texts by field; None: the folder holds none.
+        text_fields: the fields.
     """
     experts, expert_dim = features.shape[1:]
     meta = EmbeddingsMeta(
@@ -114,8 +123,11 @@ def write_embeddings(
         experts=experts,
         expert_dim=expert_dim,
         data=data,
+        text_fields=() if texts is None else tuple(text_fields),
     )
     writer = EmbeddingsWriter(target, meta, attributes)
     writer.write_items(items)
+    if texts is not None:
+        writer.write_texts({"id": item["id"], **said} for item, said in zip(items, texts, strict=True))
     writer.embeddings[:], writer.features[:] = vectors, features
     return writer.finish()

@@ -2,7 +2,8 @@
 
 Runs the ONNX graphs, so no torch. Three passes, each of which resumes after a kill:
 
-1. ``items.parquet``: id, category and attributes of every item, in catalogue order;
+1. ``items.parquet``: id, category and attributes of every item, in catalogue order, and ``texts.parquet``:
+   the texts that items are found by word for word;
 2. ``features.npy`` float16 ``[N, E, d]``: the item experts' outputs;
 3. ``embeddings.npy`` float16 ``[N, 128]``, unit length before rounding: item fusion over the features and
    the mean features of the items co-clicked with each.
@@ -75,10 +76,15 @@ def embed_shop(
         expert_dim=dims.expert_dim,
         data=shop.fingerprint(),
         behaviours=behaviours,
+        text_fields=shop.schema.text_fields,
+        language=shop.schema.language,
     )
     writer = EmbeddingsWriter(target, meta, shop.schema.attributes)
     rows = ({**item.attributes, "id": item.id, "category": item.category} for item in shop.items())
     writer.write_items(rows, stage_progress(progress, "items"))
+    fields = shop.schema.text_fields
+    texts = ({"id": item.id, **{name: item.text(name) for name in fields}} for item in shop.items())
+    writer.write_texts(texts, stage_progress(progress, "texts"))
     resumed = writer.done("features")
     tower = ItemTower(bundle, device=device, threads=threads)
     if known is None:

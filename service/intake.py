@@ -161,4 +161,6 @@ class Intake:
 
 
 def _put(item: ItemContent, encoded: EncodedItem) -> ItemPut:
-    return ItemPut(item.id, encoded.vector, encoded.features, item.text.category, item.attributes)
+    text = item.text
+    texts = {"title": text.title, "description": text.description}
+    return ItemPut(item.id, encoded.vector, encoded.features, text.category, item.attributes, texts)

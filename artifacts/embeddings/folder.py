@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from artifacts.attributes import CATEGORY, AttributeKind
 from artifacts.bundle.manifest import Width
+from artifacts.words import DEFAULT_LANGUAGE, languages
 from common.arrays import F16, I64
 from common.errors import MrseError
 from common.files import read_bounded
@@ -67,6 +68,8 @@ class EmbeddingsMeta(BaseModel):
     behaviours: Behaviours = "train"
     #: Text fields in ``texts.parquet``; empty where there is no such file.
     text_fields: tuple[str, ...] = ()
+    #: Language of the texts' stems, as `artifacts.words` knows it.
+    language: str = DEFAULT_LANGUAGE
     #: Width of a picture feature in ``pictures.npy``; 0 where there is no such file.
     picture_dim: int = Field(default=0, ge=0, le=65_536)
 
@@ -192,7 +195,7 @@ class EmbeddingsFolder:
 
     def column(self, name: str) -> Any:
         """A column of the items file as a pyarrow array: ``id``, ``category`` or an attribute."""
-        with self._items([name]) as file:
+        with self._parquet(self.items_file, [name]) as file:
             return file.read(columns=[name]).column(0).combine_chunks()
 
     def id_column(self) -> Any:
@@ -211,17 +214,40 @@ class EmbeddingsFolder:
 
     def batches(self, columns: Sequence[str], rows: int) -> Iterator[dict[str, list[Any]]]:
         """The values of some columns of the items file by name, that many rows at a time, in row order."""
-        with self._items(columns) as file:
+        with self._parquet(self.items_file, columns) as file:
             for batch in file.iter_batches(rows, columns=list(columns)):
                 yield batch.to_pydict()
 
+    def texts(self, rows: int) -> Iterator[list[dict[str, str]]]:
+        """The texts of each item by field, that many rows at a time, in row order, without empty ones."""
+        fields = list(self.meta.text_fields)
+        with self._parquet(self._checked_texts(), fields) as file:
+            for batch in file.iter_batches(rows, columns=fields):
+                yield [{name: str(text) for name, text in row.items() if text} for row in batch.to_pylist()]
+
+    def text_columns(self) -> dict[str, Any]:
+        """All texts by field, as pyarrow arrays of strings in row order."""
+        import pyarrow as pa
+
+        fields = list(self.meta.text_fields)
+        with self._parquet(self._checked_texts(), fields) as file:
+            table = file.read(columns=fields)
+        return {name: table[name].cast(pa.large_string()).combine_chunks() for name in fields}
+
+    def _checked_texts(self) -> Path:
+        if (path := self.texts_file) is None:
+            raise EmbeddingsError(self.path / TEXTS_NAME, "is not part of this folder")
+        if self.meta.language not in languages():
+            reason = f"language is {self.meta.language!r}, expected one of {', '.join(languages())}"
+            raise EmbeddingsError(self.path / META_NAME, reason)
+        return path
+
     @contextmanager
-    def _items(self, columns: Sequence[str]) -> Iterator[Any]:
-        """The items file as a ``ParquetFile``, checked to have all rows and these columns."""
+    def _parquet(self, path: Path, columns: Sequence[str]) -> Iterator[Any]:
+        """A Parquet file of the folder, checked to have all rows and these columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.items_file
         try:
             with pq.ParquetFile(path) as file:
                 if (found := file.metadata.num_rows) != self.meta.rows:

@@ -16,11 +16,13 @@ from artifacts.embeddings.folder import (
     META_NAME,
     PICTURES_NAME,
     SCHEMA_NAME,
+    TEXTS_NAME,
     VECTORS_NAME,
     EmbeddingsFolder,
     EmbeddingsMeta,
     Schema,
 )
+from artifacts.words import MAX_CHARACTERS
 from common.arrays import F16
 from common.files import replace_text, replacing
 from common.progress import StageProgress, silent_stage
@@ -57,6 +59,7 @@ class EmbeddingsWriter:
         self._target = target
         self._work = work = target.with_name(target.name + ".partial")
         self._rows = meta.rows
+        self._text_fields = meta.text_fields
         self._attributes = attributes
         files = {
             SCHEMA_NAME: Schema(attributes=dict(attributes)).model_dump_json(indent=2),
@@ -87,6 +90,27 @@ class EmbeddingsWriter:
         with replacing(final) as path, RowWriter(path, schema, _ROWS_PER_GROUP) as writer:
             for item in items:
                 writer.add(item.get(name) for name in kinds)
+                if writer.rows % _ROWS_PER_GROUP == 0:
+                    progress(writer.rows, self._rows)
+        progress(self._rows, self._rows)
+
+    def write_texts(self, texts: Iterable[Mapping[str, str]], progress: StageProgress = silent_stage) -> None:
+        """Write the texts file, unless it is there or the folder has no text fields.
+
+        ``texts`` are of the items in order: the id, and each of the text fields.
+        """
+        import pyarrow as pa
+
+        from artifacts.parquet import RowWriter
+
+        final = self._work / TEXTS_NAME
+        if final.is_file() or not self._text_fields:
+            return
+        names = ("id", *self._text_fields)
+        schema = pa.schema([(name, pa.string()) for name in names])
+        with replacing(final) as path, RowWriter(path, schema, _ROWS_PER_GROUP) as writer:
+            for item in texts:
+                writer.add(item.get(name, "")[:MAX_CHARACTERS] for name in names)
                 if writer.rows % _ROWS_PER_GROUP == 0:
                     progress(writer.rows, self._rows)
         progress(self._rows, self._rows)

@@ -10,6 +10,9 @@ A shop is a folder with ``shop.toml``, an items file, usually an events file, an
     [attributes]                 # filterable columns of the items file: string, number, bool, list
     price = "number"
     in_stock = "bool"
+    [texts]                      # what items are found by word for word, beside title and category
+    columns = ["description"]    # the default; attributes of the types string and list may be named too
+    language = "english"         # the default; the language of the stems, "none" for several languages
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from artifacts.attributes import AttributeKind
+from artifacts.words import DEFAULT_LANGUAGE
 
 #: What an attribute's value may be; a list is of strings.
 AttributeValue = str | float | bool | list[str] | None
@@ -28,6 +32,8 @@ MAX_ID_CHARACTERS = 128
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 #: Columns of the items file that are no attributes.
 ITEM_COLUMNS: tuple[str, ...] = ("id", "title", "category", "description", "picture")
+#: Columns whose words every item is found by.
+TEXT_COLUMNS: tuple[str, ...] = ("title", "category")
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,14 @@ class ShopSchema:
     items: str | None = None
     events: str | None = None
     pictures: str = "pictures"
+    #: Columns whose words items are found by, behind `TEXT_COLUMNS`, and the language of their stems.
+    texts: tuple[str, ...] = ("description",)
+    language: str = DEFAULT_LANGUAGE
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """All columns whose words items are found by."""
+        return (*TEXT_COLUMNS, *self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,13 @@ class Item:
     description: str = ""
     picture: str | None = None
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """What one of `ShopSchema.text_fields` says of the item; of a list its strings in a row."""
+        if name in ("title", "category", "description"):
+            return str(getattr(self, name))
+        value = self.attributes.get(name)
+        return " ".join(value) if isinstance(value, list) else str(value or "")
 
 
 @dataclass(frozen=True, slots=True)

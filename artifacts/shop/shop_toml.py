@@ -13,13 +13,14 @@ from types import MappingProxyType
 from artifacts.attributes import KINDS, AttributeKind
 from artifacts.shop.errors import Fault
 from artifacts.shop.schema import ITEM_COLUMNS, ShopSchema
+from artifacts.shop.text_table import read_texts, render_texts
 from artifacts.shop.values import not_utf8, shown
 from common.files import OutsideError, inside, read_bounded
 
 FILE_NAME = "shop.toml"
 #: The code of a path that leads out of the shop's folder.
 OUTSIDE = "outside-shop"
-_KNOWN = ("name", "files", "attributes")
+_KNOWN = ("name", "files", "attributes", "texts")
 _FILES = ("items", "events", "pictures")
 #: Thousands of attributes; a description that is larger is none.
 _MAX_BYTES = 1 << 18
@@ -80,6 +81,7 @@ def render_shop_toml(schema: ShopSchema) -> str:
     lines += [f"{key} = {_quoted(value)}" for key, value in files.items() if value is not None]
     lines += ["", "[attributes]"]
     lines += [f"{_quoted(name)} = {_quoted(kind)}" for name, kind in schema.attributes.items()]
+    lines += render_texts(schema)
     return "\n".join(lines) + "\n"
 
 
@@ -123,7 +125,12 @@ class _Reader:
                 files[key] = value
         if "pictures" not in files:
             self._inside("pictures", ShopSchema.pictures)
-        schema = ShopSchema(name, MappingProxyType(attributes), **files)
+        texts, language = read_texts(
+            self._table("texts"),
+            attributes,
+            lambda key, message: self._fault("texts", key, "bad-value", message),
+        )
+        schema = ShopSchema(name, MappingProxyType(attributes), **files, texts=texts, language=language)
         return SchemaReading(schema, tuple(self._faults), frozenset(self._untyped))
 
     def _inside(self, key: str, value: str) -> bool:

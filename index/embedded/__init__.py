@@ -27,6 +27,8 @@
           ids             row ─► id and id ─► row
           attributes      columns that answer a filter with a mask; `columns` makes them
           forward         what a row holds of an attribute
+          segment_words   the `words` of its `texts`, and the best rows for some of them by `bm25`
+    lexical         searches by words: those of the base, and of `buffer_words` for what was put since
 
 Building is not imported by `index`: a server does not need the Parquet reader.
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,10 +42,15 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgres
             ours, theirs = index.bundle_version, folder.meta.bundle_version
             raise EmbeddingsError(embeddings / "meta.json", f"is of bundle {theirs}, the index of {ours}")
         names = [name for name in folder.attributes if name in index.attributes]
+        fields = index.text_fields
 
         def puts() -> Iterator[ItemPut]:
             row = 0
-            for batch in folder.batches(["id", CATEGORY, *names], _BATCH):
+            texts: Iterator[Sequence[Mapping[str, str]]] = repeat([{}] * _BATCH)
+            if fields and folder.meta.text_fields:
+                texts = folder.texts(_BATCH)
+            batches = folder.batches(["id", CATEGORY, *names], _BATCH)
+            for batch, said in zip(batches, texts, strict=False):
                 rows = np.arange(row, row + len(batch["id"]))
                 row += len(rows)
                 vectors, features = folder.checked_vectors(rows), folder.checked_features(rows)
@@ -56,6 +61,7 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgres
                         features[place],
                         batch[CATEGORY][place] or "",
                         {name: batch[name][place] for name in names},
+                        {name: text for name, text in said[place].items() if name in fields},
                     )
 
         return await _in_batches(puts(), index.upsert, folder.meta.rows, progress)
@@ -63,6 +69,8 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgres
 
 async def update_from(root: Path, changes: Path, progress: StageProgress) -> WriteResult:
     """Change attributes as a JSON Lines file says: ``{"id": "42", "price": 9.5, "category": "Shoes"}``.
+
+    ``"texts": {"title": "…"}`` changes what the item is found by word for word.
 
     Raises:
         ChangesRefused: a line is no such object.
@@ -93,7 +101,9 @@ def _update(path: Path, number: int, line: bytes) -> ItemUpdate:
     if not isinstance(fields, dict) or not isinstance(fields.get("id"), str):
         raise ChangesRefused(f"{path}:{number}: expected an object with an id that is a string")
     item_id, category = fields.pop("id"), fields.pop(CATEGORY, None)
-    return ItemUpdate(item_id, fields, category)
+    # An attribute may be called texts; it is never an object.
+    texts = fields.pop("texts") if isinstance(fields.get("texts"), dict) else {}
+    return ItemUpdate(item_id, fields, category, texts)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ changes to it when it is rebuilt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifacts.bundle.manifest import file_entry
+from artifacts.words import RULES, tokeniser
 from common.arrays import F16, F32, I64
 from common.files import sync
 from common.progress import StageProgress
@@ -25,10 +26,15 @@ from index.embedded.manifest import (
     FEATURES_NAME,
     IDS_NAME,
     LISTS_NAME,
+    TEXTS_NAME,
     VECTORS_NAME,
+    WORDS_NAME,
     IndexManifest,
+    TextSpec,
 )
+from index.embedded.texts import write_texts
 from index.embedded.vectors import Vectors, write_vectors
+from index.embedded.words import WordCounter
 
 #: From this many rows on, vectors are clustered and a search probes lists; below, it is exact. *Inferred*:
 #: exact search of 200k rows of 128 fp16 values takes 2 ms.
@@ -49,6 +55,8 @@ class BaseSource:
     features: ReadRows
     #: Centroids to keep instead of training: float32 ``[lists, dim]``.
     centroids: F32 | None = None
+    #: Texts of rows by field, in batches of `texts.BATCH` of the rows in the order given; None without texts.
+    texts: Callable[[I64], Iterable[Sequence[Mapping[str, str]]]] | None = None
 
 
 def write_base(
@@ -82,11 +90,31 @@ def write_base(
     probing = None
     if clustered:
         probing = calibrate(Vectors.open(work / VECTORS_NAME, dim, lists.starts), lists)
-    manifest = source.manifest.model_copy(update={"probing": probing})
+    manifest = source.manifest.model_copy(
+        update={"probing": probing, "texts": _write_texts(source, order, work)}
+    )
     for name in manifest.file_names:
         sync(work / name)
     files = {name: file_entry(work / name) for name in manifest.file_names}
     return manifest.model_copy(update={"files": files}).versioned()
+
+
+def _write_texts(source: BaseSource, order: I64, work: Path) -> TextSpec | None:
+    """Write the texts of all rows and the table of their words; None where the base gets none."""
+    spec = source.manifest.texts
+    if spec is None or source.texts is None:
+        return None
+    counter = WordCounter(tokeniser(spec.language), spec.fields)
+
+    def counted(batches: Iterable[Sequence[Mapping[str, str]]]) -> Iterator[Sequence[Mapping[str, str]]]:
+        for batch in batches:
+            counter.add(batch)
+            yield batch
+
+    write_texts(work / TEXTS_NAME, spec.fields, counted(source.texts(order)))
+    table, mean_length = counter.table()
+    table.write(work / WORDS_NAME)
+    return spec.model_copy(update={"rules": RULES, "mean_length": mean_length})
 
 
 def _write_features(source: BaseSource, chunks: Sequence[I64], path: Path) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifacts.attributes import CATEGORY, MAX_LISTED, too_large
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
+from artifacts.words import RULES
 from common.arrays import I64
 from common.progress import StageProgress, silent_stage
 from index.embedded.attributes import Column
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.columns import attribute_column
 from index.embedded.ids import DuplicateId
-from index.embedded.manifest import MANIFEST_NAME, IndexManifest
+from index.embedded.manifest import MANIFEST_NAME, IndexManifest, TextSpec
 from index.embedded.store import install, refuse_changes, working_folder, write_lock
+from index.embedded.texts import BATCH
 
 
 def build_index(
@@ -52,6 +56,9 @@ def build_index(
     if not drop_changes:
         refuse_changes(target)  # before the work; and once more when nobody can make any
     folder = EmbeddingsFolder.open(embeddings)
+    spec = None
+    if folder.meta.text_fields:
+        spec = TextSpec(fields=folder.meta.text_fields, language=folder.meta.language, rules=RULES)
     source = BaseSource(
         manifest=IndexManifest(
             bundle_version=folder.meta.bundle_version,
@@ -61,11 +68,14 @@ def build_index(
             experts=folder.meta.experts,
             expert_dim=folder.meta.expert_dim,
             attributes={**folder.attributes, CATEGORY: "list"},
+            texts=spec,
+            format=2 if spec is None else 3,
         ),
         ids=folder.id_column(),
         column=partial(_column, folder),
         vectors=folder.checked_vectors,
         features=folder.checked_features,
+        texts=None if spec is None else partial(_texts, folder),
     )
     with working_folder(target) as work:
         try:
@@ -85,6 +95,21 @@ def _column(folder: EmbeddingsFolder, name: str, order: I64) -> Column:
         return attribute_column(name, "string" if name == CATEGORY else folder.attributes[name], values)
     except ValueError as error:
         raise EmbeddingsError(folder.items_file, f"column {name!r} {error}") from error
+
+
+def _texts(folder: EmbeddingsFolder, order: I64) -> Iterator[Sequence[Mapping[str, str]]]:
+    """The texts of some rows; where these are not in the order of the file, all texts are in memory."""
+    if (order == np.arange(len(order))).all():
+        yield from folder.texts(BATCH)
+        return
+    columns = folder.text_columns()
+    for start in range(0, len(order), BATCH):
+        rows = pa.array(order[start : start + BATCH])
+        taken = {name: column.take(rows).to_pylist() for name, column in columns.items()}
+        yield [
+            {name: text for name, text in zip(taken, row, strict=True) if text}
+            for row in zip(*taken.values(), strict=True)
+        ]
 
 
 def _check_values(folder: EmbeddingsFolder, name: str, values: Any) -> None:

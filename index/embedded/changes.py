@@ -10,6 +10,7 @@ import numpy as np
 
 from artifacts.attributes import CATEGORY, MAX_ID_BYTES, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
+from artifacts.words import ITEM_TEXTS, MAX_CHARACTERS, attribute_texts
 from index.embedded.columns import column_values
 from index.embedded.manifest import IndexManifest
 from index.embedded.records import Change, Put, Remove, pack
@@ -28,6 +29,7 @@ class Checker:
         self._dim = manifest.dim
         self._shape = (manifest.experts, manifest.expert_dim)
         self._kinds = manifest.attributes
+        self._texts = () if manifest.texts is None else manifest.texts.fields
 
     def put(self, item: ItemPut) -> Put:
         """A whole item.
@@ -49,7 +51,8 @@ class Checker:
             found = f"shape {features.shape}"
             raise ChangeRefused(item.id, f"its features have {found}, expected finite values {self._shape}")
         attributes = self.described(item.id, item.category, item.attributes)
-        return Put(item.id, vector.astype(np.float16), features, attributes)
+        texts = self._checked_texts(item.id, {CATEGORY: item.category}, item.attributes, item.texts)
+        return Put(item.id, vector.astype(np.float16), features, attributes, _filled(texts))
 
     def described(self, item_id: str, category: str, attributes: Mapping[str, object]) -> dict[str, Any]:
         """What an item is found and filtered by beside its vectors, as it is kept.
@@ -71,7 +74,32 @@ class Checker:
         category = update.category
         if category is not None:
             category = _checked(update.id, CATEGORY, "string", category)
-        return ItemUpdate(update.id, self._checked(update.id, update.attributes), category)
+        attributes = self._checked(update.id, update.attributes)
+        told = {} if category is None else {CATEGORY: category}
+        texts = self._checked_texts(update.id, told, update.attributes, update.texts)
+        return ItemUpdate(update.id, attributes, category, texts)
+
+    def _checked_texts(
+        self,
+        item_id: str,
+        category: Mapping[str, str],
+        attributes: Mapping[str, object],
+        given: Mapping[str, str],
+    ) -> dict[str, str]:
+        """The texts that the index reads: of category and attributes, unless others are to stand for them.
+
+        An index without texts reads none.
+        """
+        texts = {**category, **attribute_texts(self._texts, attributes), **given}
+        for name, text in texts.items() if self._texts else ():
+            if name not in self._texts and name not in ITEM_TEXTS:
+                known = ", ".join(self._texts)
+                raise ChangeRefused(
+                    item_id, f"{name!r} is no text field of this index; its fields are {known}"
+                )
+            if reason := _unreadable(text):
+                raise ChangeRefused(item_id, f"its text {name} {reason}")
+        return {name: text for name, text in texts.items() if name in self._texts}
 
     def _checked(self, item_id: str, attributes: Mapping[str, object]) -> dict[str, Any]:
         checked: dict[str, Any] = {}
@@ -117,7 +145,8 @@ class Lookup:
             attributes = {**item.attributes, **update.attributes}
             if update.category is not None:
                 attributes[CATEGORY] = update.category
-            items[update.id] = Put(item.id, item.vector, item.features, _present(attributes))
+            texts = _filled({**item.texts, **update.texts})
+            items[update.id] = Put(item.id, item.vector, item.features, _present(attributes), texts)
             changes[update.id] = items[update.id]
         unknown = tuple(update.id for update in updates if update.id not in items)
         return self._plan(list(changes.values()), unknown)
@@ -152,10 +181,13 @@ class Lookup:
         kinds = self._state.manifest.attributes.items()
         columns = [_values(base.attributes.column(name), kind, name, rows) for name, kind in kinds]
         vectors, features = base.vectors.codes[rows], np.asarray(base.features[rows])
-        puts = zip(known, vectors, features, zip(*columns, strict=True), strict=True)
+        texts = [{} if base.words is None else base.words.texts.row(row) for row in rows.tolist()]
+        puts = zip(known, vectors, features, zip(*columns, strict=True), texts, strict=True)
         return {
-            item_id: Put(item_id, vector, feature, _present(dict(zip(dict(kinds), values, strict=True))))
-            for item_id, vector, feature, values in puts
+            item_id: Put(
+                item_id, vector, feature, _present(dict(zip(dict(kinds), values, strict=True))), text
+            )
+            for item_id, vector, feature, values, text in puts
         }
 
 
@@ -166,6 +198,24 @@ Plan = Callable[[Lookup], Planned]
 def _present(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Without those that are missing."""
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _filled(texts: Mapping[str, str]) -> dict[str, str]:
+    """Without those that are empty."""
+    return {name: text for name, text in texts.items() if text}
+
+
+def _unreadable(text: object) -> str | None:
+    """Why a text cannot be kept; None where it can."""
+    if not isinstance(text, str):
+        return f"is no string; got {str(text)[:40]!r}"
+    if len(text) > MAX_CHARACTERS:
+        return f"has {len(text)} characters; at most {MAX_CHARACTERS} are allowed"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "has half a surrogate pair"
+    return None
 
 
 def _values(column: Any, kind: str, name: str, rows: Any) -> list[Any]:

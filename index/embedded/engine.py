@@ -46,4 +46,6 @@ class EmbeddedEngine(Engine[EmbeddedSettings]):
         except (ValueError, OSError) as error:
             raise IndexOpenError(f"index {path}: {error}") from error
         upkeep = index.look_after(settings.verify_every_h * 3600)
-        return OpenedIndex(index=index, features=index, writable=index, values=index, upkeep=upkeep)
+        return OpenedIndex(
+            index=index, features=index, writable=index, values=index, lexical=index.lexical, upkeep=upkeep
+        )

@@ -14,6 +14,7 @@ from common.arrays import F16, F32
 from common.deadline import Deadline
 from common.turns import Turns
 from index.embedded.changes import Checker, Plan
+from index.embedded.lexical import EmbeddedLexical
 from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
 from index.embedded.rebuild import run_rebuild
@@ -67,6 +68,8 @@ class EmbeddedIndex:
         self._workers = workers
         self._writer = Writer(live)
         self._checker = Checker(self.manifest)
+        #: Searches by words; None where the index holds no texts.
+        self.lexical = None if self.manifest.texts is None else EmbeddedLexical(live, workers)
 
     @classmethod
     def open(
@@ -133,6 +136,12 @@ class EmbeddedIndex:
     def attributes(self) -> Mapping[str, AttributeKind]:
         """What can be filtered by."""
         return self.manifest.attributes
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """The texts that items are found by, word for word; empty where there are none."""
+        spec = self.manifest.texts
+        return () if spec is None else spec.fields
 
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline

@@ -63,7 +63,7 @@ class LiveIndex:
         #: What is wrong with the log of the state, of which it then does not hold every change.
         self.damage: str | None = None
         #: Held while changes are applied to a state and while they are read; never while a base is opened.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
         #: Told of what happens to the log.
@@ -119,7 +119,7 @@ class LiveIndex:
                 except LogDamaged as error:
                     self._damaged(error)
                 else:
-                    with self._lock:
+                    with self.lock:
                         state.apply(changes)
             return state
 
@@ -236,7 +236,7 @@ class LiveIndex:
             rows, scores = state.base.search(query, k, selection, state.tombstones, step)
             if not state.changes:
                 return Neighbours(state.base.ids.ids(rows), scores)
-            with self._lock:
+            with self.lock:
                 snapshot = state.buffer.snapshot(accepted)
                 stale = not state.tombstones.alive[rows].all()
             # A row that got a tombstone since the base was searched makes it be searched again.
@@ -244,7 +244,7 @@ class LiveIndex:
                 break
         ids = state.base.ids.ids(rows)
         if len(snapshot[0]):
-            ids, scores = _merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
+            ids, scores = merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
         return Neighbours(ids, scores)
 
     def vectors(self, state: State, ids: Sequence[str]) -> tuple[list[str], F32]:
@@ -284,7 +284,7 @@ class LiveIndex:
         """
         if not state.buffer.rows and not state.tombstones.count:
             return *state.base.ids.find(ids), [], None
-        with self._lock:
+        with self.lock:
             put = {item_id: row for item_id in ids if (row := state.buffer.row(item_id)) is not None}
         in_base, rows = state.base.ids.find([item_id for item_id in ids if item_id not in put])
         alive = state.tombstones.alive[rows]
@@ -294,7 +294,7 @@ class LiveIndex:
         return known, rows[alive], list(put.values()), [places[item_id] for item_id in known]
 
 
-def _merged(
+def merged(
     ids: list[str], scores: F32, buffer: WriteBuffer, found: tuple[I64, F32], k: int
 ) -> tuple[list[str], F32]:
     """The ``k`` best of the base's results and the write buffer's; equal scores with the base's first."""

@@ -26,8 +26,13 @@ FEATURES_NAME = "features.npy"
 FILE_NAMES = (VECTORS_NAME, IDS_NAME, ATTRIBUTES_NAME, FEATURES_NAME)
 #: Beside them, where the vectors are clustered.
 LISTS_NAME = "lists.npz"
+#: Beside them, where items are found by words.
+TEXTS_NAME = "texts.arrow"
+WORDS_NAME = "words.arrow"
 #: The latest format of an index folder.
-_NEWEST = 2
+_NEWEST = 3
+#: Keys that a later format brought, left out where they say nothing: older folders keep their version.
+_ADDED = ("texts",)
 #: Numbers of results that the reach of lists is calibrated for.
 FEW, MANY = 10, 200
 
@@ -78,13 +83,28 @@ class Probing(BaseModel):
     recall: dict[str, float]
 
 
+class TextSpec(BaseModel):
+    """How items are found by words: of which texts, and how these are cut."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Text fields, in the order in which their words are read.
+    fields: tuple[str, ...] = Field(min_length=1)
+    #: Language and rules of `artifacts.words`.
+    language: str
+    rules: int
+    #: How many words an item has on average.
+    mean_length: float = Field(default=0.0, ge=0)
+
+
 class IndexManifest(BaseModel):
     """The whole of ``index.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Of the whole folder: 2 has the log of `index.embedded.log`, 1 that of `index.embedded.old_log`.
-    format: Literal[1, 2] = 2
+    #: Of the whole folder: 1 has the log of `index.embedded.old_log`, 2 that of `index.embedded.log`; 3 holds
+    #: what those before cannot: texts. An index without them is of format 2, which earlier versions read.
+    format: Literal[1, 2, 3] = 2
     engine: Literal["embedded"] = "embedded"
     index_version: str = ""
     bundle_version: str
@@ -101,6 +121,8 @@ class IndexManifest(BaseModel):
     attributes: dict[str, AttributeKind]
     #: Where the vectors are clustered into lists.
     probing: Probing | None = None
+    #: Where items are found by words.
+    texts: TextSpec | None = None
     files: dict[str, FileEntry] = Field(default_factory=dict)
 
     @property
@@ -116,7 +138,8 @@ class IndexManifest(BaseModel):
     @property
     def file_names(self) -> tuple[str, ...]:
         """The files that make up the base."""
-        return FILE_NAMES if self.probing is None else (*FILE_NAMES, LISTS_NAME)
+        lists = () if self.probing is None else (LISTS_NAME,)
+        return (*FILE_NAMES, *lists, *(() if self.texts is None else (TEXTS_NAME, WORDS_NAME)))
 
     def versioned(self) -> IndexManifest:
         """The same manifest with the version that its content asks for: bundle and 8 hex digits."""
@@ -125,7 +148,9 @@ class IndexManifest(BaseModel):
 
     def to_json(self) -> str:
         """The one way of writing it: sorted keys, so that equal indexes are equal bytes."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        content = self.model_dump(mode="json")
+        content = {key: value for key, value in content.items() if key not in _ADDED or value is not None}
+        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from index.embedded.store import (
     working_folder,
     write_lock,
 )
+from index.embedded.texts import BATCH
 from index.filters import terms
 
 #: Lists are kept while there are at least this share of what the rows ask for; else trained again.
@@ -155,11 +157,11 @@ def _source(state: State) -> BaseSource:
     )
 
     def column(name: str, order: I64) -> Column:
-        held, kind = base.attributes.column(name), manifest.attributes[name]
+        column, kind = base.attributes.column(name), manifest.attributes[name]
         given: list[Any] = [put.attributes.get(name) for put in puts]
-        if isinstance(held, Postings):  # keeps of all strings a list of terms
+        if isinstance(column, Postings):  # keeps of all strings a list of terms
             given, kind = [terms(name, value) for value in given], "list"
-        ours = column_values(held, kept)
+        ours = column_values(column, kept)
         values = pa.concat_arrays([ours, pa.array(given, ours.type)])
         return attribute_column(name, kind, values.take(pa.array(order)))
 
@@ -171,11 +173,22 @@ def _source(state: State) -> BaseSource:
             chunk[place] = theirs[int(rows[place]) - len(kept)]
         return chunk
 
+    held = base.words
+
+    def texts(order: I64) -> Iterator[Sequence[Mapping[str, str]]]:
+        assert held is not None
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH].tolist()
+            yield [
+                held.texts.row(int(kept[row])) if row < len(kept) else puts[row - len(kept)].texts
+                for row in rows
+            ]
+
     new_vectors, new_features = [put.vector for put in puts], [put.features for put in puts]
     return BaseSource(
         manifest=manifest.model_copy(
             update={
-                "format": 2,
+                "format": max(2, manifest.format),
                 "rows": len(ids),
                 "sequence": state.sequence,
                 "changes": manifest.changes + state.changes,
@@ -186,6 +199,7 @@ def _source(state: State) -> BaseSource:
         vectors=lambda rows: both(base.vectors.codes, new_vectors, rows),
         features=lambda rows: both(base.features, new_features, rows),
         centroids=_centroids(state, len(ids)),
+        texts=None if held is None else texts,
     )
 
 

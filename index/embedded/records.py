@@ -19,12 +19,16 @@ _PUT, _REMOVE = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An item as it is from now on; ``attributes`` holds ``category`` too, missing ones are left out."""
+    """An item as it is from now on; ``attributes`` holds ``category`` too, missing ones are left out.
+
+    So are empty ``texts``, all of them in an index that is not searched by words.
+    """
 
     id: str
     vector: F16
     features: F16
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,10 @@ def encode(change: Change) -> bytes:
     """
     if isinstance(change, Remove):
         return _KIND.pack(_REMOVE) + change.id.encode()
-    head = orjson.dumps({"id": change.id, "attributes": change.attributes})
+    fields: dict[str, Any] = {"id": change.id, "attributes": change.attributes}
+    if change.texts:
+        fields["texts"] = change.texts
+    head = orjson.dumps(fields)
     arrays = change.vector.tobytes() + change.features.tobytes()
     return b"".join((_KIND.pack(_PUT), _LENGTH.pack(len(head)), head, arrays))
 
@@ -64,7 +71,7 @@ def decode(record: memoryview, dim: int, features: tuple[int, int]) -> Change:
     head = orjson.loads(rest[_LENGTH.size : _LENGTH.size + length])
     halves = np.frombuffer(rest[_LENGTH.size + length :], dtype=np.float16)
     vector, stored = halves[:dim], halves[dim:].reshape(features)
-    return Put(head["id"], vector, stored, head["attributes"])
+    return Put(head["id"], vector, stored, head["attributes"], head.get("texts", {}))
 
 
 def pack(changes: Sequence[Change]) -> bytes:

@@ -27,6 +27,7 @@ from index.embedded.manifest import (
     Reaches,
 )
 from index.embedded.probe import EXACT, probe
+from index.embedded.segment_words import SegmentWords
 from index.embedded.selection import EXACT_ROWS, Selection, Selections, Selector
 from index.embedded.vectors import Vectors
 from index.embedded.workers import Step, unhindered
@@ -99,6 +100,8 @@ class Segment:
             found = f"{self.features.dtype} {self.features.shape}"
             raise IndexDamaged(folder / FEATURES_NAME, f"has {found}, expected float16 {shape}")
         _check_columns(folder / ATTRIBUTES_NAME, self.attributes, manifest)
+        #: Where items are found by words.
+        self.words = None if manifest.texts is None else SegmentWords.open(folder, manifest, manifest.texts)
         self._mapped = _Mapped(folder, manifest)
 
     def cut(self) -> str | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from index.embedded.buffer_words import BufferWords
 from index.embedded.log import LOG_NAME, LogDamaged
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
 from index.embedded.records import Change, Put
@@ -25,7 +26,8 @@ class State:
         self.manifest = manifest
         self.base = base
         self.tombstones = Tombstones(base.rows)
-        self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes)
+        words = None if base.words is None else BufferWords(base.words)
+        self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes, words)
         self.log = log_reader(root, manifest)
         #: Number of the last change that was applied.
         self.sequence = manifest.sequence

@@ -13,7 +13,7 @@ from artifacts.bundle.manifest import FileEntry
 from common.progress import StageProgress, silent_stage
 from index.embedded.ids import IdTable, hashes
 from index.embedded.log import LOG_NAME, LogDamaged, check_log
-from index.embedded.manifest import IDS_NAME, IndexDamaged, IndexManifest, read_manifest
+from index.embedded.manifest import IDS_NAME, WORDS_NAME, IndexDamaged, IndexManifest, read_manifest
 from index.embedded.segment import Segment
 from index.embedded.store import log_reader
 
@@ -84,6 +84,11 @@ def _structure(folder: Path, manifest: IndexManifest) -> list[Finding]:
         segment = Segment(folder, manifest)
     except IndexDamaged as error:
         return [Finding(error.file, error.reason)]
+    if segment.words is not None:
+        try:
+            segment.words.table.check_rows(segment.rows)
+        except ValueError as error:
+            return [Finding(folder / WORDS_NAME, str(error))]
     return _ids(folder / IDS_NAME, segment.ids)
 
 

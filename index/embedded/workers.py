@@ -83,7 +83,7 @@ class Workers:
         Raises:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
         """
-        self._check_open()
+        self.check_open()
         if deadline.passed:
             raise IndexUnavailable("timeout")
         if not self._slots.acquire(blocking=False):
@@ -91,7 +91,7 @@ class Workers:
         abandoned = threading.Event()
 
         def step(rows: int) -> None:
-            self._check_open()
+            self.check_open()
             if abandoned.is_set() or deadline.passed:
                 raise IndexUnavailable("timeout")
 
@@ -114,6 +114,7 @@ class Workers:
         self._closed = True
         await asyncio.to_thread(self._pool.shutdown)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `IndexUnavailable` ``closed`` after `close`."""
         if self._closed:
             raise IndexUnavailable("closed")

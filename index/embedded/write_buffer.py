@@ -15,6 +15,7 @@ import numpy.typing as npt
 from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32, I64, Bool
 from index.embedded.attributes import Numbers, accepted_rows
+from index.embedded.buffer_words import BufferWords
 from index.embedded.records import Put
 from index.embedded.vectors import inner_products
 from index.filters import AnyOf, Condition, Filter, terms
@@ -76,7 +77,13 @@ class _Numbers:
 class WriteBuffer:
     """Rows numbered in the order in which they were put. Its user serialises changes and `snapshot`."""
 
-    def __init__(self, dim: int, features: tuple[int, int], attributes: Mapping[str, AttributeKind]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        features: tuple[int, int],
+        attributes: Mapping[str, AttributeKind],
+        words: BufferWords | None = None,
+    ) -> None:
         #: The id of each row.
         self.ids: list[str] = []
         self._row_by_id: dict[str, int] = {}
@@ -85,6 +92,9 @@ class WriteBuffer:
         self._features = _Array(features, np.float16)
         self._alive = _Array((), np.bool_)
         self._values: list[Mapping[str, Any]] = []
+        self._texts: list[Mapping[str, str]] = []
+        #: The words of each row, where items are found by words.
+        self.words = words
         self._columns: dict[str, _Terms | _Numbers] = {
             name: _Terms(name) if kind in ("string", "list") else _Numbers()
             for name, kind in attributes.items()
@@ -109,6 +119,9 @@ class WriteBuffer:
         self._features.append(change.features)
         self._alive.append(True)
         self._values.append(change.attributes)
+        self._texts.append(change.texts)
+        if self.words is not None:
+            self.words.append(change.texts)
         for name, column in self._columns.items():
             column.append(change.attributes.get(name))
 
@@ -125,7 +138,7 @@ class WriteBuffer:
     def change(self, row: int) -> Put:
         """A row as it was put."""
         vector, features = self._vectors.rows[row].astype(np.float16), self._features.rows[row]
-        return Put(self.ids[row], vector, features, self._values[row])
+        return Put(self.ids[row], vector, features, self._values[row], self._texts[row])
 
     def value(self, row: int, name: str) -> Any:
         """An attribute of a row as it was put; None where it has none."""
@@ -145,9 +158,12 @@ class WriteBuffer:
 
     def snapshot(self, accepted: Filter | None) -> tuple[I64, F32]:
         """The rows that may be found with a filter, and the vectors of all rows, as of now."""
+        return self.accepted(accepted), self._vectors.rows
+
+    def accepted(self, accepted: Filter | None) -> I64:
+        """The rows that may be found with a filter, as of now."""
         alive: Bool = self._alive.rows
-        found = alive if accepted is None else alive & accepted_rows(accepted, self._columns)
-        return np.flatnonzero(found), self._vectors.rows
+        return np.flatnonzero(alive if accepted is None else alive & accepted_rows(accepted, self._columns))
 
 
 def search_snapshot(snapshot: tuple[I64, F32], query: F32, k: int) -> tuple[I64, F32]:

@@ -96,6 +96,21 @@ def neighbours(answer: Answer) -> Neighbours:
     return Neighbours(ids, cosines, answer.coverage, answer.degraded)
 
 
+def scored(answer: Answer) -> Neighbours:
+    """Ids and scores of an answer whose relevance is its score, best first.
+
+    Raises:
+        VespaError: a hit without its fields, or a score that is no finite number.
+    """
+    try:
+        scores = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise VespaError("bad_answer", "a hit without its relevance") from error
+    if not np.isfinite(scores).all():
+        raise VespaError("bad_answer", "a score that is not finite")
+    return Neighbours(item_ids(answer), scores, answer.coverage, answer.degraded)
+
+
 def item_ids(answer: Answer) -> list[str]:
     """Ids of the hits.
 

@@ -76,6 +76,16 @@ class VespaIndex:
             return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in vectors]
         return await _all([self._search(row, k, filters, deadline) for row in vectors])
 
+    async def search_text(
+        self, texts: Sequence[str], k: int, filters: Filter | None, deadline: Deadline
+    ) -> list[Neighbours]:
+        """See `LexicalIndex.search_text`.
+
+        Raises:
+            IndexUnavailable: as `search`; ``no-texts`` where the version holds none.
+        """
+        return await _all([self._search_words(text, k, filters, deadline) for text in texts])
+
     async def search_exact(
         self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
     ) -> Neighbours:
@@ -147,10 +157,10 @@ class VespaIndex:
     async def check(self, deadline: Deadline | None = None) -> None:
         """Make sure that the schema of this version is deployed; called when the service starts.
 
-        Two queries are sent: a search with a vector of the version's width, and one that names every
-        attribute. Vespa refuses them where the rank profile, the width or an attribute is another, and
-        answers with nothing at all where it does not know the document type. A version without documents
-        passes.
+        Queries are sent: a search with a vector of the version's width, one that names every attribute, and,
+        where items are found by words, one by a word. Vespa refuses them where a rank profile, the width or
+        an attribute is another, and answers with nothing at all where it does not know the document type. A
+        version without documents passes.
 
         Raises:
             VersionMismatch: the document type is not deployed, or has another shape.
@@ -164,6 +174,9 @@ class VespaIndex:
                 await self._search(probe, 1, None, limit)
             with contextlib.suppress(NoCoverage):
                 await self._ask(self._builder.attribute_probe, limit)
+            if self._version.texts is not None:
+                with contextlib.suppress(NoCoverage):
+                    await self._search_words("a", 1, None, limit)
         except (RequestRefused, NotDeployed) as error:
             raise VersionMismatch(
                 f"bundle {self._version.bundle_version} needs the document type "
@@ -194,6 +207,17 @@ class VespaIndex:
             return self._builder.nearest(vector, k, filters, budget, approximate=approximate)
 
         return answer.neighbours(await self._ask(body, deadline, k * _HIT_BYTES))
+
+    async def _search_words(
+        self, text: str, k: int, filters: Filter | None, deadline: Deadline
+    ) -> Neighbours:
+        if self._version.texts is None:
+            raise IndexUnavailable("no-texts")
+        words = self._version.texts.query(text)
+        if not words or k <= 0:
+            return Neighbours([], np.empty(0, dtype=np.float32))
+        body = partial(self._builder.words, words, k, filters)
+        return answer.scored(await self._ask(body, deadline, k * _HIT_BYTES))
 
     async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         bytes_each = _HIT_BYTES + 4 * self._version.dimension

@@ -98,10 +98,19 @@ class VespaEngine(Engine[VespaConnection]):
                 from index.vespa.feed.live import LiveVespaIndex
 
                 live = LiveVespaIndex(whole, path.resolve().parent.parent)
-                return OpenedIndex(index=live, values=live, check=live.check, writable=live)
+                return OpenedIndex(
+                    index=live,
+                    values=live,
+                    lexical=live if whole.version.texts else None,
+                    check=live.check,
+                    writable=live,
+                )
             index = VespaIndex(whole)
         except VersionError as error:
             raise IndexOpenError(f"index {error}") from error
         except (OSError, ValueError) as error:
             raise IndexOpenError(f"vespa: {error}") from error
-        return OpenedIndex(index=index, values=index, check=index.check, unwritable=_NO_CHANGES)
+        lexical = index if whole.version.texts else None
+        return OpenedIndex(
+            index=index, values=index, lexical=lexical, check=index.check, unwritable=_NO_CHANGES
+        )

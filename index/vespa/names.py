@@ -8,6 +8,7 @@ other. A document type holds one embedding version::
       embedding    tensor<bfloat16>(x[D])  attribute, index         unit length before rounding
       feed_ver     long                    attribute                order of our own, for conditions
       known_bools  weightedset<string>     attribute, fast-search   bool attributes that are not missing
+      item_words   array<string>           index, bm25              where items are found by words
       <attribute>  string | double | bool | array<string>           see `field_name`
 
 Vespa's ``bool`` has no missing value (it reads false), while a filter ``{"in_stock": false}`` must not
@@ -30,7 +31,10 @@ ITEM_ID: Final = "item_id"
 EMBEDDING: Final = "embedding"
 FEED_VERSION: Final = "feed_ver"
 KNOWN_BOOLS: Final = "known_bools"
-OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS})
+WORDS: Final = "item_words"
+OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS, WORDS})
+#: Stands for an item's texts among its attributes: no attribute has this name.
+TEXTS: Final = ""
 #: Name of the one dimension of `EMBEDDING` and of every query tensor.
 DIMENSION: Final = "x"
 
@@ -42,6 +46,8 @@ SUMMARY_VALUES: Final = "item_values"  # item_id, known_bools and every attribut
 #: The rank profile of a search: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.
 PROFILE_Q2I: Final = "q2i"
 QUERY_TENSOR: Final = "q"
+#: The rank profile of a search by words: first phase BM25 of `WORDS`.
+PROFILE_LEXICAL: Final = "lexical"
 #: Most hits of one query, as the package's query profile allows (Vespa's own limit is 400).
 MAX_HITS: Final = 10_000
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from artifacts.attributes import CATEGORY, AttributeKind
 from common.errors import MrseError
 from common.files import replace_text
 from index.vespa import names
+from index.vespa.words import TextSpec
 
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
@@ -33,6 +34,8 @@ class Version:
     #: Width of the embeddings.
     dimension: int
     attributes: Mapping[str, AttributeKind]
+    #: How its items are found by words; None where they are not.
+    texts: TextSpec | None = None
 
     def __post_init__(self) -> None:
         unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
@@ -50,7 +53,9 @@ class Version:
     @classmethod
     def from_embeddings(cls, folder: EmbeddingsFolder) -> Version:
         """The version whose items an embeddings folder holds."""
-        return cls(folder.meta.bundle_version, folder.meta.dim, folder.attributes)
+        meta = folder.meta
+        texts = TextSpec(meta.text_fields, meta.language) if meta.text_fields else None
+        return cls(meta.bundle_version, meta.dim, folder.attributes, texts)
 
     @property
     def document_type(self) -> str:
@@ -59,12 +64,14 @@ class Version:
 
     def to_json(self) -> str:
         """The version file, read by the client."""
-        content = {
+        content: dict[str, Any] = {
             "document_type": self.document_type,
             "bundle_version": self.bundle_version,
             "dimension": self.dimension,
             "attributes": dict(self.attributes),
         }
+        if self.texts is not None:
+            content["texts"] = self.texts.to_json()
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -80,6 +87,7 @@ class Version:
                 bundle_version=str(raw["bundle_version"]),
                 dimension=int(raw["dimension"]),
                 attributes=cast("Mapping[str, AttributeKind]", dict(raw["attributes"])),
+                texts=TextSpec.from_json(raw["texts"]) if "texts" in raw else None,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise VersionError(f"{path}: no version file: {error}") from error

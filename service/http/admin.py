@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from artifacts.attributes import MAX_ID_BYTES
+from artifacts.words import MAX_CHARACTERS
 from common.arrays import F16, F32
 from index.port import ItemPut, ItemUpdate
 from service.http import documentation as docs
@@ -31,6 +32,7 @@ MAX_CHANGES = 1000
 #: As long as an index takes it: what is longer is no item's, and is not written to the audit either.
 Id = Annotated[str, Field(max_length=MAX_ID_BYTES)]
 Numbers = Annotated[list[float], Field(min_length=1, max_length=65_536)]
+Texts = dict[str, Annotated[str, Field(max_length=MAX_CHARACTERS)]]
 Vector = Numbers | Annotated[str, Field(min_length=1, max_length=1 << 20)]
 
 
@@ -39,21 +41,27 @@ class _Body(BaseModel):
 
 
 class PutItem(_Body):
-    """``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order."""
+    """``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order.
+
+    ``texts`` by field (``title`` and the shop's other text columns) are what the item is found by word for
+    word; an index without texts leaves them out.
+    """
 
     id: Id
     vector: Vector
     features: Vector | None = None
     category: str = ""
     attributes: dict[str, Any] = Field(default_factory=dict)
+    texts: Texts = Field(default_factory=dict)
 
 
 class UpdateItem(_Body):
-    """Attributes to change; null takes one away."""
+    """Attributes to change, null to take one away; texts by field likewise, empty to take one away."""
 
     id: Id
     attributes: dict[str, Any] = Field(default_factory=dict)
     category: str | None = None
+    texts: Texts = Field(default_factory=dict)
 
 
 class Upsert(_Body):
@@ -109,7 +117,7 @@ def routes() -> list[RawRoute]:
     async def update(request: Request) -> Response:
         call, indexes = entered(request)
         updates = await _entries(
-            call, UpdateItem, lambda item: ItemUpdate(item.id, item.attributes, item.category)
+            call, UpdateItem, lambda item: ItemUpdate(item.id, item.attributes, item.category, item.texts)
         )
         ids = [change.id for change in updates]
         return await made(call, indexes, ids, lambda _, index, deadline: index.update(updates, deadline))
@@ -167,7 +175,7 @@ async def _entries(call: Call, model: type[B], change: Callable[[B], T]) -> list
 def _put(item: PutItem, shape: tuple[int, int]) -> ItemPut:
     vector = _vector(item.vector).astype(np.float32)
     features = None if item.features is None else _features(item.id, _vector(item.features), shape)
-    return ItemPut(item.id, vector, features, item.category, item.attributes)
+    return ItemPut(item.id, vector, features, item.category, item.attributes, item.texts)
 
 
 def _vector(value: list[float] | str) -> F32 | F16:

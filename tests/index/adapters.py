@@ -33,6 +33,8 @@ class Catalogue:
     vectors: np.ndarray
     attributes: Mapping[str, str]
     bundle_version: str
+    #: Of each item by field; None: the index is not searched by words.
+    texts: Sequence[Mapping[str, str]] | None = None
 
 
 class Starter(Protocol):
@@ -85,16 +87,18 @@ class _EmbeddedStarter:
 
     async def start(self, catalogue: Catalogue) -> ItemIndex:
         self._started += 1
-        items, vectors = catalogue.items, catalogue.vectors
+        items, vectors, texts = catalogue.items, catalogue.vectors, catalogue.texts
         if self._engine.changed:
             items = [*items[:200], {"id": "gone", "category": "Shoes"}]
             vectors = np.concatenate([vectors[100:300], vectors[:1]])
+            texts = None if texts is None else [*texts[:100], *texts[:100], {"title": "gone red"}]
         embeddings = make_embeddings(
             self._folder / f"embeddings{self._started}",
             items=items,
             vectors=vectors,
             attributes=catalogue.attributes,
             bundle_version=catalogue.bundle_version,
+            texts=texts,
         )
         folder = self._folder / f"index{self._started}"
         lists = self._engine.lists
@@ -112,11 +116,13 @@ async def _change(index: EmbeddedIndex, catalogue: Catalogue) -> None:
     puts = []
     for row, item in enumerate(catalogue.items):
         attributes = {name: item.get(name) for name in catalogue.attributes}
-        puts.append(ItemPut(item["id"], catalogue.vectors[row], None, item["category"], attributes))
+        texts = {} if catalogue.texts is None else catalogue.texts[row]
+        puts.append(ItemPut(item["id"], catalogue.vectors[row], None, item["category"], attributes, texts))
     wrong = [replace(put, category="Bags", attributes={"price": 7}) for put in puts[::3]]
     await index.upsert([*puts, ItemPut("gone too", catalogue.vectors[0])], deadline)
     await index.upsert(wrong, deadline)
-    await index.update([ItemUpdate(put.id, put.attributes, put.category) for put in puts[::3]], deadline)
+    updates = [ItemUpdate(put.id, put.attributes, put.category, put.texts) for put in puts[::3]]
+    await index.update(updates, deadline)
     await index.remove(["gone", "gone too"], deadline)
 
 

@@ -29,6 +29,7 @@ from index.vespa.package.layout import Layout
 from index.vespa.package.render import render
 from index.vespa.settings import EndpointSettings, VespaSettings
 from index.vespa.version import Version
+from index.vespa.words import TextSpec
 from tests.support.vespa_peer import require_peer
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class VespaStarter:
     async def _bring_up(self, catalogue: Catalogue) -> VespaSettings:
         kinds = {name: cast("AttributeKind", kind) for name, kind in catalogue.attributes.items()}
         dimension = catalogue.vectors.shape[1]
-        version = Version(catalogue.bundle_version, dimension, kinds)
+        texts = None if catalogue.texts is None else TextSpec(("title", "category"), "english")
+        version = Version(catalogue.bundle_version, dimension, kinds, texts)
         application = render(self._folder / "package", [version], Layout())
         url = os.environ.get("MRSE_VESPA_URL")
         if url is None:
@@ -85,6 +87,7 @@ class VespaStarter:
             vectors=catalogue.vectors,
             attributes=catalogue.attributes,
             bundle_version=catalogue.bundle_version,
+            texts=catalogue.texts,
         )
         source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
         report = await feed(settings, source, Journal(None, "contract", new_feed_version()))

@@ -78,6 +78,11 @@ def test_rows_shapes_and_types(shop: Shop, bundle: Bundle, tmp_path: Path) -> No
     assert features.shape == (720, 3, dims.expert_dim)
     assert embeddings.shape == (720, dims.embedding_dim)
     assert features.dtype == embeddings.dtype == np.float16
+    texts = pq.read_table(tmp_path / "e" / "texts.parquet")
+    assert texts.column_names == ["id", "title", "category", "description"] == ["id", *meta["text_fields"]]
+    assert texts["id"].to_pylist() == table["id"].to_pylist()
+    assert [title for title in texts["title"].to_pylist() if not title] == []
+    assert meta["language"] == "english"
     np.testing.assert_allclose(np.linalg.norm(embeddings.astype(np.float32), axis=1), 1.0, atol=2e-3)
     assert table.column_names == ["id", "category", *ATTRIBUTES]
     assert table["id"].to_pylist() == [item.id for item in shop.items()]

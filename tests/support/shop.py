@@ -82,8 +82,9 @@ def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any
     return [item["id"] for item in shop], tower.embeddings(features), features.astype(np.float16)
 
 
-def write_embeddings(made: Bundle, path: Path) -> Path:
-    """The embeddings folder that `mrse embed` would write for the shop."""
+def write_embeddings(made: Bundle, path: Path, *, texts: bool = False) -> Path:
+    """The embeddings folder that `mrse embed` would write for the shop, with ``texts`` or without."""
+    said = [{"title": item["title"], "category": item["category"]} for item in items()]
     _, vectors, features = embed(made)
     folder = embeddings.write_embeddings(
         path,
@@ -93,5 +94,7 @@ def write_embeddings(made: Bundle, path: Path) -> Path:
         bundle_version=made.version,
         attributes=ATTRIBUTES,
         data="0" * 16,
+        texts=said if texts else None,
+        text_fields=("title", "category"),
     )
     return folder.path

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.merged import Change
 from index.vespa.feed.operations import ItemRefused, Numbered, Older, Operations, Rejected
@@ -28,12 +29,14 @@ class ChangesSource:
         {"id": "a2", "remove": true}
         {"id": "a3", "vector": [0.1, …], "attributes": {"category": "Shoes > Running"}}
         {"id": "a1", "feed_ver": 1764161640000000, "attributes": {"price": 9.9}}
+        {"id": "a4", "texts": {"title": "Red shoes", "category": "Shoes > Running"}}
 
     Without ``vector`` the named attributes are updated and the vector is not touched; null takes an
-    attribute away. With it the whole document is put. ``feed_ver`` says when the change happened, in
-    microseconds since 1970 (or in the numbers that folders are fed with, see ``--as-of``): the newest
-    change wins, for each attribute by itself. Lines without it count up from the time when the file was
-    first fed, so that of such lines the last one wins.
+    attribute away. With it the whole document is put. ``texts`` are all that the item is found by word for
+    word, in place of those before. ``feed_ver`` says when the change happened, in microseconds since 1970
+    (or in the numbers that folders are fed with, see ``--as-of``): the newest change wins, for each attribute
+    by itself. Lines without it count up from the time when the file was first fed, so that of such lines the
+    last one wins.
     """
 
     path: Path
@@ -90,7 +93,7 @@ def _read(operations: Operations, place: int, line: bytes, feed_ver: int) -> Cha
 
 
 def _change(raw: Mapping[str, Any], feed_ver: int) -> Change:
-    if unknown := raw.keys() - {"id", "feed_ver", "attributes", "vector", "remove"}:
+    if unknown := raw.keys() - {"id", "feed_ver", "attributes", "texts", "vector", "remove"}:
         raise ItemRefused(f"unknown keys {', '.join(sorted(unknown))}")
     item_id, feed_ver = raw["id"], raw.get("feed_ver", feed_ver)
     if type(feed_ver) is not int:
@@ -98,6 +101,10 @@ def _change(raw: Mapping[str, Any], feed_ver: int) -> Change:
     if raw.get("remove") is True:
         return Change("remove", item_id, feed_ver)
     attributes = dict(raw.get("attributes", {}))
+    if names.TEXTS in attributes:
+        raise ItemRefused("an attribute without a name")
+    if "texts" in raw:
+        attributes[names.TEXTS] = dict(raw["texts"])
     if "vector" in raw:
         return Change("put", item_id, feed_ver, attributes, raw["vector"])
     return Change("update", item_id, feed_ver, attributes)

@@ -21,6 +21,7 @@ import numpy as np
 from artifacts.attributes import CATEGORY
 from common.deadline import Clock, Deadline
 from index.port import ChangeRefused, IndexFull, IndexUnavailable, ItemPut, ItemUpdate, WriteResult
+from index.vespa import names
 from index.vespa.client import VespaIndex
 from index.vespa.endpoints import Endpoints
 from index.vespa.feed.delivery import Delivery
@@ -84,7 +85,8 @@ class LiveVespaIndex(VespaIndex):
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`. Features are kept elsewhere."""
         changes = [
-            self._change("put", item.id, item.attributes, item.category, item.vector) for item in items
+            self._change("put", item.id, item.attributes, item.category, item.vector, item.texts)
+            for item in items
         ]
         await self._make(changes, deadline)
         return WriteResult(len(changes))
@@ -94,7 +96,10 @@ class LiveVespaIndex(VespaIndex):
 
         Those of items that are not there are kept, and applied when a folder brings the item.
         """
-        changes = [self._change("update", each.id, each.attributes, each.category) for each in updates]
+        changes = [
+            self._change("update", each.id, each.attributes, each.category, texts=each.texts)
+            for each in updates
+        ]
         unknown = await self._unknown([each.id for each in updates], deadline)
         await self._make(changes, deadline)
         return WriteResult(len(changes) - len(unknown), unknown)
@@ -123,6 +128,7 @@ class LiveVespaIndex(VespaIndex):
         attributes: Mapping[str, Any] | None = None,
         category: str | None = None,
         vector: Any = None,
+        texts: Mapping[str, str] | None = None,
     ) -> Change:
         """A change, later than all before it, checked.
 
@@ -133,6 +139,8 @@ class LiveVespaIndex(VespaIndex):
         described = dict(attributes or {})
         if category is not None:
             described[CATEGORY] = category
+        if texts and self._version.texts is not None:
+            described[names.TEXTS] = dict(texts)
         cells = None if vector is None else np.asarray(vector, np.float32).tolist()
         change = Change(kind, item_id, self._last, described, cells)
         try:

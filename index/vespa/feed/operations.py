@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from artifacts.attributes import CATEGORY, too_large
+from artifacts.words import ITEM_TEXTS, MAX_CHARACTERS
 from common.arrays import Floats
 from index.filters import terms
 from index.vespa import names
@@ -24,7 +25,8 @@ from index.vespa.text import is_text, storable, term
 from index.vespa.transport import Request
 from index.vespa.version import Version
 
-AttributeValue = str | float | bool | Sequence[str] | None
+#: Of `names.TEXTS`, an item's texts by field.
+AttributeValue = str | float | bool | Sequence[str] | Mapping[str, str] | None
 Kind = Literal["put", "update", "remove"]
 _METHODS: Mapping[Kind, str] = {"put": "POST", "update": "PUT", "remove": "DELETE"}
 #: Characters of an item id.
@@ -76,12 +78,15 @@ class Operations:
     def __init__(self, version: Version) -> None:
         self._type = version.document_type
         self._attributes = version.attributes
+        self._texts = version.texts
         self._dimension = version.dimension
 
     def put(
         self, item_id: str, vector: Floats, attributes: Mapping[str, AttributeValue], feed_ver: int
     ) -> Operation:
         """The whole document of an item; ``vector`` ``[dim]`` is normalised here.
+
+        Its words are those of ``attributes[names.TEXTS]``, with the category of the attributes.
 
         Raises:
             ItemRefused: the item cannot be fed.
@@ -95,8 +100,12 @@ class Operations:
             names.EMBEDDING: bfloat16_hex(unit_rows(vector[None])[0]),
             names.FEED_VERSION: feed_ver,
         }
+        if words := self._words(attributes):
+            fields[names.WORDS] = words
         known_bools: list[str] = []
         for name, value in attributes.items():
+            if name == names.TEXTS:
+                continue
             written = self._value(name, value)
             if written is not None:
                 fields[names.field_name(name)] = written
@@ -109,7 +118,8 @@ class Operations:
     def update(self, item_id: str, attributes: Mapping[str, AttributeValue], feed_ver: int) -> Operation:
         """New values of some attributes, such as price and stock; the vector is not touched.
 
-        A value of None takes the attribute away.
+        A value of None takes the attribute away. Words change where texts are given, all of the item's: an
+        attribute or category that changes alone leaves them as they are.
 
         Raises:
             ItemRefused: an odd id, an unknown attribute, or a value of another type.
@@ -118,8 +128,17 @@ class Operations:
         if not attributes:
             raise ItemRefused("an update without attributes")
         fields: dict[str, Any] = {names.FEED_VERSION: {"assign": feed_ver}}
+        if names.TEXTS in attributes and self._texts is not None:
+            texts = attributes[names.TEXTS]
+            given = attributes.keys() | (texts.keys() if isinstance(texts, Mapping) else set())
+            if missing := [name for name in self._texts.fields if name not in given]:
+                # Vespa keeps words, not texts, so it cannot be told of one text alone.
+                raise ItemRefused(f"texts are changed all together; {', '.join(missing)} is not given")
+            fields[names.WORDS] = {"assign": self._words(attributes) or None}
         known_bools: dict[str, dict[str, int]] = {}
         for name, value in attributes.items():
+            if name == names.TEXTS:
+                continue
             written = self._value(name, value)
             # Assigning null takes a field away; Vespa offers no other form for it.
             fields[names.field_name(name)] = {"assign": written}
@@ -152,6 +171,18 @@ class Operations:
         path = f"/document/v1/{names.NAMESPACE}/{self._type}/docid/{quote(operation.item_id, safe='')}"
         body = None if operation.kind == "remove" else orjson.dumps({"fields": operation.fields})
         return Request(_METHODS[operation.kind], f"{path}?{urlencode(parameters, quote_via=quote)}", body)
+
+    def _words(self, attributes: Mapping[str, AttributeValue]) -> list[str]:
+        """The words that an item is found by."""
+        texts = attributes.get(names.TEXTS, {})
+        if self._texts is None or not isinstance(texts, Mapping):
+            return []
+        for name, text in texts.items():
+            if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
+                raise ItemRefused(f"text {name!r} is no string of at most {MAX_CHARACTERS} characters")
+            if name not in self._texts.fields and name not in ITEM_TEXTS:
+                raise ItemRefused(f"no text field {name!r} in this version")
+        return [storable(word) for word in self._texts.item(texts, attributes)]
 
     def _value(self, name: str, value: AttributeValue) -> object:
         """An attribute's value in Vespa's form; None where the item has none."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, repeat
 from typing import Final, Protocol, TypeAlias
 
 from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from artifacts.embeddings.folder import META_NAME, VECTORS_NAME
 from common.arrays import F16
+from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.merged import Merged
 from index.vespa.feed.operations import AttributeValue, Numbered, Operation, Operations, Rejected
@@ -103,7 +104,7 @@ class EmbeddingsSource:
         self._check_version(version)
         self._since = self.ledger.begin(feed_ver, self.part)
         operations, start = Operations(version), self.rows.start
-        for items in self._items():
+        for items in self._items(version):
             wanted = [item for item in items if not settled(item.row - start)]
             changed = self.ledger.newer([item.item_id for item in wanted], feed_ver)
             for item in wanted:
@@ -115,7 +116,7 @@ class EmbeddingsSource:
         if not changed:
             return
         operations, numbers = Operations(version), count(self.total)
-        for items in self._items():
+        for items in self._items(version):
             wanted = [item for item in items if item.item_id in changed]
             states = self.ledger.newer([item.item_id for item in wanted], feed_ver)
             for item in wanted:
@@ -123,10 +124,14 @@ class EmbeddingsSource:
                 yield number, _put(operations, item, feed_ver, states.get(item.item_id))
         self._since = upto
 
-    def _items(self) -> Iterator[list[_Item]]:
+    def _items(self, version: Version) -> Iterator[list[_Item]]:
         """The items of this part, a batch at a time."""
         rows, vectors, first = self.rows, self.folder.vectors, 0
-        for batch in self.folder.batches(["id", CATEGORY, *self.folder.attributes], _BATCH):
+        texts: Iterator[Sequence[Mapping[str, str]]] = repeat([{}] * _BATCH)
+        if version.texts is not None:
+            texts = self.folder.texts(_BATCH)
+        batches = self.folder.batches(["id", CATEGORY, *self.folder.attributes], _BATCH)
+        for batch, said in zip(batches, texts, strict=False):
             ids = batch.pop("id")
             inside = range(max(first, rows.start) - first, min(first + len(ids), rows.stop) - first)
             yield [
@@ -134,7 +139,7 @@ class EmbeddingsSource:
                     first + place,
                     ids[place],
                     vectors[first + place],
-                    {name: column[place] for name, column in batch.items()},
+                    {name: column[place] for name, column in batch.items()} | {names.TEXTS: said[place]},
                 )
                 for place in inside
             ]
@@ -149,9 +154,11 @@ class EmbeddingsSource:
             raise EmbeddingsError(path, reason)
         if version.dimension != meta.dim:
             raise EmbeddingsError(path, f"vectors of width {meta.dim}, the schema has {version.dimension}")
+        if version.texts is not None and self.folder.texts_file is None:
+            raise EmbeddingsError(path, "has no texts, the schema has: run `mrse embed` again")
         if missing := self.folder.attributes.items() - version.attributes.items():
-            names = ", ".join(sorted(f"{name} ({kind})" for name, kind in missing))
-            raise EmbeddingsError(path / "schema.json", f"the deployed schema lacks {names}")
+            lacking = ", ".join(sorted(f"{name} ({kind})" for name, kind in missing))
+            raise EmbeddingsError(path / "schema.json", f"the deployed schema lacks {lacking}")
 
 
 @dataclass(frozen=True, slots=True)

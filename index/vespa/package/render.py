@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 from string import Template
@@ -102,9 +103,13 @@ def add_version(folder: Path, version: Version, layout: Layout | None = None) ->
         LayoutError: no layout is given, and the one that the package has cannot be read.
     """
     known = {each.document_type: each for each in read_versions(folder)}
+    earlier = known.get(version.document_type)
+    if earlier is not None and earlier.texts is None:
+        # It was added before embeddings held texts, and goes on without searches by words.
+        version = replace(version, texts=None)
     if known.setdefault(version.document_type, version) != version:
         raise VersionError(
-            f"{version.document_type} is there with another dimension or other attributes: "
+            f"{version.document_type} is there with another dimension, other attributes or texts: "
             "a version's fields never change, make a new version"
         )
     versions = [known[document_type] for document_type in sorted(known)]
@@ -157,7 +162,13 @@ def render_schema(version: Version) -> str:
         dimension=version.dimension,
         attributes=attributes,
         summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
+        words="" if version.texts is None else _template("words.sd").substitute(name=names.WORDS),
+        profiles="" if version.texts is None else _profile(),
     )
+
+
+def _profile() -> str:
+    return _template("words-profile.sd").substitute(name=names.WORDS, profile=names.PROFILE_LEXICAL)
 
 
 def _services(versions: list[Version], layout: Layout) -> str:

@@ -6,6 +6,7 @@
     outcome      what a route gives back
     q2i          nearest items of the query's embedding
     i2i          nearest items of triggers, which `triggers` chooses
+    lexical      items that have the query's words
     neighbours   nearest items that are known until the index changes
 
 To add a route, write a file with a `Route` in it and add it to the list below; an extension
@@ -18,11 +19,12 @@ from __future__ import annotations
 from typing import Any
 
 from service.recall.routes.i2i import I2I
+from service.recall.routes.lexical import Lexical
 from service.recall.routes.q2i import Q2I
 from service.recall.routes.route import Route
 
 #: By name, in the order in which their items are merged. A route can wait for what those before it found.
-ROUTES: dict[str, Route[Any]] = {route.name: route for route in (Q2I(), I2I())}
+ROUTES: dict[str, Route[Any]] = {route.name: route for route in (Q2I(), I2I(), Lexical())}
 
 
 def register(route: Route[Any]) -> None:

@@ -40,7 +40,9 @@ class Source(TypedDict):
         Annotated[str | None, Field(description="I2I: the item whose neighbour this is."), OMITTED]
     ]
     rank: Annotated[int, Field(description="Place among the results of this route and trigger, from 1.")]
-    score: Annotated[float, Field(description="Cosine to the query (q2i) or to the trigger (i2i).")]
+    score: Annotated[
+        float, Field(description="Cosine to the query (q2i) or to the trigger (i2i); BM25 (lexical).")
+    ]
 
 
 @closed

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artifacts.embeddings import EmbeddingsMeta, EmbeddingsWriter
+from artifacts.embeddings import EmbeddingsError, EmbeddingsMeta, EmbeddingsWriter
 from devtools.embeddings import write_embeddings
 
 META = EmbeddingsMeta(bundle_version="b-00000000", rows=3, dim=4, experts=3, expert_dim=2, data="d")
@@ -68,3 +68,37 @@ def test_a_folder_of_embeddings_is_replaced_and_another_left_alone(tmp_path: Pat
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(FileExistsError, match="is no embeddings folder"):
         begin(tmp_path / "mine")
+
+
+def test_texts_are_kept_by_field_and_cut_to_what_is_read(tmp_path: Path) -> None:
+    writer = begin(
+        tmp_path / "e", META.model_copy(update={"text_fields": ("title", "tags"), "language": "german"})
+    )
+    writer.write_items(ITEMS)
+    said = [{"id": "a", "title": "x" * 20_000}, {"id": "b", "title": "Schuhe", "tags": "rot"}, {"id": "c"}]
+    writer.write_texts(said)
+    writer.write_texts(pytest.fail("the texts are there") for _ in ITEMS)
+    writer.embeddings[:] = np.eye(4)[:3]
+    folder = writer.finish()
+    (first, second), (third,) = folder.texts(2)
+    assert [len(first["title"]), second, third] == [16_384, {"title": "Schuhe", "tags": "rot"}, {}]
+    assert folder.text_columns()["tags"].to_pylist() == ["", "rot", ""]
+    assert (folder.meta.text_fields, folder.meta.language) == (("title", "tags"), "german")
+
+
+def test_a_folder_without_texts_says_so(tmp_path: Path) -> None:
+    writer = begin(tmp_path / "e")
+    writer.write_items(ITEMS)
+    writer.write_texts(pytest.fail("there are no fields") for _ in ITEMS)
+    folder = writer.finish()
+    assert folder.texts_file is None
+    with pytest.raises(EmbeddingsError, match=r"texts\.parquet: is not part of this folder"):
+        next(folder.texts(2))
+
+
+def test_texts_of_a_language_that_nobody_knows_are_refused(tmp_path: Path) -> None:
+    writer = begin(tmp_path / "e", META.model_copy(update={"text_fields": ("title",), "language": "klingon"}))
+    writer.write_items(ITEMS)
+    writer.write_texts(ITEMS)
+    with pytest.raises(EmbeddingsError, match=r"meta\.json: language is 'klingon', expected one of arabic"):
+        next(writer.finish().texts(2))

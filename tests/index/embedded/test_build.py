@@ -91,8 +91,8 @@ def test_a_manifest_that_was_edited_is_refused(tmp_path: Path, embeddings: Path)
     path.write_text(json.dumps(manifest | {"bundle_version": "other-11111111"}))
     with pytest.raises(IndexDamaged, match="does not add up to its version"):
         read_manifest(tmp_path / "index")
-    path.write_text(json.dumps(manifest | {"format": 3}))
-    with pytest.raises(IndexDamaged, match="has format 3, this version reads up to 2: a later version"):
+    path.write_text(json.dumps(manifest | {"format": 4}))
+    with pytest.raises(IndexDamaged, match="has format 4, this version reads up to 3: a later version"):
         read_manifest(tmp_path / "index")
     path.unlink()
     with pytest.raises(IndexDamaged, match=r"index\.json: cannot be read"):

@@ -35,7 +35,7 @@ PARAMETERS: Final[Mapping[str, re.Pattern[str]]] = {
     "hits": re.compile(r"[0-9]+"),
     "timeout": re.compile(r"[1-9][0-9]*ms"),
     "model.restrict": re.compile(r"[a-z_][a-z0-9_]*"),
-    "ranking.profile": re.compile(r"q2i|unranked"),
+    "ranking.profile": re.compile(r"q2i|lexical|unranked"),
     "ranking.matching.anntimeout.enable": re.compile(r"true"),
     "ranking.matching.anntimeout.factor": re.compile(r"0\.\d{3}|1\.000"),
     "ranking.softtimeout.enable": re.compile(r"true|false"),
@@ -153,6 +153,8 @@ def document_fields(
         elif field == names.KNOWN_BOOLS:
             if not isinstance(value, dict) or any(type(weight) is not int for weight in value.values()):
                 raise RuleBroken("known_bools is a weighted set")
+        elif field == names.WORDS:
+            attribute_value(field, value, "list")
         elif field in kinds:
             attribute_value(field, value, kinds[field])
         else:

@@ -31,6 +31,8 @@ _OWN_FIELDS: Final = {
     names.FEED_VERSION: "long",
     names.KNOWN_BOOLS: "weightedset<string>",
 }
+#: How words are kept where items are found by them: cut by us, so Vespa may change nothing.
+_WORDS: Final = {"index": "enable-bm25", "match": "word", "stemming": "none", "normalizing": "none"}
 #: Summary classes that the client asks for, and the fields that it reads.
 _SUMMARIES: Final = {
     names.SUMMARY_IDS: {names.ITEM_ID},
@@ -39,12 +41,12 @@ _SUMMARIES: Final = {
 #: Rank features and functions that we know. Vespa deploys any other word without a complaint.
 _FUNCTIONS: Final = frozenset(
     (  # noqa: SIM905 -- a paragraph reads better than 20 lines
-        "abs attribute closeness distance exp field if label log max min pow query reduce relu sqrt sum"
+        "abs attribute bm25 closeness distance exp field if label log max min pow query reduce relu sqrt sum"
     ).split()
 )
 _CELL_TYPES = re.compile(r"tensor<(\w+)>\((\w+)\[(\d+)\]\)\Z")
 _CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
-_FEATURE = re.compile(r"(closeness|distance|attribute|query)\s*\(\s*(?:(field|label)\s*,\s*)?(\w+)\s*\)")
+_FEATURE = re.compile(r"(bm25|closeness|distance|attribute|query)\s*\(\s*(?:(field|label)\s*,\s*)?(\w+)\s*\)")
 
 
 def schema_problems(application: Path) -> list[str]:
@@ -68,6 +70,8 @@ def check_schema(schema: Schema) -> Iterator[Found]:
         yield from _profile(schema, name)
     if names.PROFILE_Q2I not in schema.profiles:
         yield "profiles", f"no rank-profile {names.PROFILE_Q2I!r}, which the client asks for"
+    if (names.WORDS in schema.fields) != (names.PROFILE_LEXICAL in schema.profiles):
+        yield "profiles", f"{names.WORDS} and the rank-profile {names.PROFILE_LEXICAL!r} go together"
 
 
 def _fields(schema: Schema) -> Iterator[Found]:
@@ -80,6 +84,9 @@ def _fields(schema: Schema) -> Iterator[Found]:
         if name.lower() in seen:
             yield "case", f"fields {seen[name.lower()]} and {name}: a query takes them for one"
         seen[name.lower()] = name
+        if name == names.WORDS:
+            yield from _words(block)
+            continue
         if not _is_attribute(block):
             yield "attribute", f"field {name} is no attribute: it could neither filter nor be read fast"
         if name == names.EMBEDDING:
@@ -90,6 +97,14 @@ def _fields(schema: Schema) -> Iterator[Found]:
             yield "fast-search", f"field {name} needs `attribute: fast-search`, or a filter scans all"
         if name == names.ITEM_ID and "cased" not in block.settings("match"):
             yield "cased", "item_id needs `match: cased`, or A1 and a1 are one item"
+
+
+def _words(block: Block) -> Iterator[Found]:
+    if field_type(block) != "array<string>" or block.settings("indexing") != ["index"]:
+        yield "words", f"field {names.WORDS} must be array<string> with `indexing: index`"
+    for name, value in _WORDS.items():
+        if block.settings(name) != [value]:
+            yield "words", f"field {names.WORDS} needs `{name}: {value}`: its words are cut by us"
 
 
 def _embedding(schema: Schema) -> Iterator[Found]:

@@ -66,6 +66,7 @@ final class Features extends Context {
             case "dot" -> new DoubleValue(Vectors.dot(inputs.vector(first), row.vector(second)));
             case "query" -> inputs.value(first);
             case "attribute" -> attribute(first);
+            case "bm25" -> new DoubleValue(matching.bm25(row, first));
             default -> throw new IllegalArgumentException("the peer has no rank feature " + name);
         };
     }

@@ -6,9 +6,11 @@ import ai.vespa.searchlib.searchprotocol.protobuf.SearchProtocol.TermItemPropert
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.function.DoublePredicate;
 import java.util.function.Predicate;
@@ -25,6 +27,9 @@ final class Matching {
     private final Inputs inputs;
     private final Set<String> cased;
     private final List<ItemNearestNeighbor> neighbours = new ArrayList<>();
+    /** The words that are asked for, by field. */
+    private final Map<String, List<String>> words = new HashMap<>();
+    private final Map<String, Bm25> bm25 = new HashMap<>();
 
     Matching(Row[] rows, Inputs inputs, Set<String> cased) {
         this.rows = rows;
@@ -53,6 +58,11 @@ final class Matching {
         return best;
     }
 
+    /** BM25 of the words asked for in a field, by the statistics of this node's documents. */
+    double bm25(Row row, String field) {
+        return bm25.computeIfAbsent(field, name -> new Bm25(rows, name, words.getOrDefault(name, List.of()))).score(row);
+    }
+
     /** The label is no part of the tree that the node gets: rank properties map it to a unique id. */
     private String label(ItemNearestNeighbor item) {
         return inputs.label(item.getProperties().getUniqueId());
@@ -70,6 +80,10 @@ final class Matching {
         if (item.hasItemNearestNeighbor()) {
             neighbours.add(item.getItemNearestNeighbor());
         }
+        if (item.hasItemWordTerm()) {
+            var term = item.getItemWordTerm();
+            words.computeIfAbsent(term.getProperties().getIndex(), field -> new ArrayList<>()).add(term.getWord());
+        }
         children(item).forEach(this::collect);
     }
 
@@ -80,6 +94,7 @@ final class Matching {
             case ITEM_AND_NOT -> item.getItemAndNot().getChildrenList();
             case ITEM_RANK -> item.getItemRank().getChildrenList();
             case ITEM_EQUIV -> item.getItemEquiv().getChildrenList();
+            case ITEM_WEAK_AND -> item.getItemWeakAnd().getChildrenList();
             default -> List.of();
         };
     }
@@ -93,7 +108,8 @@ final class Matching {
             case ITEM_TRUE -> (BitSet) candidates.clone();
             case ITEM_FALSE -> new BitSet();
             case ITEM_AND -> and(children(item), candidates);
-            case ITEM_OR, ITEM_EQUIV -> or(children(item), candidates);
+            // Exact: every document with one of the words, not those alone that Vespa's own score is highest of.
+            case ITEM_OR, ITEM_EQUIV, ITEM_WEAK_AND -> or(children(item), candidates);
             case ITEM_AND_NOT -> andNot(children(item), candidates);
             case ITEM_RANK -> match(children(item).get(0), candidates);
             case ITEM_NEAREST_NEIGHBOR -> nearest(item.getItemNearestNeighbor(), candidates);

@@ -12,6 +12,7 @@ import com.yahoo.prelude.query.NumericInItem;
 import com.yahoo.prelude.query.StringInItem;
 import com.yahoo.prelude.query.TermItem;
 import com.yahoo.prelude.query.TrueItem;
+import com.yahoo.prelude.query.WeakAndItem;
 
 /**
  * A parsed query tree as lists.
@@ -19,6 +20,7 @@ import com.yahoo.prelude.query.TrueItem;
  * <pre>
  * ["AND", child, …]   ["OR", …]   ["NOT", positive, negative, …]   ["TRUE"]
  * ["=", field, "true" | word]   ["number", field, "[1.0;2.0>"]   ["in", field, sorted word, …]
+ * ["weakAnd", targetHits, child, …]
  * ["nearestNeighbor", field, tensor, {"label": …, "targetHits": …, "totalTargetHits": …, "approximate": …, …}]
  * </pre>
  */
@@ -33,7 +35,11 @@ final class Trees {
                 .add(annotations(nearest));
         }
         if (item instanceof CompositeItem composite) {
-            node.add(composite.getName());
+            if (composite instanceof WeakAndItem weakAnd) {
+                node.add("weakAnd").add(weakAnd.getTargetHits());
+            } else {
+                node.add(composite.getName());
+            }
             composite.items().forEach(child -> node.add(json(child)));
             return node;
         }

@@ -1,0 +1,159 @@
+"""What every search by words does, whatever the engine. Their adapters are listed in ``adapters.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifacts.words import Tokeniser
+from common.deadline import Deadline
+from devtools.embeddings import ATTRIBUTES, random_items, unit_vectors
+from index.embedded.index import EmbeddedIndex
+from index.filters import parse_filter
+from index.port import IndexUnavailable, ItemIndex, LexicalIndex, Neighbours
+from index.vespa.client import VespaIndex
+from tests.index.adapters import ADAPTERS, Adapter, Catalogue
+from tests.support.reference import accepts, raw_filters
+
+DIM, ROWS = 16, 120
+WORDS = (
+    "red",
+    "running",
+    "shoes",
+    "iphone 15 pro",
+    "500 ml",
+    "a4",
+    "WH-1000XM4",
+    "Größe",
+    "运动鞋",
+    "the",
+    "15",
+)
+TOKENISER = Tokeniser("english")
+DEADLINE_S = 60
+
+
+def _texts(rng: np.random.Generator) -> dict[str, str]:
+    """Titles of words from common to rare; one in ten items has none."""
+    weights = 1 / np.arange(1, len(WORDS) + 1)
+    return {"title": " ".join(rng.choice(WORDS, rng.integers(1, 7), p=weights / weights.sum()))}
+
+
+def _catalogue() -> Catalogue:
+    items, rng = random_items(ROWS, seed=5), np.random.default_rng(8)
+    texts = [{} if rng.random() < 0.1 else _texts(rng) for _ in items]
+    said = [{**text, "category": item["category"]} for text, item in zip(texts, items, strict=True)]
+    return Catalogue(items, unit_vectors(ROWS, DIM, seed=6), ATTRIBUTES, "contract-89abcdef", said)
+
+
+CATALOGUE = _catalogue()
+ITEM_WORDS = {
+    str(item["id"]): TOKENISER.item(texts, ("title", "category"))
+    for item, texts in zip(CATALOGUE.items, CATALOGUE.texts or (), strict=True)
+}
+
+
+@dataclass
+class Running:
+    """An index and the event loop it lives on."""
+
+    engine: Adapter
+    runner: asyncio.Runner
+    index: ItemIndex
+
+    @property
+    def lexical(self) -> LexicalIndex:
+        if isinstance(self.index, EmbeddedIndex):
+            assert self.index.lexical is not None
+            return self.index.lexical
+        assert isinstance(self.index, VespaIndex)
+        return self.index
+
+    def search(self, texts: Sequence[str], k: int, raw: Mapping[str, Any] | None = None) -> list[Neighbours]:
+        parsed = parse_filter(raw or {}, self.index.attributes)
+        return self.runner.run(self.lexical.search_text(texts, k, parsed, Deadline.after(DEADLINE_S)))
+
+    def check(self, text: str, k: int, raw: Mapping[str, Any]) -> None:
+        """Every accepted item with one of the words, or the best ``k`` of them; each with a score."""
+        wanted = set(TOKENISER.words(text))
+        matching = {
+            str(item["id"])
+            for item in CATALOGUE.items
+            if accepts(raw, item) and wanted & set(ITEM_WORDS[str(item["id"])])
+        }
+        (found,) = self.search([text], k, raw)
+        assert len(found.ids) == len(set(found.ids)) == len(found.scores) == min(k, len(matching))
+        assert set(found.ids) <= matching
+        assert found.scores.dtype == np.float32
+        assert (found.scores > 0).all()
+        assert (np.diff(found.scores) <= 0).all()
+        assert (found.coverage, found.degraded) == (1.0, ())
+
+
+@pytest.fixture(scope="module", params=ADAPTERS, ids=lambda engine: engine.name)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    engine: Adapter = request.param
+    with engine.up(tmp_path_factory.mktemp(engine.name)) as starter, asyncio.Runner() as runner:
+        index = runner.run(starter.start(CATALOGUE))
+        yield Running(engine, runner, index)
+        runner.run(index.close())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*WORDS, "red shoes", "IPHONE 15", "500ml", "wh1000xm4", "grosse", "groesse", "the red a4", "bags"],
+)
+def test_items_with_one_of_the_words_are_found(running: Running, text: str) -> None:
+    for k in (1, 10, ROWS + 1):
+        running.check(text, k, {})
+
+
+@given(
+    words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4), k=st.integers(1, ROWS), raw=raw_filters
+)
+def test_filters_are_exact(running: Running, words: list[str], k: int, raw: dict[str, Any]) -> None:
+    running.check(" ".join(words), k, raw)
+
+
+def test_rare_words_and_short_titles_weigh_more(running: Running) -> None:
+    (found,) = running.search(["the wh1000xm4"], ROWS)
+    has = ["wh1000xm4" in ITEM_WORDS[item_id] for item_id in found.ids]
+    assert all(has[: sum(has) // 2])
+    assert not all(has)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "—", "nosuchword", '" or true or "', "'", "\\", "\x00", "userQuery()", "@x", "{}"]
+)
+def test_a_text_without_a_known_word_finds_nothing(running: Running, text: str) -> None:
+    (found,) = running.search([text], ROWS)
+    assert found.ids == []
+    assert (found.coverage, found.scores.shape) == (1.0, (0,))
+
+
+@given(text=st.text(max_size=60))
+def test_any_text_is_only_words(running: Running, text: str) -> None:
+    running.check(text, ROWS, {})
+
+
+def test_several_texts_a_call_are_as_one_by_one(running: Running) -> None:
+    texts = ["red shoes", "", "a4 the", "500 ml"]
+    for text, found in zip(texts, running.search(texts, 20), strict=True):
+        (alone,) = running.search([text], 20)
+        assert found.ids == alone.ids
+        np.testing.assert_array_equal(found.scores, alone.scores)
+    assert running.search([], 20) == []
+
+
+def test_a_deadline_that_has_passed(running: Running) -> None:
+    with pytest.raises(IndexUnavailable, match="timeout"):
+        running.runner.run(running.lexical.search_text(["red"], 5, None, Deadline(time.monotonic() - 1)))
+    running.check("red", 5, {})
