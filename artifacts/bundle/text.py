@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, NewType
 
 import numpy as np
@@ -24,6 +24,8 @@ _FNV_OFFSET, _FNV_PRIME, _MASK32 = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
 _LONGEST_KEPT = 64
 #: Characters of a text that are read, so that a huge title costs no more than a long one.
 _MAX_CHARACTERS = 2048
+#: Words whose buckets are kept, the least used go first: about 1 kB each, and 50 µs to make anew.
+_KEPT_WORDS = 20_000
 
 #: Text as `normalise` makes it.
 NormalText = NewType("NormalText", str)
@@ -81,6 +83,17 @@ def special_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     return tuple(ids)
 
 
+def _hash_word(spec: TextSpec, word: str) -> tuple[int, ...]:
+    """Buckets (from 1) of the word itself and of its character n-grams, as fastText makes them."""
+    framed = f"<{word}>"
+    grams = [framed]
+    for n in range(spec.ngram_min, spec.ngram_max + 1):
+        room = spec.ngrams_per_word - len(grams)  # of a long word few are read, so few are made
+        grams += [framed[i : i + n] for i in range(min(room, len(framed) - n + 1)) if n < len(framed)]
+    buckets = spec.ngram_buckets - 1
+    return tuple(1 + _fnv1a(gram.encode()) % buckets for gram in grams[: spec.ngrams_per_word])
+
+
 class TextFeatures:
     """Turns queries and item texts into ids. Thread-safe; holds a tokenizer and an LRU of words.
 
@@ -88,13 +101,15 @@ class TextFeatures:
     too, and texts that are cut off keep their last ``[SEP]``, as the BERT has seen them.
     """
 
-    def __init__(self, tokenizer: Tokenizer, spec: TextSpec, cached_words: int = 100_000) -> None:
+    def __init__(self, tokenizer: Tokenizer, spec: TextSpec, cached_words: int = _KEPT_WORDS) -> None:
         self.spec = spec
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         _, _, self._cls, self._sep = special_ids(tokenizer)
         self._framed = tokenizer.num_special_tokens_to_add(is_pair=False) > 0
+        # Not a method: the cache would make a circle, and keep the tokenizer of a retired bundle.
+        self._hash_word = partial(_hash_word, spec)
         self._known_word = lru_cache(maxsize=cached_words)(self._hash_word)
 
     def queries(self, queries: Sequence[str]) -> TextBatch:
@@ -151,14 +166,3 @@ class TextFeatures:
 
     def _word_ngrams(self, word: str) -> tuple[int, ...]:
         return self._known_word(word) if len(word) <= _LONGEST_KEPT else self._hash_word(word)
-
-    def _hash_word(self, word: str) -> tuple[int, ...]:
-        """Buckets (from 1) of the word itself and of its character n-grams, as fastText makes them."""
-        spec = self.spec
-        framed = f"<{word}>"
-        grams = [framed]
-        for n in range(spec.ngram_min, spec.ngram_max + 1):
-            room = spec.ngrams_per_word - len(grams)  # of a long word few are read, so few are made
-            grams += [framed[i : i + n] for i in range(min(room, len(framed) - n + 1)) if n < len(framed)]
-        buckets = spec.ngram_buckets - 1
-        return tuple(1 + _fnv1a(gram.encode()) % buckets for gram in grams[: spec.ngrams_per_word])

@@ -146,6 +146,7 @@ def test_what_is_retired_is_freed_and_is_no_longer_said_to_be_loaded(
                     "encoder": weakref.ref(treatment.encoder),
                     "tower": weakref.ref(treatment.encoder.tower),
                     "bundle": weakref.ref(treatment.bundle),
+                    "text": weakref.ref(treatment.bundle.text),
                     "index": weakref.ref(index),
                     "files": weakref.ref(index._live),
                 }
