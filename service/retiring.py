@@ -36,19 +36,18 @@ class Retiring:
 async def _close_later(deployments: list[Deployment]) -> None:
     """Close deployments once no request can still use them, and free what they held.
 
-    The collector is told to look, for by itself it seldom does; what was loaded in their place is then kept
-    from it, as what was loaded at the start.
+    The collector is told to look, for by itself it seldom does. What was loaded in their place is not kept
+    from it, as what was loaded at the start is: others that are retired by then would stay for good.
     """
     try:
         await asyncio.sleep(_LONGEST_REQUEST_S)
     finally:
         await close_all(deployments)
         deployments.clear()
-        _free()
+        _collect()
     # Otherwise ten swaps within a minute would leave the memory of ten bundles with this process for good.
     await asyncio.to_thread(give_back)
 
 
-def _free() -> None:
+def _collect() -> None:
     gc.collect()
-    gc.freeze()

@@ -133,7 +133,7 @@ def test_what_is_retired_is_freed_and_is_no_longer_said_to_be_loaded(
 ) -> None:
     """Without the collector: what is in a circle would stay for long, since the collector seldom looks."""
     monkeypatch.setattr("service.retiring._LONGEST_REQUEST_S", 0)
-    monkeypatch.setattr("service.retiring._free", lambda: None)
+    monkeypatch.setattr("service.retiring._collect", lambda: None)
     with serving(make_settings(demo.bundle.path, demo.index, server={"canary_every_s": 0.2})) as server:
         gc.disable()
         try:
