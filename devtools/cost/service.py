@@ -23,6 +23,8 @@ def main() -> None:
         "bundle": {"path": bundle},
         "index": {"path": index},
         "server": {"port": port, "admin_token": TOKEN},
+        # Nobody listens there: events are read, and cannot be written.
+        "events": {"stream": "cost", "redis_url": "redis://127.0.0.1:1/0"},
         # Time is not what is judged, and the machine may be busy.
         "deadline": {"default_ms": 10_000},
     }
