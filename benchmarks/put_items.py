@@ -56,7 +56,7 @@ def prepare(folder: Path, items: int) -> tuple[Path, Path]:
             embeddings / "meta.json",
             ("embed", str(shop), "--bundle", str(demo_bundle()), "--out", str(embeddings)),
         ),
-        (index / "index.json", ("index", "build", str(embeddings), str(index))),
+        (index / "index.json", ("index", "build", str(embeddings), "--out", str(index))),
     )
     for made, command in steps:
         if not made.exists():
