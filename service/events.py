@@ -73,6 +73,7 @@ class EventStream:
             self._missing = "events are not taken here: there is no Redis, see redis.url and events.redis_url"
         self._name = knobs.stream or ""
         self._looked = -_LOOK_EVERY_S
+        self._asked = False
         self._full = False
         self._redis: Redis | None = None
         if url is not None and knobs.stream is not None:
@@ -160,6 +161,7 @@ class EventStream:
         if now - self._looked < _LOOK_EVERY_S:
             return
         self._looked = now
+        await self._ask_policy(redis)
         kept, name = self._knobs.kept, self._name
         length = await redis.xlen(name)
         if length > kept:
@@ -174,6 +176,14 @@ class EventStream:
             log.warning(
                 "the stream is full" if self._full else "the stream has room again", extra={"length": length}
             )
+
+    async def _ask_policy(self, redis: Redis) -> None:
+        """Warn, once, of a Redis that may throw the whole stream away when its memory is full."""
+        if not self._asked:
+            self._asked = True
+            policy = (await redis.info("memory")).get("maxmemory_policy", "")
+            if policy.startswith("allkeys"):
+                log.warning("redis may evict the stream of events", extra={"maxmemory_policy": policy})
 
     async def _unfinished(self, redis: Redis) -> bytes | None:
         """The first entry that a group may have yet to finish; None where nobody follows."""

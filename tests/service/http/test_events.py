@@ -124,6 +124,18 @@ def test_redis_that_is_away_is_a_503_and_nothing_half_is_there(taking: Taking) -
     assert len(taking.entries()) == 2
 
 
+def test_a_redis_that_may_evict_the_stream_is_told_of_once(
+    taking: Taking, caplog: pytest.LogCaptureFixture
+) -> None:
+    taking.store.config_set("maxmemory-policy", "allkeys-lru")
+    for _ in range(3):
+        taking.server.runtime.events._looked = -1e9
+        assert taking.tell(CLICK).status_code == 200
+    assert [record.message for record in caplog.records if "evict" in record.message] == [
+        "redis may evict the stream of events"
+    ]
+
+
 def test_no_entry_is_trimmed_that_a_follower_has_yet_to_finish(taking: Taking) -> None:
     events = [{**CLICK, "user_id": f"u{n}"} for n in range(900)]
     stream = BehaviourStream(taking.store, STREAM, "group", "me")
