@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -15,12 +16,15 @@ import numpy as np
 
 from artifacts.bundle import Bundle, ItemText, ItemTower
 from common.arrays import F16, F32, U8
+from common.deadline import Clock
 from service.errors import ModelFailed, Overloaded
 from service.query.batcher import Failure, MicroBatcher
 from service.settings import BundleSettings, Items
 
 log = logging.getLogger("mrse.items")
 
+#: Seconds after which a tower that did not open is tried again.
+_OPEN_AGAIN_S = 30.0
 #: How far the squared length of a vector may be from 1.
 _UNIT = 0.01
 #: An item's text, and the pixels ``[side, side, 3]`` of its picture, None without one.
@@ -48,16 +52,25 @@ class ItemEncoder:
         settings: the device.
         knobs: of the batches.
         failed: told how a run failed.
+        clock: seconds.
     """
 
     def __init__(
-        self, bundle: Bundle, settings: BundleSettings, knobs: Items, failed: Callable[[Failure], None]
+        self,
+        bundle: Bundle,
+        settings: BundleSettings,
+        knobs: Items,
+        failed: Callable[[Failure], None],
+        clock: Clock = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._bundle = bundle
         self._device = settings.device
         self._knobs = knobs
         self._failed = failed
         self._tower: ItemTower | None = None
+        #: Until when a tower that did not open is not tried again, in seconds on the clock, and why.
+        self._shut: tuple[float, Exception] | None = None
         self._batcher: MicroBatcher[ItemJob, EncodedItem] | None = None
         self._closed = False
 
@@ -104,10 +117,7 @@ class ItemEncoder:
             self._batcher.close()
 
     def _run(self, jobs: list[ItemJob]) -> Sequence[EncodedItem | Exception]:
-        if self._tower is None:
-            self._tower = ItemTower(self._bundle, device=self._device, check=True)
-            log.info("the item tower is open", extra={"bundle": self._bundle.version})
-        tower = self._tower
+        tower = self._tower = self._tower or self._open()
         pictures: list[F32 | None] = [None] * len(jobs)
         if seen := [(row, pixels) for row, (_, pixels) in enumerate(jobs) if pixels is not None]:
             found = tower.picture_features(np.stack([pixels for _, pixels in seen]))
@@ -122,6 +132,18 @@ class ItemEncoder:
             else self._unusable()
             for vector, feature, picture in zip(vectors, features, pictures, strict=True)
         ]
+
+    def _open(self) -> ItemTower:
+        """The tower; one that does not open is left alone for a while, since a try may take seconds."""
+        if self._shut is not None and self._clock() < self._shut[0]:
+            raise self._shut[1]
+        try:
+            tower = ItemTower(self._bundle, device=self._device, check=True)
+        except Exception as error:
+            self._shut = self._clock() + _OPEN_AGAIN_S, error
+            raise
+        log.info("the item tower is open", extra={"bundle": self._bundle.version})
+        return tower
 
     def _unusable(self) -> ModelFailed:
         self._failed("not_finite")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
 import pytest
 
-from artifacts.bundle import ItemText
+from artifacts.bundle import Bundle, ItemText, ItemTower
+from service import item_encoder
 from service.errors import ModelFailed, Overloaded
 from service.item_encoder import EncodedItem, ItemEncoder
 from service.settings import BundleSettings, Items
@@ -67,6 +70,32 @@ async def test_an_item_of_which_the_model_gives_no_numbers_fails_alone(
         with pytest.raises(ModelFailed):
             await watched.encoder.encode(TEXTS[2:3])
     assert not any(isinstance(each, ModelFailed) for each in await watched.encoder.encode(TEXTS))
+
+
+async def test_a_tower_that_does_not_open_is_left_alone_for_a_while(
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, tries = [0.0], []
+
+    def counted(*args: Any, **kwargs: Any) -> ItemTower:
+        tries.append(1)
+        return ItemTower(*args, **kwargs)
+
+    monkeypatch.setattr(item_encoder, "ItemTower", counted)
+    folder = copytree(demo.bundle.path, tmp_path / "bundle")
+    bundle = Bundle.load(folder)
+    graph = bundle.graph("item_fusion")
+    whole = graph.read_bytes()
+    graph.write_bytes(b"no graph")
+    encoder = ItemEncoder(bundle, BundleSettings(), Items(), lambda how: None, lambda: now[0])
+    for _ in range(3):
+        with pytest.raises(ModelFailed):
+            await encoder.encode(TEXTS)
+    assert len(tries) == 1
+    graph.write_bytes(whole)
+    now[0] = 31.0
+    assert len(await encoder.encode(TEXTS)) == len(TEXTS)
+    encoder.close()
 
 
 async def test_a_closed_encoder_takes_nothing(demo: Demo) -> None:
