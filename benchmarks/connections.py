@@ -84,7 +84,11 @@ async def _endless_body(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 
 async def _attack(port: int, connections: int) -> None:
-    """Keep the connections open for ever."""
+    """Keep the connections open for ever, in time that the service and its good client leave.
+
+    Bad clients stand for other machines: their own work is no part of what is measured.
+    """
+    os.nice(19)
     third = connections // 3
     kinds = [_idle] * third + [_drip, _hold, _unread] * ((connections - third) // 3)
     kinds += [_endless_header, _endless_body] * (ENDLESS // 2)

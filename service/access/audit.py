@@ -29,6 +29,8 @@ log = logging.getLogger("mrse.audit")
 
 #: Ids, and characters of each, that a line has; a line stays below 8 kB.
 _SHOWN_IDS, _SHOWN_CHARACTERS = 20, 128
+#: A disk that takes longer for a line has failed.
+_PATIENCE_S = 5.0
 
 
 class Audit:
@@ -101,7 +103,7 @@ class Audit:
             self._file = -1
 
     async def _write(self, line: dict[str, Any], outcome: str) -> None:
-        """Append a line; it is on disk when this returns.
+        """Append a line; it is on disk when this returns, or an OSError is raised.
 
         Lines that come while others are written go together, so that many changes at once wait for the disk
         as often as one does.
@@ -114,7 +116,12 @@ class Audit:
         self._waiting.append((text, written))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_waiting(), name="audit")
-        await written
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await written
+        except TimeoutError as error:
+            self._note_failure(error)
+            raise
 
     async def _write_waiting(self) -> None:
         while self._waiting:
@@ -162,4 +169,4 @@ class Audit:
 
     def _note_failure(self, error: Exception) -> None:
         self._failed()
-        log.error("a change cannot be audited", extra={"path": str(self._path), "error": str(error)})
+        log.error("a change cannot be audited", extra={"path": str(self._path), "error": repr(error)})

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import resource
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,31 @@ async def test_what_cannot_be_audited_is_refused_where_that_is_required(
     assert [json.loads(line)["first"] for line in whole] == [["a"], ["a"], ["d"], ["d"]]
     for audit in (strict, lax):
         await audit.close()
+
+
+async def test_a_disk_that_does_not_answer_holds_no_change_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr("service.access.audit.os.fdatasync", lambda file: answers.wait(60))
+    monkeypatch.setattr("service.access.audit._PATIENCE_S", 0.05)
+    failures = 0
+
+    def failed() -> None:
+        nonlocal failures
+        failures += 1
+
+    audit = Audit(tmp_path / "audit.jsonl", required=True, failed=failed)
+    with pytest.raises(Unavailable):
+        async with audit.change("shop", "remove", ["a"]):
+            raise AssertionError("it was changed")
+    assert failures == 1
+    answers.set()
+    monkeypatch.setattr("service.access.audit._PATIENCE_S", 60)
+    async with audit.change("shop", "remove", ["b"]):
+        pass
+    await audit.close()
+    assert [line["first"] for line in lines(tmp_path / "audit.jsonl")] == [["a"], ["b"], ["b"]]
 
 
 def test_a_service_does_not_start_without_the_file_that_it_requires(tmp_path: Path) -> None:
