@@ -82,9 +82,18 @@ final class Matching {
         }
         if (item.hasItemWordTerm()) {
             var term = item.getItemWordTerm();
-            words.computeIfAbsent(term.getProperties().getIndex(), field -> new ArrayList<>()).add(term.getWord());
+            asked(term.getProperties(), term.getWord());
+        }
+        if (item.hasItemExactstringTerm()) {
+            // What is asked of a field that is matched by whole elements.
+            var term = item.getItemExactstringTerm();
+            asked(term.getProperties(), term.getWord());
         }
         children(item).forEach(this::collect);
+    }
+
+    private void asked(TermItemProperties properties, String word) {
+        words.computeIfAbsent(properties.getIndex(), field -> new ArrayList<>()).add(word);
     }
 
     private static List<QueryTreeItem> children(QueryTreeItem item) {
