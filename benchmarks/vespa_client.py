@@ -7,7 +7,8 @@ The others get their request body ready made, ours builds its own. Then our clie
 never answers, to see how far it overruns its deadline.
 
 Where Java and Maven are there, a full run also compares the clients on Vespa's own container over exact
-content nodes (`devtools/vespa_peer`): no claim, since there the container's speed is most of what is seen.
+content nodes (`devtools/vespa_peer`): no claim, since there the container's speed is most of what is seen. It
+also counts queries and bytes of whole recalls there, see `benchmarks.vespa_recall`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ import numpy as np
 import uvloop
 
 from benchmarks.report import Claim, arguments, finish
+from benchmarks.vespa_recall import claims_of
+from benchmarks.vespa_recall import run as recalls
 from common.deadline import Deadline
 from devtools.vespa_peer.build import missing
 from index.port import IndexUnavailable
@@ -97,7 +100,11 @@ async def plain_httpx(url: str) -> AsyncIterator[Search]:
 
 
 def _pairs(root: dict[str, Any]) -> list[tuple[str, float]]:
-    return [(hit["fields"]["item_id"], 2.0 - 1.0 / hit["relevance"]) for hit in root["children"]]
+    return [
+        (item, 2.0 - 1.0 / hit["relevance"])
+        for hit in root["children"]
+        for item in hit["fields"]["matchfeatures"]["item"]
+    ]
 
 
 CLIENTS = {"ours": ours, "pyvespa": pyvespa, "httpx": plain_httpx}
@@ -218,6 +225,7 @@ def main() -> int:
     reason = "a quick run" if options.quick else missing()
     if reason is None:
         runs["container"] = uvloop.run(compare_on_container(3, seconds))
+        runs["recall"] = uvloop.run(recalls(50))
     else:
         print(f"not compared on Vespa's container: {reason}")
     for name in CLIENTS:
@@ -240,6 +248,8 @@ def main() -> int:
         Claim.at_least("throughput, ours over httpx", over("httpx"), 4),
         Claim.at_most("deadline overrun, 99 of 100", runs["deadline_overrun_ms"]["p99"], 10, "ms"),
     ]
+    if "recall" in runs:
+        claims += claims_of(runs["recall"])
     return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
 
 

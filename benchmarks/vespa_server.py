@@ -21,7 +21,7 @@ def rendered(hits: int) -> bytes:
             "id": f"index:items/0/{row:024x}",
             "relevance": 1.0 / (2.0 - cosine),
             "source": "items",
-            "fields": {"item_id": f"SKU-{1_000_000 + row}"},
+            "fields": {"matchfeatures": {"item": {f"SKU-{1_000_000 + row}": 1.0}}},
         }
         for row, cosine in enumerate(cosines.tolist())
     ]

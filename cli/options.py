@@ -15,6 +15,14 @@ BundleFolder = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", e
 Embeddings = Annotated[
     Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
 ]
+MaybeEmbeddings = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder that `mrse embed` wrote. Changes go to every version of the package without it.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a config value, as in image.epochs=40.")

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -177,6 +177,64 @@ class ItemValues(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class FirstSearch:
+    """The nearest items of a vector, and stored vectors that came with them.
+
+    ``asked`` are those of the ids that were asked for, ``head`` those of items at the head of ``near``, where
+    they came.
+    """
+
+    near: Neighbours
+    asked: StoredVectors
+    head: Mapping[str, F32]
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """The nearest items of each of several vectors, and the cosine of each of them to a query."""
+
+    near: list[Neighbours]
+    cosines: Mapping[str, float]
+
+
+class FarIndex(ItemIndex, Protocol):
+    """An index that is far: what a request needs of it is asked together, and vectors stay where they are.
+
+    An engine whose index has these two methods has them called; `far` tells.
+    """
+
+    async def first_search(
+        self,
+        vector: F32,
+        k: int,
+        filters: Filter | None,
+        deadline: Deadline,
+        *,
+        ids: Sequence[str],
+        head: int,
+    ) -> FirstSearch:
+        """As `search` of one vector ``[dim]``, with the vectors of ``ids`` and of the ``head`` nearest items.
+
+        Raises:
+            IndexUnavailable: as `search`.
+        """
+
+    async def related(
+        self, vectors: F32, query: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> Related:
+        """As `search` of the rows of ``vectors`` ``[n, dim]``, with cosines to ``query`` ``[dim]``.
+
+        Raises:
+            IndexUnavailable: as `search`.
+        """
+
+
+def far(index: ItemIndex) -> FarIndex | None:
+    """The index, where it can be asked for several things together."""
+    return cast("FarIndex", index) if hasattr(index, "first_search") else None
+
+
 class ItemFeatures(Protocol):
     """Item features ``[E, d]`` of the items in a user's history."""
 
@@ -304,6 +362,61 @@ class IndexUpkeep(Protocol):
         """Say who is told of events, from any thread."""
 
 
+#: What became of a call to a server behind an index: the label of a metric. ``refused`` is our own mistake.
+CallOutcome = Literal[
+    "ok",
+    "timeout",
+    "no_connection",
+    "dns",
+    "tls",
+    "connect",
+    "connection",
+    "auth",
+    "overloaded",
+    "backend",
+    "errors",
+    "bad_answer",
+    "no_coverage",
+    "refused",
+    "cancelled",
+    "other",
+]
+CALL_OUTCOMES: tuple[CallOutcome, ...] = get_args(CallOutcome)
+
+
+class CallWatch(Protocol):
+    """Who is told of the calls to the servers behind an index, in the event loop.
+
+    ``server`` is one of `IndexCalls.servers`.
+    """
+
+    def ended(self, server: str, outcome: CallOutcome) -> None:
+        """A call ended."""
+
+    def retried(self, server: str) -> None:
+        """A call that ended at another server, or at this one, was made again here."""
+
+    def waited(self, seconds: float) -> None:
+        """A call waited for one of our own connections."""
+
+    def circuit(self, server: str, is_open: bool) -> None:
+        """A server is left alone for a while, or asked again."""
+
+    def shadowed(self, recall: float | None) -> None:
+        """A live search was asked again exactly: the recall at its k; None where that has no whole answer."""
+
+
+class IndexCalls(Protocol):
+    """The servers behind an index."""
+
+    @property
+    def servers(self) -> Sequence[str]:
+        """Host and port of each, as the configuration names them."""
+
+    def listen(self, watch: CallWatch) -> None:
+        """Say who is told of calls."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedIndex:
     """An index, and what can be done with it beside searching; None where the engine does not offer it."""
@@ -326,6 +439,8 @@ class OpenedIndex:
     check: Callable[[], Awaitable[None]] | None = None
     #: What is known of its files.
     upkeep: IndexUpkeep | None = None
+    #: The servers behind it.
+    calls: IndexCalls | None = None
 
 
 class Engine(ABC, Generic[S]):

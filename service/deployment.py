@@ -192,6 +192,8 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
             metrics.model_failed,
             WAIT * settings.deadline.default_ms / 1000,
         )
+    if opened.calls is not None:
+        opened.calls.listen(metrics.watch(opened.calls.servers))
     index, dimensions = opened.index, bundle.manifest.dimensions
     shape = len(dimensions.experts), dimensions.expert_dim
     codec = FeatureCodec(*shape)

@@ -15,9 +15,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import err, out, progress
+from cli.console import err, fail, out, progress
 from cli.demo_files import demo_bundle
 from cli.serving import refuse_taken, write_previews
+from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
 _READY_WITHIN_S = 60.0
@@ -33,6 +34,13 @@ def demo(
     items: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Items in the demo shop.")] = 4000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    vespa: Annotated[
+        str | None,
+        typer.Option(help="Container of a Vespa to feed and ask, in place of the index.", show_default=False),
+    ] = None,
+    config_server: Annotated[
+        str | None, typer.Option(help="Its config server, to deploy to.", show_default=False)
+    ] = None,
 ) -> None:
     """Make the demo shop, embed it with the shipped bundle, index it, and serve it. No torch.
 
@@ -43,18 +51,22 @@ def demo(
     import onnxruntime  # noqa: F401 -- where it is missing, this says so before any work
 
     refuse_taken(host, port, "make run PORT=9000")  # its answers would pass for ours
+    if (vespa is None) != (config_server is None):
+        fail("--vespa and --config-server go together", USAGE)
     bundle = demo_bundle()
     with progress() as report:
         shop, index = prepare(directory, bundle, items, report)
+        overrides: dict[str, Any] = {"index": {"path": index}}
+        if vespa is not None and config_server is not None:
+            overrides = _over_vespa(directory, vespa, config_server, report)
         previews = directory / "item_previews.parquet"
         if not previews.is_file() or previews.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
             write_previews(shop, previews)
     from service.process.server import run
     from service.settings import Access, load_settings
 
-    overrides: dict[str, Any] = {
+    overrides |= {
         "bundle": {"path": bundle},
-        "index": {"path": index},
         "server": {"host": host, "port": port},
         "playground": {"previews": previews},
     }
@@ -66,6 +78,18 @@ def demo(
         target=_say_hello, args=(address, (directory / _HELLO).read_text()), name="hello", daemon=True
     ).start()
     run(partial(load_settings, None, overrides))
+
+
+def _over_vespa(directory: Path, container: str, config_server: str, report: Progress) -> dict[str, Any]:
+    """Feed the demo's items to a Vespa, and their features to Redis where there is one; what to serve by."""
+    from cli.demo_vespa import fill_redis, fill_vespa
+    from service.settings import load_settings
+
+    version = fill_vespa(directory, container, config_server, report)
+    redis = load_settings().redis.url
+    if redis is not None:
+        fill_redis(directory, redis.get_secret_value(), report)
+    return {"index": {"engine": "vespa", "path": version}, "vespa": {"url": container}}
 
 
 def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tuple[Path, Path]:

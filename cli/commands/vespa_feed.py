@@ -6,28 +6,40 @@ import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from cli.commands.vespa_changes import Changes, feed_changes, tell
 from cli.console import Json, counted, err, fail, out, print_json, progress
-from cli.options import Embeddings
+from cli.options import Embeddings, MaybeEmbeddings
 from cli.vespa_options import Access, Endpoint, Package, open_embeddings, settings_for, with_access
 from common.errors import NOT_IN_ORDER, USAGE
-
-if TYPE_CHECKING:
-    from index.vespa.feed.report import FeedReport
 
 
 @with_access
 def feed(
-    embeddings: Embeddings,
     package: Package,
     endpoint: Endpoint,
     access: Access,
+    embeddings: MaybeEmbeddings = None,
     changes: Annotated[
-        Path | None, typer.Option(help="JSONL of changes to feed instead of all items.", exists=True)
+        Path | None,
+        typer.Option(
+            help="JSONL of changes to feed instead of all items; - for standard input.",
+            exists=True,
+            allow_dash=True,
+        ),
     ] = None,
+    follow: Annotated[
+        str | None,
+        typer.Option(help="Redis Stream whose entries have a change in the field `change`; until stopped."),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(envvar="MRSE_REDIS_URL", help="Redis of the stream.", show_default=False),
+    ] = None,
+    group: Annotated[str, typer.Option(help="Consumer group on the stream.")] = "mrse-vespa",
     as_of: Annotated[
         str | None,
         typer.Option(
@@ -45,31 +57,34 @@ def feed(
     """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
 
     Changes are kept beside the package, so a folder that is fed meanwhile or later undoes none that is newer:
-    feed a version from one package folder.
+    feed a version from one package folder. Without EMBEDDINGS they go to every version of the package, so
+    that during a rollout none falls behind.
 
     Example: `mrse vespa feed embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
-    from index.vespa.feed.changes import ChangesSource
     from index.vespa.feed.feeder import feed as send
     from index.vespa.feed.journal import Journal, alone
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.report import FeedStopped
-    from index.vespa.feed.source import EmbeddingsSource, FeedSource, new_feed_version
+    from index.vespa.feed.source import EmbeddingsSource
 
+    live = changes is not None or follow is not None
+    if changes is not None and follow is not None:
+        fail("give --changes or --follow, not both", USAGE)
+    if live and (as_of is not None or part != "1/1"):
+        fail("--as-of and --part are for a folder, not for changes", USAGE)
+    if live:
+        wanted = Changes(changes, follow, redis, group, journal)
+        raise typer.Exit(feed_changes(package, access.to(endpoint), embeddings, wanted, json=json))
+    if embeddings is None:
+        fail("name the embeddings folder to feed, or give --changes or --follow", USAGE)
     folder = open_embeddings(embeddings)
     settings = settings_for(package, folder, access.to(endpoint))
-    if changes is not None and (as_of is not None or part != "1/1"):
-        fail("--as-of and --part are for a folder, not for changes", USAGE)
     with Ledger.of(package, settings.version.document_type) as ledger:
-        source: FeedSource
-        if changes is None:
-            number, parts = _part(part)
-            source = items = EmbeddingsSource(folder, ledger, (number, parts))
-            version = items.as_of if as_of is None else _version(as_of)
-            what, name = f"{items.fingerprint}:{version}", "feed" if parts == 1 else f"{number}-of-{parts}"
-        else:
-            source, version = ChangesSource(changes, ledger), new_feed_version()
-            what, name = source.fingerprint, changes.stem
+        number, parts = _part(part)
+        source = EmbeddingsSource(folder, ledger, (number, parts))
+        version = source.as_of if as_of is None else _version(as_of)
+        what, name = f"{source.fingerprint}:{version}", "feed" if parts == 1 else f"{number}-of-{parts}"
         kept = journal or embeddings.with_name(f"{embeddings.name}.{name}.journal")
         try:
             with alone(kept), progress() as report:
@@ -77,11 +92,11 @@ def feed(
                 if progressed.replaces is not None:
                     err.print(f"{kept} was of {progressed.replaces}, and is begun anew")
                 fed = asyncio.run(send(settings, source, progressed, report))
-                if changes is None:
-                    ledger.end(version, (number, parts), [failure.item_id for failure in fed.failures])
+                ledger.end(version, (number, parts), [failure.item_id for failure in fed.failures])
         except FeedStopped as stopped:
             fail(f"{stopped}; run the same command again to go on from {kept}")
-    _tell(fed, json=json)
+    tell(fed, json=json)
+    raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
 
 
 @with_access
@@ -112,18 +127,6 @@ def prune(
         out.print(f"{counted(pruned.left, 'item')} of {pruned.items:,} left the catalogue")
         out.print(f"removed {pruned.removed:,}, failed {pruned.failed:,}")
     raise typer.Exit(NOT_IN_ORDER if pruned.failed else 0)
-
-
-def _tell(fed: FeedReport, *, json: bool) -> None:
-    counts = {str(outcome): count for outcome, count in fed.outcomes.items()}
-    if json:
-        failures = [asdict(failure) for failure in fed.failures]
-        print_json({**counts, "skipped": fed.skipped, "retries": fed.retries, "failures": failures})
-    else:
-        out.print(", ".join(f"{name} {count:,}" for name, count in counts.items()) or "nothing to feed")
-        for failure in fed.failures:
-            err.print(f"{failure.item_id}: {failure.reason}")
-    raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from cli.commands.vespa_queries import logged_queries
 from cli.console import Json, fail, out, print_json
 from cli.options import Embeddings
 from cli.vespa_options import (
@@ -33,12 +34,25 @@ def verify(
         float, typer.Option(min=0, max=1, help="Of the graph against exact search.")
     ] = 0.95,
     queries: Annotated[int, typer.Option(min=1, help="Queries to measure with.")] = 200,
+    queries_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="Shop folder, or a text file with a query a line: measure with the queries asked most.",
+            exists=True,
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Bundle that makes their embeddings.", exists=True, file_okay=False),
+    ] = None,
     within: Annotated[
         float, typer.Option(min=0.1, help="Seconds of a query; exact search looks at every item.")
     ] = 10.0,
     json: Json = False,
 ) -> None:
     """Compare what is fed with the folder and the changes since: counts, sampled items, recall, latency.
+
+    Recall is measured without filters and with some that let much, little and very little pass.
 
     Example: `mrse vespa verify embeddings/ --package vespa-package/ --endpoint http://localhost:8080`
     """
@@ -50,12 +64,23 @@ def verify(
 
     folder = open_embeddings(embeddings)
     settings = settings_for(package, folder, access.to(endpoint))
+    if (queries_of is None) != (bundle is None):
+        fail("--queries-of needs --bundle, and --bundle is for these queries", USAGE)
+    points = None
+    if queries_of is not None and bundle is not None:
+        points = logged_queries(queries_of, bundle, folder.meta.bundle_version, queries)
 
     async def run() -> VerifyReport:
         async with VespaIndex(settings) as index:
             await index.check()
             return await measure(
-                index, folder, ledger, queries=queries, least_recall=least_recall, within=within
+                index,
+                folder,
+                ledger,
+                queries=queries,
+                points=points,
+                least_recall=least_recall,
+                within=within,
             )
 
     with Ledger.of(package, settings.version.document_type) as ledger:

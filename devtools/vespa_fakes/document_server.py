@@ -41,13 +41,17 @@ class Chaos:
 
 @dataclass
 class DocumentServer(FaultServer):
-    """The fields of each document by item id, and in ``history`` all versions that were ever stored."""
+    """The fields of each document by item id, and in ``history`` all versions that were ever stored.
+
+    With ``by_type`` they are known by document type and item id, as ``item_demo_0123abcd/a1``.
+    """
 
     script: Any = ()
     chaos: Chaos = field(default_factory=Chaos)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: Feed versions in the order stored, by item: must only rise.
     history: dict[str, list[int]] = field(default_factory=dict)
+    by_type: bool = False
     faults: Counter[str] = field(default_factory=Counter)
     served: int = 0
     #: Operations under way of one id at once: more than one breaks the order.
@@ -71,7 +75,7 @@ class DocumentServer(FaultServer):
     async def _act(self, request: Request, writer: asyncio.StreamWriter) -> None:
         match = _PATH.fullmatch(request.path)
         assert match, request.path
-        item = match[2]
+        item = f"{match[1]}/{match[2]}" if self.by_type else match[2]
         self.at_once[item] += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)

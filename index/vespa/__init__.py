@@ -7,6 +7,8 @@
     names         names that package, client and feeder share
     settings      how to reach containers and config servers, which version they hold, how it is fed
     client        the index: one query for each vector, side by side
+    joined        the same where several things are asked in one query
+    shadow        a share of live searches, asked again without the graph
       query         the requests; `yql` writes filters, `tensors` vectors and `text` strings
       endpoints     several containers as one: turns, circuit breakers, the one retry that is safe
       transport     one HTTP attempt

@@ -7,15 +7,15 @@ document was looked at.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
-from common.arrays import F32
-from index.port import Neighbours, StoredVectors
+from common.arrays import F32, Floats
+from index.port import FirstSearch, Neighbours, StoredVectors
 from index.vespa import names
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, TimedOut, VespaError
 from index.vespa.tensors import parse_bfloat16_hex
@@ -85,7 +85,7 @@ def neighbours(answer: Answer) -> Neighbours:
         VespaError: a hit without its fields, or a closeness that cannot be.
     """
     try:
-        ids = [hit["fields"][names.ITEM_ID] for hit in answer.hits]
+        ids = _ids(answer)
         closeness = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise VespaError("bad_answer", "a hit without its fields") from error
@@ -109,6 +109,77 @@ def scored(answer: Answer) -> Neighbours:
     if not np.isfinite(scores).all():
         raise VespaError("bad_answer", "a score that is not finite")
     return Neighbours(item_ids(answer), scores, answer.coverage, answer.degraded)
+
+
+def _ids(answer: Answer) -> list[str]:
+    """Ids of the hits: the one label of a match-feature, or a field of a package that had none of these."""
+    if answer.hits and names.ITEM_ID in answer.hits[0]["fields"]:
+        return [hit["fields"][names.ITEM_ID] for hit in answer.hits]
+    return [label for found in _features(answer, names.ITEM_FEATURE) for label in found]
+
+
+def _features(answer: Answer, function: str) -> list[dict[str, Any]]:
+    """A match-feature of each hit, a tensor by the hit's id; Vespa may name it by what it evaluates."""
+    if not answer.hits:
+        return []
+    name = function
+    if function not in answer.hits[0]["fields"][names.MATCH_FEATURES]:
+        name = f"rankingExpression({function})"
+    return [hit["fields"][names.MATCH_FEATURES][name] for hit in answer.hits]
+
+
+def first(answer: Answer, k: int, asked: Sequence[str], dimension: int) -> FirstSearch:
+    """The ``k`` nearest items, and the vectors that came with the hits.
+
+    Raises:
+        VespaError: a hit without its features, or a cosine that cannot be.
+    """
+    try:
+        ids = _ids(answer)
+        ranks = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float64)
+        vectors = {
+            item: parse_bfloat16_hex(digits, dimension)
+            for found in _features(answer, names.VECTOR_FEATURE)
+            for item, digits in found.items()
+        }
+        cosines = np.where(ranks > names.OWN / 2, ranks - names.OWN, ranks)
+        if len(ids) != len(cosines):
+            raise ValueError("an id without a hit")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VespaError("bad_answer", "a hit without its features") from error
+    _check_cosines(cosines)
+    order = np.argsort(-cosines, kind="stable")[:k].tolist()
+    near = Neighbours(
+        [ids[place] for place in order],
+        np.minimum(cosines[order], 1.0).astype(np.float32),
+        answer.coverage,
+        answer.degraded,
+    )
+    return FirstSearch(near, _stored(vectors, asked, dimension, answer), vectors)
+
+
+def related(answer: Answer, rows: int) -> tuple[list[str], F32, bool]:
+    """Ids, cosines ``[hits, 1 + rows]`` to the query and to each row, and whether all that matched is here.
+
+    Raises:
+        VespaError: a hit without its features, or a cosine that cannot be.
+    """
+    try:
+        found = [pair for cells in _features(answer, names.COSINES_FEATURE) for pair in cells.items()]
+        digits = bytes.fromhex("".join([digits for _, digits in found]))
+        cosines = np.frombuffer(digits, dtype=">f4").astype(np.float32).reshape(len(answer.hits), 1 + rows)
+        if len(found) != len(answer.hits):
+            raise ValueError("an id without a hit")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VespaError("bad_answer", "a hit without its features") from error
+    _check_cosines(cosines)
+    return [item for item, _ in found], np.minimum(cosines, 1.0), len(found) >= answer.total
+
+
+def _check_cosines(cosines: Floats) -> None:
+    # The length of a stored vector is that of a unit vector but for rounding.
+    if cosines.size and not (np.abs(cosines) <= _LARGEST_CLOSENESS).all():
+        raise VespaError("bad_answer", "a cosine outside -1 to 1")
 
 
 def item_ids(answer: Answer) -> list[str]:
@@ -136,6 +207,10 @@ def stored_vectors(answer: Answer, asked: Sequence[str], dimension: int) -> Stor
             found[fields[names.ITEM_ID]] = parse_bfloat16_hex(fields[names.EMBEDDING], dimension)
     except (KeyError, TypeError, ValueError) as error:
         raise VespaError("bad_answer", "a hit without its embedding") from error
+    return _stored(found, asked, dimension, answer)
+
+
+def _stored(found: Mapping[str, F32], asked: Sequence[str], dimension: int, answer: Answer) -> StoredVectors:
     ids = [item for item in dict.fromkeys(asked) if item in found]
     rows = [found[item] for item in ids]
     vectors = np.stack(rows) if rows else np.empty((0, dimension), dtype=np.float32)

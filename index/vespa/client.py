@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -17,10 +18,11 @@ from common.deadline import Clock, Deadline
 from index.filters import Filter
 from index.port import IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
 from index.vespa import answer, names
-from index.vespa.endpoints import LEAST_BUDGET, Endpoints, tell
+from index.vespa.endpoints import LEAST_BUDGET, Endpoints
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
+from index.vespa.shadow import Shadow
 from index.vespa.text import is_text
 from index.vespa.transport import Request, Transport
 from index.vespa.values import stored_values
@@ -34,8 +36,9 @@ _ADMIN_BUDGET: Final = 5.0
 _MARGIN_SHARE: Final = 0.1
 _LEAST_MARGIN: Final = 0.005
 _MOST_MARGIN: Final = 0.04
-#: Most bytes of a hit (an id of 128 characters, escaped) beside a vector, and of an answer beside its hits.
-_HIT_BYTES: Final = 2048
+#: Most bytes of a hit (an id of 128 characters, escaped, which two features are named by) beside a vector,
+#: and of an answer beside its hits.
+HIT_BYTES: Final = 4096
 _ANSWER_BYTES: Final = 1 << 18
 #: Bytes that an attribute of a hit has at most where it is no long list; with those of many hits that are
 #: shorter, room for some that are.
@@ -55,8 +58,16 @@ class VespaIndex:
     ) -> None:
         self._version = settings.version
         self._clock = clock
-        self._builder = QueryBuilder(settings.version, settings.search)
+        self.builder = QueryBuilder(settings.version, settings.search)
         self._endpoints = Endpoints(settings.endpoints, clock, transport)
+        self.shadow: Shadow | None = None
+        if settings.shadow.share:
+            # Its failures open no circuit of ours.
+            self._apart = Endpoints(replace(settings.endpoints, connections=1), clock)
+            told = self._endpoints.shadowed
+            self.shadow = Shadow(settings.shadow, self._exact, lambda: self._endpoints.is_idle, told, clock)
+        #: The containers, for metrics.
+        self.calls = self._endpoints
         #: The document type; its content changes while it is served.
         self.version = settings.version.document_type
         self.bundle_version = settings.version.bundle_version
@@ -71,10 +82,13 @@ class VespaIndex:
             IndexUnavailable: one of `errors`, when any vector has no answer.
             ValueError: the vectors are not finite rows of unit length, as wide as the index.
         """
-        self._check_vectors(vectors)
+        self.check_vectors(vectors)
         if k <= 0:
             return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in vectors]
-        return await _all([self._search(row, k, filters, deadline) for row in vectors])
+        found = await all_of([self._search(row, k, filters, deadline) for row in vectors])
+        if self.shadow is not None:
+            self.shadow.offer(vectors[0], k, filters, found[0])
+        return found
 
     async def search_text(
         self, texts: Sequence[str], k: int, filters: Filter | None, deadline: Deadline
@@ -84,7 +98,7 @@ class VespaIndex:
         Raises:
             IndexUnavailable: as `search`; ``no-texts`` where the version holds none.
         """
-        return await _all([self._search_words(text, k, filters, deadline) for text in texts])
+        return await all_of([self._search_words(text, k, filters, deadline) for text in texts])
 
     async def search_exact(
         self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
@@ -94,7 +108,7 @@ class VespaIndex:
         Raises:
             IndexUnavailable, ValueError: as `search`.
         """
-        self._check_vectors(vector[None])
+        self.check_vectors(vector[None])
         return await self._search(vector, k, filters, deadline, approximate=False)
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
@@ -102,7 +116,7 @@ class VespaIndex:
         # An id that no document can have is unknown.
         wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
         chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
-        parts = await _all([self._stored(chunk, deadline) for chunk in chunks])
+        parts = await all_of([self._stored(chunk, deadline) for chunk in chunks])
         rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
         return StoredVectors(
             [item for part in parts for item in part.ids],
@@ -115,7 +129,7 @@ class VespaIndex:
         """See `ItemValues.values`; one query for up to `names.MAX_HITS` ids."""
         wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
         chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
-        parts = await _all([self._values(chunk, attributes, deadline) for chunk in chunks])
+        parts = await all_of([self._values(chunk, attributes, deadline) for chunk in chunks])
         return StoredValues(
             [item for part in parts for item in part.ids],
             {name: [value for part in parts for value in part.values[name]] for name in attributes},
@@ -131,8 +145,8 @@ class VespaIndex:
         Raises:
             IndexUnavailable: as `search`.
         """
-        body = partial(self._builder.count, item=item, filters=filters)
-        return (await self._ask(body, deadline)).total
+        body = partial(self.builder.count, item=item, filters=filters)
+        return (await self.ask(body, deadline)).total
 
     async def older(self, feed_ver: int, deadline: Deadline) -> tuple[list[str], int]:
         """Items that were fed with a version below ``feed_ver``: some of them, and how many there are.
@@ -140,8 +154,8 @@ class VespaIndex:
         Raises:
             IndexUnavailable: as `search`; also where not every item was looked at.
         """
-        body = partial(self._builder.older, feed_ver, names.MAX_HITS)
-        found = await self._ask(body, deadline, names.MAX_HITS * _HIT_BYTES)
+        body = partial(self.builder.older, feed_ver, names.MAX_HITS)
+        found = await self.ask(body, deadline, names.MAX_HITS * HIT_BYTES)
         if found.coverage < 1.0 or found.degraded:
             raise VespaError("no_coverage", f"only {found.coverage:.0%} of the items were looked at")
         return answer.item_ids(found), found.total
@@ -173,7 +187,7 @@ class VespaIndex:
             with contextlib.suppress(NoCoverage):
                 await self._search(probe, 1, None, limit)
             with contextlib.suppress(NoCoverage):
-                await self._ask(self._builder.attribute_probe, limit)
+                await self.ask(self.builder.attribute_probe, limit)
             if self._version.texts is not None:
                 with contextlib.suppress(NoCoverage):
                     await self._search_words("a", 1, None, limit)
@@ -186,6 +200,9 @@ class VespaIndex:
 
     async def close(self) -> None:
         """Close every connection."""
+        if self.shadow is not None:
+            await self.shadow.close()
+            await self._apart.close()
         await self._endpoints.close()
 
     async def __aenter__(self) -> VespaIndex:
@@ -204,9 +221,18 @@ class VespaIndex:
         approximate: bool = True,
     ) -> Neighbours:
         def body(budget: float) -> Body:
-            return self._builder.nearest(vector, k, filters, budget, approximate=approximate)
+            return self.builder.nearest(vector, k, filters, budget, approximate=approximate)
 
-        return answer.neighbours(await self._ask(body, deadline, k * _HIT_BYTES))
+        return answer.neighbours(await self.ask(body, deadline, k * HIT_BYTES))
+
+    async def _exact(self, vector: F32, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
+        body = partial(self.builder.nearest, vector, k, filters, approximate=False)
+
+        def request(budget: float) -> Request:
+            return Request("POST", "/search/", orjson.dumps(body(budget=_without_margin(budget))))
+
+        reply = await self._apart.send(request, deadline)
+        return answer.neighbours(answer.parse(reply.status, reply.body))
 
     async def _search_words(
         self, text: str, k: int, filters: Filter | None, deadline: Deadline
@@ -216,31 +242,29 @@ class VespaIndex:
         words = self._version.texts.query(text)
         if not words or k <= 0:
             return Neighbours([], np.empty(0, dtype=np.float32))
-        body = partial(self._builder.words, words, k, filters)
-        return answer.scored(await self._ask(body, deadline, k * _HIT_BYTES))
+        body = partial(self.builder.words, words, k, filters)
+        return answer.scored(await self.ask(body, deadline, k * HIT_BYTES))
 
     async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
-        bytes_each = _HIT_BYTES + 4 * self._version.dimension
-        got = await self._ask(partial(self._builder.stored, ids), deadline, len(ids) * bytes_each)
+        bytes_each = HIT_BYTES + 4 * self._version.dimension
+        got = await self.ask(partial(self.builder.stored, ids), deadline, len(ids) * bytes_each)
         return answer.stored_vectors(got, ids, self._version.dimension)
 
     async def _values(
         self, ids: Sequence[str], attributes: Sequence[str], deadline: Deadline
     ) -> StoredValues:
-        bytes_each = _HIT_BYTES + _ATTRIBUTE_BYTES * len(attributes)
-        got = await self._ask(partial(self._builder.values, ids, attributes), deadline, len(ids) * bytes_each)
+        bytes_each = HIT_BYTES + _ATTRIBUTE_BYTES * len(attributes)
+        got = await self.ask(partial(self.builder.values, ids, attributes), deadline, len(ids) * bytes_each)
         return stored_values(got, ids, attributes, self._version.attributes)
 
-    def _check_vectors(self, rows: F32) -> None:
+    def check_vectors(self, rows: F32) -> None:
         """Vespa takes vectors that are not finite or not of unit length; their scores would be no cosines."""
         if rows.ndim != 2 or rows.shape[1] != self._version.dimension:
             raise ValueError(f"vectors of shape {rows.shape} for an index of width {self._version.dimension}")
         if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
             raise ValueError("a vector is not finite, or not of unit length")
 
-    async def _ask(
-        self, body: Callable[[float], Body], deadline: Deadline, largest: int = 0
-    ) -> answer.Answer:
+    async def ask(self, body: Callable[[float], Body], deadline: Deadline, largest: int = 0) -> answer.Answer:
         """Send what ``body`` makes of the seconds that Vespa may take; hits have ``largest`` bytes at most.
 
         Raises:
@@ -256,10 +280,12 @@ class VespaIndex:
 
         reply = await self._endpoints.send(request, deadline)
         try:
-            return answer.parse(reply.status, reply.body)
+            found = answer.parse(reply.status, reply.body)
         except VespaError as error:
-            tell(reply.endpoint, error)
+            self._endpoints.ended(reply.endpoint, error)
             raise
+        self._endpoints.ended(reply.endpoint)
+        return found
 
 
 def _without_margin(left: float) -> float:
@@ -268,7 +294,7 @@ def _without_margin(left: float) -> float:
     return max(left - margin, left / 2)
 
 
-async def _all(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+async def all_of(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order; the first failure cancels the rest and is raised as it is."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.seldom import Seldom
-from index.vespa.errors import CircuitOpen, NoConnection, TimedOut, Unreachable, VespaError
+from index.port import CALL_OUTCOMES, CallOutcome, CallWatch
+from index.vespa.errors import (
+    CircuitOpen,
+    NoConnection,
+    NotDeployed,
+    RequestRefused,
+    TimedOut,
+    Unreachable,
+    VespaError,
+)
 from index.vespa.settings import EndpointSettings
 from index.vespa.transport import Reply, Request, Transport
 
@@ -51,7 +61,42 @@ class Endpoints:
         ]
         self._places = [asyncio.Semaphore(settings.connections) for _ in self._urls]
         self._transport = Transport(settings) if transport is None else transport
+        self._connections = settings.connections
+        #: Requests that have a place.
+        self.under_way = 0
         self._next = 0
+        self._clock = clock
+        self._servers = {url: urlsplit(url).netloc for url in self._urls}
+        self._watch: CallWatch | None = None
+
+    @property
+    def servers(self) -> Sequence[str]:
+        """See `IndexCalls.servers`."""
+        return list(self._servers.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether fewer than a quarter of the connections are in use."""
+        return self.under_way * 4 < len(self._urls) * self._connections
+
+    def shadowed(self, recall: float | None) -> None:
+        """See `CallWatch.shadowed`."""
+        if self._watch is not None:
+            self._watch.shadowed(recall)
+
+    def listen(self, watch: CallWatch) -> None:
+        """See `IndexCalls.listen`."""
+        self._watch = watch
+
+    def ended(self, endpoint: str, error: VespaError | None = None) -> None:
+        """A call to an endpoint (its base URL) ended with an answer that can be used, or did not.
+
+        Who gets a `Reply` says so when it is read; what ends without one is known here.
+        """
+        if self._watch is not None:
+            self._watch.ended(self._servers[endpoint], "ok" if error is None else outcome_of(error))
+        if error is not None:
+            tell(endpoint, error)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -77,6 +122,8 @@ class Endpoints:
             if lasts and second == first:
                 self._breakers[second].inconclusive(ticket)
                 raise
+        if self._watch is not None:
+            self._watch.retried(self._servers[self._urls[second]])
         return await self._attempt(second, ticket, request, deadline)
 
     def _choose(self, failed: int | None) -> tuple[int, int]:
@@ -99,15 +146,20 @@ class Endpoints:
         """Ask one endpoint, when it is this request's turn."""
         breaker, places = self._breakers[number], self._places[number]
         try:
-            await _take(places, deadline)
+            if places.locked():
+                await self._wait(number, places, deadline)
+            else:
+                await places.acquire()  # which does not wait
         except BaseException:
             breaker.inconclusive(ticket)
             raise
+        self.under_way += 1
         try:
             if not breaker.counts(ticket):
                 raise CircuitOpen("circuit_open", "the endpoint failed while this request waited")
             return await self._ask(number, ticket, request, deadline)
         finally:
+            self.under_way -= 1
             places.release()
 
     async def _ask(self, number: int, ticket: int, request: Asked, deadline: Deadline) -> Reply:
@@ -124,29 +176,49 @@ class Endpoints:
                 isinstance(error, asyncio.CancelledError) and deadline.remaining() <= _AT_THE_END
             )
             if isinstance(error, Unreachable) or (late and budget >= _FAIR_BUDGET):
-                breaker.failed(ticket)
+                self._count(number, breaker.failed, ticket)
             else:
                 breaker.inconclusive(ticket)
             if isinstance(error, VespaError):
-                tell(self._urls[number], error)
+                self.ended(self._urls[number], error)
+            elif self._watch is not None and isinstance(error, asyncio.CancelledError):
+                self._watch.ended(self._servers[self._urls[number]], "timeout" if late else "cancelled")
             raise
-        if reply.status in (502, 503, 504):
-            breaker.failed(ticket)
-        else:
-            breaker.succeeded(ticket)
+        failed = reply.status in (502, 503, 504)
+        self._count(number, breaker.failed if failed else breaker.succeeded, ticket)
         return reply
 
+    def _count(self, number: int, happened: Callable[[int], None], ticket: int) -> None:
+        """Tell a breaker how a call ended, and who watches where that opened or closed its circuit."""
+        breaker = self._breakers[number]
+        before = breaker.is_open
+        happened(ticket)
+        if breaker.is_open != before and self._watch is not None:
+            self._watch.circuit(self._servers[self._urls[number]], breaker.is_open)
 
-async def _take(places: asyncio.Semaphore, deadline: Deadline) -> None:
-    """Take a place within the deadline."""
-    if not places.locked():
-        await places.acquire()  # which does not wait
-        return
-    try:
-        async with asyncio.timeout(deadline.remaining()):
-            await places.acquire()
-    except TimeoutError as error:
-        raise NoConnection("all connections were in use until the deadline") from error
+    async def _wait(self, number: int, places: asyncio.Semaphore, deadline: Deadline) -> None:
+        """Take a place within the deadline, when another request leaves it."""
+        started = self._clock()
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                await places.acquire()
+        except TimeoutError as error:
+            full = NoConnection("all connections were in use until the deadline")
+            if self._watch is not None:
+                self._watch.ended(self._servers[self._urls[number]], "no_connection")
+            raise full from error
+        finally:
+            if self._watch is not None:
+                self._watch.waited(self._clock() - started)
+
+
+def outcome_of(error: VespaError) -> CallOutcome:
+    """The label of an error: of a bounded set."""
+    if isinstance(error, NoConnection):
+        return "no_connection"
+    if isinstance(error, RequestRefused | NotDeployed):
+        return "refused"
+    return error.reason if error.reason in CALL_OUTCOMES else "other"
 
 
 def tell(endpoint: str, error: VespaError) -> None:

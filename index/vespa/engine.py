@@ -34,6 +34,8 @@ class VespaConnection(EngineSettings):
     connections: int = Field(default=64, ge=1)
     #: Share of a request's time after which a container that cannot be reached is given up for another.
     connect_share: float = Field(default=0.3, gt=0, le=1)
+    #: Whether answers may come gzipped, for slow or dear networks: it takes Vespa a millisecond or two.
+    compression: bool = False
     #: Failures in a row after which a container is left alone, and for how many seconds.
     breaker_failures: int = Field(default=8, ge=1)
     breaker_pause_s: float = Field(default=1.0, gt=0)
@@ -46,6 +48,12 @@ class VespaConnection(EngineSettings):
     explore_additional_hits: int = Field(default=0, ge=0)
     #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
     graph_share: float = Field(default=0.5, gt=0, le=1)
+    #: Share of searches that are asked again without the graph while there is room, to know the recall that
+    #: users get (``mrse_index_shadow_recall``); seconds between two, and that one may take. It looks at every
+    #: item. 0: none.
+    shadow_share: float = Field(default=0.0, ge=0, le=1)
+    shadow_every_s: float = Field(default=10.0, ge=0.1)
+    shadow_timeout_s: float = Field(default=5.0, gt=0)
 
 
 class VespaEngine(Engine[VespaConnection]):
@@ -53,7 +61,7 @@ class VespaEngine(Engine[VespaConnection]):
 
     name = "vespa"
     settings = VespaConnection
-    preload = ("index.vespa.client", "index.vespa.version")
+    preload = ("index.vespa.joined", "index.vespa.version")
 
     def open(self, path: Path, settings: VespaConnection, *, queue: int) -> OpenedIndex:
         """The client of one version; nothing is sent yet, `OpenedIndex.check` does that.
@@ -69,7 +77,8 @@ class VespaEngine(Engine[VespaConnection]):
                 "no Vespa: set MRSE_VESPA_URL, or url under [vespa] in the configuration file"
             )
         from index.vespa.client import VespaIndex
-        from index.vespa.settings import EndpointSettings, SearchSettings, VespaSettings
+        from index.vespa.joined import JoinedVespaIndex
+        from index.vespa.settings import EndpointSettings, SearchSettings, ShadowSettings, VespaSettings
         from index.vespa.version import Version, VersionError
 
         try:
@@ -83,6 +92,7 @@ class VespaEngine(Engine[VespaConnection]):
                 token_file=settings.token_file,
                 connections=settings.connections,
                 connect_share=settings.connect_share,
+                compression=settings.compression,
                 breaker_failures=settings.breaker_failures,
                 breaker_pause=settings.breaker_pause_s,
             )
@@ -93,24 +103,33 @@ class VespaEngine(Engine[VespaConnection]):
                 explore_additional_hits=settings.explore_additional_hits,
                 graph_share=settings.graph_share,
             )
-            whole = VespaSettings(endpoints, Version.read(path), search)
+            shadow = ShadowSettings(settings.shadow_share, settings.shadow_every_s, settings.shadow_timeout_s)
+            version = Version.read(path)
+            whole, joined = VespaSettings(endpoints, version, search, shadow), version.profiles >= 2
             if settings.changes:
-                from index.vespa.feed.live import LiveVespaIndex
+                from index.vespa.feed.live import LiveJoinedVespaIndex, LiveVespaIndex
 
-                live = LiveVespaIndex(whole, path.resolve().parent.parent)
+                made = LiveJoinedVespaIndex if joined else LiveVespaIndex
+                live = made(whole, path.resolve().parent.parent)
                 return OpenedIndex(
                     index=live,
                     values=live,
-                    lexical=live if whole.version.texts else None,
+                    lexical=live if version.texts else None,
                     check=live.check,
                     writable=live,
+                    calls=live.calls,
                 )
-            index = VespaIndex(whole)
+            index = JoinedVespaIndex(whole) if joined else VespaIndex(whole)
         except VersionError as error:
             raise IndexOpenError(f"index {error}") from error
         except (OSError, ValueError) as error:
             raise IndexOpenError(f"vespa: {error}") from error
         lexical = index if whole.version.texts else None
         return OpenedIndex(
-            index=index, values=index, lexical=lexical, check=index.check, unwritable=_NO_CHANGES
+            index=index,
+            values=index,
+            lexical=lexical,
+            check=index.check,
+            unwritable=_NO_CHANGES,
+            calls=index.calls,
         )

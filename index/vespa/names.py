@@ -48,6 +48,24 @@ PROFILE_Q2I: Final = "q2i"
 QUERY_TENSOR: Final = "q"
 #: The rank profile of a search by words: first phase BM25 of `WORDS`.
 PROFILE_LEXICAL: Final = "lexical"
+#: The profile of a search that also brings vectors: inputs `QUERY_TENSOR` and `HISTORY_TENSOR`. An item of
+#: the history ranks `OWN` above its cosine, so that none is cut off; the operator labelled `HEAD_LABEL` finds
+#: the items at the head.
+PROFILE_FIRST: Final = "first"
+HISTORY_TENSOR: Final = "history"
+HEAD_LABEL: Final = "head"
+OWN: Final = 4.0
+#: Vectors whose neighbours one query finds, at most; there is a profile for each number of them.
+MAX_RELATED: Final = 8
+#: All that a search selects.
+MATCH_FEATURES: Final = "matchfeatures"
+#: Match-features: the id as a label; the vector by the id, where it was wanted; cosines by the id.
+ITEM_FEATURE: Final = "item"
+VECTOR_FEATURE: Final = "vector"
+COSINES_FEATURE: Final = "found"
+#: Which rank profiles a package has, as its version files say: 1 has `PROFILE_Q2I` without match-features, 2
+#: all that are named here.
+PROFILES: Final = 2
 #: Most hits of one query, as the package's query profile allows (Vespa's own limit is 400).
 MAX_HITS: Final = 10_000
 
@@ -70,6 +88,16 @@ _RESERVED = frozenset(
         "matchfeatures timeout true type uri value weight weightedset where with"
     ).split()
 )
+
+
+def related_profile(count: int) -> str:
+    """The rank profile of a query for the neighbours of so many vectors."""
+    return f"related{count}"
+
+
+def trigger_tensor(number: int) -> str:
+    """The input with the vector of that number, from 0."""
+    return f"t{number}"
 
 
 def document_type(bundle_version: str) -> str:

@@ -1,9 +1,10 @@
 """Requests to ``/search/``: their YQL, tensors and parameters.
 
-Every request names its document type (``model.restrict``), a rank profile, an attribute-only summary and
-its time-out. Tensors are hex, filter values are literals that cannot end early (see `yql`). Vespa takes much
-that is wrong without a word (a misspelt parameter, a short list of numbers), so the tests read every kind of
-request with rules of their own and with Vespa's parser.
+Every request names its document type (``model.restrict``), a rank profile and its time-out. Searches take all
+that they need from match-features, which come with the hits; other queries name an attribute-only summary.
+Tensors are hex, filter values are literals that cannot end early (see `yql`). Vespa takes much that is wrong
+without a word (a misspelt parameter, a short list of numbers), so the tests read every kind of request with
+rules of their own and with Vespa's parser.
 """
 
 from __future__ import annotations
@@ -48,12 +49,56 @@ class QueryBuilder:
         # In parentheses, or annotations are refused where the operator is not the first of an `and`.
         operator = f"({{{notes}}}nearestNeighbor({names.EMBEDDING}, {names.QUERY_TENSOR}))"
         where = operator if filters is None else f"{operator} and {yql.where(filters)}"
-        body = self._body(names.ITEM_ID, where, hits, budget)
-        body["ranking.profile"] = names.PROFILE_Q2I
+        fields = names.ITEM_ID if self._version.profiles < 2 else names.MATCH_FEATURES
+        return self._ranked(names.PROFILE_Q2I, fields, where, hits, budget) | _tensor(vector)
+
+    def first(
+        self, vector: F32, hits: int, filters: Filter | None, budget: float, ids: Sequence[str], head: int
+    ) -> Body:
+        """As `nearest`, with the vectors of the ``head`` nearest items, and of ``ids`` beside ``hits``.
+
+        There are no filters where there are ids: a filter would not be for these.
+        """
+        finds = [f"({{{self._graph(hits)}}}nearestNeighbor({names.EMBEDDING}, {names.QUERY_TENSOR}))"]
+        if head:
+            notes = f'label:"{names.HEAD_LABEL}", {self._narrow(head)}'
+            finds.append(f"({{{notes}}}nearestNeighbor({names.EMBEDDING}, {names.QUERY_TENSOR}))")
+        if ids:
+            finds.append(_one_of(ids))
+        body = self._ranked(names.PROFILE_FIRST, names.MATCH_FEATURES, _either(finds, filters), hits, budget)
+        body |= _tensor(vector)
+        body["hits"] = hits + len(ids)
+        if ids:
+            cells = ",".join(f'"{item}":1' for item in ids)
+            body[f"input.query({names.HISTORY_TENSOR})"] = f"{{{cells}}}"
+        return body
+
+    def related(
+        self, vectors: F32, query: F32, k: int, hits: int, filters: Filter | None, budget: float
+    ) -> Body:
+        """The ``k`` nearest items of each row of ``vectors``, with cosines to all and to ``query``.
+
+        Each content node brings so many of each row; ``hits`` of them come, the nearest to any row first.
+        """
+        inputs = [names.trigger_tensor(number) for number in range(len(vectors))]
+        finds = [f"({{{self._narrow(k)}}}nearestNeighbor({names.EMBEDDING}, {name}))" for name in inputs]
+        profile = names.related_profile(len(vectors))
+        body = self._ranked(profile, names.MATCH_FEATURES, _either(finds, filters), hits, budget)
+        body |= _tensor(query)
+        for name, vector in zip(inputs, vectors, strict=True):
+            body |= _tensor(vector, name)
+        return body
+
+    def _ranked(self, profile: str, fields: str, where: str, hits: int, budget: float) -> Body:
+        body = self._body(fields, where, hits, budget)
+        if fields == names.MATCH_FEATURES:
+            # Hits have all that is wanted, so no node is asked a second time, for summaries.
+            body["presentation.format.tensors"] = "hex-value"
+            del body["presentation.summary"]
+        body["ranking.profile"] = profile
         # Told where it cuts a search short; a budget of the operator (`anntimebudget`) is not.
         body["ranking.matching.anntimeout.enable"] = "true"
         body["ranking.matching.anntimeout.factor"] = f"{self._search.graph_share:.3f}"
-        body[f"input.query({names.QUERY_TENSOR})"] = float_hex(vector)
         return body
 
     def words(self, words: Sequence[str], hits: int, filters: Filter | None, budget: float) -> Body:
@@ -65,6 +110,13 @@ class QueryBuilder:
         body = self._body(names.ITEM_ID, where, hits, budget)
         body["ranking.profile"] = names.PROFILE_LEXICAL
         return body
+
+    def _narrow(self, hits: int) -> str:
+        """The annotations of a graph search as wide as `_graph` makes it, which brings only ``hits``."""
+        search = self._search
+        wide = max(search.target_hits_least, round(hits * search.target_hits_factor))
+        more = wide - hits + search.explore_additional_hits
+        return f"targetHits:{hits}" + (f", hnsw.exploreAdditionalHits:{more}" if more else "")
 
     def _graph(self, hits: int) -> str:
         """The annotations of a graph search. How many hits are answered is cut by ``hits``, not by these."""
@@ -80,9 +132,8 @@ class QueryBuilder:
 
     def stored(self, ids: Sequence[str], budget: float) -> Body:
         """The stored embeddings of items."""
-        literals = ", ".join(yql.string_literal(item) for item in ids)
         fields = f"{names.ITEM_ID}, {names.EMBEDDING}, {names.FEED_VERSION}"
-        body = self._body(fields, f"{names.ITEM_ID} in ({literals})", len(ids), budget)
+        body = self._body(fields, _one_of(ids), len(ids), budget)
         body["presentation.summary"] = names.SUMMARY_VECTORS
         body["presentation.format.tensors"] = "hex-value"
         return body
@@ -123,6 +174,19 @@ class QueryBuilder:
             "ranking.softtimeout.enable": "true",
             "presentation.summary": names.SUMMARY_IDS,
         }
+
+
+def _tensor(vector: F32, name: str = names.QUERY_TENSOR) -> Body:
+    return {f"input.query({name})": float_hex(vector)}
+
+
+def _one_of(ids: Sequence[str]) -> str:
+    return f"{names.ITEM_ID} in ({', '.join(map(yql.string_literal, ids))})"
+
+
+def _either(finds: Sequence[str], filters: Filter | None) -> str:
+    where = finds[0] if len(finds) == 1 else f"({' or '.join(finds)})"
+    return where if filters is None else f"{where} and {yql.where(filters)}"
 
 
 def _milliseconds(seconds: float) -> str:

@@ -35,6 +35,8 @@ class EndpointSettings:
     #: Share of a request's time that finding and reaching a host may take, so that there is some left for
     #: another one where packets are lost. Vespa is near: it takes a millisecond.
     connect_share: float = 0.3
+    #: Whether answers may come gzipped: a quarter of the bytes for a millisecond or two at the container.
+    compression: bool = False
     #: Failures in a row after which an endpoint is left alone, and for how long; then one request tries.
     breaker_failures: int = 8
     breaker_pause: float = 1.0
@@ -75,12 +77,25 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowSettings:
+    """Live searches that are asked again without the graph."""
+
+    #: Share of searches; 0 for none. An exact search looks at every item.
+    share: float = 0.0
+    #: Pause after each.
+    every: float = 10.0
+    #: Time that it may take.
+    timeout: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class VespaSettings:
     """One embedding version behind one or more containers."""
 
     endpoints: EndpointSettings
     version: Version
     search: SearchSettings = field(default_factory=SearchSettings)
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
 
 
 @dataclass(frozen=True, slots=True)

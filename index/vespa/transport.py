@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from common import calling
 from index.vespa.credentials import Credentials
 from index.vespa.errors import TimedOut, Unreachable, VespaError
 from index.vespa.settings import EndpointSettings
@@ -56,6 +58,7 @@ class Transport:
 
     def __init__(self, settings: EndpointSettings, *, resolver: AbstractResolver | None = None) -> None:
         self._share = settings.connect_share
+        self._compressed = settings.compression
         self._resolver = resolver
         # Made here: a certificate that cannot be read must stop the start, not the first request.
         self._credentials = Credentials(settings)
@@ -67,10 +70,13 @@ class Transport:
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_TTL, resolver=self._resolver
             ),
-            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+            headers={
+                "Content-Type": "application/json",
+                "Accept-Encoding": "gzip" if self._compressed else "identity",
+            },
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
-            # What nobody asked for: a small body that becomes a large one.
+            # `_plain` does it within bounds: a small body may become a large one.
             auto_decompress=False,
             # A proxy from the environment would carry the query, or the token, elsewhere.
             trust_env=False,
@@ -90,7 +96,9 @@ class Transport:
             self._session = self._open()
         url = URL(endpoint + request.path, encoded=True)
         tls, token = self._credentials.current()
-        headers = dict(request.headers or ())
+        headers = calling.headers()
+        if request.headers:
+            headers |= request.headers
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         # The deadline is held here, over connecting, sending and reading together.
@@ -109,6 +117,8 @@ class Transport:
                 ) as response,
             ):
                 body = await _body(response, request.largest)
+                if self._compressed and response.headers.get("Content-Encoding") == "gzip":
+                    body = _plain(body, request.largest)
                 return Reply(response.status, body, response.headers, endpoint)
         except (aiohttp.ClientError, OSError) as error:
             raise _translate(error) from error
@@ -134,6 +144,18 @@ async def _body(response: aiohttp.ClientResponse, largest: int) -> bytes:
         response.close()
         raise VespaError("bad_answer", f"an answer of more than {largest} bytes")
     return b"".join(parts)
+
+
+def _plain(body: bytes, largest: int) -> bytes:
+    """What a gzip body holds, up to ``largest`` bytes."""
+    unpack = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpack.decompress(body, largest)
+    except zlib.error as error:
+        raise VespaError("bad_answer", "a damaged gzip body") from error
+    if not unpack.eof:
+        raise VespaError("bad_answer", f"a gzip body that is cut, or of more than {largest} bytes")
+    return plain
 
 
 def _translate(error: Exception) -> VespaError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +36,8 @@ class Version:
     attributes: Mapping[str, AttributeKind]
     #: How its items are found by words; None where they are not.
     texts: TextSpec | None = None
+    #: What the package offers to queries, see `names.PROFILES`; rendering brings it up to date.
+    profiles: int = field(default=names.PROFILES, compare=False)
 
     def __post_init__(self) -> None:
         unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
@@ -69,6 +71,7 @@ class Version:
             "bundle_version": self.bundle_version,
             "dimension": self.dimension,
             "attributes": dict(self.attributes),
+            "profiles": self.profiles,
         }
         if self.texts is not None:
             content["texts"] = self.texts.to_json()
@@ -88,6 +91,7 @@ class Version:
                 dimension=int(raw["dimension"]),
                 attributes=cast("Mapping[str, AttributeKind]", dict(raw["attributes"])),
                 texts=TextSpec.from_json(raw["texts"]) if "texts" in raw else None,
+                profiles=int(raw.get("profiles", 1)),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise VersionError(f"{path}: no version file: {error}") from error
@@ -126,7 +130,8 @@ def write_versions(folder: Path, versions: list[Version]) -> None:
     """Make the version files those of ``versions``."""
     target = folder / "versions"
     target.mkdir(parents=True, exist_ok=True)
-    wanted = {f"{version.document_type}.json": version.to_json() for version in versions}
+    current = [replace(version, profiles=names.PROFILES) for version in versions]
+    wanted = {f"{version.document_type}.json": version.to_json() for version in current}
     for name, text in wanted.items():
         replace_text(target / name, text)
     for path in target.glob("*.json"):

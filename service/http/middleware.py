@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.calling import REQUEST
 from service.http.problems import problem_from
 from service.scope import ARRIVED, CLIENT_GONE
 from service.telemetry.metrics import Metrics
@@ -44,6 +45,7 @@ class Observe:
             return
         started = scope.get(ARRIVED) or time.monotonic()
         request_id = scope[_REQUEST_ID] = request_id_of(scope["headers"])
+        REQUEST.set((request_id, scope["headers"]))
         id_header = (b"x-request-id", request_id.encode())
         status = 0
 

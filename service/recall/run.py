@@ -10,13 +10,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from common.deadline import within
 from common.seldom import Seldom
-from index.port import IndexUnavailable
+from index.port import IndexUnavailable, far
 from service.recall.routes import ROUTES
+from service.recall.routes.first import First
 from service.recall.routes.outcome import RouteOutcome, RouteStatus
+from service.recall.routes.q2i import Q2I
 from service.recall.routes.route import Earlier, Route, RouteRequest
 
 log = logging.getLogger("mrse.recall")
@@ -48,10 +51,34 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
             route = ROUTES[name]
             (wait if route.waits(request) else begin).append(route)
     ended: dict[str, asyncio.Future[RouteOutcome]] = {}
-    for routes in (begin, wait):
-        await _side_by_side(routes, request, ended)
+    first = _first(request, [*begin, *wait])
+    if first is not None:
+        request = replace(request, first=first)
+    try:
+        for routes in (begin, wait):
+            await _side_by_side(routes, request, ended)
+    finally:
+        if first is not None:
+            await first.end()
     outcomes |= {name: future.result() for name, future in ended.items()}
     return {name: outcomes[name] for name in request.tables}
+
+
+def _first(request: RouteRequest, routes: Sequence[Route[Any]]) -> First | None:
+    """What the routes need first of an index that is far; None where it is near, or Q2I is not run."""
+    index = far(request.index)
+    if index is None or all(route.name != Q2I.name for route in routes):
+        return None
+    reads = [route.reads(request) for route in routes]
+    return First(
+        index,
+        request.embedding,
+        request.k,
+        request.filters,
+        request.deadline,
+        ids=list(dict.fromkeys(item_id for ids, _ in reads for item_id in ids)),
+        head=max(head for _, head in reads),
+    )
 
 
 async def _side_by_side(

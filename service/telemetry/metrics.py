@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.metrics import NAMESPACE, SHARED_VARIABLE
-from index.port import INDEX_EVENTS
+from index.port import INDEX_EVENTS, CallOutcome, CallWatch
 from service.degraded import degraded_words
 from service.query.batcher import Failure
 from service.query.encoder import FAILURES, FALLIBLE, Fallible
@@ -42,6 +43,8 @@ _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
 _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
+#: Shadowed searches that a mean is of.
+_RECALLS = 200
 #: Lines of what was loaded once.
 _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
@@ -162,6 +165,25 @@ class Metrics:
         self.connection_refused = self._labelled(
             "connection_refusals", "Requests refused before they were read, by status.", "status", statuses
         )
+        self._calls = self._counter(
+            "index_calls", "Calls to servers behind the index, by outcome.", ["server", "outcome"]
+        )
+        self._call_retries = self._counter("index_call_retries", "Calls made a second time.", ["server"])
+        self._call_wait = histogram(
+            "index_call_wait_seconds", "Waits for one of our own connections.", buckets=_STAGE
+        )
+        self._shadows = self._labelled(
+            "index_shadows", "Live searches asked again exactly.", "result", ("compared", "failed")
+        )
+        shadow = "Mean recall at their k of the last searches that were asked again exactly."
+        self._shadow_recall = partial(self._gauge, "index_shadow_recall", shadow, multiprocess_mode="livemin")
+        self._circuits = self._gauge(
+            "index_circuit_open",
+            "Whether a server is left alone after failures.",
+            ["server"],
+            multiprocess_mode="livesum",
+        )
+        self._recalls: deque[float] = deque(maxlen=_RECALLS)
         self._loaded: dict[str, tuple[str, str]] = {}
         loaded = ["arm", "bundle", "index"]
         self._bundle = self._gauge("bundle_info", "What is loaded.", loaded, multiprocess_mode="livemax")
@@ -198,6 +220,27 @@ class Metrics:
     def coverage(self, route: str, share: float) -> None:
         """Observe how much of the index a route looked at."""
         self._observe(self._coverage(route), share)
+
+    def watch(self, servers: Iterable[str]) -> CallWatch:
+        """Count the calls to servers behind an index."""
+        return _Calls(
+            servers,
+            cache(self._calls.labels),
+            cache(self._call_retries.labels),
+            self._circuits,
+            partial(self._observe, self._call_wait),
+            self._shadow,
+        )
+
+    def _shadow(self, recall: float | None) -> None:
+        self._shadows("failed" if recall is None else "compared")
+        if recall is None:
+            return
+        if not self._recalls:
+            # Not before: a gauge that is made says 0.
+            self._recalled = self._shadow_recall()
+        self._recalls.append(recall)
+        self._recalled.set(sum(self._recalls) / len(self._recalls))
 
     def bundles(self, loaded: Mapping[str, tuple[str, str]]) -> None:
         """Note each arm's bundle and index, and that those noted before are no longer loaded."""
@@ -274,6 +317,38 @@ class Metrics:
         """What counts lookups by whether something was there."""
         count = self._labelled(f"{name}_lookups", text, "result", ("hit", "miss"))
         return lambda there: count("hit" if there else "miss")
+
+
+class _Calls:
+    """Counts calls; see `CallWatch`."""
+
+    def __init__(
+        self,
+        servers: Iterable[str],
+        calls: Callable[..., Counter],
+        retries: Callable[..., Counter],
+        circuits: Gauge,
+        waited: Callable[[float], None],
+        shadowed: Callable[[float | None], None],
+    ) -> None:
+        self._calls = calls
+        self._retries = retries
+        self._circuits = {server: circuits.labels(server) for server in servers}
+        for server, circuit in self._circuits.items():
+            circuit.set(0)
+            calls(server, "ok")
+            retries(server)
+        self.waited = waited
+        self.shadowed = shadowed
+
+    def ended(self, server: str, outcome: CallOutcome) -> None:
+        self._calls(server, outcome).inc()
+
+    def retried(self, server: str) -> None:
+        self._retries(server).inc()
+
+    def circuit(self, server: str, is_open: bool) -> None:
+        self._circuits[server].set(is_open)
 
 
 def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:

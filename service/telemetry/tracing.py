@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.calling import TRACEPARENT
 from service.errors import StartError
 from service.settings import Tracing
 
@@ -79,6 +80,9 @@ class TraceRequests:
         parent = self._propagator.extract(Headers(scope=scope))
         with self._tracer.start_as_current_span(scope["method"], parent, self._server) as span:
             span.set_attribute("http.request.method", scope["method"])
+            ours: dict[str, str] = {}
+            self._propagator.inject(ours)
+            TRACEPARENT.set(ours.get("traceparent"))
 
             async def send_and_note(message: Message) -> None:
                 if message["type"] == "http.response.start":

@@ -4,6 +4,7 @@
 
     source        what is fed, as numbered operations: an embeddings folder
     changes       the same of a file of changes
+    follow        changes as they come, to every version; `lines` reads a pipe or a Redis Stream
     merged        the changes of one item, in whichever order they came
     live          changes while it is searched
     ledger        those of all items since the last folder, on disk: a folder does not undo them
@@ -16,4 +17,5 @@
     prune         takes out what left the catalogue
     verify        counts, sampled items, recall and latency, compared with the embeddings folder
       expected    what has to be there, by the folder and the ledger
+      recall      of the graph against exact search, by the selectivity of filters
 """

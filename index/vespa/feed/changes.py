@@ -30,6 +30,7 @@ class ChangesSource:
         {"id": "a3", "vector": [0.1, …], "attributes": {"category": "Shoes > Running"}}
         {"id": "a1", "feed_ver": 1764161640000000, "attributes": {"price": 9.9}}
         {"id": "a4", "texts": {"title": "Red shoes", "category": "Shoes > Running"}}
+        {"id": "a5", "vectors": {"demo-1a2b3c4d": [0.1, …], "demo-5e6f7a8b": [0.2, …]}, "attributes": {}}
 
     Without ``vector`` the named attributes are updated and the vector is not touched; null takes an
     attribute away. With it the whole document is put. ``texts`` are all that the item is found by word for
@@ -42,6 +43,8 @@ class ChangesSource:
     path: Path
     #: Where changes are written before they are sent.
     ledger: Ledger = field(default_factory=Ledger)
+    #: Whether no other version gets these changes, so that ``vector`` says enough.
+    alone: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -61,7 +64,12 @@ class ChangesSource:
             numbered = ((number, *line) for number, line in enumerate(lines) if not settled(number))
             while batch := list(islice(numbered, _BATCH)):
                 read = [
-                    (number, _read(operations, place, line, feed_ver + number))
+                    (
+                        number,
+                        read_change(
+                            operations, f"line {place}", line, feed_ver + number, version, self.alone
+                        ),
+                    )
                     for number, place, line in batch
                 ]
                 yield from self._recorded(operations, read)
@@ -83,17 +91,29 @@ class ChangesSource:
                 yield number, state.operation(operations, each.item_id, whole=each.kind == "put")
 
 
-def _read(operations: Operations, place: int, line: bytes, feed_ver: int) -> Change | Rejected:
+def read_change(
+    operations: Operations, name: str, line: bytes, feed_ver: int, version: Version, alone: bool
+) -> Change | Rejected:
+    """The change of a line, for one version.
+
+    Args:
+        operations: of that version.
+        name: how a message names the line.
+        line: its JSON.
+        feed_ver: its version where it says none.
+        version: what it is for.
+        alone: whether no other version gets it; ``vector`` does not say whose it is otherwise.
+    """
     try:
-        change = _change(orjson.loads(line), feed_ver)
+        change = _change(orjson.loads(line), feed_ver, version.bundle_version, alone)
         change.operation(operations)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Rejected(f"line {place}", f"{type(error).__name__}: {error}")
+        return Rejected(name, f"{type(error).__name__}: {error}")
     return change
 
 
-def _change(raw: Mapping[str, Any], feed_ver: int) -> Change:
-    if unknown := raw.keys() - {"id", "feed_ver", "attributes", "texts", "vector", "remove"}:
+def _change(raw: Mapping[str, Any], feed_ver: int, bundle: str, alone: bool) -> Change:
+    if unknown := raw.keys() - {"id", "feed_ver", "attributes", "texts", "vector", "vectors", "remove"}:
         raise ItemRefused(f"unknown keys {', '.join(sorted(unknown))}")
     item_id, feed_ver = raw["id"], raw.get("feed_ver", feed_ver)
     if type(feed_ver) is not int:
@@ -105,6 +125,12 @@ def _change(raw: Mapping[str, Any], feed_ver: int) -> Change:
         raise ItemRefused("an attribute without a name")
     if "texts" in raw:
         attributes[names.TEXTS] = dict(raw["texts"])
+    if "vectors" in raw:
+        if bundle not in raw["vectors"]:
+            raise ItemRefused(f"no vector of bundle {bundle} among its vectors")
+        return Change("put", item_id, feed_ver, attributes, raw["vectors"][bundle])
     if "vector" in raw:
+        if not alone:
+            raise ItemRefused("several versions are fed: `vectors` names the bundle of each vector")
         return Change("put", item_id, feed_ver, attributes, raw["vector"])
     return Change("update", item_id, feed_ver, attributes)

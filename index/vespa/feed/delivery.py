@@ -30,6 +30,8 @@ class Settled:
 
     outcome: Outcome
     reason: str = ""
+    #: Whether nothing but patience was at its end: later it may go through.
+    undelivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,9 @@ class Delivery:
             tries += 1
             waited = self.clock() - started
             if result.limit is not None and tries >= result.limit:
-                return Settled(Outcome.FAILED, f"after {tries} tries: {result.detail}")
+                return Settled(Outcome.FAILED, f"after {tries} tries: {result.detail}", undelivered=True)
             if result.limit is None and waited > self.settings.patience_busy:
-                return Settled(Outcome.FAILED, f"after {waited:.0f} s: {result.detail}")
+                return Settled(Outcome.FAILED, f"after {waited:.0f} s: {result.detail}", undelivered=True)
             self.report.retries[result.reason] += 1
             await self.sleep(self._backoff(tries))
 

@@ -151,6 +151,8 @@ class _Run:
         report.outcomes[settled.outcome] += 1
         failed = settled.outcome is Outcome.FAILED
         self.journal.settle(number, failed=failed)
+        if settled.undelivered:
+            report.undelivered = settled.reason
         if failed and len(report.failures) < MAX_FAILURES_KEPT:
             report.failures.append(Failure(number, item_id, settled.reason))
         if report.outcomes[Outcome.FAILED] >= self.settings.failures_max:

@@ -129,6 +129,19 @@ class Ledger:
         rows = self._db.execute("select id, state from changes where version > ?", (as_of,))
         return ((item_id, Merged.from_json(state)) for item_id, state in rows)
 
+    def unsent(self) -> tuple[int, list[tuple[str, Merged]]]:
+        """The number of the last change, and the changes that `sent` was not told of, as they came."""
+        with _transaction(self._db):
+            rows = self._db.execute(
+                "select id, state from changes where seq > ? order by seq", (int(self._get("sent") or 0),)
+            ).fetchall()
+            return self.sequence, [(item_id, Merged.from_json(state)) for item_id, state in rows]
+
+    def sent(self, sequence: int) -> None:
+        """All changes up to this number have been sent."""
+        with _transaction(self._db):
+            self._set("sent", max(sequence, int(self._get("sent") or 0)))
+
     @property
     def sequence(self) -> int:
         """The number of the last change."""

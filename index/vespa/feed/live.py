@@ -30,6 +30,7 @@ from index.vespa.feed.merged import Change, Merged
 from index.vespa.feed.operations import ItemRefused, Operations
 from index.vespa.feed.report import FeedReport, FeedStopped, Outcome
 from index.vespa.feed.source import new_feed_version
+from index.vespa.joined import JoinedVespaIndex
 from index.vespa.settings import FeedSettings, VespaSettings
 
 T = TypeVar("T")
@@ -232,3 +233,7 @@ class LiveVespaIndex(VespaIndex):
             raise IndexUnavailable("ledger", f"the ledger of changes: {error}") from error
         except (FeedRefused, sqlite3.Error, OSError) as error:
             raise IndexUnavailable("ledger", f"the ledger of changes: {error}") from error
+
+
+class LiveJoinedVespaIndex(LiveVespaIndex, JoinedVespaIndex):
+    """A `LiveVespaIndex` over a package whose rank profiles bring vectors with the hits."""

@@ -43,6 +43,8 @@ class FeedReport:
     skipped: int = 0
     #: Requests sent again, by the reason why.
     retries: Counter[str] = field(default_factory=Counter)
+    #: Why the last operation failed that Vespa could not be brought to answer; empty where none did.
+    undelivered: str = ""
     #: The first failures, at most `MAX_FAILURES_KEPT`.
     failures: list[Failure] = field(default_factory=list)
 

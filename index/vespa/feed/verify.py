@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,14 +15,15 @@ from common.deadline import Deadline
 from index.vespa.client import VespaIndex
 from index.vespa.feed.expected import Stored, expected, filters_of
 from index.vespa.feed.ledger import Ledger
+from index.vespa.feed.recall import CONCURRENCY, Measured, filters_by_share, measure
 from index.vespa.tensors import unit_rows
 from index.vespa.version import Version
 
 #: Length of the noise that makes a query of an item's vector; *inferred*.
 _QUERY_NOISE: Final = 0.5
-#: Seconds for one query, and queries under way at once (latency is measured with these); *inferred*.
+#: Seconds for one query, and queries that measure each band of selectivity; *inferred*.
 _TIMEOUT: Final = 10.0
-_CONCURRENCY: Final = 4
+_FILTERED: Final = 40
 _SEED: Final = 0
 
 
@@ -59,6 +59,7 @@ async def verify(
     *,
     sampled: int = 500,
     queries: int = 200,
+    points: F32 | None = None,
     k: int = 100,
     least_recall: float = 0.95,
     within: float = _TIMEOUT,
@@ -70,7 +71,8 @@ async def verify(
         folder: what was fed.
         ledger: what changed since; nothing without one.
         sampled: how many items are looked at: vectors bit by bit, attributes by filters.
-        queries: how many measure recall and latency.
+        queries: how many measure recall and latency: points near items of the sample.
+        points: embeddings ``[n, dim]`` of real queries in place of these.
         k: of the recall.
         least_recall: share of the exact ``k`` nearest that the graph must find, on average; *inferred*.
         within: seconds for a query; exact search looks at every item.
@@ -87,9 +89,17 @@ async def verify(
     items = await index.count(Deadline.after(within))
     vectors = await _wrong_vectors(index, wanted.sample, within)
     attributes = await _wrong_attributes(index, wanted.sample, version, within)
-    points = _queries(np.stack([stored.vector for stored in wanted.sample]), random, queries)
-    recall, partial, seconds = await _recall(index, points, k, within)
-    p50, p99 = (float(np.percentile(seconds, q) * 1000) for q in (50, 99))
+    if points is None:
+        points = _queries(np.stack([stored.vector for stored in wanted.sample]), random, queries)
+    whole = await measure(index, points, k, within)
+    by_share = await filters_by_share(index, wanted.sample, version, wanted.items, within)
+    filtered = {
+        name: await measure(index, points[:_FILTERED], k, within, filters)
+        for name, filters in by_share.items()
+        if filters
+    }
+    partial = sum(each.partial for each in (whole, *filtered.values()))
+    p50, p99 = (float(np.percentile(whole.seconds, q) * 1000) for q in (50, 99))
     most = wanted.items + wanted.unsure
     counts = f"{wanted.items}" if most == wanted.items else f"{wanted.items} to {most}"
     checks = (
@@ -97,9 +107,14 @@ async def verify(
         Check("sampled vectors that differ", str(vectors), "0", vectors == 0),
         Check("sampled items whose attributes differ", str(attributes), "0", attributes == 0),
         Check("answers that looked at a part only", str(partial), "0", partial == 0),
-        Check("recall", f"{recall:.4f}", f"at least {least_recall}", recall >= least_recall),
+        _recall("recall", whole, least_recall),
+        *(_recall(f"recall where {name} match", found, least_recall) for name, found in filtered.items()),
     )
-    return VerifyReport(checks, recall, p50, p99)
+    return VerifyReport(checks, whole.mean, p50, p99)
+
+
+def _recall(name: str, found: Measured, least: float) -> Check:
+    return Check(name, f"{found.mean:.4f}", f"at least {least}", found.mean >= least)
 
 
 async def _wrong_vectors(index: VespaIndex, sample: Sequence[Stored], within: float) -> int:
@@ -115,7 +130,7 @@ async def _wrong_attributes(
     index: VespaIndex, sample: Sequence[Stored], version: Version, within: float
 ) -> int:
     """Items that filters of their own attributes do not find."""
-    limit = asyncio.Semaphore(_CONCURRENCY)
+    limit = asyncio.Semaphore(CONCURRENCY)
 
     async def one(stored: Stored) -> bool:
         filters = filters_of(stored.attributes, version)
@@ -130,28 +145,3 @@ def _queries(vectors: F32, random: np.random.Generator, count: int) -> F32:
     picked = vectors[random.integers(0, len(vectors), count)]
     scale = _QUERY_NOISE / np.sqrt(vectors.shape[1])
     return unit_rows(picked + random.standard_normal(picked.shape, dtype=np.float32) * scale)
-
-
-async def _recall(index: VespaIndex, queries: F32, k: int, within: float) -> tuple[float, int, list[float]]:
-    """Mean recall at ``k`` of the graph against the exact search, over answers that looked at every item; how
-    many did not; and seconds of each graph search."""
-    limit = asyncio.Semaphore(_CONCURRENCY)
-    seconds: list[float] = []
-
-    async def one(query: F32) -> float | None:
-        async with limit:
-            started = time.perf_counter()
-            (near,) = await index.search(query[None], k, None, Deadline.after(within))
-            seconds.append(time.perf_counter() - started)
-            exact = await index.search_exact(query, k, None, Deadline.after(within))
-        if any(found.coverage < 1.0 or found.degraded for found in (near, exact)):
-            return None
-        if not exact.ids:
-            return 1.0
-        # By score, so that ties count whichever item was found.
-        found = int((near.scores >= exact.scores[-1] - 1e-6).sum())
-        return min(found, len(exact.ids)) / len(exact.ids)
-
-    answers = await asyncio.gather(*(one(query) for query in queries))
-    shares = [share for share in answers if share is not None]
-    return float(np.mean(shares)) if shares else 0.0, len(answers) - len(shares), seconds

@@ -36,11 +36,13 @@ class FileChange:
     file: str
     kind: Literal["new", "gone", "changed"]
     lines: tuple[str, ...] = ()
+    #: Whether only rank profiles and summaries of a schema are others: nothing is stored by these.
+    only_ranking: bool = False
 
     @property
     def of_a_served_schema(self) -> bool:
         """Whether a document type that is deployed would have other fields or settings."""
-        return self.kind == "changed" and self.file.startswith("schemas/")
+        return self.kind == "changed" and self.file.startswith("schemas/") and not self.only_ranking
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}" + "".join(f"\n  {line}" for line in self.lines)
@@ -92,7 +94,20 @@ def _compare(before: dict[str, str], now: dict[str, str]) -> Iterator[FileChange
         else:
             diff = difflib.ndiff(_lines(file, before[file]), _lines(file, now[file]))
             if lines := [line for line in diff if line[0] in "+-"]:
-                yield FileChange(file, "changed", tuple(lines[:_LINES_SHOWN]))
+                same = file.endswith(".sd") and _stored(before[file]) == _stored(now[file])
+                yield FileChange(file, "changed", tuple(lines[:_LINES_SHOWN]), same)
+
+
+def _stored(schema: str) -> list[str]:
+    """The lines of a schema without its rank profiles and summaries of attributes."""
+    kept: list[str] = []
+    depth = 0  # of braces within a rank profile
+    for line in _lines(".sd", schema):
+        if not depth and not line.startswith(("rank-profile ", "document-summary ")):
+            kept.append(line)
+            continue
+        depth += line.count("{") - line.count("}")
+    return kept
 
 
 def _lines(file: str, text: str) -> list[str]:

@@ -6,8 +6,15 @@ A layout is a TOML file; one that names no hosts is the development layout::
     query  = ["q1.example", "q2.example"]
     feed   = ["f1.example"]
     groups = [["a1.example", "a2.example"], ["b1.example", "b2.example"]]
-    port   = 8080                                         # optional
-    [tls]                                                 # optional: clients must show a certificate
+    port   = 8080                                         # all from here on is optional
+    feed_port = 8081                                      # where query and feed share a host
+    copies = 2                                            # of each item, where there is one group
+    query_heap_mb = 4096                                  # of each container's JVM
+    feed_heap_mb = 2048
+    feed_concurrency = 0.5                                # share of a content node's cores for feeding
+    disk_limit = 0.75                                     # share in use above which a feed is blocked
+    memory_limit = 0.8
+    [tls]                                                 # clients must show a certificate
     key = "/etc/vespa/key.pem"                            # paths on the container hosts
     certificate = "/etc/vespa/certificate.pem"
     ca = "/etc/vespa/ca.pem"
@@ -17,15 +24,27 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from common.errors import MrseError
 
 DEFAULT_PORT: Final = 8080
 _ROLES: Final = ("config", "query", "feed", "groups")
+
+#: Keys that are numbers, and their bounds; whole ones have whole bounds.
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "port": (1, 65535),
+    "feed_port": (1, 65535),
+    "copies": (1, 8),
+    "query_heap_mb": (256, 65536),
+    "feed_heap_mb": (256, 65536),
+    "feed_concurrency": (0.05, 1.0),
+    "disk_limit": (0.1, 0.99),
+    "memory_limit": (0.1, 0.99),
+}
 
 
 class LayoutError(MrseError, ValueError):
@@ -58,9 +77,27 @@ class Layout:
     port: int = DEFAULT_PORT
     #: Of the same servers; None for plain HTTP, which is for networks that nobody else is on.
     tls: Tls | None = None
+    #: Of the HTTP server for feed; None for the same as `port`.
+    feed_port: int | None = None
+    #: Copies of each item; None for one in each group. Other numbers are for one group.
+    copies: int | None = None
+    #: Megabytes of the heap of each container; None for Vespa's own choice, a share of the host's memory.
+    query_heap_mb: int | None = None
+    feed_heap_mb: int | None = None
+    #: Share of a content node's cores that feeding may take; None for Vespa's own.
+    feed_concurrency: float | None = None
+    #: Shares of a content node's disk and memory above which Vespa blocks a feed; None for its own.
+    disk_limit: float | None = None
+    memory_limit: float | None = None
 
     def __post_init__(self) -> None:
+        for name, (lowest, highest) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not lowest <= value <= highest:
+                raise LayoutError(f"{name}: {value}, from {lowest} to {highest} was expected")
         if self.is_dev and not (self.config or self.query or self.feed or self.tls):
+            if given := [name for name in _BOUNDS if name != "port" and getattr(self, name) is not None]:
+                raise LayoutError(f"{given[0]}: for a layout with hosts; the one node has defaults")
             return
         for role in _ROLES:
             if not getattr(self, role):
@@ -72,6 +109,13 @@ class Layout:
         sizes = [len(group) for group in self.groups]
         if len(set(sizes)) > 1:
             raise LayoutError(f"groups: sizes {sizes}, equal ones were expected")
+        if self.copies is not None and len(self.groups) > 1 and self.copies != len(self.groups):
+            raise LayoutError(f"copies: {self.copies} with {len(self.groups)} groups, which hold one each")
+        if self.copies is not None and len(self.groups) == 1 and self.copies > sizes[0]:
+            raise LayoutError(f"copies: {self.copies} on {sizes[0]} hosts")
+        shared = sorted(set(self.query) & set(self.feed))
+        if shared and self.feed_port in (None, self.port):
+            raise LayoutError(f"feed_port: {shared[0]} has query and feed, which need a port each")
         content = [host for group in self.groups for host in group]
         if len(set(content)) < len(content):
             raise LayoutError("groups: a host stands twice, each once was expected")
@@ -87,21 +131,22 @@ class Layout:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise LayoutError(f"{path}: {error}") from error
-        unknown = raw.keys() - {*_ROLES, "port", "tls"}
+        unknown = raw.keys() - {*_ROLES, *_BOUNDS, "tls"}
         if unknown:
             raise LayoutError(f"{path}: unknown key {sorted(unknown)[0]!r}")
-        port, groups = raw.get("port", DEFAULT_PORT), raw.get("groups", [])
-        if not isinstance(port, int) or not isinstance(groups, list):
-            raise LayoutError(f"{path}: port must be a whole number and groups a list of lists of hosts")
+        groups = raw.get("groups", [])
+        if not isinstance(groups, list):
+            raise LayoutError(f"{path}: groups must be a list of lists of hosts")
+        numbers = {name: _number(path, name, raw[name]) for name in _BOUNDS if name in raw}
         if raw.keys() <= {"port"}:
-            return cls(port=port)
+            return cls(**numbers)
         return cls(
             config=_hosts(path, "config", raw.get("config")),
             query=_hosts(path, "query", raw.get("query")),
             feed=_hosts(path, "feed", raw.get("feed")),
             groups=tuple(_hosts(path, "groups", group) for group in groups),
-            port=port,
             tls=_tls(path, raw.get("tls")),
+            **numbers,
         )
 
     @property
@@ -115,6 +160,8 @@ class Layout:
         if not self.is_dev:
             # A list of strings is written in JSON as in TOML.
             lines += [f"{role} = {json.dumps(getattr(self, role))}" for role in _ROLES]
+            numbers = {name: getattr(self, name) for name in _BOUNDS if name != "port"}
+            lines += [f"{name} = {value}" for name, value in numbers.items() if value is not None]
         if self.tls is not None:
             lines += ["[tls]", *(f"{file} = {json.dumps(path)}" for file, path in asdict(self.tls).items())]
         return "\n".join(lines) + "\n"
@@ -131,6 +178,13 @@ class Layout:
             for number, host in enumerate(hosts, first):
                 named.setdefault(host, []).append(f"{role}{number}")
         yield from named.items()
+
+
+def _number(path: Path, name: str, value: object) -> Any:
+    whole = isinstance(_BOUNDS[name][1], int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise LayoutError(f"{path}: {name} must be a {'whole ' if whole else ''}number, found {value!r}")
+    return value
 
 
 def _hosts(path: Path, role: str, value: object) -> tuple[str, ...]:

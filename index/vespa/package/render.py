@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 from dataclasses import replace
+from functools import reduce
 from itertools import count, islice
 from pathlib import Path
 from string import Template
@@ -164,6 +165,25 @@ def render_schema(version: Version) -> str:
         summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
         words="" if version.texts is None else _template("words.sd").substitute(name=names.WORDS),
         profiles="" if version.texts is None else _profile(),
+        first=names.OWN,
+        related="".join(_related(count, version.dimension) for count in range(1, names.MAX_RELATED + 1)),
+    )
+
+
+def _related(count: int, dimension: int) -> str:
+    """The rank profile for the neighbours of so many vectors."""
+    cosine = f"sum(query({{}}) * attribute({names.EMBEDDING}))"
+    inputs = [names.trigger_tensor(number) for number in range(count)]
+    cosines = [cosine.format(name) for name in (names.QUERY_TENSOR, *inputs)]
+    shape = f"{names.DIMENSION}[{dimension}]"
+    return _template("related.sd").substitute(
+        count=count,
+        name=names.related_profile(count),
+        dimension_name=names.DIMENSION,
+        dimension=dimension,
+        inputs="\n".join(f"            query({name}) tensor<float>({shape})" for name in inputs),
+        best=reduce("max({}, {})".format, cosines[1:]),
+        cosines=reduce("concat({}, {}, t)".format, cosines),
     )
 
 
@@ -197,10 +217,35 @@ def _services(versions: list[Version], layout: Layout) -> str:
         controllers=_numbered("cluster-controller", "config", len(layout.config)),
         query=_numbered("node", "query", len(layout.query)),
         feed=_numbered("node", "feed", len(layout.feed)),
-        copies=len(layout.groups),
+        copies=layout.copies or len(layout.groups),
+        feed_port=layout.feed_port or layout.port,
+        query_jvm=_jvm(layout.query_heap_mb),
+        feed_jvm=_jvm(layout.feed_heap_mb),
+        feeding=_feeding(layout.feed_concurrency),
+        limits=_limits(layout),
         partitions="1|" * (len(layout.groups) - 1) + "*",
         groups="\n".join(groups),
     )
+
+
+def _jvm(heap_mb: int | None) -> str:
+    return "" if heap_mb is None else f'\n      <jvm options="-Xms{heap_mb}m -Xmx{heap_mb}m"/>'
+
+
+def _feeding(concurrency: float | None) -> str:
+    if concurrency is None:
+        return ""
+    lines = ("<feeding>", f"  <concurrency>{concurrency}</concurrency>", "</feeding>")
+    return "".join(f"\n            {line}" for line in lines)
+
+
+def _limits(layout: Layout) -> str:
+    shares = {"disk": layout.disk_limit, "memory": layout.memory_limit}
+    lines = [f"        <{name}>{share}</{name}>" for name, share in shares.items() if share is not None]
+    if not lines:
+        return ""
+    inside = "\n".join(["      <resource-limits>", *lines, "      </resource-limits>"])
+    return f"\n    <tuning>\n{inside}\n    </tuning>"
 
 
 def _ssl(tls: Tls | None) -> str:

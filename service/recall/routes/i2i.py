@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from index.port import Neighbours, StoredVectors
@@ -63,6 +64,13 @@ class I2I(Route[I2ISettings]):
         """See `Route.waits`."""
         return not request.history
 
+    def reads(self, request: RouteRequest) -> tuple[Sequence[str], int]:
+        """See `Route.reads`."""
+        table = self.table(request)
+        return recent_items(
+            request.history, request.now, max_age_days=table.trigger_max_age_days
+        ), table.head_triggers
+
     async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
         """See `Route.run`."""
         table = self.table(request)
@@ -75,13 +83,16 @@ class I2I(Route[I2ISettings]):
             return RouteOutcome("skipped", reason="no triggers")
         names, vectors = [t.item_id for t in triggers], [t.vector for t in triggers]
         # One more than wanted: a trigger is its own nearest neighbour.
-        found = await request.neighbours.search(
-            names, vectors, table.neighbours + 1, request.filters, request.deadline
-        )
-        # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
-        head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
-        scored = {item_id: value for item_id, value, _ in head}
-        relevance, stored = await _relevance(request, found, scored)
+        wanted = (table.neighbours + 1, request.filters, request.deadline)
+        stored: list[StoredVectors] = []
+        if request.first is not None:
+            related = await request.first.index.related(np.stack(vectors), request.embedding, *wanted)
+            found, relevance = related.near, {i: round(score, 5) for i, score in related.cosines.items()}
+        else:
+            found = await request.neighbours.search(names, vectors, *wanted)
+            # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
+            head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
+            relevance, stored = await _relevance(request, found, {c.item_id: c.value for c in head})
         candidates, returned = _keep(triggers, found, relevance, request, table)
         # Items whose vectors were not reached are no triggers, or fall below the floor.
         looked: list[Neighbours | StoredVectors] = [*read, *found, *stored]
@@ -112,7 +123,10 @@ class I2I(Route[I2ISettings]):
         read: list[StoredVectors] = []
         recent = recent_items(request.history, request.now, max_age_days=table.trigger_max_age_days)
         if recent:
-            stored = await request.index.vectors(recent, request.deadline)
+            if request.first is not None:
+                stored = (await request.first.get()).asked
+            else:
+                stored = await request.index.vectors(recent, request.deadline)
             read.append(stored)
             query = None if request.browse else request.embedding
             chosen.triggers, chosen.considered = history_triggers(
@@ -122,13 +136,22 @@ class I2I(Route[I2ISettings]):
             q2i = await asyncio.shield(earlier[Q2I.name])
             head = head_items(q2i.candidates, floor=table.trigger_floor, most=table.head_triggers)
             if head:
-                stored = await request.index.vectors(list(head), request.deadline)
+                stored = await _head_vectors(request, list(head))
                 read.append(stored)
                 chosen.triggers = [
                     Trigger(item_id, head[item_id], vector, "head")
                     for item_id, vector in zip(stored.ids, stored.vectors, strict=True)
                 ]
         return chosen.triggers, read
+
+
+async def _head_vectors(request: RouteRequest, head: Sequence[str]) -> StoredVectors:
+    """The vectors of items at the head of Q2I."""
+    if request.first is not None:
+        came = (await request.first.get()).head
+        if all(item_id in came for item_id in head):
+            return StoredVectors(list(head), np.stack([came[item_id] for item_id in head]))
+    return await request.index.vectors(head, request.deadline)
 
 
 async def _relevance(

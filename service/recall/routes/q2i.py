@@ -22,7 +22,9 @@ class Q2I(Route[Q2ISettings]):
         """See `Route.run`."""
         embedding = request.embedding
         wanted = (request.k, request.filters, request.deadline)
-        if request.common:
+        if request.first is not None:
+            found = (await request.first.get()).near
+        elif request.common:
             (found,) = await request.heads.search([embedding.tobytes()], [embedding], *wanted)
         else:
             (found,) = await request.index.search(embedding[None], *wanted)

@@ -16,6 +16,7 @@ from common.arrays import F32
 from common.deadline import Deadline
 from index.filters import Filter
 from index.port import ItemIndex, LexicalIndex, PhotoIndex
+from service.recall.routes.first import First
 from service.recall.routes.neighbours import NeighbourCache
 from service.recall.routes.outcome import RouteOutcome
 
@@ -71,6 +72,7 @@ class RouteRequest:
         common: no history is in the embedding, so others will search by the same one.
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
             runs, so it stays when the route is cut off.
+        first: for an index that is far: the search by the embedding, with the vectors that routes want.
     """
 
     text: str
@@ -92,6 +94,7 @@ class RouteRequest:
     browse: bool = False
     common: bool = False
     notes: dict[str, object] = field(default_factory=dict)
+    first: First | None = None
 
 
 #: Outcomes of the routes that began before, by name; each is there when its route has ended.
@@ -115,6 +118,10 @@ class Route(ABC, Generic[S]):
     def waits(self, request: RouteRequest) -> bool:
         """Whether it can begin only when the routes that do not wait have ended."""
         return False
+
+    def reads(self, request: RouteRequest) -> tuple[Sequence[str], int]:
+        """Items whose vectors it will want, and of how many of the nearest: for `RouteRequest.first`."""
+        return (), 0
 
     @abstractmethod
     async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from index.vespa.settings import EndpointSettings, VespaSettings
 from index.vespa.version import Version
 
@@ -32,8 +34,30 @@ def hit(item: str, cosine: float, **fields: Any) -> dict[str, Any]:
         "id": f"index:items/0/{item}",
         "relevance": closeness(cosine),
         "source": "items",
-        "fields": {"item_id": item, **fields},
+        "fields": {"matchfeatures": {"item": {item: 1.0}}, **fields},
     }
+
+
+def stored_hit(item: str, embedding: str) -> dict[str, Any]:
+    """A hit with a summary: the id, and the vector in hex."""
+    return {
+        "id": f"index:items/0/{item}",
+        "relevance": 0.0,
+        "fields": {"item_id": item, "embedding": embedding},
+    }
+
+
+def first_hit(item: str, cosine: float, vector: str | None = None, *, own: bool = False) -> dict[str, Any]:
+    """A hit of a search that brings vectors; one that is of the history."""
+    features = {"item": {item: 1.0}, "vector": {} if vector is None else {item: vector}}
+    return {"id": item, "relevance": cosine + 4.0 * own, "fields": {"matchfeatures": features}}
+
+
+def related_hit(item: str, cosines: Sequence[float]) -> dict[str, Any]:
+    """A hit of a search by several vectors: cosines to the query and to each."""
+    digits = np.asarray(cosines, ">f4").tobytes().hex()
+    features = {"found": {item: digits}}
+    return {"id": item, "relevance": max(cosines[1:]), "fields": {"matchfeatures": features}}
 
 
 def root(

@@ -35,15 +35,16 @@ PARAMETERS: Final[Mapping[str, re.Pattern[str]]] = {
     "hits": re.compile(r"[0-9]+"),
     "timeout": re.compile(r"[1-9][0-9]*ms"),
     "model.restrict": re.compile(r"[a-z_][a-z0-9_]*"),
-    "ranking.profile": re.compile(r"q2i|lexical|unranked"),
+    "ranking.profile": re.compile(r"q2i|lexical|first|related[1-8]|unranked"),
     "ranking.matching.anntimeout.enable": re.compile(r"true"),
     "ranking.matching.anntimeout.factor": re.compile(r"0\.\d{3}|1\.000"),
     "ranking.softtimeout.enable": re.compile(r"true|false"),
     "presentation.summary": re.compile(r"ids|vectors"),
     "presentation.format.tensors": re.compile(r"hex-value"),
 }
-_TENSOR = re.compile(r"input\.query\(q\)")
-_OPERATOR = re.compile(r"\{([^{}]*)\}nearestNeighbor\(embedding, q\)")
+_TENSOR = re.compile(r"input\.query\((?:q|t[0-7])\)")
+_HISTORY = "input.query(history)"
+_OPERATOR = re.compile(r"\{([^{}]*)\}nearestNeighbor\(embedding, (?:q|t[0-7])\)")
 _HEX = re.compile(r"[0-9a-f]*\Z")
 
 
@@ -76,6 +77,9 @@ def request(body: Mapping[str, object], dimension: int) -> None:
     for name, value in body.items():
         form = PARAMETERS.get(name)
         if form is None:
+            if name == _HISTORY:
+                history_tensor(value)
+                continue
             if _TENSOR.fullmatch(name) is None:
                 raise RuleBroken(f"unknown request parameter {name!r}: Vespa would ignore it")
             query_tensor(value, dimension)
@@ -101,6 +105,16 @@ def query_tensor(value: object, dimension: int) -> None:
         raise RuleBroken(f"a query tensor that is not {8 * dimension} hex digits")
     if not np.isfinite(np.frombuffer(bytes.fromhex(value), dtype=">f4")).all():
         raise RuleBroken("a query tensor that is not finite")
+
+
+def history_tensor(value: object) -> None:
+    """The labels of a history, each with 1; one cannot end before its quote.
+
+    Raises:
+        RuleBroken: it is another text.
+    """
+    if not isinstance(value, str) or re.fullmatch(r'\{"[^"\\]+":1(?:,"[^"\\]+":1)*\}', value) is None:
+        raise RuleBroken("a history that is no tensor of labels")
 
 
 def document_tensor(value: object, dimension: int) -> None:

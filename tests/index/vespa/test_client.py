@@ -30,7 +30,7 @@ from devtools.vespa_fakes.fault_server import (
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors, names
 from index.vespa.client import VespaIndex
-from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings
+from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings, stored_hit
 
 QUERY = np.eye(1, 8, dtype=np.float32)
 HALF = COVERAGE | {"coverage": 50, "full": False, "degraded": {"timeout": True, "match-phase": False}}
@@ -279,7 +279,7 @@ async def test_vespa_ends_before_we_do(left: float, vespa_gets: str) -> None:
 
 @pytest.mark.parametrize(("asked", "coverage"), [(["a"], 1.0), (["a", "b"], 0.5)])
 async def test_vectors_that_were_not_reached_lower_the_coverage(asked: list[str], coverage: float) -> None:
-    half = answer(200, root([hit("a", 0.0, embedding="3f80" + "0000" * 7)], coverage=HALF))
+    half = answer(200, root([stored_hit("a", "3f80" + "0000" * 7)], coverage=HALF))
     async with FaultServer([half]) as server, VespaIndex(settings(server.url)) as index:
         found = await index.vectors(asked, Deadline.after(5))
     assert found.ids == ["a"]
@@ -309,6 +309,40 @@ async def zipped(request: Request, writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
+async def compressed(request: Request, writer: asyncio.StreamWriter) -> None:
+    """What was asked for, gzipped."""
+    asked = request.headers["accept-encoding"] == "gzip"
+    body = gzip.compress(json.dumps(GOOD).encode()) if asked else json.dumps(GOOD).encode()
+    await answer(200, body, {"Content-Encoding": "gzip"} if asked else None)(request, writer)
+
+
+@pytest.mark.parametrize("compression", [True, False])
+async def test_answers_come_gzipped_where_that_is_set(compression: bool) -> None:
+    async with FaultServer([compressed]) as server:
+        where = settings(server.url, compression=compression)
+        async with VespaIndex(where) as index:
+            (found,) = await index.search(QUERY, 10, None, Deadline.after(5))
+    assert found.ids == ["a", "b", "c"]
+
+
+async def half_gzipped(request: Request, writer: asyncio.StreamWriter) -> None:
+    """A gzip body that ends early."""
+    body = gzip.compress(json.dumps(GOOD).encode())[:-9]
+    await answer(200, body, {"Content-Encoding": "gzip"})(request, writer)
+
+
+async def no_gzip(request: Request, writer: asyncio.StreamWriter) -> None:
+    """A body that says gzip and is none."""
+    await answer(200, b"{}", {"Content-Encoding": "gzip"})(request, writer)
+
+
+@pytest.mark.parametrize("act", [zipped, half_gzipped, no_gzip])
+async def test_a_gzipped_answer_that_is_too_large_or_damaged_is_none(act: Act) -> None:
+    async with FaultServer([act]) as server, VespaIndex(settings(server.url, compression=True)) as index:
+        with pytest.raises(errors.VespaError, match="bad_answer"):
+            await index.search(QUERY, 10, None, Deadline.after(60))
+
+
 @pytest.mark.parametrize("act", [endless, claims_much, zipped])
 async def test_an_answer_that_is_too_large_is_none(act: Act) -> None:
     async with FaultServer([act, answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
@@ -334,7 +368,7 @@ async def test_several_vectors_are_parallel_queries() -> None:
 
 
 async def test_stored_vectors_are_one_query() -> None:
-    stored = [hit("b", 0.0, embedding="3f80" + "0000" * 7), hit("a", 0.0, embedding="0000" * 7 + "bf00")]
+    stored = [stored_hit("b", "3f80" + "0000" * 7), stored_hit("a", "0000" * 7 + "bf00")]
     async with FaultServer([answer(200, root(stored))]) as server, VespaIndex(settings(server.url)) as index:
         found = await index.vectors(["a", 'q"', "b", "a", "", "\x00"], Deadline.after(5))
         (request,) = server.requests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from common.calling import REQUEST, TRACEPARENT
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import (
     Act,
@@ -22,6 +24,7 @@ from index.vespa import errors
 from index.vespa.client import VespaIndex
 from index.vespa.transport import Transport
 from tests.index.vespa.answers import GOOD, NOTHING, error, root, settings
+from tests.index.vespa.test_shadow import Watch
 
 QUERY = np.eye(1, 8, dtype=np.float32)
 
@@ -214,3 +217,61 @@ async def test_our_own_mistakes_do_not_open_the_circuit() -> None:
             for _ in range(5):
                 with pytest.raises(errors.RequestRefused):
                     await index.search(QUERY, 10, None, Deadline.after(5))
+
+
+async def test_each_call_is_told_with_its_outcome() -> None:
+    watch, closed = Watch(), answer(200, GOOD)
+    script = [reset, closed, closed, refused(400, 4), refused(503, 10), answer(200, b"no JSON"), hang]
+    async with FaultServer(script) as server, VespaIndex(settings(server.url)) as index:
+        index.calls.listen(watch)
+        for budget in (5.0, 5.0, 5.0, 5.0, 5.0, 0.1):
+            with contextlib.suppress(errors.VespaError):
+                await index.search(QUERY, 10, None, Deadline.after(budget))
+        where = server.url.removeprefix("http://")
+    assert [outcome for _, outcome in watch.calls] == [
+        "connection",
+        "ok",
+        "ok",
+        "refused",
+        "backend",
+        "bad_answer",
+        "timeout",
+    ]
+    assert {name for name, _ in watch.calls} == {where} == set(watch.retries) == set(index.calls.servers)
+
+
+async def test_waits_and_circuits_are_told() -> None:
+    watch, clock = Watch(), [0.0]
+    async with FaultServer(
+        [answer(200, GOOD, after=0.05), answer(200, GOOD), reset, reset, answer(200, GOOD)]
+    ) as server:
+        where = settings(server.url, connections=1, breaker_failures=2, breaker_pause=1.0)
+        async with VespaIndex(where, clock=lambda: clock[0]) as index:
+            index.calls.listen(watch)
+            deadline = Deadline(5.0, clock=lambda: clock[0])
+            await asyncio.gather(*(index.search(QUERY, 10, None, deadline) for _ in range(2)))
+            assert len(watch.waits) == 1
+            with pytest.raises(errors.Unreachable):
+                await index.search(QUERY, 10, None, deadline)
+            clock[0] = 2.0
+            await index.search(QUERY, 10, None, deadline)
+    assert [is_open for _, is_open in watch.circuits] == [True, False]
+
+
+async def test_calls_for_a_request_carry_its_id_and_trace() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server, VespaIndex(settings(server.url)) as index:
+        await index.search(QUERY, 10, None, Deadline.after(5))
+
+        async def served(came: list[tuple[bytes, bytes]], ours: str | None) -> None:
+            REQUEST.set(("id-1", came))
+            TRACEPARENT.set(ours)
+            await index.search(QUERY, 10, None, Deadline.after(5))
+
+        theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        await asyncio.create_task(served([(b"traceparent", theirs.encode())], None))
+        await asyncio.create_task(served([(b"traceparent", theirs.encode())], "00-ours"))
+        await asyncio.create_task(served([(b"traceparent", b"x" * 100)], None))
+        seen = [
+            (each.headers.get("x-request-id"), each.headers.get("traceparent")) for each in server.requests
+        ]
+    assert seen == [(None, None), ("id-1", theirs), ("id-1", "00-ours"), ("id-1", None)]

@@ -13,7 +13,7 @@ from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, answer
 from index.port import IndexOpenError
 from index.vespa.engine import VespaConnection, VespaEngine
-from index.vespa.settings import EndpointSettings, SearchSettings
+from index.vespa.settings import EndpointSettings, SearchSettings, ShadowSettings
 from tests.index.vespa.answers import GOOD, VERSION
 
 QUERY = np.eye(1, 8, dtype=np.float32)
@@ -67,8 +67,8 @@ async def test_every_key_of_the_table_reaches_the_client(version_file: Path) -> 
         sent = server.requests[0].json
     assert "{targetHits:50, hnsw.exploreAdditionalHits:7}" in sent["yql"]
     assert sent["ranking.matching.anntimeout.factor"] == "0.300"
-    names = {field.name for field in fields(EndpointSettings)} | {
-        field.name for field in fields(SearchSettings)
-    }
+    names = {field.name for group in (EndpointSettings, SearchSettings) for field in fields(group)}
+    names |= {f"shadow_{field.name}" for field in fields(ShadowSettings)}
     renamed = {"urls": "url", "breaker_pause": "breaker_pause_s"}
+    renamed |= {"shadow_every": "shadow_every_s", "shadow_timeout": "shadow_timeout_s"}
     assert {renamed.get(name, name) for name in names} | {"changes"} == VespaConnection.model_fields.keys()

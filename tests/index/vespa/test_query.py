@@ -32,7 +32,7 @@ def builder(**search: Any) -> QueryBuilder:
 def test_a_search_for_one_vector() -> None:
     body = builder().nearest(E0, 200, None, 0.1)
     assert body == {
-        "yql": "select item_id from sources * where ({targetHits:200}nearestNeighbor(embedding, q))",
+        "yql": "select matchfeatures from sources * where ({targetHits:200}nearestNeighbor(embedding, q))",
         "hits": 200,
         "timeout": "100ms",
         "model.restrict": TYPE,
@@ -40,7 +40,7 @@ def test_a_search_for_one_vector() -> None:
         "ranking.matching.anntimeout.enable": "true",
         "ranking.matching.anntimeout.factor": "0.500",
         "ranking.softtimeout.enable": "true",
-        "presentation.summary": "ids",
+        "presentation.format.tensors": "hex-value",
         "input.query(q)": "3f800000" + "00000000" * 7,
     }
 
@@ -75,6 +75,27 @@ def test_exact_searches() -> None:
     )
 
 
+def test_a_first_search_names_the_history_and_marks_the_head() -> None:
+    body = builder().first(E0, 20, None, 0.1, ["a1", "B 2"], 2)
+    assert body["yql"] == (
+        "select matchfeatures from sources * where (({targetHits:100}nearestNeighbor(embedding, q)) or "
+        '({label:"head", targetHits:2, hnsw.exploreAdditionalHits:98}nearestNeighbor(embedding, q)) or '
+        'item_id in ("a1", "B 2"))'
+    )
+    assert (body["hits"], body["ranking.profile"]) == (22, "first")
+    assert body["input.query(history)"] == '{"a1":1,"B 2":1}'
+    filtered = builder().first(E0, 20, Filter((AnyOf("brand", ("acme",)),)), 0.1, (), 0)
+    assert str(filtered["yql"]).endswith('nearestNeighbor(embedding, q)) and brand contains "acme"')
+
+
+def test_neighbours_of_several_vectors_are_one_query() -> None:
+    body = builder().related(np.eye(2, 8, dtype=np.float32), E0, 31, 62, None, 0.1)
+    operator = "({{targetHits:31, hnsw.exploreAdditionalHits:69}}nearestNeighbor(embedding, {}))".format
+    assert str(body["yql"]).endswith(f"where ({operator('t0')} or {operator('t1')})")
+    assert (body["hits"], body["ranking.profile"]) == (62, "related2")
+    assert body["input.query(t1)"] == "00000000" + "3f800000" + "00000000" * 6
+
+
 def test_times_carry_their_unit_and_are_never_nothing() -> None:
     body = builder().nearest(E0, 1, None, 0.0009)
     assert body["timeout"] == "1ms"
@@ -99,6 +120,9 @@ def test_every_request_keeps_the_rules(
     for body in (
         make.nearest(vector, hits, filters, budget),
         make.nearest(vector, hits, filters, budget, approximate=False),
+        make.first(vector, hits, filters, budget, (), 2),
+        make.first(vector, min(hits, 9000), None, budget, ["a-1", "\N{SNOWMAN} b"], 0),
+        make.related(np.stack([vector] * len(ids)), vector, 31, hits, filters, budget),
         make.stored(ids, budget),
         make.count(budget),
         make.attribute_probe(budget),

@@ -41,7 +41,8 @@ _SUMMARIES: Final = {
 #: Rank features and functions that we know. Vespa deploys any other word without a complaint.
 _FUNCTIONS: Final = frozenset(
     (  # noqa: SIM905 -- a paragraph reads better than 20 lines
-        "abs attribute bm25 closeness distance exp field if label log max min pow query reduce relu sqrt sum"
+        "abs attribute bm25 cell_cast closeness concat distance exp field if itemRawScore label log max min "
+        "pow query reduce relu sqrt sum tensorFromLabels"
     ).split()
 )
 _CELL_TYPES = re.compile(r"tensor<(\w+)>\((\w+)\[(\d+)\]\)\Z")

@@ -63,6 +63,18 @@ def test_what_a_package_changes(tmp_path: Path) -> None:
     assert not any(each.of_a_served_schema for each in found)
 
 
+def test_other_rank_profiles_change_nothing_that_is_stored(tmp_path: Path) -> None:
+    application = render(tmp_path, [VERSION], Layout())
+    before = files(application)
+    text = before[SCHEMA]
+    start = text.index("rank-profile first")
+    older = text[:start] + text[text.index("rank-profile related1") :]
+    (change,) = compare(application, {**before, SCHEMA: older})
+    assert (change.kind, change.of_a_served_schema) == ("changed", False)
+    (change,) = compare(application, {**before, SCHEMA: older.replace("max-links-per-node: 16", "")})
+    assert change.of_a_served_schema
+
+
 async def test_a_schema_in_use_is_not_changed(tmp_path: Path) -> None:
     application = render(tmp_path, [VERSION], Layout())
     served = files(application)[SCHEMA].replace("brand type string", "marke type string")

@@ -25,10 +25,23 @@ PRODUCTION = Layout(
     groups=(("a1", "a2", "a3"), ("b1", "b2", "b3")),
 )
 TLS = replace(PRODUCTION, tls=Tls("/etc/vespa/key.pem", "/etc/vespa/cert.pem", "/etc/vespa/ca.pem"))
+ONE_GROUP = Layout(
+    config=("c1",),
+    query=("n1",),
+    feed=("n1",),
+    groups=(("a1", "a2", "a3"),),
+    feed_port=8081,
+    copies=2,
+    query_heap_mb=4096,
+    feed_heap_mb=2048,
+    feed_concurrency=0.4,
+    disk_limit=0.7,
+    memory_limit=0.75,
+)
 TODAY = datetime.now(UTC).date()
 
 
-@pytest.mark.parametrize("layout", [Layout(), Layout(port=9000), PRODUCTION, TLS])
+@pytest.mark.parametrize("layout", [Layout(), Layout(port=9000), PRODUCTION, TLS, ONE_GROUP])
 def test_versions_come_and_go_on_the_same_hosts(layout: Layout, tmp_path: Path) -> None:
     render(tmp_path, [VERSION], layout)
     application = add_version(tmp_path, SECOND)
@@ -46,6 +59,22 @@ def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in application.rglob("*") if path.is_file()}
     assert add_version(tmp_path, VERSION, PRODUCTION) == application_folder(tmp_path)
     assert {path: path.read_bytes() for path in application.rglob("*") if path.is_file()} == before
+
+
+def test_a_group_of_its_own_keeps_copies_and_shares_hosts(tmp_path: Path) -> None:
+    services = (render(tmp_path, [VERSION], ONE_GROUP) / "services.xml").read_text()
+    for element in (
+        "<min-redundancy>2<",
+        "<searchable-copies>2<",
+        'id="query" port="8080"',
+        'id="feed" port="8081"',
+        '<jvm options="-Xms4096m -Xmx4096m"/>',
+        '<jvm options="-Xms2048m -Xmx2048m"/>',
+        "<concurrency>0.4<",
+        "<disk>0.7<",
+        "<memory>0.75<",
+    ):
+        assert element in services
 
 
 def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from index.vespa.feed.prune import prune
 from index.vespa.feed.report import FeedReport
 from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.feed.verify import verify
+from index.vespa.joined import JoinedVespaIndex
 from index.vespa.package.deploy import DeployRefused, deploy
 from index.vespa.package.layout import Layout
 from index.vespa.package.render import add_version, drop_version, render
@@ -115,6 +116,41 @@ async def test_approximate_exact_and_ranked_agree(settings: VespaSettings, vespa
     assert [hit["fields"]["item_id"] for hit in root["children"]] == near.ids
     ranked = [2.0 - 1.0 / hit["relevance"] for hit in root["children"]]
     np.testing.assert_allclose(near.scores, ranked, atol=1e-5)
+
+
+async def test_searches_that_are_joined_find_what_they_find_apart(settings: VespaSettings) -> None:
+    """Ids, cosines, vectors of a history and of the head: Vespa's own expressions give them with the hits."""
+    raw = {"brand": {"not": "acme"}, "price": {"lt": 90}}
+    history = ["item-7", "item-150", "nobody", "item-3"]
+    async with JoinedVespaIndex(settings) as index:
+        stored = await index.vectors(history, Deadline.after(10))
+        for filters in (None, parse_filter(raw, index.attributes)):
+            (near,) = await index.search(QUERIES[:1], 20, filters, Deadline.after(10))
+            first = await index.first_search(QUERIES[0], 20, filters, Deadline.after(10), ids=history, head=2)
+            assert first.near.ids == near.ids
+            np.testing.assert_allclose(first.near.scores, near.scores, atol=1e-5)
+            assert first.asked.ids == stored.ids == ["item-7", "item-150", "item-3"]
+            np.testing.assert_array_equal(first.asked.vectors, stored.vectors)
+            assert list(first.head) == near.ids[:2]
+            head = await index.vectors(near.ids[:2], Deadline.after(10))
+            np.testing.assert_array_equal(np.stack(list(first.head.values())), head.vectors)
+            apart = await index.search(QUERIES[:5], 31, filters, Deadline.after(10))
+            together = await index.related(QUERIES[:5], QUERIES[5], 31, filters, Deadline.after(10))
+            for one, other in zip(apart, together.near, strict=True):
+                assert one.ids == other.ids
+                np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+            others = await index.vectors(list(together.cosines), Deadline.after(10))
+            cosines = [together.cosines[item] for item in others.ids]
+            np.testing.assert_allclose(cosines, others.vectors @ QUERIES[5], atol=1e-5)
+
+
+async def test_no_node_is_asked_for_summaries(vespa_peer: Peer, settings: VespaSettings) -> None:
+    with planted(vespa_peer, "nodes", "no-summaries"):
+        async with JoinedVespaIndex(settings) as index:
+            (found,) = await index.search(QUERIES[:1], 20, None, Deadline.after(10))
+            first = await index.first_search(QUERIES[0], 20, None, Deadline.after(10), ids=["item-3"], head=2)
+    assert len(found.ids) == 20
+    assert (first.near.ids, first.asked.ids) == (found.ids, ["item-3"])
 
 
 async def test_more_candidates_than_hits(settings: VespaSettings) -> None:
@@ -224,10 +260,14 @@ async def test_errors_of_every_node(vespa_peer: Peer, settings: VespaSettings) -
 
 
 async def test_summaries_that_do_not_come(vespa_peer: Peer, settings: VespaSettings) -> None:
+    """A search needs none: ids come with the hits. Vectors of items by their ids are summaries."""
     with planted(vespa_peer, "nodes", "slow-summaries", 3000):
-        found = await outcome(settings, budget=0.4)
-    assert isinstance(found, errors.VespaError)
-    assert found.reason in ("errors", "timeout", "bad_answer")
+        found = await outcome(settings, budget=2.0)
+        assert isinstance(found, Neighbours)
+        assert (len(found.ids), found.coverage) == (50, 1.0)
+        async with VespaIndex(settings) as index:
+            with pytest.raises(errors.VespaError):
+                await index.vectors(["item-1"], Deadline.after(0.4))
 
 
 async def test_after_the_faults_all_is_well(vespa_peer: Peer, settings: VespaSettings) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,6 +184,26 @@ def test_all_that_a_search_sets_arrives(parse: Callable[[Body], dict[str, Any]])
     assert parsed["restrict"] == [VERSION.document_type]
     assert (parsed["profile"], parsed["summary"], parsed["softTimeout"]) == ("q2i", "ids", True)
     assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])"}
+
+
+def test_a_first_search_and_its_inputs_arrive(parse: Callable[[Body], dict[str, Any]]) -> None:
+    parsed = parse(BUILDER.first(VECTORS[0], 20, None, 0.1, ["a", "B'\N{SNOWMAN} c", "true"], 2))
+    kind, near, head, named = parsed["tree"]
+    assert (kind, near) == ("OR", nearest("q", 100))
+    assert (head[0], head[2], head[3]["targetHits"], head[3]["label"]) == ("nearestNeighbor", "q", 2, "head")
+    assert canonical(named) == ("in", "item_id", *sorted(["a", "B'\N{SNOWMAN} c", "true"]))
+    assert (parsed["hits"], parsed["profile"]) == (23, "first")
+    assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])", "query(history)": "tensor(id{})"}
+
+
+@pytest.mark.parametrize("count", [1, 5, names.MAX_RELATED])
+def test_neighbours_of_several_vectors_arrive(parse: Callable[[Body], dict[str, Any]], count: int) -> None:
+    parsed = parse(BUILDER.related(np.stack([VECTORS[0]] * count), VECTORS[0], 31, 62, None, 0.1))
+    operators = parsed["tree"][1:] if count > 1 else [parsed["tree"]]
+    assert [(each[0], each[2], each[3]["targetHits"]) for each in operators] == [
+        ("nearestNeighbor", f"t{number}", 31) for number in range(count)
+    ]
+    assert parsed["inputs"].keys() == {"query(q)", *(f"query(t{number})" for number in range(count))}
 
 
 def test_exact_searches(parse: Callable[[Body], dict[str, Any]]) -> None:

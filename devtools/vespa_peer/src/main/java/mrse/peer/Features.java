@@ -16,6 +16,9 @@ final class Features extends Context {
 
     private static final Pattern FEATURE = Pattern.compile("(\\w+)\\(([\\w]+)(?:, ?([\\w]+))?\\)");
 
+    private static final Pattern LABELS =
+        Pattern.compile("tensorFromLabels\\(attribute\\((\\w+)\\), ?(\\w+)\\)");
+
     private final RankProfile profile;
     private final Inputs inputs;
     private final Matching matching;
@@ -50,6 +53,10 @@ final class Features extends Context {
         if (expression != null) {
             return expression.evaluate(this);
         }
+        Matcher labels = LABELS.matcher(name);
+        if (labels.matches()) {
+            return label(labels.group(1), labels.group(2));
+        }
         Matcher parsed = FEATURE.matcher(name);
         if (!parsed.matches()) {
             if (name.equals("nativeRank")) {
@@ -64,7 +71,8 @@ final class Features extends Context {
             case "closeness" -> new DoubleValue(matching.closeness(row, first, second));
             case "distance" -> new DoubleValue(1 / matching.closeness(row, first, second) - 1);
             case "dot" -> new DoubleValue(Vectors.dot(inputs.vector(first), row.vector(second)));
-            case "query" -> inputs.value(first);
+            case "itemRawScore" -> new DoubleValue(matching.rawScore(row, first));
+            case "query" -> inputs.has(first) ? inputs.value(first) : profile.missing(first);
             case "attribute" -> attribute(first);
             case "bm25" -> new DoubleValue(matching.bm25(row, first));
             default -> throw new IllegalArgumentException("the peer has no rank feature " + name);
@@ -84,6 +92,16 @@ final class Features extends Context {
     @Override
     public String resolveBinding(String name) {
         return name;
+    }
+
+    /** A tensor with one cell of 1, by the string that the document has. */
+    private Value label(String field, String dimension) {
+        TensorType type = new TensorType.Builder(TensorType.Value.DOUBLE).mapped(dimension).build();
+        Tensor.Builder tensor = Tensor.Builder.of(type);
+        if (row.value(field) instanceof String text) {
+            tensor.cell().label(dimension, text).value(1);
+        }
+        return new TensorValue(tensor.build());
     }
 
     private Value attribute(String name) {

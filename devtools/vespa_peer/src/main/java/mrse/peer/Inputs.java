@@ -47,6 +47,10 @@ final class Inputs {
         }
     }
 
+    boolean has(String name) {
+        return values.containsKey(name);
+    }
+
     Value value(String name) {
         return values.getOrDefault(name, new DoubleValue(0));
     }

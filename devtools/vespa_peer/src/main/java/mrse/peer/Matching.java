@@ -30,6 +30,8 @@ final class Matching {
     /** The words that are asked for, by field. */
     private final Map<String, List<String>> words = new HashMap<>();
     private final Map<String, Bm25> bm25 = new HashMap<>();
+    /** What each labelled nearestNeighbor found, after the conditions that stand beside it. */
+    private final Map<String, Set<Row>> found = new HashMap<>();
 
     Matching(Row[] rows, Inputs inputs, Set<String> cased) {
         this.rows = rows;
@@ -61,6 +63,11 @@ final class Matching {
     /** BM25 of the words asked for in a field, by the statistics of this node's documents. */
     double bm25(Row row, String field) {
         return bm25.computeIfAbsent(field, name -> new Bm25(rows, name, words.getOrDefault(name, List.of()))).score(row);
+    }
+
+    /** Closeness to the labelled nearestNeighbor where that found the document, else 0. */
+    double rawScore(Row row, String label) {
+        return found.getOrDefault(label, Set.of()).contains(row) ? closeness(row, "label", label) : 0;
     }
 
     /** The label is no part of the tree that the node gets: rank properties map it to a unique id. */
@@ -165,9 +172,14 @@ final class Matching {
             }
         }
         near.sort(Comparator.comparingDouble(Near::closeness).reversed().thenComparingInt(Near::position));
-        BitSet found = new BitSet();
-        near.stream().limit(item.getTargetNumHits()).forEach(each -> found.set(each.position()));
-        return found;
+        BitSet nearest = new BitSet();
+        near.stream().limit(item.getTargetNumHits()).forEach(each -> nearest.set(each.position()));
+        String label = label(item);
+        if (label != null) {
+            Set<Row> labelled = found.computeIfAbsent(label, name -> new HashSet<>());
+            nearest.stream().forEach(position -> labelled.add(rows[position]));
+        }
+        return nearest;
     }
 
     private BitSet term(QueryTreeItem item, BitSet candidates) {

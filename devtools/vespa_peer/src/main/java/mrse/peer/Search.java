@@ -48,7 +48,7 @@ final class Search {
         reply.setTotalHitCount(matches.cardinality());
         Features features = new Features(profile, inputs, matching);
         List<Scored> best = best(searched, matches, features);
-        profile.matchFeatures.forEach(reply::addMatchFeatureNames);
+        profile.matchFeatures.forEach(name -> reply.addMatchFeatureNames(profile.shownName(name)));
         for (Scored each : best) {
             reply.addHits(hit(each, profile, features));
         }

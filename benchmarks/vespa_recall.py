@@ -1,0 +1,199 @@
+"""What a recall costs on the way to Vespa: queries, round trips and bytes, beside what it took before.
+
+Q2I and I2I run over Vespa's own container with two content nodes of ours, once by the rank profiles that
+bring ids, vectors and cosines with the hits, once as packages without them are asked. Both must give the same
+items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from artifacts.bundle import Behaviour
+from artifacts.embeddings import EmbeddingsFolder
+from benchmarks.report import Claim, arguments, finish
+from common.arrays import F32
+from common.deadline import Deadline
+from devtools.embeddings import make_embeddings
+from devtools.vespa_peer.build import missing
+from devtools.vespa_peer.peer import start_peer
+from index.filters import Filter, parse_filter
+from index.vespa.client import VespaIndex
+from index.vespa.feed.feeder import feed
+from index.vespa.feed.journal import Journal
+from index.vespa.feed.source import EmbeddingsSource
+from index.vespa.joined import JoinedVespaIndex
+from index.vespa.package.layout import Layout
+from index.vespa.package.render import render
+from index.vespa.settings import EndpointSettings, VespaSettings
+from index.vespa.tensors import unit_rows
+from index.vespa.transport import Reply, Request, Transport
+from index.vespa.version import Version
+from service.recall.routes import ROUTES
+from service.recall.routes.neighbours import NeighbourCache
+from service.recall.routes.route import RouteRequest
+from service.recall.run import run_routes
+
+ITEMS, CLUSTERS, K = 4000, 40, 200
+KINDS = ("history", "no history", "history and filters")
+
+
+class Counting(Transport):
+    """Counts requests and their bytes, and how many rounds of them came one after another."""
+
+    def __init__(self, settings: EndpointSettings) -> None:
+        super().__init__(settings)
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from nothing."""
+        self.queries = self.sent = self.received = self.rounds = self._under_way = 0
+
+    async def send(self, endpoint: str, request: Request, budget: float) -> Reply:
+        """See `Transport.send`."""
+        self.rounds += not self._under_way
+        self._under_way += 1
+        try:
+            reply = await super().send(endpoint, request, budget)
+        finally:
+            self._under_way -= 1
+        self.queries += 1
+        self.sent += len(request.body or b"")
+        size = reply.headers.get("Content-Length")
+        self.received += len(reply.body) if size is None else int(size)
+        return reply
+
+
+def clustered(random: np.random.Generator) -> F32:
+    """Items around centres, as categories are: neighbours are near."""
+    centres = unit_rows(random.standard_normal((CLUSTERS, 128), dtype=np.float32))
+    noise = random.standard_normal((ITEMS, 128), dtype=np.float32) * np.float32(0.6 / np.sqrt(128))
+    return unit_rows(centres[np.arange(ITEMS) % CLUSTERS] + noise)
+
+
+async def recall(index: VespaIndex, query: F32, history: Sequence[str], filters: Filter | None) -> list[str]:
+    """Ids that Q2I and I2I find."""
+    nothing = NeighbourCache(index, 0, lambda known: None)
+    request = RouteRequest(
+        text="",
+        user_id=None,
+        embedding=query,
+        k=K,
+        filters=filters,
+        history=[Behaviour(item, "click", None) for item in history],
+        now=datetime.now(UTC),
+        deadline=Deadline.after(30.0),
+        tables={name: ROUTES[name].settings() for name in ("q2i", "i2i")},
+        index=index,
+        heads=nothing,
+        neighbours=nothing,
+        common=not history,
+    )
+    outcomes = await run_routes(request, 0.0)
+    assert all(outcome.status == "ok" for outcome in outcomes.values()), outcomes
+    return sorted({item for outcome in outcomes.values() for item, _, _ in outcome.candidates})
+
+
+async def measure(url: str, version: Version, vectors: F32, rounds: int) -> dict[str, Any]:
+    """Medians by the kind of request, of both ways."""
+    runs: dict[str, Any] = {}
+    filters = parse_filter({"price": {"lt": 60}}, version.attributes)
+    ways = (("before", VespaIndex, 1), ("now", JoinedVespaIndex, 2), ("gzipped", JoinedVespaIndex, 2))
+    for name, made, profiles in ways:
+        where = EndpointSettings((url,), compression=name == "gzipped")
+        counting = Counting(where)
+        settings = VespaSettings(where, replace(version, profiles=profiles))
+        async with made(settings, transport=counting) as index:
+            for kind in KINDS:
+                random = np.random.default_rng(5)
+                counts: list[tuple[int, int, int]] = []
+                answers: list[list[str]] = []
+                for number in range(rounds + 5):
+                    centre = int(random.integers(ITEMS))
+                    query = unit_rows(vectors[[centre]] + random.standard_normal((1, 128)) * 0.03)[0]
+                    near = [f"item-{(centre + CLUSTERS * step) % ITEMS}" for step in range(1, 9)]
+                    far = [f"item-{row}" for row in random.integers(0, ITEMS, 12)]
+                    counting.reset()
+                    history = [] if kind == "no history" else [*near, *far]
+                    answers.append(
+                        await recall(index, query, history, filters if "filters" in kind else None)
+                    )
+                    if number >= 5:  # how many hits are worth it is learned
+                        counts.append((counting.queries, counting.rounds, counting.sent + counting.received))
+                runs.setdefault(kind, {})[name] = {
+                    "queries": statistics.median(each for each, _, _ in counts),
+                    "most_queries": max(each for each, _, _ in counts),
+                    "round_trips": statistics.median(each for _, each, _ in counts),
+                    "bytes": statistics.median(each for _, _, each in counts),
+                    "answers": answers,
+                }
+    for run in runs.values():
+        now, before = run["now"].pop("answers"), run["before"].pop("answers")
+        shared = [
+            len(set(a) & set(b)) / max(1, len(set(a) | set(b))) for a, b in zip(now, before, strict=True)
+        ]
+        run["same_items"] = round(statistics.mean(shared), 4)
+        run["gzipped"].pop("answers")
+        for name in ("now", "gzipped"):
+            run[name]["share_of_bytes"] = round(run[name]["bytes"] / run["before"]["bytes"], 3)
+    return runs
+
+
+async def run(rounds: int) -> dict[str, Any]:
+    """Start the container, feed it, measure."""
+    random = np.random.default_rng(3)
+    vectors = clustered(random)
+    with tempfile.TemporaryDirectory() as folder:
+        embeddings = make_embeddings(
+            Path(folder) / "embeddings", rows=ITEMS, vectors=vectors, bundle_version="bench-00000000"
+        )
+        source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
+        version = Version.from_embeddings(source.folder)
+        application = render(Path(folder) / "package", [version], Layout())
+        with start_peer(application, nodes=2) as peer:
+            await feed(
+                VespaSettings(EndpointSettings((peer.url,)), version), source, Journal(None, "bench", 1)
+            )
+            return await measure(peer.url, version, vectors, rounds)
+
+
+def claims_of(runs: dict[str, Any]) -> list[Claim]:
+    """What is claimed of them."""
+    claims = []
+    for kind, each in runs.items():
+        most = 3 if "filters" in kind else 2
+        claims += [
+            Claim.at_most(f"queries a recall, {kind}", each["now"]["queries"], most),
+            Claim.at_most(f"round trips a recall, {kind}", each["now"]["round_trips"], 2),
+            Claim.at_most(f"bytes, share of before, {kind}", each["now"]["share_of_bytes"], 0.4),
+            Claim.at_most(f"bytes, share of before, gzipped, {kind}", each["gzipped"]["share_of_bytes"], 0.4),
+            Claim.at_least(f"the same items, {kind}", each["same_items"], 0.98),
+        ]
+    return claims
+
+
+def main() -> int:
+    """Measure, print, write."""
+    options = arguments("Queries, round trips and bytes of a recall over Vespa.")
+    reason = missing()
+    if reason is not None:
+        print(reason)
+        return 2
+    runs = asyncio.run(run(10 if options.quick else 100))
+    print(orjson.dumps(runs, option=orjson.OPT_INDENT_2).decode())
+    return finish(claims_of(runs), runs, options.json, setting="quick" if options.quick else "full")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
