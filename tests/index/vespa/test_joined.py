@@ -34,15 +34,15 @@ def items(rows: int, seed: int = 1) -> F32:
 
 
 async def test_the_first_search_brings_the_vectors_of_the_history_and_of_the_head() -> None:
-    vectors = items(300)
+    vectors, query = items(300), unit_vectors(1, 8, seed=9)[0]
     cluster = Cluster(vectors, nodes=3)
     async with FaultServer([cluster]) as server, JoinedVespaIndex(settings(server.url)) as index:
         found = await index.first_search(
-            E0, 20, None, Deadline.after(5), ids=["i7", "i280", "nobody", "i7"], head=2
+            query, 20, None, Deadline.after(5), ids=["i7", "i280", "nobody", "i7"], head=2
         )
-    order = np.argsort(-vectors[:, 0], kind="stable")[:20]
+    order = np.argsort(-(vectors @ query), kind="stable")[:20]
     assert found.near.ids == [f"i{row}" for row in order]
-    np.testing.assert_allclose(found.near.scores, vectors[order, 0], atol=1e-6)
+    np.testing.assert_allclose(found.near.scores, vectors[order] @ query, atol=1e-6)
     assert found.asked.ids == ["i7", "i280"]
     np.testing.assert_array_equal(found.asked.vectors, vectors[[7, 280]])
     assert found.asked.coverage == 1.0
