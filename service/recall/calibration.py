@@ -165,6 +165,5 @@ def calibration_of(index: Path, bundle_version: str) -> Calibration:
 BUILT_IN = Calibration(
     curves={
         "lexical": Curve(scale="top", points=((0.0, 0.0), (1.0, 0.2))),
-        "p2i": Curve(points=((0.5, 0.0), (1.0, 0.5))),
     }
 )

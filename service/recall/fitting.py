@@ -19,7 +19,7 @@ from service.recall.merge import Mix, ranked
 from service.recall.routes.outcome import Candidate
 
 #: Routes whose candidates carry their own cosine to the query, or what stands for it, as their value.
-ON_COSINES = frozenset({"q2i", "i2i", "u2i"})
+ON_COSINES = frozenset({"q2i", "i2i", "u2i", "p2i", "popular"})
 DEPTH = 10
 #: What a route's best score may add to a cosine.
 _WORTHS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.5, 2.0)
@@ -30,6 +30,7 @@ _STARTS = (0.0, 0.5)
 #: A curve replaces the one before where the mean is better by this: noise moves it by less.
 _LEAST_GAIN = 1e-4
 _ROUNDS = 4
+_FLAT = Curve(points=((0.0, 0.0), (1.0, 0.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class _Pool:
 
 
 def fit(judged: Sequence[Judged], bound: float = 2.0) -> dict[str, Curve]:
-    """A curve for each route that is on no common scale and found anything of use.
+    """A curve for each route that is on no common scale and found anything.
 
     Args:
         judged: held-out requests.
@@ -60,7 +61,8 @@ def fit(judged: Sequence[Judged], bound: float = 2.0) -> dict[str, Curve]:
     """
     pools = [_pool(each) for each in judged if each.gains]
     routes = sorted({name for pool in pools for name in pool.scores})
-    curves: dict[str, Curve] = {}
+    # A route whose score says nothing has a flat curve: its items stand behind those of others.
+    curves = {name: _FLAT for name in routes}
     candidates = {name: list(_candidates(name, pools, bound)) for name in routes}
     best = mean(pools, curves)
     for _ in range(_ROUNDS):
@@ -72,7 +74,7 @@ def fit(judged: Sequence[Judged], bound: float = 2.0) -> dict[str, Curve]:
                 at = _mean(pools, [s + _worth(p, name, curve) for p, s in zip(pools, others, strict=True)])
                 if at > kept_at + _LEAST_GAIN:
                     kept, kept_at = curve, at
-            if kept is not None and (kept_at > best + _LEAST_GAIN or name not in curves):
+            if kept is not None and kept_at > best + _LEAST_GAIN:
                 curves[name], best = kept, kept_at
         if curves == before:
             break
