@@ -62,7 +62,7 @@ def fit(judged: Sequence[Judged], bound: float = 2.0) -> dict[str, Curve]:
     pools = [_pool(each) for each in judged if each.gains]
     routes = sorted({name for pool in pools for name in pool.scores})
     # A route whose score says nothing has a flat curve: its items stand behind those of others.
-    curves = {name: _FLAT for name in routes}
+    curves = dict.fromkeys(routes, _FLAT)
     candidates = {name: list(_candidates(name, pools, bound)) for name in routes}
     best = mean(pools, curves)
     for _ in range(_ROUNDS):
@@ -156,6 +156,8 @@ def _worth(pool: _Pool, name: str, curve: Curve) -> F64:
 
 
 def _mean(pools: Sequence[_Pool], scores: Sequence[F64]) -> float:
+    if not pools:
+        return 0.0
     return float(np.mean([_ndcg(pool, each) for pool, each in zip(pools, scores, strict=True)]))
 
 

@@ -1,0 +1,64 @@
+"""Fitting: curves find a route that says something, leave out one that says nothing, and can be merged by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.recall.calibration import Calibration
+from service.recall.fitting import Judged, fit, ranking
+from service.recall.merge import Mix
+from service.recall.routes.outcome import Candidate
+
+
+def candidate(route: str, item: str, rank: int, score: float) -> Candidate:
+    return Candidate(item, score, {"route": route, "rank": rank, "score": score})
+
+
+def best_first(route: str, scores: dict[str, float]) -> list[Candidate]:
+    ordered = sorted(scores.items(), key=lambda pair: -pair[1])
+    return [candidate(route, item, rank, score) for rank, (item, score) in enumerate(ordered, 1)]
+
+
+def requests(count: int, telling: float, seed: int = 0) -> list[Judged]:
+    """The right item is drawn up by a little in Q2I, and by ``telling`` in words."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        right = f"i{rng.integers(30)}"
+        cosines = {f"i{n}": 0.3 + 0.05 * rng.standard_normal() for n in range(30)}
+        cosines[right] += 0.03
+        words = {f"i{n}": 10 + 2 * rng.standard_normal() for n in range(30)}
+        words[right] += telling
+        made.append(
+            Judged({"q2i": best_first("q2i", cosines), "lexical": best_first("lexical", words)}, {right: 1.0})
+        )
+    return made
+
+
+def first(judged: list[Judged], mix: Mix, without: str | None = None) -> float:
+    return float(np.mean([ranking(each, mix, without)[0] in each.gains for each in judged]))
+
+
+def test_words_that_tell_are_found_and_hold_for_other_requests() -> None:
+    curves = fit(requests(80, telling=8.0))
+    mix = Mix(method="calibrated", shares={}, calibration=Calibration(bundle="b", curves=curves))
+    others = requests(80, telling=8.0, seed=1)
+    assert first(others, mix) > first(others, mix, without="lexical") + 0.3
+    assert curves["lexical"].points[-1][1] > 0.1
+
+
+def test_words_that_tell_nothing_are_worth_next_to_nothing() -> None:
+    curves = fit(requests(80, telling=0.0))
+    assert curves["lexical"].points[-1][1] <= 0.1
+
+
+def test_a_route_alone_has_its_own_order() -> None:
+    (judged,) = requests(1, telling=3.0)
+    mix = Mix(method="calibrated", shares={}, calibration=Calibration(bundle="b", curves=fit([judged])))
+    assert ranking(judged, mix, without="lexical") == [c.item_id for c in judged.routes["q2i"]]
+
+
+@pytest.mark.parametrize("judged", [[], [Judged({}, {"i1": 1.0})], [Judged({"q2i": []}, {})]])
+def test_requests_without_answers_fit_nothing(judged: list[Judged]) -> None:
+    assert fit(judged) == {}
