@@ -26,7 +26,6 @@ from service.query.picture import QueryPicture
 from service.query.portrait import RequestPortrait, make_portrait, no_portrait, restore_portrait
 from service.query.query import Query
 from service.recall.controls.apply import apply
-from service.recall.controls.asked import wanted
 from service.recall.controls.plan import Applied, plan
 from service.recall.controls.rulebook import NO_RULE, Ruling
 from service.recall.merge import Mix, merge
@@ -144,7 +143,7 @@ async def recall(
     fused = deployment.fusions.fuse(experts, portrait)
     stages.mark("fusion")
     k = max(1, int(query.k * shedding.k_share))
-    planned = plan(k, wanted(query.controls, options), ruling if options.rules else NO_RULE)
+    planned = plan(k, query.controls, options, ruling if options.rules else NO_RULE)
     request = RouteRequest(
         text=query.text,
         user_id=query.user_id,

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import eq, itemgetter
+from typing import NamedTuple
 
 from service.recall.calibration import BUILT_IN, Calibration
 from service.recall.interleave import team_draft
@@ -28,23 +29,22 @@ Routes = Mapping[str, Sequence[Candidate]]
 Rescore = Callable[[Sequence[Item]], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mix:
+class Mix(NamedTuple):
     """How items are merged.
 
     Attributes:
         method: how an item's sources become its score.
-        rrf_k: constant of ``rrf``.
         shares: share of the places that a route is sure of, when it has that many items.
+        rrf_k: constant of ``rrf``.
         weights: of the routes; one that is left out has 1.
         calibration: curves of ``calibrated``.
         teams: of ``interleave``: methods, each a team; none: each route is a team.
         seed: of the draws of ``interleave``.
     """
 
-    method: MergeMethod = "score"
-    rrf_k: int = 60
+    method: MergeMethod
     shares: Mapping[str, float]
+    rrf_k: int = 60
     weights: Mapping[str, float] | None = None
     calibration: Calibration = BUILT_IN
     teams: Sequence[TeamMethod] = ()

@@ -32,6 +32,14 @@ class Controls:
     diversity: Diversity | None = None
     fields: tuple[str, ...] = ()
 
+    def wanted(self, options: Recall) -> Wanted:
+        """What holds for the request."""
+        return Wanted(
+            options.boosts if self.boosts is None else self.boosts,
+            options.diversity if self.diversity is None else self.diversity,
+            self.fields,
+        )
+
 
 #: Of a request that asks for nothing.
 NONE = Controls()
@@ -54,15 +62,6 @@ class Wanted(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.boosts or self.diversity or self.fields)
-
-
-def wanted(controls: Controls, options: Recall) -> Wanted:
-    """What holds for a request."""
-    return Wanted(
-        options.boosts if controls.boosts is None else controls.boosts,
-        options.diversity if controls.diversity is None else controls.diversity,
-        controls.fields,
-    )
 
 
 def check_controls(controls: Controls, attributes: Mapping[str, AttributeKind], readable: bool) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from service.recall.controls.asked import Wanted
-from service.recall.controls.rulebook import Ruling
+from service.recall.controls.asked import NONE, Controls, Wanted
+from service.recall.controls.rulebook import NO_RULE, Ruling
 from service.recall.diversity import WIDER
 from service.recall.routes.outcome import Item, RouteOutcome
+from service.recall.settings import Recall
 
 Outcomes = Mapping[str, RouteOutcome]
 #: Candidates that a route is asked for at most, for requests of fewer.
@@ -51,6 +52,9 @@ class Applied:
     degraded: list[str] = field(default_factory=list)
 
 
-def plan(k: int, wanted: Wanted, ruling: Ruling) -> Plan | None:
+def plan(k: int, controls: Controls, options: Recall, ruling: Ruling) -> Plan | None:
     """What is to be done; None where no control asks for anything, as for nearly all requests."""
+    if controls is NONE and ruling is NO_RULE and not options.boosts and options.diversity is None:
+        return None
+    wanted = controls.wanted(options)
     return Plan(k, wanted, ruling) if wanted or ruling.pins or ruling.bans else None
