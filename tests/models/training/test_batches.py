@@ -47,6 +47,26 @@ def test_stage1_has_no_browsing(data: TrainingData, pictures: PictureFeatures) -
     assert len(step.uniform) == 32
 
 
+def test_a_rank_reads_its_own_rows_of_the_batch_of_all(data: TrainingData, pictures: PictureFeatures) -> None:
+    sampler = Sampler(data, pictures, data.config.stage2, browse=True)
+    whole = sampler.draw(64, np.random.default_rng(5))
+    own = np.array([3, 17, 40, 41, 63, 63])
+    part = sampler.draw(64, np.random.default_rng(5), own)
+    assert whole.histories is not None
+    assert part.histories is not None
+    for name in ("items", "uniform", "says"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+    for name in ("query", "shown", "has_text", "has_picture"):
+        np.testing.assert_array_equal(getattr(part.queries, name), getattr(whole.queries, name))
+    assert part.wanted.titles == whole.wanted.titles
+    width = part.queries.text.input_ids.shape[1]
+    np.testing.assert_array_equal(part.queries.text.input_ids, whole.queries.text.input_ids[own][:, :width])
+    assert not whole.queries.text.input_ids[own][:, width:].any()
+    np.testing.assert_array_equal(part.queries.picture, whole.queries.picture[own])
+    np.testing.assert_array_equal(part.histories.items, whole.histories.items[own])
+    np.testing.assert_array_equal(part.histories.age_days, whole.histories.age_days[own])
+
+
 def test_stage2_draws_as_many_uniform_items_as_told(
     run: Path, data: TrainingData, pictures: PictureFeatures
 ) -> None:

@@ -26,6 +26,13 @@ SETTINGS = {
     "validation.every": 5,
     "validation.patience": 0,
     "validation.at": 10,
+    # Mined anew several times, in both stages.
+    "loss.mine_experts": True,
+    "loss.hard_ranks": [1, 100],
+    "loss.hard_after": 0.2,
+    "loss.hard_share": 0.3,
+    "stage1.refresh_every": 7,
+    "stage2.refresh_every": 7,
 }
 
 
