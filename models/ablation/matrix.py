@@ -51,13 +51,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A value that is varied around the full model's own: to ``values``, or to these multiples of it."""
+    """A value that is varied around the full model's own: to ``values``, or to these multiples of it.
+
+    ``also`` is changed with it in every cell.
+    """
 
     group: str
     key: str
     label: str
     values: tuple[float, ...]
     multiples: bool = False
+    also: dict[str, Any] = field(default_factory=dict)
 
     def points(self, usual: float) -> list[float]:
         """The values to train with, but for the usual one."""
@@ -66,7 +70,15 @@ class Sweep:
 
 
 SWEEPS: tuple[Sweep, ...] = (
-    Sweep("beta", "loss.beta", "beta (alpha is 1)", (0.2, 1.0, 2.0, 5.0, 10.0, 20.0)),
+    # A share of the gradient would set beta anew.
+    Sweep(
+        "beta",
+        "loss.beta",
+        "fixed beta (alpha is 1)",
+        (0.2, 1.0, 2.0, 5.0, 10.0, 20.0),
+        also={"loss.hard_share": 0.0},
+    ),
+    Sweep("dose", "loss.hard_share", "HNST's share of the gradient", (0.1, 0.2, 0.3, 0.5)),
     Sweep("hard", "loss.hard_negatives", "hard negatives a positive", (1, 2, 4, 8)),
     Sweep("easy", "loss.uniform_share", "uniform negatives over the batch", (0.0, 0.5, 1.0, 2.0)),
     Sweep("threshold", "loss.low_relevance", "label that is still a hard negative", (0.1, 0.34, 0.45)),
@@ -84,11 +96,12 @@ GROUPS: tuple[str, ...] = (
 
 _LOSSES: dict[str, dict[str, Any]] = {
     "mnsce only": {"loss.beta": 0.0},
+    "false negatives guided": {"loss.false_negatives": "guide"},
     # Without MNSCE nothing would train until HNST joins.
-    "hnst only": {"loss.alpha": 0.0, "loss.beta": 1.0, "loss.hard_after": 0.0},
+    "hnst only": {"loss.alpha": 0.0, "loss.beta": 1.0, "loss.hard_after": 0.0, "loss.hard_share": 0.0},
 }
-#: Ranks that hard negatives are mined from, beside the usual 101 to 500.
-_RANKS: tuple[tuple[int, int], ...] = ((11, 100), (501, 1000))
+#: Ranks that hard negatives are mined from, beside the usual ones.
+_RANKS: tuple[tuple[int, int], ...] = ((1, 100), (11, 100), (101, 500), (501, 1000))
 
 
 def _parts() -> dict[str, dict[str, Any]]:
@@ -122,8 +135,11 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
     found += [Cell(name, "loss", change) for name, change in _LOSSES.items()]
     for sweep in SWEEPS:
         for value in sweep.points(config_value(base, sweep.key)):
-            found.append(Cell(f"{sweep.group} {value:g}", sweep.group, {sweep.key: value}, x=value))
+            change = {sweep.key: value, **sweep.also}
+            found.append(Cell(f"{sweep.group} {value:g}", sweep.group, change, x=value))
     for first, last in _RANKS:
+        if (first, last) == base.loss.hard_ranks:
+            continue
         found.append(Cell(f"ranks {first}-{last}", "ranks", {"loss.hard_ranks": [first, last]}))
     found += [Cell(f"growth {part:.0%}", "growth", part=part, x=part) for part in GROWTH]
     return [

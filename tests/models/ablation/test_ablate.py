@@ -35,7 +35,12 @@ def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid
         assert other.seed == 9
         assert cell.part < 1 or other.fingerprint() != base.with_overrides({"seed": 9}).fingerprint()
     assert matrix[0].name == FULL
-    assert [c.name for c in cells(base, ["loss"])] == [FULL, "mnsce only", "hnst only"]
+    assert [c.name for c in cells(base, ["loss"])] == [
+        FULL,
+        "mnsce only",
+        "false negatives guided",
+        "hnst only",
+    ]
     proof = {c.name for c in cells(base, [PROOF])}
     assert len(proof) == 6
     assert {c.cell for c in claims()[:12]} == proof - {FULL}
