@@ -124,7 +124,8 @@ def _fill_embeddings(
     for start in range(done, total, _FUSED_AT_ONCE):
         end = min(start + _FUSED_AT_ONCE, total)
         coclick = neighbours.mean_features(features, start, end)
-        writer.embeddings[start:end] = tower.embeddings(features[start:end], coclick)
+        clicked = neighbours.statistics(slice(start, end))
+        writer.embeddings[start:end] = tower.embeddings(features[start:end], coclick, clicked)
         writer.store("embeddings", end)
         progress("embeddings", end, total)
 

@@ -33,8 +33,12 @@ class Histories:
     times: npt.NDArray[np.int64]
 
     @classmethod
-    def collect(cls, log: Iterable[LogRow], limit: int, behaviours: Sequence[str]) -> Histories:
+    def collect(
+        cls, log: Iterable[LogRow], limit: int, behaviours: Sequence[str], *, one_slot: bool = False
+    ) -> Histories:
         """Read a log in any order, and keep the last ``limit`` behaviours of each user.
+
+        With ``one_slot`` an item has one place, that of the last action on it, as `recent` has it.
 
         What is none of the ``behaviours`` that the bundle was trained with is left out, and of rows that are
         equal in all four one counts.
@@ -56,8 +60,12 @@ class Histories:
         who, items, actions, times = columns
         order = np.lexsort((actions, by_name[items], -times, who))
         columns = [column[order] for column in columns]
-        first_of_equals = ~_repeats(*columns)
-        columns = [column[first_of_equals] for column in columns]
+        kept = ~_repeats(*columns)
+        if one_slot:
+            pairs = columns[0].astype(np.int64) * max(1, len(item_ids)) + columns[1]
+            kept = np.zeros(len(pairs), dtype=np.bool_)
+            kept[np.unique(pairs, return_index=True)[1]] = True
+        columns = [column[kept] for column in columns]
         who = columns[0]
         newest = np.arange(len(who)) - np.searchsorted(who, who, side="left") < limit
         who, items, actions, times = (column[newest] for column in columns)

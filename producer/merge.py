@@ -27,7 +27,8 @@ def merged(
     every = {*behaviours, *(stored.behaviours if stored else ())}
     # By name first, so that behaviours of the same time have one order, wherever they came from.
     by_name = sorted((b for b in every if b.action in manifest.behaviours), key=_name)
-    kept = recent(by_name, manifest.dimensions.history, manifest.behaviours)
+    one_slot = manifest.preprocessing.one_slot
+    kept = recent(by_name, manifest.dimensions.history, manifest.behaviours, one_slot=one_slot)
     before = zip(stored.known, stored.features, strict=True) if stored else ()
     have: Mapping[str, F16] = {**dict(before), **features}
     featured = [item_id for item_id in dict.fromkeys(b.item_id for b in kept) if item_id in have]

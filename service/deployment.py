@@ -135,7 +135,9 @@ class Deployment:
 
     def recent(self, history: Sequence[Behaviour]) -> list[Behaviour]:
         """The behaviours that a portrait holds: the last ones of those that the bundle was trained with."""
-        return recent(history, self.dimensions.history, self.bundle.manifest.behaviours)
+        manifest = self.bundle.manifest
+        one_slot = manifest.preprocessing.one_slot
+        return recent(history, self.dimensions.history, manifest.behaviours, one_slot=one_slot)
 
     async def close(self) -> None:
         """End threads, release files and connections."""

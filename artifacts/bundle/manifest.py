@@ -96,6 +96,8 @@ class Preprocessing(_Frozen):
     #: Behaviours for the same words and picture within this many minutes before are of the same search, and
     #: left out: when it was sent they had not happened. A service never sees them, so it cuts nothing.
     same_search_minutes: float = 0.0
+    #: Whether several actions on one item take one place in a history, that of the last of them.
+    one_slot: bool = False
     coclicks: CoClickSpec
 
 

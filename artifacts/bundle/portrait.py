@@ -6,6 +6,7 @@ behaviours, their type and their age in days.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,21 +33,42 @@ class PortraitBatch:
     """Portraits of a batch, most recent behaviour first.
 
     ``features`` float32 ``[B, K, E, d]``; ``behaviour`` int64 ``[B, K]``, 0 = empty slot;
-    ``age_days`` float32 ``[B, K]``, 0 or more.
+    ``age_days`` float32 ``[B, K]``, 0 or more; ``items``: the ids of the items, a row for each portrait.
     """
 
     features: F32
     behaviour: I64
     age_days: F32
+    items: Sequence[Sequence[str]] = ()
+
+    def item_hashes(self) -> I64:
+        """The hash of each item's id, int64 ``[B, K]``; 0 for an empty slot, and where no ids are known."""
+        hashes = np.zeros(self.behaviour.shape, dtype=np.int64)
+        for row, ids in enumerate(self.items):
+            hashes[row, : len(ids)] = [item_hash(item_id) for item_id in ids]
+        return hashes
 
 
-def recent(history: Sequence[Behaviour], limit: int, known: Collection[str]) -> list[Behaviour]:
+def item_hash(item_id: str) -> int:
+    """What stands for an item in a graph, 0 to 2^32 - 1: the CRC-32 of its id, the same in every process."""
+    return zlib.crc32(item_id.encode("utf-8", "surrogatepass"))
+
+
+def recent(
+    history: Sequence[Behaviour], limit: int, known: Collection[str], *, one_slot: bool = False
+) -> list[Behaviour]:
     """The last ``limit`` behaviours, most recent first; without a time counts as newest.
 
-    The history is in any order. Behaviours that are not ``known`` to the bundle are left out.
+    The history is in any order. Behaviours that are not ``known`` to the bundle are left out. With
+    ``one_slot`` (`Preprocessing.one_slot`) an item has one place, that of the last action on it.
     """
     kept = [b for b in history if b.action in known]
     kept.sort(key=lambda b: (b.ts is None, b.ts.timestamp() if b.ts else 0.0), reverse=True)
+    if one_slot:
+        last: dict[str, Behaviour] = {}
+        for behaviour in kept:
+            last.setdefault(behaviour.item_id, behaviour)
+        kept = list(last.values())
     return kept[:limit]
 
 
@@ -70,6 +92,7 @@ def build_portraits(
         np.zeros((rows, depth, experts, expert_dim), dtype=np.float32),
         np.zeros((rows, depth), dtype=np.int64),
         np.zeros((rows, depth), dtype=np.float32),
+        [[b.item_id for b in history] for history in histories],
     )
     for row, history in enumerate(histories):
         if not history:

@@ -6,7 +6,7 @@ An input that a new expert needs is added here: to `_EXPERTS`, and to `expert_in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from artifacts.bundle.text import TextBatch
 from common.arrays import F32, Arrays
 
 #: Axes whose length changes from run to run: rows, tokens, words, n-grams of a word, behaviours. The others
-#: are experts (E), their width (D), the embedding (V), picture features (P), picture edge (S), colours (C).
+#: are experts (E), their width (D), the embedding (V), picture features (P), picture edge (S), colours (C),
+#: interests (N), statistics of an item (F).
 DYNAMIC_AXES = ("B", "L", "W", "G", "K")
 
 
@@ -37,10 +38,14 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs and outputs of a graph by name, in the order of the exported module's ``forward``."""
+    """Inputs and outputs of a graph by name, in the order of the exported module's ``forward``.
+
+    ``optional``: those that a graph may do without, as older ones and those of other configurations do.
+    """
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
+    optional: frozenset[str] = field(default=frozenset())
 
 
 _EXPERTS = Signature(
@@ -62,11 +67,20 @@ SIGNATURES: Mapping[Role, Signature] = {
             "portrait": Tensor("BKED"),
             "behaviour": Tensor("BK", np.int64),
             "age_days": Tensor("BK"),
+            "item": Tensor("BK", np.int64),
         },
-        {"embedding": Tensor("BV"), "gate": Tensor("BE")},
+        {
+            "embedding": Tensor("BV"),
+            "gate": Tensor("BE"),
+            "pull": Tensor("B"),
+            "interests": Tensor("BNV"),
+        },
+        frozenset({"item", "pull", "interests"}),
     ),
     "item_fusion": Signature(
-        {"features": Tensor("BED"), "coclick": Tensor("BED")}, {"embedding": Tensor("BV")}
+        {"features": Tensor("BED"), "coclick": Tensor("BED"), "statistics": Tensor("BF")},
+        {"embedding": Tensor("BV")},
+        frozenset({"statistics"}),
     ),
     "image_encoder": Signature({"pixels": Tensor("BSSC", np.uint8)}, {"feature": Tensor("BP")}),
 }
@@ -88,10 +102,18 @@ def expert_inputs(text: TextBatch, pictures: Sequence[F32 | None], width: int) -
 
 
 def named_inputs(role: Role, *arrays: npt.NDArray[Any]) -> Arrays:
-    """Inputs of a graph by name, from arrays in the order of its signature."""
-    return dict(zip(SIGNATURES[role].inputs, arrays, strict=True))
+    """Inputs of a graph by name, from arrays in the order of its signature; optional ones may lack."""
+    signature = SIGNATURES[role]
+    names = [name for name in signature.inputs if name not in signature.optional]
+    names += [name for name in signature.inputs if name in signature.optional][: len(arrays) - len(names)]
+    return dict(zip(names, arrays, strict=True))
 
 
-def query_fusion_inputs(experts: F32, portraits: PortraitBatch) -> Arrays:
-    """Inputs of the query fusion: experts ``[B, E, d]`` and the users' portraits."""
-    return named_inputs("query_fusion", experts, portraits.features, portraits.behaviour, portraits.age_days)
+def query_fusion_inputs(experts: F32, portraits: PortraitBatch, *, items: bool) -> Arrays:
+    """Inputs of the query fusion: experts ``[B, E, d]`` and the users' portraits.
+
+    ``items``: whether the graph reads which items they are of.
+    """
+    own = (portraits.features, portraits.behaviour, portraits.age_days)
+    hashes = (portraits.item_hashes(),) if items else ()
+    return named_inputs("query_fusion", experts, *own, *hashes)

@@ -20,10 +20,16 @@ _ITEMS_AT_ONCE = 64
 
 
 class QueryEmbeddings(NamedTuple):
-    """Query embeddings float32 ``[B, dim]`` of unit length, and the modality gate's weights ``[B, E]``."""
+    """Query embeddings float32 ``[B, dim]`` of unit length, and the modality gate's weights ``[B, E]``.
+
+    Of bundles that have them also the ``pull`` ``[B]``, how much the history turned each query, 0 to 1, and
+    the users' ``interests`` ``[B, n, dim]`` of unit length.
+    """
 
     embedding: F32
     gate: F32
+    pull: F32 | None = None
+    interests: F32 | None = None
 
 
 class _Tower:
@@ -92,9 +98,16 @@ class QueryTower(_Tower):
 
     def fuse(self, experts: F16 | F32, portraits: PortraitBatch) -> QueryEmbeddings:
         """Embeddings of queries ``[B, E, d]`` for their users. Takes tens of microseconds for one row."""
-        inputs = query_fusion_inputs(experts.astype(np.float32, copy=False), portraits)
-        outputs = self._graphs["query_fusion"].run(inputs)
-        return QueryEmbeddings(outputs["embedding"], outputs["gate"])
+        graph = self._graphs["query_fusion"]
+        own = experts.astype(np.float32, copy=False)
+        outputs = graph.run(query_fusion_inputs(own, portraits, items="item" in graph.inputs))
+        pull, interests = outputs.get("pull"), outputs.get("interests")
+        return QueryEmbeddings(outputs["embedding"], outputs["gate"], pull, interests)
+
+    @property
+    def has_interests(self) -> bool:
+        """Whether the bundle gives interests."""
+        return "interests" in self._graphs["query_fusion"].outputs
 
 
 class ItemTower(_Tower):
@@ -112,12 +125,18 @@ class ItemTower(_Tower):
             features[rows] = self.experts(text, [pictures[row] for row in rows] if pictures else ())
         return features
 
-    def embeddings(self, features: F16 | F32, coclick: F32 | None = None) -> F32:
+    def embeddings(
+        self, features: F16 | F32, coclick: F32 | None = None, statistics: F32 | None = None
+    ) -> F32:
         """Item embeddings float32 ``[N, dim]`` of unit length, from features ``[N, E, d]``.
 
         ``coclick`` has the mean features of the items that were clicked together with each, ``[N, E, d]``;
-        zeros for an item that has none.
+        zeros for an item that has none. ``statistics`` ``[N, 1]`` say how often each was clicked (0: nothing
+        is known); a bundle that does not read them does without.
         """
         own = features.astype(np.float32, copy=False)
         coclick = np.zeros_like(own) if coclick is None else coclick
-        return self._graphs["item_fusion"].run(named_inputs("item_fusion", own, coclick))["embedding"]
+        graph, known = self._graphs["item_fusion"], []
+        if "statistics" in graph.inputs:
+            known = [np.zeros((len(own), 1), np.float32) if statistics is None else statistics]
+        return graph.run(named_inputs("item_fusion", own, coclick, *known))["embedding"]

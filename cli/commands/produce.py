@@ -99,7 +99,8 @@ def portraits(
     with progress() as report:
         events = _counted(Shop.open(shop).events(), report)
         rows = ((e.user, e.item, e.action, e.ts) for e in events if e.user is not None)
-        log = Histories.collect(rows, manifest.dimensions.history, manifest.behaviours)
+        one_slot = manifest.preprocessing.one_slot
+        log = Histories.collect(rows, manifest.dimensions.history, manifest.behaviours, one_slot=one_slot)
         job = PortraitJob(log, open_features(features, log.item_ids), manifest)
         _fill(job, redis, ttl_days, batch, report, json)
 

@@ -25,12 +25,24 @@ _PAIRS_AT_ONCE = 8_000_000
 @dataclass(frozen=True)
 class CoClicks:
     """CSR over the catalogue's row order: ``indptr`` int64 ``[N + 1]``, ``indices`` int64, ``weights``
-    float32, above 0, and ``seen`` int64, how often the two items were seen together."""
+    float32, above 0, and ``seen`` int64, how often the two items were seen together; ``clicks`` int64
+    ``[N]``, how many behaviours of each item were counted."""
 
     indptr: I64
     indices: I64
     weights: F32
     seen: I64
+    clicks: I64
+
+    def statistics(self, rows: I64 | slice, less: I64 | None = None) -> F32:
+        """How often items were clicked, float32 ``[n, 1]``: log(1 + clicks / their mean over the catalogue).
+
+        So it does not depend on how long a log is (*inferred*). ``less`` int64 ``[n]`` clicks do not count.
+        """
+        clicks = self.clicks[rows] if less is None else np.maximum(self.clicks[rows] - less, 0)
+        mean = max(float(self.clicks.mean()), 1e-9) if len(self.clicks) else 1.0
+        result: F32 = np.log1p(clicks / mean).astype(np.float32)[:, None]
+        return result
 
     def mean_features(self, features: F16, start: int, end: int) -> F32:
         """Weighted mean features of items co-clicked with rows ``start`` to ``end``; zeros where none are.
@@ -123,7 +135,8 @@ def count_pairs(user: I64, item: I64, at: F64, items: int, spec: CoClickSpec) ->
         together.append(seen[best])
         worth.append((weights if spec.cosine else np.ones(len(weights))).astype(np.float32))
     indptr = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-    return CoClicks(indptr, np.concatenate(kept), np.concatenate(worth), np.concatenate(together))
+    clicks = np.bincount(item, minlength=items).astype(np.int64)
+    return CoClicks(indptr, np.concatenate(kept), np.concatenate(worth), np.concatenate(together), clicks)
 
 
 def _pairs(

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from artifacts.bundle import ItemText, TextFeatures
 from artifacts.bundle.manifest import TOKENIZER_NAME
+from artifacts.bundle.portrait import item_hash
 from artifacts.shop.formats import nothing_found
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import UNTAUGHT, Shop
@@ -73,6 +74,7 @@ class _Preparation:
                 title_ends.append(title_ends[-1] + len(title))
         self._save("title_ends", np.array(title_ends, dtype=np.int64))
         self._save("item_picture", np.array(item_picture, dtype=np.int32))
+        self._save("item_hash", np.array([item_hash(item_id) for item_id in self.rows], dtype=np.int64))
         data, loss = self.config.data, self.config.loss
         events = read_log(
             self.shop, self.rows, data.held_out, low_relevance=loss.low_relevance, progress=self.progress

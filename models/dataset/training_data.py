@@ -21,6 +21,8 @@ from models.towers.config import Config
 SECONDS_PER_DAY = 86_400.0
 #: Events that are looked at together.
 _EVENTS = 1 << 20
+#: Behaviours that are read for each item of a history where an item has one place.
+_ACTIONS_PER_ITEM = 4
 #: Rows of a batch: all of them, or the numbers of some.
 Rows = slice | I64
 
@@ -42,12 +44,26 @@ class Histories:
         none = np.zeros((rows, depth), dtype=np.int64)
         return cls(none - 1, none, none.astype(np.float32))
 
-    def fill(self, place: int, items: I32, behaviour: I8, age_days: F64) -> None:
+    def fill(self, place: int, items: I32 | I64, behaviour: I8 | I64, age_days: F64 | F32) -> None:
         """Write the history of one row, most recent first."""
         count = len(items)
         self.items[place, :count] = items
         self.behaviour[place, :count] = behaviour
         self.age_days[place, :count] = age_days
+
+    def last_of_each(self) -> Histories:
+        """The same with one place for each item, that of the last action on it."""
+        result = Histories.empty(*self.items.shape)
+        for place, items in enumerate(self.items):
+            first = np.sort(np.unique(items, return_index=True)[1])
+            kept = first[items[first] >= 0]
+            behaviour, age_days = self.behaviour[place, kept], self.age_days[place, kept]
+            result.fill(place, items[kept], behaviour, age_days)
+        return result
+
+    def newest(self, depth: int) -> Histories:
+        """The first ``depth`` places."""
+        return Histories(self.items[:, :depth], self.behaviour[:, :depth], self.age_days[:, :depth])
 
     def part(self, rows: Rows) -> Histories:
         """Some of the rows."""
@@ -63,6 +79,7 @@ class TrainingData:
         at: their POSIX seconds.
         queries: distinct normalised queries; row 0 is the empty one.
         item_picture: int32 ``[N]``, picture id of each item or -1.
+        item_hash: int64 ``[N]``, the hash of each item's id.
         picture_files: for each picture id a file that has it.
         intent: int64 ``[Q]`` by row of the distinct queries, see `models.dataset.intents`; 0 = none.
         texts: item texts as ids.
@@ -77,6 +94,7 @@ class TrainingData:
         self.picture: I32 = self.column("positive_picture")
         self.at: F64 = self.column("positive_at")
         self.item_picture: I32 = self.column("item_picture")
+        self.item_hash: I64 = self.column("item_hash")
         self.queries = self.strings("queries")
         self.picture_files = self.strings("pictures")
         self.texts = TextStore(folder / "items")
@@ -242,12 +260,13 @@ class TrainingData:
         return result
 
     def histories(self, rows: I64) -> Histories:
-        """The last K behaviours before each positive event.
+        """The last K behaviours before each positive event; with ``data.one_slot`` on as many items.
 
         Left out are those of the event's own search (`same_search`) and those on its own item within
         ``data.same_item_days``: at the time of the search they had not happened.
         """
-        depth = self.config.dimensions.history
+        wanted, one_slot = self.config.dimensions.history, self.config.data.one_slot
+        depth = wanted * _ACTIONS_PER_ITEM if one_slot else wanted
         same_item = self.config.data.same_item_days * SECONDS_PER_DAY
         window = self.config.data.same_search_minutes * 60.0
         result = Histories.empty(len(rows), depth)
@@ -267,7 +286,7 @@ class TrainingData:
             cut = own[::-1] | ((items == target) & (ago <= same_item))
             keep = np.flatnonzero(~cut)[:depth]
             result.fill(place, items[keep], self._action[past][::-1][keep], ago[keep] / SECONDS_PER_DAY)
-        return result
+        return result.last_of_each().newest(wanted) if one_slot else result
 
     def beside(self, row: int, window: float, following: int) -> tuple[I64, I64]:
         """What a positive event's own visit adds to the co-clicks of its item: items, and how often.

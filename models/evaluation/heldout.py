@@ -142,6 +142,7 @@ def read_requests(
     held_out: float,
     same_item_days: float,
     same_search_minutes: float = 0.0,
+    one_slot: bool = False,
 ) -> list[Request]:
     """Held-out requests in file order, each (user, query, picture, item) once; no browsing without a history.
 
@@ -154,6 +155,7 @@ def read_requests(
             as in training; otherwise a cart would be predicted from the click a minute before.
         same_search_minutes: behaviours for the same words and picture this shortly before are of the same
             search and cut, as in training (`models.dataset.training_data.same_search`).
+        one_slot: whether an item has one place in a history (`artifacts.bundle.portrait.recent`).
 
     Raises:
         DataError: an event cannot be read.
@@ -178,7 +180,8 @@ def read_requests(
     requests = []
     for event in wanted.values():
         past = behaviours.get(event.user or "", [])
-        history = _before(event, past, depth, item_cut, search_cut)
+        before = _before(event, past, item_cut, search_cut)
+        history = recent(before, depth, ACTIONS.behaviours, one_slot=one_slot)
         kind = _kind(event)
         if kind != "browse" or history:
             often = len(searches[normalise(event.query), event.picture]) if kind != "browse" else 1
@@ -194,10 +197,8 @@ def _kind(event: Event) -> Kind:
     return "browse" if event.picture is None else "photo"
 
 
-def _before(
-    event: Event, past: list[_Done], depth: int, item_cut: timedelta, search_cut: timedelta
-) -> list[Behaviour]:
-    """The last behaviours before an event, but for those on its item and those of the same search."""
+def _before(event: Event, past: list[_Done], item_cut: timedelta, search_cut: timedelta) -> list[Behaviour]:
+    """The behaviours before an event, but for those on its item and those of the same search."""
     asked = (normalise(event.query), event.picture)
     kept = []
     for behaviour, query, picture in past:
@@ -207,4 +208,4 @@ def _before(
         same = asked != ("", None) and (query, picture) == asked and ago <= search_cut
         if not same and (behaviour.item_id != event.item or ago > item_cut):
             kept.append(behaviour)
-    return recent(kept, depth, ACTIONS.behaviours)
+    return kept

@@ -85,7 +85,8 @@ def _items_without(subject: Subject, place: int) -> F32:
         features = whole[start : start + 1024].astype(np.float32)
         coclick = subject.coclicks.mean_features(whole, start, start + len(features))
         features[:, place], coclick[:, place] = 0, 0
-        parts.append(tower.embeddings(features, coclick))
+        clicked = subject.coclicks.statistics(slice(start, start + len(features)))
+        parts.append(tower.embeddings(features, coclick, clicked))
     return np.concatenate(parts)
 
 

@@ -127,6 +127,7 @@ def open_subject(
         held_out=as_trained.held_out,
         same_item_days=as_trained.same_item_days,
         same_search_minutes=as_trained.same_search_minutes,
+        one_slot=as_trained.one_slot,
     )
     if sample is not None:
         requests = [requests[place] for place in spread(len(requests), sample).tolist()]

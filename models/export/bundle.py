@@ -110,10 +110,12 @@ class _Writer:
         run = self._measure if self.towers.shared else self._graph
         item_experts = run("item_experts", self.towers.item_experts, items)["experts"]
         portraits = self._portraits(asked, item_experts)
-        fused = query_fusion_inputs(asked, portraits)
+        fused = self._fused(asked, portraits)
         self._graph("query_fusion", self.towers.query_fusion, fused)
         coclick = np.roll(item_experts, 1, axis=0) * (np.arange(len(item_experts)) % 2)[:, None, None]
-        item_inputs = named_inputs("item_fusion", item_experts, coclick.astype(np.float32))
+        clicked = [np.log1p(np.arange(len(coclick), dtype=np.float32) % 9)[:, None]]
+        known = clicked if "statistics" in self.towers.item_fusion.inputs else []
+        item_inputs = named_inputs("item_fusion", item_experts, coclick.astype(np.float32), *known)
         self._graph("item_fusion", self.towers.item_fusion, item_inputs)
         self._int8(queries, asked, portraits)
 
@@ -122,12 +124,12 @@ class _Writer:
         axes = {name: tensor.dynamic for name, tensor in SIGNATURES[role].inputs.items()}
         # The exporter takes an axis of 1 for a constant, so the example has at least 2 everywhere.
         example = {name: _at_least_two(value, axes[name]) for name, value in inputs.items()}
-        write_graph(module, example, list(SIGNATURES[role].outputs), axes, self.work / file)
+        write_graph(module, example, _outputs(role, module), axes, self.work / file)
         self.graphs[role] = {"fp32": file}
         return self._measure(role, module, inputs)
 
     def _measure(self, role: Role, module: nn.Module, inputs: Arrays) -> dict[str, F32]:
-        outputs = list(SIGNATURES[role].outputs)
+        outputs = _outputs(role, module)
         expected = run_module(module, inputs, outputs)
         actual = open_graph(self.work / self.graphs[role]["fp32"]).run(inputs)
         for name, want in expected.items():
@@ -143,6 +145,9 @@ class _Writer:
         self.canonical |= {f"{role}/out/{key}": value for key, value in given.items()}
         return expected
 
+    def _fused(self, asked: F32, portraits: PortraitBatch) -> Arrays:
+        return query_fusion_inputs(asked, portraits, items="item" in self.towers.query_fusion.inputs)
+
     def _portraits(self, asked: F32, item_experts: F32) -> PortraitBatch:
         rows = np.resize(self.samples.histories, (len(asked), self.samples.histories.shape[1]))
         empty = rows < 0
@@ -151,7 +156,8 @@ class _Writer:
         place = np.arange(rows.size).reshape(rows.shape)
         behaviour = np.where(empty, 0, place % len(ACTIONS.behaviours) + 1).astype(np.int64)
         age = np.where(empty, 0.0, (place % 37) / 2.0).astype(np.float32)
-        return PortraitBatch(portrait, behaviour, age)
+        items = [[f"item-{item}" for item in row[row >= 0]] for row in rows]
+        return PortraitBatch(portrait, behaviour, age, items)
 
     def _int8(self, queries: Arrays, asked: F32, portraits: PortraitBatch) -> None:
         """The smallest int8 variant of the query experts that keeps the cosine, if there is one.
@@ -159,12 +165,12 @@ class _Writer:
         Items are embedded offline in fp32.
         """
         fusion = open_graph(self.work / self.graphs["query_fusion"]["fp32"])
-        want = fusion.run(query_fusion_inputs(asked, portraits))["embedding"]
+        want = fusion.run(self._fused(asked, portraits))["embedding"]
         target = self.work / "query_experts.int8.onnx"
         for operators in INT8_CHOICES:
             quantise(self.work / self.graphs["query_experts"]["fp32"], target, operators)
             experts = open_graph(target).run(queries)["experts"]
-            got = fusion.run(query_fusion_inputs(experts, portraits))["embedding"]
+            got = fusion.run(self._fused(experts, portraits))["embedding"]
             cosine = float((got * want).sum(axis=-1).min())
             if cosine >= INT8_COSINE:
                 self.parity["min_cosine_int8"] = cosine
@@ -172,6 +178,11 @@ class _Writer:
                 return
         # Deeper models lose more by it. Serving takes fp32 where there is no int8.
         target.unlink()
+
+
+def _outputs(role: Role, module: nn.Module) -> list[str]:
+    """The outputs that a module gives, by name, in their order."""
+    return list(getattr(module, "outputs", SIGNATURES[role].outputs))
 
 
 def _expert_inputs(batch: TextBatch, pictures: F32, has: Callable[[int], bool]) -> Arrays:

@@ -38,6 +38,37 @@ class FusionConfig(Frozen):
     #: Weights above 0 that the gate starts with, in the order of the experts; equal ones where it is empty.
     gate_start: tuple[float, ...] = ()
     dropout: float = 0.1
+    #: Whether the item's fusion reads how often it was clicked.
+    popularity: bool = False
+
+
+class UserConfig(Frozen):
+    """How a user's history enters the query, and what it says by itself. All values are *inferred*."""
+
+    #: ``context``: portraits are inputs of the query's DSSM. ``residual``: a sequence encoder reads them, and
+    #: what it finds is added to a query that does not know them: unit(query + pull * taste).
+    kind: Literal["context", "residual"] = "context"
+    #: Width of the encoder, its layers over the whole sequence and their heads.
+    width: int = Field(default=64, ge=1)
+    layers: int = Field(default=1, ge=0)
+    heads: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    #: Rows of the embedding of items by the hash of their ids; 0 for none.
+    item_buckets: int = Field(default=0, ge=0, le=1 << 24)
+    #: The pull that training starts from, of at most 1.
+    pull: float = Field(default=0.2, gt=0.0, lt=1.0)
+    #: Rate of behaviours that are left out of a history in training.
+    slot_dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    #: Interest vectors of a user; 0 for none. Needs ``residual``.
+    interests: int = Field(default=0, ge=0, le=16)
+
+    @model_validator(mode="after")
+    def _interests_need_the_encoder(self) -> UserConfig:
+        if self.interests and self.kind != "residual":
+            raise ValueError('user.interests needs user.kind = "residual"')
+        if self.width % self.heads:
+            raise ValueError(f"user.width {self.width} is no multiple of {self.heads} heads")
+        return self
 
 
 class LossConfig(Frozen):
@@ -86,6 +117,10 @@ class LossConfig(Frozen):
     companion_scale: float = 10.0
     #: Correct negatives for how often a step draws them, in the batch and uniformly (logQ).
     logq: bool = False
+    #: Weight of the loss of a user's interests beside that of queries; it always has logQ.
+    interests: float = Field(default=0.5, ge=0.0)
+    #: Of a row that asks for something in the loss of interests; one of browsing weighs 1.
+    interests_asked: float = Field(default=0.25, ge=0.0)
 
 
 class DataConfig(Frozen):
@@ -121,6 +156,8 @@ class DataConfig(Frozen):
     #: Behaviours for the same words and picture within this many minutes before are of the same search, and
     #: cut from its portrait, in training and in evaluation: when the search was sent they had not happened.
     same_search_minutes: float = 60.0
+    #: Whether several actions on one item take one place in a history, that of the last of them.
+    one_slot: bool = False
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).
     title_share: float = 0.1
@@ -135,6 +172,7 @@ class DataConfig(Frozen):
             held_out=self.held_out,
             same_item_days=self.same_item_days,
             same_search_minutes=self.same_search_minutes,
+            one_slot=self.one_slot,
             coclicks=coclicks,
         )
 
@@ -235,6 +273,7 @@ class Config(Frozen):
     image: ImageConfig = Field(default_factory=ImageConfig)
     experts: ExpertsConfig = Field(default_factory=ExpertsConfig)
     fusion: FusionConfig = Field(default_factory=FusionConfig)
+    user: UserConfig = Field(default_factory=UserConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     stage1: StageConfig = Field(default_factory=StageConfig)

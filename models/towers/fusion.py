@@ -6,6 +6,8 @@ both towers, so that stage 2 starts from the mean of the experts of stage 1 and 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from models.towers.config import Config
 from models.towers.experts.layers import unit
 from models.towers.gate import Gate
 from models.towers.portrait_attention import PortraitAttention
+from models.towers.user_encoder import Interests, UserEncoder
 
 
 class Dssm(nn.Module):
@@ -46,6 +49,10 @@ class QueryFusion(nn.Module):
     The first output is the unit embedding ``[B, e]``, the second the gate's weights ``[B, E]``.
     """
 
+    #: Inputs and outputs of the graph, in their order.
+    inputs: tuple[str, ...] = ("experts", "portrait", "behaviour", "age_days")
+    outputs: tuple[str, ...] = ("embedding", "gate")
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         dims, switches = config.dimensions, config.switches
@@ -74,18 +81,101 @@ class QueryFusion(nn.Module):
         return embedding, gate
 
 
+class PersonalFusion(nn.Module):
+    """The fusion of ``user.kind = "residual"``: the query first, then what its user likes.
+
+    ``(experts [B, E, d], portrait [B, K, E, d], behaviour [B, K], age_days [B, K], item int64 [B, K])`` ->
+    the unit embedding ``[B, e]``, the gate's weights ``[B, E]``, the pull ``[B]`` and, where the
+    configuration has any, the unit interests ``[B, n, e]``. ``item`` is the hash of each behaviour's item.
+
+    The query's own vector q knows no history. The embedding is unit(q + g * t): t is the taste, from the
+    sequence encoder and from both reads of the three portraits, and the pull g, 0 to 1, says how much it
+    may turn the query. Without a history g is 0. *Inferred*: g reads query and user, so that a narrow query
+    can be left as it is.
+    """
+
+    inputs: tuple[str, ...] = (*QueryFusion.inputs, "item")
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        dims, switches, knobs = config.dimensions, config.switches, config.user
+        count, dim = len(dims.experts), dims.expert_dim
+        width = count * dim
+        self.portrait = PortraitAttention(count, dim)
+        self.gate = Gate(count, dim, config.fusion.gate_hidden, config.fusion.gate_start)
+        self.dssm = Dssm(width, 0, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout)
+        self.user = UserEncoder(config)
+        self.taste = nn.Linear(2 * knobs.width, dims.embedding_dim, bias=False)
+        nn.init.normal_(self.taste.weight, std=0.02)
+        self.history = nn.Linear(2 * width, dims.embedding_dim, bias=False)
+        nn.init.zeros_(self.history.weight)
+        self.pull = nn.Sequential(
+            nn.Linear(width + 2 * knobs.width, config.fusion.gate_hidden),
+            nn.Tanh(),
+            nn.Linear(config.fusion.gate_hidden, 1),
+        )
+        last = self.pull[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, math.log(knobs.pull / (1.0 - knobs.pull)))
+        self.interests = Interests(config) if knobs.interests else None
+        self.outputs = (*QueryFusion.outputs, "pull", *(["interests"] if knobs.interests else []))
+        self.use_history, self.use_gate, self.count = switches.history, switches.gate, count
+        self.slot_dropout = knobs.slot_dropout
+
+    def forward(
+        self, experts: Tensor, portrait: Tensor, behaviour: Tensor, age_days: Tensor, item: Tensor
+    ) -> tuple[Tensor, ...]:
+        if self.training and self.slot_dropout:
+            kept = torch.rand(behaviour.shape, device=behaviour.device) >= self.slot_dropout
+            behaviour = behaviour * kept
+        alike, taste = self.portrait(experts, portrait, behaviour, age_days)
+        reads = torch.stack([alike, taste], dim=1) * float(self.use_history)
+        gate: Tensor = self.gate(experts, reads[:, 1])
+        if not self.use_gate:
+            gate = torch.full_like(gate, 1.0 / self.count) + 0.0 * gate
+        weights = (gate * self.count).unsqueeze(-1)
+        query = self.dssm((experts * weights).flatten(1), experts.flatten(1)[:, :0])
+        states, mask, summary = self.user(portrait, behaviour, age_days, item)
+        likes = self.taste(summary) + self.history((reads * weights.unsqueeze(1)).flatten(1))
+        some = (behaviour > 0).any(dim=1).to(query.dtype) * float(self.use_history)
+        pull = torch.sigmoid(self.pull(torch.cat([experts.flatten(1), summary], dim=-1))).squeeze(-1) * some
+        embedding = unit(query + pull.unsqueeze(-1) * likes)
+        if self.interests is None:
+            return embedding, gate, pull
+        return embedding, gate, pull, self.interests(states, mask)
+
+
 class ItemFusion(nn.Module):
     """``(features [B, E, d], coclick [B, E, d])`` -> unit ``[B, e]``; zeros in coclick = none (paper:
-    items too have a clicked-item history)."""
+    items too have a clicked-item history).
+
+    With ``fusion.popularity`` a third input ``statistics [B, 1]``: how often the item was clicked
+    (`models.dataset.coclick.CoClicks.statistics`), 0 where nothing is known. *Inferred*: popularity is a
+    direction of its own, so that each query, and each interest, can weigh it.
+    """
+
+    outputs: tuple[str, ...] = ("embedding",)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         dims = config.dimensions
         width = len(dims.experts) * dims.expert_dim
-        self.dssm = Dssm(width, width, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout)
+        known = int(config.fusion.popularity)
+        self.inputs: tuple[str, ...] = ("features", "coclick", *(["statistics"] if known else []))
+        self.dssm = Dssm(
+            width, width + known, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout
+        )
+        self.popularity = nn.Linear(1, dims.embedding_dim, bias=False) if known else None
+        if self.popularity is not None:
+            nn.init.normal_(self.popularity.weight, std=0.02)
         self.use_coclick = config.switches.coclick
 
-    def forward(self, features: Tensor, coclick: Tensor) -> Tensor:
+    def forward(self, features: Tensor, coclick: Tensor, statistics: Tensor | None = None) -> Tensor:
         context = coclick.flatten(1) * float(self.use_coclick)
-        result: Tensor = self.dssm(features.flatten(1), context)
+        beside = None
+        if self.popularity is not None:
+            assert statistics is not None
+            context, beside = torch.cat([context, statistics], dim=1), self.popularity(statistics)
+        result: Tensor = self.dssm(features.flatten(1), context, beside)
         return result

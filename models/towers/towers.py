@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.towers.config import Config
 from models.towers.experts import EXPERTS
-from models.towers.fusion import ItemFusion, QueryFusion
+from models.towers.fusion import ItemFusion, PersonalFusion, QueryFusion
 from models.towers.lmoe import Experts, ExpertSet
 from models.towers.single import SingleTransformer
 
@@ -30,7 +30,9 @@ class Towers(nn.Module):
             apart = not config.experts.share_text_experts
             self.query_experts = experts
             self.item_experts = Experts(config, vocabulary, experts) if apart else experts
-        self.query_fusion = QueryFusion(config)
+        self.query_fusion: QueryFusion | PersonalFusion
+        personal = config.user.kind == "residual"
+        self.query_fusion = PersonalFusion(config) if personal else QueryFusion(config)
         self.item_fusion = ItemFusion(config)
         straight = _straight(config)
         for fusion in (self.query_fusion, self.item_fusion):

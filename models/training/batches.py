@@ -53,7 +53,8 @@ class Wanted:
 class Batch:
     """Queries, positive items ``[B]`` and uniform ones ``[M]``.
 
-    ``says`` bool ``[B]``, False for rows that say nothing; ``histories`` of this rank's rows (stage 2).
+    ``says`` bool ``[B]``, False for rows that say nothing; ``remembered`` bool ``[B]``, True for those whose
+    user has a history that is shown; ``histories`` of this rank's rows (stage 2).
     """
 
     queries: QueryBatch
@@ -61,6 +62,7 @@ class Batch:
     items: I64
     uniform: I64
     says: Bool
+    remembered: Bool
     histories: Histories | None
 
     @property
@@ -112,7 +114,7 @@ class Sampler:
         share = config.loss.uniform_share * self._knobs.uniform
         uniform = rng.integers(data.items, size=round(batch * share))
         says = queries.has_text | (queries.has_picture > 0) | remembered
-        return Batch(queries, wanted, items, uniform, says, histories)
+        return Batch(queries, wanted, items, uniform, says, remembered, histories)
 
     def _histories(self, rows: I64, remembered: Bool) -> Histories:
         result = Histories.empty(len(rows), self._data.config.dimensions.history)

@@ -88,11 +88,13 @@ class HybridStep(ABC):
         masked = self.tensor(ready.masked) | self._guided(drawn, distinct, at)
         if not count:
             easy, shown = self.easy(cosines, masked, drawn, rng)
+            beside, seen_beside = self.beside(cosines, masked, drawn)
             none = torch.zeros((), device=easy.device)
             nothing = {"hnst": none, "beta": none, "hnst_share": none} | self._taught(none)
-            return {"loss": loss.alpha * easy, **shown, **nothing}
+            return {"loss": loss.alpha * easy + beside, **shown, **seen_beside, **nothing}
         far = self._own(scores, torch.from_numpy(places[len(columns) :].reshape(self.batch, count)))
         present, grades = self.tensor(hard.present), self.tensor(hard.grades)
+        beside, seen_beside = self.beside(cosines, masked, drawn)
         seen, pulled = cosines, [cosines]
         if loss.hard_columns:
             seen, masked, pulled = (
@@ -108,9 +110,9 @@ class HybridStep(ABC):
         beta, share = dose(loss, pull(easy, pulled), pull(triplets, [positive, far]))
         gaps = self.config.teacher.span * (1 - grades)
         taught = distil(positive, far, gaps, self.tensor(hard.taught)) if loss.distil else easy.detach() * 0
-        total = easy + beta * triplets + loss.distil * taught
+        total = easy + beta * triplets + loss.distil * taught + beside
         found = {"hnst": triplets, "beta": beta, "hnst_share": share} | self._taught(taught)
-        return {"loss": total, **shown, **found}
+        return {"loss": total, **shown, **seen_beside, **found}
 
     def _taught(self, loss: Tensor) -> Losses:
         """A column of the curves where the towers learn from a teacher."""
@@ -149,8 +151,10 @@ class HybridStep(ABC):
         of an item is what both kinds add up to, whichever column it stands in. Further columns are a row's
         own, always there, and 0.
         """
-        if not self.config.loss.logq:
-            return None
+        return self.drawn_log(drawn, width) if self.config.loss.logq else None
+
+    def drawn_log(self, drawn: Batch, width: int) -> Tensor:
+        """See `log_q`."""
         columns = drawn.columns
         titles = int((drawn.wanted.events < 0).sum())
         events = len(drawn.items) - titles
@@ -187,6 +191,13 @@ class HybridStep(ABC):
         ``cosines`` ``[…, B, C]`` are those to the positive items, the uniform ones, and a row's own hard
         ones with ``loss.hard_columns``; ``masked`` ``[B, C]`` is True where a column is no negative.
         """
+
+    def beside(self, cosines: Tensor, masked: Tensor, drawn: Batch) -> tuple[Tensor, Losses]:
+        """What a stage learns beside the hybrid loss, with its weight, and what the curves show of it.
+
+        HNST's dose does not count it. The arguments are those of `easy`, without a row's own columns.
+        """
+        return torch.zeros((), device=cosines.device), {}
 
     def mean(self, scores: Tensor) -> Tensor:
         """The cosines ``[B, N]`` that hard negatives are compared by."""

@@ -119,6 +119,12 @@ class _FusionStep(HybridStep):
                 coclick[place] = left_out[row]
         coclick[no_coclick] = 0.0
         inputs = [features, self.tensor(coclick)]
+        if self.config.fusion.popularity:
+            # The click that is to be foretold is in no held-out item's count.
+            clicks = np.isin(rows, drawn.items[drawn.wanted.events >= 0]).astype(np.int64)
+            clicked = self.coclicks.statistics(rows, clicks)
+            clicked[no_coclick] = 0.0
+            inputs.append(self.tensor(clicked))
         return ranks.gather(in_parts(self.towers.item_fusion, inputs, self.knobs.cached_rows), count)
 
     def queries(self, drawn: Batch) -> Tensor:
@@ -127,8 +133,8 @@ class _FusionStep(HybridStep):
         assert drawn.histories is not None
         self.seen = experts.detach()
         portraits = self._portraits(drawn.histories)
-        embedding = in_parts(self._fuse, [experts, *portraits], self.knobs.cached_rows)
-        return ranks.gather(embedding, len(drawn.items))
+        vectors = in_parts(self._vectors, [experts, *portraits], self.knobs.cached_rows)
+        return ranks.gather(vectors, len(drawn.items))
 
     def guide(self, drawn: Batch, distinct: I64) -> Tensor | None:
         """Mean cosine of the experts of stage 1; none of those that train on."""
@@ -140,7 +146,15 @@ class _FusionStep(HybridStep):
             return torch.einsum("bmd,nmd->bn", queries, items) / queries.shape[1]
 
     def scores(self, queries: Tensor, items: Tensor) -> Tensor:
-        return cosines_of(queries, items)
+        """Those of the query and, where there are any, of the user's nearest interest: ``[1 or 2, B, N]``."""
+        asked = cosines_of(queries[:, 0], items)
+        if queries.shape[1] == 1:
+            return asked.unsqueeze(0)
+        each = [cosines_of(queries[:, place], items) for place in range(1, queries.shape[1])]
+        return torch.stack([asked, torch.stack(each).amax(dim=0)])
+
+    def mean(self, scores: Tensor) -> Tensor:
+        return scores[0]
 
     def easy(
         self, cosines: Tensor, masked: Tensor, drawn: Batch, rng: np.random.Generator
@@ -148,8 +162,19 @@ class _FusionStep(HybridStep):
         loss = self.config.loss
         weights = self.tensor(drawn.says.astype(np.float32))
         log_q = self.log_q(drawn, cosines.shape[-1])
-        easy = mnsce(cosines, masked, scale=loss.scale, log_q=log_q, weights=weights)
+        easy = mnsce(cosines[0], masked, scale=loss.scale, log_q=log_q, weights=weights)
         return easy, {"mnsce": easy}
+
+    def beside(self, cosines: Tensor, masked: Tensor, drawn: Batch) -> tuple[Tensor, Losses]:
+        """The loss of interests: the next click of a user lies near one of them, whatever was asked for."""
+        if len(cosines) == 1:
+            return super().beside(cosines, masked, drawn)
+        loss = self.config.loss
+        asked = drawn.queries.has_text | (drawn.queries.has_picture > 0)
+        counts = drawn.remembered * np.where(asked, loss.interests_asked, 1.0)
+        weights, log_q = self.tensor(counts.astype(np.float32)), self.drawn_log(drawn, cosines.shape[-1])
+        wide = mnsce(cosines[1], masked, scale=loss.scale, log_q=log_q, weights=weights)
+        return loss.interests * wide, {"interests": wide}
 
     def recall(self, validation: Validation) -> float:
         """Recall@K of the weights of the moment on val searches; item features are those of stage 1."""
@@ -177,14 +202,20 @@ class _FusionStep(HybridStep):
             self.towers.query_experts.eval()
             self.towers.item_experts.eval()
 
-    def _portraits(self, histories: Histories) -> tuple[Tensor, Tensor, Tensor]:
-        """Portraits of item features, trimmed to the longest of the batch as serving does."""
+    def _portraits(self, histories: Histories) -> list[Tensor]:
+        """Portraits of item features, trimmed to the longest of the batch as serving does.
+
+        As the query's fusion reads them: features, actions, ages and, where it asks for them, hashes of items.
+        """
         depth = max(1, int((histories.items >= 0).sum(axis=1).max(initial=0)))
         items = histories.items[:, :depth]
         portrait = self.features[0][np.maximum(items, 0)].astype(np.float32)
         portrait[items < 0] = 0.0
         behaviour, age_days = histories.behaviour[:, :depth], histories.age_days[:, :depth]
-        return self.tensor(portrait), self.tensor(behaviour), self.tensor(age_days)
+        found = [self.tensor(portrait), self.tensor(behaviour), self.tensor(age_days)]
+        if "item" in self.towers.query_fusion.inputs:
+            found.append(self.tensor(np.where(items < 0, 0, self.data.item_hash[np.maximum(items, 0)])))
+        return found
 
     def _own_visits(self, drawn: Batch, among: set[int]) -> dict[int, F32]:
         """Co-click features ``[E, d]`` of the positive items ``among`` some, without what their visits add.
@@ -228,20 +259,24 @@ class _FusionStep(HybridStep):
         items = [part.cpu().numpy() for part in self._catalogue()]
         return np.concatenate(queries), np.concatenate(items)
 
-    def _fuse(self, experts: Tensor, *portraits: Tensor) -> Tensor:
-        embedding: Tensor = self.towers.query_fusion(experts, *portraits)[0]
-        return embedding
+    def _vectors(self, experts: Tensor, *portraits: Tensor) -> Tensor:
+        """Embeddings and, where there are any, interests behind them: ``[n, 1 + interests, e]``."""
+        outputs = self.towers.query_fusion(experts, *portraits)
+        vectors: Tensor = outputs[0].unsqueeze(1)
+        return torch.cat([vectors, outputs[-1]], dim=1) if self.config.user.interests else vectors
 
     def _catalogue(self) -> Iterator[Tensor]:
         """Embeddings of all items, in parts of ``[n, e]``."""
         for start in range(0, self.data.items, _CHUNK):
             part = slice(start, start + _CHUNK)
-            pair = (self.features[0, part], self.coclick[part])
-            yield self.towers.item_fusion(*(self.tensor(array.astype(np.float32)) for array in pair))
+            arrays = [self.features[0, part], self.coclick[part]]
+            if self.config.fusion.popularity:
+                arrays.append(self.coclicks.statistics(part))
+            yield self.towers.item_fusion(*(self.tensor(array.astype(np.float32)) for array in arrays))
 
     def _embed(self, texts: list[str], histories: Histories) -> Tensor:
         """Embeddings ``[n, e]`` of queries without a picture."""
-        return self._fuse(self._experts(texts), *self._portraits(histories))
+        return self._vectors(self._experts(texts), *self._portraits(histories))[:, 0]
 
     def _experts(self, texts: list[str]) -> Tensor:
         """Experts' outputs ``[n, M, d]`` of queries without a picture."""

@@ -60,7 +60,12 @@ def _fill_histories(data: TrainingData, sample: I64, histories: Histories) -> No
         own = same_search(query, past_query[low:high], past_picture[low:high], window, ago)
         cut = own | ((past_item[low:high] == item) & (ago <= same_item))
         before = np.flatnonzero((ago > 0) & ~cut)
-        newest = low + before[np.argsort(ago[before], kind="stable")][: histories.items.shape[1]]
+        newest = low + before[np.argsort(ago[before], kind="stable")]
+        if data.config.data.one_slot:
+            # Items that the catalogue lacks are not told apart here: each keeps its place.
+            one = np.where(past_item[newest] >= 0, past_item[newest], -1 - np.arange(len(newest)))
+            newest = newest[np.sort(np.unique(one, return_index=True)[1])]
+        newest = newest[: histories.items.shape[1]]
         newest = newest[past_item[newest] >= 0]
         age = (at - past_at[newest]) / SECONDS_PER_DAY
         histories.fill(place, past_item[newest], behaviour[newest], age)
