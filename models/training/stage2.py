@@ -205,7 +205,7 @@ class _FusionStep(HybridStep):
     def _portraits(self, histories: Histories) -> list[Tensor]:
         """Portraits of item features, trimmed to the longest of the batch as serving does.
 
-        As the query's fusion reads them: features, actions, ages and, where it asks for them, hashes of items.
+        As the query's fusion reads them: features, actions, ages and, where asked for, hashes.
         """
         depth = max(1, int((histories.items >= 0).sum(axis=1).max(initial=0)))
         items = histories.items[:, :depth]
@@ -269,7 +269,7 @@ class _FusionStep(HybridStep):
         """Embeddings of all items, in parts of ``[n, e]``."""
         for start in range(0, self.data.items, _CHUNK):
             part = slice(start, start + _CHUNK)
-            arrays = [self.features[0, part], self.coclick[part]]
+            arrays: list[F16 | F32] = [self.features[0, part], self.coclick[part]]
             if self.config.fusion.popularity:
                 arrays.append(self.coclicks.statistics(part))
             yield self.towers.item_fusion(*(self.tensor(array.astype(np.float32)) for array in arrays))
