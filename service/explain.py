@@ -10,7 +10,7 @@ from service.recall.routes import ROUTES
 
 
 def explain(result: RecallResult, shedding: LoadShedding) -> dict[str, Any]:
-    """Plain values: cache tier, gate over the modalities, portrait, what each route tells, stages.
+    """Plain values: cache tier, gate over the modalities, pull of the history, portrait, routes, stages.
 
     And how long the request waited, with the load that decided what it did without.
     """
@@ -23,6 +23,7 @@ def explain(result: RecallResult, shedding: LoadShedding) -> dict[str, Any]:
         "gate": dict(
             zip(result.deployment.dimensions.experts, [round(weight, 4) for weight in gate], strict=True)
         ),
+        "pull": round(result.fused.pull, 4),
         "portrait": {
             "used": list(result.portrait.used),
             "unknown": list(result.portrait.unknown),

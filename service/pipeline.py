@@ -159,6 +159,8 @@ async def recall(
         neighbours=deployment.neighbours,
         lexical=deployment.lexical,
         photos=deployment.photos,
+        interests=fused.interests,
+        pull=fused.pull,
         browse=query.browse,
         common=not portrait.used,
     )

@@ -41,10 +41,16 @@ _UNIT = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A query embedding ``[dim]`` of unit length and the weights of the modality gate ``[E]``."""
+    """A query embedding ``[dim]`` of unit length and the weights of the modality gate ``[E]``.
+
+    Where the bundle gives them also the ``pull`` of the history, 0 to 1, and the user's ``interests``
+    ``[n, dim]``, of unit length.
+    """
 
     embedding: F32
     gate: F32
+    pull: float = 0.0
+    interests: F32 | None = None
 
 
 Row = TypeVar("Row", F16, F32)
@@ -151,13 +157,17 @@ class QueryEncoder:
             embedding, gate = fused.embedding[0], fused.gate[0]
             # Both sums are NaN where a number is.
             usable = abs(float(embedding @ embedding) - 1.0) <= _UNIT and float(gate @ gate) < np.inf
+            pull = 0.0 if fused.pull is None else float(fused.pull[0])
+            interests = None if fused.interests is None else fused.interests[0]
+            if interests is not None and not np.isfinite(interests).all():
+                usable = False
         except Exception as error:
             self._note_fusion("error", error)
             raise ModelFailed("the query could not be fused with the history") from error
         if not usable:
             self._note_fusion("not_finite")
             raise ModelFailed("the query's embedding is not of unit length")
-        return Fused(embedding, gate)
+        return Fused(embedding, gate, pull, interests)
 
     def close(self) -> None:
         """End the worker threads."""

@@ -49,6 +49,9 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
             outcomes[name] = _SHED
         else:
             route = ROUTES[name]
+            if (why := route.idle(request)) is not None:
+                outcomes[name] = RouteOutcome("skipped", reason=why)
+                continue
             (wait if route.waits(request) else begin).append(route)
     ended: dict[str, asyncio.Future[RouteOutcome]] = {}
     first = _first(request, [*begin, *wait])

@@ -41,7 +41,11 @@ class Source(TypedDict):
     ]
     rank: Annotated[int, Field(description="Place among the results of this route and trigger, from 1.")]
     score: Annotated[
-        float, Field(description="Cosine to the query (q2i) or to the trigger (i2i); BM25 (lexical).")
+        float,
+        Field(
+            description="Cosine to the query (q2i), the trigger (i2i), the nearest interest (u2i); "
+            "BM25 (lexical)."
+        ),
     ]
 
 

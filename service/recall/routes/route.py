@@ -68,6 +68,7 @@ class RouteRequest:
         photo: the picture feature of the query's picture ``[picture_dim]``, of unit length; None where the
             query has no picture, or the index no picture features.
         interests: the user's interest vectors ``[n, dim]``, of unit length; None where the bundle gives none.
+        pull: how much the history turned the query, 0 to 1; 0 where the bundle does not say.
         browse: there is no query to be close to, so floors on the closeness to it do not apply.
         common: no history is in the embedding, so others will search by the same one.
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
@@ -91,6 +92,7 @@ class RouteRequest:
     photos: PhotoIndex | None = None
     photo: F32 | None = None
     interests: F32 | None = None
+    pull: float = 0.0
     browse: bool = False
     common: bool = False
     notes: dict[str, object] = field(default_factory=dict)
@@ -114,6 +116,10 @@ class Route(ABC, Generic[S]):
         table = request.tables[self.name]
         assert isinstance(table, self.settings)
         return table
+
+    def idle(self, request: RouteRequest) -> str | None:
+        """Why the route has nothing to do for this request; it is then skipped, and costs no task."""
+        return None
 
     def waits(self, request: RouteRequest) -> bool:
         """Whether it can begin only when the routes that do not wait have ended."""
