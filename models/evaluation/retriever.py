@@ -85,6 +85,19 @@ class Retriever:
             )
             yield experts, portraits
 
+    def browse(self, requests: Sequence[Request], k: int) -> I64:
+        """Item rows ``[n, k]`` nearest to any of the users' interests, best first, as the route U2I finds them.
+
+        Only of a bundle that gives interests (`QueryTower.has_interests`).
+        """
+        result = np.zeros((0, min(k, len(self.items))), dtype=np.int64)
+        for inputs in self.fusion_inputs(requests):
+            interests = self.tower.fuse(*inputs).interests
+            assert interests is not None
+            nearest = np.max([interests[:, n] @ self.items.T for n in range(interests.shape[1])], axis=0)
+            result = np.concatenate([result, np.argsort(-nearest, axis=1, kind="stable")[:, :k]])
+        return result
+
     def top(self, queries: F32, k: int, items: F32 | None = None) -> I64:
         """Item rows of the best k for each query, exact, best first: ``[n, k]``.
 

@@ -81,10 +81,16 @@ class Subject:
 
 
 def answer(system: str, retriever: Retriever, held_out: HeldOut, *, history: bool = True) -> Answers:
-    """What a retriever answers; without a history browsing asks for nothing, and is not answered."""
+    """What a retriever answers; without a history browsing asks for nothing, and is not answered.
+
+    With one it is answered by the user's interests, where the bundle gives any.
+    """
     queries = retriever.embed(held_out.requests, history=history)
     top = retriever.top(queries, DEPTH)
-    answered = np.array([history or r.kind != "browse" for r in held_out.requests], dtype=np.bool_)
+    browses = np.array([r.kind == "browse" for r in held_out.requests], dtype=np.bool_)
+    if history and browses.any() and retriever.tower.has_interests:
+        top[browses] = retriever.browse([r for r in held_out.requests if r.kind == "browse"], DEPTH)
+    answered = np.ones_like(browses) if history else ~browses
     return Answers(
         system, held_out, top, answered, lambda place, rows: retriever.items[rows] @ queries[place]
     )
