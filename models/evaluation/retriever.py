@@ -86,7 +86,7 @@ class Retriever:
             yield experts, portraits
 
     def browse(self, requests: Sequence[Request], k: int) -> I64:
-        """Item rows ``[n, k]`` nearest to any of the users' interests, best first, as the route U2I finds them.
+        """Item rows ``[n, k]`` nearest to any of the users' interests, best first, as U2I finds them.
 
         Only of a bundle that gives interests (`QueryTower.has_interests`).
         """

@@ -51,6 +51,17 @@ def test_each_user_keeps_the_last_behaviours(rows: list[LogRow], limit: int) -> 
         assert history(log, place) == recent(ordered, limit, ACTIONS.behaviours)
 
 
+@given(ROWS, st.integers(1, 6))
+def test_an_item_has_one_place_where_the_bundle_says_so(rows: list[LogRow], limit: int) -> None:
+    log = Histories.collect(rows, limit, ACTIONS.behaviours, one_slot=True)
+    every = Histories.collect(rows, 1000, ACTIONS.behaviours)
+    assert list(log.users) == list(every.users)
+    for place in range(len(log)):
+        kept = history(log, place)
+        assert len({b.item_id for b in kept}) == len(kept)
+        assert kept == recent(history(every, place), limit, ACTIONS.behaviours, one_slot=True)
+
+
 @given(ROWS)
 def test_equal_logs_have_equal_digests_and_others_do_not(rows: list[LogRow]) -> None:
     def digest(log: list[LogRow]) -> str:

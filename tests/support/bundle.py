@@ -57,15 +57,22 @@ FILES: dict[Role, str] = {
 }
 
 
-def make_bundle(path: Path, texts: list[str], *, seed: int = 1, name: str = "tiny") -> Bundle:
-    """Write a bundle whose vocabulary is the words of ``texts``; another seed is another bundle version."""
+def make_bundle(
+    path: Path, texts: list[str], *, seed: int = 1, name: str = "tiny", interests: bool = False
+) -> Bundle:
+    """Write a bundle whose vocabulary is the words of ``texts``; another seed is another bundle version.
+
+    With ``interests`` it gives two of a user: what the newest and the oldest behaviour was on.
+    """
     path.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     tokenizer = _tokenizer(texts)
     tokenizer.save(str(path / TOKENIZER_NAME))
     graphs = {
         "experts.onnx": _experts(rng, tokenizer.get_vocab_size()),
-        "query_fusion.onnx": _query_fusion(shared := rng.normal(size=(3 * D, DIM)).astype(np.float32)),
+        "query_fusion.onnx": _query_fusion(
+            shared := rng.normal(size=(3 * D, DIM)).astype(np.float32), interests
+        ),
         "item_fusion.onnx": _item_fusion(shared),
         "image_encoder.onnx": _image_encoder(rng),
     }
@@ -114,17 +121,19 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
         return output
 
-    def build(self, role: Role) -> Any:
+    def build(self, role: Role, *optional: str) -> Any:
+        """The graph; of the inputs and outputs that it may do without it has those that are named."""
         signature = SIGNATURES[role]
+        left_out = signature.optional - set(optional)
         inputs, outputs = (
-            [_value_info(*named) for named in tensors.items()]
+            [_value_info(*named) for named in tensors.items() if named[0] not in left_out]
             for tensors in (signature.inputs, signature.outputs)
         )
         return helper.make_graph(self.nodes, self.name, inputs, outputs, self.weights)
 
 
 def _value_info(name: str, tensor: Tensor) -> onnx.ValueInfoProto:
-    sizes = {"E": len(DIMENSIONS.experts), "D": D, "V": DIM, "P": PICTURE, "S": PICTURES.side, "C": 3}
+    sizes = {"E": len(DIMENSIONS.experts), "N": 2, "D": D, "V": DIM, "P": PICTURE, "S": PICTURES.side, "C": 3}
     shape = [sizes.get(axis, axis) for axis in tensor.axes]
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), shape)
 
@@ -180,7 +189,7 @@ def _unit_embedding(g: _Graph, experts: str, shared: np.ndarray[Any, Any]) -> No
     g.add("Div", [projected, g.add("Max", [norm, g.const("tiny", 1e-6)], "safe_norm")], "embedding")
 
 
-def _query_fusion(shared: np.ndarray[Any, Any]) -> Any:
+def _query_fusion(shared: np.ndarray[Any, Any], interests: bool) -> Any:
     """Experts plus a fraction of the mean of the history, younger behaviours counting more."""
     g = _Graph("query_fusion")
     g.const("zero", 0, np.int64)
@@ -201,7 +210,15 @@ def _query_fusion(shared: np.ndarray[Any, Any]) -> Any:
     _unit_embedding(g, mixed, shared)
     strength = g.add("ReduceL2", [mixed], "strength", axes=[2], keepdims=0)
     g.add("Softmax", [strength], "gate", axis=1)
-    return g.build("query_fusion")
+    if not interests:
+        return g.build("query_fusion")
+    g.add("ReduceMax", [g.add("Mul", ["known", "some"], "pulled")], "pull", axes=[1], keepdims=0)
+    ends = g.add("Gather", ["portrait", g.const("ends", [0, -1], np.int64)], "both", axis=1)
+    flat = g.add("Reshape", [ends, g.const("ends_shape", [0, 2, 3 * D], np.int64)], "both_flat")
+    found = g.add("MatMul", [flat, "weight"], "both_projected")
+    norm = g.add("ReduceL2", [found], "both_norm", axes=[2], keepdims=1)
+    g.add("Div", [found, g.add("Max", [norm, "tiny"], "both_safe")], "interests")
+    return g.build("query_fusion", "pull", "interests")
 
 
 def _item_fusion(shared: np.ndarray[Any, Any]) -> Any:
@@ -235,7 +252,7 @@ def _canonical(path: Path, text: TextFeatures, rng: np.random.Generator) -> None
     inputs: dict[Role, Arrays] = {
         "query_experts": experts_in,
         "item_experts": experts_in,
-        "query_fusion": query_fusion_inputs(experts, portraits),
+        "query_fusion": query_fusion_inputs(experts, portraits, items=False),
         "item_fusion": named_inputs("item_fusion", features, np.zeros_like(features)),
         "image_encoder": named_inputs("image_encoder", pixels),
     }

@@ -65,9 +65,10 @@ def picture_base64(colour: str = "red", size: int = 24, kind: str = "PNG") -> st
     return base64.b64encode(picture(colour, size, kind)).decode()
 
 
-def bundle(path: Path, seed: int = 1) -> Bundle:
-    """The tiny bundle over the shop's words."""
-    return make_bundle(path, [f"{item['title']} {item['category']}" for item in items()], seed=seed)
+def bundle(path: Path, seed: int = 1, *, interests: bool = False) -> Bundle:
+    """The tiny bundle over the shop's words; see `make_bundle`."""
+    texts = [f"{item['title']} {item['category']}" for item in items()]
+    return make_bundle(path, texts, seed=seed, interests=interests)
 
 
 def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:

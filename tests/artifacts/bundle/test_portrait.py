@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle import Behaviour, build_portraits
-from artifacts.bundle.portrait import recent
+from artifacts.bundle import Behaviour, PortraitBatch, build_portraits
+from artifacts.bundle.portrait import item_hash, recent
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 behaviours = st.builds(
@@ -40,6 +40,25 @@ def test_recent_is_newest_first_of_known_types(history: list[Behaviour], limit: 
 def test_what_a_bundle_was_not_trained_with_takes_no_place(history: list[Behaviour], limit: int) -> None:
     clicks = [b for b in history if b.action == "click"]
     assert recent(history, limit, ("click",)) == recent(clicks, limit, ACTIONS.behaviours)
+
+
+@given(st.lists(behaviours, max_size=30), st.integers(0, 12))
+def test_one_slot_is_that_of_the_last_action_on_an_item(history: list[Behaviour], limit: int) -> None:
+    every = recent(history, 100, ACTIONS.behaviours)
+    kept = recent(history, limit, ACTIONS.behaviours, one_slot=True)
+    items = list(dict.fromkeys(b.item_id for b in every))
+    assert [b.item_id for b in kept] == items[:limit]
+    assert all(b is next(other for other in every if other.item_id == b.item_id) for b in kept)
+
+
+def test_items_have_hashes_that_are_the_same_everywhere() -> None:
+    rows = [[Behaviour("i1", "click"), Behaviour("x\ud800", "order")], []]
+    features = [np.zeros((len(row), 3, 4), np.float16) for row in rows]
+    batch = build_portraits(rows, features, [NOW] * 2, experts=3, expert_dim=4)
+    assert batch.item_hashes().tolist() == [[2755183147, item_hash("x\ud800")], [0, 0]]
+    assert batch.item_hashes().dtype == np.int64
+    nobody = PortraitBatch(batch.features, batch.behaviour, batch.age_days)
+    assert not nobody.item_hashes().any()
 
 
 @given(st.lists(st.lists(behaviours, max_size=6), min_size=1, max_size=4))

@@ -64,9 +64,24 @@ def test_coclicks_by_cosine_prefer_what_is_not_bought_by_everybody() -> None:
 
 def test_weighted_mean_features_of_coclicks() -> None:
     weights = np.array([3.0, 1.0], dtype=np.float32)
-    coclicks = CoClicks(np.array([0, 2, 2]), np.array([0, 1]), weights, np.array([3, 1]))
+    coclicks = CoClicks(np.array([0, 2, 2]), np.array([0, 1]), weights, np.array([3, 1]), np.array([6, 2]))
     features = np.array([1.0, 5.0], dtype=np.float16).reshape(2, 1, 1)
     np.testing.assert_allclose(coclicks.mean_features(features, 0, 2).ravel(), [2.0, 0.0])
+
+
+def test_popularity_is_over_the_mean_of_the_catalogue() -> None:
+    user, item = np.zeros(8, np.int64), np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    counted = count_pairs(user, item, np.arange(8.0), 4, COUNTED)
+    assert counted.clicks.tolist() == [6, 2, 0, 0]
+    found = counted.statistics(np.array([0, 1, 3]))
+    np.testing.assert_allclose(found.ravel(), np.log1p([3.0, 1.0, 0.0]), rtol=1e-6)
+    assert found.dtype == np.float32
+    less = counted.statistics(np.array([1, 3]), np.array([1, 1]))
+    np.testing.assert_allclose(less.ravel(), np.log1p([0.5, 0.0]), rtol=1e-6)
+    assert count_pairs(user[:0], item[:0], np.zeros(0), 2, COUNTED).statistics(slice(0, 2)).tolist() == [
+        [0],
+        [0],
+    ]
 
 
 def test_coclicks_leave_held_out_events_alone(shop: Shop, config: Config) -> None:

@@ -69,6 +69,24 @@ def test_what_was_done_for_the_same_search_is_no_history(tmp_path: Path) -> None
     assert [b.item_id for b in _requests(shop, 0)[1].history] == ["b", "a"]
 
 
+def test_an_item_has_one_place_where_the_bundle_says_so(tmp_path: Path) -> None:
+    done = [("a", "click"), ("b", "click"), ("a", "cart"), ("c", "click"), ("a", "order")]
+    events = [
+        Event(NOW + _minutes(n), item, action, "mug", "u", split="train")
+        for n, (item, action) in enumerate(done)
+    ]
+    shop = _shop(tmp_path, [*events, Event(NOW + _minutes(500), "d", "click", "cup", "u", split="test")])
+    own = {"depth": 3, "held_out": 0.05, "same_item_days": 1.0}
+    (request,) = read_requests(shop, "test", **own, one_slot=True)
+    assert [(b.item_id, b.action) for b in request.history] == [
+        ("a", "order"),
+        ("c", "click"),
+        ("b", "click"),
+    ]
+    (request,) = read_requests(shop, "test", **own)
+    assert [b.item_id for b in request.history] == ["a", "c", "a"]
+
+
 def test_traffic_counts_searches_and_not_clicks(tmp_path: Path) -> None:
     events = [
         Event(NOW, "a", "click", "mug", "u", split="test"),

@@ -21,6 +21,7 @@ COCLICKS = CoClicks(
     np.array([1, 2, 0, 2, 0]),
     np.array([0.5, 0.25, 0.5, 0.125, 0.75], dtype=np.float32),
     np.ones(5, dtype=np.int64),
+    np.ones(4, dtype=np.int64),
 )
 
 

@@ -85,6 +85,13 @@ def test_another_configuration_or_folder_is_refused(
         {"stage2.expert_rate": 0.1, "experts.share_text_experts": False},
         {"loss.logq": True, "loss.hard_after": 0, "loss.hard_ranks": [10, 60]},
         {"image.proxy_weight": 0, "loss.beta": 0},
+        {
+            "user.kind": "residual",
+            "user.interests": 3,
+            "user.item_buckets": 64,
+            "data.one_slot": True,
+            "fusion.popularity": True,
+        },
     ],
 )
 def test_variants_train(
