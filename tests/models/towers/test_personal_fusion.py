@@ -77,7 +77,7 @@ def test_gradient_reaches_every_weight() -> None:
     with torch.no_grad():  # behind weights that start at zero nothing is learnt in the first step
         for weight in (whole.history.weight, whole.pull[-1].weight, whole.gate.out.weight):
             weight.normal_(std=0.1)
-    embedding, gate, pull, interests = whole(unit(torch.randn(8, 3, D)), *portraits(8, 4))
+    embedding, _, _, interests = whole(unit(torch.randn(8, 3, D)), *portraits(8, 4))
     ((embedding + interests.sum(dim=1)) * target).sum().backward()
     untouched = [name for name, p in whole.named_parameters() if p.grad is None or not p.grad.any()]
     assert untouched == []
