@@ -76,9 +76,13 @@ def run_scores(run: Path, data: Esci, queries: I64) -> F32:
         )
         empty = torch.zeros(count, 1, len(dims.experts), dims.expert_dim)
         behaviour = torch.zeros(count, 1, dtype=torch.int64)
-        asked, _ = towers.query_fusion(experts, empty, behaviour, behaviour.to(torch.float32))
+        nobody = [empty, behaviour, behaviour.to(torch.float32)]
+        if "item" in towers.query_fusion.inputs:
+            nobody.append(behaviour)
+        asked = towers.query_fusion(experts, *nobody)[0]
         items = torch.from_numpy(features)
-        products = towers.item_fusion(items, torch.zeros_like(items))
+        known = [torch.zeros(len(items), 1)] if "statistics" in towers.item_fusion.inputs else []
+        products = towers.item_fusion(items, torch.zeros_like(items), *known)
         scores: F32 = (asked @ products.T).numpy()
     return scores
 

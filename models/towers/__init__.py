@@ -6,6 +6,7 @@
     experts/           the experts and their registry
     lmoe, single       the experts side by side; one transformer in their place
     portrait_attention, gate, fusion    experts and history to embeddings
+    user_encoder       the last behaviours in their order: taste, interests
     towers             query tower and item tower
     image_encoder, pretrained_vit       pictures to features
 """

@@ -25,7 +25,9 @@ def test_an_earlier_manifest_keeps_its_version(file: Path, tmp_path: Path) -> No
     manifest = read_manifest(_folder(tmp_path, content))
     assert manifest.version == content["version"] == content_version(content)
     # A key that came later has the value that says what was done then.
-    assert manifest.preprocessing.same_search_minutes == 0
+    before = content["preprocessing"].get("same_search_minutes", 0)
+    assert manifest.preprocessing.same_search_minutes == before
+    assert not manifest.preprocessing.one_slot
 
 
 def test_a_later_format_is_refused_with_a_sentence(tmp_path: Path) -> None:
