@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from models.towers import Config, ConfigError, Towers, preset
+from models.towers import Config, Towers, preset
+from models.towers.config import ConfigError
 from models.towers.experts.layers import unit
 from models.towers.fusion import PersonalFusion
 
