@@ -4,18 +4,31 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import models.export.bundle as export_module
-from artifacts.bundle import Bundle, BundleError, PortraitBatch, QueryTower, open_graph
+from artifacts.bundle import (
+    Behaviour,
+    Bundle,
+    BundleError,
+    ItemTower,
+    PortraitBatch,
+    QueryTower,
+    build_portraits,
+    open_graph,
+)
 from artifacts.bundle.manifest import ROLES
 from models.evaluation import evaluate
-from models.export.bundle import ExportError, export
+from models.export.bundle import ExportError, export, write_bundle
 from models.towers import Config, Towers, preset
 from models.training import TrainError, load_finished
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_the_bundle_is_whole_and_computes_what_training_saw(bundle_path: Path) -> None:
@@ -129,3 +142,39 @@ def test_figures_by_kind_of_query(bundle_path: Path, shop_path: Path) -> None:
     assert wanted <= set(rows)
     assert rows["text", "bm25"]["Rele@10_p"].value > 0.05
     assert math.isnan(rows["browse", ours]["Rele@10_p"].value)
+
+
+def test_a_residual_bundle_gives_pull_and_interests(run: Path, config: Config, tmp_path: Path) -> None:
+    knobs = {"user.kind": "residual", "user.interests": 3, "user.item_buckets": 64, "fusion.popularity": True}
+    own = config.with_overrides({**knobs, "data.one_slot": True})
+    finished = load_finished(run)
+    torch.manual_seed(0)
+    towers = Towers(own, finished.tokenizer.get_vocab_size()).eval()
+    path = write_bundle(replace(finished, config=own, towers=towers), tmp_path, "residual")
+    bundle = Bundle.load(path)
+    assert bundle.manifest.preprocessing.one_slot
+    tower, dims = QueryTower(bundle, check=True), own.dimensions
+    assert tower.has_interests
+    rng = np.random.default_rng(0)
+    experts = rng.normal(size=(2, 3, dims.expert_dim)).astype(np.float32)
+    features = [rng.normal(size=(n, 3, dims.expert_dim)).astype(np.float16) for n in (2, 0)]
+    past = [[Behaviour("a", "click"), Behaviour("b", "order")], []]
+    portraits = build_portraits(past, features, [NOW] * 2, experts=3, expert_dim=dims.expert_dim)
+    found = tower.fuse(experts, portraits)
+    assert found.pull is not None
+    assert found.interests is not None
+    assert found.pull[0] > 0 == found.pull[1]
+    assert found.interests.shape == (2, 3, dims.embedding_dim)
+    np.testing.assert_allclose(np.linalg.norm(found.interests, axis=2), 1.0, atol=1e-5)
+    # The items themselves are read, not only their features.
+    other = [[replace(b, item_id=b.item_id + "'") for b in row] for row in past]
+    again = tower.fuse(
+        experts, build_portraits(other, features, [NOW] * 2, experts=3, expert_dim=dims.expert_dim)
+    )
+    assert np.abs(again.embedding[0] - found.embedding[0]).max() > 1e-5
+    np.testing.assert_array_equal(again.embedding[1], found.embedding[1])
+    items = ItemTower(bundle, check=True)
+    own_features = features[0]
+    rare, clicked = (items.embeddings(own_features, None, np.full((2, 1), n, np.float32)) for n in (0.0, 2.0))
+    np.testing.assert_array_equal(items.embeddings(own_features), rare)
+    assert np.abs(rare - clicked).max() > 1e-4
