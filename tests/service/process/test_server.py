@@ -231,9 +231,9 @@ def test_every_worker_has_the_extensions(demo: Demo, tmp_path: Path) -> None:
         wait_for(lambda: all(_metric(url, "mrse_ready") == 1 for _ in range(4)))
         for number in range(8):
             answer = httpx.post(f"{url}/recall", json={"query": "shoes", "timeout_ms": 10_000}, timeout=30)
-            assert list(answer.json()["routes"]) == ["q2i", "i2i", "u2i", "toy"], number
+            assert list(answer.json()["routes"]) == ["q2i", "i2i", "lexical", "u2i", "toy"], number
         schema = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]["Source"]
-        assert schema["properties"]["route"]["enum"] == ["q2i", "i2i", "u2i", "toy"]
+        assert schema["properties"]["route"]["enum"] == ["q2i", "i2i", "lexical", "u2i", "toy"]
 
 
 _WORKER = """
