@@ -31,11 +31,12 @@ class UserEncoder(nn.Module):
         dims, knobs = config.dimensions, config.user
         width = knobs.width
         self.content = nn.Linear(len(dims.experts) * dims.expert_dim, width)
-        self.action = nn.Embedding(len(ACTIONS.behaviours) + 1, width)
+        # Tables are indexed: what nn.Embedding gives has the name of an output of the graph in ONNX.
+        self.action = nn.Parameter(torch.empty(len(ACTIONS.behaviours) + 1, width))
         self.age = nn.Linear(1, width, bias=False)
         self.buckets = knobs.item_buckets
         #: Rows by the hash of an item's id; two items may share one.
-        self.item = nn.Embedding(knobs.item_buckets, width) if knobs.item_buckets else None
+        self.item = nn.Parameter(torch.empty(knobs.item_buckets, width)) if knobs.item_buckets else None
         self.own = nn.Parameter(torch.zeros(width))
         self.drop = nn.Dropout(knobs.dropout)
         self.token = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU())
@@ -43,20 +44,20 @@ class UserEncoder(nn.Module):
             Block(width, knobs.heads, 2 * width, knobs.dropout) for _ in range(knobs.layers)
         )
         self.norm = nn.LayerNorm(width)
-        nn.init.normal_(self.action.weight, std=0.1)
+        nn.init.normal_(self.action, std=0.1)
         if self.item is not None:
-            nn.init.normal_(self.item.weight, std=0.02)
+            nn.init.normal_(self.item, std=0.02)
 
     def forward(
         self, portrait: Tensor, behaviour: Tensor, age_days: Tensor, item: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         known = behaviour > 0
         seen: Tensor = self.content(portrait.flatten(2) * known.to(portrait.dtype).unsqueeze(-1))
-        x = seen + self.action(behaviour) + self.age(torch.log1p(age_days).unsqueeze(-1))
+        x = seen + self.action[behaviour] + self.age(torch.log1p(age_days).unsqueeze(-1))
         if self.item is not None:
-            x = x + self.item(item % self.buckets)
+            x = x + self.item[item % self.buckets]
         x = self.token(self.drop(x))
-        x = torch.cat([self.own.expand(len(x), 1, -1), x], dim=1)
+        x = torch.cat([torch.zeros_like(x[:, :1]) + self.own, x], dim=1)
         mask = torch.cat([torch.ones_like(known[:, :1]), known], dim=1)
         for block in self.blocks:
             x = block(x, mask)
