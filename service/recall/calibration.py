@@ -3,7 +3,7 @@
 BM25 is no cosine, and neither is the closeness of two pictures. A curve says what such a score adds to an
 item: a line through a few points, that rises. `mrse calibrate` fits the curves on held-out requests and
 writes them beside the index, as ``<index>.calibration``; without that file the built-in ones count, which
-were fitted on ESCI and on the demo shop.
+were chosen on ESCI.
 """
 
 from __future__ import annotations
@@ -161,9 +161,11 @@ def calibration_of(index: Path, bundle_version: str) -> Calibration:
     return found
 
 
-#: *Inferred*, fitted: see `mrse calibrate` and ``benchmarks.mix``.
+#: *Inferred*, chosen on the first fold of ESCI (``benchmarks.esci``), where nDCG@10 is 0.796 beside 0.766 of
+#: the towers and 0.757 of BM25. The synthetic shop's towers know its words: it would lose 0.013 there, so
+#: that `mrse calibrate` is for every shop that turns the route on.
 BUILT_IN = Calibration(
     curves={
-        "lexical": Curve(scale="top", points=((0.0, 0.0), (1.0, 0.2))),
+        "lexical": Curve(scale="top", points=((0.0, 0.0), (0.5, 0.0), (1.0, 0.1))),
     }
 )
