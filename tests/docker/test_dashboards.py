@@ -14,6 +14,15 @@ from service.health import Health
 from service.telemetry.metrics import Metrics
 from service.upkeep import IndexWatch
 
+#: Of the metric set ``Vespa`` of 8.700.24, as its metrics proxy names them for Prometheus.
+VESPA = {
+    "content_proton_resource_usage_feeding_blocked_max",
+    "content_proton_resource_usage_memory_average",
+    "content_proton_resource_usage_disk_average",
+    "content_proton_documentdb_matching_rank_profile_query_latency_sum",
+    "content_proton_documentdb_matching_rank_profile_query_latency_count",
+    "degraded_queries_rate",
+}
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,6 +40,11 @@ def exposed() -> set[str]:
     """Names of all samples, after one observation of everything that has labels."""
     metrics = Metrics()
     IndexWatch(Health(), metrics)
+    watch = metrics.watch(["vespa:8080"])
+    watch.ended("vespa:8080", "ok")
+    watch.waited(0.001)
+    watch.circuit("vespa:8080", True)
+    watch.shadowed(0.99)
     metrics.request("/recall", "POST", 200, 0.01)
     metrics.bundles({"control": ("b-00000000", "b-00000000.00000000")})
     lines = metrics.render().decode().splitlines()
@@ -40,7 +54,9 @@ def exposed() -> set[str]:
 @pytest.mark.parametrize(("title", "expression"), list(queries()))
 def test_every_metric_asked_for_exists(title: str, expression: str) -> None:
     asked = set(re.findall(r"\bmrse_[a-z0-9_]+", expression))
-    assert asked, f"{title} asks for no metric of ours"
+    of_vespa = set(re.findall(r"\b(?:content|query|degraded)_[a-z0-9_]+", expression)) - asked
+    assert of_vespa <= VESPA
+    assert asked or of_vespa, f"{title} asks for no metric that we know"
     assert asked <= exposed(), f"{title} asks for what is not there"
 
 

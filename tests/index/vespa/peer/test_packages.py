@@ -15,6 +15,7 @@ from index.vespa.package.render import add_version, drop_version, read_layout, r
 from index.vespa.package.rules import check_package
 from index.vespa.version import Version, read_versions
 from tests.index.vespa.package.schema_rules import schema_problems
+from tests.index.vespa.package.test_render import ONE_GROUP
 from tests.support.vespa_peer import VERSION
 
 SECOND = Version("demo-deadbeef", 64, {"price": "number"})
@@ -25,7 +26,9 @@ PRODUCTION = Layout(
     groups=(("a1", "a2", "a3"), ("b1", "b2", "b3")),
 )
 TLS = replace(PRODUCTION, tls=Tls("/etc/vespa/key.pem", "/etc/vespa/cert.pem", "/etc/vespa/ca.pem"))
-LAYOUTS = pytest.mark.parametrize("layout", [Layout(), PRODUCTION, TLS], ids=["dev", "production", "tls"])
+LAYOUTS = pytest.mark.parametrize(
+    "layout", [Layout(), PRODUCTION, TLS, ONE_GROUP], ids=["dev", "production", "tls", "one group"]
+)
 
 
 def today() -> datetime:
