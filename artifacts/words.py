@@ -6,7 +6,8 @@ A text is read in its normal form (NFKC, lower case). What comes of it::
     iPhone 15 Pro        iphon, 15, pro          numbers are words
     A4, WH1000XM4        a4, wh1000xm4           what has a digit in it is no word to be stemmed
     500 ml, 500ml, 1,5 L 500ml, 500ml, 1.5l      a number and its unit are one word
-    WH-1000XM4, t-shirt  wh, 1000xm4, wh1000xm4  what a hyphen joins: its parts, and the whole
+    WH-1000XM4, t-shirt  wh, 1000xm4, wh1000xm4  what a hyphen joins: its parts, and the whole where one of
+                                                 these is short or has a digit
     men's, L'Oréal       men, loreal, oreal      an apostrophe: likewise, without a bare s
     运动鞋               运, 动, 鞋, 运动, 动鞋    scripts without spaces: characters and pairs
 
@@ -159,7 +160,8 @@ class Tokeniser:
                 parts = piece.split("-")
                 for part in parts:
                     self._part(part, found)
-                found.append(self._word("".join(parts).replace("'", "").replace("’", "")))
+                if any(len(part) <= 2 or _DIGIT.search(part) for part in parts):
+                    found.append(self._word("".join(parts).replace("'", "").replace("’", "")))
             elif _NUMBER.match(piece):
                 number = _plain(piece)[:MAX_LENGTH]
             else:

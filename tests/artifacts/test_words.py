@@ -30,6 +30,7 @@ ENGLISH = Tokeniser("english")
         ("7 8ml", ["7", "8ml"]),
         ("WH-1000XM4", ["wh", "1000xm4", "wh1000xm4"]),
         ("t-shirt", ["t", "shirt", "tshirt"]),
+        ("noise-cancelling", ["nois", "cancel"]),
         ("men's", ["men"]),
         ("L’Oréal", ["oreal", "loreal"]),
         ("café", ["cafe"]),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from index.vespa.version import Version, VersionError
+from index.vespa.words import TextSpec
 
 VERSION = Version("demo-1a2b3c4d", 128, {"price": "number"})
 
@@ -41,3 +42,17 @@ def test_files_that_are_refused(change: dict[str, object], words: str, tmp_path:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(VersionError, match=r"item\.json"):
         Version.read(tmp_path / "item.json")
+
+
+def test_texts_are_part_of_a_version_where_it_has_some(tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    assert "texts" not in json.loads(VERSION.to_json())
+    wordy = Version("demo-1a2b3c4d", 128, {}, TextSpec(("title",), "german"))
+    path.write_text(wordy.to_json())
+    assert Version.read(path) == wordy
+    for wrong in ({"language": "klingon"}, {"fields": []}, {"rules": 99}):
+        content = json.loads(wordy.to_json())
+        content["texts"] |= wrong
+        path.write_text(json.dumps(content))
+        with pytest.raises(VersionError, match="no version file"):
+            Version.read(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from index.vespa import names
 from index.vespa.feed.operations import ItemRefused, Operation, Operations
+from index.vespa.words import TextSpec
 from tests.index.vespa import rules
 from tests.index.vespa.answers import VERSION
 
@@ -156,3 +158,21 @@ def test_what_is_fed_keeps_the_rules(attributes: dict[str, Any], vector: np.ndar
 def test_ids_that_cannot_be(item: Any) -> None:
     with pytest.raises(ItemRefused):
         operations().put(item, VECTOR, {}, 1)
+
+
+def test_words_are_cut_here_and_change_all_together() -> None:
+    texts = TextSpec(("title", "category", "brand"), "english")
+    wordy = Operations(replace(VERSION, texts=texts))
+    said = {"title": "Running shoes 500 ml", "description": "is not read"}
+    made = wordy.put("a", VECTOR, {names.TEXTS: said, "category": "Shoes > Red", "brand": "ACME"}, 7)
+    assert made.fields["item_words"] == ["run", "shoe", "500ml", "shoe", "red", "acm"]
+    assert "item_words" not in operations().put("a", VECTOR, {names.TEXTS: said}, 7).fields
+    assert "item_words" not in wordy.put("a", VECTOR, {}, 7).fields
+    whole = {names.TEXTS: {"title": "Boots"}, "category": "", "brand": None}
+    assert wordy.update("a", whole, 8).fields["item_words"] == {"assign": ["boot"]}
+    assert "item_words" not in wordy.update("a", {"brand": "zebra"}, 8).fields
+    with pytest.raises(ItemRefused, match="changed all together; category, brand is not given"):
+        wordy.update("a", {names.TEXTS: {"title": "Boots"}}, 8)
+    for wrong in ({"titel": "x"}, {"title": 7}, {"title": "x" * 20_000}):
+        with pytest.raises(ItemRefused, match="text"):
+            wordy.put("a", VECTOR, {names.TEXTS: wrong}, 7)
