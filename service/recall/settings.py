@@ -28,7 +28,7 @@ class Recall(BaseModel):
     #: Names of the routes that have a table here.
     routes: ClassVar[tuple[str, ...]] = ()
 
-    #: With Q2I and I2I alone ``calibrated`` is ``score``; with words it is better than every other on ESCI.
+    #: With Q2I and I2I alone ``calibrated`` is ``score``.
     merge: MergeMethod = "calibrated"
     #: Constant of reciprocal-rank fusion.
     rrf_k: int = Field(default=60, ge=1)
