@@ -34,7 +34,7 @@ test-vespa: $(VENV)/.dev ## packages, queries and feed judged by Vespa's own cod
 test-lowest: $(UV) ## the quick tests with the lowest versions that pyproject.toml allows
 	$(UV) venv --quiet --clear --python $(BIN)/python .run/lowest
 	$(UV) pip install --quiet --python .run/lowest/bin/python --resolution lowest-direct \
-	  --editable '.[cpu,train,tracing,dev]'
+	  --editable '.[cpu,train,pictures,tracing,dev]'
 	.run/lowest/bin/python -m pytest $(QUICK) $(ARGS)
 
 test-python: $(UV) ## the quick tests under another Python: make test-python VERSION=3.13
@@ -72,7 +72,7 @@ chaos: $(VENV)/.dev ## the service while Redis, Vespa and its own processes fail
 lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)"; \
-	sh -c "$$c pyproject.toml --extra cpu --extra train --extra tracing --extra dev -o requirements/dev.txt"; \
+	sh -c "$$c pyproject.toml --extra cpu --extra train --extra pictures --extra tracing --extra dev -o requirements/dev.txt"; \
 	sh -c "$$c pyproject.toml --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
 	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
 	sh -c "$$c --group bench -o requirements/bench.txt"; \

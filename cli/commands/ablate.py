@@ -22,11 +22,12 @@ def ablate(
     to: Annotated[
         Path, typer.Option("--out", help="Folder of the runs, the table and the page.", file_okay=False)
     ],
-    preset: Annotated[str, typer.Option(help="The full model: tiny, demo or paper.")] = "demo",
+    preset: Annotated[str, typer.Option(help="The full model; `mrse train --help` names them.")] = "demo",
     settings: Overrides = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each cell.")] = 3,
     only: Annotated[
-        list[str] | None, typer.Option(help="A group of the matrix; may be given more than once.")
+        list[str] | None,
+        typer.Option(help="A group of the matrix; 'taste' and 'picture only' draw shops anew."),
     ] = None,
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "test",
     device: Device = "cpu",
@@ -54,7 +55,8 @@ def ablate(
         for cell in matrix:
             changes = ", ".join(f"{key}={value}" for key, value in cell.overrides.items())
             part = "" if cell.part == 1 else f"{cell.part:.0%} of the catalogue"
-            out.print(f"{cell.group:<14} {cell.name:<20} {changes or part}")
+            dials = "".join(f"a shop of {dial} {value:g}; " for dial, value in cell.dials.items())
+            out.print(f"{cell.group:<14} {cell.name:<20} {dials}{changes or part}")
         out.print(f"{len(matrix)} cells x {seeds} seeds = {len(matrix) * seeds} runs")
         return
     chosen = tuple(base.seed + place for place in range(seeds))

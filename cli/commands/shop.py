@@ -20,6 +20,13 @@ def make(
     ] = None,
     events: Annotated[int | None, typer.Option(min=1, help="Events; about ten an item if left out.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    taste: Annotated[
+        float, typer.Option(min=0, max=10, help="Times how strongly tastes act; docs/synthetic.md.")
+    ] = 1.0,
+    picture_only: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of typed queries for what only pictures show; usually 0.35."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace the folder if it is there.")] = False,
     json: Json = False,
 ) -> None:
@@ -29,7 +36,7 @@ def make(
     """
     import shutil
 
-    from models.synthetic import make_shop
+    from models.synthetic import Dials, make_shop
 
     if path.exists() and any(path.iterdir()):
         if not force:
@@ -37,7 +44,13 @@ def make(
         shutil.rmtree(path)
     with progress() as report:
         make_shop(
-            path, items=items, users=users, events=events, seed=seed, progress=stage_progress(report, "shop")
+            path,
+            items=items,
+            users=users,
+            events=events,
+            seed=seed,
+            dials=Dials(taste, picture_only),
+            progress=stage_progress(report, "shop"),
         )
     print_json({"path": str(path), "items": items, "seed": seed}) if json else out.print(f"made {path}")
 

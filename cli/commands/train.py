@@ -16,7 +16,13 @@ def train(
     to: Annotated[
         Path, typer.Option("--out", help="Run folder: checkpoints, curves, configuration.", file_okay=False)
     ],
-    preset: Annotated[str, typer.Option(help="tiny (seconds), demo (minutes on 2 cores) or paper.")] = "demo",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="tiny (seconds), demo (from scratch), text (no pictures), pretrained-text (few clicks), "
+            "pretrained-image (photos), paper (GPUs)."
+        ),
+    ] = "demo",
     settings: Overrides = None,
     device: Annotated[
         str, typer.Option(help="cpu, cuda or cuda:1; under torchrun cuda is one each.")

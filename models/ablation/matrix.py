@@ -8,12 +8,13 @@ command over it. The points of the sweeps are *inferred*.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 from common.errors import MrseError
+from models.synthetic.queries import picture_only_share
 from models.towers.config import Config
 from models.towers.experts import EXPERTS
 
@@ -31,7 +32,8 @@ class Cell:
     """One configuration of the matrix.
 
     ``overrides`` are dotted config keys; ``part`` is the share of the catalogue that it trains on and is
-    measured on; ``x`` is its place in a sweep.
+    measured on; ``dials`` are turned of the synthetic shop that it does so on; ``x`` is its place in a sweep.
+    ``against`` names the cell over the same shop that is measured against it, None for none.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Cell:
     overrides: dict[str, Any] = field(default_factory=dict)
     part: float = 1.0
     x: float | None = None
+    dials: Mapping[str, float] = field(default_factory=dict)
+    against: str | None = FULL
 
     def config(self, base: Config, seed: int) -> Config:
         """The configuration of one of its runs.
@@ -85,6 +89,49 @@ SWEEPS: tuple[Sweep, ...] = (
     Sweep("history depth", "dimensions.history", "behaviours of a portrait", (0.25, 0.5, 1.0, 2.5), True),
     Sweep("dimension", "dimensions.embedding_dim", "dimensions of the embedding", (0.25, 0.5, 1, 2), True),
 )
+
+
+@dataclass(frozen=True)
+class ShopSweep:
+    """A dial of the synthetic shop: at each value the full model and a cell that lacks what the dial acts on.
+
+    So it draws how the part's worth depends on the shop. ``usual`` is the shop's own value, ``slice`` where
+    the difference is drawn.
+    """
+
+    group: str
+    dial: str
+    label: str
+    values: tuple[float, ...]
+    usual: float
+    without: str
+    slice: str
+
+    def cells(self) -> list[Cell]:
+        """The cells of all values but the usual one."""
+        found = []
+        for value in self.values:
+            name, dials = f"{self.group} {value:g}", {self.dial: value}
+            found.append(Cell(name, self.group, x=value, dials=dials, against=None))
+            lacking = f"{name}, {self.without}"
+            change = _parts()[self.without]
+            found.append(Cell(lacking, self.group, change, x=value, dials=dials, against=name))
+        return found
+
+
+#: They draw shops anew, so they run where they are named.
+SHOP_SWEEPS: tuple[ShopSweep, ...] = (
+    ShopSweep("taste", "taste", "times the shop's taste", (0.0, 0.5, 1.5), 1.0, "no history", "all"),
+    ShopSweep(
+        "picture only",
+        "picture_only",
+        "share of typed queries for what only pictures show",
+        (0.05, 0.2, 0.6),
+        picture_only_share(),
+        "no picture",
+        "all",
+    ),
+)
 #: Shares of the catalogue.
 GROWTH: tuple[float, ...] = (0.25, 0.5)
 #: The cells that the paper's main claims are read from, whatever group each is of.
@@ -92,6 +139,7 @@ PROOF = "proof"
 _PROOF = frozenset({"text only", "no history", "single transformer", "mnsce only", "hnst only"})
 GROUPS: tuple[str, ...] = (
     FULL, PROOF, "parts", "experts", "loss", *(s.group for s in SWEEPS), "ranks", "growth",
+    *(s.group for s in SHOP_SWEEPS),
 )  # fmt: skip
 
 _LOSSES: dict[str, dict[str, Any]] = {
@@ -121,14 +169,14 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
 
     Args:
         base: the full model's configuration.
-        groups: of `GROUPS`.
+        groups: of `GROUPS`; where left out all but those of `SHOP_SWEEPS`.
 
     Raises:
         MatrixError: there is no such group.
     """
     if unknown := sorted(set(groups or ()) - set(GROUPS)):
         raise MatrixError(f"no group {unknown[0]!r} in the matrix; choose of {', '.join(GROUPS)}")
-    wanted = set(groups or GROUPS)
+    wanted = set(groups or GROUPS) - (set() if groups else {sweep.group for sweep in SHOP_SWEEPS})
     found = [Cell(FULL, FULL)]
     found += [Cell(name, "parts", change) for name, change in _parts().items()]
     found.append(Cell("single transformer", "experts", {"experts.kind": "single"}))
@@ -142,11 +190,10 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
             continue
         found.append(Cell(f"ranks {first}-{last}", "ranks", {"loss.hard_ranks": [first, last]}))
     found += [Cell(f"growth {part:.0%}", "growth", part=part, x=part) for part in GROWTH]
-    return [
-        cell
-        for cell in found
-        if cell.group in wanted or cell.name == FULL or (PROOF in wanted and cell.name in _PROOF)
-    ]
+    found += [cell for sweep in SHOP_SWEEPS for cell in sweep.cells()]
+    named = {FULL, *(sweep.without for sweep in SHOP_SWEEPS if sweep.group in wanted)}
+    named |= _PROOF if PROOF in wanted else set()
+    return [cell for cell in found if cell.group in wanted or cell.name in named]
 
 
 def config_value(config: Config, key: str) -> float:

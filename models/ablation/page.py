@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from models.ablation.matrix import FULL, SWEEPS, config_value
+from models.ablation.matrix import FULL, SHOP_SWEEPS, SWEEPS, config_value
 from models.ablation.plan import run_folder
 from models.ablation.summary import CellSummary, CheckedClaim
 from models.evaluation.html import cell, curves, intervals, note, page, section, table, text
@@ -16,6 +16,8 @@ from models.towers import Config
 
 #: Runs whose losses are drawn beside each other.
 _LOSSES = (FULL, "mnsce only", "hnst only", "single transformer")
+#: Measures that a part's worth is drawn by.
+_WORTH = ("Recall@10", "Recall@100", "MRR")
 
 
 def write_page(
@@ -32,6 +34,7 @@ def write_page(
         *_table(summaries),
         *_drawn(summaries),
         *_sweeps(base, summaries),
+        *_shop_sweeps(summaries),
         *_curves(out, summaries, seeds[0]),
     ]
     return page(f"Ablation, preset {base.preset}, {split} split", parts)
@@ -86,6 +89,25 @@ def _sweeps(base: Config, summaries: Sequence[CellSummary]) -> Iterator[str]:
                 for measure in DRAWN
             }
             yield section(label.capitalize(), curves(lines, label, "all"))
+
+
+def _shop_sweeps(summaries: Sequence[CellSummary]) -> Iterator[str]:
+    """How a part's worth depends on what the shop is like: the full model less the cell that lacks it."""
+    for sweep in SHOP_SWEEPS:
+        found = [(s.cell.x, s) for s in summaries if s.cell.group == sweep.group and s.cell.x is not None]
+        if not found:
+            continue
+        found += [(sweep.usual, s) for s in summaries if s.cell.name == sweep.without]
+        lines = {
+            measure: sorted(
+                ((x, s.gaps[sweep.slice, measure]) for x, s in found if (sweep.slice, measure) in s.gaps),
+                key=lambda point: point[0],
+            )
+            for measure in _WORTH
+        }
+        title = f"What {sweep.without.removeprefix('no ')} is worth, by the {sweep.label}"
+        yield section(title, curves(lines, sweep.label, f"full less {sweep.without}, {sweep.slice}"))
+        yield note(f"The shop's own value is {sweep.usual:g}; docs/synthetic.md says what sets it.")
 
 
 def _curves(out: Path, summaries: Sequence[CellSummary], seed: int) -> Iterator[str]:

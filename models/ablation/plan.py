@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.shop.shop import Shop
-from models.ablation.matrix import FULL, Cell
+from models.ablation.matrix import Cell, MatrixError
 from models.ablation.subset import subset
+from models.synthetic import Recipe, make_shop
 from models.towers import Config
 from models.training.reuse import alike, same_experts
 
@@ -53,33 +54,33 @@ def plan_runs(
 ) -> list[PlannedRun]:
     """The runs in the order in which they are taken: all cells of the first seed come first.
 
-    Data and pictures are those of the full model of the same seed, for every run over the whole catalogue
-    whose configuration leaves them as they are. The experts of a cell that differs from the full model in
-    stage 2 alone are its too. Parts of the catalogue are written if need be. The
-    full model is the first cell of the matrix.
+    Data and pictures are those of the cell that is measured against it (mostly the full model), of the same
+    seed, for every run over the same shop whose configuration leaves them as they are. The experts of a cell
+    that differs from it in stage 2 alone are its too. Parts of the catalogue, and shops with other dials, are
+    written if need be. A cell comes after the one that is measured against it.
+
+    Raises:
+        MatrixError: a dial is swept, and the shop was not drawn.
     """
-    shops = {cell.part: _make_part(shop, out, cell.part) for cell in matrix}
-    data = {part: Shop.open(path).fingerprint() for part, path in shops.items()}
-    full: dict[int, PlannedRun] = {}
-    runs = []
+    shops = {cell.name: _shop_of(shop, out, cell) for cell in matrix}
+    data = {path: Shop.open(path).fingerprint() for path in set(shops.values())}
+    done: dict[tuple[str | None, int], PlannedRun] = {}
     for seed in seeds:
         for cell in matrix:
-            config, whole = cell.config(base, seed), cell.part == 1
-            own = full.get(seed)
-            run = PlannedRun(
+            config, path = cell.config(base, seed), shops[cell.name]
+            own = done.get((cell.against, seed))
+            own = own if own and own.shop == path else None
+            done[cell.name, seed] = PlannedRun(
                 cell,
                 config,
                 run_folder(out, cell, seed),
-                shops[cell.part],
-                data[cell.part],
+                path,
+                data[path],
                 split,
-                pictures=own if own and whole and alike(config, own.config) else None,
-                experts=own if own and whole and same_experts(config, own.config) else None,
+                pictures=own if own and alike(config, own.config) else None,
+                experts=own if own and same_experts(config, own.config) else None,
             )
-            if cell.name == FULL:
-                full[seed] = run
-            runs.append(run)
-    return runs
+    return list(done.values())
 
 
 def run_folder(out: Path, cell: Cell, seed: int) -> Path:
@@ -87,13 +88,39 @@ def run_folder(out: Path, cell: Cell, seed: int) -> Path:
     return out / "cells" / re.sub(r"[^a-z0-9.]+", "-", cell.name.lower()).strip("-") / f"seed-{seed}"
 
 
-def _make_part(shop: Path, out: Path, part: float) -> Path:
-    """The shop itself for the whole catalogue, else a part of it."""
+def _shop_of(shop: Path, out: Path, cell: Cell) -> Path:
+    """The shop itself, a part of it, or one that is drawn with other dials."""
+    if cell.dials:
+        return _turned(shop, out, cell.dials)
+    part = cell.part
     if part == 1:
         return shop
     target = out / "shops" / f"part-{part:g}"
     with claimed(target.parent, wait=True):
         subset(shop, target, part)
+    return target
+
+
+def _turned(shop: Path, out: Path, dials: Mapping[str, float]) -> Path:
+    recipe = Recipe.read(shop)
+    if recipe is None:
+        raise MatrixError(
+            f"{shop}: {', '.join(dials)} is swept by drawing shops anew, which needs one that this version's "
+            "`mrse shop make` drew"
+        )
+    target = out / "shops" / "-".join(f"{name}-{value:g}" for name, value in dials.items())
+    turned = recipe.turned(dict(dials))
+    with claimed(target.parent, wait=True):
+        # The recipe is written last: with it the shop is whole.
+        if Recipe.read(target) != turned:
+            make_shop(
+                target,
+                items=turned.items,
+                users=turned.users,
+                events=turned.events,
+                seed=turned.seed,
+                dials=turned.dials,
+            )
     return target
 
 

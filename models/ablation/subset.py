@@ -11,7 +11,7 @@ from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
 
 #: Ground truth of a synthetic shop; the judge knows the whole catalogue by id, so it serves for a part too.
-_TRUTH = ("truth.parquet", "users.parquet", "queries.parquet")
+_TRUTH = ("truth.parquet", "users.parquet", "queries.parquet", "synthetic.json")
 
 
 def subset(source: Path, target: Path, part: float) -> None:

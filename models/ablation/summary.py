@@ -27,7 +27,7 @@ class CellSummary:
         parameters: of experts and fusion.
         failed: why runs have no figures.
         values: figures by slice and shown measure, with intervals over seeds and queries.
-        gaps: the full model less this cell, where both answered the same requests.
+        gaps: the full model (over the same shop) less this cell, where both answered the same requests.
     """
 
     cell: Cell
@@ -70,7 +70,7 @@ def summarise(
     cells: Sequence[Cell], outcomes: dict[str, list[Outcome]], *, resamples: int = 1000
 ) -> list[CellSummary]:
     """Figures of every cell of the matrix that has a finished run, from the outcomes by the cell's name."""
-    full, measures = outcomes.get(FULL, []), shown()
+    measures = shown()
     found = []
     for cell in cells:
         runs = outcomes.get(cell.name, [])
@@ -80,8 +80,9 @@ def summarise(
         keys = [(s, m) for s, m in (good[0].sums if good else {}) if m in measures]
         values = {key: _value(good, key, resamples) for key in keys}
         gaps = {}
-        if cell.name != FULL and cell.part == 1:
-            gaps = {key: gap(full, good, key, resamples=resamples) for key in keys}
+        if cell.name != FULL and cell.part == 1 and cell.against is not None:
+            other = outcomes.get(cell.against, [])
+            gaps = {key: gap(other, good, key, resamples=resamples) for key in keys}
         seconds = [run.seconds for run in good if run.seconds is not None]
         found.append(
             CellSummary(

@@ -21,12 +21,13 @@ here, and `Judge` says which. Nothing measured on this shop says how well a mode
     lexicon, attributes    the words and the codes of attributes; grades
     catalogue, titles, pictures, silhouettes    items and what shows of them
     users, queries, pools, behaviour            who asks what, and what they click
-    make, truth            the files
+    make, truth, recipe    the files, and how they were drawn
     judge, parse           reads the truth back; reads queries that are not in the log
 """
 
 from models.synthetic.attributes import RELEVANT
 from models.synthetic.judge import Judge, UnknownQueryError
 from models.synthetic.make import make_shop
+from models.synthetic.recipe import Dials, Recipe, RecipeError
 
-__all__ = ["RELEVANT", "Judge", "UnknownQueryError", "make_shop"]
+__all__ = ["RELEVANT", "Dials", "Judge", "Recipe", "RecipeError", "UnknownQueryError", "make_shop"]

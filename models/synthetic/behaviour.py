@@ -86,8 +86,10 @@ class Simulator:
         *,
         test_from: int,
         rng: np.random.Generator,
+        taste: float = 1.0,
     ) -> None:
         self.catalogue, self.users, self.queries = catalogue, users, queries
+        self._taste, self._taste_listed = TASTE * taste, _TASTE_LISTED * taste
         self._test_from = test_from
         # Browsing shows a category, so each leaf is an intent of its own, behind those of the queries.
         leaves = np.full((8, len(lexicon.CATEGORIES)), UNASKED, dtype=np.int16)
@@ -137,7 +139,7 @@ class Simulator:
         looked = rng.random((count, SHOWN)) < (np.arange(SHOWN) + 1.0) ** -EXAMINE
         *matching, nothing = map(np.float32, _APPEAL)
         appeal = np.select([grades == 1, grades >= 0.35, grades > 0], matching, nothing)
-        appeal = appeal * np.exp(TASTE * liking + _POPULAR * self._fame[items])
+        appeal = appeal * np.exp(self._taste * liking + _POPULAR * self._fame[items])
         clicked = shown & looked & (rng.random((count, SHOWN)) < np.minimum(appeal, 0.9))
         keen = np.minimum(np.where(grades == 1, 1.0, 0.3) * np.exp(liking), 2.0)
         carted = clicked & (rng.random((count, SHOWN)) < _CART * keen)
@@ -201,7 +203,7 @@ class Simulator:
         score = (
             1.4 * grades
             + 0.25 * self._fame[items]
-            + _TASTE_LISTED * liking
+            + self._taste_listed * liking
             + 0.6 * rng.gumbel(size=(count, width))
         )
         score = np.where(usable, score, -np.inf)

@@ -12,6 +12,7 @@ from models.synthetic.attributes import PICTURE_ONLY, TEXT_ONLY, Codes, asked, g
 from models.synthetic.behaviour import TASTE
 from models.synthetic.catalogue import Catalogue
 from models.synthetic.parse import normalise, parse
+from models.synthetic.recipe import Recipe
 from models.synthetic.truth import QueryTable, read_items, read_queries, read_users
 from models.synthetic.users import MODALITIES, Users, affinity, user_id
 
@@ -26,7 +27,8 @@ class UnknownQueryError(ValueError):
 class Judge:
     """Graded relevance, slices and tastes. Immutable after `open`; about 100 bytes an item."""
 
-    def __init__(self, catalogue: Catalogue, users: Users, queries: QueryTable) -> None:
+    def __init__(self, catalogue: Catalogue, users: Users, queries: QueryTable, taste: float = 1.0) -> None:
+        self._taste = TASTE * taste
         self._catalogue = catalogue
         self._users = users
         self._queries = queries
@@ -42,7 +44,9 @@ class Judge:
         Raises:
             FileNotFoundError: the folder is of no synthetic shop.
         """
-        return cls(read_items(path), read_users(path), read_queries(path))
+        recipe = Recipe.read(path)
+        taste = 1.0 if recipe is None else recipe.dials.taste
+        return cls(read_items(path), read_users(path), read_queries(path), taste)
 
     def all_relevances(self, query: str, picture: str | None = None) -> F32:
         """Grades of the whole catalogue for a query, float32 ``[items]``, 0 to 1; row n is item n.
@@ -84,7 +88,7 @@ class Judge:
         row = self._user_row(user)
         every = np.arange(self._catalogue.size)
         liked = affinity(self._users, np.array(row), self._catalogue, every)
-        return np.asarray(TASTE * self._users.strength[row] * liked, dtype=np.float32)
+        return np.asarray(self._taste * self._users.strength[row] * liked, dtype=np.float32)
 
     def intents(self, query: str, picture: str | None = None) -> dict[str, str]:
         """The attributes that a query asks for, with their values, as in ``{"pattern": "stripes"}``."""

@@ -22,6 +22,7 @@ from models.synthetic.behaviour import Actions, Sessions, Simulator, session_tim
 from models.synthetic.catalogue import Catalogue, draw_catalogue, item_id
 from models.synthetic.pictures import QUERY_VARIANT, Look, draw_picture
 from models.synthetic.queries import QueryPool, draw_queries
+from models.synthetic.recipe import Dials, Recipe
 from models.synthetic.titles import write_texts
 from models.synthetic.users import draw_users, user_id
 
@@ -36,6 +37,7 @@ EVENTS_PER_ITEM = 10
 ITEMS_PER_USER = 4
 MIN_ITEMS = 100
 _CHUNK = 20_000
+_USUAL = Dials()
 _PILOT = 4_000
 
 SCHEMA = ShopSchema(
@@ -51,6 +53,7 @@ def make_shop(
     users: int | None = None,
     events: int | None = None,
     seed: int = 7,
+    dials: Dials = _USUAL,
     progress: StageProgress = silent_stage,
 ) -> None:
     """Make a shop, its pictures and its ground truth; the same arguments give the same bytes.
@@ -63,6 +66,7 @@ def make_shop(
         users: by default one for four items.
         events: about how many rows the log gets, by default ten an item.
         seed: 0 or more.
+        dials: what is turned of it; see `Dials`.
         progress: called with items and events written so far and, about, in all.
 
     Raises:
@@ -81,8 +85,8 @@ def make_shop(
     catalogue = draw_catalogue(items, parts[0])
     people = draw_users(users, parts[1])
     photos = _choose_photos(catalogue, seed, parts[2])
-    queries = draw_queries(catalogue, [(rel, row) for rel, row, _ in photos], parts[3])
-    simulator = Simulator(catalogue, people, queries, test_from=TEST_FROM, rng=parts[4])
+    queries = draw_queries(catalogue, [(rel, row) for rel, row, _ in photos], parts[3], dials.picture_only)
+    simulator = Simulator(catalogue, people, queries, test_from=TEST_FROM, rng=parts[4], taste=dials.taste)
 
     total = items + events
     with ShopWriter(path, SCHEMA) as writer:
@@ -109,6 +113,7 @@ def make_shop(
         truth.write_items(path, catalogue)
         truth.write_users(path, people)
         truth.write_queries(path, queries, searches)
+        Recipe(items, users, events, seed, dials).write(path)
     progress(done, done)
 
 

@@ -103,8 +103,29 @@ class QueryPool:
         return np.asarray(weight / weight.sum())
 
 
+def traffic(picture_only: float | None = None) -> list[float]:
+    """Share of the text traffic of each of `KINDS`; ``picture_only`` is that of what pictures alone show."""
+    shares = [kind.share for kind in KINDS]
+    if picture_only is None:
+        return shares
+    shown = [bool({PATTERN, LOGO} & set(kind.attributes)) for kind in KINDS]
+    usual = picture_only_share()
+    return [
+        share * (picture_only / usual if only else (1.0 - picture_only) / (1.0 - usual))
+        for share, only in zip(shares, shown, strict=True)
+    ]
+
+
+def picture_only_share() -> float:
+    """Share of the text traffic that asks for what pictures alone show, as `KINDS` have it."""
+    return sum(kind.share for kind in KINDS if {PATTERN, LOGO} & set(kind.attributes))
+
+
 def draw_queries(
-    catalogue: Catalogue, photos: Sequence[tuple[str, int]], rng: np.random.Generator
+    catalogue: Catalogue,
+    photos: Sequence[tuple[str, int]],
+    rng: np.random.Generator,
+    picture_only: float | None = None,
 ) -> QueryPool:
     """Draw the queries of a shop.
 
@@ -115,11 +136,13 @@ def draw_queries(
         catalogue: the items.
         photos: path of each query picture with the row of the item that it shows.
         rng: source of chance.
+        picture_only: see `traffic`.
     """
     limit = max(40, catalogue.size // 4)
     intents = [_intents(catalogue, kind, limit, rng) for kind in KINDS]
     counts = [found.shape[1] for found in intents]
-    weights = [zipf(n) * kind.share * (1 - PICTURE_SHARE) for n, kind in zip(counts, KINDS, strict=True)]
+    shares = traffic(picture_only)
+    weights = [zipf(n) * share * (1 - PICTURE_SHARE) for n, share in zip(counts, shares, strict=True)]
     pictured = np.full((len(ATTRIBUTES), len(photos)), UNASKED, dtype=np.int16)
     rows = np.array([row for _, row in photos], dtype=np.int64)
     for attribute in (CATEGORY, COLOUR, PATTERN, LOGO):

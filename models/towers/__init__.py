@@ -8,7 +8,8 @@
     portrait_attention, gate, fusion    experts and history to embeddings
     user_encoder       the last behaviours in their order: taste, interests
     towers             query tower and item tower
-    image_encoder, pretrained_vit       pictures to features
+    image_encoder             pictures to features
+    given_encoder, pretrained_vit, pretrained_cnn    or by an encoder that a team brings
 """
 
 from models.towers.config import Config

@@ -18,7 +18,7 @@ from models.towers.experts import EXPERTS
 from models.towers.experts.config import ExpertsConfig, Frozen
 from models.towers.image_config import ImageConfig
 
-PresetName = Literal["tiny", "demo", "paper"]
+PresetName = Literal["tiny", "demo", "text", "pretrained-text", "pretrained-image", "paper"]
 
 
 class ConfigError(MrseError, ValueError):
@@ -161,6 +161,9 @@ class DataConfig(Frozen):
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).
     title_share: float = 0.1
+    #: Examples drawn from items' own pictures as if a shopper had searched with them, as a share of a batch:
+    #: so the query side learns to read pictures though no search of the log has one.
+    picture_share: float = 0.05
 
     @property
     def preprocessing(self) -> Preprocessing:

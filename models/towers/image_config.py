@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from models.towers.experts.config import Frozen
 
 
@@ -18,18 +20,68 @@ class VitShape(Frozen):
     patch: int
     activation: Literal["gelu", "gelu_tanh", "quick_gelu", "relu"] = "gelu"
     norm_eps: float = 1e-12
+    #: Width of the projection behind it, into the space of its CLIP's texts; 0 for none.
+    projected: int = 0
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
 
-class ImageConfig(Frozen):
-    """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training."""
+class CnnShape(Frozen):
+    """A pretrained CNN, as the names and shapes of its weights say. ``mean`` and ``std`` as in `VitShape`.
 
-    #: A ViT folder in Hugging Face layout, used as it is in place of the small one; ``picture.side`` and
-    #: ``picture.feature_dim`` are then the folder's own, and nothing below applies.
+    ``stages`` are rows of blocks, kernel, stride, expansion and width for EfficientNet-Lite; of a ResNet the
+    blocks of each stage and whether they are of three convolutions.
+    """
+
+    family: Literal["efficientnet_lite", "resnet"]
+    stages: tuple[tuple[int, ...], ...]
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class OnnxSpec(Frozen):
+    """How a given ONNX encoder wants its pictures, and what is read of it, as the file beside it says.
+
+    ``mean`` and ``std`` are of channels from 0 to 1; ``input`` and ``output`` are names in the graph.
+    """
+
+    side: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input: str
+    output: str
+    channels_last: bool = False
+    #: What becomes of more than one vector a picture: the mean over places (of a map ``[B, C, H, W]`` or
+    #: tokens ``[B, T, C]``), or the first token.
+    pool: Literal["none", "mean_map", "mean_tokens", "first"] = "none"
+
+
+class ImageConfig(Frozen):
+    """The small ViT that stands in for the paper's frozen ViT-L, and its contrastive training.
+
+    With one of ``vit``, ``cnn`` or ``onnx`` the given encoder is used as it is; it is never trained, and
+    what follows ``views`` does not apply.
+    """
+
+    #: A ViT folder in Hugging Face layout; ``picture.side`` is then the folder's own.
     vit: str | None = None
     shape: VitShape | None = None
-    #: Folder that keeps a pretrained ViT's features by picture hash, for other runs too; else the run's own.
+    #: Weights of an EfficientNet-Lite or a ResNet: a state dict as torch saves it, or ``efficientnet-lite0``
+    #: for those of the package of the extra ``pictures``. ``picture.side`` is then ``cnn_side``.
+    cnn: str | None = None
+    cnn_shape: CnnShape | None = None
+    cnn_side: int = 128
+    #: An ONNX graph from pixels to features, with its preparation in a JSON file beside it.
+    onnx: str | None = None
+    onnx_spec: OnnxSpec | None = None
+    #: Width that a given encoder's features are cut down to, by the principal components of the shop's own
+    #: pictures; 0 keeps the encoder's width. It becomes ``picture.feature_dim``.
+    dims: int = Field(default=0, ge=0, le=4096)
+    #: Augmented features of each query picture beside the plain one, with a given encoder.
+    views: int = Field(default=0, ge=0, le=64)
+    #: Folder that keeps a given encoder's features by picture hash, for other runs too; else the run's own.
     cache: str | None = None
     width: int = 96
     depth: int = 1
@@ -70,3 +122,8 @@ class ImageConfig(Frozen):
     #: Augmented features of each query picture beside the plain one, so that stages 1 and 2 do not learn
     #: from features that are cleaner than those of a new photo.
     feature_views: int = 4
+
+    @property
+    def given(self) -> str | None:
+        """The key of the encoder that was given, None where the small one is trained."""
+        return next((key for key in ("vit", "cnn", "onnx") if getattr(self, key) is not None), None)

@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """As served: uint8 pixels, channels last."""
-        return self.encode(as_float(pixels))
+        return self.encode(as_float(pixels).to(self.position.dtype))
 
     def encode(self, pictures: Tensor) -> Tensor:
         """As trained: float32 ``[B, 3, S, S]`` in [-1, 1], augmented or not -> ``[B, P]``."""

@@ -11,7 +11,7 @@ from models.towers.image_config import VitShape
 
 
 class PretrainedVit(nn.Module):
-    """Pixels uint8 ``[B, S, S, 3]`` -> feature float32 ``[B, P]``, P the ViT's own width.
+    """Pixels uint8 ``[B, S, S, 3]`` -> feature float32 ``[B, P]``, P the width of the ViT or its projection.
 
     The feature is the class token's, normalised by layer as that of `ImageEncoder` is. *Inferred*: pictures
     come letterboxed on white as all others do, where the ViT's own preparation would stretch or crop them.
@@ -30,7 +30,8 @@ class PretrainedVit(nn.Module):
             for _ in range(shape.depth)
         )
         self.norm = nn.LayerNorm(width, eps=shape.norm_eps)
-        self.out_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.project = nn.Linear(width, shape.projected, bias=False) if shape.projected else nn.Identity()
+        self.out_norm = nn.LayerNorm(shape.projected or width, elementwise_affine=False)
         # 0..255 to what the ViT was trained on, as one multiplication and one sum.
         std = torch.tensor(shape.std).view(3, 1, 1)
         self.register_buffer("scale", 1.0 / (255.0 * std), persistent=False)
@@ -39,12 +40,12 @@ class PretrainedVit(nn.Module):
         self.shift: Tensor
 
     def forward(self, pixels: Tensor) -> Tensor:
-        result: Tensor = self.out_norm(self.states(pixels)[:, 0])
+        result: Tensor = self.out_norm(self.project(self.states(pixels)[:, 0]))
         return result
 
     def states(self, pixels: Tensor) -> Tensor:
         """All places after the last norm, ``[B, 1 + patches, P]``."""
-        pictures = pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
+        pictures = pixels.permute(0, 3, 1, 2).to(self.scale.dtype) * self.scale + self.shift
         x: Tensor = self.patches(pictures).flatten(2).transpose(1, 2)
         first = self.first.expand(x.shape[0], 1, -1)
         x = self.before(torch.cat([first, x], dim=1) + self.position)

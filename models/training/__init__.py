@@ -4,7 +4,7 @@
 
     pipeline       `train`, from a shop to weights
     run, finished  what every stage works with; a finished run read back
-    image_stage, vit_stage    stage 0: the image encoder is trained, or a pretrained ViT runs once
+    image_stage, given_stage  stage 0: the image encoder is trained, or a given one runs once
     stage1, stage2            what each adds to the step that both share:
     hybrid                    draw, encode, mask, MNSCE, hard negatives, HNST
     batches, companions, augment, pictures, features          what steps are made of

@@ -44,6 +44,9 @@ class KnownAnswers:
             query[place] = self._queries.get(words, 0)
         distinct, places = np.unique(columns, return_inverse=True)
         known = self._data.are_positive(query, distinct, wanted.picture)
+        # An item answers its own picture, and so do others that share it.
+        same = self._data.item_picture[distinct] == wanted.picture[:, None]
+        known |= same & (wanted.picture >= 0)[:, None]
         if self.taught is not None:
             intent = self._data.intent[query]
             known[self.taught.among(np.where(intent > 0, intent, -1), distinct)] = True

@@ -38,9 +38,9 @@ class QueryBatch:
 class Wanted:
     """What the rows of a batch stand for, also where it is not shown: what answers it is no negative.
 
-    ``events`` int64 ``[B]``: the positive event, -1 for a title; ``query`` int64 ``[B]`` and ``picture``
-    int64 ``[B]``: what the event asked, 0 and -1 = nothing; ``titles``: by row the words of a title that
-    stand in the place of a query.
+    ``events`` int64 ``[B]``: the positive event, -1 for a title or an item's own picture; ``query`` int64
+    ``[B]`` and ``picture`` int64 ``[B]``: what is asked, 0 and -1 = nothing; ``titles``: by row the words of
+    a title that stand in the place of a query.
     """
 
     events: I64
@@ -86,20 +86,25 @@ class Sampler:
         if browse:
             self._with_history[:-1] = data.has_history()
         self._rows: I64 = np.flatnonzero(self._said | self._with_history)
+        self._pictured: I64 = np.flatnonzero((data.item_picture >= 0) & data.config.switches.picture)
 
     def draw(self, batch: int, rng: np.random.Generator, own: Rows = slice(None)) -> Batch:
-        """A batch of events, with a share of titles in the place of queries.
+        """A batch of events, with a share of titles and of items' own pictures in the place of queries.
 
         Every rank draws the same batch from the same numbers; texts, pictures and histories are read for its
         ``own`` rows alone, by default all of them.
         """
         data, config = self._data, self._data.config
-        titles = round(batch * config.data.title_share) if len(self._rows) else batch
+        # Items' own pictures come last, behind the titles.
+        shown = round(batch * config.data.picture_share) if len(self._pictured) else 0
+        titles = round(batch * config.data.title_share) if len(self._rows) else batch - shown
         events = self._rows
         if len(events):
-            events = events[rng.integers(len(events), size=batch - titles)]
-        rows = np.concatenate([events, np.full(titles, -1, dtype=np.int64)])
+            events = events[rng.integers(len(events), size=batch - titles - shown)]
+        rows = np.concatenate([events, np.full(titles + shown, -1, dtype=np.int64)])
         named = rng.integers(data.items, size=titles)
+        if shown:
+            named = np.concatenate([named, rng.choice(self._pictured, shown)])
         items = np.concatenate([data.item[events].astype(np.int64), named])
         histories = None
         emptied = remembered = np.zeros(batch, dtype=np.bool_)
@@ -108,9 +113,10 @@ class Sampler:
             drops = rng.random(batch) < config.data.history_dropout
             remembered = self._with_history[rows] & ~(self._said[rows] & ~emptied & drops)
             histories = self._histories(rows[own], remembered[own])
-        queries, titled = self._queries(rows, items, emptied, rng, own)
-        asked, shown = self._query[rows].astype(np.int64), self._picture[rows].astype(np.int64)
-        wanted = Wanted(rows, asked, shown, titled)
+        picture = self._picture[rows].astype(np.int64)
+        picture[batch - shown :] = data.item_picture[items[batch - shown :]]
+        queries, titled = self._queries(rows, picture, items, emptied, rng, own)
+        wanted = Wanted(rows, self._query[rows].astype(np.int64), picture, titled)
         share = config.loss.uniform_share * self._knobs.uniform
         uniform = rng.integers(data.items, size=round(batch * share))
         says = queries.has_text | (queries.has_picture > 0) | remembered
@@ -125,11 +131,11 @@ class Sampler:
         return result
 
     def _queries(
-        self, rows: I64, items: I64, emptied: Bool, rng: np.random.Generator, own: Rows
+        self, rows: I64, asked: I64, items: I64, emptied: Bool, rng: np.random.Generator, own: Rows
     ) -> tuple[QueryBatch, dict[int, str]]:
-        """The queries of some events, and by row the words of those that are titles."""
+        """The queries of some events with their pictures, and by row the words of those that are titles."""
         data, knobs = self._data, self._data.config.data
-        query, picture = self._query[rows].astype(np.int64), self._picture[rows].astype(np.int64)
+        query, picture = self._query[rows].astype(np.int64), asked
         both = (query > 0) & (picture >= 0)
         draws = rng.random((3, len(rows)))
         query = np.where(emptied | (both & (draws[0] < knobs.picture_only)), 0, query)
@@ -137,7 +143,7 @@ class Sampler:
         picture = np.where(lost, -1, picture)
         texts, titles = [data.queries[row] for row in query], dict[int, str]()
         for place, text in enumerate(texts):
-            if rows[place] < 0:
+            if rows[place] < 0 and picture[place] < 0:
                 texts[place] = titles[place] = _some_words(data.title(int(items[place])), rng)
             elif text and draws[2][place] < knobs.typo_rate:
                 texts[place] = typo(text, rng)

@@ -28,6 +28,12 @@ class PictureFeatures:
     def __init__(self, plain: F32, views: F32, query_pictures: I64) -> None:
         self._plain, self._views, self._query_pictures = plain, views, query_pictures
 
+    @classmethod
+    def none(cls, pictures: int, width: int) -> PictureFeatures:
+        """Features of zeros for so many pictures, for a run that reads none; they take no memory."""
+        nothing = np.broadcast_to(np.float32(0), (pictures, 1, width))
+        return cls(nothing, nothing, np.arange(pictures))
+
     def for_items(self, pictures: Ints) -> F32:
         """Plain features float32 ``[B, P]``; zeros for -1."""
         result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
@@ -40,10 +46,12 @@ class PictureFeatures:
         return rng.integers(self._views.shape[1], size=count)
 
     def for_queries(self, pictures: Ints, view: I64) -> F32:
-        """A view of each query picture ``[B]``, float32 ``[B, P]``; zeros for -1."""
-        result = np.zeros((len(pictures), self._plain.shape[2]), dtype=np.float32)
-        has = pictures >= 0
-        result[has] = self._views[np.searchsorted(self._query_pictures, pictures[has]), view[has]]
+        """A view of each query picture ``[B]``, the plain feature of others: ``[B, P]``; zeros for -1."""
+        result = self.for_items(pictures)
+        if len(self._query_pictures):
+            places = np.searchsorted(self._query_pictures, pictures).clip(max=len(self._query_pictures) - 1)
+            seen = self._query_pictures[places] == pictures
+            result[seen] = self._views[places[seen], view[seen]]
         return result
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 from torch import nn
 
@@ -14,10 +15,10 @@ from artifacts.bundle import TextBatch
 from common.arrays import I64, U8
 from models.dataset.training_data import TrainingData
 from models.towers import Config, ImageEncoder, Towers
+from models.training.given_stage import load_given
 from models.training.image_stage import ImageStage
 from models.training.loop import Stage
 from models.training.run import Run, TrainError
-from models.training.vit_stage import load_run_vit
 
 CONFIG, SUMMARY = "config.json", "summary.json"
 _QUERIES, _ITEMS, _PICTURES = 1024, 256, 32
@@ -68,11 +69,15 @@ def load_finished(folder: Path) -> Finished:
 
 
 def _image_encoder(run: Run) -> nn.Module:
-    if run.config.image.shape is not None:
-        return load_run_vit(run)
+    given = load_given(run)
+    if given is not None:
+        return given
     stage = Stage("image", run)
     if not stage.checkpoint.is_file():
-        return ImageEncoder(run.config.image, run.config.picture)
+        # Nothing reads its features: the same weights every time, so that bundles are the same bytes.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.config.seed)
+            return ImageEncoder(run.config.image, run.config.picture)
     module = ImageStage(run.config, stage.shape_of("products.weight")[0], run.data.vocabulary)
     stage.load(module)
     return module.encoder
@@ -84,8 +89,10 @@ def _samples(run: Run) -> Samples:
     queries = np.sort(rng.choice(len(data.queries), min(_QUERIES, len(data.queries)), replace=False))
     items = np.sort(rng.choice(data.items, min(_ITEMS, data.items), replace=False))
     side, depth = data.config.picture.side, data.config.dimensions.history
-    pixels: U8 = np.load(run.folder / "pixels.npy", mmap_mode="r")
-    pictures = np.ascontiguousarray(pixels[:_PICTURES])
+    stored = run.folder / "pixels.npy"
+    pictures: U8 = np.zeros((0, side, side, 3), dtype=np.uint8)
+    if stored.is_file():
+        pictures = np.ascontiguousarray(np.load(stored, mmap_mode="r")[:_PICTURES])
     if not len(pictures):
         pictures = rng.integers(0, 256, (4, side, side, 3), dtype=np.uint8)
     histories = rng.integers(-1, len(items), (len(queries), depth))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -17,18 +18,21 @@ from common.progress import Progress, silent
 from models.dataset.prepare import prepare
 from models.dataset.training_data import TrainingData
 from models.towers import Config, Towers
+from models.towers.experts import EXPERTS
 from models.training import ranks
 from models.training.curves import plot_curves
-from models.training.features import load_coclicks, write_item_features
+from models.training.features import PictureFeatures, load_coclicks, write_item_features
 from models.training.finished import CONFIG, SUMMARY
+from models.training.given_stage import given_pictures
 from models.training.image_stage import train_pictures
-from models.training.pretrained import resolve
+from models.training.pretrained import Pretrained, resolve
 from models.training.reuse import reuse
 from models.training.run import Run, TrainError, torch_threads
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion
 from models.training.teacher import train_teacher
-from models.training.vit_stage import pretrained_pictures
+
+_log = logging.getLogger("mrse.training")
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,7 @@ def train(
         run = Run(data, out, device, progress)
         # By rank 0 alone: batch norm over a share of the batch would learn something else.
         with ranks.alone():
-            if pretrained.vit is None:
-                pictures = train_pictures(run, shop)
-            else:
-                pictures = pretrained_pictures(run, shop, pretrained.vit, pretrained.cache)
+            pictures = _pictures(run, shop, pretrained)
         grader = None
         if config.teacher.enabled:
             with ranks.alone():
@@ -131,6 +132,30 @@ def train(
         plot_curves(out)
         (out / SUMMARY).write_text(json.dumps({**summary.as_dict(), "data": fingerprint}))
     return summary
+
+
+def _pictures(run: Run, shop: Shop, pretrained: Pretrained) -> PictureFeatures:
+    """Stage 0, and a warning where pictures are there that will never train."""
+    config, data = run.config, run.data
+    if (found := len(data.picture_files)) and (untrained := _untrained(config, data)):
+        _log.warning("%s pictures of the shop are never trained on: %s", f"{found:,}", untrained)
+    if not config.switches.picture:
+        return PictureFeatures.none(found, config.picture.feature_dim)
+    return train_pictures(run, shop) if config.image.given is None else given_pictures(run, shop, pretrained)
+
+
+def _untrained(config: Config, data: TrainingData) -> str:
+    """Why the pictures of a shop train nothing, or empty where they do."""
+    readers = [name for name in config.dimensions.experts if EXPERTS[name].reads_picture]
+    if not config.switches.picture:
+        return "switches.picture is off"
+    if config.experts.kind == "lmoe" and not any(config.switches.expert(name) for name in readers):
+        return f"no expert that reads pictures is on ({', '.join(readers)})"
+    if config.image.given is None and not config.image.epochs:
+        return "image.epochs is 0, so the image encoder stays as it was drawn"
+    if not config.data.picture_share and not len(data.query_pictures()):
+        return "no search of the log has one and data.picture_share is 0, so no query learns to read them"
+    return ""
 
 
 def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:

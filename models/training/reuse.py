@@ -8,7 +8,7 @@ from pathlib import Path
 from models.towers.config import Config
 
 _PICTURES = ("pixels.npy", "picture_features.npy", "query_picture_features.npy")
-_FILES = ("image.pt", "image.csv", "vit.pt", *_PICTURES, "coclicks.npz")
+_FILES = ("image.pt", "image.csv", "vit.pt", "encoder.pt", "encoder.onnx", *_PICTURES, "coclicks.npz")
 _TEACHER = ("teacher.pt", "teacher.csv", "teacher.json")
 _EXPERTS = ("stage1.pt", "stage1.csv", "item_features.npy", *_TEACHER)
 

@@ -9,6 +9,9 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
 
+from models.towers.image_config import CnnShape
+from models.towers.pretrained_cnn import PretrainedCnn
+
 WORDS = ("red", "blue", "shoe", "shirt", "dress", "running", "##s", "a", "b", "##a", "##b")
 WIDTH, HEADS, HIDDEN, EPS = 32, 4, 48, 1e-7
 
@@ -193,3 +196,45 @@ def vit_states(made: dict[str, Tensor], family: str, pixels: Tensor, layers: int
         with torch.no_grad():
             x = reference(x)
     return normed(x, str(names["last"]))
+
+
+_EVEN = (0.5, 0.5, 0.5)
+#: A narrow EfficientNet-Lite and the smallest ResNet.
+LITE = CnnShape(
+    family="efficientnet_lite",
+    stages=(
+        (8, 24),
+        (1, 3, 1, 1, 4),
+        (1, 3, 2, 6, 6),
+        (2, 5, 2, 6, 8),
+        (1, 3, 2, 6, 10),
+        (2, 5, 1, 6, 12),
+        (1, 5, 2, 6, 14),
+        (1, 3, 1, 6, 16),
+    ),
+    width=8 + 12 + 24,
+    mean=(127 / 255,) * 3,
+    std=(128 / 255,) * 3,
+)
+RESNET = CnnShape(
+    family="resnet",
+    stages=((1, 1, 1, 1), (0,)),
+    width=128 + 256 + 512,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+
+
+def write_cnn(path: Path, shape: CnnShape = LITE, prefix: str = "") -> PretrainedCnn:
+    """A state dict of random weights with norms that have seen pictures; gives the network."""
+    torch.manual_seed(4)
+    cnn = PretrainedCnn(shape)
+    for module in cnn.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({prefix + name: weight for name, weight in cnn.net.state_dict().items()}, path)
+    return cnn.eval()

@@ -27,6 +27,9 @@ class ExpertsConfig(Frozen):
     #: and its tokenizer. ``hidden``, ``heads`` and ``mlp_ratio`` are then the folder's own.
     bert: str | None = None
     shape: BertShape | None = None
+    #: Width of the space that this BERT and ``image.vit`` share, where both are of one CLIP-style folder:
+    #: VBert then starts as that CLIP. The folder says so, nobody sets it.
+    aligned: int = 0
     #: fastText vectors (``.vec`` or ``.bin``) that the n-grams of FtAtt start from.
     fasttext: str | None = None
     #: Start FtAtt's n-grams at lengths that make a word count by its idf in the catalogue; for few clicks.

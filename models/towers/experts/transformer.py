@@ -29,17 +29,25 @@ class TextTransformer(nn.Module):
         return result
 
     def with_picture(
-        self, input_ids: Tensor, picture: Tensor, has: Tensor, adaptor: nn.Module, no_image: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The picture, or ``no_image`` ``[w]``, read as a token ahead of the text: states of both ``[B, w]``.
+        self,
+        input_ids: Tensor,
+        picture: Tensor,
+        has: Tensor,
+        adaptor: nn.Module,
+        no_image: Tensor,
+        *,
+        apart: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The picture, or ``no_image`` ``[w]``, read as a token ahead of the text: states ``[B, w]``.
 
-        The picture's own state, and the mean of the text's states; ``has`` is ``[B, 1]``.
+        The picture's own state, the mean of the text's states, and that of its first token; ``has`` is
+        ``[B, 1]``. With ``apart`` a text without a picture is read as if there were no such token.
         """
         visual = has * adaptor(picture) + (1.0 - has) * no_image
         text = input_ids > 0
-        mask = torch.cat([torch.ones_like(text[:, :1]), text], dim=1)
+        mask = torch.cat([has > 0 if apart else torch.ones_like(text[:, :1]), text], dim=1)
         x = self.states(torch.cat([visual[:, None, :], self.embed(input_ids)], dim=1), mask)
-        return x[:, 0], masked_mean(x[:, 1:], text)
+        return x[:, 0], masked_mean(x[:, 1:], text), x[:, 1]
 
     def pretrained_weights(self) -> list[nn.Parameter]:
         """The weights that a pretrained BERT gives."""

@@ -14,7 +14,9 @@ from artifacts.bundle.text import special_ids
 from models.towers.config import Config
 from models.towers.experts.config import BertShape
 from models.towers.experts.transformer import BertEmbedding, TextTransformer
+from models.towers.experts.vbert import VBert
 from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
+from models.training.pretrained.vit import ALIGNED
 
 #: Layers of a `BertBlock`, and where the folder has them in one of its layers.
 _BLOCK = {
@@ -35,7 +37,15 @@ def bert_sizes(folder: Path, config: Config) -> dict[str, Any]:
     """
     file = folder / "config.json"
     content = read_json(file)
-    kind, position = content.get("model_type", "bert"), content.get("position_embedding_type", "absolute")
+    kind = content.get("model_type", "bert")
+    if kind in ALIGNED:
+        kind, content = "bert", content.get("text_config", content)
+    elif "text_config" in content:
+        raise PretrainedError(
+            f"{file}: is a {kind}, whose text tower is no BERT, as that of {', '.join(ALIGNED)} is; "
+            "its vision half can be given as image.vit=FOLDER"
+        )
+    position = content.get("position_embedding_type", "absolute")
     if kind != "bert" or position != "absolute":
         raise PretrainedError(
             f"{file}: is a {kind} with {position} positions, expected a bert with absolute ones"
@@ -92,13 +102,27 @@ def fill_bert(folder: Path, experts: Sequence[nn.Module]) -> None:
     Raises:
         PretrainedError: a weight is missing or has another shape.
     """
-    weights = Weights(folder, ("bert.",))
+    weights = Weights(folder, ("bert.", "text_model."))
     for expert in experts:
         assert isinstance(expert, TextTransformer), "start='bert' is for text transformers"
         assert isinstance(expert.embed, BertEmbedding)
         _fill_embedding(weights, expert.embed)
         for place, block in enumerate(expert.blocks):
             weights.fill_layers(block, _BLOCK, f"encoder.layer.{place}.")
+
+
+def fill_aligned(folder: Path, experts: Sequence[nn.Module]) -> None:
+    """Start VBert as the CLIP of the folder: its texts and the features of its vision half in one space.
+
+    Raises:
+        PretrainedError: the projection of the texts is missing or has another shape.
+    """
+    weights = Weights(folder, ())
+    for expert in experts:
+        if isinstance(expert, VBert) and expert.told is not None:
+            told = torch.empty(expert.straight.in_features, expert.told.in_features)
+            weights.fill(told, "text_projection.weight")
+            expert.align(told)
 
 
 def _fill_embedding(weights: Weights, embed: BertEmbedding) -> None:

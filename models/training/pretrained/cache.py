@@ -1,4 +1,4 @@
-"""Features of a pretrained ViT by picture hash, on disk: they survive a kill and serve other runs."""
+"""Raw features of a given image encoder by picture hash, on disk: kept through kills and for other runs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from artifacts.shop.shop import Shop
 from common.arrays import F32, U8
 from common.progress import Progress
-from models.towers.pretrained_vit import PretrainedVit
 
 _ROWS = 16
 
 
 class FeatureCache:
-    """A file for each ViT: records of a picture's SHA-256 and its feature ``[width]``, one after the other.
+    """A file for each encoder: records of a picture's SHA-256 and its feature ``[width]`` in a row.
 
     It is made where it is not there. One process at a time may write to it.
     """
@@ -56,8 +56,8 @@ class FeatureCache:
         return np.memmap(self._path, dtype=self._record, mode="r")
 
 
-def vit_features(
-    vit: PretrainedVit,
+def raw_features(
+    encoder: nn.Module,
     shop: Shop,
     files: list[str],
     side: int,
@@ -65,19 +65,19 @@ def vit_features(
     progress: Progress,
     device: str = "cpu",
 ) -> F32:
-    """Features float32 ``[n, P]`` of picture files; only those that are new are computed.
+    """Raw features float32 ``[n, R]`` of picture files; only those that are new are computed.
 
     Raises:
         DataError: a file is missing or no picture.
     """
     keys: list[str] = []
     waiting: dict[str, U8] = {}
-    vit = vit.to(device)
+    encoder = encoder.to(device)
 
     def flush() -> None:
         with torch.no_grad():
             pixels = torch.from_numpy(np.stack(list(waiting.values()))).to(device)
-            cache.add(list(waiting), vit(pixels).cpu().numpy())
+            cache.add(list(waiting), encoder(pixels).cpu().numpy())
         waiting.clear()
 
     for place, file in enumerate(files, start=1):
@@ -87,5 +87,5 @@ def vit_features(
         if len(waiting) == _ROWS or (waiting and place == len(files)):
             flush()
             progress("picture features", place, len(files))
-    vit.cpu()
+    encoder.cpu()
     return cache.get(keys)

@@ -71,7 +71,7 @@ class Weights:
     def __init__(self, folder: Path, prefixes: tuple[str, ...]) -> None:
         self.file = weights_file(folder)
         self.tensors: dict[str, Tensor] = {}
-        for name, tensor in _read(self.file).items():
+        for name, tensor in read_tensors(self.file).items():
             for prefix in prefixes:
                 name = name.removeprefix(prefix)
             # Names of checkpoints from before 2019.
@@ -128,7 +128,12 @@ class Weights:
                     self.fill(own, *theirs)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name; code that a pickle holds does not run.
+
+    Raises:
+        PretrainedError: the file cannot be read.
+    """
     loaded: dict[str, Tensor]
     try:
         if path.suffix == ".safetensors":
@@ -141,4 +146,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise PretrainedError(f"{path}: reading it needs safetensors: install the train extra") from error
     except Exception as error:  # each library raises its own
         raise PretrainedError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(loaded, dict):
+        raise PretrainedError(f"{path}: holds a {type(loaded).__name__}, expected weights by name")
     return loaded

@@ -44,11 +44,17 @@ _BLOCK = {
         "mlp.2": ("mlp.fc2",),
     },
 }
-_FAMILIES = {"vit": "vit", "clip": "clip", "clip_vision_model": "clip"}
+_FAMILIES = {"vit": "vit", "clip": "clip", "clip_vision_model": "clip", "chinese_clip": "clip"}
+#: CLIPs whose text tower is a BERT, so that ``experts.bert`` can be the same folder.
+ALIGNED = ("chinese_clip",)
 
 
-def vit_sizes(folder: Path) -> tuple[VitShape, PictureSpec]:
+def vit_sizes(folder: Path, *, aligned: bool = False) -> tuple[VitShape, PictureSpec]:
     """What the folder decides of ``image`` and ``picture``.
+
+    Args:
+        folder: a ViT's, or a CLIP's for its vision half.
+        aligned: whether its projection into the space of its texts is wanted too.
 
     Raises:
         PretrainedError: it is no ViT, or a value is missing.
@@ -58,6 +64,7 @@ def vit_sizes(folder: Path) -> tuple[VitShape, PictureSpec]:
     family = _FAMILIES.get(str(content.get("model_type", "vit")))
     if family is None:
         raise PretrainedError(f"{file}: is a {content['model_type']}, expected one of {', '.join(_FAMILIES)}")
+    projected = number(content, "projection_dim", file) if aligned else 0
     content = content.get("vision_config", content)
     prepared = read_json(folder / "preprocessor_config.json")
     width, side = number(content, "hidden_size", file), number(content, "image_size", file)
@@ -71,12 +78,13 @@ def vit_sizes(folder: Path) -> tuple[VitShape, PictureSpec]:
         patch=number(content, "patch_size", file),
         activation=activation(content, file, "quick_gelu" if clip else "gelu"),  # type: ignore[arg-type]
         norm_eps=float(content.get("layer_norm_eps", 1e-5 if clip else 1e-12)),
+        projected=projected,
         mean=_channels(prepared, "image_mean", 0.5),
         std=_channels(prepared, "image_std", 0.5),
     )
     if side % shape.patch:
         raise PretrainedError(f"{file}: pictures of {side} pixels are not made of patches of {shape.patch}")
-    return shape, PictureSpec(side=side, feature_dim=width)
+    return shape, PictureSpec(side=side, feature_dim=projected or width)
 
 
 def load_vit(folder: Path, shape: VitShape, picture: PictureSpec) -> PretrainedVit:
@@ -92,6 +100,8 @@ def load_vit(folder: Path, shape: VitShape, picture: PictureSpec) -> PretrainedV
     weights.fill_layers(vit, _LAYERS[family])
     for place, block in enumerate(vit.blocks):
         weights.fill_layers(block, _BLOCK[family], f"{_BLOCKS[family]}.{place}.", _QKV)
+    if shape.projected:
+        weights.fill(vit.get_parameter("project.weight"), "visual_projection.weight")
     return vit.eval().requires_grad_(False)
 
 

@@ -10,14 +10,25 @@ import torch
 
 from artifacts.shop.shop import Shop
 from models.ablation import GROUPS, ablate, cells
-from models.ablation.matrix import FULL, PROOF, SWEEPS, Cell, Claim, MatrixError, claims, config_value
+from models.ablation.matrix import (
+    FULL,
+    PROOF,
+    SHOP_SWEEPS,
+    SWEEPS,
+    Cell,
+    Claim,
+    MatrixError,
+    claims,
+    config_value,
+)
+from models.ablation.page import write_page
 from models.ablation.plan import claimed, plan_runs, run_folder
 from models.ablation.runs import Outcome
 from models.ablation.subset import subset
 from models.ablation.summary import check, gap, summarise, verdict
 from models.evaluation.measures import MEASURES
 from models.evaluation.statistics import Interval, Sums
-from models.synthetic import Judge
+from models.synthetic import Dials, Judge, Recipe, make_shop
 from models.towers import Towers, preset
 from models.towers.lmoe import Experts
 from models.towers.single import SingleTransformer, parameters
@@ -26,7 +37,8 @@ from models.towers.single import SingleTransformer, parameters
 def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid() -> None:
     base = preset("tiny")
     matrix = cells(base)
-    assert {cell.group for cell in matrix} == set(GROUPS) - {PROOF}
+    swept = {sweep.group for sweep in SHOP_SWEEPS}
+    assert {cell.group for cell in matrix} == set(GROUPS) - {PROOF} - swept
     assert len({cell.name for cell in matrix}) == len(matrix)
     folders = {run_folder(Path("out"), cell, 7) for cell in matrix}
     assert len(folders) == len(matrix)
@@ -87,6 +99,55 @@ def test_runs_share_what_does_not_differ(shop_path: Path, tmp_path: Path) -> Non
     assert part.needs == []
     assert part.shop != shop_path
     assert part.data != full.data
+
+
+def test_a_dial_of_the_shop_is_swept_with_and_without_what_it_acts_on(tmp_path: Path) -> None:
+    make_shop(tmp_path / "shop", items=120, seed=3)
+    matrix = cells(preset("tiny"), ["taste", "picture only"])
+    names = [cell.name for cell in matrix]
+    assert names[:3] == [FULL, "no history", "no picture"]
+    by_name = {c.name: c for c in matrix}
+    for sweep in SHOP_SWEEPS:
+        assert sweep.usual not in sweep.values
+        for value in sweep.values:
+            name = f"{sweep.group} {value:g}"
+            bare, lacking = by_name[name], by_name[f"{name}, {sweep.without}"]
+            assert (bare.overrides, bare.against, lacking.against) == ({}, None, name)
+            assert bare.dials == lacking.dials == {sweep.dial: value}
+            assert lacking.overrides == by_name[sweep.without].overrides
+    few = [c for c in matrix if c.name in (FULL, "no history", "taste 0", "taste 0, no history")]
+    planned = plan_runs(tmp_path / "shop", tmp_path, preset("tiny"), few, (7,), "test")
+    runs = {run.cell.name: run for run in planned}
+    assert runs["taste 0"].shop == runs["taste 0, no history"].shop != runs[FULL].shop
+    assert runs["taste 0"].needs == []
+    # The cell without history takes pictures and experts from the full model over its own shop.
+    assert runs["taste 0, no history"].experts == runs["taste 0"]
+    assert runs["no history"].experts == runs[FULL]
+    drawn = Recipe.read(runs["taste 0"].shop)
+    assert drawn is not None
+    assert drawn.dials == Dials(taste=0.0)
+    # A shop that nobody drew has no dials, and one that is there already is not drawn again.
+    stamp = (runs["taste 0"].shop / "items.parquet").stat().st_mtime_ns
+    plan_runs(tmp_path / "shop", tmp_path, preset("tiny"), few, (7,), "test")
+    assert (runs["taste 0"].shop / "items.parquet").stat().st_mtime_ns == stamp
+    (tmp_path / "shop" / "synthetic.json").unlink()
+    with pytest.raises(MatrixError, match="mrse shop make"):
+        plan_runs(tmp_path / "shop", tmp_path, preset("tiny"), few, (7,), "test")
+
+
+def test_the_worth_of_a_part_is_drawn_over_the_dial() -> None:
+    matrix = cells(preset("tiny"), ["taste"])
+    hits = {FULL: 3, "no history": 2, "taste 0": 2, "taste 0, no history": 2, "taste 1.5, no history": 1}
+    hits |= {"taste 1.5": 4}
+    outcomes = {name: [_outcome(name, 7, [1.0] * n + [0.0] * (4 - n))] for name, n in hits.items()}
+    found = {s.cell.name: s for s in summarise(matrix, outcomes)}
+    key = ("all", "Recall@100")
+    assert found["taste 0"].gaps == {}
+    gaps = {n: found[f"taste {n}, no history"].gaps[key].value for n in ("0", "1.5")}
+    assert gaps == {"0": 0.0, "1.5": 0.75}
+    assert found["no history"].gaps[key].value == 0.25
+    page = write_page(Path("out"), preset("tiny"), list(found.values()), [], "test", (7,))
+    assert "What history is worth, by the times the shop" in page
 
 
 def test_the_usual_configuration_keeps_its_fingerprint_whatever_kinds_there_are() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import models.export.bundle as export_module
 from artifacts.bundle import (
@@ -23,8 +24,10 @@ from artifacts.bundle import (
     open_graph,
 )
 from artifacts.bundle.manifest import ROLES
+from artifacts.bundle.signatures import SIGNATURES
 from models.evaluation import evaluate
 from models.export.bundle import ExportError, export, write_bundle
+from models.export.graphs import rounding, write_graph
 from models.towers import Config, Towers, preset
 from models.training import TrainError, load_finished
 
@@ -100,9 +103,83 @@ def test_graphs_that_differ_from_torch_are_not_shipped(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "PARITY", -1.0)
+    monkeypatch.setattr(export_module, "PARITY_ROUNDINGS", -1.0)
     with pytest.raises(ExportError, match=r"image_encoder: feature is off torch's by .*at most"):
         export(run, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+class Deep(nn.Module):
+    """Pixels through many layers whose weights make float32 lose digits; features are even as always."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(3, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        for layer in self.layers:
+            nn.init.normal_(layer.weight, std=1.15 / width**0.5)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = self.first(pixels.to(self.first.weight.dtype).mean(dim=(1, 2)) / 255.0)
+        for layer in self.layers:
+            x = x + torch.sin(layer(x))
+        return self.norm(x)
+
+
+def test_a_deep_network_may_be_off_by_what_float32_takes_from_it(run: Path, tmp_path: Path) -> None:
+    finished = load_finished(run)
+    width = finished.config.picture.feature_dim
+    deep = replace(finished, image_encoder=Deep(width, 24))
+    path = export_module.write_bundle(deep, tmp_path / "deep")
+    parity = Bundle.load(path).manifest.parity["max_abs_diff_fp32"]
+    # Beyond what is allowed of a shallow one, or this shows nothing.
+    assert 1e-5 < parity < 1e-3
+    Bundle.load(path).check_canonical("image_encoder", open_graph(Bundle.load(path).graph("image_encoder")))
+
+
+def test_a_deep_network_that_is_exported_wrong_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = load_finished(run)
+    deep = Deep(finished.config.picture.feature_dim, 24)
+    wrong = Deep(finished.config.picture.feature_dim, 24)
+    with torch.no_grad():
+        wrong.layers[3].weight += 1e-4
+
+    def write(module: nn.Module, *others: object) -> None:
+        write_graph(wrong if module is deep else module, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(export_module, "write_graph", write)
+    with pytest.raises(ExportError, match="image_encoder: feature is off"):
+        export_module.write_bundle(replace(finished, image_encoder=deep), tmp_path / "wrong")
+
+
+def test_what_float32_takes_is_known_of_every_graph(run: Path) -> None:
+    finished = load_finished(run)
+    bundle = {"image_encoder": finished.image_encoder, "query_experts": finished.towers.query_experts}
+    config = finished.config
+    sizes = {
+        "B": 3,
+        "L": 5,
+        "W": 4,
+        "G": 3,
+        "S": config.picture.side,
+        "C": 3,
+        "P": config.picture.feature_dim,
+    }
+    rng = np.random.default_rng(0)
+    for role, module in bundle.items():
+        signature = SIGNATURES[role]  # type: ignore[index]
+        inputs = {
+            name: rng.integers(0, 3, [sizes[a] for a in tensor.axes]).astype(tensor.dtype)
+            for name, tensor in signature.inputs.items()
+        }
+        found = rounding(module, inputs, list(signature.outputs))
+        assert all(0 < off < 1e-4 for off in found.values())
+        # What is measured is a copy.
+        assert all(p.dtype == torch.float32 for p in module.parameters())
 
 
 def test_int8_that_says_something_else_is_left_out(

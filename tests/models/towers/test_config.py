@@ -1,14 +1,15 @@
 import json
+from typing import get_args
 
 import pytest
 import torch
 
-from models.towers.config import Config, ConfigError
+from models.towers.config import Config, ConfigError, PresetName
 from models.towers.experts import EXPERTS, Expert
-from models.towers.presets import preset
+from models.towers.presets import NEEDS, PRESETS, preset
 
 
-@pytest.mark.parametrize("name", ["tiny", "demo", "paper"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_presets_survive_their_json(name: str) -> None:
     config = preset(name)
     assert config.preset == name
@@ -42,8 +43,16 @@ def test_wrong_overrides_are_named(overrides: dict[str, object], message: str) -
 
 
 def test_unknown_preset() -> None:
-    with pytest.raises(ConfigError, match="huge"):
+    with pytest.raises(ConfigError, match=r"huge.*pretrained-image"):
         preset("huge")
+
+
+def test_every_preset_has_a_name_that_a_configuration_may_have() -> None:
+    assert tuple(PRESETS) == get_args(PresetName)
+    assert NEEDS.keys() <= PRESETS.keys()
+    for name, needs in NEEDS.items():
+        for key in needs:
+            preset(name).with_overrides({key: "somewhere"})
 
 
 def test_the_fingerprint_is_of_what_matters() -> None:

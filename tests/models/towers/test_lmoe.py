@@ -56,6 +56,19 @@ def test_picture_reaches_vbert_alone() -> None:
     torch.testing.assert_close(with_picture[:, 1:], without[:, 1:])
 
 
+def test_vbert_tells_what_a_picture_shows_though_its_blocks_lose_it() -> None:
+    torch.manual_seed(0)
+    experts = towers().query_experts
+    ids = torch.full((2000, 1), 2)
+    picture = torch.randn(2000, P)
+    said = experts(ids, torch.zeros(2000, 1, 1, dtype=torch.int64), picture, torch.ones(2000))[:, 0].detach()
+    # A thing that the feature shows: which side of a plane it lies on. A linear reader of VBert finds it.
+    shown = torch.sign(picture @ torch.randn(P, 20))
+    told = torch.linalg.lstsq(said[:1000], shown[:1000]).solution
+    right = (torch.sign(said[1000:] @ told) == shown[1000:]).float().mean()
+    assert right > 0.75
+
+
 def test_no_words_leave_ftatt_silent_and_finite_in_its_gradient() -> None:
     experts = towers().query_experts
     ids, grams, picture, has = expert_inputs()

@@ -8,6 +8,7 @@ import pytest
 from artifacts.actions import ACTIONS
 from models.dataset.training_data import TrainingData
 from models.towers import Config
+from models.training.answers import KnownAnswers
 from models.training.batches import Sampler
 from models.training.features import PictureFeatures
 
@@ -65,6 +66,37 @@ def test_a_rank_reads_its_own_rows_of_the_batch_of_all(data: TrainingData, pictu
     np.testing.assert_array_equal(part.queries.picture, whole.queries.picture[own])
     np.testing.assert_array_equal(part.histories.items, whole.histories.items[own])
     np.testing.assert_array_equal(part.histories.age_days, whole.histories.age_days[own])
+
+
+def test_own_pictures_are_asked_with_and_their_items_are_wanted(
+    run: Path, data: TrainingData, pictures: PictureFeatures
+) -> None:
+    config = data.config.with_overrides({"data.picture_share": 0.25})
+    data = TrainingData(run / "data", config)
+    drawn = Sampler(data, pictures, config.stage2, browse=True).draw(64, np.random.default_rng(0))
+    own = slice(48, 64)
+    assert (drawn.wanted.events[own] == -1).all()
+    assert not drawn.queries.has_text[own].any()
+    assert (drawn.queries.has_picture[own] == 1).all()
+    np.testing.assert_array_equal(drawn.queries.shown[own], data.item_picture[drawn.items[own]])
+    assert not set(range(48, 64)) & drawn.wanted.titles.keys()
+    assert drawn.wanted.titles
+    # Whatever shares the picture answers it too.
+    known = KnownAnswers(data).among(drawn.wanted, np.arange(data.items))
+    for row in range(48, 64):
+        same = data.item_picture == data.item_picture[drawn.items[row]]
+        assert known[row][same].all()
+    features = pictures.for_queries(drawn.queries.shown, np.zeros(64, dtype=np.int64))
+    plain = pictures.for_items(drawn.queries.shown)
+    asked = np.isin(drawn.queries.shown, data.query_pictures())
+    np.testing.assert_array_equal(features[~asked], plain[~asked])
+
+
+def test_no_pictures_no_own_pictures(run: Path, data: TrainingData, pictures: PictureFeatures) -> None:
+    config = data.config.with_overrides({"switches.picture": False, "data.picture_share": 0.5})
+    blind = TrainingData(run / "data", config)
+    drawn = Sampler(blind, pictures, config.stage1, browse=False).draw(64, np.random.default_rng(0))
+    assert (drawn.wanted.events >= 0).sum() == 64 - round(64 * config.data.title_share)
 
 
 def test_stage2_draws_as_many_uniform_items_as_told(

@@ -18,7 +18,7 @@ from models.towers import preset
 from models.towers.pretrained_vit import PretrainedVit
 from models.training import train
 from models.training.pretrained import PretrainedError, resolve
-from models.training.pretrained.cache import FeatureCache, vit_features
+from models.training.pretrained.cache import FeatureCache, raw_features
 from models.training.pretrained.vit import load_vit, vit_sizes
 from tests.support.pretrained import SIDE, WIDTH, vit_states, write_bert, write_vit
 
@@ -96,7 +96,7 @@ def test_each_picture_runs_once_and_stays_on_disk_through_a_kill(tmp_path: Path)
     cache = tmp_path / "cache" / "features.bin"
 
     def run() -> np.ndarray:
-        return vit_features(
+        return raw_features(
             vit.eval(), shop, files, SIDE, FeatureCache(cache, WIDTH), lambda stage, done, total: None
         )
 
@@ -122,7 +122,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     vit = load_vit(tmp_path / "vit", *vit_sizes(tmp_path / "vit"))
     cache = FeatureCache(tmp_path / "features.bin", WIDTH)
     with pytest.raises(DataError, match=r"0\.png"):
-        vit_features(vit, shop, ["0.png"], SIDE, cache, lambda stage, done, total: None)
+        raw_features(vit, shop, ["0.png"], SIDE, cache, lambda stage, done, total: None)
 
 
 def test_a_run_from_pretrained_weights_ends_in_a_bundle_that_needs_no_folder(

@@ -1,0 +1,112 @@
+"""What presets demand and leave out; pictures that never train are told."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from artifacts.bundle import Bundle, open_graph
+from models.export.bundle import export
+from models.towers import preset
+from models.training import train
+from models.training.pretrained import PretrainedError, resolve
+from tests.support.pretrained import WIDTH, write_bert, write_vit
+
+SHORT = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
+#: The sizes of the preset ``paper``, so that it is built in seconds.
+SMALL = {
+    "dimensions.expert_dim": 16,
+    "dimensions.embedding_dim": 32,
+    "dimensions.history": 4,
+    "text.ngram_buckets": 500,
+    "experts.hidden": 24,
+    "experts.heads": 2,
+    "fusion.hidden": 32,
+    "fusion.gate_hidden": 8,
+    "data.vocabulary": 300,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("paper", r"pretrained ViT.*--set image\.vit=PATH"),
+        ("pretrained-text", r"BERT.*--set experts\.bert=PATH"),
+    ],
+)
+def test_a_preset_without_what_it_is_about_is_refused(name: str, message: str) -> None:
+    with pytest.raises(PretrainedError, match=message):
+        resolve(preset(name))
+
+
+def test_the_paper_preset_builds_over_a_vit_that_stays_frozen(shop_path: Path, tmp_path: Path) -> None:
+    made = write_vit(tmp_path / "vit", layers=6)
+    config = preset("paper").with_overrides({**SMALL, **SHORT, "image.vit": str(tmp_path / "vit")})
+    train(shop_path, tmp_path / "run", config)
+    path = export(tmp_path / "run", tmp_path / "bundles", "paper")
+    bundle = Bundle.load(path)
+    assert bundle.manifest.picture.feature_dim == WIDTH
+    assert bundle.manifest.training["preset"] == "paper"
+    # Frozen: the graph that is served holds the folder's own numbers.
+    stored = path.joinpath("image_encoder.onnx").read_bytes()
+    assert made["encoder.layer.5.output.dense.bias"].numpy().tobytes() in stored
+    bundle.check_canonical("image_encoder", open_graph(bundle.graph("image_encoder")))
+
+
+def test_the_text_preset_reads_no_picture_and_says_so(
+    shop_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stages: set[str] = set()
+    with caplog.at_level(logging.WARNING, "mrse.training"):
+        config = preset("text").with_overrides({**SHORT, "data.vocabulary": 300})
+        train(shop_path, tmp_path / "run", config, lambda stage, done, total: stages.add(stage))
+    assert "switches.picture is off" in caplog.text
+    assert not stages & {"pictures", "picture features", "image"}
+    bundle = Bundle.load(export(tmp_path / "run", tmp_path / "bundles", "text"))
+    again = Bundle.load(export(tmp_path / "run", tmp_path / "more", "text"))
+    assert again.version == bundle.version
+    # A picture that is asked with all the same changes nothing.
+    graph = open_graph(bundle.graph("query_experts"))
+    ids = np.array([[2, 5, 6]], dtype=np.int64)
+    asked = {"input_ids": ids, "ngram_ids": ids[:, :, None]}
+    width = bundle.manifest.picture.feature_dim
+    with_picture, without = (
+        graph.run({**asked, "picture": np.full((1, width), has), "has_picture": np.array([has])})["experts"]
+        for has in (np.float32(1), np.float32(0))
+    )
+    np.testing.assert_array_equal(with_picture, without)
+
+
+def test_the_pretrained_text_preset_trains_over_a_bert_that_stays(shop_path: Path, tmp_path: Path) -> None:
+    write_bert(tmp_path / "bert", layers=6)
+    settings = {**SHORT, "experts.bert": str(tmp_path / "bert"), "image.epochs": 1, "image.feature_views": 1}
+    config = preset("pretrained-text").with_overrides(
+        {**settings, "picture.side": 32, "text.max_item_tokens": 24}
+    )
+    train(shop_path, tmp_path / "run", config)
+    assert (tmp_path / "run" / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"switches.vbert": False}, "no expert that reads pictures is on (vbert)"),
+        ({"image.epochs": 0}, "image.epochs is 0"),
+        ({}, ""),
+    ],
+)
+def test_pictures_that_never_train_are_told(
+    shop_path: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    settings: Mapping[str, Any],
+    message: str,
+) -> None:
+    config = preset("tiny").with_overrides({**SHORT, **settings})
+    with caplog.at_level(logging.WARNING, "mrse.training"):
+        train(shop_path, tmp_path / "run", config)
+    assert message in caplog.text
+    assert bool(caplog.records) == bool(message)
