@@ -79,31 +79,31 @@ class LossConfig(Frozen):
     beta: float = 5.0
     #: HNST's share of the gradient at the cosines (`models.training.dose`), which sets beta anew in every
     #: step; 0 leaves beta as it is.
-    hard_share: float = Field(default=0.0, ge=0.0, le=0.9)
+    hard_share: float = Field(default=0.3, ge=0.0, le=0.9)
     #: Most that ``hard_share`` may make of beta: where few triplets are active, each would weigh too much.
     beta_most: float = Field(default=50.0, gt=0.0)
     scale: float = 20.0
-    margin: float = 0.1
+    margin: float = 0.2
     #: Hard negatives for each positive.
-    hard_negatives: int = 2
+    hard_negatives: int = 4
     #: Whether a row's hard negatives are columns of its MNSCE as well.
     hard_columns: bool = False
     #: Share of them that is mined where a query has labels of low relevance too.
     mined_share: float = 0.5
     #: Ranks that mined hard negatives come from, as 1-based first and last.
-    hard_ranks: tuple[int, int] = (101, 500)
+    hard_ranks: tuple[int, int] = (1, 100)
     #: Whether stage 1 mines as well; each time encodes the catalogue with all experts.
     mine_experts: bool = False
     #: What keeps relevant items out of what is mined. ``known``: what was clicked for the same intent or is
     #: labelled so. ``margin``: also what is ranked less than ``guide_margin`` below the mean of those.
     #: ``teacher``: also what the teacher does not grade as of low relevance.
-    mined_filter: Literal["known", "margin", "teacher"] = "known"
+    mined_filter: Literal["known", "margin", "teacher"] = "margin"
     #: Columns of MNSCE that are no negatives of a row. ``known``: as above. ``guide``: in stage 2 also what
     #: the experts of stage 1 put nearer than ``guide_margin`` below the positive. ``teacher``: in stage 2
     #: also what the teacher grades as relevant among the experts' first hundred.
     false_negatives: Literal["known", "guide", "teacher"] = "known"
     #: Cosine; negative to let the guide decide only where it is sure.
-    guide_margin: float = Field(default=0.0, ge=-1.0, le=1.0)
+    guide_margin: float = Field(default=0.05, ge=-1.0, le=1.0)
     #: Weight of distillation (MarginMSE): mined items lie below the positive as far as the teacher says.
     distil: float = Field(default=0.0, ge=0.0)
     #: Labels up to this are low relevance: hard negatives, never positives. A label below is no mere yes or

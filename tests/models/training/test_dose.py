@@ -46,7 +46,7 @@ def test_beta_has_a_bound_and_is_nothing_where_nothing_is_active() -> None:
 
 
 def test_without_a_share_beta_stays_as_it_is() -> None:
-    beta, share = dose(LossConfig(beta=5.0), torch.tensor(20.0), torch.tensor(1.0))
+    beta, share = dose(LossConfig(beta=5.0, hard_share=0.0), torch.tensor(20.0), torch.tensor(1.0))
     assert beta == 5
     assert float(share) == pytest.approx(0.2)
     # HNST alone has nothing to be a share of.

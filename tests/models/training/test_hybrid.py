@@ -20,6 +20,7 @@ EVERYTHING = {
     "loss.hard_share": 0.3,
     "loss.hard_ranks": [1, 100],
     "loss.mined_filter": "margin",
+    "loss.guide_margin": 0.0,
     "loss.false_negatives": "guide",
     "loss.hard_after": 0.25,
     "stage1.steps": 12,
@@ -29,6 +30,8 @@ EVERYTHING = {
     "experts.dropout": 0.0,
     "fusion.dropout": 0.0,
 }
+
+GUIDE = {"loss.false_negatives": "guide", "loss.guide_margin": 0.0}
 
 
 def _rows(file: Path) -> list[dict[str, float]]:
@@ -73,7 +76,7 @@ def test_how_a_batch_is_drawn_and_encoded_changes_nothing(
 
 
 def test_what_the_guide_puts_nearer_than_the_positive_is_no_negative(run: Path, config: Config) -> None:
-    data = TrainingData(run / "data", config.with_overrides({"loss.false_negatives": "guide"}))
+    data = TrainingData(run / "data", config.with_overrides(GUIDE))
     features = np.load(run / "item_features.npy")
     plain, views = (np.load(run / f"{n}.npy") for n in ("picture_features", "query_picture_features"))
     pictures, own = PictureFeatures(plain, views, data.query_pictures()), Run(data, run)

@@ -19,7 +19,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
 
 
 def test_mined_negatives_come_from_the_ranks_and_are_no_positives(small: TrainingData) -> None:
-    found = mine(changed(small, {"loss.hard_ranks": [2, 4]}), QUERIES, ITEMS).items
+    ranks = {"loss.hard_ranks": [2, 4], "loss.mined_filter": "known"}
+    found = mine(changed(small, ranks), QUERIES, ITEMS).items
     # "mug": ranks 2 to 4 are d, b, a, of which a and b were clicked. "cup": c, b, d without c.
     assert sorted(found[1].tolist()) == [-1, -1, 3]
     assert sorted(found[2].tolist()) == [-1, 1, 3]
