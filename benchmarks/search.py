@@ -34,7 +34,7 @@ from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import MANIFEST_NAME
 from index.embedded.probe import EXACT
-from index.embedded.segment import Planning
+from index.embedded.searched import Planning
 from index.filters import parse_filter
 
 #: Ours may be slower than the exact search of the same matches by the noise of the measurement.

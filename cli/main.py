@@ -43,6 +43,7 @@ COMMANDS = {
     "produce portraits": "produce.portraits",
     "produce items": "produce.items",
     "produce follow": "produce.follow",
+    "produce popular": "produce.popular",
     "produce forget": "produce.forget",
     "serve": "serve.serve",
     "keys new": "keys.new",

@@ -63,6 +63,7 @@ def make_embeddings(
     expert_dim: int = 64,
     texts: Sequence[Mapping[str, str]] | None = None,
     text_fields: Sequence[str] = ("title", "category"),
+    pictures: np.ndarray | None = None,
 ) -> Path:
     """Write an embeddings folder and return it.
 
@@ -86,6 +87,7 @@ def make_embeddings(
         data="0123456789abcdef",
         texts=texts,
         text_fields=text_fields,
+        pictures=pictures,
     )
     return folder.path
 
@@ -101,6 +103,7 @@ def write_embeddings(
     data: str = "",
     texts: Sequence[Mapping[str, str]] | None = None,
     text_fields: Sequence[str] = (),
+    pictures: np.ndarray | None = None,
 ) -> EmbeddingsFolder:
     """Write an embeddings folder at once.
 
@@ -114,6 +117,7 @@ def write_embeddings(
         data: fingerprint of the shop.
         texts: of each item its texts by field; None: the folder holds none.
         text_fields: the fields.
+        pictures: ``[N, picture_dim]``, each of unit length, or zeros for no picture.
     """
     experts, expert_dim = features.shape[1:]
     meta = EmbeddingsMeta(
@@ -124,10 +128,13 @@ def write_embeddings(
         expert_dim=expert_dim,
         data=data,
         text_fields=() if texts is None else tuple(text_fields),
+        picture_dim=0 if pictures is None else pictures.shape[1],
     )
     writer = EmbeddingsWriter(target, meta, attributes)
     writer.write_items(items)
     if texts is not None:
         writer.write_texts({"id": item["id"], **said} for item, said in zip(items, texts, strict=True))
     writer.embeddings[:], writer.features[:] = vectors, features
+    if writer.pictures is not None:
+        writer.pictures[:] = pictures
     return writer.finish()

@@ -164,6 +164,19 @@ class PhotoIndex(Protocol):
         """
 
 
+class RankedIndex(Protocol):
+    """The items with the largest values of an attribute, in the same index: same filters, same changes."""
+
+    async def top(self, attribute: str, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
+        """The ``k`` items that have the largest values of a number attribute; ``scores`` are the values.
+
+        Items without a value are never among them.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`.
+        """
+
+
 class ItemValues(Protocol):
     """Attributes of items, from the same index: what filters would see."""
 
@@ -434,6 +447,8 @@ class OpenedIndex:
     photos: PhotoIndex | None = None
     #: Gives the attributes of items.
     values: ItemValues | None = None
+    #: Lists items by a number attribute.
+    ranked: RankedIndex | None = None
     #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.
     #: Raises `IndexUnavailable` while it is not there, and ValueError when its content is another bundle's.
     check: Callable[[], Awaitable[None]] | None = None

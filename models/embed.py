@@ -2,9 +2,10 @@
 
 Runs the ONNX graphs, so no torch. Three passes, each of which resumes after a kill:
 
-1. ``items.parquet``: id, category and attributes of every item, in catalogue order, and ``texts.parquet``:
-   the texts that items are found by word for word;
-2. ``features.npy`` float16 ``[N, E, d]``: the item experts' outputs;
+1. ``items.parquet``: id, category and attributes of every item, in catalogue order, with how popular it is,
+   and ``texts.parquet``: the texts that items are found by word for word;
+2. ``features.npy`` float16 ``[N, E, d]``: the item experts' outputs; and ``pictures.npy`` float16
+   ``[N, P]``, the picture features, where the shop has pictures;
 3. ``embeddings.npy`` float16 ``[N, 128]``, unit length before rounding: item fusion over the features and
    the mean features of the items co-clicked with each.
 
@@ -13,19 +14,21 @@ The folder is built beside its final place and renamed when it is whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from artifacts.bundle import Bundle, ItemText, ItemTower
+from artifacts.bundle import Bundle, ItemText, ItemTower, photo_vectors
 from artifacts.embeddings import Behaviours, EmbeddingsMeta, EmbeddingsWriter
+from artifacts.popularity import HALF_LIFE_DAYS, POPULARITY
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
-from common.arrays import F16
+from common.arrays import F16, F32, F64
 from common.progress import Progress, silent, stage_progress
 from models.dataset.coclick import coclicked_as_trained
 from models.pictures import PictureFeatures
+from models.popularity import popularity_of
 
 _ROWS, _FUSED_AT_ONCE = 256, 4096
 
@@ -48,6 +51,7 @@ def embed_shop(
     threads: int = 2,
     behaviours: Behaviours = "train",
     known: F16 | None = None,
+    half_life_days: float = HALF_LIFE_DAYS,
     progress: Progress = silent,
 ) -> EmbedSummary:
     """Write the embeddings folder of a shop.
@@ -61,6 +65,7 @@ def embed_shop(
             folder can be judged on them; ``all`` is for serving, which has nothing held out.
         known: float16 ``[N, E, d]``, item features where they are there already, in catalogue order: training
             has them of this very shop.
+        half_life_days: of the popularity that items get as an attribute; 0 for none.
         progress: told of rows.
 
     Raises:
@@ -68,6 +73,12 @@ def embed_shop(
         FileExistsError: the target is there and is no embeddings folder.
     """
     dims = bundle.manifest.dimensions
+    attributes, counted = dict(shop.schema.attributes), None
+    if half_life_days and POPULARITY not in attributes:
+        held_out = bundle.manifest.preprocessing.held_out
+        counted = popularity_of(shop, half_life_days, held_out, behaviours, progress)
+    if counted is not None:
+        attributes[POPULARITY] = "number"
     meta = EmbeddingsMeta(
         bundle_version=bundle.version,
         rows=shop.count_items(),
@@ -78,10 +89,13 @@ def embed_shop(
         behaviours=behaviours,
         text_fields=shop.schema.text_fields,
         language=shop.schema.language,
+        popularity=None if counted is None else counted[0],
+        picture_dim=bundle.manifest.picture.feature_dim if _has_pictures(shop) else 0,
     )
-    writer = EmbeddingsWriter(target, meta, shop.schema.attributes)
-    rows = ({**item.attributes, "id": item.id, "category": item.category} for item in shop.items())
-    writer.write_items(rows, stage_progress(progress, "items"))
+    writer = EmbeddingsWriter(target, meta, attributes)
+    writer.write_items(
+        _rows(shop, None if counted is None else counted[1]), stage_progress(progress, "items")
+    )
     fields = shop.schema.text_fields
     texts = ({"id": item.id, **{name: item.text(name) for name in fields}} for item in shop.items())
     writer.write_texts(texts, stage_progress(progress, "texts"))
@@ -91,9 +105,19 @@ def embed_shop(
         _fill_features(shop, tower, writer, threads, progress)
     else:
         writer.features[:] = known
+        _fill_pictures(shop, tower, writer, threads, progress)
     _fill_embeddings(shop, tower, writer, behaviours, progress)
     writer.finish()
     return EmbedSummary(bundle.version, meta.rows, resumed)
+
+
+def _rows(shop: Shop, popularity: F64 | None) -> Iterator[dict[str, object]]:
+    """What the items file says of each item."""
+    for row, item in enumerate(shop.items()):
+        values: dict[str, object] = {**item.attributes, "id": item.id, "category": item.category}
+        if popularity is not None and popularity[row] > 0:
+            values[POPULARITY] = float(f"{popularity[row]:.6g}")
+        yield values
 
 
 def _fill_features(
@@ -105,10 +129,34 @@ def _fill_features(
     for batch in _batches(islice(shop.items(), start, None), _ROWS):
         end = start + len(batch)
         texts = [ItemText(item.title, item.category, item.description) for item in batch]
-        writer.features[start:end] = tower.features(texts, pictures.features([i.picture for i in batch]))
+        seen = pictures.features([item.picture for item in batch])
+        writer.features[start:end] = tower.features(texts, seen)
+        _store_pictures(writer, start, seen)
         writer.store("features", end)
         progress("features", end, len(writer.features))
         start = end
+
+
+def _fill_pictures(
+    shop: Shop, tower: ItemTower, writer: EmbeddingsWriter, threads: int, progress: Progress
+) -> None:
+    """The pictures alone, where the item features are known."""
+    pictures, start = PictureFeatures(shop, tower, threads), 0
+    for batch in _batches(shop.items(), _ROWS) if writer.pictures is not None else ():
+        _store_pictures(writer, start, pictures.features([item.picture for item in batch]))
+        start += len(batch)
+        progress("pictures", start, len(writer.features))
+
+
+def _store_pictures(writer: EmbeddingsWriter, start: int, features: Sequence[F32 | None]) -> None:
+    if writer.pictures is None:
+        return
+    for row, feature in enumerate(features, start):
+        writer.pictures[row] = 0.0 if feature is None else photo_vectors(feature[None])[0]
+
+
+def _has_pictures(shop: Shop) -> bool:
+    return any(item.picture for item in shop.items())
 
 
 def _fill_embeddings(

@@ -11,6 +11,7 @@ commands. Each of them may be killed at any time: started again, it goes on wher
       histories, features: their input       refresh    behaviours to portraits
       fill      runs a job, resumes          metrics    of a follower
       journal   how far a job is
+                        popular  how popular items are since their log ended
                         merge    a portrait and more behaviours
                         store    values and marks to Redis
 """

@@ -19,6 +19,8 @@ _ALWAYS = {
     "fields are left out where they are not known; bans hold.",
     "diversity_short": "With the limit on items of one value there are fewer than k; there may be more, "
     "which a wider search would find.",
+    "popular_instead": "There are no words, no picture and no history that is known; the items are what is "
+    "popular, and not personal.",
     "nothing_to_search_by": "No route could search: there are no words, no picture and no history that is "
     "known, or the routes that could are turned off. The answer is empty.",
 }

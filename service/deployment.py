@@ -16,6 +16,7 @@ from artifacts.bundle.graphs import GraphError
 from artifacts.bundle.manifest import Dimensions
 from artifacts.bundle.portrait import recent
 from artifacts.cache.codec import FeatureCodec, PortraitCodec
+from artifacts.popularity import POPULARITY
 from common.arrays import F16
 from common.lru import Lru
 from index.engines import ENGINES
@@ -28,6 +29,7 @@ from index.port import (
     LexicalIndex,
     OpenedIndex,
     PhotoIndex,
+    RankedIndex,
     WritableIndex,
 )
 from service.errors import StartError, not_set
@@ -94,6 +96,7 @@ class Deployment:
         neighbours: nearest items of I2I's triggers.
         lexical: searches the index by words; None where it holds no texts.
         photos: searches the index by pictures; None where it holds no picture features.
+        ranked: lists items by popularity; None where the index does not say how popular they are.
         writable: the index, where it takes changes.
         values: gives the attributes of items; None where the engine does not.
         calibration: what scores that are no cosines are worth.
@@ -116,6 +119,7 @@ class Deployment:
     neighbours: NeighbourCache
     lexical: LexicalIndex | None
     photos: PhotoIndex | None
+    ranked: RankedIndex | None
     writable: WritableIndex | None
     values: ItemValues | None
     calibration: Calibration
@@ -197,6 +201,12 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
     if opened.calls is not None:
         opened.calls.listen(metrics.watch(opened.calls.servers))
     index, dimensions = opened.index, bundle.manifest.dimensions
+    width = bundle.manifest.picture.feature_dim
+    if opened.photos is not None and opened.photos.picture_dim != width:
+        raise StartError(
+            f"index {folders.index} holds picture features of {opened.photos.picture_dim} values, the bundle "
+            f"{bundle.path} makes {width}; embed and build again with this bundle"
+        )
     shape = len(dimensions.experts), dimensions.expert_dim
     codec = FeatureCodec(*shape)
     produced = ProducedFeatures(bundle.version, codec, shared)
@@ -220,6 +230,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         neighbours=NeighbourCache(index, settings.cache.neighbours, metrics.neighbours),
         lexical=opened.lexical,
         photos=opened.photos,
+        ranked=opened.ranked if index.attributes.get(POPULARITY) == "number" else None,
         writable=opened.writable,
         values=opened.values,
         calibration=_calibration(folders.index, bundle.version),

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from artifacts.bundle import Behaviour
+from artifacts.bundle.photos import photo_vectors
 from artifacts.bundle.text import NormalText
 from artifacts.cache.codec import StoredPortrait
 from artifacts.cache.keys import query_key
-from common.arrays import F16
+from common.arrays import F16, F32
 from common.deadline import Deadline, within
 from common.turns import Turns
 from service.admission import LoadShedding
@@ -30,6 +31,7 @@ from service.recall.controls.plan import Applied, plan
 from service.recall.controls.rulebook import NO_RULE, Ruling
 from service.recall.merge import Mix, merge
 from service.recall.routes.outcome import Item, RouteOutcome
+from service.recall.routes.p2i import P2I
 from service.recall.routes.route import RouteRequest, RouteSettings
 from service.recall.run import run_routes
 from service.recall.settings import Recall
@@ -131,8 +133,9 @@ async def recall(
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(deployment, query, degraded, deadline)
     try:
-        work = _encoded(deployment, query, history, reading, now, deadline, stages)
-        experts, tier, portrait, skipped = await within(deadline.remaining(), work)
+        photo_for = _photographed(deployment, query, tables, shedding)
+        work = _encoded(deployment, query, history, reading, now, deadline, stages, photo_for)
+        experts, tier, portrait, photo, skipped = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
     finally:
@@ -161,15 +164,14 @@ async def recall(
         photos=deployment.photos,
         interests=fused.interests,
         pull=fused.pull,
+        photo=photo,
+        ranked=deployment.ranked,
+        # No words and no history that we know: the embedding would point nowhere.
+        empty=query.browse and not portrait.used,
         browse=query.browse,
         common=not portrait.used,
     )
-    outcomes: Mapping[str, RouteOutcome]
-    if query.browse and not portrait.used:
-        # No words and no history that we know: the embedding would point nowhere.
-        outcomes = dict.fromkeys(tables, RouteOutcome("skipped", reason="nothing to search by"))
-    else:
-        outcomes = await run_routes(request, shedding.load)
+    outcomes: Mapping[str, RouteOutcome] = await run_routes(request, shedding.load)
     searched = _raise_if_unanswered(outcomes)
     stages.add(outcomes)
     mix = Mix(
@@ -202,6 +204,8 @@ async def recall(
     degraded += [portrait.degraded] if portrait.degraded else []
     if not searched:
         degraded.append("nothing_to_search_by")
+    elif request.empty:
+        degraded.append("popular_instead")
     for name, outcome in outcomes.items():
         if outcome.short:
             degraded.append(f"{name}_{'coverage' if outcome.status == 'ok' else outcome.status}")
@@ -229,8 +233,9 @@ async def _encoded(
     now: datetime,
     deadline: Deadline,
     stages: _Stages,
-) -> tuple[F16, Tier, RequestPortrait, list[str]]:
-    """The query's experts and where they were, the user's portrait, and what was left out."""
+    photo_for: QueryPicture | None,
+) -> tuple[F16, Tier, RequestPortrait, F32 | None, list[str]]:
+    """The query's experts and where they were, the user's portrait, the photo, and what was left out."""
     skipped: list[str] = []
     try:
         experts, tier = await _experts(deployment, query.text, query.picture, deadline)
@@ -239,6 +244,14 @@ async def _encoded(
             raise
         experts, tier = await _experts(deployment, query.text, None, deadline)  # raises if it is the encoder
         skipped.append("picture_skipped")
+    photo = None
+    if photo_for is not None and not skipped:
+        try:
+            feature = await deployment.encoder.picture_feature(photo_for, deadline)
+        except Unavailable:
+            skipped.append(f"{P2I.name}_error")
+        else:
+            (photo,) = photo_vectors(feature[None])
     stages.mark("cache" if tier == "l1" else "encode")
     if reading is None:
         portrait = await make_portrait(history, deployment.features, now, deadline, deployment.shape)
@@ -249,7 +262,18 @@ async def _encoded(
         else:
             portrait = restore_portrait(stored, deployment.recent(stored.behaviours), now, deployment.shape)
     stages.mark("features")
-    return experts, tier, portrait, skipped
+    return experts, tier, portrait, photo, skipped
+
+
+def _photographed(
+    deployment: Deployment, query: Query, tables: Mapping[str, RouteSettings], shedding: LoadShedding
+) -> QueryPicture | None:
+    """The query's picture, where a route searches by its feature."""
+    if query.picture is None or deployment.photos is None:
+        return None
+    table = tables.get(P2I.name)
+    wanted = table is not None and table.enabled and not table.shed(shedding.load)
+    return query.picture if wanted else None
 
 
 async def _experts(

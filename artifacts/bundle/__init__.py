@@ -7,6 +7,7 @@ is no train/serve skew. Shapes name E for the experts and d for the width of one
     loader       `Bundle`: reads a folder and refuses one that is not whole
     text         texts of queries and items ─► ids of tokens and n-grams
     pictures     picture files ─► pixels
+    photos       picture features ─► the vectors that a search by pictures compares
     portrait     a user's behaviours ─► what the query fusion reads
     onnx_file    whether an ONNX file holds all of its weights
     graphs       opens and runs an ONNX graph
@@ -17,6 +18,7 @@ is no train/serve skew. Shapes name E for the experts and d for the width of one
 from artifacts.bundle.graphs import Graph, open_graph
 from artifacts.bundle.loader import Bundle, BundleError
 from artifacts.bundle.manifest import Manifest, PictureSpec, TextSpec
+from artifacts.bundle.photos import photo_vectors
 from artifacts.bundle.pictures import PictureError, decode_picture
 from artifacts.bundle.portrait import Behaviour, PortraitBatch, build_portraits
 from artifacts.bundle.text import ItemText, TextBatch, TextFeatures
@@ -40,4 +42,5 @@ __all__ = [
     "build_portraits",
     "decode_picture",
     "open_graph",
+    "photo_vectors",
 ]

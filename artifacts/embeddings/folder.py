@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from artifacts.attributes import CATEGORY, AttributeKind
 from artifacts.bundle.manifest import Width
+from artifacts.popularity import PopularitySpec
 from artifacts.words import DEFAULT_LANGUAGE, languages
 from common.arrays import F16, I64
 from common.errors import MrseError
@@ -72,6 +73,8 @@ class EmbeddingsMeta(BaseModel):
     language: str = DEFAULT_LANGUAGE
     #: Width of a picture feature in ``pictures.npy``; 0 where there is no such file.
     picture_dim: int = Field(default=0, ge=0, le=65_536)
+    #: How the attribute ``popularity`` was counted; None where it was not, or is the shop's own.
+    popularity: PopularitySpec | None = None
 
 
 class Schema(BaseModel):

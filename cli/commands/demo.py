@@ -136,7 +136,7 @@ def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tupl
     directory.mkdir(parents=True, exist_ok=True)
     source: dict[str, Any] = {"items": items, "seed": _SEED}
     step(shop, source, draw)
-    source = {**source, "bundle": bundle.name}
+    source = {**source, "bundle": bundle.name, "holds": "pictures, popularity"}
     step(embeddings, source, embed)
     step(index, source, build)
     return shop, index

@@ -33,6 +33,15 @@ def embed(
             "them, for serving."
         ),
     ] = Behaviours.TRAIN,
+    half_life_days: Annotated[
+        float,
+        typer.Option(
+            "--popularity-half-life-days",
+            min=0,
+            help="Items get the attribute `popularity`: behaviours, each worth half after so many days. "
+            "0: none.",
+        ),
+    ] = 30.0,
     json: Json = False,
 ) -> None:
     """Run the item tower over a catalogue. Resumes after a kill; needs no torch.
@@ -51,6 +60,7 @@ def embed(
             device=device,
             threads=threads,
             behaviours=behaviours.value,
+            half_life_days=half_life_days,
             progress=report,
         )
     if json:

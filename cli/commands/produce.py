@@ -186,6 +186,73 @@ def follow(
             close()
 
 
+def popular(
+    embeddings: Embeddings,
+    redis: RedisUrl,
+    stream: Annotated[str, typer.Option(help="Redis Stream of user behaviours.")],
+    to: Annotated[Path, typer.Option("--out", help="JSON Lines file of changes to write.", dir_okay=False)],
+    engine: Annotated[
+        Literal["embedded", "vespa"],
+        typer.Option("--for", help="Whose form the changes have: `mrse index update` or `mrse vespa feed`."),
+    ] = "embedded",
+    json: Json = False,
+) -> None:
+    """Write how popular items are by now, for those with which something was done since the log ended.
+
+    The others keep their value: all fade alike, so the order stays. Run it as often as you like, say every
+    ten minutes, and apply the file: `mrse index update index/ FILE`, `mrse vespa feed --changes FILE`.
+
+    Example: `mrse produce popular embeddings/ --redis redis://localhost --stream behaviours --out new.jsonl`
+    """
+    from datetime import UTC, datetime
+
+    import orjson
+
+    from artifacts.embeddings import EmbeddingsFolder
+    from artifacts.popularity import POPULARITY
+    from common.files import replacing
+    from producer.popular import popular_changes
+    from producer.store import as_produce_error, connect
+
+    folder = EmbeddingsFolder.open(embeddings)
+    with as_produce_error(redis), connect(redis) as client:
+        found = popular_changes(folder, client, stream, datetime.now(UTC))
+    with replacing(to) as path, path.open("wb") as file:
+        for item_id, popularity in found.values.items():
+            values = {POPULARITY: popularity}
+            change = values if engine == "embedded" else {"attributes": values}
+            file.write(orjson.dumps({"id": item_id, **change}) + b"\n")
+    spec = folder.meta.popularity
+    if spec is not None and found.since is not None and found.since > spec.as_of:
+        gap = datetime.fromtimestamp(spec.as_of, UTC), datetime.fromtimestamp(found.since, UTC)
+        err.print(
+            f"the log ends at {gap[0]:%Y-%m-%d %H:%M}, the stream begins at {gap[1]:%Y-%m-%d %H:%M}: "
+            "what was done between is not counted",
+            soft_wrap=True,
+        )
+    if json:
+        print_json(
+            {
+                "path": str(to),
+                "items": len(found.values),
+                "behaviours": found.behaviours,
+                "unknown": found.unknown,
+                "malformed": found.malformed,
+            }
+        )
+        return
+    odd = [
+        f"{n:,} {what}"
+        for n, what in ((found.unknown, "on unknown items"), (found.malformed, "malformed"))
+        if n
+    ]
+    out.print(
+        f"{to}: {len(found.values):,} items, from {found.behaviours:,} behaviours"
+        + (f"; left out: {', '.join(odd)}" if odd else ""),
+        soft_wrap=True,
+    )
+
+
 def forget(
     user: Annotated[str, typer.Argument(help="Whom to forget.")],
     redis: RedisUrl,

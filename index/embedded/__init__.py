@@ -20,7 +20,10 @@
           old_log         reads that of format 1
         repair          what is done about a log that is not as it was left
         write_buffer    the items that were put since, in memory
-        segment         the base: an immutable set of items, with tombstones, and its search
+        segment         the base: an immutable set of items, with tombstones
+          top             the rows with the largest values of a number attribute
+          pictures        the picture features of those that have one, in rows of their own
+          searched        vectors in lists, searched as planned
           vectors         fp16 vectors in faiss, in lists
           probe           which lists to search, and when enough was seen
           selection       the rows that a filter accepts, cached, in the form that the search takes

@@ -43,6 +43,7 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgres
             raise EmbeddingsError(embeddings / "meta.json", f"is of bundle {theirs}, the index of {ours}")
         names = [name for name in folder.attributes if name in index.attributes]
         fields = index.text_fields
+        pictured = folder.meta.picture_dim > 0 and folder.meta.picture_dim == index.picture_dim
 
         def puts() -> Iterator[ItemPut]:
             row = 0
@@ -54,6 +55,7 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgres
                 rows = np.arange(row, row + len(batch["id"]))
                 row += len(rows)
                 vectors, features = folder.checked_vectors(rows), folder.checked_features(rows)
+                pictures = folder.checked_pictures(rows).astype(np.float32) if pictured else None
                 for place, item_id in enumerate(batch["id"]):
                     yield ItemPut(
                         item_id,
@@ -62,6 +64,7 @@ async def upsert_embeddings(root: Path, embeddings: Path, progress: StageProgres
                         batch[CATEGORY][place] or "",
                         {name: batch[name][place] for name in names},
                         {name: text for name, text in said[place].items() if name in fields},
+                        picture=None if pictures is None or not pictures[place].any() else pictures[place],
                     )
 
         return await _in_batches(puts(), index.upsert, folder.meta.rows, progress)

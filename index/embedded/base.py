@@ -26,12 +26,17 @@ from index.embedded.manifest import (
     FEATURES_NAME,
     IDS_NAME,
     LISTS_NAME,
+    PICTURE_LISTS_NAME,
+    PICTURE_ROWS_NAME,
+    PICTURES_NAME,
     TEXTS_NAME,
     VECTORS_NAME,
     WORDS_NAME,
     IndexManifest,
+    Pictures,
     TextSpec,
 )
+from index.embedded.pictures import pictured
 from index.embedded.texts import write_texts
 from index.embedded.vectors import Vectors, write_vectors
 from index.embedded.words import WordCounter
@@ -39,6 +44,8 @@ from index.embedded.words import WordCounter
 #: From this many rows on, vectors are clustered and a search probes lists; below, it is exact. *Inferred*:
 #: exact search of 200k rows of 128 fp16 values takes 2 ms.
 CLUSTER_ROWS = 200_000
+#: Fewer picture features than this are never clustered: a list needs some vectors to be trained on.
+_LEAST_CLUSTERED = 16
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class BaseSource:
     centroids: F32 | None = None
     #: Texts of rows by field, in batches of `texts.BATCH` of the rows in the order given; None without texts.
     texts: Callable[[I64], Iterable[Sequence[Mapping[str, str]]]] | None = None
+    #: Picture features by row, zeros without a picture; None where the base holds none.
+    pictures: ReadRows | None = None
 
 
 def write_base(
@@ -90,8 +99,11 @@ def write_base(
     probing = None
     if clustered:
         probing = calibrate(Vectors.open(work / VECTORS_NAME, dim, lists.starts), lists)
+    pictures = None
+    if source.pictures is not None:
+        pictures = _write_pictures(source.pictures, order, source.manifest.picture_dim, work, cluster_rows)
     manifest = source.manifest.model_copy(
-        update={"probing": probing, "texts": _write_texts(source, order, work)}
+        update={"probing": probing, "texts": _write_texts(source, order, work), "pictures": pictures}
     )
     for name in manifest.file_names:
         sync(work / name)
@@ -124,6 +136,35 @@ def _write_features(source: BaseSource, chunks: Sequence[I64], path: Path) -> No
     for start, chunk in zip(range(0, manifest.rows, CHUNK), chunks, strict=True):
         features[start : start + CHUNK] = source.features(chunk)
     features.flush()
+
+
+def _write_pictures(read: ReadRows, order: I64, dim: int, work: Path, cluster_rows: int) -> Pictures:
+    """Write the picture features of the rows that have one, clustered by themselves where they are many.
+
+    ``order`` int64 ``[rows]`` is the source's row at each row of the base.
+    """
+    parts = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+    items = np.flatnonzero(np.concatenate([pictured(read(part)) for part in parts]))
+    rows = len(items)
+    if rows == 0:
+        return Pictures(dim=dim)
+
+    def read_pictures(places: I64) -> F16:
+        return read(order[items[places]])
+
+    lists, probing = one_list(rows, dim), None
+    clustered = rows >= max(cluster_rows, _LEAST_CLUSTERED)
+    if clustered:
+        centroids = train_centroids(read_pictures, rows, dim)
+        arranged, lists = arrange(read_pictures, assign(read_pictures, rows, centroids), dim)
+        items = items[arranged]
+        lists.write(work / PICTURE_LISTS_NAME)
+    np.save(work / PICTURE_ROWS_NAME, items.astype(np.int64))
+    chunks = (np.arange(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK))
+    write_vectors(work / PICTURES_NAME, dim, lists.starts, map(read_pictures, chunks))
+    if clustered:
+        probing = calibrate(Vectors.open(work / PICTURES_NAME, dim, lists.starts), lists)
+    return Pictures(dim=dim, rows=rows, probing=probing)
 
 
 def _telling(read: ReadRows, total: int, progress: StageProgress) -> ReadRows:

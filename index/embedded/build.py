@@ -20,7 +20,7 @@ from index.embedded.attributes import Column
 from index.embedded.base import CLUSTER_ROWS, BaseSource, write_base
 from index.embedded.columns import attribute_column
 from index.embedded.ids import DuplicateId
-from index.embedded.manifest import MANIFEST_NAME, IndexManifest, TextSpec
+from index.embedded.manifest import MANIFEST_NAME, IndexManifest, Pictures, TextSpec
 from index.embedded.store import install, refuse_changes, working_folder, write_lock
 from index.embedded.texts import BATCH
 
@@ -41,7 +41,7 @@ def build_index(
     Args:
         embeddings: a folder that `mrse embed` wrote.
         target: the index folder; an index that is there is replaced. Who has it open moves to the new
-            one, if its bundle and attributes are the same, else keeps it.
+            one, if its bundle, attributes and picture features are the same, else keeps it.
         progress: told the vectors that were read, and those that all passes through them read.
         cluster_rows: from this many rows on vectors are clustered, and a search probes lists.
         drop_changes: replace an index although changes were made to it, which are lost.
@@ -59,6 +59,7 @@ def build_index(
     spec = None
     if folder.meta.text_fields:
         spec = TextSpec(fields=folder.meta.text_fields, language=folder.meta.language, rules=RULES)
+    pictures = folder.meta.picture_dim
     source = BaseSource(
         manifest=IndexManifest(
             bundle_version=folder.meta.bundle_version,
@@ -69,13 +70,15 @@ def build_index(
             expert_dim=folder.meta.expert_dim,
             attributes={**folder.attributes, CATEGORY: "list"},
             texts=spec,
-            format=2 if spec is None else 3,
+            pictures=Pictures(dim=pictures) if pictures else None,
+            format=3 if pictures or spec is not None else 2,
         ),
         ids=folder.id_column(),
         column=partial(_column, folder),
         vectors=folder.checked_vectors,
         features=folder.checked_features,
         texts=None if spec is None else partial(_texts, folder),
+        pictures=folder.checked_pictures if pictures else None,
     )
     with working_folder(target) as work:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from common.arrays import F32, Bool
 from index.embedded.lists import Lists
 from index.embedded.manifest import FEW, MANY, Probing, Reach, Reaches
-from index.embedded.segment import nearest, probed
+from index.embedded.searched import nearest, probed
 from index.embedded.selection import EVEN, EXACT_ROWS, Selection, Selector
 from index.embedded.vectors import Vectors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from artifacts.attributes import CATEGORY, MAX_ID_BYTES, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
 from artifacts.words import ITEM_TEXTS, MAX_CHARACTERS, attribute_texts
+from common.arrays import F16
 from index.embedded.columns import column_values
 from index.embedded.manifest import IndexManifest
 from index.embedded.records import Change, Put, Remove, pack
@@ -30,6 +32,7 @@ class Checker:
         self._shape = (manifest.experts, manifest.expert_dim)
         self._kinds = manifest.attributes
         self._texts = () if manifest.texts is None else manifest.texts.fields
+        self._picture_dim = manifest.picture_dim
 
     def put(self, item: ItemPut) -> Put:
         """A whole item.
@@ -52,7 +55,8 @@ class Checker:
             raise ChangeRefused(item.id, f"its features have {found}, expected finite values {self._shape}")
         attributes = self.described(item.id, item.category, item.attributes)
         texts = self._checked_texts(item.id, {CATEGORY: item.category}, item.attributes, item.texts)
-        return Put(item.id, vector.astype(np.float16), features, attributes, _filled(texts))
+        picture = self._picture(item) if self._picture_dim else None
+        return Put(item.id, vector.astype(np.float16), features, attributes, _filled(texts), picture)
 
     def described(self, item_id: str, category: str, attributes: Mapping[str, object]) -> dict[str, Any]:
         """What an item is found and filtered by beside its vectors, as it is kept.
@@ -63,6 +67,18 @@ class Checker:
         _check_id(item_id)
         described = {CATEGORY: _checked(item_id, CATEGORY, "string", category)}
         return _present({**described, **self._checked(item_id, attributes)})
+
+    def _picture(self, item: ItemPut) -> F16 | None:
+        if item.picture is None:
+            return None
+        picture = np.asarray(item.picture, dtype=np.float32)
+        if picture.shape != (self._picture_dim,):
+            expected = f"expected ({self._picture_dim},)"
+            raise ChangeRefused(item.id, f"its picture feature has shape {picture.shape}, {expected}")
+        length = float(np.linalg.norm(picture))
+        if not abs(length - 1) <= LENGTH_TOLERANCE:
+            raise ChangeRefused(item.id, f"its picture feature has length {length:.3f}, expected 1")
+        return picture.astype(np.float16)
 
     def update(self, update: ItemUpdate) -> ItemUpdate:
         """Some attributes of an item, as they are kept.
@@ -146,7 +162,7 @@ class Lookup:
             if update.category is not None:
                 attributes[CATEGORY] = update.category
             texts = _filled({**item.texts, **update.texts})
-            items[update.id] = Put(item.id, item.vector, item.features, _present(attributes), texts)
+            items[update.id] = replace(item, attributes=_present(attributes), texts=texts)
             changes[update.id] = items[update.id]
         unknown = tuple(update.id for update in updates if update.id not in items)
         return self._plan(list(changes.values()), unknown)
@@ -182,12 +198,13 @@ class Lookup:
         columns = [_values(base.attributes.column(name), kind, name, rows) for name, kind in kinds]
         vectors, features = base.vectors.codes[rows], np.asarray(base.features[rows])
         texts = [{} if base.words is None else base.words.texts.row(row) for row in rows.tolist()]
-        puts = zip(known, vectors, features, zip(*columns, strict=True), texts, strict=True)
+        pictures = [None] * len(rows) if base.pictures is None else base.pictures.of_items(rows)
+        puts = zip(known, vectors, features, zip(*columns, strict=True), texts, pictures, strict=True)
         return {
             item_id: Put(
-                item_id, vector, feature, _present(dict(zip(dict(kinds), values, strict=True))), text
+                item_id, vector, feature, _present(dict(zip(dict(kinds), values, strict=True))), text, picture
             )
-            for item_id, vector, feature, values, text in puts
+            for item_id, vector, feature, values, text, picture in puts
         }
 
 

@@ -46,6 +46,14 @@ class EmbeddedEngine(Engine[EmbeddedSettings]):
         except (ValueError, OSError) as error:
             raise IndexOpenError(f"index {path}: {error}") from error
         upkeep = index.look_after(settings.verify_every_h * 3600)
+        photos = index if index.picture_dim else None
         return OpenedIndex(
-            index=index, features=index, writable=index, values=index, lexical=index.lexical, upkeep=upkeep
+            index=index,
+            features=index,
+            writable=index,
+            values=index,
+            lexical=index.lexical,
+            photos=photos,
+            ranked=index,
+            upkeep=upkeep,
         )

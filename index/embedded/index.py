@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
 from index.embedded.rebuild import run_rebuild
 from index.embedded.rebuilder import Rebuilder
-from index.embedded.segment import AS_CALIBRATED, Planning
+from index.embedded.searched import AS_CALIBRATED, Planning
 from index.embedded.state import State
 from index.embedded.store import RESERVE
 from index.embedded.upkeep import Upkeep
@@ -63,6 +63,7 @@ class EmbeddedIndex:
         self._refusing = False
         self._turns = Turns()
         self._overruns = Overruns()
+        self._picture_overruns = Overruns()
         self._live = live
         self._closed = False
         self._workers = workers
@@ -156,37 +157,91 @@ class EmbeddedIndex:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
             ValueError: ``k`` below 1, vectors of another width or not finite.
         """
-        self._check_open()
         live, dim = self._live, self.manifest.dim
+        return await self._search(live.search, self._overruns, dim, vectors, k, filters, deadline)
+
+    @property
+    def picture_dim(self) -> int:
+        """Width of a picture feature; 0 where the index holds none."""
+        return self.manifest.picture_dim
+
+    async def search_pictures(
+        self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> list[Neighbours]:
+        """The ``k`` items whose pictures are nearest to each row of ``vectors`` ``[B, picture_dim]``.
+
+        As `search` otherwise; an index without picture features finds nothing.
+        """
+        live, dim = self._live, self.picture_dim
+        if not dim:
+            return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in vectors]
+        overruns = self._picture_overruns
+        return await self._search(live.search_pictures, overruns, dim, vectors, k, filters, deadline)
+
+    async def top(self, attribute: str, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
+        """The ``k`` items with the largest values of a number attribute; see `RankedIndex`.
+
+        Raises:
+            IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
+            ValueError: ``k`` below 1, or no such attribute.
+        """
+        if k < 1 or self.attributes.get(attribute) != "number":
+            raise ValueError(f"k is {k}, {attribute!r} is {self.attributes.get(attribute)}")
+        self._check_open()
+        live = self._live
+        live.check_files()
+        await self._turns.take()
+        if not live.behind:
+            try:
+                return live.top(live.state, attribute, k, filters, limited(AT_ONCE, deadline))
+            except TooMuch:
+                pass  # such as the first, which sorts all rows
+        return await self._workers.run(
+            lambda step: live.top(live.current(), attribute, k, filters, step), deadline
+        )
+
+    async def _search(
+        self,
+        search: Callable[[State, F32, int, Filter | None, Step], list[Neighbours]],
+        overruns: Overruns,
+        dim: int,
+        vectors: F32,
+        k: int,
+        filters: Filter | None,
+        deadline: Deadline,
+    ) -> list[Neighbours]:
+        """Run a search of the live index, on the event loop where it is short."""
+        self._check_open()
+        live = self._live
         live.check_files()
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != dim or not isfinite(queries.sum()):
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
-        if at_once := filters not in self._overruns:
+        if at_once := filters not in overruns:
             await self._turns.take()
         if at_once and not live.behind:
             limit_threads()  # of this thread, which may be any
             try:
-                found = live.search(live.state, queries, k, filters, limited(AT_ONCE, deadline))
+                found = search(live.state, queries, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
                 pass  # what is done twice is a small part of the whole
             else:
-                self._overruns.note(filters, False)
+                overruns.note(filters, False)
                 return found
         scored = 0
 
-        def search(step: Step) -> list[Neighbours]:
+        def counted(step: Step) -> list[Neighbours]:
             def counting(rows: int) -> None:
                 nonlocal scored
                 step(rows)
                 scored += rows
 
-            return live.search(live.current(), queries, k, filters, counting)
+            return search(live.current(), queries, k, filters, counting)
 
-        found = await self._workers.run(search, deadline)
-        self._overruns.note(filters, scored > AT_ONCE)
+        found = await self._workers.run(counted, deadline)
+        overruns.note(filters, scored > AT_ONCE)
         return found
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:

@@ -26,10 +26,11 @@ from index.embedded.log import LogDamaged, LogReader, acknowledge, append
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged
 from index.embedded.note import NOTE_NAME
 from index.embedded.repair import finish_tail, move_to_current_format, settle
-from index.embedded.segment import Planning
+from index.embedded.searched import Planning
 from index.embedded.selection import Selection
 from index.embedded.state import State, identity, remedy
 from index.embedded.store import RESERVE, write_lock
+from index.embedded.top import best, largest
 from index.embedded.workers import Step
 from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
@@ -138,7 +139,8 @@ class LiveIndex:
             return
         here, there = self.state.manifest, state.manifest
         same = {"bundle_version", "dim", "attributes"}
-        if here.model_dump(include=same) == there.model_dump(include=same):
+        alike = here.model_dump(include=same) == there.model_dump(include=same)
+        if alike and here.picture_dim == there.picture_dim:
             self.state = state
             if self.damage is not None:
                 self.damage = None
@@ -221,6 +223,48 @@ class LiveIndex:
         """The ``k`` nearest items of each query; raises what ``step`` raises."""
         selection = state.base.selections.get(accepted, step)
         return [self._nearest(state, query, k, selection, accepted, step) for query in queries]
+
+    def search_pictures(
+        self, state: State, queries: F32, k: int, accepted: Filter | None, step: Step
+    ) -> list[Neighbours]:
+        """The ``k`` items whose pictures are nearest to each query; raises what ``step`` raises."""
+        return [self._nearest_pictures(state, query, k, accepted, step) for query in queries]
+
+    def top(self, state: State, attribute: str, k: int, accepted: Filter | None, step: Step) -> Neighbours:
+        """The ``k`` items with the largest values of a number attribute; raises what ``step`` raises."""
+        selection = state.base.selections.get(accepted, step)
+        while True:
+            step(state.buffer.rows)
+            rows, values = state.base.ordered.top(attribute, k, selection, state.tombstones, step)
+            with self.lock:
+                put, given = state.buffer.numbers(attribute, accepted)
+                stale = not state.tombstones.alive[rows].all()
+            if not stale:
+                break
+        put, given = best(put, given, k)
+        names = [state.buffer.ids[row] for row in put.tolist()]
+        return Neighbours(*largest(state.base.ids.ids(rows), values, names, given, k))
+
+    def _nearest_pictures(
+        self, state: State, query: F32, k: int, accepted: Filter | None, step: Step
+    ) -> Neighbours:
+        pictures = state.base.pictures
+        while True:
+            step(state.buffer.rows * _BUFFERED)
+            rows, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+            if pictures is not None:
+                selection = pictures.searched.selections.get(accepted, step)
+                found, scores = pictures.searched.search(query, k, selection, state.picture_tombstones, step)
+                rows = pictures.items[found]
+            with self.lock:
+                snapshot = state.buffer.picture_snapshot(accepted)
+                stale = not state.tombstones.alive[rows].all()
+            if not stale:
+                break
+        ids = state.base.ids.ids(rows)
+        if len(snapshot[0]):
+            ids, scores = merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
+        return Neighbours(ids, scores)
 
     def _nearest(
         self,

@@ -29,10 +29,15 @@ LISTS_NAME = "lists.npz"
 #: Beside them, where items are found by words.
 TEXTS_NAME = "texts.arrow"
 WORDS_NAME = "words.arrow"
+#: The picture features, in rows of their own; the row of the base of each; and their lists, where they are
+#: clustered.
+PICTURES_NAME = "pictures.f16"
+PICTURE_ROWS_NAME = "picture_rows.npy"
+PICTURE_LISTS_NAME = "picture_lists.npz"
 #: The latest format of an index folder.
 _NEWEST = 3
 #: Keys that a later format brought, left out where they say nothing: older folders keep their version.
-_ADDED = ("texts",)
+_ADDED = ("texts", "pictures")
 #: Numbers of results that the reach of lists is calibrated for.
 FEW, MANY = 10, 200
 
@@ -97,13 +102,33 @@ class TextSpec(BaseModel):
     mean_length: float = Field(default=0.0, ge=0)
 
 
+class Pictures(BaseModel):
+    """The picture features of a base: ``rows`` of its items have one, of ``dim`` values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dim: int = Field(ge=1)
+    rows: int = Field(default=0, ge=0)
+    #: Where they are clustered into lists.
+    probing: Probing | None = None
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Their files."""
+        if not self.rows:
+            return ()
+        names = (PICTURES_NAME, PICTURE_ROWS_NAME)
+        return names if self.probing is None else (*names, PICTURE_LISTS_NAME)
+
+
 class IndexManifest(BaseModel):
     """The whole of ``index.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: Of the whole folder: 1 has the log of `index.embedded.old_log`, 2 that of `index.embedded.log`; 3 holds
-    #: what those before cannot: texts. An index without them is of format 2, which earlier versions read.
+    #: what those before cannot: texts, picture features. An index without these is of format 2, which
+    #: earlier versions read.
     format: Literal[1, 2, 3] = 2
     engine: Literal["embedded"] = "embedded"
     index_version: str = ""
@@ -123,6 +148,8 @@ class IndexManifest(BaseModel):
     probing: Probing | None = None
     #: Where items are found by words.
     texts: TextSpec | None = None
+    #: What a search by pictures reads; None where the index holds no picture features.
+    pictures: Pictures | None = None
     files: dict[str, FileEntry] = Field(default_factory=dict)
 
     @property
@@ -139,7 +166,14 @@ class IndexManifest(BaseModel):
     def file_names(self) -> tuple[str, ...]:
         """The files that make up the base."""
         lists = () if self.probing is None else (LISTS_NAME,)
-        return (*FILE_NAMES, *lists, *(() if self.texts is None else (TEXTS_NAME, WORDS_NAME)))
+        texts = () if self.texts is None else (TEXTS_NAME, WORDS_NAME)
+        pictures = () if self.pictures is None else self.pictures.file_names
+        return (*FILE_NAMES, *lists, *texts, *pictures)
+
+    @property
+    def picture_dim(self) -> int:
+        """Width of a picture feature; 0 where the index holds none."""
+        return 0 if self.pictures is None else self.pictures.dim
 
     def versioned(self) -> IndexManifest:
         """The same manifest with the version that its content asks for: bundle and 8 hex digits."""

@@ -184,6 +184,19 @@ def _source(state: State) -> BaseSource:
                 for row in rows
             ]
 
+    seen, new_pictures = base.pictures, [put.picture for put in puts]
+
+    def pictures(rows: I64) -> F16:
+        chunk = np.zeros((len(rows), manifest.picture_dim), dtype=np.float16)
+        old = rows < len(kept)
+        if seen is not None:
+            chunk[old] = seen.dense(kept[rows[old]])
+        for place in np.flatnonzero(~old).tolist():
+            picture = new_pictures[int(rows[place]) - len(kept)]
+            if picture is not None:
+                chunk[place] = picture
+        return chunk
+
     new_vectors, new_features = [put.vector for put in puts], [put.features for put in puts]
     return BaseSource(
         manifest=manifest.model_copy(
@@ -200,6 +213,7 @@ def _source(state: State) -> BaseSource:
         features=lambda rows: both(base.features, new_features, rows),
         centroids=_centroids(state, len(ids)),
         texts=None if held is None else texts,
+        pictures=pictures if manifest.picture_dim else None,
     )
 
 

@@ -22,6 +22,7 @@ class Put:
     """An item as it is from now on; ``attributes`` holds ``category`` too, missing ones are left out.
 
     So are empty ``texts``, all of them in an index that is not searched by words.
+    ``picture`` float16 ``[picture_dim]`` is its picture feature; None where it has none.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Put:
     features: F16
     attributes: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    picture: F16 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ Change = Put | Remove
 
 
 def encode(change: Change) -> bytes:
-    """One change: its kind, then an id, or JSON of id and attributes with vector and features behind it.
+    """One change: its kind, then an id, or JSON of id and attributes with its arrays behind it.
+
+    These are vector and features, and the picture feature where it has one.
 
     Raises:
         TypeError: an attribute is no value of JSON.
@@ -54,6 +58,8 @@ def encode(change: Change) -> bytes:
         fields["texts"] = change.texts
     head = orjson.dumps(fields)
     arrays = change.vector.tobytes() + change.features.tobytes()
+    if change.picture is not None:
+        arrays += change.picture.tobytes()
     return b"".join((_KIND.pack(_PUT), _LENGTH.pack(len(head)), head, arrays))
 
 
@@ -70,8 +76,10 @@ def decode(record: memoryview, dim: int, features: tuple[int, int]) -> Change:
     (length,) = _LENGTH.unpack_from(rest)
     head = orjson.loads(rest[_LENGTH.size : _LENGTH.size + length])
     halves = np.frombuffer(rest[_LENGTH.size + length :], dtype=np.float16)
-    vector, stored = halves[:dim], halves[dim:].reshape(features)
-    return Put(head["id"], vector, stored, head["attributes"], head.get("texts", {}))
+    end = dim + features[0] * features[1]
+    vector, stored = halves[:dim], halves[dim:end].reshape(features)
+    picture = halves[end:] if len(halves) > end else None
+    return Put(head["id"], vector, stored, head["attributes"], head.get("texts", {}), picture)
 
 
 def pack(changes: Sequence[Change]) -> bytes:

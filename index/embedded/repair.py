@@ -150,7 +150,9 @@ def repair(root: Path) -> Repaired:
         found = _assessed(root, manifest)
         aside = set_aside(root, root / manifest.folder, (LOG_NAME, NOTE_NAME))
         # It counts on behind all that was acknowledged, so that no number means two changes.
-        after = manifest.model_copy(update={"sequence": found.last + 1, "format": 2}).versioned()
+        after = manifest.model_copy(
+            update={"sequence": found.last + 1, "format": max(manifest.format, 2)}
+        ).versioned()
         with working_folder(root) as work:
             link_base(root, manifest, work)
             install(root, work, after, found.changes)

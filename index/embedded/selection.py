@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from common.arrays import F32, I32, I64, U8, Bool
 from common.lru import Lru
-from index.embedded.attributes import Attributes
 from index.embedded.workers import Step, unhindered
 from index.filters import AnyOf, Filter, Not
 
@@ -30,6 +30,13 @@ EXACT_ROWS = 12_000
 VALUE_ROWS = 1000
 #: Memory for the selections of past filters, in bytes.
 CACHE_BYTES = 64 << 20
+
+
+class Masks(Protocol):
+    """What says which rows a filter accepts."""
+
+    def mask(self, accepted: Filter) -> Bool:
+        """Which rows a filter accepts: bool ``[rows]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def variation(matches: F32, sizes: F32) -> float:
 class Selections:
     """Selections of one segment's filters, the least recently used forgotten; for any thread."""
 
-    def __init__(self, attributes: Attributes, selector: Selector, limit_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, attributes: Masks, selector: Selector, limit_bytes: int = CACHE_BYTES) -> None:
         self._attributes = attributes
         self._selector = selector
         #: By the filter's key.

@@ -10,7 +10,8 @@ from index.embedded.buffer_words import BufferWords
 from index.embedded.log import LOG_NAME, LogDamaged
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, IndexManifest, read_manifest
 from index.embedded.records import Change, Put
-from index.embedded.segment import AS_CALIBRATED, Planning, Segment, Tombstones
+from index.embedded.searched import AS_CALIBRATED, Planning, Tombstones
+from index.embedded.segment import Segment
 from index.embedded.store import log_reader
 from index.embedded.write_buffer import WriteBuffer
 
@@ -27,7 +28,9 @@ class State:
         self.base = base
         self.tombstones = Tombstones(base.rows)
         words = None if base.words is None else BufferWords(base.words)
-        self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes, words)
+        #: Those of the rows of `Segment.pictures`.
+        self.picture_tombstones = Tombstones(0 if base.pictures is None else base.pictures.rows)
+        self.buffer = WriteBuffer(manifest.dim, shape, manifest.attributes, words, manifest.picture_dim)
         self.log = log_reader(root, manifest)
         #: Number of the last change that was applied.
         self.sequence = manifest.sequence
@@ -66,6 +69,8 @@ class State:
             _, rows = self.base.ids.find([change.id])
             for row in rows.tolist():
                 self.tombstones.add(row)
+                if self.base.pictures is not None and (picture := self.base.pictures.row_of(row)) is not None:
+                    self.picture_tombstones.add(picture)
             if isinstance(change, Put):
                 self.buffer.put(change)
             else:

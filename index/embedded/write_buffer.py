@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from artifacts.attributes import AttributeKind
-from common.arrays import F16, F32, I64, Bool
+from common.arrays import F16, F32, F64, I64, Bool
 from index.embedded.attributes import Numbers, accepted_rows
 from index.embedded.buffer_words import BufferWords
 from index.embedded.records import Put
@@ -70,6 +70,10 @@ class _Numbers:
     def append(self, value: Any) -> None:
         self._array.append(np.nan if value is None else float(value))
 
+    @property
+    def values(self) -> F64:
+        return self._array.rows
+
     def mask(self, condition: Condition) -> Bool:
         return Numbers(self._array.rows).mask(condition)
 
@@ -83,6 +87,7 @@ class WriteBuffer:
         features: tuple[int, int],
         attributes: Mapping[str, AttributeKind],
         words: BufferWords | None = None,
+        picture_dim: int = 0,
     ) -> None:
         #: The id of each row.
         self.ids: list[str] = []
@@ -90,6 +95,9 @@ class WriteBuffer:
         # Vectors are kept as float32, though each value is a half: a query is scored against them in place.
         self._vectors = _Array((dim,), np.float32)
         self._features = _Array(features, np.float16)
+        # Zeros for an item without a picture.
+        self._pictures = _Array((picture_dim,), np.float32) if picture_dim else None
+        self._pictured = _Array((), np.bool_)
         self._alive = _Array((), np.bool_)
         self._values: list[Mapping[str, Any]] = []
         self._texts: list[Mapping[str, str]] = []
@@ -117,6 +125,9 @@ class WriteBuffer:
         self.ids.append(change.id)
         self._vectors.append(change.vector)
         self._features.append(change.features)
+        if self._pictures is not None:
+            self._pictures.append(0.0 if change.picture is None else change.picture)
+            self._pictured.append(change.picture is not None)
         self._alive.append(True)
         self._values.append(change.attributes)
         self._texts.append(change.texts)
@@ -138,7 +149,10 @@ class WriteBuffer:
     def change(self, row: int) -> Put:
         """A row as it was put."""
         vector, features = self._vectors.rows[row].astype(np.float16), self._features.rows[row]
-        return Put(self.ids[row], vector, features, self._values[row], self._texts[row])
+        picture = None
+        if self._pictures is not None and self._pictured.rows[row]:
+            picture = self._pictures.rows[row].astype(np.float16)
+        return Put(self.ids[row], vector, features, self._values[row], self._texts[row], picture)
 
     def value(self, row: int, name: str) -> Any:
         """An attribute of a row as it was put; None where it has none."""
@@ -164,6 +178,21 @@ class WriteBuffer:
         """The rows that may be found with a filter, as of now."""
         alive: Bool = self._alive.rows
         return np.flatnonzero(alive if accepted is None else alive & accepted_rows(accepted, self._columns))
+
+    def numbers(self, name: str, accepted: Filter | None) -> tuple[I64, F64]:
+        """The rows that may be found with a filter, and their values of a number attribute, NaN for none."""
+        column = self._columns[name]
+        if not isinstance(column, _Numbers):
+            raise TypeError(f"{name} is no number")
+        rows, _ = self.snapshot(accepted)
+        return rows, column.values[rows]
+
+    def picture_snapshot(self, accepted: Filter | None) -> tuple[I64, F32]:
+        """As `snapshot`, of the rows that have a picture and with the picture features of all rows."""
+        if self._pictures is None:
+            return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32)
+        rows, _ = self.snapshot(accepted)
+        return rows[self._pictured.rows[rows]], self._pictures.rows
 
 
 def search_snapshot(snapshot: tuple[I64, F32], query: F32, k: int) -> tuple[I64, F32]:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
+from artifacts.popularity import POPULARITY
 from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
@@ -99,6 +100,34 @@ class VespaIndex:
             IndexUnavailable: as `search`; ``no-texts`` where the version holds none.
         """
         return await all_of([self._search_words(text, k, filters, deadline) for text in texts])
+
+    @property
+    def picture_dim(self) -> int:
+        """See `PhotoIndex`; 0 where items are not found by pictures."""
+        return self._version.picture_dim
+
+    async def search_pictures(
+        self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> list[Neighbours]:
+        """See `PhotoIndex.search_pictures`.
+
+        Raises:
+            IndexUnavailable, ValueError: as `search`.
+        """
+        _check_rows(vectors, self.picture_dim)
+        return await all_of([self._search_pictures(row, k, filters, deadline) for row in vectors])
+
+    async def top(self, attribute: str, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
+        """See `RankedIndex.top`; by popularity alone, for which a version has a rank profile.
+
+        Raises:
+            IndexUnavailable: as `search`.
+            ValueError: another attribute, or the version does not have it.
+        """
+        if attribute != POPULARITY or not self._version.popular:
+            raise ValueError(f"{self.version} does not list items by {attribute}")
+        body = partial(self.builder.popular, k, filters)
+        return answer.scored(await self.ask(body, deadline, k * HIT_BYTES))
 
     async def search_exact(
         self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
@@ -191,6 +220,10 @@ class VespaIndex:
             if self._version.texts is not None:
                 with contextlib.suppress(NoCoverage):
                     await self._search_words("a", 1, None, limit)
+            if self.picture_dim:
+                photo = np.eye(1, self.picture_dim, dtype=np.float32)[0]
+                with contextlib.suppress(NoCoverage):
+                    await self._search_pictures(photo, 1, None, limit)
         except (RequestRefused, NotDeployed) as error:
             raise VersionMismatch(
                 f"bundle {self._version.bundle_version} needs the document type "
@@ -245,6 +278,12 @@ class VespaIndex:
         body = partial(self.builder.words, words, k, filters)
         return answer.scored(await self.ask(body, deadline, k * HIT_BYTES))
 
+    async def _search_pictures(
+        self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> Neighbours:
+        body = partial(self.builder.pictures, vector, k, filters)
+        return answer.neighbours(await self.ask(body, deadline, k * HIT_BYTES))
+
     async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
         bytes_each = HIT_BYTES + 4 * self._version.dimension
         got = await self.ask(partial(self.builder.stored, ids), deadline, len(ids) * bytes_each)
@@ -259,10 +298,7 @@ class VespaIndex:
 
     def check_vectors(self, rows: F32) -> None:
         """Vespa takes vectors that are not finite or not of unit length; their scores would be no cosines."""
-        if rows.ndim != 2 or rows.shape[1] != self._version.dimension:
-            raise ValueError(f"vectors of shape {rows.shape} for an index of width {self._version.dimension}")
-        if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
-            raise ValueError("a vector is not finite, or not of unit length")
+        _check_rows(rows, self._version.dimension)
 
     async def ask(self, body: Callable[[float], Body], deadline: Deadline, largest: int = 0) -> answer.Answer:
         """Send what ``body`` makes of the seconds that Vespa may take; hits have ``largest`` bytes at most.
@@ -286,6 +322,13 @@ class VespaIndex:
             raise
         self._endpoints.ended(reply.endpoint)
         return found
+
+
+def _check_rows(rows: F32, width: int) -> None:
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"vectors of shape {rows.shape} for an index of width {width}")
+    if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
+        raise ValueError("a vector is not finite, or not of unit length")
 
 
 def _without_margin(left: float) -> float:

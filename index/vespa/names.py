@@ -9,6 +9,7 @@ other. A document type holds one embedding version::
       feed_ver     long                    attribute                order of our own, for conditions
       known_bools  weightedset<string>     attribute, fast-search   bool attributes that are not missing
       item_words   array<string>           index, bm25              where items are found by words
+      item_picture tensor<bfloat16>(x[P])  attribute, index         picture feature, absent without a picture
       <attribute>  string | double | bool | array<string>           see `field_name`
 
 Vespa's ``bool`` has no missing value (it reads false), while a filter ``{"in_stock": false}`` must not
@@ -32,9 +33,11 @@ EMBEDDING: Final = "embedding"
 FEED_VERSION: Final = "feed_ver"
 KNOWN_BOOLS: Final = "known_bools"
 WORDS: Final = "item_words"
-OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS, WORDS})
-#: Stands for an item's texts among its attributes: no attribute has this name.
+PICTURE: Final = "item_picture"
+OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS, WORDS, PICTURE})
+#: Stand for an item's texts, and for its picture feature, among its attributes: no attribute has such a name.
 TEXTS: Final = ""
+PICTURE_FEATURE: Final = "\0picture"
 #: Name of the one dimension of `EMBEDDING` and of every query tensor.
 DIMENSION: Final = "x"
 
@@ -64,8 +67,13 @@ ITEM_FEATURE: Final = "item"
 VECTOR_FEATURE: Final = "vector"
 COSINES_FEATURE: Final = "found"
 #: Which rank profiles a package has, as its version files say: 1 has `PROFILE_Q2I` without match-features, 2
-#: all that are named here.
-PROFILES: Final = 2
+#: those of a far index, 3 `PROFILE_POPULAR` too.
+PROFILES: Final = 3
+#: The rank profile of a search by pictures: input `PICTURE_TENSOR`, first phase closeness of `PICTURE`.
+PROFILE_P2I: Final = "p2i"
+PICTURE_TENSOR: Final = "p"
+#: The rank profile that lists items by `artifacts.popularity.POPULARITY`, where a version has it.
+PROFILE_POPULAR: Final = "popular"
 #: Most hits of one query, as the package's query profile allows (Vespa's own limit is 400).
 MAX_HITS: Final = 10_000
 

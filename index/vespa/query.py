@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from artifacts.attributes import AttributeKind
+from artifacts.popularity import POPULARITY
 from common.arrays import F32
 from index.filters import Filter
 from index.vespa import names, yql
@@ -117,6 +118,26 @@ class QueryBuilder:
         wide = max(search.target_hits_least, round(hits * search.target_hits_factor))
         more = wide - hits + search.explore_additional_hits
         return f"targetHits:{hits}" + (f", hnsw.exploreAdditionalHits:{more}" if more else "")
+
+    def pictures(self, vector: F32, hits: int, filters: Filter | None, budget: float) -> Body:
+        """The ``hits`` items whose pictures are nearest to a picture feature ``[picture_dim]``."""
+        operator = f"({{{self._graph(hits)}}}nearestNeighbor({names.PICTURE}, {names.PICTURE_TENSOR}))"
+        where = operator if filters is None else f"{operator} and {yql.where(filters)}"
+        body = self._body(names.ITEM_ID, where, hits, budget)
+        body["ranking.profile"] = names.PROFILE_P2I
+        body["ranking.matching.anntimeout.enable"] = "true"
+        body["ranking.matching.anntimeout.factor"] = f"{self._search.graph_share:.3f}"
+        body[f"input.query({names.PICTURE_TENSOR})"] = float_hex(vector)
+        return body
+
+    def popular(self, hits: int, filters: Filter | None, budget: float) -> Body:
+        """The ``hits`` most popular items; the relevance of each is its popularity."""
+        # An item without a value has none to be ranked by, and matches no range.
+        where = f"{names.field_name(POPULARITY)} >= 0.0"
+        where = where if filters is None else f"{where} and {yql.where(filters)}"
+        body = self._body(names.ITEM_ID, where, hits, budget)
+        body["ranking.profile"] = names.PROFILE_POPULAR
+        return body
 
     def _graph(self, hits: int) -> str:
         """The annotations of a graph search. How many hits are answered is cut by ``hits``, not by these."""

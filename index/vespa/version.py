@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from artifacts.attributes import CATEGORY, AttributeKind
+from artifacts.popularity import POPULARITY
 from common.errors import MrseError
 from common.files import replace_text
 from index.vespa import names
@@ -38,6 +39,8 @@ class Version:
     texts: TextSpec | None = None
     #: What the package offers to queries, see `names.PROFILES`; rendering brings it up to date.
     profiles: int = field(default=names.PROFILES, compare=False)
+    #: Width of the picture features; 0 where its items are not found by pictures.
+    picture_dim: int = 0
 
     def __post_init__(self) -> None:
         unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
@@ -57,7 +60,12 @@ class Version:
         """The version whose items an embeddings folder holds."""
         meta = folder.meta
         texts = TextSpec(meta.text_fields, meta.language) if meta.text_fields else None
-        return cls(meta.bundle_version, meta.dim, folder.attributes, texts)
+        return cls(meta.bundle_version, meta.dim, folder.attributes, texts, picture_dim=meta.picture_dim)
+
+    @property
+    def popular(self) -> bool:
+        """Whether it lists items by how popular they are."""
+        return self.attributes.get(POPULARITY) == "number" and self.profiles >= 3
 
     @property
     def document_type(self) -> str:
@@ -75,6 +83,8 @@ class Version:
         }
         if self.texts is not None:
             content["texts"] = self.texts.to_json()
+        if self.picture_dim:
+            content["picture_dim"] = self.picture_dim
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -92,6 +102,7 @@ class Version:
                 attributes=cast("Mapping[str, AttributeKind]", dict(raw["attributes"])),
                 texts=TextSpec.from_json(raw["texts"]) if "texts" in raw else None,
                 profiles=int(raw.get("profiles", 1)),
+                picture_dim=int(raw.get("picture_dim", 0)),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise VersionError(f"{path}: no version file: {error}") from error

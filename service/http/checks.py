@@ -19,6 +19,8 @@ from service.http.schemas import RecallRequest
 from service.query.picture import parse_picture
 from service.query.query import Query
 from service.recall.controls.asked import NONE, check_controls
+from service.recall.routes.popular import Popular
+from service.runtime import Runtime
 from service.settings import Limits
 
 
@@ -74,7 +76,8 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
     """
     text = normalise(request.query)
     stored = request.user_id is not None and call.runtime.settings.redis.url is not None
-    if not (request.history or stored or request.picture is not None or text):
+    asked = request.history or stored or request.picture is not None or text
+    if not asked and not _offers_popular(call.runtime):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     target = choose_target(call, request.user_id or request_id, request.k, request.filters)
     controls = request.controls
@@ -82,6 +85,13 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
         deployment = target.deployment
         check_controls(controls, deployment.index.attributes, deployment.values is not None)
     return CheckedRequest(request, text, target, request_id)
+
+
+def _offers_popular(runtime: Runtime) -> bool:
+    """Whether a request that says nothing is answered by what is popular."""
+    table = runtime.settings.recall.tables.get(Popular.name)
+    enabled = table is not None and table.enabled
+    return enabled and any(each.ranked is not None for each in runtime.deployments.values())
 
 
 def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) -> Target:

@@ -49,7 +49,10 @@ class HistoryEntry(_Strict):
 
 
 class RecallRequest(_Strict):
-    """A query, a picture, a history, or any of them together."""
+    """A query, a picture, a history, or any of them together.
+
+    Without any of them the answer is what is popular, where the index says how popular items are; else 422.
+    """
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _SOMETHING})
 

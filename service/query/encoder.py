@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
@@ -18,11 +19,13 @@ from artifacts.bundle.text import NormalText
 from artifacts.bundle.towers import QueryTower
 from common.arrays import F16, F32, U8
 from common.deadline import Deadline
+from common.lru import Lru
 from common.seldom import Seldom
 from service.errors import ModelFailed, RecallError
 from service.query.batcher import Failure, MicroBatcher
 from service.query.decoder.decoder import PictureDecoder
 from service.query.picture import QueryPicture
+from service.query.singleflight import SingleFlight
 from service.settings import BundleSettings, Encoder, Limits
 
 log = logging.getLogger("mrse.encode")
@@ -52,6 +55,9 @@ class Fused:
     pull: float = 0.0
     interests: F32 | None = None
 
+
+#: Bytes of picture features that are kept, so that a picture is decoded once for all that ask with it.
+_KEPT_BYTES = 8 << 20
 
 Row = TypeVar("Row", F16, F32)
 #: A query's text and its picture's feature ``[P]``, None without a picture.
@@ -113,6 +119,8 @@ class QueryEncoder:
             name="mrse-picture",
             failed=lambda how: failed("picture", how),
         )
+        self._features: Lru[bytes, F32] = Lru(_KEPT_BYTES, cost=lambda _, feature: feature.nbytes)
+        self._flights: SingleFlight[F32] = SingleFlight()
         self._failed = failed
         self._fusion_told = Seldom()
 
@@ -137,14 +145,35 @@ class QueryEncoder:
         try:
             feature = None
             if picture is not None:
-                # Half of what is left, and then of that: there is more to do after it.
-                rgb = await self._decoder.rgb(picture, self._side, _left_s(deadline) / 2)
-                feature = await self.pictures.submit(as_pixels(rgb, self._side), _left_s(deadline) / 2)
+                feature = await self.picture_feature(picture, deadline)
             return await self.texts.submit((text, feature), _left_s(deadline))
         except RecallError:
             raise
         except Exception as error:  # the batcher has logged it
             raise ModelFailed("the query could not be encoded") from error
+
+    async def picture_feature(self, picture: QueryPicture, deadline: Deadline | None = None) -> F32:
+        """The feature float32 ``[P]`` of a query's picture; made once for those who ask at the same time.
+
+        Raises:
+            FieldError: the picture is damaged, or takes too much to decode.
+            Overloaded: the queue is full.
+            Unavailable: the picture cannot be decoded now, or the graph failed.
+        """
+        feature = self._features.get(picture.digest)
+        if feature is None:
+            make = partial(self._make_feature, picture, deadline)
+            feature = await self._flights.run(picture.digest.hex(), make)
+        return feature
+
+    async def _make_feature(self, picture: QueryPicture, deadline: Deadline | None) -> F32:
+        # Half of what is left, and then of that: there is more to do after it.
+        rgb = await self._decoder.rgb(picture, self._side, _left_s(deadline) / 2)
+        feature = await self.pictures.submit(as_pixels(rgb, self._side), _left_s(deadline) / 2)
+        if feature.base is not None:
+            feature = feature.copy()  # a row that is kept would keep its whole batch
+        self._features.put(picture.digest, feature)
+        return feature
 
     def fuse(self, experts: F16, portrait: PortraitBatch) -> Fused:
         """The query's embedding for this user; ``portrait`` has one row. Takes tens of microseconds.

@@ -29,6 +29,7 @@ _told = Seldom()
 #: Reasons of `IndexUnavailable` that mean that the time ran out.
 TIMEOUTS = frozenset({"timeout", "deadline"})
 _SHED = RouteOutcome("shed", reason="under pressure")
+_NOTHING = RouteOutcome("skipped", reason="nothing to search by")
 _OFF = RouteOutcome("skipped", reason="turned off")
 
 
@@ -47,11 +48,11 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
             outcomes[name] = _OFF
         elif table.shed(load):
             outcomes[name] = _SHED
+        elif (route := ROUTES[name]).needs_query and request.empty:
+            outcomes[name] = _NOTHING
+        elif (why := route.idle(request)) is not None:
+            outcomes[name] = RouteOutcome("skipped", reason=why)
         else:
-            route = ROUTES[name]
-            if (why := route.idle(request)) is not None:
-                outcomes[name] = RouteOutcome("skipped", reason=why)
-                continue
             (wait if route.waits(request) else begin).append(route)
     ended: dict[str, asyncio.Future[RouteOutcome]] = {}
     first = _first(request, [*begin, *wait])

@@ -19,7 +19,7 @@ from devtools.embeddings import make_embeddings
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
-from index.embedded.segment import Planning
+from index.embedded.searched import Planning
 from index.port import ItemIndex, ItemPut, ItemUpdate
 from tests.index.vespa_adapter import Vespa
 

@@ -84,7 +84,7 @@ def test_rows_shapes_and_types(shop: Shop, bundle: Bundle, tmp_path: Path) -> No
     assert [title for title in texts["title"].to_pylist() if not title] == []
     assert meta["language"] == "english"
     np.testing.assert_allclose(np.linalg.norm(embeddings.astype(np.float32), axis=1), 1.0, atol=2e-3)
-    assert table.column_names == ["id", "category", *ATTRIBUTES]
+    assert table.column_names == ["id", "category", *ATTRIBUTES, "popularity"]
     assert table["id"].to_pylist() == [item.id for item in shop.items()]
     assert meta["bundle_version"] == bundle.version
     assert not (tmp_path / "e.partial").exists()

@@ -83,8 +83,13 @@ def embed(made: Bundle) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any
     return [item["id"] for item in shop], tower.embeddings(features), features.astype(np.float16)
 
 
-def write_embeddings(made: Bundle, path: Path, *, texts: bool = False) -> Path:
-    """The embeddings folder that `mrse embed` would write for the shop, with ``texts`` or without."""
+def write_embeddings(
+    made: Bundle, path: Path, pictures: np.ndarray[Any, Any] | None = None, *, texts: bool = False
+) -> Path:
+    """The embeddings folder that `mrse embed` would write for the shop, ``pictures`` as there.
+
+    With ``texts`` or without.
+    """
     said = [{"title": item["title"], "category": item["category"]} for item in items()]
     _, vectors, features = embed(made)
     folder = embeddings.write_embeddings(
@@ -97,5 +102,6 @@ def write_embeddings(made: Bundle, path: Path, *, texts: bool = False) -> Path:
         data="0" * 16,
         texts=said if texts else None,
         text_fields=("title", "category"),
+        pictures=pictures,
     )
     return folder.path

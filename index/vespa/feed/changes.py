@@ -33,7 +33,8 @@ class ChangesSource:
         {"id": "a5", "vectors": {"demo-1a2b3c4d": [0.1, …], "demo-5e6f7a8b": [0.2, …]}, "attributes": {}}
 
     Without ``vector`` the named attributes are updated and the vector is not touched; null takes an
-    attribute away. With it the whole document is put. ``texts`` are all that the item is found by word for
+    attribute away. With it the whole document is put, which may have
+    ``picture`` too, the feature of its picture. ``texts`` are all that the item is found by word for
     word, in place of those before. ``feed_ver`` says when the change happened, in microseconds since 1970
     (or in the numbers that folders are fed with, see ``--as-of``): the newest change wins, for each attribute
     by itself. Lines without it count up from the time when the file was first fed, so that of such lines the
@@ -113,7 +114,8 @@ def read_change(
 
 
 def _change(raw: Mapping[str, Any], feed_ver: int, bundle: str, alone: bool) -> Change:
-    if unknown := raw.keys() - {"id", "feed_ver", "attributes", "texts", "vector", "vectors", "remove"}:
+    known = {"id", "feed_ver", "attributes", "texts", "vector", "vectors", "picture", "remove"}
+    if unknown := raw.keys() - known:
         raise ItemRefused(f"unknown keys {', '.join(sorted(unknown))}")
     item_id, feed_ver = raw["id"], raw.get("feed_ver", feed_ver)
     if type(feed_ver) is not int:
@@ -125,6 +127,10 @@ def _change(raw: Mapping[str, Any], feed_ver: int, bundle: str, alone: bool) -> 
         raise ItemRefused("an attribute without a name")
     if "texts" in raw:
         attributes[names.TEXTS] = dict(raw["texts"])
+    if "picture" in raw:
+        if "vector" not in raw:
+            raise ItemRefused("a picture without a vector: both are of the whole item")
+        attributes[names.PICTURE_FEATURE] = raw["picture"]
     if "vectors" in raw:
         if bundle not in raw["vectors"]:
             raise ItemRefused(f"no vector of bundle {bundle} among its vectors")

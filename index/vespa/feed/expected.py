@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,8 @@ class Stored:
     item_id: str
     vector: F32
     attributes: Mapping[str, AttributeValue]
+    #: Its picture feature ``[picture_dim]`` of unit length; None without one, or where it was put since.
+    picture: F32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,18 @@ def expected(folder: EmbeddingsFolder, ledger: Ledger, rows: int, random: np.ran
             attributes = {name: column[place] for name, column in batch.items()}
             changes = changed.get(ids[place])
             if (changes is None or changes.whole != "remove") and ids[place] not in refused:
-                sample.append(_stored(ids[place], folder.vectors[row], attributes, changes))
+                stored = _stored(ids[place], folder.vectors[row], attributes, changes)
+                put = changes is not None and changes.whole == "put"
+                sample.append(stored if put else replace(stored, picture=_picture(folder, row)))
         first += len(ids)
     return Expected(items + len(added), unsure, tuple(sample))
+
+
+def _picture(folder: EmbeddingsFolder, row: int) -> F32 | None:
+    if folder.pictures is None or not folder.pictures[row].any():
+        return None
+    feature: F32 = unit_rows(folder.pictures[row][None])[0]
+    return feature
 
 
 def filters_of(attributes: Mapping[str, AttributeValue], version: Version) -> Filter:

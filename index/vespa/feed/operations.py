@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
+import numpy as np
 import orjson
 
 from artifacts.attributes import CATEGORY, too_large
@@ -80,6 +81,7 @@ class Operations:
         self._attributes = version.attributes
         self._texts = version.texts
         self._dimension = version.dimension
+        self._picture_dim = version.picture_dim
 
     def put(
         self, item_id: str, vector: Floats, attributes: Mapping[str, AttributeValue], feed_ver: int
@@ -87,6 +89,7 @@ class Operations:
         """The whole document of an item; ``vector`` ``[dim]`` is normalised here.
 
         Its words are those of ``attributes[names.TEXTS]``, with the category of the attributes.
+        Its picture feature is among the attributes, as `names.PICTURE_FEATURE`.
 
         Raises:
             ItemRefused: the item cannot be fed.
@@ -102,9 +105,12 @@ class Operations:
         }
         if words := self._words(attributes):
             fields[names.WORDS] = words
+        picture = attributes.get(names.PICTURE_FEATURE)
+        if self._picture_dim and picture is not None:
+            fields[names.PICTURE] = self._picture(picture)
         known_bools: list[str] = []
         for name, value in attributes.items():
-            if name == names.TEXTS:
+            if name in (names.TEXTS, names.PICTURE_FEATURE):
                 continue
             written = self._value(name, value)
             if written is not None:
@@ -183,6 +189,16 @@ class Operations:
             if name not in self._texts.fields and name not in ITEM_TEXTS:
                 raise ItemRefused(f"no text field {name!r} in this version")
         return [storable(word) for word in self._texts.item(texts, attributes)]
+
+    def _picture(self, value: object) -> str:
+        """A picture feature in Vespa's form."""
+        try:
+            feature = np.asarray(value, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise ItemRefused("a picture feature is a list of numbers") from None
+        if feature.shape != (self._picture_dim,):
+            raise ItemRefused(f"a picture feature of shape {feature.shape}, expected ({self._picture_dim},)")
+        return bfloat16_hex(unit_rows(feature[None])[0])
 
     def _value(self, name: str, value: AttributeValue) -> object:
         """An attribute's value in Vespa's form; None where the item has none."""

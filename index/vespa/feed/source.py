@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count, repeat
 from typing import Final, Protocol, TypeAlias
 
+import numpy as np
+
 from artifacts.attributes import CATEGORY
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from artifacts.embeddings.folder import META_NAME, VECTORS_NAME
@@ -134,18 +136,29 @@ class EmbeddingsSource:
         for batch, said in zip(batches, texts, strict=False):
             ids = batch.pop("id")
             inside = range(max(first, rows.start) - first, min(first + len(ids), rows.stop) - first)
+            pictures = self._pictures(first, len(ids))
             yield [
                 _Item(
                     first + place,
                     ids[place],
                     vectors[first + place],
-                    {name: column[place] for name, column in batch.items()} | {names.TEXTS: said[place]},
+                    {name: column[place] for name, column in batch.items()}
+                    | {names.TEXTS: said[place]}
+                    | pictures.get(place, {}),
                 )
                 for place in inside
             ]
             first += len(ids)
             if first >= rows.stop:
                 return
+
+    def _pictures(self, first: int, count: int) -> dict[int, dict[str, AttributeValue]]:
+        """The picture features of some rows, by place; those without a picture are left out."""
+        if self.folder.pictures is None:
+            return {}
+        chunk = self.folder.checked_pictures(np.arange(first, first + count))
+        has = np.flatnonzero(chunk.any(axis=1)).tolist()
+        return {place: {names.PICTURE_FEATURE: chunk[place].tolist()} for place in has}
 
     def _check_version(self, version: Version) -> None:
         path, meta = self.folder.path, self.folder.meta
@@ -156,6 +169,9 @@ class EmbeddingsSource:
             raise EmbeddingsError(path, f"vectors of width {meta.dim}, the schema has {version.dimension}")
         if version.texts is not None and self.folder.texts_file is None:
             raise EmbeddingsError(path, "has no texts, the schema has: run `mrse embed` again")
+        if version.picture_dim and version.picture_dim != meta.picture_dim:
+            widths = f"picture features of width {meta.picture_dim}, the schema has {version.picture_dim}"
+            raise EmbeddingsError(path, widths)
         if missing := self.folder.attributes.items() - version.attributes.items():
             lacking = ", ".join(sorted(f"{name} ({kind})" for name, kind in missing))
             raise EmbeddingsError(path / "schema.json", f"the deployed schema lacks {lacking}")

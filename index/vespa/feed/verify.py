@@ -25,6 +25,9 @@ _QUERY_NOISE: Final = 0.5
 _TIMEOUT: Final = 10.0
 _FILTERED: Final = 40
 _SEED: Final = 0
+#: Items that a search by an item's own picture looks at, and the cosine of pictures that are the same.
+_PICTURES: Final = 10
+_SAME: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ async def verify(
         Check("items", str(items), counts, wanted.items <= items <= most),
         Check("sampled vectors that differ", str(vectors), "0", vectors == 0),
         Check("sampled items whose attributes differ", str(attributes), "0", attributes == 0),
+        *await _pictures(index, wanted.sample, within),
         Check("answers that looked at a part only", str(partial), "0", partial == 0),
         _recall("recall", whole, least_recall),
         *(_recall(f"recall where {name} match", found, least_recall) for name, found in filtered.items()),
@@ -138,6 +142,23 @@ async def _wrong_attributes(
             return await index.count(Deadline.after(within), item=stored.item_id, filters=filters) != 1
 
     return sum(await asyncio.gather(*map(one, sample)))
+
+
+async def _pictures(index: VespaIndex, sample: Sequence[Stored], within: float) -> list[Check]:
+    """Whether items are found by their own pictures; nothing where the version holds none."""
+    if not index.picture_dim:
+        return []
+    limit = asyncio.Semaphore(CONCURRENCY)
+
+    async def lost(stored: Stored, picture: F32) -> bool:
+        async with limit:
+            (near,) = await index.search_pictures(picture[None], _PICTURES, None, Deadline.after(within))
+        # Others may have the same picture, and stand before it.
+        return stored.item_id not in near.ids and (near.scores > _SAME).sum() != _PICTURES
+
+    pictured = [(stored, stored.picture) for stored in sample if stored.picture is not None]
+    found = sum(await asyncio.gather(*(lost(*each) for each in pictured)))
+    return [Check("sampled items that their own picture does not find", str(found), "0", found == 0)]
 
 
 def _queries(vectors: F32, random: np.random.Generator, count: int) -> F32:

@@ -13,6 +13,7 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from artifacts.attributes import AttributeKind
+from artifacts.popularity import POPULARITY
 from index.vespa import names
 from index.vespa.package.layout import Layout, Tls
 from index.vespa.version import Version, VersionError, read_versions, write_versions
@@ -108,6 +109,9 @@ def add_version(folder: Path, version: Version, layout: Layout | None = None) ->
     if earlier is not None and earlier.texts is None:
         # It was added before embeddings held texts, and goes on without searches by words.
         version = replace(version, texts=None)
+    if earlier is not None and not earlier.picture_dim:
+        # It was added before embeddings held picture features, and goes on without searches by pictures.
+        version = replace(version, picture_dim=0)
     if known.setdefault(version.document_type, version) != version:
         raise VersionError(
             f"{version.document_type} is there with another dimension, other attributes or texts: "
@@ -165,6 +169,8 @@ def render_schema(version: Version) -> str:
         summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
         words="" if version.texts is None else _template("words.sd").substitute(name=names.WORDS),
         profiles="" if version.texts is None else _profile(),
+        picture_field=_picture("picture.sd", version),
+        more_profiles=_picture("picture-profile.sd", version) + _popular(version),
         first=names.OWN,
         related="".join(_related(count, version.dimension) for count in range(1, names.MAX_RELATED + 1)),
     )
@@ -189,6 +195,25 @@ def _related(count: int, dimension: int) -> str:
 
 def _profile() -> str:
     return _template("words-profile.sd").substitute(name=names.WORDS, profile=names.PROFILE_LEXICAL)
+
+
+def _picture(template: str, version: Version) -> str:
+    if not version.picture_dim:
+        return ""
+    return _template(template).substitute(
+        name=names.PICTURE,
+        profile=names.PROFILE_P2I,
+        tensor=names.PICTURE_TENSOR,
+        dimension_name=names.DIMENSION,
+        dimension=version.picture_dim,
+    )
+
+
+def _popular(version: Version) -> str:
+    if not version.popular:
+        return ""
+    field = names.field_name(POPULARITY)
+    return _template("popular-profile.sd").substitute(name=field, profile=names.PROFILE_POPULAR)
 
 
 def _services(versions: list[Version], layout: Layout) -> str:

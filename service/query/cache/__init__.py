@@ -3,7 +3,6 @@
 ::
 
     tiers          experts of queries: in process, in Redis, or computed
-    singleflight   one computation for each key, however many callers want it
     fusions        embeddings of queries without a history
     redis          the shared cache
     produced       what `mrse produce` keeps in it: item features and user portraits

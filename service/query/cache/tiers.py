@@ -13,7 +13,7 @@ from common.deadline import Deadline
 from common.lru import Lru
 from service.errors import ModelFailed
 from service.query.cache.redis import RedisCache
-from service.query.cache.singleflight import SingleFlight
+from service.query.singleflight import SingleFlight
 
 Tier = Literal["l1", "redis", "miss"]
 

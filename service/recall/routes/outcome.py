@@ -43,8 +43,8 @@ class Source(TypedDict):
     score: Annotated[
         float,
         Field(
-            description="Cosine to the query (q2i), the trigger (i2i), the nearest interest (u2i); "
-            "BM25 (lexical)."
+            description="Cosine to the query (q2i), the trigger (i2i), the nearest interest (u2i) or the "
+            "picture (p2i); BM25 (lexical); popularity, as a share of the most popular item's (popular)."
         ),
     ]
 

@@ -15,7 +15,7 @@ from artifacts.bundle import Behaviour
 from common.arrays import F32
 from common.deadline import Deadline
 from index.filters import Filter
-from index.port import ItemIndex, LexicalIndex, PhotoIndex
+from index.port import ItemIndex, LexicalIndex, PhotoIndex, RankedIndex
 from service.recall.routes.first import First
 from service.recall.routes.neighbours import NeighbourCache
 from service.recall.routes.outcome import RouteOutcome
@@ -65,10 +65,12 @@ class RouteRequest:
         neighbours: its nearest items of triggers.
         lexical: searches by words; None where the index holds no texts.
         photos: searches by pictures; None where the index holds no picture features.
+        ranked: lists items by an attribute; None where the index does not say how popular items are.
         photo: the picture feature of the query's picture ``[picture_dim]``, of unit length; None where the
             query has no picture, or the index no picture features.
         interests: the user's interest vectors ``[n, dim]``, of unit length; None where the bundle gives none.
         pull: how much the history turned the query, 0 to 1; 0 where the bundle does not say.
+        empty: there is nothing to search by: no words, no picture and no history that is known.
         browse: there is no query to be close to, so floors on the closeness to it do not apply.
         common: no history is in the embedding, so others will search by the same one.
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
@@ -90,9 +92,11 @@ class RouteRequest:
     neighbours: NeighbourCache
     lexical: LexicalIndex | None = None
     photos: PhotoIndex | None = None
+    ranked: RankedIndex | None = None
     photo: F32 | None = None
     interests: F32 | None = None
     pull: float = 0.0
+    empty: bool = False
     browse: bool = False
     common: bool = False
     notes: dict[str, object] = field(default_factory=dict)
@@ -110,6 +114,8 @@ class Route(ABC, Generic[S]):
     name: ClassVar[str]
     #: The keys of its table.
     settings: type[S]
+    #: Whether it searches by words, picture or history; without any of these it is then left out.
+    needs_query: ClassVar[bool] = True
 
     def table(self, request: RouteRequest) -> S:
         """Its settings for this request."""

@@ -20,7 +20,7 @@ from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
 from index.embedded.rebuild import NothingLeft, rebuild_index
-from index.embedded.segment import Planning
+from index.embedded.searched import Planning
 from index.filters import parse_filter
 from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate
 from tests.support.reference import accepts, raw_filters

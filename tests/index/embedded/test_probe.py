@@ -13,7 +13,7 @@ from devtools.embeddings import make_embeddings
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
-from index.embedded.segment import Planning
+from index.embedded.searched import Planning
 from index.filters import parse_filter
 
 ROWS, DIM, TOPICS = 20_000, 32, 50

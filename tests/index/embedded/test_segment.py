@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from devtools.embeddings import unit_vectors
 from index.embedded import selection
-from index.embedded.segment import nearest
+from index.embedded.searched import nearest
 from index.embedded.selection import Selector
 from index.embedded.vectors import Vectors, write_vectors
 

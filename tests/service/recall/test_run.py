@@ -137,18 +137,18 @@ async def test_a_route_that_is_off_or_shed_does_not_run(routes: dict[str, Route[
 # -- a route of our own -----------------------------------------------------------------------------------
 
 
-class PopularSettings(RouteSettings):
-    """The table ``[recall.popular]``."""
+class FavouritesSettings(RouteSettings):
+    """The table ``[recall.favourites]``."""
 
     items: Sequence[str] = ("i5", "i6")
     shed_at: Share | None = 0.9
 
 
-class Popular(Route[PopularSettings]):
+class Favourites(Route[FavouritesSettings]):
     """What everybody buys."""
 
-    name = "popular"
-    settings = PopularSettings
+    name = "favourites"
+    settings = FavouritesSettings
 
     async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
         items = self.table(request).items
@@ -160,41 +160,44 @@ class Popular(Route[PopularSettings]):
         return RouteOutcome("ok", candidates, len(candidates), coverage=1.0)
 
     def explain(self, note: object) -> dict[str, Any]:
-        return {"popular": note}
+        return {"favourites": note}
 
 
 @pytest.fixture
 def popular() -> Iterator[None]:
-    register(Popular())
+    register(Favourites())
     yield
-    del ROUTES["popular"]
+    del ROUTES["favourites"]
 
 
 def test_a_route_that_is_registered_is_run_counted_and_explained(demo: Demo, popular: None) -> None:
-    recall = {"q2i": {"share": 0.7}, "popular": {"share": 0.1, "items": ["i7", "i8"]}}
+    recall = {"q2i": {"share": 0.7}, "favourites": {"share": 0.1, "items": ["i7", "i8"]}}
     experiments = {
-        "popular": {"off": {"weight": 0, "forced": True, "recall": {"popular": {"enabled": False}}}, "on": {}}
+        "favourites": {
+            "off": {"weight": 0, "forced": True, "recall": {"favourites": {"enabled": False}}},
+            "on": {},
+        }
     }
     settings = make_settings(demo.bundle.path, demo.index, recall=recall, experiments=experiments)
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         body = {"query": "red shoes", "k": 10, "explain": True}
         answer = client.post("/recall", json=body).json()
         assert [item["item_id"] for item in answer["items"][:2]] == ["i7", "i8"]
-        assert answer["routes"]["popular"]["status"] == "ok"
-        assert answer["explain"]["popular"] == 2
-        assert answer["explain"]["stages_ms"]["popular"] >= 0
-        assert value(client, "mrse_index_coverage_count", route="popular") == 1
-        assert value(client, "mrse_stage_seconds_count", stage="popular") == 1
-        assert value(client, "mrse_degraded_total", reason="popular_timeout") == 0
-        off = client.post("/recall", json=body, headers={"X-Experiment": "popular=off"}).json()
-        assert off["routes"]["popular"] == answer["routes"]["popular"] | {
+        assert answer["routes"]["favourites"]["status"] == "ok"
+        assert answer["explain"]["favourites"] == 2
+        assert answer["explain"]["stages_ms"]["favourites"] >= 0
+        assert value(client, "mrse_index_coverage_count", route="favourites") == 1
+        assert value(client, "mrse_stage_seconds_count", stage="favourites") == 1
+        assert value(client, "mrse_degraded_total", reason="favourites_timeout") == 0
+        off = client.post("/recall", json=body, headers={"X-Experiment": "favourites=off"}).json()
+        assert off["routes"]["favourites"] == answer["routes"]["favourites"] | {
             "status": "skipped",
             "returned": 0,
             "coverage": 0.0,
             "took_ms": 0.0,
             "reason": "turned off",
         }
-        assert off["explain"]["popular"] is None
+        assert off["explain"]["favourites"] is None
 
 
 def test_a_route_or_a_reason_that_nobody_registered_is_counted_all_the_same() -> None:

@@ -16,8 +16,8 @@ from artifacts.cache.keys import item_key, query_key
 from common.arrays import F16
 from common.deadline import Deadline
 from common.lru import Lru
-from service.query.cache.singleflight import SingleFlight
 from service.query.cache.tiers import ExpertCache
+from service.query.singleflight import SingleFlight
 
 CODEC = FeatureCodec(3, 4)
 
