@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from artifacts.bundle import ItemText
+from artifacts.bundle import ItemText, photo_vectors
 from artifacts.bundle.pictures import as_pixels
+from artifacts.popularity import POPULARITY
 from common.arrays import U8
+from common.deadline import Deadline
 from common.turns import Turns
-from index.port import ItemPut
+from index.port import IndexUnavailable, ItemPut
 from service.deployment import Deployment
-from service.errors import FieldError, ModelFailed, Overloaded
+from service.errors import FieldError, ModelFailed, Overloaded, Unavailable
 from service.item_encoder import EncodedItem
 from service.query.decoder.decoder import Outcome, PictureDecoder
 from service.query.picture import QueryPicture
 from service.settings import Settings
+
+#: Seconds until it is known how popular items are.
+_LOOK_UP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,15 @@ class Intake:
             if (version := deployment.bundle.version) not in encoded:
                 encoded[version] = await self._encoded(deployment, items, left, refused)
         left = [place for place in left if place not in refused]
-        return {
-            arm: [_put(items[place], encoded[deployment.bundle.version][place]) for place in left]
-            for arm, deployment in arms.items()
-        }, refused
+        puts: dict[str, list[ItemPut]] = {}
+        for arm, deployment in arms.items():
+            said = encoded[deployment.bundle.version]
+            popularity = await _popularity(deployment, [items[place] for place in left])
+            puts[arm] = [
+                _put(item, said[place], popularity.get(item.id))
+                for place, item in ((place, items[place]) for place in left)
+            ]
+        return puts, refused
 
     def close(self) -> None:
         """End the picture processes; blocks."""
@@ -160,7 +170,38 @@ class Intake:
         return pixels
 
 
-def _put(item: ItemContent, encoded: EncodedItem) -> ItemPut:
-    text = item.text
-    texts = {"title": text.title, "description": text.description}
-    return ItemPut(item.id, encoded.vector, encoded.features, text.category, item.attributes, texts)
+async def _popularity(deployment: Deployment, items: Sequence[ItemContent]) -> dict[str, float]:
+    """How popular the items are by the index, where it says so and they do not: they stay as popular.
+
+    It is counted from the log of events, which who tells of an item's content seldom has at hand.
+
+    Raises:
+        Unavailable: the index did not say it of all of them.
+    """
+    if deployment.ranked is None or deployment.values is None:
+        return {}
+    ids = [item.id for item in items if POPULARITY not in item.attributes]
+    try:
+        stored = await deployment.values.values(ids, [POPULARITY], Deadline.after(_LOOK_UP_S))
+    except IndexUnavailable as error:
+        raise Unavailable(f"the index does not say how popular the items are: {error}") from error
+    if stored.coverage < 1:
+        raise Unavailable("a part of the index did not say how popular the items are")
+    found = zip(stored.ids, stored.values[POPULARITY], strict=True)
+    return {item_id: value for item_id, value in found if value is not None}
+
+
+def _put(item: ItemContent, encoded: EncodedItem, popularity: float | None) -> ItemPut:
+    text, picture = item.text, None
+    if encoded.picture is not None:
+        found = photo_vectors(encoded.picture[None])[0]
+        picture = found if found.any() else None
+    return ItemPut(
+        item.id,
+        encoded.vector,
+        encoded.features,
+        text.category,
+        item.attributes if popularity is None else {**item.attributes, POPULARITY: popularity},
+        {"title": text.title, "description": text.description},
+        picture,
+    )

@@ -66,6 +66,7 @@ class Checker:
         """
         _check_id(item_id)
         described = {CATEGORY: _checked(item_id, CATEGORY, "string", category)}
+        self._checked_texts(item_id, {CATEGORY: category}, attributes, {})
         return _present({**described, **self._checked(item_id, attributes)})
 
     def _picture(self, item: ItemPut) -> F16 | None:

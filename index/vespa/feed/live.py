@@ -86,7 +86,9 @@ class LiveVespaIndex(VespaIndex):
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`. Features are kept elsewhere."""
         changes = [
-            self._change("put", item.id, item.attributes, item.category, item.vector, item.texts)
+            self._change(
+                "put", item.id, item.attributes, item.category, item.vector, item.texts, item.picture
+            )
             for item in items
         ]
         await self._make(changes, deadline)
@@ -130,6 +132,7 @@ class LiveVespaIndex(VespaIndex):
         category: str | None = None,
         vector: Any = None,
         texts: Mapping[str, str] | None = None,
+        picture: Any = None,
     ) -> Change:
         """A change, later than all before it, checked.
 
@@ -142,6 +145,8 @@ class LiveVespaIndex(VespaIndex):
             described[CATEGORY] = category
         if texts and self._version.texts is not None:
             described[names.TEXTS] = dict(texts)
+        if picture is not None and self._version.picture_dim:
+            described[names.PICTURE_FEATURE] = picture.tolist()
         cells = None if vector is None else np.asarray(vector, np.float32).tolist()
         change = Change(kind, item_id, self._last, described, cells)
         try:

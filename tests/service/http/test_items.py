@@ -23,8 +23,10 @@ from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key
 from common.deadline import Deadline
+from devtools import embeddings
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
+from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from tests.service.conftest import Demo
 from tests.support import shop
@@ -156,6 +158,54 @@ def test_every_arm_gets_the_vectors_of_its_own_tower(demo: Demo, tmp_path: Path)
         assert "one" not in service.found("zenith blue hiking boots", "control")
         assert service.put({"id": "one", **BOOTS}, towers="none").status_code == 404
         assert list(service.client.delete("/items/one").json()["towers"]) == ["control", "treatment"]
+
+
+def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
+    demo: Demo, tmp_path: Path
+) -> None:
+    _, vectors, features = shop.embed(demo.bundle)
+    rows = [item | {"popularity": float(number)} for number, item in enumerate(shop.items())]
+    pictures = np.zeros((len(rows), demo.bundle.manifest.picture.feature_dim), np.float16)
+    pictures[:, 0] = 1.0
+    embeddings.write_embeddings(
+        tmp_path / "embeddings",
+        rows,
+        vectors,
+        features,
+        bundle_version=demo.bundle.version,
+        attributes={**shop.ATTRIBUTES, "popularity": "number"},
+        texts=[{"title": item["title"]} for item in rows],
+        text_fields=("title", "category", "description"),
+        pictures=pictures,
+    )
+    build_index(tmp_path / "embeddings", tmp_path / "index")
+    groups = {"server": {"admin_token": "hush"}, "recall": {"lexical": {"enabled": True}}}
+    settings = make_settings(demo.bundle.path, tmp_path / "index", **groups)
+    with serving(settings) as server, Writable(server, tmp_path / "index") as service:
+        new = {"id": "new", **BOOTS, "description": "with zibeline lining"}
+        assert service.put(new, {**new, "id": "i7", "title": "orbit cap"}).status_code == 200
+        by_words = service.client.post("/recall", json={"query": "zibeline", "k": 100}).json()["items"]
+        by_picture = service.client.post("/recall", json={"picture": BOOTS["picture"], "k": 5}).json()[
+            "items"
+        ]
+        for items, route in ((by_words, "lexical"), (by_picture, "p2i")):
+            found = {
+                item["item_id"]: source["rank"]
+                for item in items
+                for source in item["sources"]
+                if source["route"] == route
+            }
+            assert {"new", "i7"} <= {item for item, rank in found.items() if rank <= 2}, route
+
+        def popular(**filters: Any) -> list[str]:
+            asked = {"k": 100, "filters": filters}
+            return [item["item_id"] for item in service.client.post("/recall", json=asked).json()["items"]]
+
+        assert popular(tags=["new"]) == ["i7"], "put again it is as popular, and the new one is not yet"
+        assert service.put({**new, "attributes": {"popularity": 99.0, "tags": ["new"]}}).status_code == 200
+        assert popular(tags=["new"]) == ["new", "i7"]
+        assert service.put({**new, "attributes": {"popularity": None, "tags": ["new"]}}).status_code == 200
+        assert popular(tags=["new"]) == ["i7"]
 
 
 #: An item, the field that is to blame, and words of the reason.
