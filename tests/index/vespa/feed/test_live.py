@@ -17,9 +17,11 @@ import pytest
 from common.deadline import Deadline
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
 from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate
+from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.live import LIVE, LiveVespaIndex
 from index.vespa.feed.source import new_feed_version
+from index.vespa.words import TextSpec
 from tests.index.vespa.answers import VERSION, settings
 
 VECTOR = np.eye(1, 8, dtype=np.float32)[0]
@@ -65,6 +67,25 @@ async def test_puts_updates_and_removals_are_in_vespa_and_in_the_ledger(tmp_path
         assert (states["a"].whole, states["b"].whole) == ("put", "remove")
         again = await index.upsert([put("b", price=3.0)], soon())
         assert (again.written, server.documents["b"]["price"]) == (1, 3.0)
+
+
+async def test_words_and_the_picture_s_feature_go_where_the_version_has_room_for_them(tmp_path: Path) -> None:
+    wide = replace(VERSION, texts=TextSpec(("title", "category"), "english"), picture_dim=4)
+    picture = np.array([0.6, 0.8, 0.0, 0.0], np.float32)
+    said = {"title": "Red shoes", "description": "none of its fields"}
+    whole = replace(put("a"), texts=said, picture=picture)
+    for version, there in ((wide, True), (VERSION, False)):
+        async with DocumentServer() as server:
+            where = replace(settings(server.url), version=version)
+            index = LiveVespaIndex(where, tmp_path / str(there), QUICK)
+            await index.upsert([whole], soon())
+            await index.update([ItemUpdate("a", {"price": 2.0})], soon())
+            document = server.documents["a"]
+            assert (names.PICTURE in document, names.WORDS in document) == (there, there), document
+            assert document["price"] == 2.0
+            await index.upsert([put("a")], soon())
+            assert names.PICTURE not in server.documents["a"]
+            await index.close()
 
 
 async def test_what_cannot_be_held_is_refused_before_anything_is_done(tmp_path: Path) -> None:
