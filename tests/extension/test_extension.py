@@ -73,7 +73,7 @@ engine = "plain"
 most = 40
 [recall.q2i]
 share = 0.6
-[recall.popular]
+[recall.favourites]
 items = {json.dumps(POPULAR)}
 """
     )
@@ -165,15 +165,15 @@ def test_an_engine_answers_with_a_table_of_its_own(service: Service) -> None:
 @pytest.mark.slow
 def test_a_route_is_merged_counted_and_explained(service: Service) -> None:
     answer = service.recall(query="red shoes", k=10, explain=True)
-    found = {item["item_id"] for item in answer["items"] if item["sources"][-1]["route"] == "popular"}
+    found = {item["item_id"] for item in answer["items"] if item["sources"][-1]["route"] == "favourites"}
     assert found == set(POPULAR)
-    assert answer["routes"]["popular"]["returned"] == len(POPULAR)
-    assert answer["explain"]["popular"] == len(POPULAR)
+    assert answer["routes"]["favourites"]["returned"] == len(POPULAR)
+    assert answer["explain"]["favourites"] == len(POPULAR)
     metrics = httpx.get(f"{service.url}/metrics").text
-    assert re.search(r'mrse_index_coverage_count\{[^}]*route="popular"', metrics)
-    assert 'mrse_stage_seconds_count{stage="popular"}' in metrics
-    assert "popular_timeout" in metrics, "reasons of its own stand ready at zero"
-    assert '"popular"' in httpx.get(f"{service.url}/openapi.json").text
+    assert re.search(r'mrse_index_coverage_count\{[^}]*route="favourites"', metrics)
+    assert 'mrse_stage_seconds_count{stage="favourites"}' in metrics
+    assert "favourites_timeout" in metrics, "reasons of its own stand ready at zero"
+    assert '"favourites"' in httpx.get(f"{service.url}/openapi.json").text
     assert "Traceback" not in service.log.read_text()
 
 

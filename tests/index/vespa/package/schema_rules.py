@@ -73,6 +73,8 @@ def check_schema(schema: Schema) -> Iterator[Found]:
         yield "profiles", f"no rank-profile {names.PROFILE_Q2I!r}, which the client asks for"
     if (names.WORDS in schema.fields) != (names.PROFILE_LEXICAL in schema.profiles):
         yield "profiles", f"{names.WORDS} and the rank-profile {names.PROFILE_LEXICAL!r} go together"
+    if (names.PICTURE in schema.fields) != (names.PROFILE_P2I in schema.profiles):
+        yield "profiles", f"{names.PICTURE} and the rank-profile {names.PROFILE_P2I!r} go together"
 
 
 def _fields(schema: Schema) -> Iterator[Found]:
