@@ -33,19 +33,19 @@ class PortraitBatch:
     """Portraits of a batch, most recent behaviour first.
 
     ``features`` float32 ``[B, K, E, d]``; ``behaviour`` int64 ``[B, K]``, 0 = empty slot;
-    ``age_days`` float32 ``[B, K]``, 0 or more; ``items``: the ids of the items, a row for each portrait.
+    ``age_days`` float32 ``[B, K]``, 0 or more; ``histories``: the behaviours themselves, a row for each.
     """
 
     features: F32
     behaviour: I64
     age_days: F32
-    items: Sequence[Sequence[str]] = ()
+    histories: Sequence[Sequence[Behaviour]] = ()
 
     def item_hashes(self) -> I64:
         """The hash of each item's id, int64 ``[B, K]``; 0 for an empty slot, and where no ids are known."""
         hashes = np.zeros(self.behaviour.shape, dtype=np.int64)
-        for row, ids in enumerate(self.items):
-            hashes[row, : len(ids)] = [item_hash(item_id) for item_id in ids]
+        for row, history in enumerate(self.histories):
+            hashes[row, : len(history)] = [item_hash(behaviour.item_id) for behaviour in history]
         return hashes
 
 
@@ -92,7 +92,7 @@ def build_portraits(
         np.zeros((rows, depth, experts, expert_dim), dtype=np.float32),
         np.zeros((rows, depth), dtype=np.int64),
         np.zeros((rows, depth), dtype=np.float32),
-        [[b.item_id for b in history] for history in histories],
+        histories,
     )
     for row, history in enumerate(histories):
         if not history:

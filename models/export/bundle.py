@@ -13,7 +13,7 @@ import numpy.typing as npt
 from torch import nn
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle import Manifest, PortraitBatch, TextBatch, open_graph
+from artifacts.bundle import Behaviour, Manifest, PortraitBatch, TextBatch, open_graph
 from artifacts.bundle.loader import FP32_TOLERANCE
 from artifacts.bundle.manifest import (
     CANONICAL_NAME,
@@ -170,8 +170,8 @@ class _Writer:
         place = np.arange(rows.size).reshape(rows.shape)
         behaviour = np.where(empty, 0, place % len(ACTIONS.behaviours) + 1).astype(np.int64)
         age = np.where(empty, 0.0, (place % 37) / 2.0).astype(np.float32)
-        items = [[f"item-{item}" for item in row[row >= 0]] for row in rows]
-        return PortraitBatch(portrait, behaviour, age, items)
+        histories = [[Behaviour(f"item-{item}", "click") for item in row[row >= 0]] for row in rows]
+        return PortraitBatch(portrait, behaviour, age, histories)
 
     def _int8(self, queries: Arrays, asked: F32, portraits: PortraitBatch) -> None:
         """The smallest int8 variant of the query experts that keeps the cosine, if there is one.
