@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "loss.mined_share": 0,
     "stage2.steps": 400,
 }
-#: Its settings were chosen on photos of the train split; ``val`` was not looked at for it.
+#: Its settings are *inferred*: nothing was chosen by a measurement.
 GIVEN = "given pictures"
 SYSTEMS: dict[str, dict[str, Any]] = {
     "whole": {},

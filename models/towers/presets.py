@@ -79,7 +79,7 @@ def preset(name: str) -> Config:
             stage2=StageConfig(steps=100_000, batch=4096, rate=5e-4),
         )
     if name == "text":
-        # Steps and shares as on the ESCI queries from scratch, where titles teach more than clicks.
+        # *Inferred* from what helped on the ESCI queries; not measured as a preset.
         return Config(
             preset="text",
             experts=ExpertsConfig(lexical_start=True, dropout=0.1),
@@ -87,7 +87,7 @@ def preset(name: str) -> Config:
             switches=Switches.model_validate({"picture": False, "vbert": False}),
         )
     if name == "pretrained-text":
-        # Of a few thousand clicks the BERT's own weights learn nothing that is worth what they forget.
+        # After the frozen MiniLM of benchmarks.esci; steps and batches are *inferred*, for larger shops.
         return Config(
             preset="pretrained-text",
             experts=ExpertsConfig(layers=6, pretrained_every=0, lexical_start=True, dropout=0.1),
