@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from common.memory import share_arenas
 from common.metrics import NAMESPACE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
@@ -61,6 +62,7 @@ def run(read_settings: ReadSettings) -> None:
         StartError: the port is taken, or bundle and index are not named or cannot be served.
         ExtensionError: an extension cannot be imported.
     """
+    share_arenas()
     settings = read_settings()
     refuse_missing(settings)
     logs.configure(settings.server.log_level)

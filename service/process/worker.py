@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, NoReturn
 
 from common.errors import MrseError
+from common.memory import share_arenas
 from service.errors import StartError
 from service.process.bound import bind_fork
 from service.process.leaving import Server
@@ -52,6 +53,7 @@ def work(
         early: accept before it is loaded, for nobody else does, and probes want an answer.
     """
     bind_fork()
+    share_arenas()
     for ignored in (signal.SIGINT, signal.SIGHUP):  # of a terminal, which sends them to the supervisor too
         signal.signal(ignored, signal.SIG_IGN)
     _keep_pages_shared()
