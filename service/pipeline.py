@@ -128,7 +128,7 @@ async def recall(
     if query.controls.weights:
         tables = _weighted(tables, query.controls.weights)
         weights = {name: table.weight for name, table in tables.items()}
-    degraded = _shed(deployment, query, tables, shedding)
+    degraded = _shed(deployment, query, shedding)
     history = [] if "no_portrait" in degraded else deployment.recent(query.history)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
     reading = _reading(deployment, query, degraded, deadline)
@@ -165,6 +165,7 @@ async def recall(
         interests=fused.interests,
         pull=fused.pull,
         photo=photo,
+        pictured=query.picture is not None,
         ranked=deployment.ranked,
         # No words and no history that we know: the embedding would point nowhere.
         empty=query.browse and not portrait.used,
@@ -172,6 +173,7 @@ async def recall(
         common=not portrait.used,
     )
     outcomes: Mapping[str, RouteOutcome] = await run_routes(request, shedding.load)
+    degraded[:0] = [f"no_{name}" for name, outcome in outcomes.items() if outcome.status == "shed"]
     searched = _raise_if_unanswered(outcomes)
     stages.add(outcomes)
     mix = Mix(
@@ -284,11 +286,9 @@ async def _experts(
     return await deployment.experts.get(key, compute, deadline)
 
 
-def _shed(
-    deployment: Deployment, query: Query, tables: Mapping[str, RouteSettings], shedding: LoadShedding
-) -> list[str]:
-    """What this request does without."""
-    shed = [f"no_{name}" for name, table in tables.items() if table.shed(shedding.load)]
+def _shed(deployment: Deployment, query: Query, shedding: LoadShedding) -> list[str]:
+    """What this request does without, beside routes."""
+    shed = []
     if int(query.k * shedding.k_share) < query.k:
         shed.append("fewer_candidates")
     personal = query.history or (deployment.portraits is not None and query.user_id is not None)

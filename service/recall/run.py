@@ -30,6 +30,7 @@ _told = Seldom()
 TIMEOUTS = frozenset({"timeout", "deadline"})
 _SHED = RouteOutcome("shed", reason="under pressure")
 _NOTHING = RouteOutcome("skipped", reason="nothing to search by")
+_UNWANTED = RouteOutcome("skipped", reason="nothing that it searches by")
 _OFF = RouteOutcome("skipped", reason="turned off")
 
 
@@ -47,7 +48,7 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
         if not table.enabled or not table.weight:
             outcomes[name] = _OFF
         elif table.shed(load):
-            outcomes[name] = _SHED
+            outcomes[name] = _SHED if ROUTES[name].wanted(request) else _UNWANTED
         elif (route := ROUTES[name]).needs_query and request.empty:
             outcomes[name] = _NOTHING
         elif (why := route.idle(request)) is not None:

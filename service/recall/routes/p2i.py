@@ -38,6 +38,10 @@ class P2I(Route[P2ISettings]):
     name = "p2i"
     settings = P2ISettings
 
+    def wanted(self, request: RouteRequest) -> bool:
+        """See `Route.wanted`."""
+        return request.photos is not None and request.pictured
+
     def idle(self, request: RouteRequest) -> str | None:
         """See `Route.idle`."""
         if request.photos is None:

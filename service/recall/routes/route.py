@@ -67,7 +67,8 @@ class RouteRequest:
         photos: searches by pictures; None where the index holds no picture features.
         ranked: lists items by an attribute; None where the index does not say how popular items are.
         photo: the picture feature of the query's picture ``[picture_dim]``, of unit length; None where the
-            query has no picture, or the index no picture features.
+            query has no picture, or the index no picture features, or where the route for it is shed.
+        pictured: whether the query has a picture.
         interests: the user's interest vectors ``[n, dim]``, of unit length; None where the bundle gives none.
         pull: how much the history turned the query, 0 to 1; 0 where the bundle does not say.
         empty: there is nothing to search by: no words, no picture and no history that is known.
@@ -94,6 +95,7 @@ class RouteRequest:
     photos: PhotoIndex | None = None
     ranked: RankedIndex | None = None
     photo: F32 | None = None
+    pictured: bool = False
     interests: F32 | None = None
     pull: float = 0.0
     empty: bool = False
@@ -122,6 +124,10 @@ class Route(ABC, Generic[S]):
         table = request.tables[self.name]
         assert isinstance(table, self.settings)
         return table
+
+    def wanted(self, request: RouteRequest) -> bool:
+        """Whether the request has what the route searches by, so that it is missed where it is shed."""
+        return True
 
     def idle(self, request: RouteRequest) -> str | None:
         """Why the route has nothing to do for this request; it is then skipped, and costs no task."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,6 +116,19 @@ async def test_what_becomes_of_one_route_is_not_the_others_trouble(routes: dict[
         "late": ("timeout", "deadline"),
         "fine": ("ok", None),
     }
+
+
+async def test_a_route_that_is_not_wanted_is_not_shed(routes: dict[str, Route[Any]]) -> None:
+    class Picky(Toy):
+        def wanted(self, request: RouteRequest) -> bool:
+            return request.pictured
+
+    register(Picky("picky", log := []))
+    asked = request(picky=RouteSettings(shed_at=0.5))
+    (outcome,) = (await run_routes(asked, 0.6)).values()
+    assert (outcome.status, outcome.reason) == ("skipped", "nothing that it searches by")
+    (outcome,) = (await run_routes(replace(asked, pictured=True), 0.6)).values()
+    assert (outcome.status, log) == ("shed", [])
 
 
 async def test_a_route_that_is_off_or_shed_does_not_run(routes: dict[str, Route[Any]]) -> None:
