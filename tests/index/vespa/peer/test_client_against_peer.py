@@ -332,7 +332,8 @@ async def test_a_fed_version_is_verified(settings: VespaSettings, folder: Path, 
         assert good.holds, good.checks
         other = make_embeddings(tmp_path / "e", rows=ROWS + 1, seed=4, bundle_version=VERSION.bundle_version)
         bad = await verify(index, EmbeddingsFolder.open(other), **few)
-    assert [check.holds for check in bad.checks] == [False, False, False, True, True]
+        # Items, vectors, attributes; and the graph itself is fine, whatever is in it, with filters too.
+        assert [check.holds for check in bad.checks][:5] == [False, False, False, True, True]
     assert good.recall == 1.0
 
 
