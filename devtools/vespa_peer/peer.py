@@ -123,7 +123,7 @@ class Peer:
 
     def deploy(self, application: Path) -> Verdict:
         """Reconfigure the running container, as a config server does: a new type needs no restart."""
-        return _verdict(self._process.ask({"op": "deploy", "path": _absolute(application)}, timeout=90))
+        return _verdict(self._process.ask({"op": "deploy", "path": _absolute(application)}, timeout=300))
 
     def count(self) -> dict[str, int]:
         """Documents in the store by type."""
@@ -170,7 +170,7 @@ def start_peer(application: Path, *, nodes: int = 1, groups: int = 1, port: int 
     for attempt in range(_ATTEMPTS):
         process = LineProcess(arguments, log=_log("container"), heap="1g")
         try:
-            ready = process.receive(timeout=90)
+            ready = process.receive(timeout=300)
         except PeerError as error:
             process.close()
             # Between the look for a free port and its use another process may have taken it.
