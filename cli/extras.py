@@ -12,7 +12,6 @@ EXTRAS = {
     "onnx": "train",
     "onnxscript": "train",
     "bm25s": "train",
-    "Stemmer": "train",
     "matplotlib": "train",
     "opentelemetry": "tracing",
 }

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.actions import ACTIONS
-from artifacts.bundle.manifest import Dimensions, Manifest
+from artifacts.bundle.manifest import Dimensions, Manifest, Preprocessing
 from artifacts.bundle.portrait import Behaviour, recent
 from artifacts.cache import codec
 from artifacts.cache.codec import FORMAT, FeatureCodec, PortraitCodec, StoredPortrait
@@ -151,7 +151,11 @@ PARTS = st.lists(st.lists(CLOSE, max_size=8), min_size=1, max_size=4)
 def add(stored: StoredPortrait | None, part: list[Behaviour], limit: int) -> StoredPortrait:
     known = {b.item_id: features_of(b.item_id) for b in part if b.item_id != "d"}
     dimensions = Dimensions(experts=("a", "b", "c"), expert_dim=SHAPE[1], history=limit)
-    manifest = Manifest.model_construct(dimensions=dimensions, behaviours=ACTIONS.behaviours)
+    manifest = Manifest.model_construct(
+        dimensions=dimensions,
+        behaviours=ACTIONS.behaviours,
+        preprocessing=Preprocessing.model_construct(one_slot=False),
+    )
     return merged(stored, part, known, manifest)
 
 

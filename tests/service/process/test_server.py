@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from common.metrics import SHARED_VARIABLE
 from devtools.waiting import free_port, wait_for
 from service.process.shared_metrics import forget_gauges
+from service.recall.routes import ROUTES
 from tests.service.conftest import Demo
 
 ROOT = Path(__file__).parents[3]
@@ -231,9 +232,9 @@ def test_every_worker_has_the_extensions(demo: Demo, tmp_path: Path) -> None:
         wait_for(lambda: all(_metric(url, "mrse_ready") == 1 for _ in range(4)))
         for number in range(8):
             answer = httpx.post(f"{url}/recall", json={"query": "shoes", "timeout_ms": 10_000}, timeout=30)
-            assert list(answer.json()["routes"]) == ["q2i", "i2i", "lexical", "u2i", "toy"], number
+            assert list(answer.json()["routes"]) == [*ROUTES, "toy"], number
         schema = httpx.get(f"{url}/openapi.json").json()["components"]["schemas"]["Source"]
-        assert schema["properties"]["route"]["enum"] == ["q2i", "i2i", "lexical", "u2i", "toy"]
+        assert schema["properties"]["route"]["enum"] == [*ROUTES, "toy"]
 
 
 _WORKER = """
