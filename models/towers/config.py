@@ -298,7 +298,9 @@ class Config(Frozen):
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            where = ".".join(map(str, first["loc"]))
+            says = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{where}: {says}" if where else says) from error
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Config:
         """A copy with dotted keys replaced, such as ``{"image.epochs": 40}``; strings are parsed.
