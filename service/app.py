@@ -22,6 +22,7 @@ from service.http import (
     items,
     playground,
     recall,
+    reference,
     rules,
     similar,
     users,
@@ -113,14 +114,14 @@ def create_app(
         lifespan=lifespan,
         telemetry=_TELEMETRY,
         exception_handlers={HTTPException: answer_error},
-        docs_url=None,  # both pages load their scripts from elsewhere; the playground is at /
+        docs_url=None,  # both pages load their scripts from elsewhere; `reference` has one that does not
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.runtime = runtime
     app.state.reloader = reloader
     routes = [*recall.routes, *similar.routes, *health.routes]
-    routes += playground.routes(settings.playground.previews)
+    routes += [*playground.routes(settings.playground.previews), *reference.routes]
     if settings.server.admin_token is not None or settings.access.keys is not None:
         routes += [*admin.routes(), *items.routes, *events.routes, *users.routes, *rules.routes]
     app.router.routes[:0] = routes  # ahead of FastAPI's own

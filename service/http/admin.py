@@ -139,6 +139,7 @@ def routes() -> list[RawRoute]:
             endpoint,
             needs="write",
             methods=["POST"],
+            operation_id=f"index_{endpoint.__name__}",
             summary=summary,
             tags=["admin"],
             responses={

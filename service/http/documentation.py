@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from service.http import columnar
 from service.http.problems import MEDIA_TYPE, Problem
+from service.http.versions import PREFIX
 
 Docs = dict[str, Any]
 #: Every model or typed dictionary that an endpoint's documentation refers to, by name.
@@ -99,7 +100,14 @@ def complete(app: FastAPI) -> None:
     @cache
     def openapi() -> dict[str, Any]:
         document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            servers=[
+                {"url": PREFIX, "description": "Every path below its version."},
+                {"url": "/", "description": "The same without it."},
+            ],
         )
         for operations in document["paths"].values():
             for operation in operations.values():

@@ -15,6 +15,7 @@ from service.admission import Admission
 from service.admission.client import client_of
 from service.http.middleware import request_id_of
 from service.http.problems import MEDIA_TYPE, overloaded
+from service.http.versions import unversioned
 from service.scope import ARRIVED
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _small(scope: Any) -> bool:
 
 def _guarded(scope: Any) -> str | None:
     """The template of the route of a request that costs work."""
-    path: str = scope["path"]
+    path = unversioned(scope["path"])
     if path in ("/recall", "/recall/batch"):
         return path if scope["method"] == "POST" else None
     # HEAD too would be answered by it; but a refusal has a body, and must not be sent for one.

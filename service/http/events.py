@@ -139,6 +139,7 @@ routes = [
         post_events,
         needs="events",
         methods=["POST"],
+        operation_id="add_events",
         summary="Tell what users did",
         tags=["events"],
         responses={

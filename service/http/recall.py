@@ -35,6 +35,7 @@ from service.http.schemas import (
     BatchRequest,
     RecallRequest,
 )
+from service.http.timing import Stages
 
 
 async def post_recall(request: Request) -> Response:
@@ -51,8 +52,9 @@ async def post_recall(request: Request) -> Response:
         call.runtime.metrics.stage("parse", call.runtime.clock() - began)
         deadline = call.deadline(parsed.timeout_ms)
         call.runtime.admission.refuse_hopeless(deadline.remaining(), ticket.shedding.waited_s)
-        answer = await call.unless_gone(_answer(call, call.request_id, checked, ticket.shedding))
-    return call.answer(answer, checked.target.assignment.header())
+        work = _answer(call, call.request_id, checked, ticket.shedding)
+        answer, stages = await call.unless_gone(work)
+    return call.answer(answer, checked.target.assignment.header(), stages)
 
 
 async def post_batch(request: Request) -> Response:
@@ -130,7 +132,7 @@ async def _check_batch(call: Call, requests: Sequence[RecallRequest]) -> list[Ch
 
 async def _answer(
     call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding, turns: Turns | None = None
-) -> RecallAnswer:
+) -> tuple[RecallAnswer, Stages]:
     runtime, target = call.runtime, checked.target
     deadline = call.deadline(checked.request.timeout_ms)
     query = await checked.query(runtime.settings.limits, deadline)
@@ -144,7 +146,7 @@ async def _answer(
     if checked.request.explain:
         answer["explain"] = explain(result, shed)
     runtime.metrics.stage("answer", runtime.clock() - recalled)
-    return answer
+    return answer, result.stages
 
 
 async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[BatchEntry]:
@@ -160,7 +162,7 @@ async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[Batch
                 deadline = call.deadline(checked.request.timeout_ms)
                 until = call.runtime.clock() + deadline.remaining()
                 with await call.runtime.admission.entry(call.client, until) as entry:
-                    answer = await _answer(call, request_id, checked, entry.shedding, turns)
+                    answer, _ = await _answer(call, request_id, checked, entry.shedding, turns)
                 return {"status": 200, "answer": answer}
         except RecallError as error:
             problem = problem_from(error)
@@ -180,15 +182,17 @@ routes = [
         path,
         endpoint,
         methods=["POST"],
+        operation_id=operation_id,
         summary=summary,
         tags=["recall"],
         responses={200: answer, **docs.BODY_PROBLEMS},
         openapi_extra={"requestBody": body, "parameters": docs.HEADERS},
     )
-    for path, endpoint, summary, body, answer in (
+    for path, endpoint, operation_id, summary, body, answer in (
         (
             "/recall",
             post_recall,
+            "recall",
             "Recall items",
             docs.body(RecallRequest, REQUEST_EXAMPLES),
             docs.answer("The items, best first.", RecallAnswer, ColumnarAnswer),
@@ -196,6 +200,7 @@ routes = [
         (
             "/recall/batch",
             post_batch,
+            "recall_batch",
             "Recall items for several requests",
             docs.body(BatchRequest, BATCH_EXAMPLES),
             docs.answer("The answers, in order.", BatchAnswer, ColumnarBatchAnswer),

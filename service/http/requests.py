@@ -23,6 +23,7 @@ from service.http.cost import ONE_REQUEST, Costing
 from service.http.door import ADMITTED
 from service.http.middleware import request_id
 from service.http.problems import ProblemError, invalid_request, malformed_json, unusable
+from service.http.timing import Stages, server_timing
 from service.runtime import Runtime
 from service.scope import ARRIVED
 
@@ -180,9 +181,17 @@ class Call:
             for watcher in watchers:
                 watcher.cancel()
 
-    def answer(self, answer: Mapping[str, Any], applied: str | None = None) -> Response:
-        """The answer in the form that the client chose; ``applied`` tells the arms that it got."""
-        headers = {"Vary": "Accept"} | ({} if applied is None else {"X-Experiment-Applied": applied})
+    def answer(self, answer: Mapping[str, Any], applied: str | None = None, stages: Stages = ()) -> Response:
+        """The answer in the form that the client chose.
+
+        Args:
+            answer: what it tells.
+            applied: the arms that the client got.
+            stages: what the time went to, for ``Server-Timing``.
+        """
+        headers = {"Vary": "Accept", "Server-Timing": server_timing(stages, answer["took_ms"])}
+        if applied is not None:
+            headers["X-Experiment-Applied"] = applied
         return json_response(answer, MEDIA_TYPE if self.columnar else DEFAULT_TYPE, 200, **headers)
 
 

@@ -83,6 +83,7 @@ routes = [
         "/items/{item_id:path}/similar",  # an item id may hold slashes
         get_similar,
         methods=["GET"],
+        operation_id="similar_items",
         summary="Recall items like an item",
         tags=["recall"],
         responses={200: _FOUND, 404: docs.problem("The index has no such item."), **docs.PROBLEMS},

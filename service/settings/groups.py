@@ -33,6 +33,9 @@ class Server(Group):
     workers: int = Field(default=1, ge=1, le=256)
     backlog: int = Field(default=2048, ge=1)
     keep_alive_s: int = Field(default=75, ge=1)
+    #: Answers of so many bytes or more are compressed (zstd, gzip) for clients that read it. Below, that
+    #: takes longer than sending them within a data centre; where answers travel far, 4096 is a good value.
+    compress_from: int = Field(default=65_536, ge=1024)
     #: Seconds after SIGTERM in which the service is not ready and still answers, so that a balancer that asks
     #: /readyz sends its requests elsewhere before the port closes. 0 where none asks; the image sets 5.
     lame_duck_s: float = Field(default=0.0, ge=0, le=600)

@@ -1,0 +1,22 @@
+"""``Server-Timing``: what the time of an answer went to, as browsers and proxies show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+#: Names and seconds of stages.
+Stages = Sequence[tuple[str, float]]
+
+
+def server_timing(stages: Stages, took_ms: float) -> str:
+    """The header of an answer that took ``took_ms``, with its stages in milliseconds."""
+    if not stages:
+        return f"total;dur={took_ms:.2f}"
+    names, seconds = zip(*stages, strict=True)
+    return _template(names) % (took_ms, *(each * 1000 for each in seconds))
+
+
+@lru_cache(maxsize=256)
+def _template(names: tuple[str, ...]) -> str:
+    return "total;dur=%.2f" + "".join(f", {name};dur=%.2f" for name in names)
