@@ -12,6 +12,7 @@ from mrse_client.errors import (
     NotFound,
     Problem,
     RateLimited,
+    ServiceDeadlinePassed,
     Unavailable,
     UnexpectedAnswer,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "RecallAnswer",
     "RecallRequest",
     "Route",
+    "ServiceDeadlinePassed",
     "SimilarAnswer",
     "SimilarQuery",
     "Source",
