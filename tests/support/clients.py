@@ -45,8 +45,9 @@ def check_python(url: str) -> None:
 def _made(client: Client | AsyncClient, case: dict[str, Any]) -> Any:
     method, arguments = getattr(client, case["call"]), dict(case["arguments"])
     # What is not a keyword comes first: the requests of a batch, ids, the id of an item.
-    first = [name for name in ("requests", "ids", "item_id") if name in inspect.signature(method).parameters]
-    return method(*(arguments.pop(name) for name in first), **arguments)
+    names = inspect.signature(method).parameters
+    first = [arguments.pop(name) for name in ("requests", "ids", "item_id") if name in names]
+    return method(*first, **arguments)
 
 
 def _judge(case: dict[str, Any], make: Any) -> None:

@@ -40,7 +40,7 @@ def test_the_encoding_is_the_best_that_the_client_reads(accept: str, encoding: s
     assert chosen(accept) == encoding
 
 
-@given(st.text(max_size=200))
+@given(st.text("abgzipstd ;,=*.01qé", max_size=60))
 def test_any_header_is_read(accept: str) -> None:
     assert chosen(accept) in (None, *OFFERED)
 

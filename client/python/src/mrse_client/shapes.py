@@ -4,8 +4,6 @@ So an answer of hundreds of items costs no more than reading its JSON. The OpenA
 says what each field means.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
 
@@ -133,17 +131,17 @@ class BatchAnswer(TypedDict):
 class ItemRow(TypedDict, total=False):
     """An item by content; ``picture`` is base64 of a JPEG or PNG."""
 
-    title: Required[str]
+    title: str
     category: str
     description: str
     attributes: dict[str, Any]
     picture: str | None
 
 
-class NewItem(ItemRow):
+class NewItem(ItemRow, total=False):
     """An item with its id."""
 
-    id: str
+    id: Required[str]
 
 
 class PutItems(TypedDict):
