@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Characters of an ``Accept-Encoding`` that is read; browsers send thirty.
 _LONGEST = 1024
 _GZIP = 16 + zlib.MAX_WBITS
+#: Bytes of an answer below which nobody may ask for it: the least that `server.compress_from` can be.
+LEAST = 1024
 #: What is offered, best first.
 OFFERED = ("zstd", "gzip")
 

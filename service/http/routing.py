@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import settings
 from service.errors import RecallError
-from service.http.compression import compress
+from service.http.compression import LEAST, compress
 from service.http.middleware import request_id
 from service.http.problems import ProblemError, problem_from
 from service.http.requests import ClientGone, runtime_of
@@ -45,11 +45,15 @@ class RawRoute(APIRoute):
             if self.needs is not None:
                 runtime_of(request).guard.enter(scope, self.needs)
             response: Response = await self.endpoint(request)
-            if len(response.body) >= runtime_of(request).settings.server.compress_from:
+            if (size := len(response.body)) >= LEAST and size >= _compress_from(request):
                 await compress(response, request.headers.get("accept-encoding", ""))
         except (ProblemError, RecallError) as error:
             response = await answer_error(request, error)
         await response(scope, receive, send)
+
+
+def _compress_from(request: Request) -> int:
+    return runtime_of(request).settings.server.compress_from
 
 
 def _operation_id(path: str, endpoint: Endpoint) -> str:
