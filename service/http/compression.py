@@ -1,8 +1,8 @@
 """Large answers are compressed for clients that say in ``Accept-Encoding`` that they read it.
 
-On a thread, whose work leaves the interpreter to others, and at the level that costs least: an answer is
-read once, mostly within one data centre. Small ones stay as they are: compressing them would take longer
-than sending them.
+At the level that costs least: an answer is read once, mostly within one data centre. Small ones stay as they
+are: compressing them would take longer than sending them. Very large ones, of batches, are compressed on a
+thread, so that nobody waits for that.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _LONGEST = 1024
 _GZIP = 16 + zlib.MAX_WBITS
 #: Bytes of an answer below which nobody may ask for it: the least that `server.compress_from` can be.
 LEAST = 1024
+#: Bytes above which it is done on a thread: so many take gzip a millisecond, a thread as long to start.
+_LARGE = 262_144
 #: What is offered, best first.
 OFFERED = ("zstd", "gzip")
 
@@ -43,7 +45,8 @@ async def compress(response: Response, accept: str) -> None:
     encoding = chosen(accept)
     if encoding is None:
         return
-    response.body = await asyncio.to_thread(_zstd if encoding == "zstd" else _gzip, bytes(response.body))
+    work, body = _zstd if encoding == "zstd" else _gzip, bytes(response.body)
+    response.body = work(body) if len(body) <= _LARGE else await asyncio.to_thread(work, body)
     headers["Content-Encoding"] = encoding
     headers["Content-Length"] = str(len(response.body))
 

@@ -13,8 +13,8 @@ def server_timing(stages: Stages, took_ms: float) -> str:
     """The header of an answer that took ``took_ms``, with its stages in milliseconds."""
     if not stages:
         return f"total;dur={took_ms:.2f}"
-    names, seconds = zip(*stages, strict=True)
-    return _template(names) % (took_ms, *(each * 1000 for each in seconds))
+    names = tuple([name for name, _ in stages])  # of lists: every recall makes them
+    return _template(names) % (took_ms, *[seconds * 1000 for _, seconds in stages])
 
 
 @lru_cache(maxsize=256)

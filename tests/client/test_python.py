@@ -293,3 +293,42 @@ def test_shapes_are_those_of_the_document(name: str) -> None:
     shape: Any = SHAPES[name]
     assert set(get_type_hints(shape)) == set(schema["properties"])
     assert shape.__required_keys__ == set(schema.get("required", ()))
+
+
+@both
+def test_items_that_are_no_columns_are_told(kind: str) -> None:
+    with scripted((200, {}, {"items": [{"item_id": "i1"}]})) as server:
+        with pytest.raises(UnexpectedAnswer, match="no columns"):
+            ask(kind, server.url, "recall_columns", query="shoes")
+        assert server.asked[0][2]["query"] == "shoes"
+
+
+def test_an_answer_that_dribbles_is_given_up_at_its_next_part() -> None:
+    parts = threading.Event()
+
+    def dribble(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not parts.wait(0.1):
+                try:
+                    connection.sendall(b" ")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=dribble, args=(listener,))
+        thread.start()
+        try:
+            with pytest.raises(DeadlinePassed):
+                ask(
+                    "sync",
+                    f"http://127.0.0.1:{listener.getsockname()[1]}",
+                    "recall",
+                    query="a",
+                    timeout_ms=400,
+                )
+        finally:
+            parts.set()
+            thread.join()

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.compression import OFFERED, chosen
+from service.http.compression import _LARGE, OFFERED, chosen
 from tests.service.conftest import Demo
 from tests.support.serving import make_settings, serving
 
@@ -69,6 +69,15 @@ def test_what_is_compressed_is_the_answer(eager: httpx.Client) -> None:
         assert headers["vary"] == "Accept, Accept-Encoding"
         assert len(body) < len(plain) / 2
         assert _items(read(body)) == _items(plain)
+
+
+def test_a_very_large_answer_is_compressed_off_the_loop(eager: httpx.Client) -> None:
+    requests = [{"query": f"shoes {n}", "k": 60, "timeout_ms": 10_000} for n in range(40)]
+    body, headers = {"requests": requests}, {"Accept-Encoding": "gzip"}
+    with eager.stream("POST", "/recall/batch", json=body, headers=headers) as answer:
+        content = _gunzip(b"".join(answer.iter_raw()))
+    assert len(content) > _LARGE
+    assert len(httpx.Response(200, content=content).json()["results"]) == 40
 
 
 def test_small_answers_stay_as_they_are(eager: httpx.Client, client: httpx.Client) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mrse_client.errors import UnexpectedAnswer
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -50,10 +52,20 @@ class Columns:
 
 
 def decode(answer: Mapping[str, Any]) -> Columns:
-    """The columns of a columnar answer."""
+    """The columns of a columnar answer.
+
+    Raises:
+        UnexpectedAnswer: its items are no columns, as those of a service that does not know them.
+    """
+    try:
+        return _decode(answer, answer["items"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnexpectedAnswer(f"the items of the answer are no columns: {error!r}") from error
+
+
+def _decode(answer: Mapping[str, Any], items: Mapping[str, Any]) -> Columns:
     import numpy as np
 
-    items = answer["items"]
     sources = items["sources"]
     return Columns(
         item_id=items["item_id"],
