@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ def refused(status: int, *codes: int, coverage: Any = NOTHING, hits: Any = ()) -
 FAULTS: dict[str, Fault] = {
     "no answer": Fault([hang], errors.TimedOut, "timeout", budget=0.15),
     "an answer that never ends": Fault([drip], errors.TimedOut, "timeout", budget=0.15),
-    "an answer too late": Fault([answer(200, GOOD, after=0.5)], errors.TimedOut, "timeout", budget=0.1),
+    "an answer too late": Fault([answer(200, GOOD, after=60)], errors.TimedOut, "timeout", budget=0.1),
     "504, coverage 100 of 0": Fault([refused(504, 12)], errors.TimedOut, "timeout"),
     "504 of a proxy": Fault([answer(504, HTML)], errors.TimedOut, "timeout"),
     "503, coverage 100 of 0": Fault([refused(503, 10)], errors.VespaError, "backend", words="code 10"),
@@ -128,24 +129,39 @@ FAULTS: dict[str, Fault] = {
 }
 
 
+async def outcome(fault: Fault, ask: Callable[[VespaIndex, Deadline], Awaitable[Any]]) -> Any:
+    """The answer or the error of one call, once the server has read all requests that the fault is about.
+
+    A busy machine may spend a short budget before a request is read: then all is tried anew with more.
+    """
+    budget = fault.budget
+    while True:
+        async with FaultServer(fault.script) as server:
+            async with VespaIndex(settings(server.url)) as index:
+                result: Any
+                try:
+                    result = await ask(index, Deadline.after(budget))
+                except IndexUnavailable as unavailable:
+                    result = unavailable
+            read = len(server.requests)
+        if read >= fault.requests or budget > 20:
+            assert read == fault.requests
+            return result
+        budget *= 3
+
+
 @pytest.mark.parametrize("name", FAULTS)
 async def test_each_fault_gets_its_documented_answer(name: str) -> None:
     fault = FAULTS[name]
-    async with FaultServer(fault.script) as server:
-        async with VespaIndex(settings(server.url)) as index:
-            result: Any
-            try:
-                (result,) = await index.search(QUERY, 10, None, Deadline.after(fault.budget))
-            except IndexUnavailable as unavailable:
-                result = unavailable
-        assert len(server.requests) == fault.requests
+    result = await outcome(fault, lambda index, deadline: index.search(QUERY, 10, None, deadline))
     if fault.raises is not None:
         assert type(result) is fault.raises
         assert not fault.reason or result.reason == fault.reason
         assert fault.words in str(result)
     else:
-        assert isinstance(result, Neighbours)
-        assert (result.coverage, result.degraded) == (fault.coverage, fault.degraded)
+        (found,) = result
+        assert isinstance(found, Neighbours)
+        assert (found.coverage, found.degraded) == (fault.coverage, fault.degraded)
 
 
 #: Faults that `vectors` shares: all but those about fields that only a search asks for.
@@ -159,12 +175,8 @@ SHARED = [
 @pytest.mark.parametrize("name", SHARED)
 async def test_vectors_fail_as_searches_do(name: str) -> None:
     fault = FAULTS[name]
-    async with FaultServer(fault.script) as server:
-        async with VespaIndex(settings(server.url)) as index:
-            with pytest.raises(IndexUnavailable) as raised:
-                await index.vectors(["a"], Deadline.after(fault.budget))
-        assert len(server.requests) == fault.requests
-    assert type(raised.value) is fault.raises
+    result = await outcome(fault, lambda index, deadline: index.vectors(["a"], deadline))
+    assert type(result) is fault.raises
 
 
 async def test_good_hits_have_their_cosines() -> None:
