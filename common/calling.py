@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextvars import ContextVar
 
@@ -12,6 +13,7 @@ TRACEPARENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 #: Bytes of a caller's ``traceparent``: a longer one is none.
 _LONGEST = 64
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def headers() -> dict[str, str]:
@@ -30,3 +32,15 @@ def headers() -> dict[str, str]:
     if trace is not None and len(trace) <= _LONGEST and trace.isascii() and trace.isprintable():
         found["traceparent"] = trace
     return found
+
+
+def trace_id() -> str | None:
+    """The id of the trace that the request belongs to, 32 hexadecimal digits; None where it has none."""
+    trace = TRACEPARENT.get()
+    if trace is None:
+        request = REQUEST.get()
+        if request is None:
+            return None
+        trace = next((value.decode("latin-1") for name, value in request[1] if name == b"traceparent"), "")
+    found = _TRACE.fullmatch(trace)
+    return found and found[1]

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from common.build import service_version
 from service.deployment import open_deployment
 from service.errors import StartError
 from service.http import (
@@ -109,7 +110,7 @@ def create_app(
 
     app = FastAPI(
         title="MRSE Recall",
-        version=health.service_version(),
+        version=service_version(),
         description="Multi-modality recall for shopping search: items for a query, a picture, a history.",
         lifespan=lifespan,
         telemetry=_TELEMETRY,
@@ -134,7 +135,11 @@ def create_app(
 
 
 def _count_refusal(metrics: Metrics) -> OnRefusal:
-    return lambda route, method, seconds: metrics.request(route, method, 503, seconds)
+    def count(route: str, method: str, seconds: float) -> None:
+        metrics.request(route, method, 503, seconds)
+        metrics.error(route, "overloaded")
+
+    return count
 
 
 def _tune_garbage_collector() -> None:

@@ -197,6 +197,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
             worker.decoder,
             metrics.model_failed,
             WAIT * settings.deadline.default_ms / 1000,
+            metrics.batch,
         )
     if opened.calls is not None:
         opened.calls.listen(metrics.watch(opened.calls.servers))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from service.errors import StartError
 from service.runtime import Runtime
 from service.settings import Settings, SettingsError
+from service.telemetry.metrics import Reload
 
 log = logging.getLogger("mrse.service")
 
@@ -42,9 +43,12 @@ class Reloader:
             while not self._runtime.ready:  # noqa: ASYNC110 -- at start alone
                 await asyncio.sleep(0.1)
             self._asked.clear()
+            result: Reload = "refused"
             try:
                 await self._runtime.reload(await asyncio.to_thread(self._read))
+                result = "taken"
             except (StartError, SettingsError) as error:
                 log.error("not reloaded, everything stays as it was: %s", error)
             except Exception:
                 log.exception("not reloaded, everything stays as it was")
+            self._runtime.metrics.reloaded(result)

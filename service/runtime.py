@@ -79,6 +79,7 @@ class Runtime:
         self.ready = False
         header = settings.limits.client_header
         self._client_header = None if header is None else header.lower().encode()
+        self._breaker: CircuitBreaker | None = None
         self._openings = Openings(opener, self._note_progress)
         self._on_stages = on_stages
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
@@ -111,6 +112,11 @@ class Runtime:
         )
         moved = "When the event loop last moved, in seconds since 1970."
         self.metrics.gauge("loop_moved_seconds", moved, self._moved, "liveall")
+        load = "Load of the request that waited longest in the last second: from limits.shed_* on parts are "
+        load += "left out, at 1 requests are refused."
+        self.metrics.gauge("load_ratio", load, self.admission.peak, "livemax")
+        circuit = "Whether the shared cache is left alone after failures."
+        self.metrics.gauge("redis_circuit_open", circuit, self._redis_is_open)
         self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
         self.metrics.gauge("items_under_way", "Items by content.", lambda: self.intake.under_way)
         self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
@@ -142,7 +148,7 @@ class Runtime:
         started = time.perf_counter()
         knobs = self.settings.redis
         if knobs.url is not None:
-            breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
+            breaker = self._breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
             self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
         found = await self._openings.deployments(self.settings, self.experiments, {}, self._worker)
         check_options(self.settings, found)
@@ -241,6 +247,7 @@ class Runtime:
         """Change over, in one step of the event loop."""
         self.experiments = book
         self.deployments = deployments
+        self.metrics.arms.expect(book.describe())
         self._watch.send_to(self._watched())
         # Of an index the base alone: with its changes it would be another label after each of them.
         named = {arm: (d.bundle.version, d.index.version.partition("+")[0]) for arm, d in deployments.items()}
@@ -305,6 +312,9 @@ class Runtime:
         if not self.ready:
             self.health.fail("loading", step)
         log.info(step)
+
+    def _redis_is_open(self) -> bool:
+        return self._breaker is not None and self._breaker.is_open
 
     def _moved(self) -> float:
         return time.time() - (time.monotonic() - self.admission.pulse.moved)

@@ -118,6 +118,8 @@ class Admission:
         self.gate = Gate(clock, default_s, self.pulse, Concurrency(limits.in_flight, _QUICK * default_s))
         self.batches = Batches(default_s, limits.in_flight, clock, refused)
         self.pulse.also(self.batches.look)
+        #: The highest load of a request since it was last read.
+        self._peak = 0.0
         #: Places taken, and by whom.
         self.in_flight = 0
         self._places: dict[str, int] = {}
@@ -200,8 +202,15 @@ class Admission:
         """What a request does without that has waited so long."""
         limits, gate = self._limits, self.gate
         load = max(waited_s / gate.patience_s, gate.running / limits.in_flight)
+        if load > self._peak:
+            self._peak = load
         k_share = limits.shed_k if load > limits.shed_candidates_at else 1.0
         return LoadShedding(min(load, 1.0), k_share, load > limits.shed_portrait_at, waited_s)
+
+    def peak(self) -> float:
+        """The highest load of a request since this was last asked: 1, or more, is where they are refused."""
+        peak, self._peak = self._peak, 0.0
+        return peak
 
     def _others(self, client: str) -> bool:
         """Whether another client was seen lately; notes that this one was."""

@@ -18,6 +18,7 @@ from service.http.columnar import ItemColumns, columns
 from service.http.problems import Problem
 from service.http.requests import Call
 from service.recall.routes.outcome import Item, RouteName, RouteOutcome, RouteStatus
+from service.scope import Told
 
 
 @closed
@@ -123,8 +124,15 @@ def recall_answer(
     items: Sequence[Item],
     routes: Mapping[str, RouteOutcome],
     degraded: Sequence[str],
+    told: Told,
 ) -> RecallAnswer:
-    """What every answer with items tells; a `ColumnarAnswer` where the client asked for one."""
+    """What every answer with items tells; a `ColumnarAnswer` where the client asked for one.
+
+    What metrics and log tell of it is noted in ``told``.
+    """
+    told.routes = {name: outcome.status for name, outcome in routes.items()}
+    told.partial = any(outcome.short for outcome in routes.values())
+    told.degraded, told.items = degraded, len(items)
     form: Any = columns(items) if call.columnar else items
     return {
         "request_id": request_id,
@@ -133,7 +141,7 @@ def recall_answer(
         "variant": target.assignment.arms,
         "items": form,
         "routes": {name: _route(outcome) for name, outcome in routes.items()},
-        "partial": any(outcome.short for outcome in routes.values()),
+        "partial": told.partial,
         "degraded": list(degraded),
         "took_ms": call.took_ms(),
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from common.build import service_version
 from index.port import IndexUnavailable
 from service.errors import NotReady
 from service.http.columnar import json_response
@@ -69,15 +68,6 @@ async def get_version(request: Request) -> Response:
 async def get_metrics(request: Request) -> Response:
     """The text exposition of this worker's metrics; with several workers, of all of them together."""
     return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-@cache
-def service_version() -> str:
-    """Version of the installed package."""
-    try:
-        return version("mrse-recall")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 _EXPOSITION = {

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from common.calling import REQUEST
+from common.calling import REQUEST, trace_id
 from service.http.problems import problem_from
-from service.scope import ARRIVED, CLIENT_GONE
+from service.scope import ARRIVED, CLIENT_GONE, CLIENT_LEFT, PROBLEM, TOLD, Told
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
@@ -24,6 +24,8 @@ _REQUEST_ID = "mrse.request_id"
 NOTES = "mrse.notes"
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _UNMATCHED = "unmatched"
+#: Seen by nobody but the access log: the client has gone.
+_GONE = 499
 
 
 class Observe:
@@ -60,6 +62,7 @@ class Observe:
             await self._app(scope, receive, send_with_id)
         except Exception as error:
             log.exception("unhandled error", extra={"request_id": request_id})
+            scope[PROBLEM] = "internal"
             if status == 0:
                 response = problem_from(error).response(request_id)
                 await response(scope, receive, send_with_id)
@@ -69,10 +72,17 @@ class Observe:
             seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path_format", _UNMATCHED)
             if status == 0 or CLIENT_GONE in scope:
-                status = 499
+                status = _GONE
             self._metrics.request(route, scope["method"], status, seconds)
+            told: Told | None = scope.get(TOLD)
+            cause = scope.get(PROBLEM) if status != _GONE else CLIENT_LEFT
+            if cause is not None:
+                cause = cause if told is None else told.cause(cause)
+                self._metrics.error(route, cause)
+            if told is not None:
+                self._metrics.arms.ended(told, cause, seconds)
             if self._log:
-                _log_access(scope, route, status, seconds)
+                _log_access(scope, route, status, seconds, told, cause)
 
 
 def request_id(request: Request) -> str:
@@ -90,7 +100,9 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return secrets.token_hex(16)
 
 
-def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
+def _log_access(
+    scope: Scope, route: str, status: int, seconds: float, told: Told | None, cause: str | None
+) -> None:
     """Write the line of a request; not by ``info``, which gains the search for the line that called."""
     if not access.isEnabledFor(logging.INFO):
         return
@@ -101,6 +113,17 @@ def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
         "status": status,
         "took_ms": round(seconds * 1000, 3),
     }
+    if (trace := trace_id()) is not None:
+        extra["trace_id"] = trace
+    if cause is not None:
+        extra["problem"] = cause
+    if told is not None:
+        extra["arms"] = told.arms
+        if cause is None:
+            extra["routes"] = told.routes
+            extra["degraded"] = told.degraded
+            extra["partial"] = told.partial
+            extra["items"] = told.items
     access.handle(access.makeRecord(access.name, logging.INFO, __name__, 0, "request", (), None, extra=extra))
     notes = scope.get(NOTES)
     if notes and access.isEnabledFor(logging.DEBUG):

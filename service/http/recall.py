@@ -36,6 +36,7 @@ from service.http.schemas import (
     RecallRequest,
 )
 from service.http.timing import Stages
+from service.scope import TOLD, Told
 
 
 async def post_recall(request: Request) -> Response:
@@ -48,11 +49,12 @@ async def post_recall(request: Request) -> Response:
         parsed = parse(RecallRequest, body)
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
         checked = check_request(call, parsed, call.request_id)
+        told = request.scope[TOLD] = _told(call, checked)
         call.runtime.metrics.stage("wait", ticket.shedding.waited_s)
         call.runtime.metrics.stage("parse", call.runtime.clock() - began)
         deadline = call.deadline(parsed.timeout_ms)
         call.runtime.admission.refuse_hopeless(deadline.remaining(), ticket.shedding.waited_s)
-        work = _answer(call, call.request_id, checked, ticket.shedding)
+        work = _answer(call, call.request_id, checked, ticket.shedding, told)
         answer, stages = await call.unless_gone(work)
     return call.answer(answer, checked.target.assignment.header(), stages)
 
@@ -131,7 +133,12 @@ async def _check_batch(call: Call, requests: Sequence[RecallRequest]) -> list[Ch
 
 
 async def _answer(
-    call: Call, request_id: str, checked: CheckedRequest, shed: LoadShedding, turns: Turns | None = None
+    call: Call,
+    request_id: str,
+    checked: CheckedRequest,
+    shed: LoadShedding,
+    told: Told,
+    turns: Turns | None = None,
 ) -> tuple[RecallAnswer, Stages]:
     runtime, target = call.runtime, checked.target
     deadline = call.deadline(checked.request.timeout_ms)
@@ -141,7 +148,13 @@ async def _answer(
         await turns.take()
     recalled = runtime.clock()
     answer = recall_answer(
-        call, request_id, target, items=result.items, routes=result.routes, degraded=result.degraded
+        call,
+        request_id,
+        target,
+        items=result.items,
+        routes=result.routes,
+        degraded=result.degraded,
+        told=told,
     )
     if checked.request.explain:
         answer["explain"] = explain(result, shed)
@@ -157,20 +170,28 @@ async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[Batch
 
     async def one(place: int, checked: CheckedRequest) -> BatchEntry:
         request_id = _entry_id(call, place)
+        told = _told(call, checked)
         try:
             async with places:
                 deadline = call.deadline(checked.request.timeout_ms)
                 until = call.runtime.clock() + deadline.remaining()
                 with await call.runtime.admission.entry(call.client, until) as entry:
-                    answer, _ = await _answer(call, request_id, checked, entry.shedding, turns)
+                    answer, _ = await _answer(call, request_id, checked, entry.shedding, told, turns)
+                call.runtime.metrics.arms.ended(told, None, None)
                 return {"status": 200, "answer": answer}
         except RecallError as error:
             problem = problem_from(error)
+            call.runtime.metrics.arms.ended(told, told.cause(problem.kind), None)
             return {"status": problem.status, "problem": problem.body(request_id)}
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(place, checked)) for place, checked in enumerate(entries)]
     return [task.result() for task in tasks]
+
+
+def _told(call: Call, checked: CheckedRequest) -> Told:
+    """What will be told of a request that has its arms."""
+    return Told(checked.target.assignment.arms, call.own_deadline(checked.request.timeout_ms))
 
 
 def _entry_id(call: Call, place: int) -> str:

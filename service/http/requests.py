@@ -146,6 +146,10 @@ class Call:
         milliseconds = timeout_ms or self.runtime.settings.deadline.default_ms
         return Deadline(self.received + milliseconds / 1000, self.runtime.clock)
 
+    def own_deadline(self, timeout_ms: int | None) -> bool:
+        """Whether the client gives the request less time than it has by default."""
+        return timeout_ms is not None and timeout_ms < self.runtime.settings.deadline.default_ms
+
     def took_ms(self) -> float:
         """Milliseconds since it came."""
         return round((self.runtime.clock() - self.received) * 1000, 3)

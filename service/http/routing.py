@@ -17,6 +17,7 @@ from service.http.middleware import request_id
 from service.http.problems import ProblemError, problem_from
 from service.http.requests import ClientGone, runtime_of
 from service.http.versions import unversioned
+from service.scope import PROBLEM
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 #: Seen by nobody but the access log: the client has gone.
@@ -95,4 +96,5 @@ async def answer_error(request: Request, error: Exception) -> Response:
         runtime.metrics.cancelled.inc()
         return Response(status_code=GONE)
     problem = problem_from(error, runtime.retry_after())
+    request.scope[PROBLEM] = problem.kind
     return problem.response(request_id(request))

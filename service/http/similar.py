@@ -19,6 +19,7 @@ from service.http.routing import RawRoute
 from service.http.schemas import FILTERS_EXAMPLE, SimilarQuery
 from service.recall.routes.outcome import Item
 from service.recall.similar import similar
+from service.scope import TOLD, Told
 
 _MAX_ITEM_ID = 128
 
@@ -33,14 +34,16 @@ async def get_similar(request: Request) -> Response:
     await call.turn()
     with call.enter():
         target = choose_target(call, call.request_id, wanted.k, wanted.filters)
+        told = request.scope[TOLD] = Told(target.assignment.arms, call.own_deadline(wanted.timeout_ms))
         index, deadline = target.deployment.index, call.deadline(wanted.timeout_ms)
         outcome = await call.unless_gone(similar(index, item_id, wanted.k, target.filters, deadline))
     items: list[Item] = [
         {"item_id": other, "score": value, "sources": [source]} for other, value, source in outcome.candidates
     ]
     degraded = ["i2i_coverage"] if outcome.short else []
+    routes = {"i2i": outcome}
     found = recall_answer(
-        call, call.request_id, target, items=items, routes={"i2i": outcome}, degraded=degraded
+        call, call.request_id, target, items=items, routes=routes, degraded=degraded, told=told
     )
     answer: SimilarAnswer = {"request_id": call.request_id, "item_id": item_id, **found}
     return call.answer(answer, target.assignment.header())

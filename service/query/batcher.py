@@ -45,6 +45,7 @@ class MicroBatcher(Generic[J, R]):
         patience_s: no job may wait longer, by how long those before it take.
         name: of the thread.
         failed: told how a run failed.
+        ran: told how many jobs a run had, on the thread.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class MicroBatcher(Generic[J, R]):
         patience_s: float = float("inf"),
         name: str,
         failed: Callable[[Failure], None] = lambda how: None,
+        ran: Callable[[int], None] = lambda jobs: None,
     ) -> None:
         self._work = work
         self._max_batch = max_batch
@@ -63,6 +65,7 @@ class MicroBatcher(Generic[J, R]):
         self._pace = Pace(patience_s)
         self._name = name
         self._failed = failed
+        self._ran = ran
         self._told = Seldom()
         self._queue: SimpleQueue[tuple[J, asyncio.Future[R]] | None] = SimpleQueue()
         self._batch: _Batch[J, R] = []
@@ -157,6 +160,7 @@ class MicroBatcher(Generic[J, R]):
             if len(results) != len(batch):
                 raise _WrongCountError(f"{len(results)} results for {len(batch)} jobs")
             self.succeeded += 1
+            self._ran(len(batch))
         except BaseException as error:
             self._note("count" if isinstance(error, _WrongCountError) else "error", error)
             if len(batch) > 1:

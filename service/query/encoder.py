@@ -34,6 +34,9 @@ log = logging.getLogger("mrse.encode")
 Fallible = Literal["encoder", "picture", "fusion", "item"]
 FALLIBLE: tuple[Fallible, ...] = get_args(Fallible)
 FAILURES: tuple[Failure, ...] = get_args(Failure)
+#: Graphs that run several jobs together.
+Batched = Literal["encoder", "picture"]
+BATCHED: tuple[Batched, ...] = get_args(Batched)
 #: Told which part failed, and how.
 Failed = Callable[[Fallible, Failure], None]
 
@@ -77,6 +80,8 @@ class QueryEncoder:
         knobs: of the batches.
         decoder: decodes pictures; belongs to the caller, who closes it. Without one it has its own.
         failed: told of each run of a graph that failed.
+        patience_s: no job waits longer for its turn.
+        ran: told how many jobs a graph ran together; called on its thread.
 
     Raises:
         BundleError: a graph is missing or its canonical outputs are off.
@@ -91,6 +96,7 @@ class QueryEncoder:
         decoder: PictureDecoder | None = None,
         failed: Failed = lambda part, how: None,
         patience_s: float = float("inf"),
+        ran: Callable[[Batched, int], None] = lambda part, jobs: None,
     ) -> None:
         #: The bundle's graphs, checked.
         self.tower = QueryTower(
@@ -107,6 +113,7 @@ class QueryEncoder:
             patience_s=patience_s,
             name="mrse-text",
             failed=lambda how: failed("encoder", how),
+            ran=lambda jobs: ran("encoder", jobs),
         )
         self._decoder = decoder or PictureDecoder(knobs, Limits().picture_pixels)
         self._owns_decoder = decoder is None
@@ -118,6 +125,7 @@ class QueryEncoder:
             patience_s=patience_s,
             name="mrse-picture",
             failed=lambda how: failed("picture", how),
+            ran=lambda jobs: ran("picture", jobs),
         )
         self._features: Lru[bytes, F32] = Lru(_KEPT_BYTES, cost=lambda _, feature: feature.nbytes)
         self._flights: SingleFlight[F32] = SingleFlight()

@@ -11,23 +11,36 @@ are of the workers that live, as each last noted them.
 from __future__ import annotations
 
 import os
+import platform
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from common.build import service_version
 from common.metrics import NAMESPACE, SHARED_VARIABLE
-from index.port import INDEX_EVENTS, CallOutcome, CallWatch
+from index.port import INDEX_EVENTS, CallOutcome, CallWatch, IndexEvent
 from service.degraded import degraded_words
 from service.query.batcher import Failure
-from service.query.encoder import FAILURES, FALLIBLE, Fallible
+from service.query.encoder import BATCHED, FAILURES, FALLIBLE, Batched, Fallible
 from service.recall.routes import ROUTES
+from service.scope import CLIENT_DEADLINE, CLIENT_LEFT
+from service.telemetry.arms import ArmMetrics
+from service.telemetry.process import watch_process
 
 M = TypeVar("M", Counter, Histogram)
 V = TypeVar("V", bound=str)
@@ -40,8 +53,10 @@ _STAGES_AFTER = ("merge", "controls", "answer")
 _CONTROLS = ("weights", "boosts", "diversity", "pins", "bans", "fields")
 #: Observations that are counted together: one by one, each costs several times as much.
 _AT_ONCE = 256
-_LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 4.096)
-_STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+#: Up to the longest time that a client may give a request.
+_LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.5, 5, 10)
+_STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2.5, 10)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
 #: Shadowed searches that a mean is of.
 _RECALLS = 200
@@ -49,6 +64,34 @@ _RECALLS = 200
 _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+
+#: How a reading of the settings while serving ended.
+Reload = Literal["taken", "refused"]
+RELOADS: tuple[Reload, ...] = get_args(Reload)
+#: Causes of errors that are ours: the service had no answer, or not in time.
+SERVER_CAUSES = ("deadline", "internal", "model-failed", "not-ready", "overloaded", "unavailable")
+#: Causes of errors: the kinds of problems, and what is the client's own doing beside them.
+CAUSES = frozenset(
+    {
+        *SERVER_CAUSES,
+        CLIENT_DEADLINE,
+        CLIENT_LEFT,
+        "malformed-json",
+        "invalid-request",
+        "unsupported-media-type",
+        "too-large",
+        "not-found",
+        "method-not-allowed",
+        "unknown-item",
+        "request-timeout",
+        "unauthorized",
+        "forbidden",
+        "rate-limited",
+        "not-writable",
+        "not-taken",
+        "insufficient-storage",
+    }
+)
 
 #: Why a connection ended.
 Closed = Literal[
@@ -85,7 +128,8 @@ class Metrics:
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
         items: items by content, ``put`` into every arm's index, ``refused``, or ``removed``.
         events: events, ``taken`` or ``refused``.
-        index_event: counts what happened to an index's files beside searches.
+        reload: counts a reading of the settings while serving, by result.
+        arms: counts requests by the arms that they got.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
             answer said so (``answered``); it was ``idle``; its TLS ``handshake`` failed or took too long;
@@ -95,11 +139,13 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.shared = os.environ.get(SHARED_VARIABLE)
         self.registry = CollectorRegistry()
         self._counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
         self._gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
+        self._note_process = watch_process(self.registry, self.shared is not None)
         self._observed: list[tuple[Histogram, float]] = []
         self._at_once = 1 if self.shared else _AT_ONCE  # another worker is asked for what this one counts
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
@@ -110,6 +156,20 @@ class Metrics:
         )
         whole = "Time from the first byte in to the last byte out."
         self._latency = cache(histogram("request_seconds", whole, ["route"], buckets=_LATENCY).labels)
+        self._errors = cache(
+            self._counter(
+                "request_errors", "Requests that a problem answered, by its cause.", ["route", "cause"]
+            ).labels
+        )
+        for cause in SERVER_CAUSES:
+            self._errors("/recall", cause)
+        self.arms = ArmMetrics(
+            self._counter,
+            partial(histogram, buckets=_LATENCY),
+            self._observe,
+            frozenset(CAUSES),
+            frozenset(degraded_words()),
+        )
         stage = histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
         self._stages = _children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
         tiers = ("l1", "redis", "miss")
@@ -138,6 +198,25 @@ class Metrics:
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
         why = ("missing", "unknown", "expired", "forbidden", "rate", "slowed")
+        self.reload = self._labelled("reloads", "Readings of the settings while serving.", "result", RELOADS)
+        self._reloaded = self._gauge(
+            "reload_timestamp_seconds",
+            "When the settings were last read while serving, in seconds since 1970, by result.",
+            ["result"],
+            multiprocess_mode="livemax",
+        )
+        self._index_changed = self._gauge(
+            "index_event_timestamp_seconds",
+            "When something last happened to the index's files, in seconds since 1970.",
+            ["event"],
+            multiprocess_mode="livemax",
+        )
+        self._batches = _children(
+            histogram("encoder_batch_size", "Jobs of a run of a graph.", ["part"], buckets=_BATCHES),
+            BATCHED,
+        )
+        build = self._gauge("build_info", "What runs.", ["version", "python"], multiprocess_mode="livemax")
+        build.labels(service_version(), platform.python_version()).set(1)
         self.access_refused = self._labelled("access_refused", "Requests refused by key.", "reason", why)
         self.key_file = self._labelled(
             "key_file", "Readings of a changed file of keys.", "result", ("read", "failed")
@@ -156,7 +235,7 @@ class Metrics:
         self.items = self._counted("items", "Items by content.", "result", ("put", "refused", "removed"))
         self.events = self._counted("events", "Events of users.", "result", ("taken", "refused"))
         happened = "What happened to the index's files beside searches."
-        self.index_event = self._labelled("index_events", happened, "event", INDEX_EVENTS)
+        self._index_event = self._labelled("index_events", happened, "event", INDEX_EVENTS)
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
         self.connection_closed = self._labelled(
             "connections_closed", "Connections that ended, by why.", "reason", get_args(Closed)
@@ -193,6 +272,24 @@ class Metrics:
         method = method if method in _METHODS else "other"
         self._requests(route, method, f"{status // 100}xx").inc()
         self._observe(self._latency(route), seconds)
+
+    def error(self, route: str, cause: str) -> None:
+        """Count a request that a problem answered; ``route`` is its template."""
+        self._errors(route, cause if cause in CAUSES else "other").inc()
+
+    def reloaded(self, result: Reload) -> None:
+        """Count a reading of the settings while serving, and note when it was."""
+        self.reload(result)
+        self._reloaded.labels(result).set(time.time())
+
+    def index_event(self, event: IndexEvent) -> None:
+        """Count what happened to an index's files, and note when it was; any thread may."""
+        self._index_event(event)
+        self._index_changed.labels(event).set(time.time())
+
+    def batch(self, part: Batched, jobs: int) -> None:
+        """Observe how many jobs a graph ran together; any thread may."""
+        self._batches(part).observe(jobs)
 
     def stage(self, name: str, seconds: float) -> None:
         """Observe one stage."""
@@ -278,6 +375,7 @@ class Metrics:
     def note(self) -> None:
         """Count what was observed and read the gauges, so that another worker that is asked knows them."""
         self.flush()
+        self._note_process()
         while self._unmade:
             self._reads += self._unmade.pop(0)()
         for gauge, read in self._reads:
