@@ -177,6 +177,27 @@ class RankedIndex(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class ExactAnswer:
+    """The nearest items of a vector, none missed; ``accepted`` is the share of the items that may be found."""
+
+    near: Neighbours
+    accepted: float
+
+
+class ExactIndex(Protocol):
+    """Searches without leaving anything out, to tell how much the usual search finds."""
+
+    async def search_exact(
+        self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> ExactAnswer:
+        """The ``k`` nearest items of ``vector`` ``[dim]``, by a scan of all, beside the usual searches.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`; ``overloaded`` while another is under way.
+        """
+
+
 class ItemValues(Protocol):
     """Attributes of items, from the same index: what filters would see."""
 
@@ -360,8 +381,27 @@ IndexEvent = Literal[
 INDEX_EVENTS: tuple[IndexEvent, ...] = get_args(IndexEvent)
 
 
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """How much an index holds, and since when.
+
+    Attributes:
+        items: how many can be found.
+        pending: changes since the base was written, which a rebuild will take into it.
+        built_at: when the base was written here, in seconds since 1970.
+    """
+
+    items: int
+    pending: int
+    built_at: float
+
+
 class IndexUpkeep(Protocol):
     """How the files of an index fare. For any thread."""
+
+    @property
+    def facts(self) -> IndexFacts:
+        """As of the last search or change; takes microseconds."""
 
     @property
     def problems(self) -> Sequence[str]:
@@ -449,6 +489,8 @@ class OpenedIndex:
     values: ItemValues | None = None
     #: Lists items by a number attribute.
     ranked: RankedIndex | None = None
+    #: Searches exactly, to tell how much the usual search finds.
+    exact: ExactIndex | None = None
     #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.
     #: Raises `IndexUnavailable` while it is not there, and ValueError when its content is another bundle's.
     check: Callable[[], Awaitable[None]] | None = None

@@ -21,6 +21,7 @@ from common.arrays import F16
 from common.lru import Lru
 from index.engines import ENGINES
 from index.port import (
+    ExactIndex,
     IndexOpenError,
     IndexUpkeep,
     ItemFeatures,
@@ -97,6 +98,7 @@ class Deployment:
         lexical: searches the index by words; None where it holds no texts.
         photos: searches the index by pictures; None where it holds no picture features.
         ranked: lists items by popularity; None where the index does not say how popular they are.
+        exact: searches the index exactly; None where the engine does not, or watches its recall itself.
         writable: the index, where it takes changes.
         values: gives the attributes of items; None where the engine does not.
         calibration: what scores that are no cosines are worth.
@@ -120,6 +122,7 @@ class Deployment:
     lexical: LexicalIndex | None
     photos: PhotoIndex | None
     ranked: RankedIndex | None
+    exact: ExactIndex | None
     writable: WritableIndex | None
     values: ItemValues | None
     calibration: Calibration
@@ -232,6 +235,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         lexical=opened.lexical,
         photos=opened.photos,
         ranked=opened.ranked if index.attributes.get(POPULARITY) == "number" else None,
+        exact=opened.exact,
         writable=opened.writable,
         values=opened.values,
         calibration=_calibration(folders.index, bundle.version),

@@ -31,7 +31,9 @@ from service.query.decoder.decoder import PictureDecoder
 from service.query.pace import WAIT
 from service.query.query import Query
 from service.recall.controls.rulebook import NO_RULE, RuleBook
+from service.recall.routes.q2i import Q2I
 from service.recall.settings import Recall
+from service.recall_checks import RecallChecks
 from service.retiring import Retiring
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -97,6 +99,13 @@ class Runtime:
         every_s = settings.server.canary_every_s
         self._watch = Watch(
             self.health, self.metrics.canary, every_s, lambda: self._answered, clock=self.clock
+        )
+        self.recall_checks = RecallChecks(
+            settings.server.recall_check_every_s,
+            self._is_idle,
+            self.metrics.index_recall,
+            self.metrics.recall_check,
+            self.clock,
         )
         self._watching: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
@@ -234,6 +243,7 @@ class Runtime:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self.recall_checks.close()
         self.metrics.flush()
         await self._retiring.close()
         if self._worker.shared is not None:
@@ -279,6 +289,8 @@ class Runtime:
             raise
         if any(outcome.status == "ok" for outcome in result.routes.values()):
             self._answered += 1
+        if self.recall_checks.due:
+            self._offer(result)
         self.metrics.stages(result.stages)
         if self._on_stages is not None:
             self._on_stages(result.stages)
@@ -291,6 +303,22 @@ class Runtime:
             if outcome.status == "ok":
                 self.metrics.coverage(name, outcome.coverage)
         return result
+
+    def _is_idle(self) -> bool:
+        """Whether at most one request is being answered."""
+        gate = self.admission.gate
+        return gate.running <= 1 and not gate.waiting
+
+    def _offer(self, result: RecallResult) -> None:
+        """Have the search of Q2I asked again exactly."""
+        outcome, exact = result.routes.get(Q2I.name), result.deployment.exact
+        if exact is None or outcome is None or outcome.status != "ok" or outcome.coverage < 1.0:
+            return
+        scores = [candidate.source["score"] for candidate in outcome.candidates]
+        k = len(scores) if "fewer_candidates" in result.degraded else max(len(scores), result.query.k)
+        if k:
+            index, query = result.deployment.index, result.query
+            self.recall_checks.offer(index, exact, result.fused.embedding, k, query.filters, scores)
 
     def _watched(self) -> Iterable[tuple[Deployment, bool]]:
         """Each deployment once, and whether an arm with traffic has it."""

@@ -18,6 +18,11 @@ class IndexWatch:
         self._watched: Sequence[IndexUpkeep] = ()
         metrics.gauge("index_damages", "Damages of index files and logs.", self._damages, "livemax")
         verified = "When every byte of each index was last found right, in seconds since 1970."
+        metrics.gauge("index_items", "Items of the smallest index that answers.", self._items, "livemin")
+        pending = "Changes that wait for a rebuild, of the index with the most."
+        metrics.gauge("index_pending_changes", pending, self._pending, "livemax")
+        built = "When the oldest base that answers was written here, in seconds since 1970, or 0."
+        metrics.gauge("index_built_timestamp_seconds", built, self._built_at, "livemin")
         metrics.gauge("index_verified_timestamp_seconds", verified, self._verified_at, "livemin")
 
     def follow(self, upkeeps: Iterable[IndexUpkeep | None]) -> None:
@@ -41,6 +46,15 @@ class IndexWatch:
 
     def _damages(self) -> int:
         return sum(len(each.problems) for each in self._watched)
+
+    def _items(self) -> float:
+        return min((each.facts.items for each in self._watched), default=0)
+
+    def _pending(self) -> float:
+        return max((each.facts.pending for each in self._watched), default=0)
+
+    def _built_at(self) -> float:
+        return min((each.facts.built_at for each in self._watched), default=0.0)
 
     def _verified_at(self) -> float:
         return min((each.verified_at for each in self._watched), default=0.0)

@@ -55,5 +55,6 @@ class EmbeddedEngine(Engine[EmbeddedSettings]):
             lexical=index.lexical,
             photos=photos,
             ranked=index,
+            exact=index,
             upkeep=upkeep,
         )

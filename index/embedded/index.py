@@ -23,12 +23,13 @@ from index.embedded.searched import AS_CALIBRATED, Planning
 from index.embedded.state import State
 from index.embedded.store import RESERVE
 from index.embedded.upkeep import Upkeep
-from index.embedded.vectors import limit_threads
+from index.embedded.vectors import in_background, limit_threads
 from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
 from index.filters import Filter
 from index.port import (
     ChangeRefused,
+    ExactAnswer,
     IndexEvent,
     IndexStats,
     IndexUnavailable,
@@ -67,6 +68,7 @@ class EmbeddedIndex:
         self._live = live
         self._closed = False
         self._workers = workers
+        self._background: Workers | None = None
         self._writer = Writer(live)
         self._checker = Checker(self.manifest)
         #: Searches by words; None where the index holds no texts.
@@ -105,7 +107,11 @@ class EmbeddedIndex:
     def look_after(self, every_s: float) -> Upkeep:
         """Clean up behind dead processes, and verify the files every so many seconds until it is closed."""
         live = self._live
-        self._upkeep = Upkeep(live.root, lambda: live.damage, every_s)
+
+        def counts() -> tuple[int, int]:
+            return live.state.items, live.state.changes
+
+        self._upkeep = Upkeep(live.root, lambda: live.damage, every_s, counts)
         live.told = self._upkeep.tell
         return self._upkeep
 
@@ -198,6 +204,26 @@ class EmbeddedIndex:
                 pass  # such as the first, which sorts all rows
         return await self._workers.run(
             lambda step: live.top(live.current(), attribute, k, filters, step), deadline
+        )
+
+    async def search_exact(
+        self, vector: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> ExactAnswer:
+        """The ``k`` nearest items of ``vector`` ``[dim]``, by a scan of all rows; see `ExactIndex`.
+
+        It has a thread of its own of the least priority, and one is under way at a time.
+
+        Raises:
+            IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
+        """
+        self._check_open()
+        live = self._live
+        live.check_files()
+        if self._background is None:
+            self._background = Workers(1, 0, in_background)
+        query = np.ascontiguousarray(vector, dtype=np.float32)
+        return await self._background.run(
+            lambda step: live.search_exact(live.current(), query, k, filters, step), deadline
         )
 
     async def _search(
@@ -327,6 +353,8 @@ class EmbeddedIndex:
         await self._rebuilder.close()
         await self._writer.close()
         await self._workers.close()
+        if self._background is not None:
+            await self._background.close()
         self._live.told = _nobody  # who is told knows the index, so that neither would be freed
 
     async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:

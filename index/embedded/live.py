@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -34,7 +35,7 @@ from index.embedded.top import best, largest
 from index.embedded.workers import Step
 from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
-from index.port import IndexEvent, IndexFull, IndexUnavailable, Neighbours
+from index.port import ExactAnswer, IndexEvent, IndexFull, IndexUnavailable, Neighbours
 
 log = logging.getLogger("mrse.index")
 
@@ -223,6 +224,15 @@ class LiveIndex:
         """The ``k`` nearest items of each query; raises what ``step`` raises."""
         selection = state.base.selections.get(accepted, step)
         return [self._nearest(state, query, k, selection, accepted, step) for query in queries]
+
+    def search_exact(
+        self, state: State, query: F32, k: int, accepted: Filter | None, step: Step
+    ) -> ExactAnswer:
+        """The ``k`` nearest items of a query, without probing; raises what ``step`` raises."""
+        usual = state.base.selections.get(accepted, step)
+        selection = replace(usual, matches=None, rows=usual.rows if usual.bits is None else None)
+        near = self._nearest(state, query, k, selection, accepted, step)
+        return ExactAnswer(near, selection.count / max(1, state.base.rows))
 
     def search_pictures(
         self, state: State, queries: F32, k: int, accepted: Filter | None, step: Step

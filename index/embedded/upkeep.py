@@ -16,10 +16,10 @@ from pathlib import Path
 import orjson
 
 from common.files import replacing
-from index.embedded.manifest import IndexDamaged, read_manifest
+from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, read_manifest
 from index.embedded.store import clean
 from index.embedded.verify import verify_index
-from index.port import IndexEvent
+from index.port import IndexEvent, IndexFacts
 
 log = logging.getLogger("mrse.index")
 
@@ -41,11 +41,19 @@ class Upkeep:
         root: the index folder, whose checksums were compared when it was opened.
         damage: what is wrong with the log that is followed, None where nothing is.
         every_s: seconds between two scrubs; 0 scrubs never.
+        counts: items, and changes since the base was written.
     """
 
-    def __init__(self, root: Path, damage: Callable[[], str | None], every_s: float) -> None:
+    def __init__(
+        self,
+        root: Path,
+        damage: Callable[[], str | None],
+        every_s: float,
+        counts: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
         self._root = root
         self._damage = damage
+        self._counts = counts
         self._every_s = every_s
         self._told: Callable[[IndexEvent], None] = lambda event: None
         self._stop = threading.Event()
@@ -63,6 +71,16 @@ class Upkeep:
         """A sentence for each damage that is known."""
         damage = self._damage()
         return self._findings if damage is None else (damage, *self._findings)
+
+    @property
+    def facts(self) -> IndexFacts:
+        """How much the index holds; the base is as old as the file that names it."""
+        items, pending = self._counts()
+        try:
+            built_at = (self._root / MANIFEST_NAME).stat().st_mtime
+        except OSError:  # such as a folder that was moved away; what is open is searched on
+            built_at = 0.0
+        return IndexFacts(items, pending, built_at)
 
     def listen(self, told: Callable[[IndexEvent], None]) -> None:
         """Say who is told of events, from any thread; scrubs begin with the first call."""

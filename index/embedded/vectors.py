@@ -8,8 +8,10 @@ faiss scores plain IEEE halves against a float32 query, so nothing is lost again
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from math import lcm
 from pathlib import Path
@@ -24,12 +26,21 @@ from common.arrays import F16, F32, I64, U8, Ints
 #: Rows that are copied out and scored at a time: with 128 fp16 values each, 1 MB, which stays in cache.
 BLOCK = 4096
 _HALF = 2
+#: Of a thread that gives way to all others.
+_LEAST = 19
 _ROW_NUMBER = 8
 
 
 def limit_threads() -> None:
     """Keep faiss to the calling thread: requests run side by side, a search does not."""
     faiss.omp_set_num_threads(1)
+
+
+def in_background() -> None:
+    """As `limit_threads`, on a thread that gives way to all others."""
+    limit_threads()
+    with suppress(OSError, AttributeError):  # where threads have no priority of their own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST)
 
 
 def write_vectors(path: Path, dim: int, starts: I64, chunks: Iterable[F16]) -> None:

@@ -50,6 +50,10 @@ class Server(Group):
     #: a service that listens on the loopback address alone answers to that address's names alone, so that no
     #: page of a stranger can ask it (DNS rebinding), and any other answers to any name.
     hosts: tuple[str, ...] = ()
+    #: Least seconds between two live searches that are asked once more exactly, when nothing else waits, so
+    #: that the recall of the index is known (``mrse_index_recall_ratio``). That looks at every item, or every
+    #: one that the filter accepts, on a thread of least priority. 0: none. *Inferred*.
+    recall_check_every_s: float = Field(default=10.0, ge=0)
     #: Seconds between two queries that the service asks itself, so that readiness follows the model and the
     #: index: at half a second, one that fails is known within a second. 0: none.
     canary_every_s: float = Field(default=0.5, ge=0)

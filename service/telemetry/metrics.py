@@ -68,6 +68,11 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 #: How a reading of the settings while serving ended.
 Reload = Literal["taken", "refused"]
 RELOADS: tuple[Reload, ...] = get_args(Reload)
+#: What came of a live search that was asked again exactly; ``changed``: the index did so meanwhile.
+RecallCheck = Literal["compared", "changed", "failed"]
+RECALL_CHECKS: tuple[RecallCheck, ...] = get_args(RecallCheck)
+#: The share of all items that a filter accepts: all (or no filter), a tenth or more, a hundredth, fewer.
+Accepted = Literal["all", "tenth", "hundredth", "fewer"]
 #: Causes of errors that are ours: the service had no answer, or not in time.
 SERVER_CAUSES = ("deadline", "internal", "model-failed", "not-ready", "overloaded", "unavailable")
 #: Causes of errors: the kinds of problems, and what is the client's own doing beside them.
@@ -232,6 +237,16 @@ class Metrics:
         self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
         looked = "Share of the index that a route looked at."
         self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
+        checked = "Live searches of the embedded index that were asked again exactly, by what came of it."
+        self.recall_check = self._labelled("index_recall_checks", checked, "result", RECALL_CHECKS)
+        self._index_recall = self._gauge(
+            "index_recall_ratio",
+            "Mean recall of the last live searches that were asked again exactly, by the share of all items "
+            "that their filter accepts; of several workers the lowest.",
+            ["accepted"],
+            multiprocess_mode="livemin",
+        )
+        self._index_recalls: dict[str, deque[float]] = {}
         self.items = self._counted("items", "Items by content.", "result", ("put", "refused", "removed"))
         self.events = self._counted("events", "Events of users.", "result", ("taken", "refused"))
         happened = "What happened to the index's files beside searches."
@@ -290,6 +305,12 @@ class Metrics:
     def batch(self, part: Batched, jobs: int) -> None:
         """Observe how many jobs a graph ran together; any thread may."""
         self._batches(part).observe(jobs)
+
+    def index_recall(self, accepted: Accepted, recall: float) -> None:
+        """Note the recall of a search whose filter accepts such a share of all items."""
+        known = self._index_recalls.setdefault(accepted, deque(maxlen=_RECALLS))
+        known.append(recall)
+        self._index_recall.labels(accepted).set(sum(known) / len(known))
 
     def stage(self, name: str, seconds: float) -> None:
         """Observe one stage."""

@@ -47,7 +47,7 @@ def make_settings(bundle: Path | None, index: Path | None, /, **groups: Mapping[
         "index": {"path": index},
         "deadline": {"default_ms": 10_000},
         # No queries of its own among those that tests count.
-        "server": {"access_log": False, "canary_every_s": 0},
+        "server": {"access_log": False, "canary_every_s": 0, "recall_check_every_s": 0},
     }
     for name, group in groups.items():
         base[name] = base.get(name, {}) | dict(group)

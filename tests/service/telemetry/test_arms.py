@@ -87,7 +87,11 @@ def test_problems_are_counted_by_cause(client: httpx.Client) -> None:
     def count(cause: str, route: str = "/recall") -> float:
         return value(client, "mrse_request_errors_total", route=route, cause=cause)
 
-    invalid, malformed, unknown = count("invalid-request"), count("malformed-json"), count("not-found", "unmatched")
+    invalid, malformed, unknown = (
+        count("invalid-request"),
+        count("malformed-json"),
+        count("not-found", "unmatched"),
+    )
     client.post("/recall", json={"k": 0})
     client.post("/recall", content=b"{", headers={"Content-Type": "application/json"})
     client.get("/nowhere")
