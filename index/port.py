@@ -179,7 +179,7 @@ class RankedIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExactAnswer:
-    """The nearest items of a vector, none missed; ``accepted`` is the share of the items that may be found."""
+    """The nearest items of a vector, none missed; ``accepted`` is the share of items that may be found."""
 
     near: Neighbours
     accepted: float

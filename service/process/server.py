@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.memory import share_arenas
 from common.metrics import NAMESPACE
@@ -31,6 +31,9 @@ from service.process.probes import OneProcess, Workers, probing
 from service.process.shared_metrics import count_as, forget_gauges, shared_folder
 from service.settings import Arm, Settings
 from service.telemetry import logs
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter
 
 log = logging.getLogger("mrse.service")
 
@@ -152,17 +155,9 @@ def _end_counter(folder: Path | None) -> Callable[[int, str | None], None]:
     if folder is None:
         return lambda number, how: None
     count_as(_SUPERVISOR)
-    from prometheus_client import CollectorRegistry, Counter
+    from prometheus_client import CollectorRegistry  # after the folder is named
 
-    ends = Counter(
-        "worker_ends",
-        "Workers that ended unasked, by how.",
-        ["how"],
-        namespace=NAMESPACE,
-        registry=CollectorRegistry(),
-    )
-    for how in ("signal", "exit", "failed", "hung"):
-        ends.labels(how)
+    ends = worker_ends(CollectorRegistry())
 
     def ended(number: int, how: str | None) -> None:
         forget_gauges(folder, number)
@@ -170,6 +165,22 @@ def _end_counter(folder: Path | None) -> Callable[[int, str | None], None]:
             ends.labels(how).inc()
 
     return ended
+
+
+def worker_ends(registry: CollectorRegistry) -> Counter:
+    """What a parent of workers counts, by ``how`` they ended."""
+    from prometheus_client import Counter
+
+    ends = Counter(
+        "worker_ends",
+        "Workers that ended unasked, by how; where there are several.",
+        ["how"],
+        namespace=NAMESPACE,
+        registry=registry,
+    )
+    for how in ("signal", "exit", "failed", "hung"):
+        ends.labels(how)
+    return ends
 
 
 def _work(*args: Any) -> None:
