@@ -1,4 +1,4 @@
-"""Live searches of the embedded index are asked again exactly, and the recall is told by the filter's share."""
+"""Live searches of the embedded index are asked again exactly, and their recall is told by filter."""
 
 from __future__ import annotations
 

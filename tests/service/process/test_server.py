@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -89,6 +90,47 @@ def _metric(url: str, name: str, **labels: str) -> float | None:
     except httpx.HTTPError:
         return None
     return _metrics(text).get((name, frozenset(labels.items())))
+
+
+_ARMS = """
+[experiments.merge]
+score = {weight = 1}
+rrf = {weight = 1, recall = {merge = "rrf"}}
+"""
+
+
+def test_four_workers_count_what_the_client_counts_by_arm(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "arms.toml").write_text(_ARMS)
+    with serving(demo, 4, MRSE_CONFIG=str(tmp_path / "arms.toml")) as (url, _):
+        wait_for(lambda: all(_metric(url, "mrse_ready") == 1 for _ in range(8)))
+        before = httpx.get(f"{url}/metrics", timeout=30).text
+
+        def ask(number: int) -> tuple[str, str]:
+            """The arm of a request and how it ended; entries of a batch are told by their answers."""
+            body: dict[str, object] = {"query": f"shoes {number % 7}", "user_id": f"user {number}", "k": 3}
+            if number % 5 == 0:
+                body["filters"] = {"category": "no such thing"}
+            response = httpx.post(f"{url}/recall", json=body | {"timeout_ms": 10_000}, timeout=30)
+            answer = response.json()
+            return answer["variant"]["merge"], "empty" if not answer["items"] else "full"
+
+        with ThreadPoolExecutor(2) as pool:  # few, so that none is refused on a busy machine
+            told = Counter(pool.map(ask, range(120)))
+        assert {arm for arm, _ in told} == {"score", "rrf"}
+        was, now = _metrics(before), _metrics(httpx.get(f"{url}/metrics", timeout=30).text)
+
+        def grown(name: str, arm: str, **more: str) -> float:
+            key = name, frozenset({"experiment": "merge", "arm": arm, **more}.items())
+            return now.get(key, 0.0) - was.get(key, 0.0)
+
+        for arm in ("score", "rrf"):
+            whole = told[arm, "empty"] + told[arm, "full"]
+            assert grown("mrse_arm_requests_total", arm, outcome="answered") == whole
+            assert grown("mrse_arm_request_duration_seconds_count", arm) == whole
+            assert grown("mrse_arm_empty_total", arm) == told[arm, "empty"]
+        assert now["process_resident_memory_bytes", frozenset()] > 4 * 20e6
+        assert now["process_cpu_seconds_total", frozenset()] > 0.5
+        assert sum(name == "mrse_build_info" for name, _ in now) == 1
 
 
 def test_two_workers_count_together(demo: Demo) -> None:
