@@ -13,6 +13,7 @@
     health        whether it can answer, and what keeps it from that
       canary        asks it a query, twice a second
       upkeep        how the files of its indexes fare
+      recall_checks asks live searches again exactly, in idle time
     offline       requests without a server, for `mrse calibrate`
     intake        items by content: to what the index of every arm holds of them
     events        what users did, into a Redis Stream

@@ -143,6 +143,8 @@ class LiveIndex:
         alike = here.model_dump(include=same) == there.model_dump(include=same)
         if alike and here.picture_dim == there.picture_dim:
             self.state = state
+            moved = {"index": there.index_version, "items": state.items, "pending": state.changes}
+            log.info("moved to another base", extra=moved)
             if self.damage is not None:
                 self.damage = None
                 self.told("mended")

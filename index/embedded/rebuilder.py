@@ -85,4 +85,5 @@ class Rebuilder:
             live.told("rebuild_failed")
         else:
             self._backoff.succeeded()
+            log.info("rebuilt", extra={"index": live.state.manifest.index_version})
             live.told("rebuilt")

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the loaded service: every panel has data, nothing fires, and an end is noticed."""
+"""A real Prometheus scrapes the loaded service: panels have data, nothing fires, an end is noticed."""
 
 from __future__ import annotations
 
