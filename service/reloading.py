@@ -9,7 +9,7 @@ from collections.abc import Callable
 from service.errors import StartError
 from service.runtime import Runtime
 from service.settings import Settings, SettingsError
-from service.telemetry.metrics import Reload
+from service.telemetry.reloads import Reload
 
 log = logging.getLogger("mrse.service")
 

@@ -20,6 +20,7 @@ class Replacing:
         slots: the places of the workers.
         begin: starts a worker; None where no process could be started.
         retire: tells a worker to end, for another has its place.
+        reloaded: told how a reload ended: ``taken`` by all workers, or ``refused``.
 
     Attributes:
         successor: the worker that is to replace the next one, until it does.
@@ -30,10 +31,12 @@ class Replacing:
         slots: Sequence[Slot],
         begin: Callable[[], Watched | None],
         retire: Callable[[Watched], None],
+        reloaded: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._slots = slots
         self._begin = begin
         self._retire = retire
+        self._reloaded = reloaded
         self._asked = False
         #: Those whose worker is to be replaced; the first one is next.
         self._left: list[Slot] = []
@@ -70,6 +73,7 @@ class Replacing:
                 self._retire(old)
             if not self._left:
                 log.info("reloaded", extra={"workers": len(self._slots)})
+                self._reloaded("taken")
         elif now - new.since > _LOAD_S:
             new.failure = f"it was not loaded within {_LOAD_S:g} s"
             new.process.kill()
@@ -82,6 +86,7 @@ class Replacing:
                 self._give_up(reason)
 
     def _give_up(self, reason: str) -> None:
+        self._reloaded("refused")
         all_of_them = len(self._slots)
         done, self._left = all_of_them - len(self._left), []
         if done:

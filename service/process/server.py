@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, get_context
@@ -31,6 +32,7 @@ from service.process.probes import OneProcess, Workers, probing
 from service.process.shared_metrics import count_as, forget_gauges, shared_folder
 from service.settings import Arm, Settings
 from service.telemetry import logs
+from service.telemetry.reloads import reload_metrics
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter
@@ -143,28 +145,43 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
                 its.close()
             return process, ours
 
+        ended, reloaded = _counting(folder)
         supervisor = Supervisor(
-            start, [listener], server.workers, server.lame_duck_s + server.drain_s, _end_counter(folder)
+            start,
+            [listener],
+            server.workers,
+            server.lame_duck_s + server.drain_s,
+            ended,
+            reloaded=reloaded,
         )
         with probing(server, lambda: Workers(folder, supervisor.reasons)):
             supervisor.run()
 
 
-def _end_counter(folder: Path | None) -> Callable[[int, str | None], None]:
-    """What is told of each worker that has ended: counts it, and removes its gauges."""
+def _counting(folder: Path | None) -> tuple[Callable[[int, str | None], None], Callable[[str], None]]:
+    """What is told of each worker that has ended, and of each reload: counts them.
+
+    The gauges of the worker that has ended are removed.
+    """
     if folder is None:
-        return lambda number, how: None
+        return lambda number, how: None, lambda result: None
     count_as(_SUPERVISOR)
     from prometheus_client import CollectorRegistry  # after the folder is named
 
-    ends = worker_ends(CollectorRegistry())
+    registry = CollectorRegistry()
+    ends = worker_ends(registry)
+    reloads, at = reload_metrics(registry)
 
     def ended(number: int, how: str | None) -> None:
         forget_gauges(folder, number)
         if how is not None:
             ends.labels(how).inc()
 
-    return ended
+    def reloaded(result: str) -> None:
+        reloads.labels(result).inc()
+        at.labels(result).set(time.time())
+
+    return ended, reloaded
 
 
 def worker_ends(registry: CollectorRegistry) -> Counter:

@@ -50,6 +50,7 @@ class Supervisor:
         on_end: told the number of a worker that has ended, and how it ended where nobody asked for it:
             ``signal``, ``exit``, ``failed`` (it said why) or ``hung``.
         clock: seconds.
+        reloaded: told how a reload ended, ``taken`` or ``refused``.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Supervisor:
         leave_s: float,
         on_end: Callable[[int, str | None], None],
         clock: Callable[[], float] = time.monotonic,
+        reloaded: Callable[[str], None] = lambda result: None,
     ) -> None:
         self._start = start
         self._sockets = sockets
@@ -70,7 +72,10 @@ class Supervisor:
         #: Told to end.
         self._leaving: list[Watched] = []
         self._replacing = Replacing(
-            self._slots, lambda: self._begin(early=False), lambda worker: self._let_go(worker, "retire")
+            self._slots,
+            lambda: self._begin(early=False),
+            lambda worker: self._let_go(worker, "retire"),
+            reloaded,
         )
         #: A worker has been loaded; the service is about to end.
         self._up = self._stopping = False

@@ -41,6 +41,7 @@ from service.recall.routes import ROUTES
 from service.scope import CLIENT_DEADLINE, CLIENT_LEFT
 from service.telemetry.arms import ArmMetrics
 from service.telemetry.process import watch_process
+from service.telemetry.reloads import Reload, reload_metrics
 
 M = TypeVar("M", Counter, Histogram)
 V = TypeVar("V", bound=str)
@@ -65,9 +66,6 @@ _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.enco
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
-#: How a reading of the settings while serving ended.
-Reload = Literal["taken", "refused"]
-RELOADS: tuple[Reload, ...] = get_args(Reload)
 #: What came of a live search that was asked again exactly; ``changed``: the index did so meanwhile.
 RecallCheck = Literal["compared", "changed", "failed"]
 RECALL_CHECKS: tuple[RecallCheck, ...] = get_args(RecallCheck)
@@ -133,7 +131,6 @@ class Metrics:
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
         items: items by content, ``put`` into every arm's index, ``refused``, or ``removed``.
         events: events, ``taken`` or ``refused``.
-        reload: counts a reading of the settings while serving, by result.
         arms: counts requests by the arms that they got.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
@@ -203,13 +200,7 @@ class Metrics:
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
         why = ("missing", "unknown", "expired", "forbidden", "rate", "slowed")
-        self.reload = self._labelled("reloads", "Readings of the settings while serving.", "result", RELOADS)
-        self._reloaded = self._gauge(
-            "reload_timestamp_seconds",
-            "When the settings were last read while serving, in seconds since 1970, by result.",
-            ["result"],
-            multiprocess_mode="livemax",
-        )
+        self._reloads, self._reloaded = reload_metrics(self.registry)
         self._index_changed = self._gauge(
             "index_event_timestamp_seconds",
             "When something last happened to the index's files, in seconds since 1970.",
@@ -294,7 +285,7 @@ class Metrics:
 
     def reloaded(self, result: Reload) -> None:
         """Count a reading of the settings while serving, and note when it was."""
-        self.reload(result)
+        self._reloads.labels(result).inc()
         self._reloaded.labels(result).set(time.time())
 
     def index_event(self, event: IndexEvent) -> None:

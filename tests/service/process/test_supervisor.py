@@ -20,7 +20,7 @@ from service.process import supervisor, watched
 watched.FIRST_PAUSE_S, watched.LONGEST_PAUSE_S = 0.01, 0.06
 supervisor._LOOK_S, watched.LOOKS = 0.1, 3
 context = multiprocessing.get_context("fork")
-told, ends = [], []
+told, ends, reloads = [], [], []
 
 class Note(logging.Handler):
     def emit(self, record):
@@ -79,14 +79,14 @@ def start(number, early):
 
 listener = socket.create_server(("127.0.0.1", 0))
 watch = supervisor.Supervisor(
-    start, [listener], WORKERS, 1.0, lambda number, how: ends.append(how)
+    start, [listener], WORKERS, 1.0, lambda number, how: ends.append(how), reloaded=reloads.append
 )
 failure = None
 try:
     watch.run()
 except StartError as error:
     failure = str(error)
-print(json.dumps({"told": told, "ends": ends, "started": started, "failure": failure,
+print(json.dumps({"told": told, "ends": ends, "reloads": reloads, "started": started, "failure": failure,
                   "listens": listener.fileno() != -1}))
 """
 
@@ -151,4 +151,5 @@ def test_a_worker_that_hangs_is_killed_and_started_again() -> None:
 def test_reloaded_is_said_only_when_it_was(plan: str, said: str) -> None:
     found = supervise(plan, workers=2, hang_up=True)
     assert [message for message in messages(found) if "reloaded" in message] == [said]
+    assert found["reloads"] == ["taken" if said == "reloaded" else "refused"]
     assert found["failure"] is None
