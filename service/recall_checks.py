@@ -18,7 +18,7 @@ from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
 from index.port import ExactIndex, IndexUnavailable, ItemIndex
-from service.telemetry.metrics import Accepted, RecallCheck
+from service.telemetry.labels import Accepted, RecallCheck
 
 log = logging.getLogger("mrse.service")
 

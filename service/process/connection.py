@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from service.telemetry.metrics import Closed
+    from service.telemetry.labels import Closed
 
 #: A client whose answer is ready, or that is refused, may send on for so long and so much.
 LINGER_S = 2.0

@@ -32,7 +32,7 @@ from service.scope import CONNECTIONS, RUNTIME
 if TYPE_CHECKING:
     from service.runtime import Runtime
     from service.settings import Settings
-    from service.telemetry.metrics import Closed
+    from service.telemetry.labels import Closed
 
 #: Connections a worker keeps where nothing else is set; an idle one costs about 10 kB.
 _OPEN = 8192

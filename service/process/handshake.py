@@ -17,7 +17,7 @@ from service.process.protocol import Protocol
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
-    from service.telemetry.metrics import Closed
+    from service.telemetry.labels import Closed
 
 
 class Handshake(asyncio.Protocol):

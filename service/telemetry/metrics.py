@@ -33,13 +33,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.build import service_version
 from common.metrics import NAMESPACE, SHARED_VARIABLE
-from index.port import INDEX_EVENTS, CallOutcome, CallWatch, IndexEvent
+from index.port import INDEX_EVENTS, CallWatch, IndexEvent
 from service.degraded import degraded_words
 from service.query.batcher import Failure
 from service.query.encoder import BATCHED, FAILURES, FALLIBLE, Batched, Fallible
 from service.recall.routes import ROUTES
-from service.scope import CLIENT_DEADLINE, CLIENT_LEFT
 from service.telemetry.arms import ArmMetrics
+from service.telemetry.calls import CallMetrics
+from service.telemetry.labels import CAUSES, RECALL_CHECKS, SERVER_CAUSES, Accepted, Closed
 from service.telemetry.process import watch_process
 from service.telemetry.reloads import Reload, reload_metrics
 
@@ -65,49 +66,6 @@ _RECALLS = 200
 _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
-
-#: What came of a live search that was asked again exactly; ``changed``: the index did so meanwhile.
-RecallCheck = Literal["compared", "changed", "failed"]
-RECALL_CHECKS: tuple[RecallCheck, ...] = get_args(RecallCheck)
-#: The share of all items that a filter accepts: all (or no filter), a tenth or more, a hundredth, fewer.
-Accepted = Literal["all", "tenth", "hundredth", "fewer"]
-#: Causes of errors that are ours: the service had no answer, or not in time.
-SERVER_CAUSES = ("deadline", "internal", "model-failed", "not-ready", "overloaded", "unavailable")
-#: Causes of errors: the kinds of problems, and what is the client's own doing beside them.
-CAUSES = frozenset(
-    {
-        *SERVER_CAUSES,
-        CLIENT_DEADLINE,
-        CLIENT_LEFT,
-        "malformed-json",
-        "invalid-request",
-        "unsupported-media-type",
-        "too-large",
-        "not-found",
-        "method-not-allowed",
-        "unknown-item",
-        "request-timeout",
-        "unauthorized",
-        "forbidden",
-        "rate-limited",
-        "not-writable",
-        "not-taken",
-        "insufficient-storage",
-    }
-)
-
-#: Why a connection ended.
-Closed = Literal[
-    "client",
-    "answered",
-    "idle",
-    "handshake",
-    "head_timeout",
-    "write_timeout",
-    "evicted",
-    "refused",
-    "shutdown",
-]
 
 
 class Metrics:
@@ -332,7 +290,7 @@ class Metrics:
 
     def watch(self, servers: Iterable[str]) -> CallWatch:
         """Count the calls to servers behind an index."""
-        return _Calls(
+        return CallMetrics(
             servers,
             cache(self._calls.labels),
             cache(self._call_retries.labels),
@@ -427,38 +385,6 @@ class Metrics:
         """What counts lookups by whether something was there."""
         count = self._labelled(f"{name}_lookups", text, "result", ("hit", "miss"))
         return lambda there: count("hit" if there else "miss")
-
-
-class _Calls:
-    """Counts calls; see `CallWatch`."""
-
-    def __init__(
-        self,
-        servers: Iterable[str],
-        calls: Callable[..., Counter],
-        retries: Callable[..., Counter],
-        circuits: Gauge,
-        waited: Callable[[float], None],
-        shadowed: Callable[[float | None], None],
-    ) -> None:
-        self._calls = calls
-        self._retries = retries
-        self._circuits = {server: circuits.labels(server) for server in servers}
-        for server, circuit in self._circuits.items():
-            circuit.set(0)
-            calls(server, "ok")
-            retries(server)
-        self.waited = waited
-        self.shadowed = shadowed
-
-    def ended(self, server: str, outcome: CallOutcome) -> None:
-        self._calls(server, outcome).inc()
-
-    def retried(self, server: str) -> None:
-        self._retries(server).inc()
-
-    def circuit(self, server: str, is_open: bool) -> None:
-        self._circuits[server].set(is_open)
 
 
 def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:

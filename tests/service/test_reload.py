@@ -201,6 +201,8 @@ index = "{demo.other_index}"
         assert "# the old one" in config.read_text()
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: all(_version(url, ask) == demo.other_bundle.version for _ in range(8)))
+        taken = 'mrse_reloads_total{result="taken"} 1.0'
+        wait_for(lambda: taken in httpx.get(f"{url}/metrics", timeout=10).text)
     finally:
         process.terminate()
         process.wait(30)

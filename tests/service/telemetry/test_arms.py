@@ -14,8 +14,9 @@ from service.app import create_app
 from service.http.problems import _TITLES
 from service.scope import CLIENT_DEADLINE, CLIENT_LEFT, Told
 from service.telemetry.arms import MOST_PAIRS
+from service.telemetry.labels import CAUSES
 from service.telemetry.logs import JsonFormatter
-from service.telemetry.metrics import CAUSES, Metrics
+from service.telemetry.metrics import Metrics
 from tests.service.conftest import Demo
 from tests.service.http.test_health import value
 from tests.support.serving import in_process, make_settings, memory_index, opener_in_memory
