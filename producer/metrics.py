@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from common.metrics import NAMESPACE
 from producer.stream import REASONS
@@ -17,6 +24,7 @@ class FollowMetrics:
     """What a follower has done, and how far behind it is. No label holds a user or an item."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         named: Any = {"namespace": NAMESPACE, "subsystem": "follow", "registry": self.registry}
         self.processed = Counter("processed", "Entries whose behaviours are in the portraits.", **named)
