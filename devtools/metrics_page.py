@@ -47,12 +47,7 @@ def page() -> str:
     worker_ends(metrics.registry)
     follower = "The follower: `mrse produce follow --metrics-port PORT`"
     tables = [("The service", metrics.registry), (follower, FollowMetrics().registry)]
-    return _HEAD + "".join(
-        f"\n## {title}\n\n| metric | type | labels | means |\n|---|---|---|---|\n"
-        + "\n".join(_rows(each))
-        + "\n"
-        for title, each in tables
-    )
+    return _HEAD + "".join(f"\n## {title}\n\n{_COLUMNS}{_rows(each)}\n" for title, each in tables)
 
 
 def _rows(registry: CollectorRegistry) -> str:
@@ -65,7 +60,7 @@ def _lines(registry: CollectorRegistry) -> Iterator[str]:
         for family in collector.collect():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             kind = family.type
-            if isinstance(collector, Gauge) and family.name.startswith("mrse_"):
+            if isinstance(collector, Gauge) and collector._multiprocess_mode in _ACROSS:
                 kind += f", {_ACROSS[collector._multiprocess_mode]}"
             told = family.documentation.replace("|", "\\|")
             if isinstance(collector, Histogram):

@@ -17,8 +17,8 @@ class Case(NamedTuple):
 
     fires: dict[str, str]
     silent: dict[str, str]
-    #: Minutes in, where that is not `AT`.
-    at: int = AT
+    #: Minutes in; series that change do so shortly before `AT`.
+    at: int = 100
 
 
 def _rate(*per_minute: tuple[float, int]) -> str:
@@ -88,14 +88,14 @@ def _vespa_latency(seconds: float) -> dict[str, str]:
 
 _UP = 'up{job="mrse-recall",instance="recall:8081"}'
 CASES: dict[str, Case] = {
-    "RecallDown": Case({_UP: f"1x{AT - 3} 0x4"}, {_UP: f"1x{AT - 1} 0x1"}),
+    "RecallDown": Case({_UP: f"1x{AT - 3} 0x4"}, {_UP: f"1x{AT - 1} 0x1"}, AT),
     "RecallAbsent": Case({'up{job="vespa"}': _steady(1)}, {_UP: _steady(0)}),
     "RecallNotReady": Case(
-        {'mrse_ready{instance="a"}': f"1x{AT - 4} 0x5"}, {'mrse_ready{instance="a"}': f"1x{AT - 2} 0x2"}
+        {'mrse_ready{instance="a"}': f"1x{AT - 4} 0x5"}, {'mrse_ready{instance="a"}': f"1x{AT - 2} 0x2"}, AT
     ),
     # 1.44% is the bound; mistakes of clients and their own short deadlines count for nothing.
     "RecallErrorBudgetFast": Case(_errors(16), _errors(500, "client-deadline") | _errors(14)),
-    "RecallErrorBudgetSlow": Case(_errors(7), _errors(500, "invalid-request") | _errors(5)),
+    "RecallErrorBudgetSlow": Case(_errors(7), _errors(500, "invalid-request") | _errors(5), AT),
     "RecallSlow": Case(_stage(0.03), _stage(0.005)),
     "RecallSaturated": Case(
         {'mrse_load_ratio{instance="a"}': _steady(0.8)}, {'mrse_load_ratio{instance="a"}': _steady(0.65)}
@@ -115,6 +115,7 @@ CASES: dict[str, Case] = {
     "ReloadRefused": Case(
         {'mrse_reloads_total{result="refused"}': f"0x{AT - 10} 1x11"},
         {'mrse_reloads_total{result="taken"}': f"0x{AT - 10} 1x11"},
+        AT,
     ),
     "RedisAway": Case(
         {'mrse_redis_events_total{event="timeout"}': _grows(60)},
@@ -132,6 +133,7 @@ CASES: dict[str, Case] = {
             'mrse_cache_lookups_total{tier="l1"}': _later(80, 50, 40),
             'mrse_cache_lookups_total{tier="miss"}': _later(20, 50, 40),
         },
+        AT,
     ),
     "FollowLags": Case(
         {'mrse_follow_lag_seconds{instance="a"}': _steady(400)},
@@ -182,6 +184,7 @@ CASES: dict[str, Case] = {
             other__answered=_steady(0),
             other__model_failed=_later(0, 1, 10),  # too few to judge by
         ),
+        AT,
     ),
     "ExperimentArmEmpty": Case(
         _arms(control__answered=_grows(100), treatment__answered=_grows(100))
@@ -210,6 +213,7 @@ CASES: dict[str, Case] = {
     "VespaCircuitOpen": Case(
         {'mrse_index_circuit_open{server="v:8080"}': _steady(1)},
         {'mrse_index_circuit_open{server="v:8080"}': f"0x{AT - 1} 1x1"},
+        AT,
     ),
     "VespaRecallLow": Case(
         {"mrse_index_shadow_recall": _steady(0.9)}, {"mrse_index_shadow_recall": _steady(0.97)}

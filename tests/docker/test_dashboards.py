@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
-from service.health import Health
-from service.telemetry.metrics import Metrics
-from service.upkeep import IndexWatch
+from producer.metrics import FollowMetrics
+from service.process.connections import connections_of
+from service.runtime import Runtime
+from service.scope import RUNTIME, Told
+from service.settings import load_settings
 
 #: Of the metric set ``Vespa`` of 8.700.24, as its metrics proxy names them for Prometheus.
 VESPA = {
@@ -43,24 +47,32 @@ def queries() -> Iterator[tuple[str, str]]:
                 yield panel["title"], target["expr"]
 
 
-def exposed() -> set[str]:
+@cache
+def exposed() -> frozenset[str]:
     """Names of all samples, after one observation of everything that has labels."""
-    metrics = Metrics()
-    IndexWatch(Health(), metrics)
+    runtime = Runtime(load_settings(None, {}))
+    connections_of({RUNTIME: runtime})
+    metrics = runtime.metrics
     watch = metrics.watch(["vespa:8080"])
     watch.ended("vespa:8080", "ok")
     watch.waited(0.001)
     watch.circuit("vespa:8080", True)
     watch.shadowed(0.99)
     metrics.request("/recall", "POST", 200, 0.01)
+    metrics.arms.ended(Told({"towers": "control"}, degraded=["no_i2i"]), None, 0.01)
+    metrics.index_recall("all", 1.0)
+    metrics.reloaded("taken")
     metrics.bundles({"control": ("b-00000000", "b-00000000.00000000")})
-    lines = metrics.render().decode().splitlines()
-    return {re.match(r"[a-zA-Z_:]+", line).group() for line in lines if line and not line.startswith("#")}  # type: ignore[union-attr]
+    follow = generate_latest(FollowMetrics().registry)
+    lines = (metrics.render() + follow).decode().splitlines()
+    return frozenset(
+        line.partition("{")[0].partition(" ")[0] for line in lines if line and not line.startswith("#")
+    )
 
 
 @pytest.mark.parametrize(("title", "expression"), list(queries()))
 def test_every_metric_asked_for_exists(title: str, expression: str) -> None:
-    asked = set(re.findall(r"\bmrse_[a-z0-9_]+", expression))
+    asked = set(re.findall(r"\b(?:mrse|process)_[a-z0-9_]+", expression))
     of_vespa = set(re.findall(r"\b(?:content|query|degraded)_[a-z0-9_]+", expression)) - asked
     assert of_vespa <= VESPA
     recorded = set(re.findall(r"\bmrse:[a-z0-9_:]+", expression))
