@@ -9,6 +9,7 @@
     cache        keys and values of the shared cache
     actions      what a user can do with an item
     behaviours   what a user did, as an entry of a Redis Stream
+    exposures    what was shown to whom, an event an answer
     attributes   the types of an item's attributes
     parquet      writes rows to Parquet
 """

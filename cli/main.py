@@ -15,6 +15,7 @@ _GROUPS = {
     "shop": "Make a synthetic shop whose truth is known.",
     "index": "Build the embedded index, and change it while it serves.",
     "produce": "Fill Redis with query experts, portraits and features.",
+    "experiment": "Read what an experiment came to.",
     "keys": "Make keys for clients of the service.",
     "vespa": "Deploy, feed, verify and drop versions in Vespa.",
 }
@@ -46,6 +47,7 @@ COMMANDS = {
     "produce popular": "produce.popular",
     "produce forget": "produce.forget",
     "serve": "serve.serve",
+    "experiment report": "experiment.report",
     "keys new": "keys.new",
     "recall": "recall.recall",
     "vespa add-version": "vespa.add_version",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -75,6 +76,17 @@ def _refuse_irregular(path: Path, found: os.stat_result) -> None:
         raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
     if kind != stat.S_IFREG:
         raise OSError(errno.EINVAL, f"is {_KINDS.get(kind, 'no file')}, expected a file", str(path))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is replaced whole: one writes at a time, over all processes."""
+    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

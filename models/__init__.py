@@ -8,6 +8,7 @@
     export/      weights become a bundle
     embed, pictures    a bundle and a shop become embeddings, without torch
     evaluation/  how good a bundle is on held-out requests
+    experiment/  what an experiment came to online
     ablation/    what each part of the model contributes
     synthetic/   a shop whose truth is known
 """

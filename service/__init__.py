@@ -20,6 +20,8 @@
     pipeline      one request: cache, encode, fuse, run the routes, merge
     deployment    one bundle, one index, and everything that answers with them
     item_encoder  an item's content to its vector and features
+    exposures/    what was shown to whom, for reports of experiments
+    live_experiments    what a file changes of experiments while the service runs
     experiments   which arm of each experiment a request gets
     options       what those arms together change of ``[recall]``
     access/       keys: who may what, how much, and who changed what

@@ -19,6 +19,7 @@ from service.http import (
     admin,
     documentation,
     events,
+    experiments,
     health,
     items,
     playground,
@@ -95,6 +96,7 @@ def create_app(
         if before_accepting is not None:
             await before_accepting()
         tasks.add(asyncio.create_task(runtime.guard.follow(), name="keys"))
+        tasks.add(asyncio.create_task(runtime.follow_experiments(), name="experiments"))
         # Not before: the gauges are of the workers that answer.
         tasks.add(asyncio.create_task(_note(runtime.metrics), name="note"))
         try:
@@ -125,6 +127,7 @@ def create_app(
     routes += [*playground.routes(settings.playground.previews), *reference.routes]
     if settings.server.admin_token is not None or settings.access.keys is not None:
         routes += [*admin.routes(), *items.routes, *events.routes, *users.routes, *rules.routes]
+        routes += experiments.routes
     app.router.routes[:0] = routes  # ahead of FastAPI's own
     documentation.complete(app)
     app.add_middleware(FixedPaths, routes=routes)

@@ -37,6 +37,10 @@ class Openings:
         #: Deployments of arms without traffic whose index did not answer when they were opened.
         self._unheard: set[Folders] = set()
 
+    def unheard(self, deployment: Deployment) -> bool:
+        """Whether the index of a deployment has not answered yet."""
+        return deployment.folders in self._unheard
+
     async def deployments(
         self,
         settings: Settings,
@@ -64,7 +68,7 @@ class Openings:
             for folders in dict.fromkeys(wanted.values()):
                 if folders not in have:
                     opened[folders] = await asyncio.to_thread(open_one, folders=folders)
-            carrying = {wanted[arm] for arm, its in book.towers.items() if its.weight > 0}
+            carrying = {wanted[arm] for arm in book.carrying()}
             unheard = {folders: have[folders] for folders in self._unheard & have.keys()} | opened
             async with asyncio.timeout(patience_s):
                 for folders in unheard.keys() & carrying:

@@ -9,7 +9,7 @@ them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -44,12 +44,13 @@ class Options:
     Args:
         recall: the options that arms change.
         experiments: the arms; of two that change the same key the later one holds.
+        partial: experiments in which not everybody takes part.
 
     Raises:
         StartError: arms of some experiments do not go together.
     """
 
-    def __init__(self, recall: Recall, experiments: Experiments) -> None:
+    def __init__(self, recall: Recall, experiments: Experiments, partial: Collection[str] = ()) -> None:
         self._recall = recall
         #: The arms that change something, by experiment; experiments without one are left out.
         self._changing = {
@@ -58,17 +59,17 @@ class Options:
             if (changing := {arm: its for arm, its in arms.items() if its.recall})
         }
         self._kept: Lru[tuple[tuple[str, str], ...], tuple[Recall, tuple[str, ...]]] = Lru(_KEPT)
-        self._refuse_shares(experiments)
+        self._refuse_shares(experiments, partial)
 
     def of(self, arms: Mapping[str, str]) -> tuple[Recall, tuple[str, ...]]:
-        """The options of an arm of each experiment, and the arms whose changes are left out (``a=x``).
+        """The options of arms, at most one of each experiment, and those whose changes are left out.
 
-        None is left out in the core. The table of an extension's route may refuse what two arms make of it
-        together, each of which it takes alone.
+        They are told as ``a=x``. None is left out in the core. The table of an extension's route may refuse
+        what two arms make of it together, each of which it takes alone.
         """
         if not self._changing:
             return self._recall, ()
-        key = tuple([(name, arms[name]) for name, its in self._changing.items() if arms[name] in its])
+        key = tuple([(name, arms[name]) for name, its in self._changing.items() if arms.get(name) in its])
         found = self._kept.get(key)
         if found is None:
             found = self._combined(key)
@@ -89,7 +90,7 @@ class Options:
                 left_out.append(name)
         return recall, tuple(left_out)
 
-    def _refuse_shares(self, experiments: Experiments) -> None:
+    def _refuse_shares(self, experiments: Experiments, partial: Collection[str]) -> None:
         """Fail where some combination gives the routes more than the whole answer.
 
         From the last experiment to the first, because a later arm's share holds: for each set of routes that
@@ -101,7 +102,7 @@ class Options:
             shares = {arm: self._shares(its) for arm, its in arms.items()}
             if not any(shares.values()):
                 continue
-            before, best = best, {}
+            before, best = best, dict(best) if name in partial else {}
             for chosen in before.values():
                 for arm, its in shares.items():
                     new = _Chosen((f"{name}={arm}", *chosen.arms), {**its, **chosen.shares})

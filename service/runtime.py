@@ -21,9 +21,11 @@ from service.canary import FIRST_PATIENCE_S, Watch
 from service.deployment import Deployment, Folders, Worker, open_deployment
 from service.errors import Overloaded, StartError, Unavailable
 from service.events import EventStream
-from service.experiments import ExperimentBook
+from service.experiments import TOWERS, ExperimentBook
+from service.exposures import ExposureLog
 from service.health import PARTS, Health
 from service.intake import Intake
+from service.live_experiments import LiveExperiments
 from service.opening import Opener, Openings, check_options, close_all
 from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
@@ -72,9 +74,10 @@ class Runtime:
         access = settings.access
         self.audit = Audit(access.audit, access.audit_required, self.metrics.audit_failures.inc)
         self.rules = RuleBook(settings.rules.path, self.metrics.rules_file)
-        self.experiments = ExperimentBook(
-            settings.experiments, settings.recall, self.metrics.experiment_unknown
+        self.live_experiments = LiveExperiments(
+            settings.assignment.path, self.metrics.experiment_unknown, self.metrics.experiments_file
         )
+        self.experiments: ExperimentBook = self.live_experiments.book(settings)
         self.deployments: Mapping[str, Deployment] = {}
         self.health = Health()
         self.progress = "starting"
@@ -94,6 +97,8 @@ class Runtime:
         self.intake = Intake(settings, self.metrics.picture)
         #: What users did.
         self.events = EventStream(settings)
+        #: What was shown to whom.
+        self.exposures = ExposureLog(settings, self.metrics.exposures)
         #: Recalls that the index answered; grows as long as it gets on.
         self._answered = 0
         every_s = settings.server.canary_every_s
@@ -162,6 +167,7 @@ class Runtime:
         found = await self._openings.deployments(self.settings, self.experiments, {}, self._worker)
         check_options(self.settings, found)
         self._serve(self.experiments, found)
+        self.exposures.start()
         await asyncio.to_thread(self._start_decoder)
         self._note_progress("asking the first queries")
         await self._watch.look(FIRST_PATIENCE_S)
@@ -189,9 +195,15 @@ class Runtime:
             raise StartError("not ready yet; reload when it is")
         async with self._reloading:
             wanted = self.settings.model_copy(
-                update={"experiments": settings.experiments, "recall": settings.recall}
+                update={
+                    "experiments": settings.experiments,
+                    "recall": settings.recall,
+                    "assignment": settings.assignment.model_copy(
+                        update={"path": self.settings.assignment.path}
+                    ),
+                }
             )
-            book = ExperimentBook(wanted.experiments, wanted.recall, self.metrics.experiment_unknown)
+            book = self.live_experiments.book(wanted)
             try:
                 deployments = await self._openings.deployments(
                     wanted, book, self._by_folders(), self._worker, patience_s
@@ -210,8 +222,29 @@ class Runtime:
             retired = [deployment for folders, deployment in before.items() if folders not in after]
             self.settings = wanted
             self._serve(book, deployments)
+            self.take_experiments()  # what the file said while deployments were opened
         log.info("reloaded", extra={"experiments": book.describe(), "retired": len(retired)})
         self._retiring.add(retired)
+
+    def take_experiments(self) -> None:
+        """Take what the file of experiments says, in one step of the event loop."""
+        book = self.live_experiments.book(self.settings, self.experiments)
+        silent = [
+            arm
+            for arm in book.carrying() - self.experiments.carrying()
+            if arm in self.deployments and self._openings.unheard(self.deployments[arm])
+        ]
+        if silent:
+            log.error("towers stays as it was: the index of %s has not answered yet", ", ".join(silent))
+            book = self.live_experiments.book(self.settings, self.experiments, without=(TOWERS,))
+        self.experiments = book
+        if self.ready:
+            self._watch.send_to(self._watched())
+        log.info("experiments changed", extra={"experiments": book.describe()})
+
+    async def follow_experiments(self) -> None:
+        """Take what is new in the file of experiments, for as long as the service runs."""
+        await self.live_experiments.follow(self.take_experiments)
 
     def refuse_to_start(self, reason: str) -> None:
         """Say why nothing can be loaded."""
@@ -250,6 +283,7 @@ class Runtime:
             await self._worker.shared.close()
         await close_all(self._by_folders().values())
         await self.events.close()
+        await asyncio.to_thread(self.exposures.close)
         await asyncio.to_thread(self._worker.decoder.close)
         await asyncio.to_thread(self.intake.close)
 
@@ -322,7 +356,7 @@ class Runtime:
 
     def _watched(self) -> Iterable[tuple[Deployment, bool]]:
         """Each deployment once, and whether an arm with traffic has it."""
-        used = {id(self.deployments[arm]) for arm, its in self.experiments.towers.items() if its.weight > 0}
+        used = {id(self.deployments[arm]) for arm in self.experiments.carrying()}
         return [(each, id(each) in used) for each in self._by_folders().values()]
 
     def _by_folders(self) -> dict[Folders, Deployment]:

@@ -9,6 +9,7 @@
     admin          POST /admin/index/…         ┘  `checks` chooses what answers, the work runs unless the
                    client leaves, and `answers` builds the answer, `columnar` its other form
     rules          GET and POST /admin/rules…, as admin
+    experiments    GET and POST /admin/experiments, as admin
     health, playground, reference              what operators and people who try queries ask for
     versions       ``/v1``: the version leaves the path ahead of the routes
     documentation  what each endpoint says of itself in the OpenAPI document

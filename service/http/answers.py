@@ -5,6 +5,7 @@ They are plain dictionaries, because orjson writes those fastest; `columnar` has
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NotRequired
 
@@ -13,6 +14,7 @@ from typing_extensions import TypedDict
 
 from common.schema import OMITTED, OneOf, closed
 from service.degraded import degraded_words, told
+from service.exposures import Exposure
 from service.http.checks import Target
 from service.http.columnar import ItemColumns, columns
 from service.http.problems import Problem
@@ -125,16 +127,18 @@ def recall_answer(
     routes: Mapping[str, RouteOutcome],
     degraded: Sequence[str],
     told: Told,
+    words: str,
 ) -> RecallAnswer:
     """What every answer with items tells; a `ColumnarAnswer` where the client asked for one.
 
-    What metrics and log tell of it is noted in ``told``.
+    What metrics and log tell of it is noted in ``told``. It is logged as an exposure where that is wanted;
+    ``words`` are what was asked for: the query's, in normal form, or an item.
     """
     told.routes = {name: outcome.status for name, outcome in routes.items()}
     told.partial = any(outcome.short for outcome in routes.values())
     told.degraded, told.items = degraded, len(items)
     form: Any = columns(items) if call.columnar else items
-    return {
+    answer: RecallAnswer = {
         "request_id": request_id,
         "model_version": target.deployment.bundle.version,
         "index_version": target.deployment.index.version,
@@ -145,6 +149,24 @@ def recall_answer(
         "degraded": list(degraded),
         "took_ms": call.took_ms(),
     }
+    exposures = call.runtime.exposures
+    if exposures.on:
+        exposures.offer(
+            Exposure(
+                time.time(),
+                request_id,
+                target.unit,
+                words,
+                target.assignment,
+                answer["model_version"],
+                answer["index_version"],
+                items,
+                answer["partial"],
+                answer["degraded"],
+                answer["took_ms"],
+            )
+        )
+    return answer
 
 
 def _route(outcome: RouteOutcome) -> Route:

@@ -13,7 +13,7 @@ from index.filters import Filter, FilterError, parse_filter
 from service.access.guard import CALLER
 from service.deployment import Deployment
 from service.errors import DeadlinePassed, FieldError
-from service.experiments import Assignment
+from service.experiments import Assignment, Unit
 from service.http.requests import Call
 from service.http.schemas import RecallRequest
 from service.query.picture import parse_picture
@@ -30,6 +30,7 @@ class Target(NamedTuple):
     assignment: Assignment
     deployment: Deployment
     filters: Filter | None
+    unit: Unit
 
 
 class CheckedRequest(NamedTuple):
@@ -79,7 +80,8 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
     asked = request.history or stored or request.picture is not None or text
     if not asked and not _offers_popular(call.runtime):
         raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
-    target = choose_target(call, request.user_id or request_id, request.k, request.filters)
+    unit = unit_of(call, request.user_id, request.session_id, text, request_id)
+    target = choose_target(call, unit, request.k, request.filters)
     controls = request.controls
     if controls is not NONE:
         deployment = target.deployment
@@ -94,8 +96,19 @@ def _offers_popular(runtime: Runtime) -> bool:
     return enabled and any(each.ranked is not None for each in runtime.deployments.values())
 
 
-def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) -> Target:
-    """Choose the arms for a unit, the user or else the request, and check k and filters against them.
+def unit_of(call: Call, user: str | None, session: str | None, words: str, request_id: str) -> Unit:
+    """What keeps its arms: the user, else the session, else the words or the request, as it is set."""
+    if user is not None:
+        return Unit("user", user)
+    if session is not None:
+        return Unit("session", f"session:{session}")
+    if words and call.runtime.settings.assignment.without_user == "query":
+        return Unit("query", f"query:{words}")
+    return Unit("request", request_id)
+
+
+def choose_target(call: Call, unit: Unit, k: int, filters: Mapping[str, object]) -> Target:
+    """Choose the arms for a unit, and check k and filters against them.
 
     Raises:
         FieldError: k is above the limit, or the index has no such attribute or cannot compare it so.
@@ -105,11 +118,11 @@ def choose_target(call: Call, unit: str, k: int, filters: Mapping[str, object]) 
         raise FieldError("k", f"Input should be less than or equal to {limit}")
     header = call.headers.get("x-experiment")
     any_arm = header is not None and "experiments" in call.request.scope[CALLER].scopes
-    assignment = call.runtime.experiments.assign(unit, header, any_arm=any_arm)
+    assignment = call.runtime.experiments.assign(unit.value, header, any_arm=any_arm)
     deployment = call.runtime.deployments[assignment.towers]
     try:
         parsed = parse_filter(filters, deployment.index.attributes) if filters else None
     except FilterError as error:
         field = "filters" if error.field == "filters" else f"filters.{error.field}"
         raise FieldError(field, str(error)) from error
-    return Target(assignment, deployment, parsed)
+    return Target(assignment, deployment, parsed, unit)

@@ -155,6 +155,7 @@ async def _answer(
         routes=result.routes,
         degraded=result.degraded,
         told=told,
+        words=checked.text,
     )
     if checked.request.explain:
         answer["explain"] = explain(result, shed)

@@ -62,6 +62,11 @@ class RecallRequest(_Strict):
         description="Keeps a user in the same variant of each experiment. Without a history, the one that "
         "`mrse produce` stored for the user is used.",
     )
+    session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Keeps a session in the same variants where there is no user. Without either each "
+        "request draws its own.",
+    )
     # Made anew for each request: pydantic would copy a default that can change, which takes a µs.
     history: Annotated[list[HistoryEntry], FailFast()] = Field(
         default_factory=list, max_length=200, description="In any order.", json_schema_extra={"default": []}
@@ -132,6 +137,8 @@ class SimilarQuery(BaseModel):
     k: int = Field(default=50, ge=1, le=MAX_K)
     filters: Filters = Field(default={})
     timeout_ms: int | None = Field(default=None, ge=1, le=10_000)
+    user_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    session_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
 
 
 REQUEST_EXAMPLES: dict[str, dict[str, Any]] = {

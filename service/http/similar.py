@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from service.errors import FieldError
 from service.http import documentation as docs
 from service.http.answers import ColumnarSimilarAnswer, SimilarAnswer, recall_answer
-from service.http.checks import choose_target
+from service.http.checks import choose_target, unit_of
 from service.http.cost import query_parameters
 from service.http.problems import invalid_request
 from service.http.requests import Call
@@ -33,7 +33,8 @@ async def get_similar(request: Request) -> Response:
     wanted = _parse(request)
     await call.turn()
     with call.enter():
-        target = choose_target(call, call.request_id, wanted.k, wanted.filters)
+        unit = unit_of(call, wanted.user_id, wanted.session_id, item_id, call.request_id)
+        target = choose_target(call, unit, wanted.k, wanted.filters)
         told = request.scope[TOLD] = Told(target.assignment.arms, call.own_deadline(wanted.timeout_ms))
         index, deadline = target.deployment.index, call.deadline(wanted.timeout_ms)
         outcome = await call.unless_gone(similar(index, item_id, wanted.k, target.filters, deadline))
@@ -43,7 +44,14 @@ async def get_similar(request: Request) -> Response:
     degraded = ["i2i_coverage"] if outcome.short else []
     routes = {"i2i": outcome}
     found = recall_answer(
-        call, call.request_id, target, items=items, routes=routes, degraded=degraded, told=told
+        call,
+        call.request_id,
+        target,
+        items=items,
+        routes=routes,
+        degraded=degraded,
+        words=f"item:{item_id}",
+        told=told,
     )
     answer: SimilarAnswer = {"request_id": call.request_id, "item_id": item_id, **found}
     return call.answer(answer, target.assignment.header())
@@ -62,6 +70,7 @@ def _parse(request: Request) -> SimilarQuery:
         raise invalid_request(error) from error
 
 
+_ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 128}
 _PARAMETERS = [
     docs.parameter("item_id", "path", {"type": "string", "maxLength": 128}, "The item.", example="i7"),
     docs.parameter("k", "query", {"type": "integer", "minimum": 1, "default": 50}, "Items wanted."),
@@ -78,6 +87,8 @@ _PARAMETERS = [
         {"type": "integer", "minimum": 1, "maximum": 10_000},
         "Covers the whole request, from its first byte on, waiting included.",
     ),
+    docs.parameter("user_id", "query", _ID_SCHEMA, "Keeps a user in the same variants, as in POST /recall."),
+    docs.parameter("session_id", "query", _ID_SCHEMA, "Does so where there is no user."),
     *docs.HEADERS,
 ]
 _FOUND = docs.answer("The nearest items, best first.", SimilarAnswer, ColumnarSimilarAnswer)

@@ -13,6 +13,7 @@ variable is ``MRSE_<GROUP>_<KEY>``, such as ``MRSE_SERVER_PORT``, or ``MRSE_RECA
 path is ``MRSE_CONFIG`` or ``--config``. A key that does not exist is an error that names it.
 """
 
+from service.settings.assigning import AssignmentSettings
 from service.settings.groups import (
     Access,
     Arm,
@@ -36,6 +37,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "Access",
     "Arm",
+    "AssignmentSettings",
     "BundleSettings",
     "Cache",
     "DeadlineSettings",

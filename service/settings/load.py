@@ -50,6 +50,7 @@ def effective(settings: Settings) -> dict[str, Any]:
     for group, key, url in (
         ("redis", "url", settings.redis.url),
         ("events", "redis_url", settings.events.redis_url),
+        ("exposures", "redis_url", settings.exposures.redis_url),
     ):
         shown[group][key] = None if url is None else mask_url(url.get_secret_value())
     return shown

@@ -11,6 +11,8 @@ from common.extensions import load_extensions
 from index.engines import ENGINES
 from index.port import EngineSettings
 from service.recall.settings import Recall, composed_recall
+from service.settings.assigning import AssignmentSettings
+from service.settings.exposing import Exposures
 from service.settings.groups import (
     Access,
     BundleSettings,
@@ -47,6 +49,8 @@ class Settings(BaseModel):
     items: Items = Items()
     events: Events = Events()
     experiments: Experiments = Field(default_factory=dict)
+    assignment: AssignmentSettings = AssignmentSettings()
+    exposures: Exposures = Exposures()
     connections: ConnectionSettings = ConnectionSettings()
     limits: Limits = Limits()
     deadline: DeadlineSettings = DeadlineSettings()
@@ -61,6 +65,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _experiments(self) -> Settings:
+        for name in self.assignment.experiments:
+            if name not in self.experiments:
+                raise ValueError(f"assignment.experiments.{name}: there is no experiments.{name}")
+        if "holdout" in self.experiments:
+            raise ValueError("experiments.holdout: the name is taken by assignment.holdout")
         for name, arms in self.experiments.items():
             weights = sum(arm.weight for arm in arms.values())
             if weights <= 0:

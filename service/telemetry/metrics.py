@@ -83,6 +83,8 @@ class Metrics:
         refused: counts a request refused before any work, by reason.
         access_refused: counts a request refused by its key or for want of one, by reason.
         rules_file: counts a reading of the file of rules after it changed.
+        exposures: events of the exposure log: ``written``, ``dropped`` since too many waited, or ``failed``.
+        experiments_file: counts a reading of the file of experiments after it changed.
         audit_failures: lines of the file of changes that could not be written.
         key_file: counts a reading of the file of keys after it changed.
         experiment_unknown: counts an unknown ``experiment`` or ``variant`` (an arm), and an arm that is
@@ -177,6 +179,12 @@ class Metrics:
         )
         self.rules_file = self._labelled(
             "rules_file", "Readings of a changed file of rules.", "result", ("read", "failed")
+        )
+        self.exposures = self._counted(
+            "exposures", "Events of the exposure log.", "result", ("written", "dropped", "failed")
+        )
+        self.experiments_file = self._labelled(
+            "experiments_file", "Readings of a changed file of experiments.", "result", ("read", "failed")
         )
         controlled = self._counter("controls", "Answers that a control changed, or told more.", ["control"])
         self._controls = _children(controlled, _CONTROLS)

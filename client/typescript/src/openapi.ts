@@ -29,6 +29,12 @@ export type Boost = {
   half_life_days?: number;
 };
 
+/** What is to be otherwise; what is left out stays as it is. */
+export type ChangeExperiments = {
+  holdout?: number | null;
+  experiments?: Record<string, unknown>;
+};
+
 /** What is on disk now: changes written, over all arms; ids that no arm has; and each arm's own. */
 export type Changed = {
   written: number;
@@ -171,6 +177,13 @@ export type Diversity = {
   most: number;
 };
 
+/** The experiments as they are. */
+export type ExperimentsTold = {
+  /** Share of the units that take part in none. */
+  holdout: number;
+  experiments: Record<string, LivePartTold>;
+};
+
 /** One field that cannot be used. */
 export type FieldProblem = {
   field: string;
@@ -238,6 +251,22 @@ export type ItemRow = {
   picture?: string | null;
   /** Those of the index; null or an empty string is a missing value. */
   attributes?: Record<string, unknown>;
+};
+
+/** What is changed of an experiment while the service runs; null leaves it as the settings have it. */
+export type LivePart = {
+  on?: boolean | null;
+  ramp?: number | null;
+  weights?: Record<string, unknown> | null;
+};
+
+/** An experiment: whether it is on, who takes part, and the weights of its arms. */
+export type LivePartTold = {
+  on: boolean;
+  ramp: number;
+  layer: string | null;
+  slot: Array<number>;
+  weights: Record<string, number>;
 };
 
 /** An item and its id. */
@@ -358,6 +387,8 @@ export type RecallRequest = {
   query?: string;
   /** Keeps a user in the same variant of each experiment. Without a history, the one that `mrse produce` stored for the user is used. */
   user_id?: string | null;
+  /** Keeps a session in the same variants where there is no user. Without either each request draws its own. */
+  session_id?: string | null;
   /** In any order. */
   history?: Array<HistoryEntry>;
   /** Items wanted. */

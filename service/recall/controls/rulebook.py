@@ -8,14 +8,13 @@ changes nothing: the rules stay as they were.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from common.files import locked
 from service.errors import StartError
 from service.recall.controls.rules import EVERY, Rule, RulesError, read_rules, write_rules
 
@@ -101,7 +100,7 @@ class RuleBook:
             raise RulesError("no file of rules is set")
 
         def write() -> dict[str, Rule]:
-            with _locked(path):
+            with locked(path):
                 rules = read_rules(path)
                 rules |= {rule.key: rule for rule in put}
                 for key in remove:
@@ -147,14 +146,3 @@ class RuleBook:
         except OSError:
             return (0,)
         return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the file: one writes at a time, over all processes."""
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -82,6 +82,7 @@ def test_the_fields_say_what_the_issue_says(document: dict[str, Any]) -> None:
     assert set(schemas["RecallRequest"]["properties"]) == {
         "query",
         "user_id",
+        "session_id",
         "history",
         "k",
         "filters",

@@ -38,6 +38,7 @@ class RecallRequest(TypedDict, total=False):
 
     query: str
     user_id: str | None
+    session_id: str | None
     history: list[HistoryEntry]
     k: int
     filters: dict[str, Any]
@@ -56,6 +57,8 @@ class SimilarQuery(TypedDict, total=False):
     k: int
     filters: dict[str, Any]
     timeout_ms: int
+    user_id: str
+    session_id: str
 
 
 class Source(TypedDict):

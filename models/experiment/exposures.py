@@ -1,0 +1,183 @@
+"""The exposure log of one experiment, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from artifacts.exposures import FILE_PREFIX, FORMAT
+from common.arrays import F64, I64, Bool
+from common.errors import MrseError
+from common.progress import Progress, silent
+
+#: Items of an answer by which arms are compared.
+OVERLAP_AT = 10
+_SUFFIXES = (".jsonl", ".parquet")
+
+
+class ExposuresError(MrseError, ValueError):
+    """The exposures cannot be used; the message says why."""
+
+
+@dataclass
+class Exposures:
+    """The answers of an experiment whose arms were drawn, ``n`` of them, in the order of time.
+
+    Attributes:
+        experiment: its name.
+        arms: names, in the order of the numbers.
+        clients: number of a unit by its ``client_id``.
+        client: ``[n]``, the unit of each answer.
+        arm: ``[n]``.
+        share: ``[n]``, of the units that the arm was to get.
+        at: ``[n]``, seconds since 1970.
+        took_ms, partial, empty: ``[n]``.
+        requests: the unit of each answer by its ``query_id``.
+        answers: query to arm to the first items of its last answer.
+        skipped: answers that take no part, by why.
+    """
+
+    experiment: str
+    arms: list[str]
+    clients: dict[str, int]
+    client: I64
+    arm: I64
+    share: F64
+    at: F64
+    took_ms: F64
+    partial: Bool
+    empty: Bool
+    requests: dict[str, int]
+    answers: dict[str, dict[int, list[str]]]
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+def read_exposures(path: Path, experiment: str | None, progress: Progress = silent) -> Exposures:
+    """The exposures of a file, or of all files of a folder.
+
+    Args:
+        path: JSON lines or Parquet.
+        experiment: which; None where only one has several arms.
+        progress: told how far it is.
+
+    Raises:
+        ExposuresError: there are none, or it is not told of which experiment.
+    """
+    if experiment is None:
+        experiment = _only_experiment(path)
+    arms: dict[str, int] = {}
+    clients: dict[str, int] = {}
+    requests: dict[str, int] = {}
+    answers: dict[str, dict[int, list[str]]] = {}
+    skipped = {"not in the experiment": 0, "arm chosen by a header": 0, "told twice": 0, "damaged lines": 0}
+    rows: list[tuple[int, int, float, float, float, bool, bool]] = []
+    for event in _events(path, skipped):
+        attributes = event["query_attributes"]
+        arm_name = attributes["arms"].get(experiment)
+        if arm_name is None:
+            skipped["not in the experiment"] += 1
+            continue
+        if experiment in attributes["forced"]:
+            skipped["arm chosen by a header"] += 1
+            continue
+        if event["query_id"] in requests:
+            skipped["told twice"] += 1
+            continue
+        arm = arms.setdefault(arm_name, len(arms))
+        client = clients.setdefault(event["client_id"], len(clients))
+        requests[event["query_id"]] = client
+        hits = event["query_response_hit_ids"]
+        if words := attributes["query_hash"]:
+            answers.setdefault(words, {})[arm] = hits[:OVERLAP_AT]
+        share = attributes["shares"].get(experiment) or 0.0
+        at = datetime.fromisoformat(event["timestamp"]).timestamp()
+        rows.append(
+            (client, arm, share, at, float(attributes["took_ms"]), bool(attributes["partial"]), not hits)
+        )
+        if len(rows) % 50_000 == 0:
+            progress("exposures", len(rows), None)
+    if not rows:
+        raise ExposuresError(f"{path} has no exposures of the experiment {experiment}")
+    rows.sort(key=lambda row: row[3])
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    return Exposures(
+        experiment, list(arms), clients, columns[0].astype(np.int64), columns[1].astype(np.int64),
+        columns[2].astype(np.float64), columns[3].astype(np.float64), columns[4].astype(np.float64),
+        columns[5].astype(bool), columns[6].astype(bool), requests, answers,
+        {why: many for why, many in skipped.items() if many},
+    )  # fmt: skip
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of a log: itself, or those of a folder.
+
+    Raises:
+        ExposuresError: there are none.
+    """
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.glob(f"{FILE_PREFIX}*") if file.suffix in _SUFFIXES)
+    if not found:
+        raise ExposuresError(f"{path} has no {FILE_PREFIX}*.jsonl or .parquet")
+    return found
+
+
+def _events(path: Path, skipped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
+    for file in files_of(path):
+        for event in _parquet(file) if file.suffix == ".parquet" else _lines(file, skipped):
+            if event.get("format") != FORMAT:
+                raise ExposuresError(
+                    f"{file} is of format {event.get('format')}; this version reads {FORMAT}"
+                )
+            yield event
+
+
+def _lines(file: Path, skipped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
+    with file.open("rb") as lines:
+        for line in lines:
+            try:
+                event = orjson.loads(line)
+            except ValueError:  # torn by a full disk, or by a kill
+                skipped["damaged lines"] += 1
+                continue
+            if not isinstance(event, dict) or "query_attributes" not in event:
+                raise ExposuresError(f"{file} has lines that are no exposures")
+            yield event
+
+
+def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(4096):
+            for event in batch.to_pylist():
+                attributes = event["query_attributes"]
+                yield {
+                    **event,
+                    "query_attributes": {
+                        **attributes,
+                        "arms": dict(attributes["arms"]),
+                        "shares": dict(attributes["shares"]),
+                    },
+                }
+    except (ArrowException, KeyError, TypeError) as error:
+        raise ExposuresError(f"{file} cannot be read as exposures: {error}") from error
+
+
+def _only_experiment(path: Path) -> str:
+    """The experiment with several arms, where there is one alone."""
+    seen: dict[str, set[str]] = {}
+    for event in _events(path, {"damaged lines": 0}):
+        for name, arm in event["query_attributes"]["arms"].items():
+            seen.setdefault(name, set()).add(arm)
+    several = sorted(name for name, arms in seen.items() if len(arms) > 1)
+    if len(several) != 1:
+        found = ", ".join(several) or "none"
+        raise ExposuresError(f"experiments with several arms: {found}; say which, with --experiment")
+    return several[0]

@@ -1,0 +1,13 @@
+"""The exposure log: what was shown to whom, off the request's path.
+
+::
+
+    log       takes an exposure in a microsecond, bounded; a thread makes events of them
+    event     an exposure as an event (`artifacts.exposures` says its fields)
+    sinks     where events go: JSON lines, Parquet, a Redis Stream
+"""
+
+from service.exposures.event import Exposure
+from service.exposures.log import ExposureLog
+
+__all__ = ["Exposure", "ExposureLog"]
