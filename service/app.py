@@ -125,7 +125,7 @@ def create_app(
     app.state.reloader = reloader
     routes = [*recall.routes, *similar.routes, *health.routes]
     routes += [*playground.routes(settings.playground.previews), *reference.routes]
-    if settings.server.admin_token is not None or settings.access.keys is not None:
+    if settings.takes_changes:
         routes += [*admin.routes(), *items.routes, *events.routes, *users.routes, *rules.routes]
         routes += experiments.routes
     app.router.routes[:0] = routes  # ahead of FastAPI's own

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -181,9 +182,10 @@ class EventStream:
         """Warn, once, of a Redis that may throw the whole stream away when its memory is full."""
         if not self._asked:
             self._asked = True
-            policy = (await redis.info("memory")).get("maxmemory_policy", "")
-            if policy.startswith("allkeys"):
-                log.warning("redis may evict the stream of events", extra={"maxmemory_policy": policy})
+            with suppress(RedisError):  # such as that this user may not ask: it is no reason to refuse events
+                policy = (await redis.info("memory")).get("maxmemory_policy", "")
+                if policy.startswith("allkeys"):
+                    log.warning("redis may evict the stream of events", extra={"maxmemory_policy": policy})
 
     async def _unfinished(self, redis: Redis) -> bytes | None:
         """The first entry that a group may have yet to finish; None where nobody follows."""

@@ -274,7 +274,7 @@ def _photographed(
     if query.picture is None or deployment.photos is None:
         return None
     table = tables.get(P2I.name)
-    wanted = table is not None and table.enabled and not table.shed(shedding.load)
+    wanted = table is not None and table.enabled and table.weight > 0 and not table.shed(shedding.load)
     return query.picture if wanted else None
 
 

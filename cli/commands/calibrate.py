@@ -11,12 +11,15 @@ from rich.table import Table
 from cli.commands.evaluate import check_split
 from cli.console import Json, out, print_json, progress
 from cli.options import BundleFolder, ShopFolder
+from common.errors import MrseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.evaluation.statistics import Interval
 
+#: Held-out requests below which a curve is noise. *Inferred*.
+FEWEST = 50
 _MEASURES = ("nDCG@10", "Recall@1", "Recall@10")
 
 
@@ -25,7 +28,7 @@ def calibrate(
     bundle: BundleFolder,
     index: Annotated[Path, typer.Option(help="Index folder, or the version's file of Vespa.", exists=True)],
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "val",
-    requests: Annotated[int, typer.Option(min=20, help="Held-out requests, drawn evenly.")] = 1000,
+    requests: Annotated[int, typer.Option(min=FEWEST, help="Held-out requests, drawn evenly.")] = 1000,
     k: Annotated[int, typer.Option(min=10, max=1000, help="Items that each route is asked for.")] = 100,
     config: Annotated[
         Path | None, typer.Option(help="The service's configuration, for [recall].", exists=True)
@@ -48,13 +51,18 @@ def calibrate(
     from artifacts.bundle import Bundle
     from common.progress import stage_progress
     from service.offline import collect
-    from service.recall.calibration import Calibration, beside
+    from service.recall.calibration import BUILT_IN, Calibration, beside
     from service.recall.fitting import Judged, fit
     from service.settings import load_settings
 
     version = Bundle.load(bundle).version
     settings = load_settings(config, {"bundle": {"path": bundle}, "index": {"path": index}})
     asked, gains, query = _held_out(data, bundle, split, requests)
+    if len(asked) < FEWEST:
+        raise MrseError(
+            f"{data} has {len(asked)} held-out requests in {split}; fewer than {FEWEST} say nothing: "
+            "the curves that are built in stay"
+        )
     with progress() as tell:
         found = asyncio.run(collect(settings, asked, k, stage_progress(tell, "routes")))
         judged = [Judged(routes, gain) for routes, gain in zip(found, gains, strict=True)]
@@ -69,7 +77,8 @@ def calibrate(
     figures = _figures(judged, query, [mixes[half] for half in halves])
     calibration = Calibration(
         bundle=version,
-        curves=curves,
+        # A route that was not asked, such as one that is turned off, keeps what it had.
+        curves={**BUILT_IN.curves, **curves},
         fitted={"shop": data.name, "split": split, "requests": len(judged), "k": k, "figures": figures},
     )
     path = beside(index)
@@ -82,7 +91,8 @@ def calibrate(
     for name, curve in curves.items():
         line = ", ".join(f"{x:g}: +{y:g}" for x, y in curve.points)
         out.print(f"{name}: {line}" + (" of its best score" if curve.scale == "top" else ""))
-    out.print("not written (--dry-run)" if dry_run else f"{path}: version {calibration.version}")
+    written = f"{path}: version {calibration.version}; a service that runs takes it when it is restarted"
+    out.print("not written (--dry-run)" if dry_run else written)
 
 
 def _held_out(

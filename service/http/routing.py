@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request, Response
@@ -89,6 +90,11 @@ class FixedPaths:
             await route.handle(scope, receive, send)
 
 
+#: Where calls that change something stand, and what is said while there are none.
+_WRITING = ("/items", "/events", "/users", "/admin")
+_NO_CHANGES = "calls that change something are off: set server.admin_token or access.keys"
+
+
 async def answer_error(request: Request, error: Exception) -> Response:
     """The answer for an error that an endpoint or the router raised; any other is a bug, for `Observe`."""
     runtime = runtime_of(request)
@@ -97,4 +103,6 @@ async def answer_error(request: Request, error: Exception) -> Response:
         return Response(status_code=GONE)
     problem = problem_from(error, runtime.retry_after())
     request.scope[PROBLEM] = problem.kind
+    if problem.status == 404 and not runtime.settings.takes_changes and request.url.path.startswith(_WRITING):
+        problem = replace(problem, detail=_NO_CHANGES)
     return problem.response(request_id(request))

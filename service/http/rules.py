@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import Request, Response
@@ -71,15 +72,15 @@ async def list_rules(request: Request) -> Response:
     call = Call(request)
     book, parameters = _book(call), query_parameters(request)
     rules = await book.rules()
-    shown: Sequence[Rule] = rules
+    shown: Sequence[Rule]
     if (query := parameters.get("query")) is not None:
         key = rule_key(query)
-        shown = [rule for rule in rules if rule.key == key]
+        shown = [rules[key]] if key in rules else []
     else:
         offset = parameters.get("offset", "0")
         if not offset.isascii() or not offset.isdigit() or len(offset) > 9:
             raise FieldError("offset", "Input should be a whole number from 0 on")
-        shown = rules[int(offset) : int(offset) + MAX_IN_CALL]
+        shown = list(islice(rules.values(), int(offset), int(offset) + MAX_IN_CALL))
     listed = [rule.model_dump(mode="json") for rule in shown]
     return json_response({"rules": listed, "total": len(rules)})
 
@@ -97,9 +98,11 @@ async def upsert_rules(request: Request) -> Response:
 
     rules = await parse_entries(_Envelope, "rules", await call.read(CHANGES), parse_rule)
     keys = [rule.key for rule in rules]
+    seen: set[str] = set()
     for place, key in enumerate(keys):
-        if key in keys[:place]:
+        if key in seen:
             raise FieldError(f"rules.{place}.query", "another rule of this call has the same query")
+        seen.add(key)
     total = await _changed(call, book, rules, (), "rules/upsert", keys)
     return json_response({"changed": len(rules), "unknown": [], "rules": total})
 
@@ -109,7 +112,7 @@ async def remove_rules(request: Request) -> Response:
     call = Call(request)
     book = _book(call)
     body = parse(RemoveRules, await call.read(IDS))
-    there = {rule.key: rule for rule in await book.rules()}
+    there = await book.rules()
     keys = {rule_key(query): query for query in body.queries}
     gone = [there[key] for key in keys if key in there]
     total = await _changed(call, book, gone, list(keys), "rules/remove", list(keys))

@@ -113,7 +113,8 @@ def _ranked(routes: Routes, mix: Mix, method: TeamMethod, rescore: Rescore | Non
     order = {name: _gather(items, found) for name, found in routes.items() if name not in curves}
     if curves and (judging := [name for name in routes if name in curves and routes[name]]):
         # What the first route did not find is no closer than the last that it did.
-        floor = next((found[-1]["score"] for found in order.values() if found), 0.0)
+        # Its own value: what the item is worth by other routes may be more.
+        floor = next((routes[name][-1].value for name, found in order.items() if found), 0.0)
         for name in judging:
             order[name] = _gather(items, [Candidate(c.item_id, floor, c.source) for c in routes[name]])
         for name in judging:

@@ -58,6 +58,11 @@ class Settings(BaseModel):
     playground: Playground = Playground()
 
     @property
+    def takes_changes(self) -> bool:
+        """Whether there are calls that change something: only where somebody can be asked for a key."""
+        return self.server.admin_token is not None or self.access.keys is not None
+
+    @property
     def engine_table(self) -> EngineSettings:
         """The table of the engine that ``index.engine`` chooses."""
         table: EngineSettings = getattr(self, self.index.engine)

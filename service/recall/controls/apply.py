@@ -181,9 +181,9 @@ class _Work:
             self._rounds += 1
             asked = min(math.ceil(missing * width), math.ceil(k * MOST_WIDER)) + len(self._plan.ruling.bans)
             width *= 2
-            request = replace(self._request, filters=filters, k=asked, common=False, notes={})
+            request = replace(self._request, filters=filters, k=asked, kept=False, notes={})
             again = await run_again(request)
-            if any(outcome.short for outcome in again.values()):
+            if any(each.short for name, each in again.items() if self._outcomes[name].status == "ok"):
                 self._tell("diversity_short")
             fresh = self._take(again, known)
             if not fresh:

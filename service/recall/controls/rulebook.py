@@ -77,10 +77,10 @@ class RuleBook:
         pins = [item for item in rule.pins if item not in self._everywhere]
         return Ruling(pins, self._everywhere.union(rule.bans), told=True)
 
-    async def rules(self) -> Sequence[Rule]:
-        """All of them, as the file has them now."""
+    async def rules(self) -> Mapping[str, Rule]:
+        """All of them by their keys, as the file has them now."""
         await self.current()
-        return list(self._rules.values())
+        return self._rules
 
     async def change(self, put: Sequence[Rule], remove: Sequence[str]) -> int:
         """Put rules in place of those of the same queries, and remove those of some keys.

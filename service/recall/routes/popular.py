@@ -5,7 +5,7 @@ It runs where there is nothing else to search by: no words, no picture and no hi
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from artifacts.popularity import POPULARITY
 from service.recall.routes.outcome import RouteOutcome, Source, make_candidates, reasons, rounded
@@ -37,7 +37,9 @@ class Popular(Route[PopularSettings]):
         assert request.ranked is not None
         found = await request.ranked.top(POPULARITY, request.k, request.filters, request.deadline)
         # A score of 1 is the most popular of these; half as popular is half of it.
-        scores = rounded(found.scores / max(float(found.scores.max(initial=0.0)), math.ulp(0.0)))
+        most = float(found.scores.max(initial=0.0))
+        shares = found.scores / most if most > 0 else np.zeros_like(found.scores)
+        scores = rounded(np.maximum(shares, 0.0))
         sources: list[Source] = [
             {"route": "popular", "rank": rank, "score": score} for rank, score in enumerate(scores, start=1)
         ]

@@ -24,7 +24,7 @@ class Q2I(Route[Q2ISettings]):
         wanted = (request.k, request.filters, request.deadline)
         if request.first is not None:
             found = (await request.first.get()).near
-        elif request.common:
+        elif request.common and request.kept:
             (found,) = await request.heads.search([embedding.tobytes()], [embedding], *wanted)
         else:
             (found,) = await request.index.search(embedding[None], *wanted)

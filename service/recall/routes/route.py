@@ -74,6 +74,7 @@ class RouteRequest:
         empty: there is nothing to search by: no words, no picture and no history that is known.
         browse: there is no query to be close to, so floors on the closeness to it do not apply.
         common: no history is in the embedding, so others will search by the same one.
+        kept: whether what is found may be kept for others who ask alike.
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
             runs, so it stays when the route is cut off.
         first: for an index that is far: the search by the embedding, with the vectors that routes want.
@@ -101,6 +102,7 @@ class RouteRequest:
     empty: bool = False
     browse: bool = False
     common: bool = False
+    kept: bool = True
     notes: dict[str, object] = field(default_factory=dict)
     first: First | None = None
 

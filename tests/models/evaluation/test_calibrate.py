@@ -27,7 +27,7 @@ def index(shop: Shop, bundle_path: Path, tmp_path_factory: pytest.TempPathFactor
 
 def run(shop_path: Path, bundle_path: Path, index: Path, *more: str) -> Any:
     arguments = ["calibrate", str(shop_path), "--bundle", str(bundle_path), "--index", str(index)]
-    done = CliRunner().invoke(commands(), [*arguments, "--requests", "40", "--k", "30", *more])
+    done = CliRunner().invoke(commands(), [*arguments, "--requests", "50", "--k", "30", *more])
     assert done.exit_code == 0, done.output
     return done
 
@@ -49,5 +49,5 @@ def test_curves_are_fitted_measured_and_written_beside_the_index(
     written = Calibration.read(beside(index))
     assert written == calibration_of(index, version)
     assert set(written.curves) == {"lexical"}
-    assert written.fitted["requests"] == 40
+    assert written.fitted["requests"] == 50
     assert written.version in shown.stdout

@@ -333,7 +333,9 @@ def test_who_may_put_items_is_asked_and_written_down(demo: Demo, tmp_path: Path)
     assert len(calls) == 3
     assert {"NewItems", "ItemRow", "PutItems"} <= document["components"]["schemas"].keys()
     with serving(make_settings(demo.bundle.path, demo.index)) as open_to_all:
-        assert httpx.put(f"{open_to_all.url}/items", json={}).status_code == 404
+        refused = httpx.put(f"{open_to_all.url}/items", json={})
+        assert refused.status_code == 404
+        assert "server.admin_token or access.keys" in refused.json()["detail"]
 
 
 def test_nothing_that_was_acknowledged_is_lost_by_kill_9(demo: Demo, tmp_path: Path) -> None:

@@ -192,6 +192,15 @@ def test_what_words_are_worth_is_added_to_the_cosine() -> None:
     assert [source["route"] for source in answer[0]["sources"]] == ["q2i", "lexical"]
 
 
+def test_what_another_route_makes_of_the_last_is_no_measure_of_what_q2i_did_not_find() -> None:
+    q2i = [candidate("a", 1, 0.6), candidate("b", 2, 0.4)]
+    path = Candidate("b", 0.9, {"route": "i2i", "rank": 1, "score": 0.9, "trigger": "x"})
+    lexical = [words("a", 1, 30.0), words("c", 2, 15.0)]
+    routes = {"q2i": q2i, "i2i": [path], "lexical": lexical}
+    answer = merge(routes, 5, Mix(method="calibrated", shares={}, calibration=HALF))
+    assert {item["item_id"]: item["score"] for item in answer} == {"a": 1.1, "b": 0.9, "c": 0.65}
+
+
 def test_a_route_on_its_own_scale_alone_keeps_its_order() -> None:
     lexical = [words("b", 1, 30.0), words("c", 2, 15.0), words("a", 3, 1.0)]
     answer = merge({"q2i": [], "lexical": lexical}, 5, Mix(method="calibrated", shares={}, calibration=HALF))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from artifacts.attributes import AttributeKind
+from common.deadline import Deadline
 from devtools import embeddings
 from index.embedded.build import build_index
+from index.port import Neighbours
 from service.http.answers import RecallAnswer
+from service.recall.routes.popular import Popular
 from tests.service.conftest import Demo
 from tests.support import shop
 from tests.support.answers import check_problem, read
@@ -108,3 +114,14 @@ def test_a_request_that_says_nothing_is_refused_where_nobody_says_what_is_popula
     settings = make_settings(demo.bundle.path, index, recall={"popular": {"enabled": False}})
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as off:
         assert check_problem(off.post("/recall", json={}), 422)["errors"][0]["field"] == "query"
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [-1.0, -2.0], [1e-46, 0.0], []])
+async def test_where_nothing_is_popular_scores_are_zeros(values: list[float]) -> None:
+    class Ranked:
+        async def top(self, attribute: str, k: int, filters: object, deadline: Deadline) -> Neighbours:
+            return Neighbours([f"i{n}" for n in range(len(values))], np.array(values, np.float32))
+
+    request: Any = SimpleNamespace(ranked=Ranked(), k=5, filters=None, deadline=Deadline.after(60))
+    outcome = await Popular().run(request, {})
+    assert [candidate.value for candidate in outcome.candidates] == [0.0] * len(values)
