@@ -1,0 +1,65 @@
+"""``mrse experiment report`` from files to terminal, JSON, page and exit code."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from artifacts.exposures import client_id
+from cli.main import build
+
+START = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+def write(folder: Path, slow: float) -> list[str]:
+    """400 users, one answer each; every fourth clicks in the control, every second in the treatment."""
+    events, outcomes = [], ["ts,user,action,value"]
+    for user in range(400):
+        treated = user % 2 == 1
+        at = START + timedelta(minutes=user)
+        attributes = {
+            "unit": "user",
+            "query_hash": "q",
+            "arms": {"merge": "rrf" if treated else "control"},
+            "forced": [],
+            "shares": {"merge": 0.5},
+            "partial": False,
+            "took_ms": (5.0 + user % 3) * (slow if treated else 1),
+        }
+        events.append(
+            {
+                "format": 1,
+                "query_id": f"r{user}",
+                "client_id": client_id(f"u{user}"),
+                "timestamp": at.isoformat(),
+                "query_response_hit_ids": ["i1"],
+                "query_attributes": attributes,
+            }
+        )
+        if user % 8 in (0, 1, 3):
+            outcomes.append(f"{at.isoformat()},u{user},click,")
+    (folder / "exposures-1.jsonl").write_text("\n".join(json.dumps(event) for event in events))
+    (folder / "outcomes.csv").write_text("\n".join(outcomes))
+    return ["experiment", "report", str(folder), str(folder / "outcomes.csv"), "--effect", "0.5"]
+
+
+def test_a_report_is_printed_and_written(tmp_path: Path) -> None:
+    command = write(tmp_path, 1.0)
+    page = tmp_path / "pages" / "merge.html"
+    shown = CliRunner().invoke(build(), [*command, "--report", str(page)])
+    assert shown.exit_code == 0, shown.output
+    assert "experiment merge" in shown.output
+    assert "rrf: click rate better than the control" in shown.output
+    assert "<svg" in page.read_text()
+    told = json.loads(CliRunner().invoke(build(), [*command, "--json"]).output)
+    assert told["against"][0]["metrics"]["click rate"]["control"]["value"] == 0.25
+    assert told["sound"]
+
+
+def test_an_arm_that_is_slower_ends_it_with_one(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(build(), write(tmp_path, 1.5))
+    assert shown.exit_code == 1
+    assert "worse in latency" in shown.output
