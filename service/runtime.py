@@ -32,7 +32,7 @@ from service.query.cache.redis import RedisCache
 from service.query.decoder.decoder import PictureDecoder
 from service.query.pace import WAIT
 from service.query.query import Query
-from service.recall.controls.rulebook import NO_RULE, RuleBook
+from service.recall.controls.rulebook import NO_RULE, RuleBook, Ruling
 from service.recall.routes.q2i import Q2I
 from service.recall.settings import Recall
 from service.recall_checks import RecallChecks
@@ -309,10 +309,7 @@ class Runtime:
     ) -> RecallResult:
         """Recall and count; raises as `service.pipeline.recall` does."""
         reserve_s = self.settings.deadline.reserve_ms / 1000
-        ruling = NO_RULE
-        if self.rules.path is not None:
-            await self.rules.current()
-            ruling = self.rules.ruling(query.text)
+        ruling = NO_RULE if self.rules.path is None else await self.ruling(query.text, options)
         try:
             result = await recall(deployment, query, options, shedding, deadline, reserve_s, turns, ruling)
         except Overloaded:
@@ -337,6 +334,13 @@ class Runtime:
             if outcome.status == "ok":
                 self.metrics.coverage(name, outcome.coverage)
         return result
+
+    async def ruling(self, text: str, options: Recall) -> Ruling:
+        """What the rules say now of a query in its normal form; of an empty one, what holds everywhere."""
+        if self.rules.path is None or not options.rules:
+            return NO_RULE
+        await self.rules.current()
+        return self.rules.ruling(text)
 
     def _is_idle(self) -> bool:
         """Whether at most one request is being answered."""

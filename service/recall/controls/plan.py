@@ -15,7 +15,7 @@ from service.recall.settings import Recall
 
 Outcomes = Mapping[str, RouteOutcome]
 #: Candidates that a route is asked for at most, for requests of fewer.
-_MOST_CANDIDATES = 10_000
+MOST_CANDIDATES = 10_000
 
 
 class Plan(NamedTuple):
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
         """How many items each route is asked for, so that enough are left."""
         wider = WIDER if self.wanted.boosts or self.wanted.diversity else 1.0
         asked = math.ceil(self.k * wider) + len(self.ruling.bans)
-        return max(self.k, min(asked, _MOST_CANDIDATES))
+        return max(self.k, min(asked, MOST_CANDIDATES))
 
 
 @dataclass(slots=True)

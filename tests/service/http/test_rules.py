@@ -75,6 +75,26 @@ def test_a_file_that_a_person_writes_is_followed(server: Server, tmp_path: Path)
     assert recalled(server)[0] == second
 
 
+def test_what_is_banned_everywhere_is_no_similar_item_either(
+    demo: Demo, server: Server, tmp_path: Path
+) -> None:
+    def similar(k: int, url: str = server.url) -> list[str]:
+        answer = httpx.get(f"{url}/items/i3/similar", params={"k": k}, timeout=60).json()
+        return [item["item_id"] for item in answer["items"]]
+
+    before = similar(6)
+    banned = [before[0], before[2], "i3"]
+    words = {"query": "wool hat", "bans": [before[1]]}
+    changed(server, "upsert", {"rules": [{"query": "*", "bans": banned}, words]})
+    left = [item for item in before if item not in banned]
+    assert similar(4) == left, "as many as asked for; the bans of a query's words are not of this"
+    assert 'mrse_controls_total{control="bans"} 1.0' in httpx.get(f"{server.url}/metrics").text
+    off = settings(demo, tmp_path)
+    off = off.model_copy(update={"recall": off.recall.model_copy(update={"rules": False})})
+    with serving(off) as without:
+        assert similar(4, without.url) == before[:4]
+
+
 @pytest.mark.parametrize(
     ("what", "body", "field"),
     [
