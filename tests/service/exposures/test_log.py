@@ -228,7 +228,7 @@ def test_a_stream_takes_events_and_a_redis_that_is_away_costs_only_events(redis:
 
 
 def test_taking_an_exposure_costs_microseconds(tmp_path: Path) -> None:
-    """CPU time of this thread, so that a busy machine does not matter; measured at 0.3 µs."""
+    """CPU time of this thread, so that a busy machine does not matter."""
     log = log_of(Counted(), sink="jsonl", folder=tmp_path, waiting_items=10**9)
     one = exposure(items=200)
     started = time.thread_time()
