@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,37 +13,65 @@ from common.arrays import F32, I64
 from index.embedded.segment_words import SegmentWords
 
 
+class Counted(NamedTuple):
+    """The different words of an item, and what each is worth there: float32 ``[words]``.
+
+    ``number`` is that of equal texts which are held already; then there is nothing to add.
+    """
+
+    words: Sequence[str]
+    scores: F32
+    number: int | None = None
+
+
 class BufferWords:
     """Rows in the order in which they were put, scored by the statistics of the base.
 
-    Its user serialises changes and `sums`.
+    Rows may share their texts: an update of a price adds a row and no words. Its user serialises `append`
+    and `sums`; `counted`, which takes long, needs no lock.
     """
 
     def __init__(self, base: SegmentWords) -> None:
         self._base = base
-        self._rows = 0
-        #: Of each word the rows that have it, and what it is worth there.
+        #: For each row the number of its texts.
+        self._numbers = array("i")
+        self._texts = 0
+        #: Of each word the numbers of the texts that have it, and what it is worth there.
         self._postings: dict[str, tuple[array[int], array[float]]] = {}
 
-    def append(self, texts: Mapping[str, str]) -> None:
-        """Add the next row."""
+    def counted(self, texts: Mapping[str, str]) -> Counted:
+        """Cut texts into words, and work out what each is worth."""
         words = self._base.item(texts)
-        length = np.array(len(words))
-        for word, count in Counter(words).items():
-            rows, scores = self._postings.setdefault(word, (array("i"), array("f")))
-            rows.append(self._rows)
-            idf = self._base.statistics.idf(np.array(self._base.table.found(word)))
-            scores.append(float(idf * self._base.statistics.weight(np.array(count), length)))
-        self._rows += 1
+        counts = Counter(words)
+        idf = np.fromiter(map(self._base.idf, counts), dtype=np.float64, count=len(counts))
+        found = np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
+        weights = self._base.statistics.weight(found, np.array(len(words)))
+        return Counted(list(counts), (idf * weights).astype(np.float32))
+
+    def of_row(self, row: int) -> Counted:
+        """What `append` takes for another row with the texts of this one."""
+        return Counted((), np.empty(0, dtype=np.float32), self._numbers[row])
+
+    def append(self, counted: Counted) -> None:
+        """Add the next row."""
+        number = counted.number
+        if number is None:
+            number = self._texts
+            self._texts += 1
+            for word, score in zip(counted.words, counted.scores.tolist(), strict=True):
+                numbers, scores = self._postings.setdefault(word, (array("i"), array("f")))
+                numbers.append(number)
+                scores.append(score)
+        self._numbers.append(number)
 
     def sums(self, words: Sequence[str]) -> F32:
         """What each row is worth for some words: float32 ``[rows]``, a fresh array."""
-        sums = np.zeros(self._rows, dtype=np.float32)
+        sums = np.zeros(self._texts, dtype=np.float32)
         for word in words:
             if (posting := self._postings.get(word)) is not None:
-                rows, scores = posting
-                sums[np.frombuffer(rows, dtype=np.int32)] += np.frombuffer(scores, dtype=np.float32)
-        return sums
+                numbers, scores = posting
+                sums[np.frombuffer(numbers, dtype=np.int32)] += np.frombuffer(scores, dtype=np.float32)
+        return sums[np.asarray(self._numbers)]
 
 
 def best_of(sums: F32, rows: I64, k: int) -> tuple[I64, F32]:

@@ -8,6 +8,7 @@ from common.deadline import Deadline
 from common.turns import Turns
 from index.embedded.buffer_words import best_of
 from index.embedded.live import LiveIndex, merged
+from index.embedded.state import State
 from index.embedded.workers import Step, TooMuch, Workers, limited
 from index.filters import Filter
 from index.port import IndexUnavailable, Neighbours
@@ -46,21 +47,25 @@ class EmbeddedLexical:
             raise ValueError(f"k is {k}; expected at least 1")
         if not live.behind:
             await self._turns.take()
+        if not live.behind:  # after the turn: to read changes takes long
             try:
-                return _search(live, texts, k, filters, limited(AT_ONCE, deadline))
+                return _search(live, live.state, texts, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
                 pass  # what is done twice is a small part of the whole
-        return await self._workers.run(lambda step: _search(live, texts, k, filters, step), deadline)
+        return await self._workers.run(
+            lambda step: _search(live, live.current(), texts, k, filters, step), deadline
+        )
 
 
 def _search(
-    live: LiveIndex, texts: Sequence[str], k: int, accepted: Filter | None, step: Step
+    live: LiveIndex, state: State, texts: Sequence[str], k: int, accepted: Filter | None, step: Step
 ) -> list[Neighbours]:
-    return [_best(live, text, k, accepted, step) for text in texts]
+    return [_best(live, state, text, k, accepted, step) for text in texts]
 
 
-def _best(live: LiveIndex, text: str, k: int, accepted: Filter | None, step: Step) -> Neighbours:
-    state = live.current()
+def _best(
+    live: LiveIndex, state: State, text: str, k: int, accepted: Filter | None, step: Step
+) -> Neighbours:
     base, held, put = state.base, state.base.words, state.buffer.words
     if held is None or put is None:
         raise IndexUnavailable("no-texts")

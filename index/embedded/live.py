@@ -64,10 +64,13 @@ class LiveIndex:
         self.state = State.open(root, verify=verify, planning=planning)
         #: What is wrong with the log of the state, of which it then does not hold every change.
         self.damage: str | None = None
-        #: Held while changes are applied to a state and while they are read; never while a base is opened.
+        #: Held while a change is applied to a state and while changes are read, on the event loop too; never
+        #: while words are counted or a base is opened.
         self.lock = threading.Lock()
         #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
+        #: Whether changes that others made are being read: until they are applied, answers wait.
+        self._reading = False
         #: Told of what happens to the log.
         self.told: Callable[[IndexEvent], None] = lambda event: None
         self._synced = self._looked = 0.0
@@ -86,7 +89,7 @@ class LiveIndex:
     @property
     def behind(self) -> bool:
         """Whether there are changes to apply, or a base to move to, before an answer."""
-        return self.state.log.grown() or identity(self._manifest_path) != self._seen
+        return self._reading or self.state.log.grown() or identity(self._manifest_path) != self._seen
 
     def check_files(self) -> None:
         """Look now and then at whether the mapped files are as long as they were.
@@ -110,20 +113,27 @@ class LiveIndex:
         if not self.behind:
             return self.state
         with self._catching_up:
-            now = identity(self._manifest_path)
-            if now != self._seen:
-                self._swap()
-                self._seen = now
-            state = self.state
-            if state.log.grown():
-                try:
-                    changes = state.log.read()
-                except LogDamaged as error:
-                    self._damaged(error)
-                else:
-                    with self.lock:
-                        state.apply(changes)
-            return state
+            self._reading = True
+            try:
+                return self._caught_up()
+            finally:
+                self._reading = False
+
+    def _caught_up(self) -> State:
+        """The state with what is new; with `_catching_up` held."""
+        now = identity(self._manifest_path)
+        if now != self._seen:
+            self._swap()
+            self._seen = now
+        state = self.state
+        if state.log.grown():
+            try:
+                changes = state.log.read()
+            except LogDamaged as error:
+                self._damaged(error)
+            else:
+                state.apply(changes, self.lock)
+        return state
 
     def _damaged(self, error: Exception) -> None:
         self.damage = f"{self.state.log.path} {error}; {remedy(self.root)}"
@@ -180,7 +190,8 @@ class LiveIndex:
                 raise
             self._unsynced = None if durable else reader.path.parent / NOTE_NAME
             self._synced = monotonic() if durable else self._synced
-            self.current()
+            with self._catching_up:  # searches go on meanwhile: these changes are not answered yet
+                self._caught_up()
 
     def settle(self) -> None:
         """Force the note of what was acknowledged to disk, if it is not there yet."""

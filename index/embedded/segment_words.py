@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from index.embedded.workers import Step
 
 #: A selection of so many times fewer rows than a word has is looked up in these.
 _MUCH_SMALLER = 16
+#: Words whose rarity is kept, some 20 MB: to look one up in the table takes 20 µs. *Inferred*: texts of a
+#: shop have few words that are not among its most frequent ones.
+_KEPT = 100_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class SegmentWords:
     spec: TextSpec
     statistics: Statistics
     tokeniser: Tokeniser
+    #: How rare a word is among the items of the base; kept for the last `_KEPT` different words.
+    idf: Callable[[str], float]
     _own: threading.local
 
     @classmethod
@@ -53,7 +59,13 @@ class SegmentWords:
             cut = tokeniser(spec.language)
         except (OSError, ValueError) as error:
             raise IndexDamaged(path, str(error)) from error
-        return cls(texts, table, spec, Statistics(manifest.rows, spec.mean_length), cut, threading.local())
+        statistics = Statistics(manifest.rows, spec.mean_length)
+
+        @lru_cache(maxsize=_KEPT)
+        def idf(word: str) -> float:
+            return float(statistics.idf(np.array(table.found(word))))
+
+        return cls(texts, table, spec, statistics, cut, idf, threading.local())
 
     def query(self, text: str) -> list[str]:
         """The different words of a query, in its order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from index.embedded.buffer_words import BufferWords
@@ -17,6 +18,8 @@ from index.embedded.write_buffer import WriteBuffer
 
 #: How often opening is tried, while other processes replace the base that ``index.json`` names.
 _ATTEMPTS = 5
+#: Of a state that no other thread knows yet.
+_NO_LOCK: AbstractContextManager[object] = nullcontext()
 
 
 class State:
@@ -62,19 +65,30 @@ class State:
                     raise
         raise damaged
 
-    def apply(self, changes: Sequence[tuple[int, Change]]) -> None:
-        """Apply changes of the log."""
+    def apply(
+        self, changes: Sequence[tuple[int, Change]], lock: AbstractContextManager[object] = _NO_LOCK
+    ) -> None:
+        """Apply changes of the log; for one thread at a time.
+
+        ``lock`` is held for one change at a time, and not while the change's words are counted: searches on
+        the event loop wait for it.
+        """
         for sequence, change in changes:
-            self.sequence = sequence
-            _, rows = self.base.ids.find([change.id])
-            for row in rows.tolist():
-                self.tombstones.add(row)
-                if self.base.pictures is not None and (picture := self.base.pictures.row_of(row)) is not None:
-                    self.picture_tombstones.add(picture)
-            if isinstance(change, Put):
-                self.buffer.put(change)
-            else:
-                self.buffer.remove(change.id)
+            _, found = self.base.ids.find([change.id])
+            rows, pictures = found.tolist(), self.base.pictures
+            shown = [] if pictures is None else [pictures.row_of(row) for row in rows]
+            counted = self.buffer.counted(change) if isinstance(change, Put) else None
+            with lock:
+                self.sequence = sequence
+                for row in rows:
+                    self.tombstones.add(row)
+                for picture in shown:
+                    if picture is not None:
+                        self.picture_tombstones.add(picture)
+                if isinstance(change, Put):
+                    self.buffer.put(change, counted)
+                else:
+                    self.buffer.remove(change.id)
 
     @property
     def changes(self) -> int:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32, F64, I64, Bool
 from index.embedded.attributes import Numbers, accepted_rows
-from index.embedded.buffer_words import BufferWords
+from index.embedded.buffer_words import BufferWords, Counted
 from index.embedded.records import Put
 from index.embedded.vectors import inner_products
 from index.filters import AnyOf, Condition, Filter, terms
@@ -118,8 +118,22 @@ class WriteBuffer:
         """All rows."""
         return len(self.ids)
 
-    def put(self, change: Put) -> None:
-        """Append a row in place of the id's former one."""
+    def counted(self, change: Put) -> Counted | None:
+        """The words of an item for `put`, which takes long; None where items are not found by words.
+
+        For the thread that makes the changes, without a lock.
+        """
+        if self.words is None:
+            return None
+        row = self._row_by_id.get(change.id)
+        if row is not None and self._texts[row] == change.texts:
+            return self.words.of_row(row)
+        return self.words.counted(change.texts)
+
+    def put(self, change: Put, counted: Counted | None = None) -> None:
+        """Append a row in place of the id's former one; ``counted`` of the same change."""
+        if counted is None:
+            counted = self.counted(change)
         self.remove(change.id)
         self._row_by_id[change.id] = len(self.ids)
         self.ids.append(change.id)
@@ -131,8 +145,8 @@ class WriteBuffer:
         self._alive.append(True)
         self._values.append(change.attributes)
         self._texts.append(change.texts)
-        if self.words is not None:
-            self.words.append(change.texts)
+        if self.words is not None and counted is not None:
+            self.words.append(counted)
         for name, column in self._columns.items():
             column.append(change.attributes.get(name))
 
