@@ -71,7 +71,8 @@ class BufferWords:
             if (posting := self._postings.get(word)) is not None:
                 numbers, scores = posting
                 sums[np.frombuffer(numbers, dtype=np.int32)] += np.frombuffer(scores, dtype=np.float32)
-        return sums[np.asarray(self._numbers)]
+        of_rows: F32 = sums[np.asarray(self._numbers)]
+        return of_rows
 
 
 def best_of(sums: F32, rows: I64, k: int) -> tuple[I64, F32]:

@@ -28,11 +28,16 @@ class Checker:
     """Checks changes against what an index holds."""
 
     def __init__(self, manifest: IndexManifest) -> None:
+        self._manifest = manifest
         self._dim = manifest.dim
         self._shape = (manifest.experts, manifest.expert_dim)
         self._kinds = manifest.attributes
         self._texts = () if manifest.texts is None else manifest.texts.fields
         self._picture_dim = manifest.picture_dim
+
+    def fits(self, manifest: IndexManifest) -> bool:
+        """Whether it checks by this manifest."""
+        return self._manifest is manifest
 
     def put(self, item: ItemPut) -> Put:
         """A whole item.
@@ -138,6 +143,8 @@ class Lookup:
     """Plans changes that depend on the items there are: those of a state and those planned since."""
 
     def __init__(self, state: State) -> None:
+        #: Of the base that the changes are made to.
+        self.manifest = state.manifest
         self._state = state
         self._planned: dict[str, Change] = {}
 

@@ -50,7 +50,8 @@ class Forward:
     def __init__(self, attributes: Attributes) -> None:
         self._attributes = attributes
         self._terms: dict[str, _Terms] = {}
-        self._lock = threading.Lock()
+        #: Of each attribute, held while its terms are worked out.
+        self._building: dict[str, threading.Lock] = {}
 
     def ready(self, names: Sequence[str]) -> bool:
         """Whether the values can be given at once; else a million rows take some tenths of a second."""
@@ -65,10 +66,12 @@ class Forward:
             return [None if number != number else number for number in column.numbers[rows].tolist()]
         if isinstance(column, Flags):
             return [None if flag < 0 else flag == 1 for flag in column.flags[rows].tolist()]
-        with self._lock:
-            held = self._terms.get(name)
-            if held is None:
-                held = self._terms[name] = _Terms(column)
+        held = self._terms.get(name)  # without a lock: on the event loop nobody waits for another attribute
+        if held is None:
+            with self._building.setdefault(name, threading.Lock()):
+                held = self._terms.get(name)
+                if held is None:
+                    held = self._terms[name] = _Terms(column)
         return [_value(name, kind, found) for found in held.of(rows)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -13,7 +14,7 @@ from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from common.turns import Turns
-from index.embedded.changes import Checker, Plan
+from index.embedded.changes import Checker, Lookup, Plan, Planned
 from index.embedded.lexical import EmbeddedLexical
 from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
@@ -70,9 +71,8 @@ class EmbeddedIndex:
         self._workers = workers
         self._background: Workers | None = None
         self._writer = Writer(live)
-        self._checker = Checker(self.manifest)
-        #: Searches by words; None where the index holds no texts.
-        self.lexical = None if self.manifest.texts is None else EmbeddedLexical(live, workers)
+        self._checks = Checker(self.manifest)
+        self._lexical = EmbeddedLexical(live, workers)
 
     @classmethod
     def open(
@@ -149,6 +149,18 @@ class EmbeddedIndex:
         """The texts that items are found by, word for word; empty where there are none."""
         spec = self.manifest.texts
         return () if spec is None else spec.fields
+
+    @property
+    def lexical(self) -> EmbeddedLexical | None:
+        """Searches by words; None where the index holds no texts."""
+        return None if self.manifest.texts is None else self._lexical
+
+    @property
+    def _checker(self) -> Checker:
+        """Checks changes against the base that is searched: one that comes may read other texts."""
+        if not self._checks.fits(manifest := self.manifest):
+            self._checks = Checker(manifest)
+        return self._checks
 
     async def search(
         self, vectors: F32, k: int, filters: Filter | None, deadline: Deadline
@@ -307,19 +319,33 @@ class EmbeddedIndex:
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
         """Add items, or replace those with the same ids; see `WritableIndex`."""
-        turns, puts = Turns(), []
+        turns, puts, checker = Turns(), [], await self._checker_now(deadline)
         for item in items:
             await turns.take()
-            puts.append(self._checker.put(item))
-        return await self._write(lambda lookup: lookup.put(puts), deadline)
+            puts.append(checker.put(item))
+
+        def plan(lookup: Lookup) -> Planned:
+            if checker.fits(lookup.manifest):
+                return lookup.put(puts)
+            now = Checker(lookup.manifest)  # another base has come since
+            return lookup.put([now.put(item) for item in items])
+
+        return await self._write(plan, deadline)
 
     async def update(self, updates: Sequence[ItemUpdate], deadline: Deadline) -> WriteResult:
         """Change some attributes of items; see `WritableIndex`."""
-        turns, checked = Turns(), []
+        turns, checked, checker = Turns(), [], await self._checker_now(deadline)
         for each in updates:
             await turns.take()
-            checked.append(self._checker.update(each))
-        return await self._write(lambda lookup: lookup.updated(checked), deadline)
+            checked.append(checker.update(each))
+
+        def plan(lookup: Lookup) -> Planned:
+            if checker.fits(lookup.manifest):
+                return lookup.updated(checked)
+            now = Checker(lookup.manifest)  # another base has come since
+            return lookup.updated([now.update(each) for each in updates])
+
+        return await self._write(plan, deadline)
 
     async def remove(self, ids: Sequence[str], deadline: Deadline) -> WriteResult:
         """Delete items; see `WritableIndex`."""
@@ -341,9 +367,9 @@ class EmbeddedIndex:
     async def stats(self) -> IndexStats:
         """Counts, as of now."""
         self._check_open()
-        return IndexStats(
-            engine=self.manifest.engine, items=self._live.current().items, kind=self.manifest.kind
-        )
+        live = self._live
+        state = await asyncio.to_thread(live.current) if live.behind else live.state
+        return IndexStats(engine=state.manifest.engine, items=state.items, kind=state.manifest.kind)
 
     async def close(self) -> None:
         """Stop the threads; the files are closed with the last reference to the index."""
@@ -356,6 +382,14 @@ class EmbeddedIndex:
         if self._background is not None:
             await self._background.close()
         self._live.told = _nobody  # who is told knows the index, so that neither would be freed
+
+    async def _checker_now(self, deadline: Deadline) -> Checker:
+        """That of the base that is there now: an index which is only changed hears of it here."""
+        self._check_open()
+        live = self._live
+        if live.replaced:
+            await self._workers.run(lambda step: live.current(), deadline)
+        return self._checker
 
     async def _write(self, plan: Plan, deadline: Deadline) -> WriteResult:
         self._check_open()

@@ -89,7 +89,12 @@ class LiveIndex:
     @property
     def behind(self) -> bool:
         """Whether there are changes to apply, or a base to move to, before an answer."""
-        return self._reading or self.state.log.grown() or identity(self._manifest_path) != self._seen
+        return self._reading or self.state.log.grown() or self.replaced
+
+    @property
+    def replaced(self) -> bool:
+        """Whether there is a base to move to."""
+        return identity(self._manifest_path) != self._seen
 
     def check_files(self) -> None:
         """Look now and then at whether the mapped files are as long as they were.
