@@ -73,6 +73,7 @@ class EmbeddedIndex:
         self._writer = Writer(live)
         self._checks = Checker(self.manifest)
         self._lexical = EmbeddedLexical(live, workers)
+        self._began_with_texts = self.manifest.texts is not None
 
     @classmethod
     def open(
@@ -152,8 +153,8 @@ class EmbeddedIndex:
 
     @property
     def lexical(self) -> EmbeddedLexical | None:
-        """Searches by words; None where the index holds no texts."""
-        return None if self.manifest.texts is None else self._lexical
+        """Searches by words; None where the index held no texts when it was opened and holds none now."""
+        return self._lexical if self._began_with_texts or self.manifest.texts is not None else None
 
     @property
     def _checker(self) -> Checker:
