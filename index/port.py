@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast, get_args
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -285,6 +285,23 @@ class ChangeRefused(MrseError, ValueError):  # noqa: N818 -- a verdict on what w
         self.reason = reason
 
 
+class Keep(NamedTuple):
+    """What of an item stays as the index has it when the item is put; nothing where it has no such item.
+
+    ``attributes`` are names: what the put says of them counts where the index has no such item, or cannot
+    tell. ``texts`` are those that stand for neither category nor attributes. An index that keeps no texts or
+    picture features to put again, as Vespa, keeps what came through it since its last folder.
+    """
+
+    attributes: frozenset[str] = frozenset()
+    texts: bool = False
+    picture: bool = False
+
+
+#: Nothing: the item is put whole.
+KEEP_NOTHING = Keep()
+
+
 @dataclass(frozen=True, slots=True)
 class ItemPut:
     """An item as it shall be. ``vector`` float32 ``[dim]`` of unit length, made by the index's bundle.
@@ -303,6 +320,7 @@ class ItemPut:
     attributes: Mapping[str, object] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     picture: F32 | None = None
+    keep: Keep = KEEP_NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from artifacts.popularity import POPULARITY
 from common.arrays import U8
 from common.deadline import Deadline
 from common.turns import Turns
-from index.port import IndexUnavailable, ItemPut
+from index.port import KEEP_NOTHING, IndexUnavailable, ItemPut, Keep
 from service.deployment import Deployment
 from service.errors import FieldError, ModelFailed, Overloaded, Unavailable
 from service.item_encoder import EncodedItem
@@ -173,7 +173,8 @@ class Intake:
 async def _popularity(deployment: Deployment, items: Sequence[ItemContent]) -> dict[str, float]:
     """How popular the items are by the index, where it says so and they do not: they stay as popular.
 
-    It is counted from the log of events, which who tells of an item's content seldom has at hand.
+    It is counted from the log of events, which who tells of an item's content seldom has at hand. By the time
+    of the write it may be another: `ItemPut.keep` says that the index's own counts then.
 
     Raises:
         Unavailable: the index did not say it of all of them.
@@ -204,4 +205,5 @@ def _put(item: ItemContent, encoded: EncodedItem, popularity: float | None) -> I
         item.attributes if popularity is None else {**item.attributes, POPULARITY: popularity},
         {"title": text.title, "description": text.description},
         picture,
+        KEEP_NOTHING if POPULARITY in item.attributes else Keep(frozenset((POPULARITY,))),
     )

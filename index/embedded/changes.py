@@ -18,7 +18,7 @@ from index.embedded.manifest import IndexManifest
 from index.embedded.records import Change, Put, Remove, pack
 from index.embedded.state import State
 from index.filters import FilterError, any_of
-from index.port import ChangeRefused, ItemPut, ItemUpdate, WriteResult
+from index.port import KEEP_NOTHING, ChangeRefused, ItemPut, ItemUpdate, Keep, WriteResult
 
 #: Up to here float64 holds each whole number.
 _LARGEST = 2**53
@@ -148,9 +148,28 @@ class Lookup:
         self._state = state
         self._planned: dict[str, Change] = {}
 
-    def put(self, puts: Sequence[Put]) -> Planned:
-        """Plan whole items."""
-        return self._plan(puts, ())
+    def put(self, puts: Sequence[Put], keeps: Sequence[Keep] = ()) -> Planned:
+        """Plan whole items; ``keeps`` says of each what stays as it is now, and may be left out."""
+        if all(keep == KEEP_NOTHING for keep in keeps):
+            return self._plan(puts, ())
+        items = self._known([put.id for put in puts])
+        made: list[Put] = []
+        for put, keep in zip(puts, keeps, strict=True):
+            there = items.get(put.id)
+            items[put.id] = put if there is None else self._keeping(put, there, keep)
+            made.append(items[put.id])
+        return self._plan(made, ())
+
+    def _keeping(self, put: Put, there: Put, keep: Keep) -> Put:
+        """An item as it shall be, with what stays of the one that is there."""
+        attributes = {name: value for name, value in put.attributes.items() if name not in keep.attributes}
+        attributes |= {name: there.attributes[name] for name in keep.attributes if name in there.attributes}
+        texts = put.texts
+        if keep.texts:
+            told = self._state.manifest.attributes.keys() - keep.attributes
+            texts = {name: text for name, text in there.texts.items() if name not in told} | {**texts}
+        picture = there.picture if keep.picture else put.picture
+        return replace(put, attributes=attributes, texts=texts, picture=picture)
 
     def removed(self, ids: Sequence[str]) -> Planned:
         """Plan to delete items."""

@@ -324,12 +324,13 @@ class EmbeddedIndex:
         for item in items:
             await turns.take()
             puts.append(checker.put(item))
+        keeps = [item.keep for item in items]
 
         def plan(lookup: Lookup) -> Planned:
             if checker.fits(lookup.manifest):
-                return lookup.put(puts)
+                return lookup.put(puts, keeps)
             now = Checker(lookup.manifest)  # another base has come since
-            return lookup.put([now.put(item) for item in items])
+            return lookup.put([now.put(item) for item in items], keeps)
 
         return await self._write(plan, deadline)
 

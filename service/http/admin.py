@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from artifacts.attributes import MAX_ID_BYTES
 from artifacts.words import MAX_CHARACTERS
 from common.arrays import F16, F32
-from index.port import ItemPut, ItemUpdate
+from index.port import ItemPut, ItemUpdate, Keep
 from service.http import documentation as docs
 from service.http.changes import PROBLEMS, Change, Changed, Indexes, changed, indexes_of
 from service.http.columnar import json_response
@@ -44,7 +44,11 @@ class PutItem(_Body):
     """``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order.
 
     ``texts`` by field (``title`` and the shop's other text columns) are what the item is found by word for
-    word; an index without texts leaves them out.
+    word; an index without texts leaves them out. ``picture`` is the feature of the item's picture, of unit
+    length, which the search by pictures reads; null takes it away. Where ``texts`` or ``picture`` is left
+    out, those that the index has stay, but for texts of the category and of attributes. Vespa keeps those
+    that were put through the service since its last folder was fed; others it does not give back, so send
+    them again.
     """
 
     id: Id
@@ -53,6 +57,7 @@ class PutItem(_Body):
     category: str = ""
     attributes: dict[str, Any] = Field(default_factory=dict)
     texts: Texts = Field(default_factory=dict)
+    picture: Vector | None = None
 
 
 class UpdateItem(_Body):
@@ -176,7 +181,10 @@ async def _entries(call: Call, model: type[B], change: Callable[[B], T]) -> list
 def _put(item: PutItem, shape: tuple[int, int]) -> ItemPut:
     vector = _vector(item.vector).astype(np.float32)
     features = None if item.features is None else _features(item.id, _vector(item.features), shape)
-    return ItemPut(item.id, vector, features, item.category, item.attributes, item.texts)
+    picture = None if item.picture is None else _vector(item.picture).astype(np.float32)
+    given = item.model_fields_set
+    keep = Keep(texts="texts" not in given, picture="picture" not in given)
+    return ItemPut(item.id, vector, features, item.category, item.attributes, item.texts, picture, keep)
 
 
 def _vector(value: list[float] | str) -> F32 | F16:

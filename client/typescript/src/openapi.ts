@@ -303,7 +303,11 @@ export type Problem = {
  * ``vector`` and ``features``: numbers, or base64 of little-endian halves. Features in row order.
  *
  * ``texts`` by field (``title`` and the shop's other text columns) are what the item is found by word for
- * word; an index without texts leaves them out.
+ * word; an index without texts leaves them out. ``picture`` is the feature of the item's picture, of unit
+ * length, which the search by pictures reads; null takes it away. Where ``texts`` or ``picture`` is left
+ * out, those that the index has stay, but for texts of the category and of attributes. Vespa keeps those
+ * that were put through the service since its last folder was fed; others it does not give back, so send
+ * them again.
  */
 export type PutItem = {
   id: string;
@@ -312,6 +316,7 @@ export type PutItem = {
   category?: string;
   attributes?: Record<string, unknown>;
   texts?: Record<string, string>;
+  picture?: Array<number> | string | null;
 };
 
 /** What is on disk now, of every arm, and what was refused. */

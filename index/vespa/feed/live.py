@@ -20,7 +20,7 @@ import numpy as np
 
 from artifacts.attributes import CATEGORY
 from common.deadline import Clock, Deadline
-from index.port import ChangeRefused, IndexFull, IndexUnavailable, ItemPut, ItemUpdate, WriteResult
+from index.port import ChangeRefused, IndexFull, IndexUnavailable, ItemPut, ItemUpdate, Keep, WriteResult
 from index.vespa import names
 from index.vespa.client import VespaIndex
 from index.vespa.endpoints import Endpoints
@@ -87,7 +87,14 @@ class LiveVespaIndex(VespaIndex):
         """Add items, or replace those with the same ids; see `WritableIndex`. Features are kept elsewhere."""
         changes = [
             self._change(
-                "put", item.id, item.attributes, item.category, item.vector, item.texts, item.picture
+                "put",
+                item.id,
+                item.attributes,
+                item.category,
+                item.vector,
+                item.texts,
+                item.picture,
+                _kept(item.keep),
             )
             for item in items
         ]
@@ -133,6 +140,7 @@ class LiveVespaIndex(VespaIndex):
         vector: Any = None,
         texts: Mapping[str, str] | None = None,
         picture: Any = None,
+        kept: frozenset[str] = frozenset(),
     ) -> Change:
         """A change, later than all before it, checked.
 
@@ -148,7 +156,7 @@ class LiveVespaIndex(VespaIndex):
         if picture is not None and self._version.picture_dim:
             described[names.PICTURE_FEATURE] = picture.tolist()
         cells = None if vector is None else np.asarray(vector, np.float32).tolist()
-        change = Change(kind, item_id, self._last, described, cells)
+        change = Change(kind, item_id, self._last, described, cells, kept)
         try:
             change.operation(self._operations)
         except (ValueError, TypeError) as error:
@@ -238,6 +246,16 @@ class LiveVespaIndex(VespaIndex):
             raise IndexUnavailable("ledger", f"the ledger of changes: {error}") from error
         except (FeedRefused, sqlite3.Error, OSError) as error:
             raise IndexUnavailable("ledger", f"the ledger of changes: {error}") from error
+
+
+def _kept(keep: Keep) -> frozenset[str]:
+    """What stays of an item, by the names that the ledger has for it."""
+    names_kept = set(keep.attributes)
+    if keep.texts:
+        names_kept.add(names.TEXTS)
+    if keep.picture:
+        names_kept.add(names.PICTURE_FEATURE)
+    return frozenset(names_kept)
 
 
 class LiveJoinedVespaIndex(LiveVespaIndex, JoinedVespaIndex):

@@ -27,6 +27,8 @@ class Change:
     feed_ver: int
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     vector: Sequence[float] | None = None
+    #: Of a put: attributes of which an earlier change that is known counts, whatever ``attributes`` says.
+    kept: frozenset[str] = frozenset()
 
     def operation(self, operations: Operations) -> Operation:
         """The change by itself.
@@ -68,6 +70,9 @@ class Merged:
             return replace(self, attributes=_newest(self.attributes, news))
         if version < self.whole_ver:
             return self
+        if self.whole != "remove":
+            for name in change.kept & self.attributes.keys():
+                news[name] = (version, self.attributes[name][1])
         later = {name: entry for name, entry in self.attributes.items() if entry[0] > version}
         if change.kind == "remove":
             return Merged("remove", version, None, later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -27,7 +29,9 @@ from devtools import embeddings
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
 from index.embedded.build import build_index
+from index.embedded.changes import Lookup
 from index.embedded.index import EmbeddedIndex
+from index.embedded.store import write_lock
 from tests.service.conftest import Demo
 from tests.support import shop
 from tests.support.serving import Server, make_settings, serving
@@ -141,8 +145,6 @@ def test_every_arm_gets_the_vectors_of_its_own_tower(demo: Demo, tmp_path: Path)
         server={"admin_token": "hush"},
         experiments={"towers": {"control": {"weight": 1, "forced": True}, "treatment": other}},
     )
-    import asyncio
-
     with serving(settings) as server, Writable(server, folders["control"]) as service:
         done = service.put({"id": "new", **BOOTS}, {"id": "odd", **BOOTS, "attributes": {"margin": 1}})
         assert done.status_code == 207
@@ -160,9 +162,8 @@ def test_every_arm_gets_the_vectors_of_its_own_tower(demo: Demo, tmp_path: Path)
         assert list(service.client.delete("/items/one").json()["towers"]) == ["control", "treatment"]
 
 
-def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
-    demo: Demo, tmp_path: Path
-) -> None:
+def build_told(demo: Demo, tmp_path: Path) -> None:
+    """An index of the shop's items with words, pictures and how popular each is."""
     _, vectors, features = shop.embed(demo.bundle)
     rows = [item | {"popularity": float(number)} for number, item in enumerate(shop.items())]
     pictures = np.zeros((len(rows), demo.bundle.manifest.picture.feature_dim), np.float16)
@@ -179,6 +180,12 @@ def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
         pictures=pictures,
     )
     build_index(tmp_path / "embeddings", tmp_path / "index")
+
+
+def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
+    demo: Demo, tmp_path: Path
+) -> None:
+    build_told(demo, tmp_path)
     groups = {"server": {"admin_token": "hush"}, "recall": {"lexical": {"enabled": True}}}
     settings = make_settings(demo.bundle.path, tmp_path / "index", **groups)
     with serving(settings) as server, Writable(server, tmp_path / "index") as service:
@@ -206,6 +213,83 @@ def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
         assert popular(tags=["new"]) == ["new", "i7"]
         assert service.put({**new, "attributes": {"popularity": None, "tags": ["new"]}}).status_code == 200
         assert popular(tags=["new"]) == ["i7"]
+
+
+def popularity_of(service: Writable, item: str) -> Any:
+    asked = {"k": 100, "fields": ["popularity"], "query": "cup"}
+    items = service.client.post("/recall", json=asked).json()["items"]
+    return next(each["fields"].get("popularity") for each in items if each["item_id"] == item)
+
+
+def test_a_popularity_that_is_told_while_an_item_is_put_is_not_undone(demo: Demo, tmp_path: Path) -> None:
+    build_told(demo, tmp_path)
+    settings = make_settings(demo.bundle.path, tmp_path / "index", server={"admin_token": "hush"})
+    with serving(settings) as server, Writable(server, tmp_path / "index") as service:
+        writer = server.runtime.deployments["control"].index._writer  # type: ignore[attr-defined]
+        update = {"items": [{"id": "i7", "attributes": {"popularity": 77.0}}]}
+        with ThreadPoolExecutor(2) as threads:
+            with write_lock(tmp_path / "index"):
+                told = threads.submit(service.client.post, "/admin/index/update", json=update)
+                wait_for(lambda: writer._writing is not None and not writer._writing.done())
+                put = threads.submit(service.put, {"id": "i7", "title": "orbit cup"})
+                wait_for(lambda: len(writer._waiting) == 1)
+            assert (told.result().status_code, put.result().status_code) == (200, 200)
+        assert popularity_of(service, "i7") == 77.0
+
+
+def test_an_item_put_with_its_vector_keeps_the_words_and_the_picture_that_are_not_told(
+    demo: Demo, tmp_path: Path
+) -> None:
+    build_told(demo, tmp_path)
+    groups = {"server": {"admin_token": "hush"}, "recall": {"lexical": {"enabled": True}}}
+    settings = make_settings(demo.bundle.path, tmp_path / "index", **groups)
+    sizes = demo.bundle.manifest
+    vector = [1.0] + [0.0] * (sizes.dimensions.embedding_dim - 1)
+    feature = [0.0, 1.0] + [0.0] * (sizes.picture.feature_dim - 2)
+    with serving(settings) as server, Writable(server, tmp_path / "index") as service:
+
+        def put(**item: Any) -> None:
+            body = {"items": [{"id": "i7", "vector": vector, **item}]}
+            answer = service.client.post("/admin/index/upsert", json=body)
+            assert answer.status_code == 200, answer.text
+
+        def by_words() -> bool:
+            asked = {"query": "zibeline", "k": 100}
+            items = service.client.post("/recall", json=asked).json()["items"]
+            return any(
+                item["item_id"] == "i7" and source["route"] == "lexical"
+                for item in items
+                for source in item["sources"]
+            )
+
+        def picture() -> Any:
+            async def read() -> Any:
+                index = EmbeddedIndex.open(tmp_path / "index", verify=False)
+                found = Lookup(index._live.current())._known(["i7"])["i7"].picture
+                await index.close()
+                return found
+
+            return asyncio.run(read())
+
+        assert service.put({"id": "i7", **BOOTS, "description": "zibeline"}).status_code == 200
+        before = picture()
+        assert before is not None
+        put(attributes={"price": 1.0})
+        assert by_words()
+        np.testing.assert_array_equal(picture(), before)
+        put(texts={"title": "hat"}, picture=feature)
+        assert not by_words()
+        assert picture().tolist() == feature
+        put(texts={"title": "zibeline"}, picture=None)
+        assert by_words()
+        assert picture() is None
+        put(picture=base64.b64encode(np.array(feature, "<f2").tobytes()).decode())
+        assert by_words()
+        assert picture().tolist() == feature
+        wrong = {"items": [{"id": "i7", "vector": vector, "picture": [1.0]}]}
+        refused = service.client.post("/admin/index/upsert", json=wrong)
+        assert refused.status_code == 422
+        assert "picture feature has shape" in refused.json()["detail"]
 
 
 #: An item, the field that is to blame, and words of the reason.
@@ -339,8 +423,6 @@ def test_who_may_put_items_is_asked_and_written_down(demo: Demo, tmp_path: Path)
 
 
 def test_nothing_that_was_acknowledged_is_lost_by_kill_9(demo: Demo, tmp_path: Path) -> None:
-    import asyncio
-
     from benchmarks.servers import free_port
 
     index, port = copytree(demo.index, tmp_path / "index"), free_port()

@@ -16,7 +16,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
-from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate
+from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, Keep
 from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.live import LIVE, LiveVespaIndex
@@ -86,6 +86,28 @@ async def test_words_and_the_picture_s_feature_go_where_the_version_has_room_for
             await index.upsert([put("a")], soon())
             assert names.PICTURE not in server.documents["a"]
             await index.close()
+
+
+async def test_what_a_put_keeps_is_what_the_ledger_knows(tmp_path: Path) -> None:
+    wide = replace(VERSION, texts=TextSpec(("title", "category"), "english"), picture_dim=4)
+    picture = np.array([0.6, 0.8, 0.0, 0.0], np.float32)
+    async with DocumentServer() as server:
+        index = LiveVespaIndex(replace(settings(server.url), version=wide), tmp_path, QUICK)
+        await index.upsert([replace(put("a", price=1.0), texts={"title": "hat"}, picture=picture)], soon())
+        before = server.documents["a"]
+        await index.update([ItemUpdate("a", {"price": 2.0})], soon())
+        keep = Keep(frozenset(("price",)), texts=True, picture=True)
+        await index.upsert([replace(put("a", price=1.0), keep=keep)], soon())
+        after = server.documents["a"]
+        assert after["price"] == 2.0
+        assert [after[name] for name in (names.WORDS, names.PICTURE)] == [
+            before[name] for name in (names.WORDS, names.PICTURE)
+        ]
+        await index.remove(["a"], soon())
+        await index.upsert([replace(put("a", price=3.0), keep=keep)], soon())
+        assert server.documents["a"]["price"] == 3.0
+        assert names.PICTURE not in server.documents["a"]
+        await index.close()
 
 
 async def test_what_cannot_be_held_is_refused_before_anything_is_done(tmp_path: Path) -> None:
