@@ -68,7 +68,7 @@ def test_strange_methods_and_paths_make_no_labels(client: httpx.Client) -> None:
     for n, method in enumerate(("PATCH", "PROPFIND", "LOCK", "TRACE", "LINK")):
         client.request(method, f"/path/{n}")
     labels = {dict(labels).get("method") for name, labels in samples(client) if name == "mrse_requests_total"}
-    assert labels <= {"GET", "POST", "PUT", "DELETE", "other"}
+    assert labels <= {"GET", "HEAD", "POST", "PUT", "DELETE", "other"}
     assert value(client, "mrse_requests_total", route="unmatched", method="other", status="4xx") >= 5
 
 
