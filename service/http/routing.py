@@ -103,6 +103,10 @@ async def answer_error(request: Request, error: Exception) -> Response:
         return Response(status_code=GONE)
     problem = problem_from(error, runtime.retry_after())
     request.scope[PROBLEM] = problem.kind
-    if problem.kind == "not-found" and not runtime.settings.takes_changes and request.url.path.startswith(_WRITING):
+    if (
+        problem.kind == "not-found"
+        and not runtime.settings.takes_changes
+        and request.url.path.startswith(_WRITING)
+    ):
         problem = replace(problem, detail=_NO_CHANGES)
     return problem.response(request_id(request))
