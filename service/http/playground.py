@@ -7,12 +7,8 @@ previews. Mounted only where such a file is set; answers of ``POST /recall`` sta
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
-import re
 from functools import cache
-from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -22,6 +18,7 @@ from common.files import OutsideError, inside, read_bounded
 from service.errors import FieldError
 from service.http.columnar import json_response
 from service.http.cost import query_parameters
+from service.http.pages import page_response
 from service.http.problems import ProblemError
 from service.http.routing import RawRoute
 
@@ -37,37 +34,7 @@ _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"
 
 async def get_playground(request: Request) -> Response:
     """The page."""
-    page, policy = _page()
-    headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
-    return Response(page, headers=headers, media_type="text/html; charset=utf-8")
-
-
-@cache
-def _page() -> tuple[bytes, str]:
-    """The page and the policy that lets its own script and style run, and no other."""
-    page = files("service").joinpath("playground.html").read_text(encoding="utf-8")
-    policy = [
-        "default-src 'none'",
-        "connect-src 'self'",
-        f"script-src {_hash(page, 'script')}",
-        f"style-src {_hash(page, 'style')}",
-        "img-src 'self' data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-    return page.encode(), "; ".join(policy)
-
-
-def _hash(page: str, tag: str) -> str:
-    found = re.search(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    assert found is not None, f"the playground has no <{tag}>"
-    digest = hashlib.sha256(found[1].encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    return page_response("playground.html")
 
 
 @cache
