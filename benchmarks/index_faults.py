@@ -29,9 +29,10 @@ from benchmarks.report import Claim, arguments, finish
 from common.deadline import Deadline
 from devtools.embeddings import unit_vectors
 from devtools.index_faults import DIM, contents, corrupt, make_index, verdict
+from index.changes import ItemPut
 from index.embedded.index import EmbeddedIndex
 from index.embedded.snapshot import restore_index, snapshot_index
-from index.port import IndexUnavailable, ItemPut
+from index.port import IndexUnavailable
 
 #: Prints the numbers of the pairs that were acknowledged; ends with ``refused`` where the index is full.
 WRITER = """
@@ -40,7 +41,8 @@ from pathlib import Path
 import numpy as np
 from common.deadline import Deadline
 from index.embedded.index import EmbeddedIndex
-from index.port import IndexUnavailable, ItemPut
+from index.changes import ItemPut
+from index.port import IndexUnavailable
 
 root, first, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 if limit:

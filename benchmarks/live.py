@@ -22,11 +22,12 @@ import numpy as np
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.search_data import DIM, K, make_data, write_embeddings
 from common.deadline import Deadline
+from index.changes import ItemPut, ItemUpdate
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import MANIFEST_NAME
 from index.filters import parse_filter
-from index.port import IndexUnavailable, ItemPut, ItemUpdate
+from index.port import IndexUnavailable
 
 
 class Load:

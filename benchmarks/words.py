@@ -25,10 +25,11 @@ from benchmarks.report import Claim, arguments, finish
 from benchmarks.words_peers import PEERS, Asked, K, own_memory, summary
 from common.deadline import Deadline
 from devtools.embeddings import write_embeddings
+from index.changes import ItemPut
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.filters import parse_filter
-from index.port import ItemPut, Neighbours
+from index.port import Neighbours
 
 WORDS = 60_000
 QUERIES = 400

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from common.deadline import Deadline
 from common.errors import MrseError
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
+from index.changes import ItemPut, ItemUpdate
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.verify import verify_index
 from index.filters import parse_filter
-from index.port import ItemPut, ItemUpdate
 
 DIM = 16
 _FILTERS: tuple[Mapping[str, Any], ...] = (

@@ -1,7 +1,7 @@
 """The engines that a service can search with, by name.
 
-``index.engine`` chooses one. To add one, write a package with an `index.port.Engine` in it and add it to the
-list below; an extension (`common.extensions`) registers its own with `register`.
+``index.engine`` chooses one. To add one, write a package with an `index.engine.Engine` in it and add it to
+the list below; an extension (`common.extensions`) registers its own with `register`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from index.embedded.engine import EmbeddedEngine
-from index.port import Engine
+from index.engine import Engine
 from index.vespa.engine import VespaEngine
 
 ENGINES: dict[str, Engine[Any]] = {engine.name: engine for engine in (EmbeddedEngine(), VespaEngine())}

@@ -19,20 +19,11 @@ from artifacts.cache.codec import FeatureCodec, PortraitCodec
 from artifacts.popularity import POPULARITY
 from common.arrays import F16
 from common.lru import Lru
+from index.changes import WritableIndex
+from index.engine import IndexOpenError, OpenedIndex
 from index.engines import ENGINES
-from index.port import (
-    ExactIndex,
-    IndexOpenError,
-    IndexUpkeep,
-    ItemFeatures,
-    ItemIndex,
-    ItemValues,
-    LexicalIndex,
-    OpenedIndex,
-    PhotoIndex,
-    RankedIndex,
-    WritableIndex,
-)
+from index.port import ExactIndex, ItemFeatures, ItemIndex, ItemValues, LexicalIndex, PhotoIndex, RankedIndex
+from index.watching import IndexUpkeep
 from service.errors import StartError, not_set
 from service.item_encoder import ItemEncoder
 from service.query.cache.fusions import FusionCache

@@ -13,7 +13,8 @@ from artifacts.popularity import POPULARITY
 from common.arrays import U8
 from common.deadline import Deadline
 from common.turns import Turns
-from index.port import KEEP_NOTHING, IndexUnavailable, ItemPut, Keep
+from index.changes import KEEP_NOTHING, ItemPut, Keep
+from index.port import IndexUnavailable
 from service.deployment import Deployment
 from service.errors import FieldError, ModelFailed, Overloaded, Unavailable
 from service.item_encoder import EncodedItem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from index.port import IndexEvent, IndexUpkeep
+from index.watching import IndexEvent, IndexUpkeep
 from service.health import Health
 from service.telemetry.metrics import Metrics
 

@@ -15,8 +15,8 @@ from common.errors import NOT_IN_ORDER, USAGE
 from common.progress import stage_progress
 
 if TYPE_CHECKING:
+    from index.changes import WriteResult
     from index.embedded.manifest import IndexManifest
-    from index.port import WriteResult
 
     _Change = Callable[..., Coroutine[Any, Any, WriteResult]]
 

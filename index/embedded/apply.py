@@ -16,8 +16,8 @@ from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from common.deadline import Deadline
 from common.errors import MrseError
 from common.progress import StageProgress
+from index.changes import ItemPut, ItemUpdate, WriteResult
 from index.embedded.index import EmbeddedIndex
-from index.port import ItemPut, ItemUpdate, WriteResult
 
 #: Changes of a call, and how long a call may take, in seconds.
 _BATCH = 500

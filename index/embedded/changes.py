@@ -13,12 +13,12 @@ from artifacts.attributes import CATEGORY, MAX_ID_BYTES, too_large
 from artifacts.embeddings import LENGTH_TOLERANCE
 from artifacts.words import ITEM_TEXTS, MAX_CHARACTERS, attribute_texts
 from common.arrays import F16
+from index.changes import KEEP_NOTHING, ChangeRefused, ItemPut, ItemUpdate, Keep, WriteResult
 from index.embedded.columns import column_values
 from index.embedded.manifest import IndexManifest
 from index.embedded.records import Change, Put, Remove, pack
 from index.embedded.state import State
 from index.filters import FilterError, any_of
-from index.port import KEEP_NOTHING, ChangeRefused, ItemPut, ItemUpdate, Keep, WriteResult
 
 #: Up to here float64 holds each whole number.
 _LARGEST = 2**53

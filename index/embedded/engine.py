@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from index.port import Engine, EngineSettings, IndexOpenError, OpenedIndex
+from index.engine import Engine, EngineSettings, IndexOpenError, OpenedIndex
 
 _MB = 1024 * 1024
 

@@ -14,6 +14,7 @@ from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from common.turns import Turns
+from index.changes import ChangeRefused, ItemPut, ItemUpdate, WriteResult
 from index.embedded.changes import Checker, Lookup, Plan, Planned
 from index.embedded.lexical import EmbeddedLexical
 from index.embedded.live import LiveIndex
@@ -28,19 +29,8 @@ from index.embedded.vectors import in_background, limit_threads
 from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
 from index.filters import Filter
-from index.port import (
-    ChangeRefused,
-    ExactAnswer,
-    IndexEvent,
-    IndexStats,
-    IndexUnavailable,
-    ItemPut,
-    ItemUpdate,
-    Neighbours,
-    StoredValues,
-    StoredVectors,
-    WriteResult,
-)
+from index.port import ExactAnswer, IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
+from index.watching import IndexEvent
 
 log = logging.getLogger("mrse.index")
 

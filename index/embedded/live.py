@@ -35,7 +35,8 @@ from index.embedded.top import best, largest
 from index.embedded.workers import Step
 from index.embedded.write_buffer import WriteBuffer, search_snapshot
 from index.filters import Filter
-from index.port import ExactAnswer, IndexEvent, IndexFull, IndexUnavailable, Neighbours
+from index.port import ExactAnswer, IndexFull, IndexUnavailable, Neighbours
+from index.watching import IndexEvent
 
 log = logging.getLogger("mrse.index")
 

@@ -19,7 +19,7 @@ from common.files import replacing
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged, read_manifest
 from index.embedded.store import clean
 from index.embedded.verify import verify_index
-from index.port import IndexEvent, IndexFacts
+from index.watching import IndexEvent, IndexFacts
 
 log = logging.getLogger("mrse.index")
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from common.deadline import Deadline
+from index.changes import WriteResult
 from index.embedded.changes import Lookup, Plan
 from index.embedded.live import NOTE_EVERY_S, LiveIndex
 from index.embedded.state import State
-from index.port import IndexFull, IndexUnavailable, WriteResult
+from index.port import IndexFull, IndexUnavailable
 
 #: Calls that may wait to be written.
 QUEUE = 4096

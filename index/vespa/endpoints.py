@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from common.breaker import CircuitBreaker
 from common.deadline import Clock, Deadline
 from common.seldom import Seldom
-from index.port import CALL_OUTCOMES, CallOutcome, CallWatch
 from index.vespa.errors import (
     CircuitOpen,
     NoConnection,
@@ -24,6 +23,7 @@ from index.vespa.errors import (
 )
 from index.vespa.settings import EndpointSettings
 from index.vespa.transport import Reply, Request, Transport
+from index.watching import CALL_OUTCOMES, CallOutcome, CallWatch
 
 log = logging.getLogger("mrse.vespa")
 _told = Seldom()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from index.port import Engine, EngineSettings, IndexOpenError, OpenedIndex
+from index.engine import Engine, EngineSettings, IndexOpenError, OpenedIndex
 
 _NO_CHANGES = "set vespa.changes where the package folder is the one that Vespa is fed from"
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from artifacts.attributes import MAX_ID_BYTES
 from artifacts.words import MAX_CHARACTERS
 from common.arrays import F16, F32
-from index.port import ItemPut, ItemUpdate, Keep
+from index.changes import ItemPut, ItemUpdate, Keep
 from service.http import documentation as docs
 from service.http.changes import PROBLEMS, Change, Changed, Indexes, changed, indexes_of
 from service.http.columnar import json_response

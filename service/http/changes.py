@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing_extensions import TypedDict
 
 from common.deadline import Deadline
-from index.port import ChangeRefused, IndexFull, IndexUnavailable, WritableIndex, WriteResult
+from index.changes import ChangeRefused, WritableIndex, WriteResult
+from index.port import IndexFull, IndexUnavailable
 from service.access.guard import CALLER
 from service.errors import InsufficientStorage, Unavailable
 from service.http import documentation as docs

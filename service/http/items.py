@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from artifacts.bundle import ItemText
 from common.deadline import Deadline, within
-from index.port import ItemPut, WritableIndex, WriteResult
+from index.changes import ItemPut, WritableIndex, WriteResult
 from service.deployment import Deployment
 from service.errors import FieldError, Unavailable
 from service.http import documentation as docs

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from common.extensions import load_extensions
+from index.engine import EngineSettings
 from index.engines import ENGINES
-from index.port import EngineSettings
 from service.recall.settings import Recall, composed_recall
 from service.settings.assigning import AssignmentSettings
 from service.settings.exposing import Exposures

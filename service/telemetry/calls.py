@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter, Gauge
 
-from index.port import CallOutcome
+from index.watching import CallOutcome
 
 
 class CallMetrics:

@@ -33,7 +33,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.build import service_version
 from common.metrics import NAMESPACE, SHARED_VARIABLE
-from index.port import INDEX_EVENTS, CallWatch, IndexEvent
+from index.watching import INDEX_EVENTS, CallWatch, IndexEvent
 from service.degraded import degraded_words
 from service.query.batcher import Failure
 from service.query.encoder import BATCHED, FAILURES, FALLIBLE, Batched, Fallible

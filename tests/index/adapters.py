@@ -16,11 +16,12 @@ import numpy as np
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
+from index.changes import ItemPut, ItemUpdate
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
 from index.embedded.searched import Planning
-from index.port import ItemIndex, ItemPut, ItemUpdate
+from index.port import ItemIndex
 from tests.index.vespa_adapter import Vespa
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import index.engines
+from index.engine import Engine, EngineSettings, IndexOpenError, OpenedIndex
 from index.engines import ENGINES, register
-from index.port import Engine, EngineSettings, IndexOpenError, OpenedIndex
 from tests.index.adapters import ADAPTERS
 
 

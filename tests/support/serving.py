@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from artifacts.bundle import Bundle
 from devtools.waiting import wait_for
-from index.port import OpenedIndex
+from index.engine import OpenedIndex
 from service.app import create_app
 from service.deployment import Announce, Deployment, assemble, open_deployment
 from service.opening import Opener

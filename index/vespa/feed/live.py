@@ -20,7 +20,8 @@ import numpy as np
 
 from artifacts.attributes import CATEGORY
 from common.deadline import Clock, Deadline
-from index.port import ChangeRefused, IndexFull, IndexUnavailable, ItemPut, ItemUpdate, Keep, WriteResult
+from index.changes import ChangeRefused, ItemPut, ItemUpdate, Keep, WriteResult
+from index.port import IndexFull, IndexUnavailable
 from index.vespa import names
 from index.vespa.client import VespaIndex
 from index.vespa.endpoints import Endpoints

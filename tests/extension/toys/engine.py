@@ -10,9 +10,10 @@ import numpy as np
 from artifacts.embeddings import EmbeddingsFolder
 from common.arrays import F16, F32
 from common.deadline import Deadline
+from index.engine import Engine, EngineSettings, OpenedIndex
 from index.engines import register
 from index.filters import Filter
-from index.port import Engine, EngineSettings, IndexStats, Neighbours, OpenedIndex, StoredVectors
+from index.port import IndexStats, Neighbours, StoredVectors
 
 
 class PlainSettings(EngineSettings):

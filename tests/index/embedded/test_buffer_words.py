@@ -14,10 +14,10 @@ import pytest
 from artifacts.words import Tokeniser
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
+from index.changes import ChangeRefused, ItemPut, ItemUpdate
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.words import WordTable
-from index.port import ChangeRefused, ItemPut, ItemUpdate
 
 DIM, ROWS = 16, 20
 ITEMS = random_items(ROWS, seed=2)

@@ -16,13 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from common.deadline import Deadline
 from devtools.embeddings import ATTRIBUTES, make_embeddings, random_items, unit_vectors
+from index.changes import ChangeRefused, ItemPut, ItemUpdate
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.probe import EXACT
 from index.embedded.rebuild import NothingLeft, rebuild_index
 from index.embedded.searched import Planning
 from index.filters import parse_filter
-from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate
+from index.port import IndexUnavailable
 from tests.support.reference import accepts, raw_filters
 
 DIM, ROWS = 16, 60

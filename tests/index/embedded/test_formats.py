@@ -12,11 +12,11 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import unit_vectors
+from index.changes import ItemPut
 from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import IndexDamaged, read_manifest
 from index.embedded.rebuild import rebuild_index
 from index.embedded.repair import repair
-from index.port import ItemPut
 
 FORMATS = Path(__file__).parent / "formats"
 

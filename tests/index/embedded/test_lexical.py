@@ -20,6 +20,7 @@ from artifacts.words import Tokeniser
 from common.deadline import Deadline
 from common.progress import silent_stage
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
+from index.changes import ChangeRefused, ItemPut, ItemUpdate
 from index.embedded import lexical
 from index.embedded.apply import update_from, upsert_embeddings
 from index.embedded.build import build_index
@@ -29,7 +30,7 @@ from index.embedded.rebuild import rebuild_index
 from index.embedded.snapshot import restore_index, snapshot_index
 from index.embedded.verify import verify_index
 from index.filters import parse_filter
-from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, Neighbours
+from index.port import IndexUnavailable, Neighbours
 from tests.support.reference import accepts
 
 DIM, ROWS = 16, 60

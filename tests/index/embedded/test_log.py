@@ -14,6 +14,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
+from index.changes import ItemPut
 from index.embedded.build import build_index
 from index.embedded.frames import frames
 from index.embedded.index import EmbeddedIndex
@@ -23,7 +24,7 @@ from index.embedded.note import NOTE_NAME, Place, create_note
 from index.embedded.rebuild import rebuild_index
 from index.embedded.repair import NothingToRepair, repair
 from index.embedded.store import refuse_changes
-from index.port import IndexUnavailable, ItemPut
+from index.port import IndexUnavailable
 
 DIM = 16
 #: Damages the bytes of a log, whose calls end where the list says.
@@ -36,7 +37,7 @@ import numpy as np
 from pathlib import Path
 from common.deadline import Deadline
 from index.embedded.index import EmbeddedIndex
-from index.port import ItemPut
+from index.changes import ItemPut
 
 async def main():
     index = EmbeddedIndex.open(Path(sys.argv[1]))

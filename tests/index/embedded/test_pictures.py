@@ -12,6 +12,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
+from index.changes import ChangeRefused, ItemPut, ItemUpdate
 from index.embedded.apply import upsert_embeddings
 from index.embedded.build import build_index
 from index.embedded.engine import EmbeddedEngine, EmbeddedSettings
@@ -23,7 +24,6 @@ from index.embedded.searched import Planning
 from index.embedded.snapshot import restore_index, snapshot_index
 from index.embedded.verify import verify_index
 from index.filters import parse_filter
-from index.port import ChangeRefused, ItemPut, ItemUpdate
 from tests.support.reference import accepts
 
 DIM, PICTURE = 16, 8

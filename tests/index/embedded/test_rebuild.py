@@ -12,11 +12,11 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
+from index.changes import ItemPut
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.rebuild import RebuildRunning, rebuild_index
 from index.embedded.store import rebuild_lock
-from index.port import ItemPut
 
 DIM = 16
 

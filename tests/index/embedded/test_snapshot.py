@@ -10,11 +10,11 @@ import pytest
 from common.deadline import Deadline
 from devtools.embeddings import unit_vectors
 from devtools.index_faults import DIM, contents, make_index
+from index.changes import ItemPut
 from index.embedded.index import EmbeddedIndex
 from index.embedded.manifest import IndexDamaged, read_manifest
 from index.embedded.snapshot import IndexThere, restore_index, snapshot_index
 from index.embedded.verify import verify_index
-from index.port import ItemPut
 
 FORMAT_1 = Path(__file__).parent / "formats" / "1" / "index"
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
+from index.changes import ItemPut, ItemUpdate
 from index.embedded import top
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.rebuild import rebuild_index
 from index.filters import parse_filter
-from index.port import ItemPut, ItemUpdate
 from tests.support.reference import accepts
 
 DIM, ROWS = 16, 300

@@ -12,6 +12,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
+from index.changes import ItemPut
 from index.embedded.build import build_index
 from index.embedded.engine import EmbeddedEngine, EmbeddedSettings
 from index.embedded.index import EmbeddedIndex
@@ -19,7 +20,7 @@ from index.embedded.manifest import MANIFEST_NAME, VECTORS_NAME, IndexDamaged, r
 from index.embedded.rebuild import RebuildFailed, rebuild_index
 from index.embedded.store import working_folder
 from index.embedded.upkeep import Upkeep
-from index.port import IndexFull, IndexUnavailable, ItemPut
+from index.port import IndexFull, IndexUnavailable
 
 DIM = 16
 

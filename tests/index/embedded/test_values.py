@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
+from index.changes import ChangeRefused, ItemPut, ItemUpdate
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.rebuild import rebuild_index
 from index.filters import FilterError, parse_filter
-from index.port import ChangeRefused, ItemPut, ItemUpdate
 
 DIM = 16
 VECTOR = unit_vectors(1, DIM)[0]

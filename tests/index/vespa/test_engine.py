@@ -11,7 +11,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, answer
-from index.port import IndexOpenError
+from index.engine import IndexOpenError
 from index.vespa.engine import VespaConnection, VespaEngine
 from index.vespa.settings import EndpointSettings, SearchSettings, ShadowSettings
 from tests.index.vespa.answers import GOOD, VERSION

@@ -12,11 +12,12 @@ from common.arrays import F32
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import FaultServer, Request, answer
 from index.filters import Filter
-from index.port import CallOutcome, IndexUnavailable, Neighbours
+from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
 from index.vespa.client import VespaIndex
 from index.vespa.settings import ShadowSettings
 from index.vespa.shadow import Shadow, recall_of
+from index.watching import CallOutcome
 from tests.index.vespa.answers import HITS, hit, root, settings
 
 E0 = np.eye(1, 8, dtype=np.float32)

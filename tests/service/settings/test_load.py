@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from common.masking import mask_url
+from index.engine import Engine, EngineSettings, OpenedIndex
 from index.engines import ENGINES
-from index.port import Engine, EngineSettings, OpenedIndex
 from service.recall.routes.i2i import I2ISettings
 from service.settings import Settings, SettingsError, effective, load_settings
 

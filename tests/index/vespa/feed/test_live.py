@@ -16,7 +16,8 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
-from index.port import ChangeRefused, IndexUnavailable, ItemPut, ItemUpdate, Keep
+from index.changes import ChangeRefused, ItemPut, ItemUpdate, Keep
+from index.port import IndexUnavailable
 from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.live import LIVE, LiveVespaIndex

@@ -11,10 +11,10 @@ import pytest
 from common.arrays import F32
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
+from index.changes import ItemPut
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.filters import AnyOf, Filter
-from index.port import ItemPut
 from service.recall.routes.neighbours import NeighbourCache
 from service.recall.routes.triggers import Trigger
 from tests.support.index import MemoryIndex
