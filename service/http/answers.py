@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
@@ -170,6 +171,17 @@ def recall_answer(
 
 
 def _route(outcome: RouteOutcome) -> Route:
+    ran = outcome.took_ms > 0 or outcome.returned
+    return _told_of(outcome) if ran else _left_out(outcome.status, outcome.coverage, outcome.reason)
+
+
+@lru_cache(maxsize=64)
+def _left_out(status: RouteStatus, coverage: float, reason: str | None) -> Route:
+    """Nobody changes what is told of a route that was not run, so all answers share it."""
+    return _told_of(RouteOutcome(status, coverage=coverage, reason=reason))
+
+
+def _told_of(outcome: RouteOutcome) -> Route:
     answer: Route = {
         "status": outcome.status,
         "returned": outcome.returned,

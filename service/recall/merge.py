@@ -88,6 +88,9 @@ def cut(ranking: Ranking, k: int, mix: Mix) -> list[Item]:
     if mix.method == "interleave":  # the draft gave each team its places
         return items[:k]
     chosen = _quotas(ranking.order, k, mix.shares)
+    best = items[:k]
+    if chosen.keys() <= set(map(_ID, best)):  # nearly always: the best fill every quota by themselves
+        return best
     for item in items:
         if len(chosen) >= k:
             break
@@ -188,7 +191,11 @@ def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]
     chosen: dict[str, Item] = {}
     for route, items in order.items():
         quota = int(shares.get(route, 0.0) * k + 1e-9)
-        held = sum(map(chosen.__contains__, map(_ID, items))) if chosen else 0
+        if not chosen:
+            first = items[: min(quota, k)]
+            chosen = dict(zip(map(_ID, first), first, strict=True))
+            continue
+        held = sum(map(chosen.__contains__, map(_ID, items)))
         missing = min(quota - held, k - len(chosen))
         for item in items:
             if missing <= 0:

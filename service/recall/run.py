@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from common.deadline import within
@@ -34,6 +35,12 @@ _UNWANTED = RouteOutcome("skipped", reason="nothing that it searches by")
 _OFF = RouteOutcome("skipped", reason="turned off")
 
 
+@lru_cache(maxsize=64)
+def _skipped(why: str) -> RouteOutcome:
+    """Nobody changes the outcome of a route that was not run, so all requests share it."""
+    return RouteOutcome("skipped", reason=why)
+
+
 async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutcome]:
     """The outcome of every route, in the order of the registry.
 
@@ -52,7 +59,7 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
         elif (route := ROUTES[name]).needs_query and request.empty:
             outcomes[name] = _NOTHING
         elif (why := route.idle(request)) is not None:
-            outcomes[name] = RouteOutcome("skipped", reason=why)
+            outcomes[name] = _skipped(why)
         else:
             (wait if route.waits(request) else begin).append(route)
     ended: dict[str, asyncio.Future[RouteOutcome]] = {}
