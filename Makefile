@@ -12,10 +12,10 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv
 QUICK := -m 'not slow and not data' --ignore tests/docs --ignore tests/index/vespa/peer
 SUPPLY := $(VENV)/supply/bin
-LOCKS := cpu gpu dev bench supply
+LOCKS := cpu gpu dev bench docs supply
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: sbom audit help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
+.PHONY: docs sbom audit help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,7 +76,12 @@ lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	sh -c "$$c pyproject.toml --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
 	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
 	sh -c "$$c --group bench -o requirements/bench.txt"; \
+	sh -c "$$c --group docs -o requirements/docs.txt"; \
 	sh -c "$$c --group supply -o requirements/supply.txt"
+
+docs: $(VENV)/.docs ## the documentation as a site in .run/site, every link of it checked; no network
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict
+	@echo 'open .run/site/index.html'
 
 sbom: $(VENV)/.supply ## what the locks bring, as CycloneDX, in .run/sbom/
 	mkdir -p .run/sbom
@@ -109,7 +114,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(INSTALL) -r requirements/dev.txt
 	@touch $@
 
-# An environment of its own: what looks at the locks is not part of them.
+# Environments of their own: neither what makes the site nor what looks at the locks is part of these.
+$(VENV)/.docs: requirements/docs.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/docs
+	$(UV) pip install --python $(VENV)/docs/bin/python --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
+
 $(VENV)/.supply: requirements/supply.txt $(VENV)/.dev
 	$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/supply
 	$(UV) pip install --python $(SUPPLY)/python --quiet --require-hashes -r requirements/supply.txt

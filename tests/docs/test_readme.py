@@ -1,4 +1,4 @@
-"""The README's commands, run as a newcomer would: what the page says must work.
+"""The commands of README and pages, run as a newcomer would: what they say must work.
 
 `make test` is left out, because it is what runs this; `make run` runs in the checkout, on a free port.
 """
@@ -21,11 +21,10 @@ import pytest
 
 from artifacts.actions import ACTIONS, either
 from cli.main import COMMANDS
+from tests.docs.pages import PAGES, ROOT, blocks
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)]
-MAKE_RUN, CURL, OWN_SHOP, ASK = BLOCKS[:4]
+MAKE_RUN, CURL = blocks("README.md", "sh")
+OWN_SHOP, ASK = blocks("docs/start.md", "sh")[:2]
 
 
 def free_port() -> int:
@@ -116,12 +115,13 @@ def test_from_files_to_recall(tmp_path: Path) -> None:
 
 def test_commands_named_in_the_text_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z-]+)", README)) <= targets
+    pages = "\n".join(PAGES.values())
+    assert set(re.findall(r"`make ([a-z-]+)", pages)) <= targets
     known = sh("mrse --help", ROOT)
-    for command in set(re.findall(r"mrse ([a-z]+)", README)):
+    for command in set(re.findall(r"mrse ([a-z]+)", pages)):
         assert command in known, command
     groups = {name.split()[0] for name in COMMANDS if " " in name}
-    for group, parts in set(re.findall(r"mrse ([a-z]+) ([a-z|-]+)", README)):
+    for group, parts in set(re.findall(r"mrse ([a-z]+) ([a-z|-]+)", pages)):
         for part in parts.split("|") if group in groups else ():
             assert f"{group} {part}" in COMMANDS, f"mrse {group} {part}"
 
@@ -130,13 +130,14 @@ def test_the_schema_table_is_the_code_s() -> None:
     documented = (ROOT / "artifacts/shop/__init__.py").read_text(encoding="utf-8")
     rows = [line for line in documented.splitlines() if line.startswith("|")]
     assert len(rows) > 10
+    page = PAGES["docs/reference/files.md"]
     actions = either(tuple(f"`{name}`" for name in ACTIONS.names))
     for row in rows:
-        assert row.replace("``", "`").replace("one of `artifacts.actions.ACTIONS`", actions) in README
+        assert row.replace("``", "`").replace("one of `artifacts.actions.ACTIONS`", actions) in page
 
 
 def test_the_torchrun_command_starts(tmp_path: Path) -> None:
-    found = re.search(r"`(torchrun .*?)`", README)
+    found = re.search(r"`(torchrun .*?)`", PAGES["docs/training.md"])
     assert found is not None
     said = sh(found[1].replace("node 8", "node 2") + " --help", tmp_path)
     assert said.count("Train the towers in two stages") == 2
