@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Final
 
 from index.filters import fold
 
 #: Stands for the empty string, which Vespa cannot tell from a missing one.
 EMPTY: Final = "\ue000"
-#: Stands for characters that Vespa's text does not allow.
-REPLACEMENT: Final = "\ufffd"
+#: Stands before and after the number of a character that is written as its number: one that Vespa's text does
+#: not allow, this one itself, and `EMPTY` where it is the whole string. So no two strings are stored alike.
+_NUMBERED: Final = "\ue001"
+_WRITTEN: Final = re.compile(f"{_NUMBERED}([0-9a-f]{{1,6}}){_NUMBERED}")
 
 
 def term(value: str) -> str:
@@ -18,12 +22,32 @@ def term(value: str) -> str:
 
 
 def storable(folded: str) -> str:
-    """A folded string with the empty one, and characters that Vespa refuses, replaced."""
-    if not folded:
-        return EMPTY
-    if is_text(folded):
+    """A folded string in text that Vespa allows; distinct strings stay distinct."""
+    if folded.isascii() and folded.isprintable():
+        return folded or EMPTY
+    if folded == EMPTY:
+        return _number(EMPTY)
+    if is_text(folded) and _NUMBERED not in folded:
         return folded
-    return "".join(character if _allowed(ord(character)) else REPLACEMENT for character in folded)
+    return "".join(_number(c) if c == _NUMBERED or not _allowed(ord(c)) else c for c in folded)
+
+
+def folded_of(stored: str) -> str:
+    """The folded string that `storable` wrote."""
+    if stored == EMPTY:
+        return ""
+    if _NUMBERED not in stored:
+        return stored
+    return _WRITTEN.sub(_character, stored)
+
+
+def _number(character: str) -> str:
+    return f"{_NUMBERED}{ord(character):x}{_NUMBERED}"
+
+
+def _character(written: re.Match[str]) -> str:
+    code = int(written[1], 16)
+    return chr(code) if code <= sys.maxunicode else written[0]
 
 
 def is_text(value: str) -> bool:

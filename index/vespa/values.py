@@ -14,7 +14,7 @@ from index.port import StoredValues
 from index.vespa import names
 from index.vespa.answer import Answer
 from index.vespa.errors import VespaError
-from index.vespa.text import EMPTY, storable
+from index.vespa.text import folded_of, storable
 
 
 def stored_values(
@@ -45,14 +45,10 @@ def _value(name: str, kind: AttributeKind, fields: Mapping[str, Any]) -> Any:
     if kind == "number":
         return None if value != value else float(value)
     if kind == "string":
-        return _text(value)
+        return folded_of(value)
     if name == CATEGORY:  # the longest prefix is the path
-        return max(map(_text, value), key=len)
-    return sorted(set(map(_text, value)))
-
-
-def _text(value: str) -> str:
-    return "" if value == EMPTY else value
+        return max(map(folded_of, value), key=len)
+    return sorted(set(map(folded_of, value)))
 
 
 def _names(weighted: Any) -> set[str]:
