@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from cli.console import fail
 from common.errors import USAGE
+from common.secret_files import secret_variable
 
 ShopFolder = Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)]
 BundleFolder = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", exists=True, file_okay=False)]
@@ -21,6 +23,42 @@ MaybeEmbeddings = Annotated[
         help="Folder that `mrse embed` wrote. Changes go to every version of the package without it.",
         exists=True,
         file_okay=False,
+    ),
+]
+
+
+def or_file(variable: str) -> Callable[[str | None], str | None]:
+    """A callback for an option of ``variable``: without a value, what is in ``<variable>_FILE``'s file."""
+
+    def callback(value: str | None) -> str | None:
+        return value or secret_variable(variable)
+
+    return callback
+
+
+def _redis() -> str:
+    found = secret_variable("MRSE_REDIS_URL")
+    return found or fail("--redis is missing; so are MRSE_REDIS_URL and MRSE_REDIS_URL_FILE", USAGE)
+
+
+RedisUrl = Annotated[
+    str,
+    typer.Option(
+        "--redis",
+        envvar="MRSE_REDIS_URL",
+        default_factory=_redis,
+        help="As redis://host:6379/0; needed.",
+        show_default=False,
+    ),
+]
+#: Redis of the stream of behaviours.
+StreamRedis = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MRSE_EVENTS_REDIS_URL",
+        callback=or_file("MRSE_EVENTS_REDIS_URL"),
+        help="Redis of the stream, where it is another: one that must not evict keys.",
+        show_default=False,
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]

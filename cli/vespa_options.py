@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.options import or_file
+
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
     from index.vespa.settings import EndpointSettings, VespaSettings
@@ -36,7 +38,13 @@ class Access:
     certificate: Annotated[Path | None, typer.Option(help="Our certificate for mutual TLS, PEM.")] = None
     key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None
     token: Annotated[
-        str | None, typer.Option(envvar="MRSE_VESPA_TOKEN", help="Bearer token.", show_default=False)
+        str | None,
+        typer.Option(
+            envvar="MRSE_VESPA_TOKEN",
+            callback=or_file("MRSE_VESPA_TOKEN"),
+            help="Bearer token.",
+            show_default=False,
+        ),
     ] = None
 
     def to(self, urls: Sequence[str]) -> EndpointSettings:

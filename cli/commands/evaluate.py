@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import Json, fail, figures, out, print_json, progress
-from cli.options import BundleFolder, ShopFolder
+from cli.options import BundleFolder, ShopFolder, or_file
 from common.errors import USAGE
 from common.files import replace_text
 
@@ -41,7 +41,10 @@ def evaluate(
         str | None,
         typer.Option(help="URL of a service of this bundle: all its routes beside Q2I alone."),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Key of that service.", envvar="MRSE_KEY")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Key of that service.", envvar="MRSE_KEY", callback=or_file("MRSE_KEY")),
+    ] = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(help="The shop's embeddings by this bundle; made if left out.", exists=True),

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from cli.console import Json, out, print_json, progress
+from cli.options import or_file
 from common.files import replace_text
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ def report(
         float, typer.Option(min=0, help="Days after a unit's last answer in which outcomes count.")
     ] = 7.0,
     key: Annotated[
-        str, typer.Option(help="exposures.key of the service, to join by user.", envvar="MRSE_EXPOSURES_KEY")
+        str,
+        typer.Option(
+            help="exposures.key of the service, to join by user.",
+            envvar="MRSE_EXPOSURES_KEY",
+            callback=lambda value: or_file("MRSE_EXPOSURES_KEY")(value) or "",
+        ),
     ] = "",
     page: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML page with plots.", dir_okay=False)

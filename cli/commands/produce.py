@@ -19,7 +19,7 @@ import typer
 
 from artifacts.actions import ACTIONS
 from cli.console import Json, err, fail, out, print_json, progress
-from cli.options import BundleFolder, Device, Embeddings, ShopFolder
+from cli.options import BundleFolder, Device, Embeddings, RedisUrl, ShopFolder, StreamRedis
 from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _DAY_S = 86_400.0
 
-RedisUrl = Annotated[
-    str, typer.Option("--redis", envvar="MRSE_REDIS_URL", help="As redis://host:6379/0.", show_default=False)
-]
 TtlDays = Annotated[
     float, typer.Option(min=0.01, help="Days that a value lives, give or take a tenth; run again before.")
 ]
@@ -127,10 +124,7 @@ def follow(
     bundle: BundleFolder,
     redis: RedisUrl,
     stream: Annotated[str, typer.Option(help="Redis Stream of user behaviours.")],
-    stream_redis: Annotated[
-        str | None,
-        typer.Option(help="Redis of the stream, where it is another: one that must not evict keys."),
-    ] = None,
+    stream_redis: StreamRedis = None,
     group: Annotated[
         str | None, typer.Option(help="Consumer group; by default one for each bundle.", show_default=False)
     ] = None,
@@ -259,9 +253,7 @@ def forget(
     stream: Annotated[
         str | None, typer.Option(help="Redis Stream of user behaviours, to take the user's entries out of.")
     ] = None,
-    stream_redis: Annotated[
-        str | None, typer.Option(help="Redis of the stream, where it is another.")
-    ] = None,
+    stream_redis: StreamRedis = None,
     json: Json = False,
 ) -> None:
     """Remove a user's portraits, of every bundle, and the user's behaviours from a stream.

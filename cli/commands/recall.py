@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from cli.console import Json, err, fail, out, print_json
+from cli.options import or_file
 from common.errors import NOT_IN_ORDER, USAGE
 
 
@@ -27,7 +28,10 @@ def recall(
     ] = None,
     timeout_ms: Annotated[int, typer.Option(min=1, help="Deadline of the recall.")] = 1000,
     url: Annotated[str, typer.Option(help="The service.", envvar="MRSE_URL")] = "http://127.0.0.1:8080",
-    key: Annotated[str | None, typer.Option(help="Key, where one is needed.", envvar="MRSE_KEY")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Key, where one is needed.", envvar="MRSE_KEY", callback=or_file("MRSE_KEY")),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Ask a running service and print what it recalls.

@@ -12,7 +12,7 @@ import typer
 
 from cli.commands.vespa_changes import Changes, feed_changes, tell
 from cli.console import Json, counted, err, fail, out, print_json, progress
-from cli.options import Embeddings, MaybeEmbeddings
+from cli.options import Embeddings, MaybeEmbeddings, or_file
 from cli.vespa_options import Access, Endpoint, Package, open_embeddings, settings_for, with_access
 from common.errors import NOT_IN_ORDER, USAGE
 
@@ -37,7 +37,12 @@ def feed(
     ] = None,
     redis: Annotated[
         str | None,
-        typer.Option(envvar="MRSE_REDIS_URL", help="Redis of the stream.", show_default=False),
+        typer.Option(
+            envvar="MRSE_REDIS_URL",
+            callback=or_file("MRSE_REDIS_URL"),
+            help="Redis of the stream.",
+            show_default=False,
+        ),
     ] = None,
     group: Annotated[str, typer.Option(help="Consumer group on the stream.")] = "mrse-vespa",
     as_of: Annotated[

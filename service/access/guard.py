@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from service.access.guesses import Guesses
 from service.access.keyfile import Key
 from service.access.keyring import KeyRing
 from service.access.rates import Rates
+from service.access.token import AdminToken
 from service.admission.client import CLIENT, client_of
 from service.errors import Forbidden, TooManyRequests, Unauthorized
 from service.settings import Scope, Settings
@@ -39,11 +40,11 @@ class Guard:
     Args:
         settings: the groups ``access`` and ``server``.
         refused: told why a request was refused.
-        reread: told ``read`` or ``failed`` when the file of keys changed.
+        reread: told ``read`` or ``failed`` when the file of keys, or that of the admin token, changed.
         clock: seconds, by which rates count.
 
     Raises:
-        StartError: the file of keys cannot be used.
+        StartError: the file of keys or that of the admin token cannot be used.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class Guard:
         reread: Callable[[str], None] = lambda _: None,
         clock: Clock = time.monotonic,
     ) -> None:
-        access, token = settings.access, settings.server.admin_token
+        access = settings.access
         self._ring = KeyRing(access.keys, reread)
         self._has_keys = access.keys is not None
-        self._token = None if token is None else token.get_secret_value().encode()
+        self._token = AdminToken(settings.server, reread)
         self._anonymous = Caller(None, frozenset(access.without_key))
         self._rates = Rates(1 / settings.server.workers, clock)
         self._guesses = Guesses(clock)
@@ -115,7 +116,7 @@ class Guard:
         # found, so it is not even looked at while its address has to wait.
         address = client_of(scope, self._client_header)
         wait_s = self._guesses.waits(address)
-        if wait_s == 0 and self._token is not None and hmac.compare_digest(shown, self._token):
+        if wait_s == 0 and self._token.is_(shown):
             return Caller(ADMIN_TOKEN, _ALL)
         if wait_s > 0 or (wait_s := self._guesses.wrong(address)) > 0:
             self._refused("slowed")
@@ -133,8 +134,10 @@ class Guard:
             self._take(scope[CALLER], cost)
 
     async def follow(self) -> None:
-        """Follow the file of keys for as long as the service runs."""
-        await self._ring.follow(lambda: self._rates.keep(self._ring.names()))
+        """Follow the files of keys and of the admin token for as long as the service runs."""
+        await asyncio.gather(
+            self._ring.follow(lambda: self._rates.keep(self._ring.names())), self._token.follow()
+        )
 
     def _take(self, caller: Caller, cost: float) -> None:
         key = caller.key

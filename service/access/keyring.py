@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.deadline import Clock
+from service.access.following import follow, stamp
 from service.access.keyfile import LOOKS_LIKE, Key, digest, read_keys
 from service.errors import StartError
 
 log = logging.getLogger("mrse.service")
-
-#: Seconds between two looks at the file.
-LOOK_EVERY_S = 1.0
 
 
 class KeyRing:
@@ -40,7 +36,7 @@ class KeyRing:
         self._path = path
         self._count = count
         self._clock = clock
-        self._seen = self._stamp()
+        self._seen = stamp(path)
         self._keys: Mapping[bytes, Key] = {} if path is None else read_keys(path)
 
     def __len__(self) -> int:
@@ -63,9 +59,9 @@ class KeyRing:
 
     def refresh(self) -> bool:
         """Read the file again where it changed; whether it did. May run on a thread."""
-        if self._path is None or (stamp := self._stamp()) == self._seen:
+        if self._path is None or (now := stamp(self._path)) == self._seen:
             return False
-        self._seen = stamp
+        self._seen = now
         try:
             keys = read_keys(self._path)
         except StartError as error:
@@ -79,19 +75,5 @@ class KeyRing:
 
     async def follow(self, refreshed: Callable[[], object] = lambda: None) -> None:
         """`refresh` for as long as the service runs."""
-        while self._path is not None:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                if await asyncio.to_thread(self.refresh):
-                    refreshed()
-            except Exception:  # else a key that is withdrawn later would stay good
-                self._count("failed")
-                log.exception("the keys stay as they were")
-
-    def _stamp(self) -> tuple[int, ...] | None:
-        """What changes when the file does; a mounted secret is a link whose target is replaced."""
-        try:
-            found = os.stat(self._path) if self._path is not None else None  # noqa: PTH116 -- one call
-        except OSError:
-            return None
-        return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if self._path is not None:
+            await follow(self.refresh, refreshed, lambda: self._count("failed"))

@@ -6,11 +6,13 @@
     taking    those of items by content and of events
     tree      all groups together, with a table for each engine and each route that is registered
     load      reads them, and says which key of which file or variable is wrong
+    secret_files   secrets in files of their own, ``MRSE_<GROUP>_<KEY>_FILE``
     weights   rewrites the weights of an experiment in the file
 
 The command line wins over the environment, that over the file, and that over the defaults. An environment
 variable is ``MRSE_<GROUP>_<KEY>``, such as ``MRSE_SERVER_PORT``, or ``MRSE_RECALL_<ROUTE>_<KEY>``; the file's
-path is ``MRSE_CONFIG`` or ``--config``. A key that does not exist is an error that names it.
+path is ``MRSE_CONFIG`` or ``--config``. With ``_FILE`` behind it, the variable of a secret names a file that
+holds it. A key that does not exist is an error that names it.
 """
 
 from service.settings.assigning import AssignmentSettings

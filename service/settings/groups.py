@@ -59,13 +59,21 @@ class Server(Group):
     canary_every_s: float = Field(default=0.5, ge=0)
     #: One key for everything, for who keeps no file of keys (``access.keys``). Without either there is no
     #: admin API.
-    admin_token: SecretStr | None = None
+    admin_token: SecretStr | None = Field(default=None, min_length=1)
+    #: A file that holds it; read again when it changes.
+    admin_token_file: Path | None = None
     #: PEM files of the certificate, with its chain, and of its key without a passphrase: the port speaks TLS
     #: then. They are read at the start; workers that SIGHUP replaces read them again.
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     #: PEM file of those whose certificates clients must show; without it clients show none.
     tls_client_ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Server:
+        if self.admin_token is not None and self.admin_token_file is not None:
+            raise ValueError("admin_token and admin_token_file are both given: one of them")
+        return self
 
     @model_validator(mode="after")
     def _tls(self) -> Server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from common.errors import MrseError
 from common.masking import mask_url
 from service.recall.routes import ROUTES
 from service.recall.settings import composed_recall, merged
+from service.settings.secret_files import with_secrets
 from service.settings.tree import Settings, composed
 
 CONFIG_VARIABLE = "MRSE_CONFIG"
@@ -32,12 +33,21 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         overrides: nested groups from the command line, such as ``{"server": {"port": 9000}}``.
 
     Raises:
-        SettingsError: no such file, not TOML, an unknown key, a wrong value.
+        SettingsError: no such file, not TOML, an unknown key, a wrong value, or a secret's file that
+            cannot be used.
     """
     file = config or (Path(env) if (env := os.environ.get(CONFIG_VARIABLE)) else None)
-    written = {} if file is None else _read_toml(file)
     model = composed()
-    values = merged(merged(written, _environment(model.model_fields)), overrides or {})
+
+    def refused(path: tuple[str, ...], reason: str) -> SettingsError:
+        variable = _variable(path)
+        origin = variable if variable in os.environ else f"{file}: {'.'.join(path)}"
+        return SettingsError(f"{origin}: {reason}")
+
+    # Of each source by itself: a secret of the environment wins over a file that the TOML file names.
+    written = {} if file is None else with_secrets(_read_toml(file), model, refused)
+    environment = with_secrets(_environment(model.model_fields), model, refused)
+    values = merged(merged(written, environment), overrides or {})
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -110,12 +120,17 @@ def _meant(path: tuple[int | str, ...]) -> str:
     return ""
 
 
+def _variable(path: Iterable[int | str]) -> str:
+    return "MRSE_" + "_".join(map(str, path)).upper()
+
+
 def _origin(path: tuple[int | str, ...], values: Any, file: Path | None) -> str:
     """The variable or the file that a value came from, as far as it can be told."""
     for length in range(len(path), 0, -1):
-        variable = "MRSE_" + "_".join(map(str, path[:length])).upper()
-        if variable in os.environ:
-            return f"{variable}: "
+        variable = _variable(path[:length])
+        for given in (variable, f"{variable}_FILE"):
+            if os.environ.get(given):
+                return f"{given}: "
     for part in path:
         if not isinstance(values, Mapping) or part not in values:
             return ""

@@ -60,7 +60,8 @@ class Settings(BaseModel):
     @property
     def takes_changes(self) -> bool:
         """Whether there are calls that change something: only where somebody can be asked for a key."""
-        return self.server.admin_token is not None or self.access.keys is not None
+        server = self.server
+        return any(each is not None for each in (server.admin_token, server.admin_token_file, self.access.keys))
 
     @property
     def engine_table(self) -> EngineSettings:
