@@ -61,7 +61,8 @@ class Settings(BaseModel):
     def takes_changes(self) -> bool:
         """Whether there are calls that change something: only where somebody can be asked for a key."""
         server = self.server
-        return any(each is not None for each in (server.admin_token, server.admin_token_file, self.access.keys))
+        known = (server.admin_token, server.admin_token_file, self.access.keys)
+        return any(each is not None for each in known)
 
     @property
     def engine_table(self) -> EngineSettings:
