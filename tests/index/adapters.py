@@ -36,6 +36,8 @@ class Catalogue:
     bundle_version: str
     #: Of each item by field; None: the index is not searched by words.
     texts: Sequence[Mapping[str, str]] | None = None
+    #: float32 ``[len(items), picture_dim]``, of unit length or zeros; None: it is not searched by pictures.
+    pictures: np.ndarray | None = None
 
 
 class Starter(Protocol):
@@ -89,10 +91,12 @@ class _EmbeddedStarter:
     async def start(self, catalogue: Catalogue) -> ItemIndex:
         self._started += 1
         items, vectors, texts = catalogue.items, catalogue.vectors, catalogue.texts
+        pictures = catalogue.pictures
         if self._engine.changed:
             items = [*items[:200], {"id": "gone", "category": "Shoes"}]
             vectors = np.concatenate([vectors[100:300], vectors[:1]])
             texts = None if texts is None else [*texts[:100], *texts[:100], {"title": "gone red"}]
+            pictures = None if pictures is None else np.concatenate([pictures[100:300], pictures[1:2]])
         embeddings = make_embeddings(
             self._folder / f"embeddings{self._started}",
             items=items,
@@ -100,6 +104,7 @@ class _EmbeddedStarter:
             attributes=catalogue.attributes,
             bundle_version=catalogue.bundle_version,
             texts=texts,
+            pictures=pictures,
         )
         folder = self._folder / f"index{self._started}"
         lists = self._engine.lists
@@ -118,7 +123,10 @@ async def _change(index: EmbeddedIndex, catalogue: Catalogue) -> None:
     for row, item in enumerate(catalogue.items):
         attributes = {name: item.get(name) for name in catalogue.attributes}
         texts = {} if catalogue.texts is None else catalogue.texts[row]
-        puts.append(ItemPut(item["id"], catalogue.vectors[row], None, item["category"], attributes, texts))
+        picture = None if catalogue.pictures is None else catalogue.pictures[row]
+        picture = None if picture is None or not picture.any() else picture
+        vector = catalogue.vectors[row]
+        puts.append(ItemPut(item["id"], vector, None, item["category"], attributes, texts, picture))
     wrong = [replace(put, category="Bags", attributes={"price": 7}) for put in puts[::3]]
     await index.upsert([*puts, ItemPut("gone too", catalogue.vectors[0])], deadline)
     await index.upsert(wrong, deadline)

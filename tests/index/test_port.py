@@ -34,6 +34,7 @@ ODD_IDS = (
     "sku-1",
     " padded ",
 )
+ODD_BRANDS = ("\ue000", "\ufffd", "\ue001", "a\x07", "a\ufffd", "")
 QUERIES = unit_vectors(8, DIM, seed=77)
 
 
@@ -46,6 +47,9 @@ def _catalogue() -> Catalogue:
     items[1] |= {"category": "Shoes > Running", "brand": "STRASSE", "price": 0.0, "tags": []}
     items[2] |= {"price": -0.5, "tags": ["red", "Red", "RED"]}
     items[3] |= {"price": 1e12 + 0.5}
+    # Strings that an engine may hold in another form; each is another one.
+    for row, brand in enumerate(ODD_BRANDS, start=4):
+        items[row] |= {"brand": brand, "tags": [brand, "red"]}
     vectors = unit_vectors(len(items), DIM, seed=6)
     vectors[200:210] = vectors[200]  # the same product ten times
     return Catalogue(items, vectors, ATTRIBUTES, "contract-0123abcd")
@@ -188,6 +192,15 @@ def test_values_that_mean_something_to_a_query_language_are_only_values(running:
         raw = {"brand": value}
         (found,) = running.search(QUERIES[:1], 300, raw)
         assert found.ids == []
+
+
+@pytest.mark.parametrize("brand", ODD_BRANDS, ids=ascii)
+def test_odd_strings_are_found_alone(running: Running, brand: str) -> None:
+    for raw in ({"brand": brand}, {"tags": [brand]}, {"brand": {"not": brand}}):
+        (found,) = running.search(QUERIES[:1], 300, raw)
+        running.check(QUERIES[0], found, 300, raw)
+    (found,) = running.search(QUERIES[:1], 300, {"brand": brand})
+    assert len(found.ids) == 1
 
 
 def test_what_can_be_filtered_by(running: Running) -> None:

@@ -72,7 +72,8 @@ class VespaStarter:
         kinds = {name: cast("AttributeKind", kind) for name, kind in catalogue.attributes.items()}
         dimension = catalogue.vectors.shape[1]
         texts = None if catalogue.texts is None else TextSpec(("title", "category"), "english")
-        version = Version(catalogue.bundle_version, dimension, kinds, texts)
+        width = 0 if catalogue.pictures is None else catalogue.pictures.shape[1]
+        version = Version(catalogue.bundle_version, dimension, kinds, texts, picture_dim=width)
         application = render(self._folder / "package", [version], Layout())
         url = os.environ.get("MRSE_VESPA_URL")
         if url is None:
@@ -88,6 +89,7 @@ class VespaStarter:
             attributes=catalogue.attributes,
             bundle_version=catalogue.bundle_version,
             texts=catalogue.texts,
+            pictures=catalogue.pictures,
         )
         source = EmbeddingsSource(EmbeddingsFolder.open(embeddings))
         report = await feed(settings, source, Journal(None, "contract", new_feed_version()))
