@@ -7,7 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -40,6 +40,9 @@ from service.settings import Settings
 from service.telemetry import tracing
 from service.telemetry.metrics import NOTE_EVERY_S, Metrics
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 log = logging.getLogger("mrse.service")
 
 #: FastAPI's own OpenTelemetry layer is off, whatever providers the process has: it slows every request.
@@ -58,6 +61,7 @@ def create_app(
     read_again: ReadSettings | None = None,
     on_loaded: Callable[[], None] | None = None,
     before_accepting: Callable[[], Awaitable[None]] | None = None,
+    traces: TracerProvider | None = None,
 ) -> FastAPI:
     """Build the application. Bundle and index load in the background once it is started.
 
@@ -70,13 +74,13 @@ def create_app(
             taken at once.
         on_loaded: told that bundle and index are loaded.
         before_accepting: awaited before the application has started, so before the server accepts.
+        traces: gets the spans of requests, whatever the settings say; it is shut down at the end.
 
     Raises:
         StartError: experiments that do not go together.
     """
-    provider = tracing.open_provider(settings.tracing)
-    on_stages = None if provider is None else tracing.note_stages
-    runtime = Runtime(settings, opener, on_stages=on_stages)
+    provider = traces or tracing.open_provider(settings.tracing)
+    runtime = Runtime(settings, opener, traced=provider is not None)
 
     reloader = None if read_again is None else Reloader(runtime, read_again)
     door = Door(

@@ -19,6 +19,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from artifacts.behaviours import DEAD_SUFFIX, ENTRY_PREFIX
+from common.calling import redis_call
 from common.deadline import Clock
 from service.errors import NotTaken, Overloaded, Unavailable
 from service.settings import Settings
@@ -149,7 +150,8 @@ class EventStream:
         pipe.execute_command("EXEC")
         if self._knobs.on_disk:
             pipe.execute_command("WAITAOF", 1, 0, int(self._knobs.timeout_ms / 2))
-        answers: list[Any] = await pipe.execute()
+        with redis_call("XADD", len(entries), redis.connection_pool.connection_kwargs):
+            answers: list[Any] = await pipe.execute()
         for failed in (each for each in answers[1 + len(entries)] if isinstance(each, Exception)):
             raise failed  # such as that the key is no stream
         if self._knobs.on_disk and answers[-1][0] < 1:

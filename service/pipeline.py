@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from service.recall.routes.p2i import P2I
 from service.recall.routes.route import RouteRequest, RouteSettings
 from service.recall.run import run_routes
 from service.recall.settings import Recall
+from service.stages import Stages
 
 
 @dataclass(slots=True)
@@ -70,28 +70,6 @@ class RecallResult:
     stages: Sequence[tuple[str, float]]
 
 
-class _Stages:
-    """Measures the seconds of each stage."""
-
-    __slots__ = ("_last", "seconds")
-
-    def __init__(self) -> None:
-        self.seconds: list[tuple[str, float]] = []
-        self._last = time.perf_counter()
-
-    def mark(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds.append((name, now - self._last))
-        self._last = now
-
-    def add(self, outcomes: Mapping[str, RouteOutcome]) -> None:
-        """Add the routes, which are measured where they run; the next stage begins now."""
-        self.seconds += [
-            (name, each.took_ms / 1000) for name, each in outcomes.items() if each.status == "ok"
-        ]
-        self._last = time.perf_counter()
-
-
 async def recall(
     deployment: Deployment,
     query: Query,
@@ -101,6 +79,7 @@ async def recall(
     reserve_s: float,
     turns: Turns | None = None,
     ruling: Ruling = NO_RULE,
+    stages: Stages | None = None,
 ) -> RecallResult:
     """Items for a query, a picture, a history, or any of them together.
 
@@ -113,6 +92,7 @@ async def recall(
         reserve_s: kept back from the routes for what follows them.
         turns: shared by requests that are answered together.
         ruling: what the rules say of the query.
+        stages: measures; new ones where there are none.
 
     Raises:
         DeadlinePassed: before any route answered.
@@ -121,7 +101,8 @@ async def recall(
         Overloaded: the encoder's queue is full.
         FieldError: the picture is damaged.
     """
-    stages = _Stages()
+    if stages is None:
+        stages = Stages()
     now = datetime.now(UTC)
     tables: Mapping[str, RouteSettings] = options.tables
     weights = options.weights
@@ -171,6 +152,7 @@ async def recall(
         empty=query.browse and not portrait.used,
         browse=query.browse,
         common=not portrait.used,
+        traced=stages.traced,
     )
     outcomes: Mapping[str, RouteOutcome] = await run_routes(request, shedding.load)
     degraded[:0] = [f"no_{name}" for name, outcome in outcomes.items() if outcome.status == "shed"]
@@ -234,7 +216,7 @@ async def _encoded(
     reading: asyncio.Task[StoredPortrait | NoPortrait] | None,
     now: datetime,
     deadline: Deadline,
-    stages: _Stages,
+    stages: Stages,
     photo_for: QueryPicture | None,
 ) -> tuple[F16, Tier, RequestPortrait, F32 | None, list[str]]:
     """The query's experts and where they were, the user's portrait, the photo, and what was left out."""

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from common.arrays import F16
 from common.breaker import CircuitBreaker
+from common.calling import SPAN
 from common.deadline import Clock, Deadline
 from common.lru import Lru
 from common.turns import Turns
@@ -38,6 +39,7 @@ from service.recall.settings import Recall
 from service.recall_checks import RecallChecks
 from service.retiring import Retiring
 from service.settings import Settings
+from service.stages import Stages, stages_of
 from service.telemetry.metrics import Metrics
 from service.upkeep import IndexWatch
 
@@ -47,9 +49,6 @@ log = logging.getLogger("mrse.service")
 _PATIENCE_S = 60.0
 #: Clients that were refused come back within so many times ``limits.retry_after_s``.
 _RETRY_WITHIN = 3
-
-#: Told the seconds of each stage of a recall, while its request is being answered.
-OnStages = Callable[[Iterable[tuple[str, float]]], None]
 
 
 class Runtime:
@@ -63,7 +62,7 @@ class Runtime:
         self,
         settings: Settings,
         opener: Opener = open_deployment,
-        on_stages: OnStages | None = None,
+        traced: bool = False,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
@@ -86,7 +85,8 @@ class Runtime:
         self._client_header = None if header is None else header.lower().encode()
         self._breaker: CircuitBreaker | None = None
         self._openings = Openings(opener, self._note_progress)
-        self._on_stages = on_stages
+        #: Whether requests are traced: some of them have a span.
+        self.traced = traced
         experts: Lru[str, F16] = Lru(settings.cache.entries, settings.cache.ttl_s)
         wait_s = WAIT * settings.deadline.default_ms / 1000
         decoder = PictureDecoder(
@@ -163,7 +163,9 @@ class Runtime:
         knobs = self.settings.redis
         if knobs.url is not None:
             breaker = self._breaker = CircuitBreaker(knobs.breaker_failures, knobs.breaker_open_s)
-            self._worker = replace(self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis))
+            self._worker = replace(
+                self._worker, shared=RedisCache(knobs, breaker, self.metrics.redis, self.traced)
+            )
         found = await self._openings.deployments(self.settings, self.experiments, {}, self._worker)
         check_options(self.settings, found)
         self._serve(self.experiments, found)
@@ -309,22 +311,24 @@ class Runtime:
     ) -> RecallResult:
         """Recall and count; raises as `service.pipeline.recall` does."""
         reserve_s = self.settings.deadline.reserve_ms / 1000
+        stages = stages_of(SPAN.get()) if self.traced else Stages()
         ruling = NO_RULE if self.rules.path is None else await self.ruling(query.text, options)
         try:
-            result = await recall(deployment, query, options, shedding, deadline, reserve_s, turns, ruling)
-        except Overloaded:
-            self.metrics.refused("encoder_queue")
-            raise
-        except Unavailable:
-            self._watch.doubt()
+            result = await recall(
+                deployment, query, options, shedding, deadline, reserve_s, turns, ruling, stages
+            )
+        except BaseException as error:
+            stages.failed(error)
+            if isinstance(error, Overloaded):
+                self.metrics.refused("encoder_queue")
+            elif isinstance(error, Unavailable):
+                self._watch.doubt()
             raise
         if any(outcome.status == "ok" for outcome in result.routes.values()):
             self._answered += 1
         if self.recall_checks.due:
             self._offer(result)
         self.metrics.stages(result.stages)
-        if self._on_stages is not None:
-            self._on_stages(result.stages)
         self.metrics.degraded(result.degraded)
         if query.controls.weights:
             self.metrics.controls(("weights",))

@@ -13,6 +13,8 @@ CLIENT_GONE = "mrse.gone"
 RUNTIME = "mrse.runtime"
 #: In the state of the server: the worker's `service.process.connections.Connections`.
 CONNECTIONS = "mrse.connections"
+#: The id of the request, as the client sent it or as it was made.
+REQUEST_ID = "mrse.request_id"
 #: The kind of the problem that answers the request.
 PROBLEM = "mrse.problem"
 #: What a request that was given its arms says of itself: a `Told`.

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from common.arrays import F32
+from common.calling import SPAN
 from common.deadline import Clock, Deadline
 from index.filters import Filter
 from index.port import IndexUnavailable, Neighbours
@@ -85,6 +86,7 @@ class Shadow:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _compare(self, vector: F32, k: int, filters: Filter | None, near: Neighbours) -> None:
+        SPAN.set(None)  # it is no part of the request that asked
         try:
             deadline = Deadline.after(self._settings.timeout, self._clock)
             exact = await self._exact(vector, k, filters, deadline)

@@ -96,7 +96,10 @@ class Transport:
             self._session = self._open()
         url = URL(endpoint + request.path, encoded=True)
         tls, token = self._credentials.current()
-        headers = calling.headers()
+        span = calling.SPAN.get()
+        if span is not None:
+            span = _begun(span, endpoint, request)
+        headers = calling.headers(span)
         if request.headers:
             headers |= request.headers
         if token is not None:
@@ -119,15 +122,40 @@ class Transport:
                 body = await _body(response, request.largest)
                 if self._compressed and response.headers.get("Content-Encoding") == "gzip":
                     body = _plain(body, request.largest)
-                return Reply(response.status, body, response.headers, endpoint)
+                reply = Reply(response.status, body, response.headers, endpoint)
         except (aiohttp.ClientError, OSError) as error:
-            raise _translate(error) from error
+            told = _translate(error)
+            if span is not None:
+                span.end(told.reason)
+            raise told from error
+        except BaseException as error:
+            if span is not None:
+                span.end(error.reason if isinstance(error, VespaError) else type(error).__name__)
+            raise
+        if span is not None:
+            span.note("http.response.status_code", reply.status)
+            span.end(str(reply.status) if reply.status >= 400 else None)
+        return reply
 
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
         if self._session is not None:
             await self._session.close()
+
+
+def _begun(whole: calling.Span, endpoint: str, request: Request) -> calling.Span:
+    """The span of a call; the paths of documents name items, so it says no more than what they begin with."""
+    if not whole.recording:
+        return whole
+    path = "/search/" if request.path == "/search/" else "/".join(request.path.split("/", 3)[:3])
+    span, url = whole.child(f"{request.method} {path}", calls=True), URL(endpoint)
+    span.note("db.system.name", "vespa")
+    span.note("http.request.method", request.method)
+    span.note("url.template", path)
+    span.note("server.address", url.host or "")
+    span.note("server.port", url.port or 0)
+    return span
 
 
 async def _body(response: aiohttp.ClientResponse, largest: int) -> bytes:

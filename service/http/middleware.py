@@ -13,13 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.calling import REQUEST, trace_id
 from service.http.problems import problem_from
-from service.scope import ARRIVED, CLIENT_GONE, CLIENT_LEFT, PROBLEM, TOLD, Told
+from service.scope import ARRIVED, CLIENT_GONE, CLIENT_LEFT, PROBLEM, REQUEST_ID, TOLD, Told
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
 log = logging.getLogger("mrse.service")
 
-_REQUEST_ID = "mrse.request_id"
 #: Where an endpoint leaves query and user in the scope, for the access log at level debug; never at info.
 NOTES = "mrse.notes"
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -46,7 +45,7 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started = scope.get(ARRIVED) or time.monotonic()
-        request_id = scope[_REQUEST_ID] = request_id_of(scope["headers"])
+        request_id = scope[REQUEST_ID] = request_id_of(scope["headers"])
         REQUEST.set((request_id, scope["headers"]))
         id_header = (b"x-request-id", request_id.encode())
         status = 0
@@ -87,7 +86,7 @@ class Observe:
 
 def request_id(request: Request) -> str:
     """The id of the request, as the client sent it or as it was made."""
-    return str(request.scope[_REQUEST_ID])
+    return str(request.scope[REQUEST_ID])
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
@@ -107,7 +106,7 @@ def _log_access(
     if not access.isEnabledFor(logging.INFO):
         return
     extra = {
-        "request_id": scope[_REQUEST_ID],
+        "request_id": scope[REQUEST_ID],
         "method": scope["method"],
         "route": route,
         "status": status,
@@ -127,4 +126,4 @@ def _log_access(
     access.handle(access.makeRecord(access.name, logging.INFO, __name__, 0, "request", (), None, extra=extra))
     notes = scope.get(NOTES)
     if notes and access.isEnabledFor(logging.DEBUG):
-        access.debug("request body", extra={"request_id": scope[_REQUEST_ID], **notes})
+        access.debug("request body", extra={"request_id": scope[REQUEST_ID], **notes})

@@ -37,6 +37,7 @@ from service.http.schemas import (
 )
 from service.http.timing import Stages
 from service.scope import TOLD, Told
+from service.stages import entry_span, past
 
 
 async def post_recall(request: Request) -> Response:
@@ -50,8 +51,12 @@ async def post_recall(request: Request) -> Response:
         request.scope[NOTES] = {"query": parsed.query, "user_id": parsed.user_id}
         checked = check_request(call, parsed, call.request_id)
         told = request.scope[TOLD] = _told(call, checked)
+        parsed_s = call.runtime.clock() - began
         call.runtime.metrics.stage("wait", ticket.shedding.waited_s)
-        call.runtime.metrics.stage("parse", call.runtime.clock() - began)
+        call.runtime.metrics.stage("parse", parsed_s)
+        if call.runtime.traced:
+            past("wait", ticket.shedding.waited_s, parsed_s)
+            past("parse", parsed_s)
         deadline = call.deadline(parsed.timeout_ms)
         call.runtime.admission.refuse_hopeless(deadline.remaining(), ticket.shedding.waited_s)
         work = _answer(call, call.request_id, checked, ticket.shedding, told)
@@ -159,7 +164,10 @@ async def _answer(
     )
     if checked.request.explain:
         answer["explain"] = explain(result, shed)
-    runtime.metrics.stage("answer", runtime.clock() - recalled)
+    answered_s = runtime.clock() - recalled
+    runtime.metrics.stage("answer", answered_s)
+    if runtime.traced:
+        past("answer", answered_s)
     return answer, result.stages
 
 
@@ -185,8 +193,15 @@ async def _answer_batch(call: Call, entries: list[CheckedRequest]) -> list[Batch
             call.runtime.metrics.arms.ended(told, told.cause(problem.kind), None)
             return {"status": problem.status, "problem": problem.body(request_id)}
 
+    async def traced(place: int, checked: CheckedRequest) -> BatchEntry:
+        with entry_span(place) as ended:
+            answered = await one(place, checked)
+            ended(None if answered["status"] == 200 else str(answered["status"]))
+        return answered
+
+    work = traced if call.runtime.traced else one
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(place, checked)) for place, checked in enumerate(entries)]
+        tasks = [group.create_task(work(place, checked)) for place, checked in enumerate(entries)]
     return [task.result() for task in tasks]
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from common.calling import SPAN, Span
 from common.deadline import within
 from common.seldom import Seldom
 from index.port import IndexUnavailable, far
@@ -109,6 +110,10 @@ async def _side_by_side(
 
 async def _guarded(route: Route[Any], request: RouteRequest, earlier: Earlier) -> RouteOutcome:
     """The route's outcome, also when it fails: one route's trouble is not another's."""
+    span = None
+    if request.traced and (whole := SPAN.get()) is not None:
+        span = whole.child(route.name)
+        SPAN.set(span)
     started = time.perf_counter()
     try:
         outcome = await within(request.deadline.remaining(), route.run(request, earlier))
@@ -121,5 +126,22 @@ async def _guarded(route: Route[Any], request: RouteRequest, earlier: Earlier) -
         if (left_out := _told.now()) is not None:
             log.exception("route %s failed", route.name, extra={"left_out": left_out})
         outcome = RouteOutcome("error", reason="internal")
+    except asyncio.CancelledError:
+        if span is not None:
+            span.end("CancelledError")
+        raise
+    finally:
+        if span is not None:
+            SPAN.set(whole)
     outcome.took_ms = (time.perf_counter() - started) * 1000
+    if span is not None:
+        _tell(span, outcome)
     return outcome
+
+
+def _tell(span: Span, outcome: RouteOutcome) -> None:
+    """End a route's span."""
+    span.note("mrse.route.status", outcome.status)
+    span.note("mrse.route.items", outcome.returned)
+    span.note("mrse.route.coverage", outcome.coverage)
+    span.end(None if outcome.status == "ok" else outcome.status)

@@ -243,13 +243,16 @@ class RedisSettings(Group):
 
 
 class Tracing(Group):
-    """OpenTelemetry traces; needs the ``tracing`` extra."""
+    """OpenTelemetry traces; needs the ``tracing`` extra. What is not set here, ``OTEL_*`` variables say."""
 
-    #: OTLP over HTTP, such as ``http://collector:4318/v1/traces``; without it nothing is traced.
+    #: OTLP over HTTP, such as ``http://collector:4318/v1/traces``. Without it nothing is traced, unless
+    #: ``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_TRACES_EXPORTER=otlp`` asks for it.
     endpoint: str | None = None
-    #: Share of the requests without a sampled parent that are traced.
-    sample: Share = 0.01
-    timeout_s: float = Field(default=5.0, gt=0)
+    #: Share of the requests without a sampled parent that are traced: 0.01, unless ``OTEL_TRACES_SAMPLER``
+    #: says otherwise.
+    sample: Share | None = None
+    #: Longest wait for the collector, which no request waits for.
+    timeout_s: float | None = Field(default=None, gt=0)
 
 
 class Arm(Group):

@@ -22,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from artifacts.cache.forget import forget_user
 from common.breaker import CircuitBreaker
+from common.calling import redis_call, redis_span
 from common.deadline import Deadline
 from service.errors import Unavailable
 from service.settings import RedisSettings
@@ -48,9 +49,12 @@ class RedisCache:
         settings: address, timeouts, bounds.
         breaker: decides whether Redis is asked at all.
         count: told ``timeout``, ``error``, ``open`` (breaker), ``dropped`` and ``written``.
+        traced: whether requests are traced; each wait for Redis is then a span.
     """
 
-    def __init__(self, settings: RedisSettings, breaker: CircuitBreaker, count: Count) -> None:
+    def __init__(
+        self, settings: RedisSettings, breaker: CircuitBreaker, count: Count, traced: bool = False
+    ) -> None:
         if settings.url is None:
             raise ValueError("redis.url is not set")
         self._timeout = settings.timeout_ms / 1000
@@ -64,6 +68,8 @@ class RedisCache:
             # The library's default is to retry with a backoff: longer than a request may take.
             retry=Retry(NoBackoff(), 0),
         )
+        self._traced = traced
+        self._server = self._client.connection_pool.connection_kwargs
         self._wanted: dict[str, asyncio.Future[_Answer]] = {}
         self._reads: set[asyncio.Task[None]] = set()
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(settings.write_queue)
@@ -78,12 +84,21 @@ class RedisCache:
             return {}
         waiting = [self._ask(key) for key in keys]
         timeout = min(self._timeout, deadline.remaining())
-        done, _ = await asyncio.wait(waiting, timeout=timeout)
-        return {
-            key: answer[0]
-            for key, future in zip(keys, waiting, strict=True)
-            if future in done and (answer := future.result())
-        }
+        span = redis_span("MGET", len(keys), self._server) if self._traced else None
+        answers: dict[str, bytes | None] = {}
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=timeout)
+            answers = {
+                key: answer[0]
+                for key, future in zip(keys, waiting, strict=True)
+                if future in done and (answer := future.result())
+            }
+        finally:
+            if span is not None:
+                span.end(
+                    None if len(answers) == len(keys) else "open" if self._breaker.is_open else "timeout"
+                )
+        return answers
 
     def put(self, key: str, value: bytes) -> None:
         """Store a value some time soon, or drop it."""
@@ -109,7 +124,8 @@ class RedisCache:
 
         pairs = list(values.items())
         for batch in (pairs[i : i + _WRITE_BATCH] for i in range(0, len(pairs), _WRITE_BATCH)):
-            await self._insisting(partial(send, batch), "the features of items may not be stored")
+            otherwise = "the features of items may not be stored"
+            await self._insisting("SET", len(batch), partial(send, batch), otherwise)
 
     async def remove(self, keys: Sequence[str]) -> None:
         """Remove values.
@@ -118,9 +134,8 @@ class RedisCache:
             Unavailable: Redis does not answer; some may still be there.
         """
         if keys:
-            await self._insisting(
-                lambda: self._client.unlink(*keys), "the features of items may still be there"
-            )
+            otherwise = "the features of items may still be there"
+            await self._insisting("UNLINK", len(keys), lambda: self._client.unlink(*keys), otherwise)
 
     async def forget(self, user_id: str, bundle_versions: Collection[str]) -> int:
         """Remove the portraits of a user; how many there were.
@@ -129,6 +144,8 @@ class RedisCache:
             Unavailable: it does not answer; they may still be there.
         """
         return await self._insisting(
+            "UNLINK",
+            len(bundle_versions),
             lambda: forget_user(self._client, user_id, bundle_versions),
             "the user's portrait may still be there",
         )
@@ -193,7 +210,9 @@ class RedisCache:
             for _ in batch:
                 self._queue.task_done()
 
-    async def _insisting(self, ask: Callable[[], Awaitable[T]], otherwise: str) -> T:
+    async def _insisting(
+        self, operation: str, keys: int, ask: Callable[[], Awaitable[T]], otherwise: str
+    ) -> T:
         """What Redis says, asked whatever the breaker says, and again where it is slow: nobody else asks.
 
         Raises:
@@ -201,7 +220,8 @@ class RedisCache:
         """
         for pause_s in (*_ASK_AGAIN_S, None):
             try:
-                return await ask()
+                with redis_call(operation, keys, self._server):
+                    return await ask()
             except _AWAY as error:
                 if pause_s is None:
                     raise Unavailable(f"redis does not answer; {otherwise}, try again") from error

@@ -78,6 +78,7 @@ class RouteRequest:
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
             runs, so it stays when the route is cut off.
         first: for an index that is far: the search by the embedding, with the vectors that routes want.
+        traced: whether each route is a span of its request.
     """
 
     text: str
@@ -105,6 +106,7 @@ class RouteRequest:
     kept: bool = True
     notes: dict[str, object] = field(default_factory=dict)
     first: First | None = None
+    traced: bool = False
 
 
 #: Outcomes of the routes that began before, by name; each is there when its route has ended.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from common.calling import REQUEST, TRACEPARENT
+from common.calling import REQUEST, SPAN
 from common.deadline import Deadline
 from devtools.vespa_fakes.fault_server import (
     Act,
@@ -25,6 +25,7 @@ from index.vespa.client import VespaIndex
 from index.vespa.transport import Transport
 from tests.index.vespa.answers import GOOD, NOTHING, error, root, settings
 from tests.index.vespa.test_shadow import Watch
+from tests.support.spans import Seen
 
 QUERY = np.eye(1, 8, dtype=np.float32)
 
@@ -264,7 +265,7 @@ async def test_calls_for_a_request_carry_its_id_and_trace() -> None:
 
         async def served(came: list[tuple[bytes, bytes]], ours: str | None) -> None:
             REQUEST.set(("id-1", came))
-            TRACEPARENT.set(ours)
+            SPAN.set(None if ours is None else Seen(ours))
             await index.search(QUERY, 10, None, Deadline.after(5))
 
         theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -274,4 +275,33 @@ async def test_calls_for_a_request_carry_its_id_and_trace() -> None:
         seen = [
             (each.headers.get("x-request-id"), each.headers.get("traceparent")) for each in server.requests
         ]
-    assert seen == [(None, None), ("id-1", theirs), ("id-1", "00-ours"), ("id-1", None)]
+    # Within a span of ours the call is one of its parts, by whose name it goes on.
+    assert seen == [(None, None), ("id-1", theirs), ("id-1", "POST /search/"), ("id-1", None)]
+
+
+async def test_a_call_is_a_span_that_ends_however_it_ends() -> None:
+    acts = [answer(200, GOOD), answer(503, b"", after=0.0), reset, reset, hang]
+    async with FaultServer(acts) as server:
+        where = settings(server.url, breaker_failures=100)
+        async with VespaIndex(where) as index:
+            whole = Seen("request")
+
+            async def served(seconds: float) -> None:
+                SPAN.set(whole)
+                with contextlib.suppress(errors.VespaError, TimeoutError):
+                    await index.search(QUERY, 10, None, Deadline.after(seconds))
+
+            for seconds in (5, 5, 5, 0.3):
+                await asyncio.create_task(served(seconds))
+    assert all(part.ended and part.kind == "call" for part in whole.parts)
+    assert {part.name for part in whole.parts} == {"POST /search/"}
+    assert [part.said.get("error.type") for part in whole.parts] == [
+        None,
+        "503",
+        "connection",  # and once more
+        "connection",
+        "timeout",
+    ]
+    assert [part.said.get("http.response.status_code") for part in whole.parts[:3]] == [200, 503, None]
+    assert whole.parts[0].said["server.address"] == "127.0.0.1"
+    assert whole.parts[0].said["server.port"] == int(server.url.rsplit(":", 1)[1])
