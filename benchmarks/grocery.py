@@ -58,17 +58,18 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "whole": {},
     "no pictures": {"switches.picture": False},
     "no VBert": {"switches.vbert": False},
-    GIVEN: {"image.cnn": PACKAGED, "image.cnn_side": 160, "image.dims": 256, "image.views": 8},
+    GIVEN: {"image.cnn": PACKAGED, "image.cnn_side": 160, "image.dims": 256},
 }
 TASKS = ("photo -> product", "text -> photo", "text -> product")
 _tell = ProgressLines()
 _AT_ONCE = 64
 
 
-def configure(system: str, seed: int, quick: bool) -> Config:
-    """The configuration of a system."""
+def configure(system: str, seed: int, quick: bool, work: Path) -> Config:
+    """The configuration of a system; what a given encoder says is kept below ``work`` for all seeds."""
     base = preset("tiny" if quick else "demo").with_overrides({} if quick else SETTINGS)
-    return base.with_overrides({**SYSTEMS[system], "seed": seed})
+    kept = {"image.cache": str((work / "features").resolve())} if system == GIVEN else {}
+    return base.with_overrides({**SYSTEMS[system], **kept, "seed": seed})
 
 
 def photo_embeddings(bundle: Bundle, shop: Shop, photos: Sequence[str]) -> F32:
@@ -177,6 +178,7 @@ def main() -> int:
             ("--data", {"type": Path, "required": True, "help": "the data set, as `mrse import` takes it"}),
             ("--work", {"type": Path, "default": Path(".run/grocery"), "help": "where runs are kept"}),
             ("--seeds", {"type": int, "default": 1, "help": "trainings of each system"}),
+            ("--only", {"choices": list(SYSTEMS), "help": "one system alone"}),
         ],
     )
     import_grocery(options.data, options.work / "shop", lambda done, total: _tell("import", done, total))
@@ -191,10 +193,12 @@ def main() -> int:
     donors: dict[Any, Path] = {}
     for seed in range(7, 7 + seeds):
         for system in SYSTEMS:
+            if options.only not in (None, system):
+                continue
             if system == GIVEN and find_spec(PACKAGE) is None:
                 print(f"{system}: left out, {PACKAGE} is not installed", file=sys.stderr)
                 continue
-            config = configure(system, seed, options.quick)
+            config = configure(system, seed, options.quick, options.work)
             # The picture stage does not depend on what the towers do with it, but on its own seed.
             stage = (seed, config.image, config.switches.picture)
             outcome, folder = _run(system, config, shop, options.work, asked, photos, donors.get(stage))
@@ -225,6 +229,7 @@ def main() -> int:
         )
         for task in TASKS[:2]
         for other in ("no pictures", "no VBert")
+        if {"whole", other} <= runs.keys()
         for gap in [difference(_sums(runs["whole"], task, 10), _sums(runs[other], task, 10))]
     ]
     if GIVEN in runs:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.arrays import F32
+from common.arrays import F32, F64, I64
 
 #: Share of the mean variance that is added to each component's, so that the last ones are no louder than
 #: their noise allows. *Inferred*.
@@ -42,10 +42,16 @@ class GivenEncoder(nn.Module):
         result: Tensor = self.out_norm(raw)
         return result
 
-    def fit(self, raw: F32) -> None:
+    def fit(self, raw: F32, pairs: tuple[I64, I64] | None = None) -> None:
         """Take the principal components of raw features ``[n, R]``, each of about equal variance.
 
         Where there are fewer pictures than components, the others are zeros.
+
+        Args:
+            raw: of the shop's pictures.
+            pairs: products and pictures ``[m]`` each, rows of ``raw``. With enough of them components are not
+                even over all pictures but over those of one product: so a photo's light and place count for
+                less than what tells products apart (linear discriminant analysis).
         """
         if not self.cut or not len(raw):
             return
@@ -58,5 +64,26 @@ class GivenEncoder(nn.Module):
         turned = vectors[:, best] * np.sign(vectors[np.abs(vectors[:, best]).argmax(axis=0), best])
         scaled = turned / np.sqrt(kept + _FLOOR * max(kept.mean(), 1e-12))
         scaled[:, kept <= 1e-9 * kept.max(initial=0.0)] = 0.0
+        if pairs is not None:
+            scaled = scaled @ _within((away @ scaled)[pairs[1]], pairs[0])
         self.centre.copy_(torch.from_numpy(centre))
         self.components[: len(best)].copy_(torch.from_numpy(scaled.T.copy()))
+
+
+def _within(found: F64, product: I64) -> F64:
+    """What makes features even within products: ``[P, P]``, the identity where too few show it.
+
+    ``found`` ``[m, P]`` are features of pictures, ``product`` ``[m]`` says whose each is.
+    """
+    width = found.shape[1]
+    _, places, counts = np.unique(product, return_inverse=True, return_counts=True)
+    if len(found) - len(counts) < width:
+        return np.eye(width)
+    means = np.zeros((len(counts), width))
+    np.add.at(means, places, found)
+    away = found - (means / counts[:, None])[places]
+    spread = away.T @ away / (len(found) - len(counts))
+    spread += _FLOOR * max(float(np.trace(spread)) / width, 1e-12) * np.eye(width)
+    variance, vectors = np.linalg.eigh(spread)
+    result: F64 = (vectors / np.sqrt(variance)) @ vectors.T
+    return result

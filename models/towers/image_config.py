@@ -79,6 +79,10 @@ class ImageConfig(Frozen):
     #: Width that a given encoder's features are cut down to, by the principal components of the shop's own
     #: pictures; 0 keeps the encoder's width. It becomes ``picture.feature_dim``.
     dims: int = Field(default=0, ge=0, le=4096)
+    #: With ``dims``, whether components are even over the pictures of one product where products have several
+    #: (at least as many more pictures than products as ``dims``), not over all pictures: what differs between
+    #: two photos of one thing then counts for less.
+    by_product: bool = True
     #: Augmented features of each query picture beside the plain one, with a given encoder.
     views: int = Field(default=0, ge=0, le=64)
     #: Folder that keeps a given encoder's features by picture hash, for other runs too; else the run's own.

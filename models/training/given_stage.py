@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from artifacts.shop.shop import Shop
-from common.arrays import F32
+from common.arrays import F32, I64
 from common.files import replacing
 from common.progress import stage_progress
 from models.towers import Config
@@ -19,6 +19,7 @@ from models.towers.pretrained_cnn import PretrainedCnn
 from models.towers.pretrained_vit import PretrainedVit
 from models.training.augment import augment
 from models.training.features import PictureFeatures
+from models.training.image_stage import labelled
 from models.training.pictures import read_pixels, write_pixels
 from models.training.pretrained import Pretrained
 from models.training.pretrained.cache import FeatureCache, raw_features
@@ -52,8 +53,8 @@ def given_pictures(run: Run, shop: Shop, pretrained: Pretrained) -> PictureFeatu
         found = raw_features(
             encoder.raw, shop, data.picture_files, config.picture.side, kept, run.progress, run.device
         )
-        drawn = np.random.default_rng(config.seed).permutation(len(found))[:_FITTED]
-        encoder.fit(found[np.sort(drawn)])
+        drawn = np.sort(np.random.default_rng(config.seed).permutation(len(found))[:_FITTED])
+        encoder.fit(found[drawn], _products(run, drawn) if config.image.by_product else None)
         with replacing(out / _WEIGHTS) as written:
             torch.save(encoder.state_dict(), written)
         _write_features(run, encoder, found, plain)
@@ -90,6 +91,16 @@ def raw_width(config: Config) -> int:
         if known is not None:
             return known.width
     raise AssertionError("no encoder was given")
+
+
+def _products(run: Run, pictures: I64) -> tuple[I64, I64]:
+    """Products, and which of ``pictures`` ``[n]`` show each: its own, and those that led to a click on it.
+
+    A picture that led to clicks on several products is of none of them.
+    """
+    items, shown = labelled(run.data, run.config.image.max_pictures, run.config.seed)
+    known = np.isin(shown, pictures) & (np.bincount(shown, minlength=1)[shown] == 1)
+    return items[known], np.searchsorted(pictures, shown[known])
 
 
 def _begin(run: Run, pretrained: Pretrained) -> GivenEncoder:

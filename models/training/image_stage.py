@@ -44,7 +44,7 @@ class ImageStage(nn.Module):
         self.products = nn.Linear(dim, max(products, 1), bias=False)
 
 
-def _labelled(data: TrainingData, limit: int, seed: int) -> tuple[I64, I64]:
+def labelled(data: TrainingData, limit: int, seed: int) -> tuple[I64, I64]:
     """Distinct pairs ``[n]`` of item and picture: its own, and those of queries that led to a click on it."""
     rows = np.flatnonzero(data.item_picture >= 0)
     clicked = np.flatnonzero(np.asarray(data.picture) >= 0)
@@ -72,7 +72,7 @@ def train_pictures(run: Run, shop: Shop) -> PictureFeatures:
         DataError: a picture cannot be read.
     """
     data, config, out = run.data, run.config, run.folder
-    items, pictures = _labelled(data, config.image.max_pictures, config.seed)
+    items, pictures = labelled(data, config.image.max_pictures, config.seed)
     used, rows = np.unique(pictures, return_inverse=True)
     pixels = write_pixels(run, shop, [data.picture_files[p] for p in used])
     encoder = _train_encoder(run, items, rows, pixels)

@@ -8,7 +8,7 @@ import numpy as np
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
-from benchmarks.grocery import SYSTEMS, configure, photo_embeddings
+from benchmarks.grocery import GIVEN, SYSTEMS, configure, photo_embeddings
 from models.export.bundle import export
 from models.synthetic import make_shop
 from models.towers import preset
@@ -28,9 +28,11 @@ def test_photos_alone_are_items_that_differ_by_their_picture(tmp_path: Path) -> 
     assert np.abs(found[1] - found[0]).max() > 1e-3
 
 
-def test_the_systems_differ_in_one_switch_each() -> None:
-    whole = configure("whole", 7, quick=False)
+def test_the_systems_differ_in_one_switch_each(tmp_path: Path) -> None:
+    whole = configure("whole", 7, quick=False, work=tmp_path)
     for system, change in SYSTEMS.items():
-        assert configure(system, 7, quick=False) == whole.with_overrides(change)
+        kept = {"image.cache": str(tmp_path / "features")} if system == GIVEN else {}
+        found = configure(system, 7, quick=False, work=tmp_path)
+        assert found == whole.with_overrides({**change, **kept})
     assert whole.image.epochs == 36
-    assert not configure("no pictures", 7, quick=True).switches.picture
+    assert not configure("no pictures", 7, quick=True, work=tmp_path).switches.picture

@@ -76,6 +76,33 @@ def test_components_hold_what_varies() -> None:
     assert torch.equal(encoder.components, again.components)
 
 
+def test_photos_of_one_product_say_what_counts_for_less() -> None:
+    rng = np.random.default_rng(0)
+    product = np.repeat(np.arange(40), 10)
+    # Light and place are loud in the photos of every product, what tells products apart is quiet.
+    loud, quiet = np.split(np.linalg.qr(rng.normal(size=(20, 10)))[0].T, 2)
+    own = rng.normal(size=(40, 5)) @ quiet
+    raw = own[product] + 4.0 * rng.normal(size=(400, 5)) @ loud + 0.2 * rng.normal(size=(400, 20))
+    raw = raw.astype(np.float32)
+
+    def found(pairs: tuple[np.ndarray, np.ndarray] | None) -> float:
+        encoder = GivenEncoder(torch.nn.Identity(), 20, 10)
+        encoder.fit(raw, pairs)
+        feature = encoder(torch.from_numpy(raw)).numpy()
+        feature /= np.linalg.norm(feature, axis=1, keepdims=True)
+        near = feature @ feature.T - 9.0 * np.eye(400)
+        return float((product[near.argmax(axis=1)] == product).mean())
+
+    every = np.arange(400)
+    assert found((product, every)) > found(None) + 0.2
+    # Too few photos beside the first of each product show nothing: as it is without them.
+    few = np.append(np.unique(product, return_index=True)[1], [1, 11])
+    assert found((product[few], few)) == found(None)
+    # A product's photo may stand at any place.
+    turned = rng.permutation(400)
+    assert found((product[turned], turned)) == found((product, every))
+
+
 def test_fewer_pictures_than_components_leave_zeros() -> None:
     encoder = GivenEncoder(torch.nn.Identity(), 6, 5)
     encoder.fit(np.zeros((0, 6), dtype=np.float32))
