@@ -27,6 +27,7 @@ from models.training.losses import distil, hnst
 from models.training.mining import Grader, Mined, mine
 from models.training.precision import full
 from models.training.refresh import Refresh
+from models.training.rivals import RivalDraw
 from models.training.run import Run
 
 
@@ -80,21 +81,30 @@ class HybridStep(ABC):
         drawn, rng, columns = ready.batch, ready.rng, ready.batch.columns
         count = loss.hard_negatives if hard_now else 0
         hard = self.hard.draw(drawn.queries.query, drawn.queries.shown, count, rng)
-        distinct, places = np.unique(np.concatenate([columns, hard.items.ravel()]), return_inverse=True)
+        rivals = self.rivals(drawn, rng)
+        wanted = [columns, hard.items.ravel(), rivals.items.ravel()]
+        distinct, places = np.unique(np.concatenate(wanted), return_inverse=True)
         items = self.items(distinct, drawn, rng)
         scores = self.scores(self.queries(drawn), items)
-        at = torch.from_numpy(places[: len(columns)])
+        ends = np.cumsum([len(part) for part in wanted[:2]])
+        at, of_hard, of_rivals = map(torch.from_numpy, np.split(places, ends))
         cosines = scores[..., at]
+        own = self._own(cosines, torch.arange(self.batch)[:, None])
+        chosen, seen_chosen = self.choose(
+            own, self._own(scores, of_rivals.reshape(rivals.items.shape)), rivals
+        )
         masked = self.tensor(ready.masked) | self._guided(drawn, distinct, at)
         if not count:
             easy, shown = self.easy(cosines, masked, drawn, rng)
             beside, seen_beside = self.beside(cosines, masked, drawn)
+            beside, seen_beside = beside + chosen, seen_beside | seen_chosen
             none = torch.zeros((), device=easy.device)
             nothing = {"hnst": none, "beta": none, "hnst_share": none} | self._taught(none)
             return {"loss": loss.alpha * easy + beside, **shown, **seen_beside, **nothing}
-        far = self._own(scores, torch.from_numpy(places[len(columns) :].reshape(self.batch, count)))
+        far = self._own(scores, of_hard.reshape(self.batch, count))
         present, grades = self.tensor(hard.present), self.tensor(hard.grades)
         beside, seen_beside = self.beside(cosines, masked, drawn)
+        beside, seen_beside = beside + chosen, seen_beside | seen_chosen
         seen, pulled = cosines, [cosines]
         if loss.hard_columns:
             seen, masked, pulled = (
@@ -104,7 +114,6 @@ class HybridStep(ABC):
             )
         easy, shown = self.easy(seen, masked, drawn, rng)
         easy = loss.alpha * easy
-        own = self._own(cosines, torch.arange(self.batch)[:, None])
         positive, far = self.mean(own)[:, 0], self.mean(far)
         triplets = hnst(positive, far, present, grades, margin=loss.margin)
         beta, share = dose(loss, pull(easy, pulled), pull(triplets, [positive, far]))
@@ -198,6 +207,17 @@ class HybridStep(ABC):
         HNST's dose does not count it. The arguments are those of `easy`, without a row's own columns.
         """
         return torch.zeros((), device=cosines.device), {}
+
+    def rivals(self, drawn: Batch, rng: np.random.Generator) -> RivalDraw:
+        """What each row's history is to choose among, see `choose`."""
+        return RivalDraw.none(len(drawn.items))
+
+    def choose(self, own: Tensor, far: Tensor, rivals: RivalDraw) -> tuple[Tensor, Losses]:
+        """What a stage learns of rivals, with its weight, as `beside`.
+
+        ``own`` ``[…, B, 1]`` are the cosines to what was clicked, ``far`` ``[…, B, R]`` those to the rivals.
+        """
+        return torch.zeros((), device=far.device), {}
 
     def mean(self, scores: Tensor) -> Tensor:
         """The cosines ``[B, N]`` that hard negatives are compared by."""

@@ -26,6 +26,7 @@ from models.training.mining import MOST_QUERIES, Grader
 from models.training.precision import cosines as cosines_of
 from models.training.precision import full
 from models.training.rates import expert_groups
+from models.training.rivals import RivalDraw, Rivals, choice
 from models.training.run import Run
 from models.training.stored import stored_array
 from models.training.teacher.answers import taught_answers
@@ -84,6 +85,7 @@ class _FusionStep(HybridStep):
         self.frozen = self.knobs.expert_rate == 0
         self.coclick = _coclick_features(run, coclicks, features[0])
         self.coclicks = coclicks
+        self.rivalry = Rivals(run.data) if run.config.loss.choice else None
         #: The step at which experts that train here made the features; 0 for those of stage 1.
         self.refreshed = 0
 
@@ -175,6 +177,18 @@ class _FusionStep(HybridStep):
         weights, log_q = self.tensor(counts.astype(np.float32)), self.drawn_log(drawn, cosines.shape[-1])
         wide = mnsce(cosines[1], masked, scale=loss.scale, log_q=log_q, weights=weights)
         return loss.interests * wide, {"interests": wide}
+
+    def rivals(self, drawn: Batch, rng: np.random.Generator) -> RivalDraw:
+        if self.rivalry is None:
+            return super().rivals(drawn, rng)
+        return self.rivalry.draw(drawn, self.config.loss.rivals, rng)
+
+    def choose(self, own: Tensor, far: Tensor, rivals: RivalDraw) -> tuple[Tensor, Losses]:
+        if self.rivalry is None:
+            return super().choose(own, far, rivals)
+        loss = self.config.loss
+        found = choice(own[0, :, 0], far[0], self.tensor(rivals.present), scale=loss.scale)
+        return loss.choice * found, {"choice": found}
 
     def recall(self, validation: Validation) -> float:
         """Recall@K of the weights of the moment on val searches; item features are those of stage 1."""
