@@ -22,6 +22,7 @@ from artifacts.behaviours import DEAD_SUFFIX, ENTRY_PREFIX
 from common.calling import redis_call
 from common.deadline import Clock
 from service.errors import NotTaken, Overloaded, Unavailable
+from service.redis_errors import REDIS_AWAY
 from service.settings import Settings
 
 log = logging.getLogger("mrse.events")
@@ -52,7 +53,6 @@ end
 if #entries < tonumber(ARGV[4]) then return {removed, ''} end
 return {removed, '(' .. entries[#entries][1]}
 """
-_AWAY = (RedisError, OSError, TimeoutError)
 
 
 class EventStream:
@@ -109,7 +109,7 @@ class EventStream:
             if self._full:
                 raise Overloaded("the followers of the stream are too far behind")
             await self._write(self._redis, entries)
-        except _AWAY as error:
+        except REDIS_AWAY as error:
             log.warning("events were not written", extra={"error": type(error).__name__})
             detail = (
                 "redis did not take the events; some may be there all the same: send them again as they are"
@@ -131,7 +131,7 @@ class EventStream:
                 while start:
                     found: Any = await self._redis.eval(_FORGET, 1, name, start, field, user, _STEP)
                     removed, start = removed + int(found[0]), found[1]
-        except _AWAY as error:
+        except REDIS_AWAY as error:
             raise Unavailable(
                 "redis does not answer; events of the user may still be there, try again"
             ) from error

@@ -17,7 +17,6 @@ from typing import TypeAlias, TypeVar, cast
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from artifacts.cache.forget import forget_user
@@ -25,14 +24,12 @@ from common.breaker import CircuitBreaker
 from common.calling import redis_call, redis_span
 from common.deadline import Deadline
 from service.errors import Unavailable
+from service.redis_errors import REDIS_AWAY
 from service.settings import RedisSettings
 
 log = logging.getLogger("mrse.cache")
 
 _WRITE_BATCH = 64
-#: Errors that mean that Redis cannot be used now; any other is a bug and is raised.
-_AWAY = (RedisError, OSError, TimeoutError)
-
 #: Pauses before a Redis that did not answer is asked once more, where the answer matters.
 _ASK_AGAIN_S = (0.05, 0.2, 0.5)
 
@@ -222,7 +219,7 @@ class RedisCache:
             try:
                 with redis_call(operation, keys, self._server):
                     return await ask()
-            except _AWAY as error:
+            except REDIS_AWAY as error:
                 if pause_s is None:
                     raise Unavailable(f"redis does not answer; {otherwise}, try again") from error
                 await asyncio.sleep(pause_s)
@@ -234,12 +231,17 @@ class RedisCache:
         except asyncio.CancelledError:
             self._breaker.inconclusive(ticket)
             raise
-        except _AWAY as error:
+        except REDIS_AWAY as error:
             was_open = self._breaker.is_open
             self._breaker.failed(ticket)
             self._count("timeout" if isinstance(error, TimeoutError | RedisTimeout) else "error")
             if self._breaker.is_open and not was_open:
                 log.warning("redis is away, going on without it", extra={"error": type(error).__name__})
+            return None
+        except Exception as error:  # a bug, but with the ticket kept nobody would ask again
+            self._breaker.failed(ticket)
+            self._count("error")
+            log.exception("a call to redis failed", extra={"error": type(error).__name__})
             return None
         self._breaker.succeeded(ticket)
         return result

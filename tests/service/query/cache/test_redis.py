@@ -8,6 +8,7 @@ from collections import Counter
 import httpx
 import numpy as np
 import pytest
+import uvloop
 from redis import Redis
 
 from artifacts.bundle.text import normalise
@@ -15,6 +16,7 @@ from artifacts.cache.codec import FeatureCodec
 from artifacts.cache.keys import item_key, query_key
 from common.breaker import CircuitBreaker
 from common.deadline import Deadline
+from devtools.fault_proxy import FaultProxy
 from devtools.redis import RedisServer
 from devtools.waiting import wait_for
 from service.query.cache.produced import ProducedFeatures
@@ -114,6 +116,30 @@ async def test_the_deadline_bounds_the_wait(redis: RedisServer) -> None:
     finally:
         redis.thaw()
     await cache.close()
+
+
+def test_a_probe_that_meets_a_connection_that_was_reset_does_not_keep_redis_out(redis: RedisServer) -> None:
+    """uvloop, on which the service runs, has an error of its own for such a connection."""
+
+    async def reset_then_probe(proxy: FaultProxy) -> None:
+        breaker = CircuitBreaker(1, 0.01)
+        settings = RedisSettings.model_validate({"url": f"redis://127.0.0.1:{proxy.port}/0"})
+        cache = RedisCache(settings, breaker, lambda event: None)
+        async with asyncio.timeout(30):
+            while await cache.get(["a"], soon()) != {"a": None}:  # noqa: ASYNC110 -- nothing to wait for
+                await asyncio.sleep(0.02)
+            proxy.set("reset")
+            await asyncio.sleep(0.1)  # so that the loop knows of it before the next call
+            proxy.set("pass")
+            ticket = breaker.enter()
+            assert ticket is not None
+            breaker.failed(ticket)
+            while await cache.get(["a"], soon()) != {"a": None}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await cache.close()
+
+    with FaultProxy(redis.port) as proxy, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(reset_then_probe(proxy))
 
 
 async def test_a_killed_redis_is_a_miss_and_comes_back(redis: RedisServer) -> None:
