@@ -1,14 +1,11 @@
-"""What ``mrse serve`` and ``mrse demo`` share: whether a port is free, and the playground's item previews."""
+"""What ``mrse serve`` and ``mrse demo`` share: whether a port is free."""
 
 from __future__ import annotations
 
 import errno
 import socket
-from pathlib import Path
 
 from cli.console import fail
-
-_ROWS_PER_GROUP = 50_000
 
 
 def refuse_taken(host: str, port: int, example: str) -> None:
@@ -34,25 +31,3 @@ def refuse_taken(host: str, port: int, example: str) -> None:
         )
         fail(f"cannot listen on {host}:{port}: {error.strerror}; {remedy}")
 
-
-def write_previews(shop_path: Path, target: Path) -> None:
-    """Write ``id``, ``title``, ``category`` and ``picture`` of a shop's items as Parquet.
-
-    A picture is a path below the folder that the file's metadata name.
-
-    Raises:
-        DataError: the shop cannot be read.
-    """
-    import pyarrow as pa
-
-    from artifacts.parquet import RowWriter
-    from artifacts.shop.shop import Shop
-    from common.files import replacing
-
-    shop = Shop.open(shop_path)
-    pictures = (shop.path / shop.schema.pictures).resolve()
-    schema = pa.schema([(name, pa.string()) for name in ("id", "title", "category", "picture")])
-    schema = schema.with_metadata({"pictures": str(pictures)})
-    with replacing(target) as written, RowWriter(written, schema, _ROWS_PER_GROUP) as rows:
-        for item in shop.items():
-            rows.add((item.id, item.title, item.category, item.picture))

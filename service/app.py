@@ -128,7 +128,7 @@ def create_app(
     app.state.runtime = runtime
     app.state.reloader = reloader
     routes = [*recall.routes, *similar.routes, *health.routes]
-    routes += [*playground.routes(settings.playground.previews), *reference.routes]
+    routes += [*playground.routes(settings.playground), *reference.routes]
     if settings.takes_changes:
         routes += [*admin.routes(), *items.routes, *events.routes, *users.routes, *rules.routes]
         routes += experiments.routes

@@ -17,7 +17,7 @@ import typer
 
 from cli.console import err, fail, out, progress
 from cli.demo_files import demo_bundle
-from cli.serving import refuse_taken, write_previews
+from cli.serving import refuse_taken
 from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
@@ -59,8 +59,10 @@ def demo(
         overrides: dict[str, Any] = {"index": {"path": index}}
         if vespa is not None and config_server is not None:
             overrides = _over_vespa(directory, vespa, config_server, report)
-        previews = directory / "item_previews.parquet"
+        previews = directory / "previews.arrow"
         if not previews.is_file() or previews.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
+            from artifacts.shop.previews import write_previews
+
             write_previews(shop, previews)
     from service.process.server import run
     from service.settings import Access, load_settings

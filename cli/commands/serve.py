@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import Json, out, print_json
-from cli.serving import refuse_taken, write_previews
+from cli.serving import refuse_taken
 
 
 def serve(
@@ -60,7 +60,9 @@ def serve(
     if shop is None:
         run(read)
         return
+    from artifacts.shop.previews import write_previews
+
     with TemporaryDirectory() as folder:
-        overrides["playground"] = {"previews": Path(folder) / "previews.parquet"}
+        overrides["playground"] = {"previews": Path(folder) / "previews.arrow"}
         write_previews(shop, overrides["playground"]["previews"])
         run(read)

@@ -1,103 +1,165 @@
-"""``GET /``: a page to try queries on; it loads nothing from other hosts.
+"""``GET /``: a shop to try queries in; it loads nothing from other hosts.
 
-``/playground/…`` is what it shows of items beside their ids: titles and pictures, from a file of item
-previews. Mounted only where such a file is set; answers of ``POST /recall`` stay ids.
+``/playground/…`` is what the page is made of, and what it shows of items beside their ids: titles, pictures
+and attributes, from a file of previews. Those are there only where such a file is set; answers of
+``POST /recall`` stay ids. Previews are read on a thread, so that recalls do not wait for a disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from functools import cache
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
+import orjson
 from fastapi import Request, Response
 
 from common.files import OutsideError, inside, read_bounded
-from service.errors import FieldError
+from service.errors import FieldError, NotReady
 from service.http.columnar import json_response
 from service.http.cost import query_parameters
-from service.http.pages import page_response
+from service.http.pages import cached_response, etag_of, file_response, media_type_of
 from service.http.problems import ProblemError
+from service.http.requests import runtime_of
 from service.http.routing import RawRoute
+from service.settings import Playground
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from artifacts.previews import Preview, Previews
+    from service.runtime import Runtime
 
 #: Previews that one call gives.
 MAX_PREVIEWS = 1000
 _MAX_QUERY_BYTES = 65_536
 _MAX_PICTURE_BYTES = 16 << 20
-_MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-
-
-async def get_playground(request: Request) -> Response:
-    """The page."""
-    return page_response("playground.html")
+#: How long a browser shows a picture without asking again, seconds.
+_PICTURE_AGE_S = 3600
+_FOLDER = "playground"
 
 
 @cache
-def _table(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
+def _opened(path: Path) -> Previews:
+    from artifacts.previews import Previews  # its library is loaded when the first preview is asked for
 
-    return pq.read_table(path, columns=["id", "title", "category", "picture"])
-
-
-def _previews(path: Path, ids: list[str]) -> dict[str, dict[str, str]]:
-    """The rows of the items that have a preview, by id; what is null is empty."""
-    import pyarrow.compute as pc
-
-    found = _table(path).filter(pc.field("id").isin(ids)).to_pylist()
-    return {row["id"]: {name: value or "" for name, value in row.items()} for row in found}
+    return Previews.open(path)
 
 
-def _picture(path: Path, item_id: str) -> tuple[bytes, str]:
-    """The file and the media type of an item's picture; no bytes where it has none that may be shown."""
-    picture = _previews(path, [item_id]).get(item_id, {}).get("picture", "")
-    kind = _MEDIA_TYPES.get(PurePath(picture).suffix.lower())
-    folder = (_table(path).schema.metadata or {}).get(b"pictures")
-    if kind is None or folder is None:
-        return b"", ""
-    try:
-        return read_bounded(inside(Path(os.fsdecode(folder)), picture), _MAX_PICTURE_BYTES), kind
-    except (OSError, OutsideError):
-        return b"", ""
+def routes(settings: Playground) -> list[RawRoute]:
+    """The routes of the page, none where it is off; those of previews with the file that is set."""
+    if not settings.enabled:
+        return []
+    return [
+        RawRoute("/", _file_endpoint("index.html"), needs=None, include_in_schema=False),
+        *(
+            RawRoute(f"/{_FOLDER}/{name}", _file_endpoint(name), needs=None, include_in_schema=False)
+            for name in _parts()
+        ),
+        RawRoute("/playground/shop", _shop_endpoint(settings.previews), include_in_schema=False),
+        *([] if settings.previews is None else _preview_routes(settings.previews)),
+    ]
 
 
-def routes(path: Path | None) -> list[RawRoute]:
-    """The routes; those of previews with the file at ``path``.
+def _parts() -> list[str]:
+    """The names of the scripts and styles of the page."""
+    names = (entry.name for entry in files("service").joinpath(_FOLDER).iterdir())
+    return sorted(name for name in names if name.endswith((".js", ".css")))
 
-    It is a Parquet file with the columns ``id``, ``title``, ``category`` and ``picture`` (a path below the
-    folder that its metadata name as ``pictures``, or null), read when the first preview is asked for, and
-    only then is the library for Parquet loaded.
-    """
-    page = RawRoute("/", get_playground, needs=None, include_in_schema=False)
-    if path is None:
-        return [page]
 
+def _file_endpoint(name: str) -> Any:
+    async def get_file(request: Request) -> Response:
+        return file_response(request, f"{_FOLDER}/{name}")
+
+    return get_file
+
+
+def _shop_endpoint(path: Path | None) -> Any:
+    async def get_shop(request: Request) -> Response:
+        runtime = runtime_of(request)
+        if not runtime.ready:
+            raise NotReady(runtime.progress)
+        about = {} if path is None else (await asyncio.to_thread(_opened, path)).about
+        may_choose = "experiments" in runtime.guard.caller(request.scope).scopes
+        return json_response(about | {"previews": path is not None} | _service(runtime, may_choose))
+
+    return get_shop
+
+
+def _service(runtime: Runtime, may_choose: bool) -> dict[str, Any]:
+    """What of the service the page lets its user choose among."""
+    book = runtime.experiments
+    usual = book.assign("", None)
+    deployment = runtime.deployments[usual.towers]
+    words = "" if usual.recall.tables["lexical"].enabled else None
+    arms: dict[str, list[str]] = {}
+    for name, its in runtime.settings.experiments.items():
+        arms[name] = [arm for arm, settings in its.items() if may_choose or settings.forced]
+        for arm in arms[name]:
+            chosen = f"{name}={arm}"
+            if words is None and book.assign("", chosen, any_arm=True).recall.tables["lexical"].enabled:
+                words = chosen
+    return {
+        "attributes": dict(deployment.index.attributes) if deployment.values is not None else {},
+        "routes": list(usual.recall.tables),
+        "arms": {name: its for name, its in arms.items() if its},
+        "photos": deployment.photos is not None,
+        "popular": deployment.ranked is not None,
+        # The value of X-Experiment by which items are searched by words; null where that cannot be had.
+        "words": words if deployment.lexical is not None else None,
+        "limits": {"k": runtime.settings.limits.max_k, "query": 512, "history": 200},
+    }
+
+
+def _preview_routes(path: Path) -> list[RawRoute]:
     async def get_previews(request: Request) -> Response:
         ids = query_parameters(request, MAX_PREVIEWS, _MAX_QUERY_BYTES).getlist("item_id")
         if not 1 <= len(ids) <= MAX_PREVIEWS:
             raise FieldError("item_id", f"give 1 to {MAX_PREVIEWS} of them")
-        found = await asyncio.to_thread(_previews, path, ids)
-        return json_response(
-            {
-                item_id: {"title": row["title"], "category": row["category"], "picture": bool(row["picture"])}
-                for item_id, row in found.items()
-            }
-        )
+        found = await asyncio.to_thread(_found, path, ids)
+        return json_response({item_id: _told(item_id, preview) for item_id, preview in found.items()})
 
     async def get_picture(request: Request) -> Response:
-        item_id = query_parameters(request).get("item_id", "")
-        content, kind = await asyncio.to_thread(_picture, path, item_id)
+        asked = query_parameters(request)
+        row = asked.get("row", "")
+        content, kind = await asyncio.to_thread(
+            _picture, path, asked.get("item_id", ""), int(row) if row.isdecimal() and len(row) < 10 else None
+        )
         if not content:
             raise ProblemError(404, "not-found", "this item has no picture")
-        headers = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
-        return Response(content, headers=headers, media_type=kind)
+        headers = {"Cache-Control": f"private, max-age={_PICTURE_AGE_S}"}
+        return cached_response(request, content, kind, etag_of(content), headers)
 
     return [
-        page,
         RawRoute("/playground/previews", get_previews, include_in_schema=False),
         RawRoute("/playground/picture", get_picture, include_in_schema=False),
     ]
+
+
+def _found(path: Path, ids: list[str]) -> dict[str, Preview]:
+    return _opened(path).of(ids)
+
+
+def _told(item_id: str, preview: Preview) -> dict[str, Any]:
+    """An item as the page gets it. A picture is found by its row without a search for the id."""
+    picture = f"{_FOLDER}/picture?" + urlencode({"item_id": item_id, "row": preview.row})
+    return {
+        "title": preview.title,
+        "category": preview.category,
+        "picture": picture if media_type_of(preview.picture) else None,
+        "attributes": orjson.Fragment(preview.attributes),
+    }
+
+
+def _picture(path: Path, item_id: str, row: int | None) -> tuple[bytes, str]:
+    """The file and the media type of an item's picture; no bytes where it has none that may be shown."""
+    previews = _opened(path)
+    preview = previews.at(item_id, row)
+    kind = None if preview is None else media_type_of(preview.picture)
+    if preview is None or kind is None or previews.pictures is None:
+        return b"", ""
+    try:
+        return read_bounded(inside(previews.pictures, preview.picture), _MAX_PICTURE_BYTES), kind
+    except (OSError, OutsideError):
+        return b"", ""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
-from service.http.pages import page_response
+from service.http.pages import file_response
 from service.http.routing import RawRoute
 
 
 async def get_docs(request: Request) -> Response:
     """The page."""
-    return page_response("reference.html")
+    return file_response(request, "reference.html")
 
 
 routes = [RawRoute("/docs", get_docs, needs=None, include_in_schema=False)]

@@ -153,7 +153,9 @@ class RulesSettings(Group):
 class Playground(Group):
     """The page at ``/``."""
 
-    #: Titles and pictures of items, a Parquet file that ``mrse serve --shop`` writes.
+    #: Whether there is such a page; without it ``/`` is 404.
+    enabled: bool = True
+    #: Titles, pictures and attributes of items, a file that ``mrse serve --shop`` writes.
     previews: Path | None = None
 
 

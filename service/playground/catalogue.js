@@ -1,0 +1,88 @@
+// What is known of items beside their ids: titles, pictures, attributes. Asked for once an item.
+
+import { get, headersFor } from "./service.js";
+
+const KEPT = 5000; // items; the oldest are forgotten
+const AT_ONCE = 200;
+const known = new Map();
+const pictures = new Map(); // addresses of pictures that had to be fetched with a key
+let shown = true;
+
+export const setPreviews = (there) => {
+  shown = there;
+};
+
+const unknown = (id) => ({ title: id, category: "", picture: null, attributes: {}, unknown: true });
+export const itemOf = (id) => known.get(id) || unknown(id);
+export const titleOf = (id) => itemOf(id).title || id;
+
+/** Learn what is not known yet of some items; one that the shop does not have keeps its id for a title. */
+export async function learn(ids, signal) {
+  const missing = [...new Set(ids)].filter((id) => id && !known.has(id));
+  for (let from = 0; shown && from < missing.length; from += AT_ONCE) {
+    const asked = missing.slice(from, from + AT_ONCE);
+    const found = await get("playground/previews?" + new URLSearchParams(asked.map((id) => ["item_id", id])), signal);
+    for (const id of asked) known.set(id, found[id] || unknown(id));
+  }
+  for (const id of known.keys()) {
+    if (known.size <= KEPT) break;
+    known.delete(id);
+  }
+}
+
+/** Show a picture: where a key is needed an image cannot ask by itself. */
+export async function show(image, id) {
+  const address = itemOf(id).picture;
+  if (!address) return;
+  if (!headersFor("").Authorization) {
+    image.src = address;
+    return;
+  }
+  if (!pictures.has(id)) pictures.set(id, await dataAddress(address));
+  image.src = pictures.get(id);
+}
+
+async function dataAddress(address) {
+  const response = await fetch(address, { headers: headersFor("") });
+  const blob = await response.blob();
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
+/** An item's picture in base64, as POST /recall takes it; null where it has none. */
+export async function base64Of(id) {
+  await learn([id]);
+  const address = itemOf(id).picture;
+  if (!address) return null;
+  const whole = await dataAddress(address);
+  return whole.slice(whole.indexOf(",") + 1);
+}
+
+export async function categoryOf(id) {
+  await learn([id]);
+  return itemOf(id).category;
+}
+
+const find = (attributes, kind, pattern) =>
+  Object.keys(attributes).find((name) => pattern.test(name) && typeof attributes[name] === kind);
+
+/** Price, stock and brand of an item, by the names that shops use for them; live values win. */
+export function facts(id, fields = {}) {
+  const item = itemOf(id);
+  const live = Object.entries(fields).filter(([, value]) => typeof value === "number" || typeof value === "boolean");
+  const all = { ...item.attributes, ...Object.fromEntries(live) };
+  const price = find(all, "number", /price|cost/i);
+  const stock = find(all, "boolean", /stock|avail/i) || find(all, "number", /stock|quantity/i);
+  const brand = find(all, "string", /brand|maker|vendor/i);
+  return {
+    price: price ? all[price].toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }) : null,
+    inStock: stock ? Boolean(all[stock]) : null,
+    brand: brand ? all[brand] : "",
+    kind: (item.category || "").split(" > ").at(-1),
+    all,
+  };
+}
