@@ -30,4 +30,3 @@ def refuse_taken(host: str, port: int, example: str) -> None:
             f"try another port, as in `{example}`" if of_the_port else "is it an address of this machine?"
         )
         fail(f"cannot listen on {host}:{port}: {error.strerror}; {remedy}")
-

@@ -31,6 +31,7 @@ def write_previews(
     shop_path: Path,
     target: Path,
     *,
+    name: str | None = None,
     examples: Sequence[dict[str, Any]] | None = None,
     personas: Sequence[dict[str, Any]] = (),
 ) -> None:
@@ -39,6 +40,7 @@ def write_previews(
     Args:
         shop_path: the shop's folder.
         target: the file.
+        name: what the shop is called; None for its own name.
         examples: requests to show as examples; None for the shop's own frequent queries.
         personas: shoppers to choose from.
 
@@ -58,7 +60,7 @@ def write_previews(
         while batch := list(islice(rows, _ROWS_PER_BATCH)):
             file.write_batch(_batch(batch, schema))
         about = {
-            "name": shop.schema.name,
+            "name": shop.schema.name if name is None else name,
             "items": facets.items,
             "facets": facets.told(),
             "examples": frequent_queries(shop) if examples is None else list(examples),

@@ -18,11 +18,14 @@ import typer
 from cli.console import err, fail, out, progress
 from cli.demo_files import demo_bundle
 from cli.serving import refuse_taken
+from common.build import service_version
 from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
 _READY_WITHIN_S = 60.0
 _SEED = 7
+#: Changes where what the playground shows of the demo is chosen in another way.
+_SHOWN = 1
 #: The request to try, kept so that later starts need not read the shop.
 _HELLO = "hello.json"
 #: Addresses that nobody else reaches.
@@ -59,11 +62,7 @@ def demo(
         overrides: dict[str, Any] = {"index": {"path": index}}
         if vespa is not None and config_server is not None:
             overrides = _over_vespa(directory, vespa, config_server, report)
-        previews = directory / "previews.arrow"
-        if not previews.is_file() or previews.stat().st_mtime < (directory / "shop.json").stat().st_mtime:
-            from artifacts.shop.previews import write_previews
-
-            write_previews(shop, previews)
+        previews = prepare_previews(directory, shop, bundle, report)
     from service.process.server import run
     from service.settings import Access, load_settings
 
@@ -72,7 +71,13 @@ def demo(
         "server": {"host": host, "port": port},
         "playground": {"previews": previews},
     }
-    if host in _LOOPBACK and load_settings().access == Access():
+    given = load_settings()
+    if not given.experiments and not given.recall.tables["lexical"].enabled:
+        # For the playground to show beside the usual answer; nobody is drawn into it.
+        overrides["experiments"] = {
+            "words": {"off": {"weight": 1}, "on": {"weight": 0, "recall": {"lexical": {"enabled": True}}}}
+        }
+    if host in _LOOPBACK and given.access == Access():
         # Whoever sits at this machine may try every arm in the playground.
         overrides["access"] = {"anonymous": ("read", "metrics", "experiments")}
     address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
@@ -142,6 +147,29 @@ def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tupl
     step(embeddings, source, embed)
     step(index, source, build)
     return shop, index
+
+
+def prepare_previews(directory: Path, shop: Path, bundle: Path, report: Progress) -> Path:
+    """Make what the playground shows, where it is not of this shop, bundle and version yet.
+
+    Returns:
+        the file of previews.
+    """
+    target, stamp = directory / "previews.arrow", directory / "previews.json"
+    made_from = {"index": json.loads((directory / "index.json").read_text()), "version": service_version()}
+    wanted = json.dumps(made_from | {"bundle": bundle.name, "format": _SHOWN}, sort_keys=True)
+    if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+        return target
+    from artifacts.shop.previews import write_previews
+    from cli.showcase import make_showcase
+
+    tell = stage_progress(report, "examples")
+    tell(0, 1)
+    showcase = make_showcase(shop, bundle, directory / "index")
+    write_previews(shop, target, name="Demo shop", examples=showcase.examples, personas=showcase.personas)
+    tell(1, 1)
+    stamp.write_text(wanted)
+    return target
 
 
 def _say_hello(address: str, request: str) -> None:

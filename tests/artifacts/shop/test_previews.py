@@ -18,7 +18,9 @@ _SCHEMA = ShopSchema("acme", {"price": "number", "tags": "list"})
 
 def _write(path: Path, events: list[Event]) -> Path:
     with ShopWriter(path, _SCHEMA) as writer:
-        writer.add_item(Item("a", "Red mug", "Mugs", picture="a.jpg", attributes={"price": 4.5, "tags": None}))
+        writer.add_item(
+            Item("a", "Red mug", "Mugs", picture="a.jpg", attributes={"price": 4.5, "tags": None})
+        )
         writer.add_item(Item("b ☂", "Blue mug", attributes={"price": None, "tags": ["sale"]}))
         for event in events:
             writer.add_event(event)

@@ -65,7 +65,9 @@ def test_its_parts_load_only_each_other_and_set_text_as_text(client: httpx.Clien
         assert response.status_code == 200, name
         assert response.headers["x-content-type-options"] == "nosniff"
         text = response.text
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|https?://", text)
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|https?://", text
+        )
         imported = re.findall(r"""^(?:import|\}? *from) [^;]*?["']([^"']+)["'];$""", text, re.MULTILINE)
         assert {part.removeprefix("./") for part in imported} <= set(_PARTS)
         assert len(text.splitlines()) <= 300
@@ -123,9 +125,7 @@ def test_previews_are_what_the_shop_says(shown: httpx.Client, previews: Path) ->
     content = (previews.parent / "shop" / "pictures" / (pictured.picture or "")).read_bytes()
     by_row = shown.get("/" + found[pictured.id]["picture"])
     assert (by_row.headers["content-type"], by_row.content) == ("image/jpeg", content)
-    again = shown.get(
-        "/" + found[pictured.id]["picture"], headers={"If-None-Match": by_row.headers["etag"]}
-    )
+    again = shown.get("/" + found[pictured.id]["picture"], headers={"If-None-Match": by_row.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     # Rows of another file, and none: the id decides.
     for row in ("0", "119", "120", "999999999", "-1", "x", "²"):
@@ -168,9 +168,7 @@ def test_only_arms_that_a_caller_may_choose_are_told(demo: Demo, tmp_path: Path)
         assert 'kind="forbidden"} 0.0' in client.get("/metrics").text, "looking is no wrong choice"
 
 
-def test_no_picture_is_shown_that_a_link_leads_out_to(
-    demo: Demo, previews: Path, tmp_path: Path
-) -> None:
+def test_no_picture_is_shown_that_a_link_leads_out_to(demo: Demo, previews: Path, tmp_path: Path) -> None:
     shutil.copytree(previews.parent / "shop", tmp_path / "shop")
     write_previews(tmp_path / "shop", tmp_path / "previews.arrow")
     (tmp_path / "secret.png").write_text("SECRET-OUTSIDE")
