@@ -10,12 +10,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 UV := $(BIN)/uv
-QUICK := -m 'not slow and not data' --ignore tests/docs --ignore tests/index/vespa/peer
+QUICK := -m 'not slow and not data and not drill' --ignore tests/docs --ignore tests/index/vespa/peer
 SUPPLY := $(VENV)/supply/bin
 LOCKS := cpu gpu dev bench docs supply
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: docs sbom audit help run dev test test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
+.PHONY: docs sbom audit help run dev test drill test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ dev: $(VENV)/.dev ## the environment for training, tests and checks (torch: 15 s
 
 test: $(VENV)/.dev ## all tests; sets up all they need, torch included
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+drill: $(VENV)/.dev ## releases over a running service, killed and rolled back; a minute or two
+	$(BIN)/python -m pytest -m drill tests/cli/release $(ARGS)
 
 test-vespa: $(VENV)/.dev ## packages, queries and feed judged by Vespa's own code (Java 17, Maven)
 	$(BIN)/python -m pytest tests/index/vespa tests/index/test_port.py $(ARGS)

@@ -59,6 +59,7 @@ COMMANDS = {
     "vespa switch": "vespa_rollout.switch",
     "vespa drop": "vespa.drop",
     "demo": "demo.demo",
+    "release": "release.release",
     "doctor": "doctor.doctor",
 }
 
@@ -70,6 +71,8 @@ def build() -> typer.Typer:
     """The whole command with every sub-command registered."""
     import typer
 
+    from cli.options import of_all
+
     app = typer.Typer(
         name="mrse",
         no_args_is_help=True,
@@ -77,6 +80,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="Multi-modality recall for shopping search: from a shop's files to `POST /recall`.",
     )
+    app.callback()(of_all)
     groups = {"": app}
     for name, about in _GROUPS.items():
         groups[name] = typer.Typer(no_args_is_help=True, help=about)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import fail
+from cli.console import fail, out
 from common.errors import USAGE
 from common.secret_files import secret_variable
 
@@ -72,3 +72,22 @@ def overrides(pairs: list[str] | None) -> dict[str, str]:
     if bad := [pair for pair in pairs or [] if "=" not in pair]:
         fail(f"--set takes name=value, not {bad[0]!r}", USAGE)
     return dict(pair.partition("=")[::2] for pair in pairs or [])
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from platform import python_version
+
+        from common.build import service_version
+
+        out.print(f"mrse-recall {service_version()}, Python {python_version()}")
+        raise typer.Exit
+
+
+def of_all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which version this is."),
+    ] = False,
+) -> None:
+    """Options of `mrse` itself."""

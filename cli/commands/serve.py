@@ -53,9 +53,13 @@ def serve(
     if print_config:
         print_json(effective(settings)) if json else out.print_json(data=effective(settings))
         return
+    from service.process.config_watch import hang_up_on_change
     from service.process.server import refuse_missing, run
+    from service.settings.load import config_file
 
     refuse_missing(settings)
+    if settings.server.watch_config and (file := config_file(config)) is not None:
+        hang_up_on_change(file)
     refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")
     if shop is None:
         run(read)

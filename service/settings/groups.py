@@ -41,6 +41,9 @@ class Server(Group):
     lame_duck_s: float = Field(default=0.0, ge=0, le=600)
     #: How long running requests may finish after that.
     drain_s: int = Field(default=15, ge=0)
+    #: Whether the configuration file is looked at every second, and read again when it changed, as after
+    #: SIGHUP: for who cannot send a signal, as where the file lies on a volume of several services.
+    watch_config: bool = False
     #: Where several workers make the folder that they count in; without it /dev/shm, or where that is missing
     #: the folder for temporary files.
     metrics_folder: Path | None = None

@@ -36,7 +36,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         SettingsError: no such file, not TOML, an unknown key, a wrong value, or a secret's file that
             cannot be used.
     """
-    file = config or (Path(env) if (env := os.environ.get(CONFIG_VARIABLE)) else None)
+    file = config_file(config)
     model = composed()
 
     def refused(path: tuple[str, ...], reason: str) -> SettingsError:
@@ -52,6 +52,11 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         return model.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, written, file)) from error
+
+
+def config_file(config: Path | None = None) -> Path | None:
+    """The TOML file: ``config``, or that which ``MRSE_CONFIG`` names; None where there is none."""
+    return config or (Path(env) if (env := os.environ.get(CONFIG_VARIABLE)) else None)
 
 
 def effective(settings: Settings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from cli.demo_files import demo_bundle
 from cli.extras import EXTRAS
 from cli.main import build
+from common.build import service_version
 from tests.support.command import ROOT, mrse
 
 
@@ -41,6 +43,12 @@ def test_help_has_an_example(path: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(build(), [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert shown.exit_code == 0, shown.output
     assert f"mrse {' '.join(path)}" in shown.output.split("Example:")[1]
+
+
+def test_it_says_which_version_it_is(tmp_path: Path) -> None:
+    done = mrse("--version", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"mrse-recall {service_version()}, Python {platform.python_version()}\n"
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:

@@ -1,0 +1,233 @@
+"""The steps that touch traffic: a canary beside what serves, its watch, promotion, and taking it back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from cli.release.commands import StepFailed, mrse, shown
+from cli.release.exposition import Counts, Tally, Told, counts_of, less
+from cli.release.guardrails import Guardrail, judge
+from cli.release.plan import Exposed
+from cli.release.release import Outcome, Release, Work
+from cli.release.services import ServicesError
+from cli.release.state import now
+from cli.release.towers import CANARY, CONTROL, TOWERS, Side, write_towers
+from common.errors import NOT_IN_ORDER, MrseError
+
+#: Seconds between two lines about the watch.
+_TELL_EVERY_S = 60.0
+
+
+def _no_canary(release: Release) -> str | None:
+    if release.before is None:
+        return "nothing serves yet"
+    if not release.fleet:
+        return "no service is named (services.urls)"
+    if release.in_place:
+        return "the version that serves was fed where it is"
+    return None
+
+
+def _canary(release: Release) -> Outcome:
+    before, plan = release.before, release.plan
+    assert before is not None
+    assert release.version is not None
+    for address, told in release.fleet.told().items():
+        serving = told.loaded.get(CONTROL)
+        if serving is None or serving[0] != before.version:
+            has = "nothing" if serving is None else serving[0]
+            raise StepFailed(
+                f"{address} serves {has} where {plan.config} names {before.version}: let the configuration "
+                "alone say what serves, not --bundle or MRSE_BUNDLE_PATH, and reload"
+            )
+    control = Side(before.bundle, before.index)
+    write_towers(plan.config, control, release.candidate, plan.canary.share, release.current.release)
+    wanted = {CONTROL: (before.version, None), CANARY: (release.version, release.index_version)}
+    try:
+        release.fleet.take(wanted, _patient(release, "canary"))
+    except ServicesError as error:
+        write_towers(plan.config, control)
+        try:
+            release.fleet.take({CONTROL: (before.version, None)})
+        except ServicesError as again:
+            raise StepFailed(f"{error}; and what served was not taken back: {again}") from error
+        raise StepFailed(f"{error}; what served before serves") from error
+    over = "" if release.index_version is None else f" over {release.index_version}"
+    return Outcome(f"{release.version}{over} answers {plan.canary.share:.0%}", {"out": now()})
+
+
+def _patient(release: Release, stage: str) -> Any:
+    """Tells what is waited for, each thing once."""
+    said: set[str] = set()
+
+    def tell(what: str) -> None:
+        if what not in said:
+            said.add(what)
+            release.tell(f"{stage}: waiting: {what}")
+
+    return tell
+
+
+def _no_watch(release: Release) -> str | None:
+    return None if _is_out(release) else "there is no canary"
+
+
+def _is_out(release: Release) -> bool:
+    canary = release.step("canary")
+    return canary is None or canary.state != "skipped"
+
+
+class _Watch:
+    """The canary's counters, kept in the state so that a killed watch goes on."""
+
+    def __init__(self, release: Release) -> None:
+        self._release = release
+        self._limits = release.plan.canary
+        self._kept = release.current.steps["watch"].found
+        tally = self._kept.get("tally", {})
+        self._tally = Tally(tally.get("seen", {}), tally.get("total", {}))
+        self._told_at = 0.0
+
+    def run(self) -> str | None:
+        """Watch until the end; why the canary is to be taken back, or None."""
+        while True:
+            told, away = self._release.fleet.look()
+            at = now()
+            if "since" not in self._kept:
+                self._tally.begin(told)
+                self._kept["since"] = at
+            else:
+                self._tally.add(told)
+            passed = at - self._kept["since"]
+            if self._kept.get("settled") is None and passed >= self._limits.settle_s:
+                self._kept["settled"] = dict(self._tally.total)
+            self._kept["tally"] = self._tally.as_dict()
+            control, canary = self._counts(self._tally.total)
+            found = judge(control, canary, self._settled(), self._limits)
+            self._kept["guardrails"] = [asdict(each) for each in found]
+            self._kept["requests"] = {CONTROL: control.requests, CANARY: canary.requests}
+            self._release.file.save()
+            self._tell(at, passed, canary, found)
+            if why := self._silent(told, away, at) or _because(found, "tripped"):
+                return why
+            if passed >= self._limits.watch_s and canary.requests >= self._limits.requests:
+                return _because(found, "tripped", "over")
+            if passed >= max(self._limits.watch_s, self._limits.longest_s):
+                return (
+                    f"the canary got {canary.requests:,.0f} requests in {passed:,.0f} s, fewer than "
+                    f"{self._limits.requests:,} (canary.requests): does the file of assignment.path "
+                    f"turn {TOWERS} off?"
+                )
+            time.sleep(self._limits.every_s)
+
+    def _counts(self, total: dict[str, float]) -> tuple[Counts, Counts]:
+        return counts_of(total, CONTROL), counts_of(total, CANARY)
+
+    def _settled(self) -> tuple[Counts, Counts] | None:
+        before = self._kept.get("settled")
+        return None if before is None else self._counts(less(self._tally.total, before))
+
+    def _silent(self, told: dict[str, Told], away: dict[str, str], at: float) -> str | None:
+        """Why the services have not all been well for too long."""
+        ill = [f"{address} does not answer: {why}" for address, why in away.items()]
+        ill += [f"{address} is not ready" for address, its in told.items() if not its.ready]
+        if not ill:
+            self._kept.pop("ill", None)
+            return None
+        since = self._kept.setdefault("ill", at)
+        if at - since < self._limits.silent_s:
+            return None
+        return f"{ill[0]}, for {at - since:.0f} s"
+
+    def _tell(self, at: float, passed: float, canary: Counts, found: list[Guardrail]) -> None:
+        if at - self._told_at < _TELL_EVERY_S:
+            return
+        self._told_at = at
+        left = max(0.0, self._limits.watch_s - passed)
+        known = [str(each) for each in found if each.state != "unknown"]
+        self._release.tell("; ".join((f"watch: {canary.requests:,.0f} requests, {left:,.0f} s left", *known)))
+
+
+def _because(found: list[Guardrail], *states: str) -> str | None:
+    tripped = [str(each) for each in found if each.state in states]
+    return "; ".join(tripped) or None
+
+
+def _watch(release: Release) -> Outcome:
+    kept = release.current.steps["watch"].found
+    try:
+        why = _Watch(release).run()
+        if why is None and release.plan.exposed is not None:
+            why = _report(release, release.plan.exposed, kept["since"])
+    except KeyboardInterrupt as stopped:
+        raise StepFailed(
+            f"stopped while the canary answers {release.plan.canary.share:.0%}: the same command goes on "
+            "watching, --abort takes it back"
+        ) from stopped
+    if why is not None:
+        return Outcome(why, kept, "refused")
+    known = [str(Guardrail(**each)) for each in kept["guardrails"] if each["state"] != "unknown"]
+    return Outcome(f"{kept['requests'][CANARY]:,.0f} requests; {'; '.join(known)}", kept)
+
+
+def _report(release: Release, exposed: Exposed, since: float) -> str | None:
+    """What the exposure log and the outcomes say against the canary."""
+    at = datetime.fromtimestamp(since, UTC).isoformat()
+    command = ("experiment", "report", str(exposed.exposures), str(exposed.outcomes),
+               "--experiment", TOWERS, "--control", CONTROL, "--metric", exposed.metric, "--since", at,
+               "--report", str(release.folder / "canary.html"))  # fmt: skip
+    try:
+        found = mrse(command, fine=lambda code: code in (0, NOT_IN_ORDER))
+    except StepFailed as error:
+        return f"what users did cannot be read: {error}"
+    if found["mismatch"]:
+        return "the users are not split by the weights, so no figure of the canary can be trusted"
+    for each in found["against"]:
+        if each["tripped"]:
+            return f"`{shown(command[:2])}`: surely worse: {', '.join(each['tripped'])}"
+        if each["verdict"] == "worse":
+            return f"`{shown(command[:2])}`: {exposed.metric} is surely lower"
+    return None
+
+
+def _promote(release: Release) -> Outcome:
+    assert release.version is not None
+    write_towers(release.plan.config, release.candidate)
+    if release.in_place:
+        return Outcome(f"{release.version} serves, fed anew")
+    release.fleet.take({CONTROL: (release.version, release.index_version)}, _patient(release, "promote"))
+    says = f"{release.version} serves" if release.fleet else f"{release.plan.config} names {release.version}"
+    return Outcome(says)
+
+
+def take_back(release: Release) -> Outcome:
+    """Let what served before answer everything, and be loaded alone.
+
+    Raises:
+        StepFailed: the configuration or the services do not take it; the message says who answers what.
+    """
+    before = release.before
+    assert before is not None
+    off = False
+    try:
+        off = release.fleet.switch(on=False)
+    except ServicesError as error:
+        release.tell(f"roll back: the switch is not thrown, the reload takes longer: {error}")
+    try:
+        write_towers(release.plan.config, Side(before.bundle, before.index))
+        release.fleet.take({CONTROL: (before.version, None)}, _patient(release, "roll back"))
+    except MrseError as error:
+        who = "the switch keeps it from traffic" if off else "it may still answer its share"
+        raise StepFailed(f"the canary is not taken back, {who}: {error}") from error
+    if off:
+        release.fleet.switch(on=True)
+    return Outcome(f"{before.version} answers everything")
+
+
+CANARY_STEP = Work("canary", "let it answer a share of the traffic", _canary, _no_canary)
+WATCH = Work("watch", "see that it does no harm", _watch, _no_watch)
+PROMOTE = Work("promote", "let it answer everything", _promote)
+ROLL_BACK = Work("roll back", "let what served before answer everything", take_back)

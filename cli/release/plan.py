@@ -1,0 +1,185 @@
+"""What a release does: ``release.toml``. Defaults are *inferred*."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import MrseError
+
+#: A share from 0 to 1, neither of them.
+Part = Annotated[float, Field(gt=0, lt=1)]
+
+
+class PlanError(MrseError, ValueError):
+    """The plan cannot be used; the message names the file and the key."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Train(_Table):
+    """How bundles are trained. Without this table none is: a release then brings the catalogue up to date."""
+
+    preset: str = "demo"
+    #: As ``--set`` of `mrse train`.
+    set: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    teacher: bool = False
+    device: str = "cpu"
+    #: The bundle that serves is used again until its training is so many days old.
+    every_days: float = Field(default=7.0, ge=0)
+
+
+class Embed(_Table):
+    """How items are embedded, as the options of `mrse embed`."""
+
+    device: str = "cpu"
+    threads: int = Field(default=2, ge=1)
+
+
+class Gate(_Table):
+    """What keeps a bundle from being served: `mrse evaluate --against` the one that serves."""
+
+    split: Literal["val", "test"] = "val"
+    measures: tuple[str, ...] = ("Recall@10", "Recall@100", "R-prec@10", "nDCG@10", "MRR")
+    slices: tuple[str, ...] = ("all",)
+    #: The loss that is accepted: refused is what is surely worse by more, that is, where the whole 95%
+    #: interval of the difference lies below minus this.
+    loss: float = Field(default=0.0, ge=0, lt=1)
+    #: Queries below which nothing can be said, so that the bundle is refused.
+    queries: int = Field(default=50, ge=1)
+    resamples: int = Field(default=1000, ge=100)
+
+
+class Services(_Table):
+    """The services that run by the configuration."""
+
+    #: Where each answers ``/metrics``: its port, or its probe port. None: nothing is asked and nothing
+    #: watched, and what passes the gate is promoted at once.
+    urls: tuple[str, ...] = ()
+    #: Ask every address that the names in ``urls`` have: all pods of a headless service in Kubernetes.
+    resolve: bool = False
+    #: A command that makes the services read their configuration again, as ``["systemctl", "reload",
+    #: "mrse-recall"]``. None: they watch it themselves (``server.watch_config``).
+    reload: tuple[str, ...] = ()
+    #: Where one answers ``/admin/experiments``: taking a canary back then takes less than a second. Needs
+    #: ``assignment.path`` in the configuration, and a key of scope ``write`` in ``MRSE_KEY``.
+    admin: str | None = None
+    #: Seconds for all services to have loaded what the configuration names.
+    within_s: float = Field(default=300.0, gt=0)
+
+
+class Canary(_Table):
+    """The share of traffic that meets what is new, and what it must not do worse than the rest."""
+
+    share: Part = 0.1
+    #: Seconds that it is watched; and how long at most, to see so many requests.
+    watch_s: float = Field(default=1800.0, ge=0)
+    longest_s: float = Field(default=14_400.0, ge=0)
+    requests: int = Field(default=500, ge=1)
+    every_s: float = Field(default=5.0, gt=0)
+    #: Seconds in which its caches are cold: latency counts from then on.
+    settle_s: float = Field(default=60.0, ge=0)
+    #: How much more may fail by our own fault, be empty, or be partial, as shares of its requests.
+    errors: float = Field(default=0.01, ge=0)
+    empty: float = Field(default=0.02, ge=0)
+    partial: float = Field(default=0.05, ge=0)
+    #: How many times as long its p95 may be, and the milliseconds below which it is never too slow.
+    slower: float = Field(default=1.5, ge=1)
+    slow_from_ms: float = Field(default=50.0, ge=0)
+    #: Seconds for which a service may be away or not ready before the canary is taken back.
+    silent_s: float = Field(default=30.0, ge=0)
+
+
+class Exposed(_Table):
+    """The exposure log and what users did, for `mrse experiment report` at the end of the watch."""
+
+    exposures: Path
+    outcomes: Path
+    metric: str = "click rate"
+
+
+class Vespa(_Table):
+    """Needed where the service's engine is ``vespa``."""
+
+    package: Path
+    endpoints: tuple[str, ...] = Field(min_length=1)
+    config_servers: tuple[str, ...] = Field(min_length=1)
+    #: Share of all items that may have left the catalogue.
+    prune: float = Field(default=0.1, ge=0, le=1)
+
+
+class Plan(_Table):
+    """A release.
+
+    Attributes:
+        file: where it was read.
+    """
+
+    file: Path
+    #: What bundles are called.
+    name: str = Field(default="shop", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    shop: Path
+    #: The service's TOML file, which names what serves.
+    config: Path
+    #: Folder of all releases: a folder for each, and the state.
+    work: Path
+    #: Releases of which files are kept, beside what serves.
+    keep: int = Field(default=3, ge=1)
+    #: A bundle that somebody else trained, in place of the one that serves.
+    bundle: Path | None = None
+    #: Fit `mrse calibrate` for the new index. Its vectors then leave out the behaviours that are held out.
+    calibrate: bool = False
+    #: What changed in the catalogue since it was exported (JSON lines, as of `mrse index update`): prices and
+    #: stock that the new index would otherwise have from before. Embedded indexes alone; Vespa keeps its own.
+    changes: Path | None = None
+    #: What `mrse produce` fills the Redis of the configuration with, for the new bundle.
+    produce: tuple[Literal["items", "queries", "portraits"], ...] = ()
+    train: Train | None = None
+    embed: Embed = Embed()
+    gate: Gate = Gate()
+    services: Services = Services()
+    canary: Canary = Canary()
+    exposed: Exposed | None = None
+    vespa: Vespa | None = None
+
+
+#: Keys that are paths, which are relative to the plan's folder.
+_PATHS = ("shop", "config", "work", "bundle", "changes")
+_NESTED = {"exposed": ("exposures", "outcomes"), "vespa": ("package",)}
+
+
+def read_plan(file: Path) -> Plan:
+    """Read a plan; paths in it are relative to its folder.
+
+    Raises:
+        PlanError: it cannot be read, or a key or value is wrong.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanError(f"{file}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"{file}: not TOML: {error}") from error
+    folder = file.resolve().parent
+    for table, keys in (("", _PATHS), *_NESTED.items()):
+        found = values.get(table, {}) if table else values
+        for key in keys:
+            if isinstance(found, dict) and isinstance(found.get(key), str):
+                found[key] = folder / found[key]
+    try:
+        plan = Plan.model_validate({**values, "file": file.resolve()})
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False):
+            key = ".".join(map(str, problem["loc"]))
+            reason = "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+            lines.append(f"{file}: {key}: {reason}")
+        raise PlanError("\n".join(lines)) from error
+    if plan.train is not None and plan.bundle is not None:
+        raise PlanError(f"{file}: bundle: give a bundle, or the table [train], not both")
+    return plan

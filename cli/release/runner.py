@@ -1,0 +1,279 @@
+"""Does the steps of a release in order, and goes on where a killed one stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.release import canary, steps, tidy, vespa_steps
+from cli.release.plan import Plan, PlanError
+from cli.release.release import UNKNOWN, Outcome, Release, Work, bundle_version
+from cli.release.services import Fleet
+from cli.release.state import Current, Past, Served, StateFile, Step, Verdict, new_release, now
+from cli.release.towers import Configured, Side, read_towers, write_towers
+from common.errors import MrseError
+
+_FIRST = (steps.CHECK, steps.TRAIN, steps.EXPORT, steps.GATE, steps.EMBED)
+_EMBEDDED = (steps.BUILD, steps.CALIBRATE, steps.VERIFY, steps.PRODUCE, steps.CHANGES)
+_VESPA = (*vespa_steps.STEPS, steps.PRODUCE)
+_LAST = (canary.CANARY_STEP, canary.WATCH, canary.PROMOTE, tidy.TIDY)
+_DONE = ("done", "skipped")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a step, how it stands, and what is to be told."""
+
+    name: str
+    state: str
+    seconds: float
+    says: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a release came to; ``verdict`` is None for a dry run."""
+
+    release: str
+    verdict: Verdict | None
+    says: str
+    rows: list[Row]
+
+
+def works(engine: str) -> Sequence[Work]:
+    """The steps of a release, in order."""
+    return (*_FIRST, *(_VESPA if engine == "vespa" else _EMBEDDED), *_LAST)
+
+
+def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh: bool = False) -> Release:
+    """The release that goes on, or a new one; whatever it was, the state now has it as the current one.
+
+    Another plan or other files of the shop are another release, but for one whose canary is out: it goes on.
+
+    Raises:
+        StateError, PlanError, SettingsError, DataError: something of it cannot be read.
+    """
+    file = StateFile(plan.work)
+    configured = read_towers(plan.config)
+    made_of = _made_of(plan)
+    current = file.state.current
+    if current is not None and not _canary_began(current) and (fresh or current.made_of != made_of):
+        why = "--fresh" if fresh else "the plan or the shop's files are others"
+        tell(f"release {current.release} is given up: {why}")
+        file.state.history.append(Past(release=current.release, verdict="aborted", ended=now(), says=why))
+        current = file.state.current = None
+    if current is None:
+        if configured.canary is not None:
+            raise PlanError(
+                f"{plan.config} has an arm canary that no release here put there; take it out, and reload"
+            )
+        current = Current(release=new_release(plan.work), made_of=made_of, before=_before(configured, file))
+        file.state.current = current
+    elif fresh:
+        raise PlanError(f"the canary of {current.release} is out; --abort takes it back, then begin anew")
+    else:
+        tell(f"release {current.release} goes on")
+    return Release(plan, file, configured.engine, fleet, tell)
+
+
+def _canary_began(current: Current) -> bool:
+    step = current.steps.get("canary")
+    return step is not None and step.state != "skipped"
+
+
+def _made_of(plan: Plan) -> str:
+    """Digest of the shop's files and of what of the plan makes bundle and index."""
+    from artifacts.shop.shop import Shop
+
+    asked = plan.model_dump_json(exclude={"services", "canary", "exposed", "keep", "file"})
+    return hashlib.sha256(f"{asked}\0{Shop.open(plan.shop).fingerprint()}".encode()).hexdigest()[:16]
+
+
+def _before(configured: Configured, file: StateFile) -> Served | None:
+    side = configured.control
+    if side is None or not Path(side.bundle).exists():
+        return None
+    promoted = [past.served for past in file.state.history if past.served is not None]
+    trained = next((each.trained for each in reversed(promoted) if each.bundle == side.bundle), None)
+    version = bundle_version(Path(side.bundle))
+    return Served(bundle=side.bundle, index=side.index, version=version, trained=trained)
+
+
+def run(release: Release) -> Result:
+    """Do what is left of a release.
+
+    Raises:
+        MrseError: a step failed; the state says which, and the next call tries it again.
+    """
+    release.folder.mkdir(parents=True, exist_ok=True)
+    release.file.save()
+    planned = works(release.engine)
+    for place, work in enumerate(planned, 1):
+        step = _do(release, work, f"[{place}/{len(planned)}]")
+        if step.state == "refused":
+            return _refused(release, work, step)
+        if work in (steps.CHANGES, vespa_steps.STEPS[-1]) and _unchanged(release):
+            return _end(release, "unchanged", "what was made is what serves already")
+    promoted = release.current.steps["promote"]
+    return _end(release, "promoted", promoted.says)
+
+
+def _refused(release: Release, work: Work, step: Step) -> Result:
+    if work is canary.WATCH:
+        _do(release, canary.ROLL_BACK, "[!]")
+        return _end(release, "rolled back", step.says)
+    return _end(release, "refused", step.says)
+
+
+def _do(release: Release, work: Work, place: str) -> Step:
+    known = release.step(work.name)
+    if known is not None and known.state in (*_DONE, "refused"):
+        return known
+    why = work.skip(release) if known is None or known.state != "running" else None
+    if why is not None:
+        step = release.current.steps[work.name] = Step(state="skipped", began=now(), says=why)
+        release.file.save()
+        release.tell(f"{place} {work.name}: nothing to do: {why}")
+        return step
+    step = known or Step(state="running", began=now())
+    step.state, step.says = "running", ""
+    release.current.steps[work.name] = step
+    release.file.save()
+    release.tell(f"{place} {work.name}: {work.about}")
+    started, before = time.monotonic(), step.seconds
+    try:
+        outcome: Outcome = work.act(release)
+    except (MrseError, OSError) as error:
+        step.state, step.says, step.seconds = "failed", str(error), before + time.monotonic() - started
+        release.file.save()
+        raise
+    step.state, step.says = outcome.state, outcome.says
+    step.found = {**step.found, **outcome.found}
+    step.seconds = before + time.monotonic() - started
+    release.file.save()
+    release.tell(f"{place} {work.name}: {step.state}, {step.seconds:.1f} s: {step.says}")
+    return step
+
+
+def _unchanged(release: Release) -> bool:
+    """Whether an embedded index has the very bytes of the one that serves, to which nobody made changes."""
+    from index.embedded.manifest import MANIFEST_NAME, read_manifest
+    from index.embedded.store import ChangesHeld, refuse_changes
+
+    before = release.before
+    if before is None or release.engine != "embedded" or release.version != before.version:
+        return False
+    index = Path(before.index)
+    changed = release.step("changes")
+    if not (index / MANIFEST_NAME).is_file() or (changed is not None and changed.state == "done"):
+        return False
+    try:
+        refuse_changes(index)
+    except ChangesHeld:
+        return False
+    return read_manifest(index, verify=False).index_version == release.index_version
+
+
+def _end(release: Release, verdict: Verdict, says: str) -> Result:
+    """Note how a release ended; the next call begins another one."""
+    state, current = release.file.state, release.current
+    served = None
+    if verdict == "promoted":
+        assert release.version is not None
+        before = release.before
+        trained = release.found("train").get("trained")
+        if trained is None and before is not None and before.version == release.version:
+            trained = before.trained
+        side = release.candidate
+        served = Served(bundle=side.bundle, index=side.index, version=release.version, trained=trained)
+    state.history.append(
+        Past(
+            release=current.release, verdict=verdict, ended=now(), says=says, served=served,
+            before=current.before, training=steps.training_digest(release.plan.train),
+        )
+    )  # fmt: skip
+    state.current = None
+    if verdict != "promoted":
+        try:
+            tidy.remove_old(release)
+        except OSError as error:
+            release.tell(f"old releases are not removed: {error}")
+    release.file.save()
+    return Result(current.release, verdict, says, rows(release))
+
+
+def abort(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
+    """Give the release that is under way up; its canary, where it has one, is taken back.
+
+    Raises:
+        PlanError: there is none.
+        StepFailed: the canary cannot be taken back.
+    """
+    file = StateFile(plan.work)
+    if file.state.current is None:
+        raise PlanError(f"{file.path} knows of no release that is under way")
+    release = Release(plan, file, read_towers(plan.config).engine, fleet, tell)
+    if _canary_began(release.current):
+        _do(release, canary.ROLL_BACK, "[!]")
+    return _end(release, "aborted", "given up")
+
+
+def go_back(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
+    """Let what the last promotion replaced serve again.
+
+    Raises:
+        PlanError: there is nothing to go back to, or a release is under way.
+    """
+    file = StateFile(plan.work)
+    configured = read_towers(plan.config)
+    if file.state.current is not None and _canary_began(file.state.current):
+        raise PlanError(f"the canary of {file.state.current.release} is out; --abort takes it back")
+    last = next((past for past in reversed(file.state.history) if past.served is not None), None)
+    if last is None or last.before is None or last.served is None:
+        raise PlanError(f"{file.path} knows of nothing that served before")
+    there = configured.control
+    if there is None or (there.bundle, there.index) != (last.served.bundle, last.served.index):
+        raise PlanError(
+            f"{plan.config} does not name what release {last.release} promoted; nothing was changed"
+        )
+    wanted = last.before
+    for path in (wanted.bundle, wanted.index):
+        if not Path(path).exists():
+            raise PlanError(f"{path} is not there any more")
+    began = now()
+    write_towers(plan.config, Side(wanted.bundle, wanted.index))
+    fleet.take({"control": (wanted.version, None)}, lambda what: tell(f"waiting: {what}"))
+    name = new_release(plan.work)
+    says = f"back from {last.served.version} to {wanted.version}"
+    file.state.history.append(
+        Past(release=name, verdict="promoted", ended=now(), says=says, served=wanted, before=last.served)
+    )
+    file.save()
+    return Result(name, "promoted", says, [Row("back", "done", now() - began, says)])
+
+
+def rows(release: Release) -> list[Row]:
+    """The steps that were begun, for the table."""
+    return [Row(name, step.state, step.seconds, step.says) for name, step in release.current.steps.items()]
+
+
+def foresee(release: Release) -> Result:
+    """What `run` would do now; nothing is done."""
+    from cli.release.commands import shown
+
+    found = []
+    for work in works(release.engine):
+        known = release.step(work.name)
+        if known is not None and known.state in _DONE:
+            found.append(Row(work.name, known.state, known.seconds, known.says))
+            continue
+        why = work.skip(release)
+        if why is not None:
+            found.append(Row(work.name, "would skip", 0.0, why))
+        else:
+            says = work.about if work.command is None else shown(work.command(release))
+            found.append(Row(work.name, "would do", 0.0, says))
+    return Result(release.current.release, None, f"{UNKNOWN} stands for what a step before finds out", found)

@@ -1,0 +1,50 @@
+"""What a plan may say, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.release.plan import PlanError, read_plan
+
+LEAST = 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\n'
+
+
+def write(tmp_path: Path, more: str) -> Path:
+    file = tmp_path / "release.toml"
+    file.write_text(LEAST + more)
+    return file
+
+
+def test_paths_are_of_the_plans_folder(tmp_path: Path) -> None:
+    more = 'changes = "/abs/changes.jsonl"\n[exposed]\nexposures = "e"\noutcomes = "o.csv"\n'
+    plan = read_plan(
+        write(tmp_path, more + '[vespa]\npackage = "p"\nendpoints = ["u"]\nconfig_servers = ["u"]\n')
+    )
+    assert (plan.shop, plan.work) == (tmp_path / "shop", tmp_path / "releases")
+    assert plan.changes == Path("/abs/changes.jsonl")
+    assert plan.exposed is not None
+    assert plan.exposed.outcomes == tmp_path / "o.csv"
+    assert plan.vespa is not None
+    assert plan.vespa.package == tmp_path / "p"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("keeep = 1\n", "keeep: there is no such key"),
+        ("[canary]\nshare = 1.0\n", "canary.share: Input should be less than 1"),
+        ("[canary]\nwhatever = 1.0\n", "canary.whatever: there is no such key"),
+        ('name = "No Spaces"\n', "name: String should match"),
+        ("[train\n", "not TOML"),
+        ('bundle = "b"\n[train]\n', "give a bundle, or the table [train], not both"),
+        ("[gate]\nsplit = 'train'\n", "gate.split"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, more: str, said: str) -> None:
+    file = write(tmp_path, more)
+    with pytest.raises(PlanError) as caught:
+        read_plan(file)
+    assert said in str(caught.value)
+    assert str(file) in str(caught.value)
