@@ -11,6 +11,7 @@ import typer
 from rich.table import Column, Table
 
 from cli.console import Json, err, fail, out, print_json, say_error
+from cli.options import or_file
 from common.errors import NOT_IN_ORDER, USAGE, MrseError
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ def release(
     back: Annotated[
         bool, typer.Option("--back", help="Let what the last release replaced serve again.")
     ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Key of the services, where they want one.", envvar="MRSE_KEY", callback=or_file("MRSE_KEY")
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check, train, compare, embed, index, try on a share of the traffic, and promote or roll back.
@@ -61,7 +68,7 @@ def release(
 
     try:
         wanted = read_plan(plan)
-        fleet = Fleet(wanted.services)
+        fleet = Fleet(wanted.services, key)
         if dry_run:
             result = foresee(open_release(wanted, fleet, _tell))
         else:

@@ -67,7 +67,7 @@ class Services(_Table):
     #: "mrse-recall"]``. None: they watch it themselves (``server.watch_config``).
     reload: tuple[str, ...] = ()
     #: Where one answers ``/admin/experiments``: taking a canary back then takes less than a second. Needs
-    #: ``assignment.path`` in the configuration, and a key of scope ``write`` in ``MRSE_KEY``.
+    #: ``assignment.path`` in the configuration, and a key of scope ``write`` (``--key``).
     admin: str | None = None
     #: Seconds for all services to have loaded what the configuration names.
     within_s: float = Field(default=300.0, gt=0)

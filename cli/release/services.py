@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
@@ -38,7 +37,6 @@ class Fleet:
 
     def __init__(self, wanted: Services, key: str | None = None) -> None:
         self._wanted = wanted
-        key = os.environ.get("MRSE_KEY") if key is None else key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(timeout=_ANSWER_S, headers=headers)
 
