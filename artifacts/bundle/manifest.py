@@ -39,12 +39,19 @@ class _Frozen(BaseModel):
 class TextSpec(_Frozen):
     """How text becomes ids. All values are *inferred*: the paper gives none of them."""
 
+    #: Tokens of a query that Light-Bert reads; what follows is cut.
     max_query_tokens: Length = 24
+    #: Tokens of an item's text that it reads.
     max_item_tokens: Length = 48
+    #: Words of a query that FtAtt reads.
     max_query_words: Length = 16
+    #: Words of an item's text that FtAtt reads.
     max_item_words: Length = 40
+    #: N-grams of a word, at most.
     ngrams_per_word: Length = 20
+    #: Letters of the shortest n-gram.
     ngram_min: Length = 3
+    #: Letters of the longest n-gram.
     ngram_max: Length = 5
     #: Rows of the hashed n-gram table; row 0 is padding.
     ngram_buckets: int = Field(default=8192, ge=2, le=1 << 28)
@@ -53,7 +60,9 @@ class TextSpec(_Frozen):
 class PictureSpec(_Frozen):
     """How a picture becomes pixels: RGB, letterboxed on white to ``side`` x ``side``, uint8."""
 
+    #: Pixels of a side.
     side: int = Field(default=64, ge=1, le=2048)
+    #: Width of the feature that the image encoder makes of a picture.
     feature_dim: Width = 128
 
 

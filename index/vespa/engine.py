@@ -16,13 +16,16 @@ class VespaConnection(EngineSettings):
 
     #: Base addresses of query containers, with commas between: ``http://vespa-1:8080,http://vespa-2:8080``.
     url: str | None = None
-    #: Bearer token, or the file that holds it; sent over https only.
+    #: Bearer token; sent over https only.
     token: SecretStr | None = None
+    #: The file that holds the token, in its place; read again within seconds when it changes.
     token_file: Path | None = None
-    #: Certificates to trust, and our own certificate and key for mutual TLS; PEM. These files and the token's
-    #: are read again within seconds when they change.
+    #: PEM file of the certificates to trust, in place of the system's; read again within seconds when it
+    #: changes.
     ca: Path | None = None
+    #: Our own certificate for mutual TLS, PEM; read again likewise.
     certificate: Path | None = None
+    #: The key of that certificate, PEM; read again likewise.
     key: Path | None = None
     #: Whether a container's certificate must be of its URL's host.
     check_hostname: bool = True
@@ -36,11 +39,13 @@ class VespaConnection(EngineSettings):
     connect_share: float = Field(default=0.3, gt=0, le=1)
     #: Whether answers may come gzipped, for slow or dear networks: it takes Vespa a millisecond or two.
     compression: bool = False
-    #: Failures in a row after which a container is left alone, and for how many seconds.
+    #: Failures in a row after which a container is left alone.
     breaker_failures: int = Field(default=8, ge=1)
+    #: How long it is left alone; then one request tries.
     breaker_pause_s: float = Field(default=1.0, gt=0)
-    #: Candidates of the graph search of each content node per asked hit, and at least.
+    #: Candidates of the graph search of each content node per asked hit.
     target_hits_factor: float = Field(default=1.0, ge=1)
+    #: Such candidates at least: they are the width of the search in the graph.
     target_hits_least: int = Field(default=100, ge=1)
     #: In place of these, candidates of all nodes together per asked hit.
     total_target_hits_factor: float | None = Field(default=None, ge=1)
@@ -49,10 +54,11 @@ class VespaConnection(EngineSettings):
     #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
     graph_share: float = Field(default=0.5, gt=0, le=1)
     #: Share of searches that are asked again without the graph while there is room, to know the recall that
-    #: users get (``mrse_index_shadow_recall``); seconds between two, and that one may take. It looks at every
-    #: item. 0: none.
+    #: users get (``mrse_index_shadow_recall``). Such a search looks at every item. 0: none.
     shadow_share: float = Field(default=0.0, ge=0, le=1)
+    #: Least pause between two such searches.
     shadow_every_s: float = Field(default=10.0, ge=0.1)
+    #: Longest time that one may take.
     shadow_timeout_s: float = Field(default=5.0, gt=0)
 
 

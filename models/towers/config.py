@@ -33,10 +33,13 @@ def dimensions(**sizes: int) -> Dimensions:
 class FusionConfig(Frozen):
     """Sizes of the DSSM fusion and of the gate."""
 
+    #: Width of the hidden layer of both fusions.
     hidden: int = 256
+    #: Width of the gate's hidden layer.
     gate_hidden: int = 32
     #: Weights above 0 that the gate starts with, in the order of the experts; equal ones where it is empty.
     gate_start: tuple[float, ...] = ()
+    #: Rate of dropout in fusions and gate.
     dropout: float = 0.1
     #: Whether the item's fusion reads how often it was clicked.
     popularity: bool = False
@@ -48,10 +51,13 @@ class UserConfig(Frozen):
     #: ``context``: portraits are inputs of the query's DSSM. ``residual``: a sequence encoder reads them, and
     #: what it finds is added to a query that does not know them: unit(query + pull * taste).
     kind: Literal["context", "residual"] = "context"
-    #: Width of the encoder, its layers over the whole sequence and their heads.
+    #: Width of the sequence encoder.
     width: int = Field(default=64, ge=1)
+    #: Its layers over the whole sequence.
     layers: int = Field(default=1, ge=0)
+    #: Attention heads of each layer; ``width`` is a multiple of it.
     heads: int = Field(default=2, ge=1)
+    #: Rate of dropout in the encoder.
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     #: Rows of the embedding of items by the hash of their ids; 0 for none.
     item_buckets: int = Field(default=0, ge=0, le=1 << 24)
@@ -74,6 +80,7 @@ class UserConfig(Frozen):
 class LossConfig(Frozen):
     """Hybrid loss: alpha * MNSCE + beta * HNST."""
 
+    #: Weight of MNSCE.
     alpha: float = 1.0
     #: 0 turns HNST off. A triplet's gradient is at most 1 a pair, that of MNSCE at most ``scale``.
     beta: float = 5.0
@@ -82,7 +89,9 @@ class LossConfig(Frozen):
     hard_share: float = Field(default=0.3, ge=0.0, le=0.9)
     #: Most that ``hard_share`` may make of beta: where few triplets are active, each would weigh too much.
     beta_most: float = Field(default=50.0, gt=0.0)
+    #: Scale of the cosines in MNSCE (1 / temperature).
     scale: float = 20.0
+    #: Cosine that a hard negative of label 0 lies below the positive before HNST lets go of it.
     margin: float = 0.2
     #: Hard negatives for each positive.
     hard_negatives: int = 4
@@ -130,6 +139,7 @@ class LossConfig(Frozen):
 class DataConfig(Frozen):
     """How events become examples."""
 
+    #: Tokens that a tokenizer trained from the shop's texts has.
     vocabulary: int = 3000
     #: Share of the newest events held out for val, and for test, where the file marks no split.
     held_out: float = 0.05
@@ -137,11 +147,15 @@ class DataConfig(Frozen):
     typo_rate: float = 0.15
     #: Rate of examples whose query is emptied although the user has a history (browse).
     query_dropout: float = 0.1
-    #: Rate of examples with a query picture whose text is emptied; and whose picture is.
+    #: Rate of examples with a query picture whose text is emptied.
     picture_only: float = 0.3
+    #: Rate of examples with a query picture whose picture is left out.
     query_picture_dropout: float = 0.3
+    #: Rate of items whose picture is left out.
     item_picture_dropout: float = 0.1
+    #: Rate of examples whose history is left out, so that the towers do without one too.
     history_dropout: float = 0.3
+    #: Rate of items whose co-clicks are left out, as a new item has none.
     coclick_dropout: float = 0.2
     #: Co-clicked items kept for an item.
     coclick_top: int = 10
@@ -187,11 +201,17 @@ class DataConfig(Frozen):
 class StageConfig(Frozen):
     """One training stage."""
 
+    #: Steps of the stage.
     steps: int = 500
+    #: Examples in a step.
     batch: int = 256
+    #: Highest learning rate; it rises during the warmup and falls to 0 by a cosine.
     rate: float = 2e-3
+    #: Of AdamW.
     weight_decay: float = 0.01
+    #: Share of the steps in which the rate rises.
     warmup: float = 0.05
+    #: Most that the norm of a step's gradient may be.
     clip: float = 1.0
     #: Times `LossConfig.uniform_share`. Over frozen experts an item more costs next to nothing.
     uniform: float = 1.0
@@ -225,13 +245,19 @@ class TeacherConfig(Frozen):
 
     #: Whether a run trains one; `mrse train --teacher` turns it on and uses it.
     enabled: bool = False
+    #: Width of the cross-encoder.
     hidden: int = Field(default=64, ge=8)
+    #: Its layers.
     layers: int = Field(default=2, ge=1)
+    #: Attention heads of each layer.
     heads: int = Field(default=4, ge=1)
+    #: Rate of dropout.
     dropout: float = 0.1
+    #: Steps of its training.
     steps: int = Field(default=800, ge=1)
     #: Queries of a step; each comes with what answers it and with items that do not.
     batch: int = Field(default=64, ge=2)
+    #: Highest learning rate.
     rate: float = 2e-3
     #: Grade from which on an item counts as an answer that nobody clicked.
     answers: float = Field(default=0.7, ge=0.0, le=1.0)
@@ -245,9 +271,13 @@ class Switches(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, bool] = Field(init=False)
 
+    #: Off: pictures of queries and items are left out.
     picture: bool = True
+    #: Off: histories are left out.
     history: bool = True
+    #: Off: the experts weigh the same, whoever asks.
     gate: bool = True
+    #: Off: an item's co-clicks are left out.
     coclick: bool = True
 
     @model_validator(mode="before")
@@ -265,10 +295,13 @@ class Switches(BaseModel):
 class Config(Frozen):
     """The whole configuration of a training run; its JSON goes into the bundle's manifest."""
 
+    #: The preset that the defaults are of: ``--preset``.
     preset: PresetName = "demo"
+    #: Of every draw: the same seed, threads and data give the same weights.
     seed: int = 7
     #: torch threads; part of the configuration because sums depend on it.
     threads: int = 1
+    #: Minutes between two checkpoints, to which a killed run goes back.
     checkpoint_minutes: float = 5.0
     #: Batches that threads draw ahead while a step runs; nothing of the outcome depends on it.
     prefetch: int = Field(default=2, ge=0, le=64)

@@ -26,6 +26,7 @@ class Diversity(BaseModel):
 
     #: A declared attribute of strings or numbers.
     attribute: str = Field(min_length=1, max_length=128)
+    #: Items that may have the same value.
     most: int = Field(ge=1, le=1000)
 
 

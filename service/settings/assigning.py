@@ -25,6 +25,7 @@ class Part(Group):
     #: Experiments of one layer share its places, from 0 to 1, one place a unit: those whose slots do not
     #: overlap exclude each other. Without a layer an experiment has places of its own.
     layer: Name | None = None
+    #: From which place to which of the layer the experiment reaches.
     slot: tuple[Share, Share] = (0.0, 1.0)
     #: Draws the arms; the experiment's name where it is left out. Another one draws everybody anew.
     salt: Salt | None = None
@@ -57,6 +58,7 @@ class AssignmentSettings(Group):
     path: Path | None = None
     #: Share of the units that take part in no experiment of the settings, to see what all do together.
     holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    #: Draws the holdout; another one draws others.
     holdout_salt: Salt = "holdout"
     #: What keeps its arms where a request names neither user nor session: the request alone, or the query's
     #: words (the item of ``/similar``), which weighs arms by how often a query is asked.

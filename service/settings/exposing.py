@@ -16,7 +16,9 @@ class Exposures(Group):
     #: ``none``; ``jsonl`` and ``parquet`` are files below ``folder``, ``stream`` is a Redis Stream. Parquet
     #: is written a minute at a time, and a killed process loses that minute.
     sink: Literal["none", "jsonl", "parquet", "stream"] = "none"
+    #: Where the files go; each worker has its own.
     folder: Path | None = None
+    #: Name of the stream.
     stream: str = Field(default="exposures", min_length=1, max_length=128)
     #: Redis of the stream, where it is another than ``redis.url``.
     redis_url: RedisUrl | None = None
@@ -29,8 +31,9 @@ class Exposures(Group):
     #: Items of answers that wait to be written, of each worker; about 0.7 kB each. Answers beyond that are
     #: left out and counted.
     waiting_items: int = Field(default=100_000, ge=1000)
-    #: Size and age of a file after which another is begun.
+    #: Size of a file after which another is begun.
     rotate_mb: int = Field(default=128, ge=1)
+    #: Age of a file after which another is begun.
     rotate_s: int = Field(default=3600, ge=1)
     #: Room that the disk must have left: below that events are left out and counted.
     reserve_mb: int = Field(default=256, ge=0)

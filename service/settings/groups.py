@@ -25,13 +25,18 @@ class Group(BaseModel):
 class Server(Group):
     """Where the service listens and how it logs."""
 
+    #: Address that is listened on; ``0.0.0.0`` for all. The port of the probes is at the same one.
     host: str = "127.0.0.1"
+    #: 0: any that is free, which the log tells.
     port: int = Field(default=8080, ge=0, le=65_535)
     #: Another port, for ``/livez``, ``/readyz`` and ``/metrics`` alone, on a thread of its own: it answers
     #: however busy the service is. 0: none. Give it to an orchestrator and to Prometheus, not to strangers.
     probe_port: int = Field(default=0, ge=0, le=65_535)
+    #: Processes that answer, one a core at most. They share the memory of index and libraries.
     workers: int = Field(default=1, ge=1, le=256)
+    #: Connections that may wait to be accepted; the system may allow fewer.
     backlog: int = Field(default=2048, ge=1)
+    #: How long a connection without a request stays open.
     keep_alive_s: int = Field(default=75, ge=1)
     #: Answers of so many bytes or more are compressed (zstd, gzip) for clients that read it. Below, that
     #: takes longer than sending them within a data centre; where answers travel far, 4096 is a good value.
@@ -47,7 +52,9 @@ class Server(Group):
     #: Where several workers make the folder that they count in; without it /dev/shm, or where that is missing
     #: the folder for temporary files.
     metrics_folder: Path | None = None
+    #: The least level of the lines that are logged; queries and users are in none above debug.
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    #: Whether each request is a line of the log.
     access_log: bool = True
     #: Names, without port, that requests may have in ``Host``; ``*.`` in front allows all below. Without any,
     #: a service that listens on the loopback address alone answers to that address's names alone, so that no
@@ -65,9 +72,10 @@ class Server(Group):
     admin_token: SecretStr | None = Field(default=None, min_length=1)
     #: A file that holds it; read again when it changes.
     admin_token_file: Path | None = None
-    #: PEM files of the certificate, with its chain, and of its key without a passphrase: the port speaks TLS
-    #: then. They are read at the start; workers that SIGHUP replaces read them again.
+    #: PEM file of the certificate, with its chain: the port speaks TLS then. It is read at the start; workers
+    #: that SIGHUP replaces read it again.
     tls_certificate: Path | None = None
+    #: PEM file of the certificate's key, without a passphrase; read with it.
     tls_key: Path | None = None
     #: PEM file of those whose certificates clients must show; without it clients show none.
     tls_client_ca: Path | None = None
@@ -165,9 +173,13 @@ class Playground(Group):
 class BundleSettings(Group):
     """The model. ``precision`` ``auto`` is int8 where the bundle has it and the device is a CPU."""
 
+    #: The bundle's folder: ``--bundle``.
     path: Path | None = None
+    #: ``auto`` is int8 where the bundle has it and the device is a CPU, else fp32.
     precision: Literal["auto", "fp32", "fp16", "int8"] = "auto"
+    #: ``cuda`` needs the extra ``gpu``.
     device: Literal["cpu", "cuda"] = "cpu"
+    #: Threads that each graph computes with, in each worker.
     threads: int = Field(default=1, ge=1)
 
 
@@ -190,6 +202,7 @@ class IndexSettings(Group):
 class Encoder(Group):
     """The micro-batching query encoder."""
 
+    #: Queries that share a run of the graph.
     max_batch: int = Field(default=32, ge=1)
     #: Queries that may wait; more are refused with 503.
     queue: int = Field(default=256, ge=1)
@@ -205,8 +218,9 @@ class Encoder(Group):
 class Cache(Group):
     """The caches in process."""
 
-    #: Query experts kept, and for how long.
+    #: Query experts kept, about 1 KB each. 0: none.
     entries: int = Field(default=50_000, ge=0)
+    #: How long they are kept.
     ttl_s: float = Field(default=3600.0, gt=0)
     #: Neighbours of I2I's triggers: lists kept for each index, about 4 KB each, until it changes. A list over
     #: 16 KB counts as several. 0: none.
@@ -235,15 +249,19 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 class RedisSettings(Group):
     """The shared cache, which is used when ``url`` is set."""
 
+    #: ``redis://host:6379/0``, ``rediss://…`` with TLS, or ``unix://…``; without it nothing is shared.
     url: RedisUrl | None = None
     #: Longest wait for Redis in one request. Without Redis an answer is slower, never an error.
     timeout_ms: float = Field(default=20.0, gt=0)
+    #: Longest wait for a connection to Redis.
     connect_timeout_ms: float = Field(default=200.0, gt=0)
+    #: How long Redis keeps what the service writes to it.
     ttl_s: float = Field(default=86_400.0, gt=0)
     #: Values that may wait to be written; more are dropped and counted.
     write_queue: int = Field(default=4096, ge=1)
-    #: Failures in a row that open the breaker, and how long it stays open.
+    #: Failures in a row after which Redis is left alone.
     breaker_failures: int = Field(default=3, ge=1)
+    #: How long it is left alone; then one request tries.
     breaker_open_s: float = Field(default=2.0, gt=0)
 
 
@@ -263,8 +281,11 @@ class Tracing(Group):
 class Arm(Group):
     """One arm of an experiment. Only arms of ``towers`` name another bundle and index."""
 
+    #: Its share of the units, over the sum of the experiment's weights.
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    #: Of an arm of ``towers``: the bundle that answers it. Without one it is ``bundle.path``.
     bundle: Path | None = None
+    #: Of an arm of ``towers``: the index that goes with that bundle.
     index: Path | None = None
     #: Whether any caller may choose it by ``X-Experiment``; a key of scope ``experiments`` may anyway.
     forced: bool = False
@@ -275,26 +296,32 @@ class Arm(Group):
 class Limits(Group):
     """How much one request, and all requests together, may ask for."""
 
+    #: Items that a request may ask for.
     max_k: int = Field(default=1000, ge=1, le=10_000)
+    #: Bytes of a body, pictures included.
     body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     #: Of these, what is not a picture, in one request; a batch may have 16 times as many. A history of 200
     #: behaviours takes up to 45 kB, 1,000 values of a filter 20 kB.
     request_bytes: int = Field(default=64 * 1024, ge=1024)
     #: How long a client may take to send its body.
     body_timeout_s: float = Field(default=10.0, gt=0)
+    #: Bytes of a picture, before base64.
     picture_bytes: int = Field(default=2 * 1024 * 1024, ge=1)
+    #: Pixels of a picture: what is larger is refused by its head, before it is decoded.
     picture_pixels: int = Field(default=20_000_000, ge=1)
+    #: Requests in one batch.
     batch: int = Field(default=64, ge=1, le=1024)
     #: Entries of one batch that are worked on at once.
     batch_parallel: int = Field(default=16, ge=1)
     #: Requests worked on at once, where each entry of a batch counts; fewer while that makes them quicker.
     #: More wait for their turn, or are refused with 503 where they would wait too long.
     in_flight: int = Field(default=256, ge=1)
-    #: Loads above which requests get fewer candidates, and above which no portrait. The load of a request is
-    #: from 0 to 1, where requests are refused: how long it waited, as a share of how long it may wait; or the
-    #: share of ``in_flight`` that is being worked on, if that is more. When a route is left out stands in its
-    #: own table, ``recall.<name>.shed_at``.
+    #: Load above which requests get fewer candidates. The load of a request is from 0 to 1, where requests
+    #: are refused: how long it waited, as a share of how long it may wait; or the share of ``in_flight`` that
+    #: is being worked on, if that is more. When a route is left out stands in its own table,
+    #: ``recall.<name>.shed_at``.
     shed_candidates_at: Share = 0.7
+    #: Load above which requests are answered without a portrait.
     shed_portrait_at: Share = 0.85
     #: Share of k that is looked for where there are to be fewer candidates.
     shed_k: Share = 0.5
@@ -319,6 +346,7 @@ class DeadlineSettings(Group):
     What a client takes to send the rest of its body is not counted.
     """
 
+    #: Of a request that names no ``timeout_ms``.
     default_ms: int = Field(default=250, ge=1, le=10_000)
     #: Kept back from the routes, for merging and writing the answer.
     reserve_ms: float = Field(default=2.0, ge=0)

@@ -26,6 +26,7 @@ class ExpertsConfig(Frozen):
     #: A BERT folder in Hugging Face layout that Light-Bert and VBert start from: its first ``layers`` layers
     #: and its tokenizer. ``hidden``, ``heads`` and ``mlp_ratio`` are then the folder's own.
     bert: str | None = None
+    #: Of the folder of ``bert``, which says so; nobody sets it.
     shape: BertShape | None = None
     #: Width of the space that this BERT and ``image.vit`` share, where both are of one CLIP-style folder:
     #: VBert then starts as that CLIP. The folder says so, nobody sets it.
@@ -42,11 +43,15 @@ class ExpertsConfig(Frozen):
 
     #: ``single`` puts one transformer of as many parameters in their place, for `mrse ablate`.
     kind: Literal["lmoe", "single"] = "lmoe"
+    #: Width of the transformers.
     hidden: int = 64
+    #: Attention heads of each layer.
     heads: int = 4
+    #: Layers of Light-Bert and VBert (paper: two).
     layers: int = 2
+    #: Width of a layer's hidden part over its own width.
     mlp_ratio: float = 2.0
-    #: 0 because the demo's training ends long before it has seen each example often.
+    #: Rate of dropout; 0 because the demo's training ends long before it has seen each example often.
     dropout: float = 0.0
     #: Whether both towers share one Light-Bert and one FtAtt; VBert is always shared (paper: same structure).
     share_text_experts: bool = True

@@ -28,8 +28,9 @@ class I2ISettings(RouteSettings):
     shed_at: Share | None = 0.5
     #: Candidates that the route returns, as a share of k.
     candidates: Share = 0.3
-    #: Triggers used at most, and neighbours looked up for each.
+    #: Triggers used at most.
     triggers: int = Field(default=5, ge=1, le=200)
+    #: Neighbours looked up for each trigger.
     neighbours: int = Field(default=30, ge=1, le=500)
     #: Least cosine between an item and the query for it to be a trigger.
     trigger_floor: float = Field(default=0.3, ge=-1, le=1)

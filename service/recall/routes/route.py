@@ -30,6 +30,7 @@ class RouteSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    #: Whether the route is run.
     enabled: bool = True
     #: Share of the answer's places that the route is sure of when it has that many items.
     share: Share = 0.0
