@@ -127,8 +127,9 @@ class LossConfig(Frozen):
     #: Correct negatives for how often a step draws them, in the batch and uniformly (logQ).
     logq: bool = False
     #: Weight of the choice among answers: what a user with a history clicked, against what others clicked for
-    #: the same words (`models.training.rivals`); and how many of these a row gets.
+    #: the same words (`models.training.rivals`).
     choice: float = Field(default=0.0, ge=0.0)
+    #: How many of the others a row gets.
     rivals: int = Field(default=8, ge=1, le=256)
     #: Weight of the loss of a user's interests beside that of queries; it always has logQ.
     interests: float = Field(default=0.5, ge=0.0)
