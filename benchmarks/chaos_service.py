@@ -92,11 +92,19 @@ class Service:
                 found.append(pid)
         return found[1:] or found  # the first is the fork server itself
 
-    def kill_and_start(self) -> None:
-        """As a machine that loses its power and comes back."""
+    def kill(self) -> None:
+        """As a machine that loses its power."""
         self._kill(signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start it again, until it is ready."""
         self._start()
         self.wait()
+
+    def kill_and_start(self) -> None:
+        """As a machine that loses its power and comes back."""
+        self.kill()
+        self.start()
 
     def stop_and_start(self) -> None:
         """As a rollout of one pod would."""

@@ -136,7 +136,8 @@ def create_app(
     documentation.complete(app)
     app.add_middleware(FixedPaths, routes=routes)
     if provider is not None:
-        app.add_middleware(tracing.TraceRequests, provider=provider)
+        note = runtime.metrics.exemplars.note
+        app.add_middleware(tracing.TraceRequests, provider=provider, note=note)
     app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
     return app
 

@@ -40,6 +40,7 @@ from service.recall_checks import RecallChecks
 from service.retiring import Retiring
 from service.settings import Settings
 from service.stages import Stages, stages_of
+from service.telemetry.gpu import watch_cards
 from service.telemetry.metrics import Metrics
 from service.upkeep import IndexWatch
 
@@ -169,6 +170,7 @@ class Runtime:
         found = await self._openings.deployments(self.settings, self.experiments, {}, self._worker)
         check_options(self.settings, found)
         self._serve(self.experiments, found)
+        watch_cards(self.metrics, {name for each in found.values() for name in each.encoder.tower.providers})
         self.exposures.start()
         await asyncio.to_thread(self._start_decoder)
         self._note_progress("asking the first queries")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from common.build import service_version
 from index.port import IndexUnavailable
@@ -14,6 +13,7 @@ from service.http.columnar import json_response
 from service.http.documentation import KEY_PROBLEMS, PROBLEM_503
 from service.http.requests import runtime_of
 from service.http.routing import RawRoute
+from service.telemetry.exposition import content_type, takes_open
 
 
 async def get_livez(request: Request) -> Response:
@@ -66,13 +66,21 @@ async def get_version(request: Request) -> Response:
 
 
 async def get_metrics(request: Request) -> Response:
-    """The text exposition of this worker's metrics; with several workers, of all of them together."""
-    return Response(runtime_of(request).metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """This worker's metrics; with several workers, those of all of them together.
+
+    Who takes OpenMetrics gets it, with exemplars where requests are traced.
+    """
+    is_open = takes_open(request.headers.get("accept"))
+    body = runtime_of(request).metrics.render(is_open)
+    return Response(body, headers={"Content-Type": content_type(is_open)})
 
 
 _EXPOSITION = {
-    "description": "Prometheus' text exposition format.",
-    "content": {"text/plain": {"schema": {"type": "string"}}},
+    "description": "Prometheus' text exposition format, or OpenMetrics for who takes it.",
+    "content": {
+        "text/plain": {"schema": {"type": "string"}},
+        "application/openmetrics-text": {"schema": {"type": "string"}},
+    },
 }
 routes = [
     RawRoute("/livez", get_livez, needs=None, summary="Is the process alive?", tags=["operation"]),

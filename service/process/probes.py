@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from service.errors import StartError
 from service.scope import CONNECTIONS
 from service.settings import Server
-from service.telemetry.metrics import NOTE_EVERY_S, merged, noted
+from service.telemetry.exposition import content_type, merged, noted, takes_open
+from service.telemetry.metrics import NOTE_EVERY_S
 
 if TYPE_CHECKING:
     from service.runtime import Runtime
@@ -53,9 +54,9 @@ class OneProcess:
         """Why it cannot answer; none where it can."""
         return self._runtime.health.reasons
 
-    def metrics(self) -> bytes:
-        """Its metrics, as the loop last noted them."""
-        return self._runtime.metrics.rendered()
+    def metrics(self, is_open: bool = False) -> bytes:
+        """Its metrics, as the loop last noted them; as OpenMetrics, or as text."""
+        return self._runtime.metrics.rendered(is_open)
 
 
 class Workers:
@@ -79,9 +80,11 @@ class Workers:
         """Why they cannot answer; none where some worker can."""
         return self._reasons()
 
-    def metrics(self) -> bytes:
-        """Their metrics together."""
-        return b"" if self._folder is None else merged(self._folder)
+    def metrics(self, is_open: bool = False) -> bytes:
+        """Their metrics together; as OpenMetrics, or as text."""
+        if self._folder is None:
+            return b"# EOF\n" if is_open else b""
+        return merged(self._folder, is_open)
 
 
 def _hung(seconds: float) -> str | None:
@@ -93,19 +96,20 @@ class Probes:
 
     def __init__(self, of: OneProcess | Workers) -> None:
         self._of = of
-        self._rendered, self._rendered_at = b"", float("-inf")
+        #: By whether it is OpenMetrics: what was rendered last, and when.
+        self._rendered: dict[bool, tuple[bytes, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; and say, when the server starts, what its connections may take."""
         if scope["type"] == "lifespan":
             await _start(scope, receive, send)
             return
-        status, kind, body = self._answer(scope["method"], scope["path"])
+        status, kind, body = self._answer(scope["method"], scope["path"], Headers(scope=scope).get("accept"))
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
+    def _answer(self, method: str, path: str, accept: str | None) -> tuple[int, bytes, bytes]:
         if method not in ("GET", "HEAD"):
             return _json(405, "only GET is answered here")
         if path == "/livez":
@@ -115,10 +119,12 @@ class Probes:
             reasons = self._of.reasons()
             return _json(503, "not ready", reasons) if reasons else _json(200, "ready")
         if path == "/metrics":
-            now = time.monotonic()
-            if now - self._rendered_at > _RENDER_EVERY_S:
-                self._rendered, self._rendered_at = self._of.metrics(), now
-            return 200, CONTENT_TYPE_LATEST.encode(), self._rendered
+            now, is_open = time.monotonic(), takes_open(accept)
+            rendered, at = self._rendered.get(is_open, (b"", float("-inf")))
+            if now - at > _RENDER_EVERY_S:
+                rendered = self._of.metrics(is_open)
+                self._rendered[is_open] = rendered, now
+            return 200, content_type(is_open).encode(), rendered
         return _json(404, "there are /livez, /readyz and /metrics here")
 
 

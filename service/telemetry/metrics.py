@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +25,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
-    generate_latest,
 )
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from common.build import service_version
 from common.metrics import NAMESPACE, SHARED_VARIABLE
@@ -40,6 +36,8 @@ from service.query.encoder import BATCHED, FAILURES, FALLIBLE, Batched, Fallible
 from service.recall.routes import ROUTES
 from service.telemetry.arms import ArmMetrics
 from service.telemetry.calls import CallMetrics
+from service.telemetry.exemplars import Exemplars
+from service.telemetry.exposition import exposed, merged
 from service.telemetry.labels import CAUSES, RECALL_CHECKS, SERVER_CAUSES, Accepted, Closed
 from service.telemetry.process import watch_process
 from service.telemetry.reloads import Reload, reload_metrics
@@ -62,8 +60,6 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
 #: Shadowed searches that a mean is of.
 _RECALLS = 200
-#: Lines of what was loaded once.
-_NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
@@ -91,6 +87,7 @@ class Metrics:
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
         items: items by content, ``put`` into every arm's index, ``refused``, or ``removed``.
         events: events, ``taken`` or ``refused``.
+        exemplars: keeps traces of requests by how long they took.
         arms: counts requests by the arms that they got.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
@@ -108,6 +105,7 @@ class Metrics:
         self._gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
         self._note_process = watch_process(self.registry, self.shared is not None)
+        self.exemplars = Exemplars(_LATENCY, Path(self.shared) if self.shared else None)
         self._observed: list[tuple[Histogram, float]] = []
         self._at_once = 1 if self.shared else _AT_ONCE  # another worker is asked for what this one counts
         self._reads: list[tuple[Gauge, Callable[[], float]]] = []
@@ -353,6 +351,7 @@ class Metrics:
     def note(self) -> None:
         """Count what was observed and read the gauges, so that another worker that is asked knows them."""
         self.flush()
+        self.exemplars.write()
         self._note_process()
         while self._unmade:
             self._reads += self._unmade.pop(0)()
@@ -370,14 +369,16 @@ class Metrics:
         if len(self._observed) >= self._at_once:
             self.flush()
 
-    def render(self) -> bytes:
-        """The text exposition: of this worker, or of all that share."""
+    def render(self, is_open: bool = False) -> bytes:
+        """The exposition, as OpenMetrics or as text: of this worker, or of all that share."""
         self.note()
-        return self.rendered()
+        return self.rendered(is_open)
 
-    def rendered(self) -> bytes:
+    def rendered(self, is_open: bool = False) -> bytes:
         """As `render`, as it was last noted; any thread may ask."""
-        return merged(Path(self.shared)) if self.shared else generate_latest(self.registry)
+        if self.shared:
+            return merged(Path(self.shared), is_open)
+        return exposed(self.registry, self.exemplars.kept, is_open)
 
     def _labelled(self, name: str, text: str, label: str, values: Iterable[str]) -> Callable[[str], None]:
         """What counts by the value of a label."""
@@ -401,26 +402,3 @@ def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:
     for value in values:
         child(value)
     return child
-
-
-def merged(folder: Path) -> bytes:
-    """The text exposition of all workers that share a folder."""
-    return _NO_LONGER_LOADED.sub(b"", generate_latest(_shared(folder)))
-
-
-def noted(folder: Path, name: str) -> list[float]:
-    """What the living workers that share a folder last noted in a gauge."""
-    files = [str(file) for file in folder.glob("gauge_*.db")]
-    families: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-    return [
-        sample.value
-        for family in families
-        if family.name == f"{NAMESPACE}_{name}"
-        for sample in family.samples
-    ]
-
-
-def _shared(folder: Path) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
-    return registry

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -169,12 +169,19 @@ def _ago(seconds: float) -> int:
 
 
 class TraceRequests:
-    """ASGI middleware: makes a server span for each request that is not a probe."""
+    """ASGI middleware: makes a server span for each request that is not a probe.
 
-    def __init__(self, app: ASGIApp, provider: Any) -> None:
+    Args:
+        app: answers.
+        provider: gets the spans.
+        note: told the route, the seconds and the trace of each request that was recorded.
+    """
+
+    def __init__(self, app: ASGIApp, provider: Any, note: Callable[[str, float, str], None]) -> None:
         from opentelemetry.propagate import extract
 
         self._app = app
+        self._note = note
         self._tracer = provider.get_tracer(_SERVICE, service_version())
         self._extract = extract
 
@@ -186,8 +193,8 @@ class TraceRequests:
             await self._app(scope, receive, send)
             return
         parent = self._extract(Headers(scope=scope))
-        arrived = scope.get(ARRIVED)
-        began = _ago(0.0 if arrived is None else time.monotonic() - arrived)
+        arrived: float = scope.get(ARRIVED) or time.monotonic()
+        began = _ago(time.monotonic() - arrived)
         otel = self._tracer.start_span(scope["method"], parent, SpanKind.SERVER, start_time=began)
         span = _Span(self._tracer, otel, set_span_in_context(otel, parent), otel.is_recording())
         SPAN.set(span)
@@ -210,6 +217,9 @@ class TraceRequests:
             raise
         finally:
             _tell(span, scope, status, failed)
+            route = getattr(scope.get("route"), "path_format", None)
+            if route is not None:
+                self._note(route, time.monotonic() - arrived, span.trace_id)
 
 
 def _tell(span: _Span, scope: Scope, status: int, failed: str | None) -> None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from devtools.dashboards import DASHBOARDS, text
+from devtools.prometheus import alerts, ask, prometheus, prometheus_executable, queries
 from devtools.redis import redis_server
-from devtools.waiting import free_port, wait_for
+from devtools.waiting import wait_for
 from index.embedded.build import build_index
 from tests.support import shop
 from tests.support.command import ROOT
 from tests.support.serving import Server, make_settings, serving
 
-PROMETHEUS = shutil.which("prometheus")
 FOLDER = ROOT / "docker/grafana/dashboards"
 #: What a busy machine may rightly make fire.
 BUSY = {
@@ -50,55 +45,6 @@ def test_there_is_no_other_dashboard_and_none_has_two_panels_in_a_place() -> Non
         assert len(set(places)) == len(places)
 
 
-@contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[httpx.Client]:
-    """Watches one service twice a second, by the rules as they are shipped but for their patience."""
-    rules = yaml.safe_load((ROOT / "docker/alerts.yml").read_text())
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            rule.pop("for", None)
-    (folder / "alerts.yml").write_text(yaml.safe_dump(rules))
-    often = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"}
-    jobs = [{"job_name": "mrse-recall", "static_configs": [{"targets": [target]}]}]
-    config = {"global": often, "rule_files": ["alerts.yml"], "scrape_configs": jobs}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
-    process = subprocess.Popen(
-        [
-            str(PROMETHEUS),
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={address}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        with httpx.Client(base_url=f"http://{address}", timeout=30) as client:
-            wait_for(lambda: _answers(client))
-            yield client
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/-/ready").status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def ask(client: httpx.Client, query: str) -> list[Any]:
-    answer = client.get("/api/v1/query", params={"query": query.replace("$__rate_interval", "1m")}).json()
-    assert answer["status"] == "success", f"{query}: {answer}"
-    return list(answer["data"]["result"])
-
-
-def firing(client: httpx.Client) -> set[str]:
-    return {each["metric"]["alertname"] for each in ask(client, 'ALERTS{alertstate="firing"}')}
-
-
 def load(server: Server) -> None:
     """Requests of every kind, for each arm."""
     with httpx.Client(base_url=server.url, timeout=60) as client:
@@ -116,7 +62,9 @@ def load(server: Server) -> None:
             client.post("/recall", json={"k": 0})
 
 
-@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed; Debian's package is prometheus")
+@pytest.mark.skipif(
+    prometheus_executable() is None, reason="prometheus is not installed; Debian's package is prometheus"
+)
 def test_every_panel_has_data_and_an_end_is_noticed(tmp_path: Path) -> None:
     bundle = shop.bundle(tmp_path / "bundle", 1)
     shop.write_embeddings(bundle, tmp_path / "embeddings")
@@ -132,7 +80,7 @@ def test_every_panel_has_data_and_an_end_is_noticed(tmp_path: Path) -> None:
             access={"anonymous": ["read", "metrics", "experiments"]},
         )
         server = service.enter_context(serving(settings))
-        with prometheus(tmp_path, server.url.removeprefix("http://")) as watching:
+        with prometheus(tmp_path, server.url.removeprefix("http://"), hasty=True) as watching:
             wait_for(lambda: ask(watching, "up == 1"))
 
             def seen(query: str) -> bool:
@@ -146,10 +94,6 @@ def test_every_panel_has_data_and_an_end_is_noticed(tmp_path: Path) -> None:
                     wait_for(lambda query=query: ask(watching, query))  # type: ignore[misc]
             for query in queries("vespa"):  # there is none here: that Prometheus takes them
                 ask(watching, query)
-            assert firing(watching) <= BUSY
+            assert alerts(watching) <= BUSY
             service.close()
-            wait_for(lambda: "RecallDown" in firing(watching))
-
-
-def queries(name: str) -> list[str]:
-    return [query for panel in DASHBOARDS[name][1] for query, _ in panel.queries]
+            wait_for(lambda: "RecallDown" in alerts(watching))
