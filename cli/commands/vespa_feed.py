@@ -57,6 +57,12 @@ def feed(
         str, typer.Option(help="Part of the folder, as 2/8; each part may be fed by another process.")
     ] = "1/1",
     journal: Annotated[Path | None, typer.Option(help="Where progress is kept, to resume from.")] = None,
+    fed: Annotated[
+        bool,
+        typer.Option(
+            "--fed", help="The lines of `mrse vespa lines` are fed: send what changed since they were begun."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
@@ -76,8 +82,8 @@ def feed(
     live = changes is not None or follow is not None
     if changes is not None and follow is not None:
         fail("give --changes or --follow, not both", USAGE)
-    if live and (as_of is not None or part != "1/1"):
-        fail("--as-of and --part are for a folder, not for changes", USAGE)
+    if live and (as_of is not None or part != "1/1" or fed):
+        fail("--as-of, --part and --fed are for a folder, not for changes", USAGE)
     if live:
         wanted = Changes(changes, follow, redis, group, journal)
         raise typer.Exit(feed_changes(package, access.to(endpoint), embeddings, wanted, json=json))
@@ -86,22 +92,30 @@ def feed(
     folder = open_embeddings(embeddings)
     settings = settings_for(package, folder, access.to(endpoint))
     with Ledger.of(package, settings.version.document_type) as ledger:
-        number, parts = _part(part)
+        number, parts = part_of(part)
         source = EmbeddingsSource(folder, ledger, (number, parts))
-        version = source.as_of if as_of is None else _version(as_of)
+        version = source.as_of if as_of is None else version_of(as_of)
+        if fed and not ledger.has_begun(version, (number, parts)):
+            fail("no lines of this folder and part were begun: `mrse vespa lines` writes them")
         what, name = f"{source.fingerprint}:{version}", "feed" if parts == 1 else f"{number}-of-{parts}"
+        if fed:
+            what, name = f"{what}:fed", f"{name}.fed"
         kept = journal or embeddings.with_name(f"{embeddings.name}.{name}.journal")
         try:
             with alone(kept), progress() as report:
                 progressed = Journal.open(kept, f"{settings.version.document_type}:{what}", version)
                 if progressed.replaces is not None:
                     err.print(f"{kept} was of {progressed.replaces}, and is begun anew")
-                fed = asyncio.run(send(settings, source, progressed, report))
-                ledger.end(version, (number, parts), [failure.item_id for failure in fed.failures])
+                if fed:
+                    progressed.low = max(progressed.low, source.total)
+                came = asyncio.run(send(settings, source, progressed, report))
+                failed = [failure.item_id for failure in came.failures]
+                if came.complete or not fed:
+                    ledger.end(version, (number, parts), None if fed else failed)
         except FeedStopped as stopped:
             fail(f"{stopped}; run the same command again to go on from {kept}")
-    tell(fed, json=json)
-    raise typer.Exit(0 if fed.complete else NOT_IN_ORDER)
+    tell(came, json=json)
+    raise typer.Exit(0 if came.complete else NOT_IN_ORDER)
 
 
 @with_access
@@ -134,14 +148,16 @@ def prune(
     raise typer.Exit(NOT_IN_ORDER if pruned.failed else 0)
 
 
-def _part(text: str) -> tuple[int, int]:
+def part_of(text: str) -> tuple[int, int]:
+    """The number of a part, from 1, and of parts; ends the command where it is neither."""
     number, _, parts = text.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         fail(f"--part is given as 2/8, not {text!r}", USAGE)
     return int(number), int(parts)
 
 
-def _version(as_of: str) -> int:
+def version_of(as_of: str) -> int:
+    """A feed version, in microseconds since 1970; ends the command where it is none."""
     if as_of.isdecimal():
         return int(as_of)
     try:

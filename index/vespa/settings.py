@@ -35,7 +35,7 @@ class EndpointSettings:
     #: Share of a request's time that finding and reaching a host may take, so that there is some left for
     #: another one where packets are lost. Vespa is near: it takes a millisecond.
     connect_share: float = 0.3
-    #: Whether answers may come gzipped: a quarter of the bytes for a millisecond or two at the container.
+    #: Whether answers may come gzipped: a third of the bytes, for time of the container's.
     compression: bool = False
     #: Failures in a row after which an endpoint is left alone, and for how long; then one request tries.
     breaker_failures: int = 8

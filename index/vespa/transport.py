@@ -48,6 +48,8 @@ class Reply:
     headers: Mapping[str, str]
     #: Who gave it: the base URL.
     endpoint: str = ""
+    #: Bytes of the body as it came, which may have been gzipped.
+    received: int = 0
 
 
 class Transport:
@@ -120,9 +122,10 @@ class Transport:
                 ) as response,
             ):
                 body = await _body(response, request.largest)
+                received = len(body)
                 if self._compressed and response.headers.get("Content-Encoding") == "gzip":
                     body = _plain(body, request.largest)
-                reply = Reply(response.status, body, response.headers, endpoint)
+                reply = Reply(response.status, body, response.headers, endpoint, received)
         except (aiohttp.ClientError, OSError) as error:
             told = _translate(error)
             if span is not None:

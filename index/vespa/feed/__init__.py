@@ -14,6 +14,7 @@
       window        how many requests may be under way
       journal       what is settled, on disk, so that a killed feed goes on
       report        what came of a feed
+    document_lines  a folder as JSONL for Vespa's own feed client
     prune         takes out what left the catalogue
     verify        counts, sampled items, recall and latency, compared with the embeddings folder
       expected    what has to be there, by the folder and the ledger

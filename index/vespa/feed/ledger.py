@@ -169,6 +169,10 @@ class Ledger:
         """Items of that folder that could not be fed."""
         return {item_id for part in self._parts().values() for item_id in part["refused"]}
 
+    def has_begun(self, as_of: int, part: tuple[int, int]) -> bool:
+        """Whether this part of a folder of this version is the one that was begun last."""
+        return as_of == self.as_of and part[1] == self._count() and str(part[0]) in self._parts()
+
     def begin(self, as_of: int, part: tuple[int, int] = (1, 1)) -> int:
         """A folder is being fed, or a part of it.
 
@@ -195,13 +199,27 @@ class Ledger:
             self._set("parts", parts)
             return int(known["sequence"])
 
-    def end(self, as_of: int, part: tuple[int, int] = (1, 1), refused: Iterable[str] = ()) -> None:
-        """A folder, or a part of it, is fed, but for some items; with the last part older changes go."""
+    def refuse(self, as_of: int, part: tuple[int, int], refused: Iterable[str]) -> None:
+        """Items of a part of a folder cannot be fed, as is known before the part is."""
         with _transaction(self._db):
-            if as_of != self.as_of:
-                return  # a newer one began meanwhile
             parts = self._parts()
-            parts[str(part[0])] |= {"done": True, "refused": sorted(refused)}
+            if as_of == self.as_of and str(part[0]) in parts:
+                parts[str(part[0])] |= {"refused": sorted(refused)}
+                self._set("parts", parts)
+
+    def end(self, as_of: int, part: tuple[int, int] = (1, 1), refused: Iterable[str] | None = None) -> None:
+        """A folder, or a part of it, is fed, but for some items; with the last part older changes go.
+
+        Without ``refused`` those are left out that `refuse` was told of.
+        """
+        with _transaction(self._db):
+            parts = self._parts()
+            if as_of != self.as_of or str(part[0]) not in parts:
+                return  # a newer one began meanwhile
+            mine = parts[str(part[0])]
+            mine["done"] = True
+            if refused is not None:
+                mine["refused"] = sorted(refused)
             self._set("parts", parts)
             if self.complete:
                 self._db.execute("delete from changes where version <= ?", (as_of,))

@@ -166,9 +166,8 @@ class Operations:
 
     def request(self, operation: Operation, timeout: float) -> Request:
         """The document/v1 request of an operation; ``timeout`` seconds is what Vespa may take."""
-        older = "<=" if operation.again else "<"
         parameters = {
-            "condition": f"{self._type}.{names.FEED_VERSION} {older} {operation.feed_ver}",
+            "condition": condition(self._type, operation),
             "timeout": f"{max(1, int(timeout * 1000))}ms",
         }
         if operation.kind == "put":
@@ -221,6 +220,12 @@ class Operations:
             case "list", list() | tuple() if all(isinstance(entry, str) for entry in value):
                 return [term(entry) for entry in value] or None
         raise ItemRefused(f"attribute {name!r} is a {kind}, not {value!r:.60}")
+
+
+def condition(document_type: str, operation: Operation) -> str:
+    """What has to hold of the stored document for an operation to be carried out."""
+    older = "<=" if operation.again else "<"
+    return f"{document_type}.{names.FEED_VERSION} {older} {operation.feed_ver}"
 
 
 def _check(item_id: object, feed_ver: int) -> None:
