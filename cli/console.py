@@ -43,7 +43,10 @@ def counted(number: int, thing: str) -> str:
 
 def figures(title: str, names: Sequence[str], measures: Sequence[str], *more: str) -> Table:
     """A table with columns of names, of measures such as ``Recall@10``, and more; whole at 80 characters."""
-    narrow = [Column(measure.replace("@", "\n@"), justify="right") for measure in measures]
+    narrow = [
+        Column(measure.replace("@", "\n@").replace(" ", "\n"), justify="right", no_wrap=True)
+        for measure in measures
+    ]
     wide = [Column(name, overflow="fold") for name in (*names, *more)]
     return Table(
         *wide[: len(names)],
@@ -54,6 +57,11 @@ def figures(title: str, names: Sequence[str], measures: Sequence[str], *more: st
         padding=(0, 1),
         collapse_padding=True,
     )
+
+
+def next_command(command: str) -> None:
+    """Say on stderr which command comes next, where a person reads the result."""
+    err.print(f"next: {command}", soft_wrap=True)
 
 
 def say_error(message: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -64,8 +66,18 @@ COMMANDS = {
     "doctor": "doctor.doctor",
 }
 
-#: Of the operating system, about a file that a person named.
-_ABOUT_FILES = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
+#: What to do about errors of the operating system about a file, by their number.
+_REMEDIES = {
+    errno.ENOENT: "is the path right?",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "may you read and write there? name another place",
+    errno.EPERM: "may you read and write there? name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOSPC: "make room, and run the same command again",
+    errno.EDQUOT: "make room, and run the same command again",
+    errno.ENAMETOOLONG: "name a shorter path",
+}
 
 
 def build() -> typer.Typer:
@@ -101,7 +113,7 @@ def main() -> None:
         # So nothing that takes long to import is imported before this.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from cli.extras import missing_extra
-    from common.errors import NOT_IN_ORDER, USAGE, MrseError
+    from common.errors import NOT_IN_ORDER, STOPPED, USAGE, MrseError
     from common.extensions import load_extensions
 
     try:
@@ -109,12 +121,25 @@ def main() -> None:
         build()()
     except MrseError as error:
         _leave(str(error), error.exit_code)
-    except _ABOUT_FILES as error:
-        _leave(str(error), USAGE)
+    except OSError as error:
+        # Of a file that a person named; any other is a bug, or says by itself that it is none.
+        if error.filename is None and not isinstance(error, FileNotFoundError | FileExistsError):
+            raise
+        _leave(_about_file(error), USAGE)
+    except KeyboardInterrupt:
+        _leave("stopped by Ctrl-C", STOPPED)
     except ModuleNotFoundError as error:
         if (remedy := missing_extra(error)) is None:
             raise
         _leave(remedy, NOT_IN_ORDER)
+
+
+def _about_file(error: OSError) -> str:
+    """What is wrong with a file, and what to do."""
+    if error.filename is None or error.errno is None:
+        return str(error)
+    remedy = _REMEDIES.get(error.errno)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}" + (f"; {remedy}" if remedy else "")
 
 
 def _leave(message: str, code: int) -> None:

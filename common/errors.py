@@ -10,6 +10,8 @@ from typing import ClassVar
 #: Exit codes of `mrse`: the thing asked about is not in order (problems found, a service that cannot be
 #: reached, a refusal); the command or its input was wrong.
 NOT_IN_ORDER, USAGE = 1, 2
+#: Of a command that Ctrl-C stopped, as shells have it: 128 and the number of the signal.
+STOPPED = 130
 
 
 class MrseError(Exception):

@@ -20,11 +20,12 @@ from itertools import islice
 from pathlib import Path
 
 from artifacts.bundle import Bundle, ItemText, ItemTower, photo_vectors
-from artifacts.embeddings import Behaviours, EmbeddingsMeta, EmbeddingsWriter
+from artifacts.embeddings import Behaviours, EmbeddingsMeta, EmbeddingsWriter, check_target
 from artifacts.popularity import HALF_LIFE_DAYS, POPULARITY
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64
+from common.cores import usable_cores
 from common.progress import Progress, silent, stage_progress
 from models.dataset.coclick import coclicked_as_trained
 from models.pictures import PictureFeatures
@@ -48,10 +49,11 @@ def embed_shop(
     target: Path,
     *,
     device: str = "cpu",
-    threads: int = 2,
+    threads: int | None = None,
     behaviours: Behaviours = "train",
     known: F16 | None = None,
     half_life_days: float = HALF_LIFE_DAYS,
+    replace: bool = True,
     progress: Progress = silent,
 ) -> EmbedSummary:
     """Write the embeddings folder of a shop.
@@ -60,18 +62,25 @@ def embed_shop(
         shop: the catalogue, and the events that co-clicks are counted from.
         bundle: the verified bundle.
         target: the folder to write; an embeddings folder that is there is replaced.
-        device, threads: ``cpu`` or ``cuda``; threads are for the graphs and for decoding pictures.
+        device, threads: ``cpu`` or ``cuda``; threads are for the graphs and for decoding pictures, all
+            cores that can be used where they are left out.
         behaviours: whose co-clicks go into the vectors. ``train`` leaves held-out behaviours out, so that the
             folder can be judged on them; ``all`` is for serving, which has nothing held out.
         known: float16 ``[N, E, d]``, item features where they are there already, in catalogue order: training
             has them of this very shop.
         half_life_days: of the popularity that items get as an attribute; 0 for none.
+        replace: whether embeddings of another bundle that are there may go.
         progress: told of rows.
 
     Raises:
         DataError: an item or picture cannot be read; names the file.
         FileExistsError: the target is there and is no embeddings folder.
+        EmbeddingsHeld: it holds those of another bundle, and ``replace`` is off.
+        GraphError: the device cannot be used.
     """
+    threads = threads or usable_cores()
+    check_target(target, bundle.version, replace=replace)
+    tower = ItemTower(bundle, device=device, threads=threads)
     dims = bundle.manifest.dimensions
     attributes, counted = dict(shop.schema.attributes), None
     if half_life_days and POPULARITY not in attributes:
@@ -100,7 +109,6 @@ def embed_shop(
     texts = ({"id": item.id, **{name: item.text(name) for name in fields}} for item in shop.items())
     writer.write_texts(texts, stage_progress(progress, "texts"))
     resumed = writer.done("features")
-    tower = ItemTower(bundle, device=device, threads=threads)
     if known is None:
         _fill_features(shop, tower, writer, threads, progress)
     else:

@@ -31,6 +31,7 @@ from artifacts.bundle.text import TextFeatures
 from common.arrays import F32
 from common.errors import MrseError
 from common.files import read_bounded
+from common.hints import absent
 
 #: Largest absolute difference from the canonical outputs that fp32 may show on another machine.
 FP32_TOLERANCE = 1e-3
@@ -166,9 +167,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         raw = read_bounded(file, _MAX_MANIFEST_BYTES)
         manifest = Manifest.model_validate_json(raw)
-    except FileNotFoundError as error:
-        raise BundleError(f"bundle {path}: there is no {MANIFEST_NAME}") from error
     except OSError as error:
+        if (why := absent("bundle", path)) is not None:
+            raise BundleError(f"bundle {path}: {why}") from error
         raise BundleError(f"bundle {path}: {MANIFEST_NAME} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first, *_ = errors = error.errors()

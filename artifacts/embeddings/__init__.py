@@ -25,13 +25,15 @@ from artifacts.embeddings.folder import (
     EmbeddingsFolder,
     EmbeddingsMeta,
 )
-from artifacts.embeddings.writer import EmbeddingsWriter
+from artifacts.embeddings.writer import EmbeddingsHeld, EmbeddingsWriter, check_target
 
 __all__ = [
     "LENGTH_TOLERANCE",
     "Behaviours",
     "EmbeddingsError",
     "EmbeddingsFolder",
+    "EmbeddingsHeld",
     "EmbeddingsMeta",
     "EmbeddingsWriter",
+    "check_target",
 ]

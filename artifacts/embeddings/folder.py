@@ -19,6 +19,7 @@ from artifacts.words import DEFAULT_LANGUAGE, languages
 from common.arrays import F16, I64
 from common.errors import MrseError
 from common.files import read_bounded
+from common.hints import absent
 
 META_NAME = "meta.json"
 SCHEMA_NAME = "schema.json"
@@ -102,6 +103,8 @@ def read_json(path: Path, model: type[M]) -> M:
     try:
         return model.model_validate_json(read_bounded(path, _MAX_JSON_BYTES))
     except OSError as error:
+        if path.name == META_NAME and (why := absent("embeddings", path.parent)) is not None:
+            raise EmbeddingsError(path.parent, why) from error
         raise EmbeddingsError(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors(include_input=False)[0]

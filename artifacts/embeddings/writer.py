@@ -21,9 +21,11 @@ from artifacts.embeddings.folder import (
     EmbeddingsFolder,
     EmbeddingsMeta,
     Schema,
+    read_json,
 )
 from artifacts.words import MAX_CHARACTERS
 from common.arrays import F16
+from common.errors import NOT_IN_ORDER, MrseError
 from common.files import replace_text, replacing
 from common.progress import StageProgress, silent_stage
 
@@ -31,6 +33,36 @@ _ROWS_PER_GROUP = 16_384
 
 #: The arrays, which are filled from the first row to the last.
 Part = Literal["features", "embeddings", "pictures"]
+
+
+class EmbeddingsHeld(MrseError):  # noqa: N818 -- a state of the world
+    """The target holds the embeddings of another bundle, which may be served; the message names it."""
+
+    exit_code = NOT_IN_ORDER
+
+
+def check_target(target: Path, bundle_version: str, *, replace: bool) -> None:
+    """Refuse a folder that must not be written over, before anything is worked out.
+
+    Args:
+        target: where embeddings are to go.
+        bundle_version: of the bundle that makes them.
+        replace: whether those of another bundle may go.
+
+    Raises:
+        FileExistsError: it is there and is no embeddings folder.
+        EmbeddingsHeld: it holds those of another bundle.
+    """
+    if target.exists() and not (target / META_NAME).is_file() and any(target.iterdir()):
+        raise FileExistsError(f"{target} is there and is no embeddings folder; name another with --out")
+    if replace or not (target / META_NAME).is_file():
+        return
+    held = read_json(target / META_NAME, EmbeddingsMeta).bundle_version
+    if held != bundle_version:
+        raise EmbeddingsHeld(
+            f"{target} holds the embeddings of bundle {held}, not of {bundle_version}: name another folder "
+            "with --out, or replace them with --force"
+        )
 
 
 class EmbeddingsWriter:
@@ -54,8 +86,7 @@ class EmbeddingsWriter:
         Raises:
             FileExistsError: the target is there and is no embeddings folder.
         """
-        if target.exists() and not (target / META_NAME).is_file() and any(target.iterdir()):
-            raise FileExistsError(f"{target} is there and is no embeddings folder")
+        check_target(target, meta.bundle_version, replace=True)
         self._target = target
         self._work = work = target.with_name(target.name + ".partial")
         self._rows = meta.rows

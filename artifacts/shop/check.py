@@ -24,6 +24,7 @@ from artifacts.shop.shop import HARMLESS, UNTAUGHT
 from artifacts.shop.shop_toml import FILE_NAME, OUTSIDE, SchemaReading, read_shop_toml
 from artifacts.shop.tables import STEP, BadRow, Layout, Table
 from artifacts.shop.values import shown
+from common.hints import absent
 from common.progress import StageProgress, silent_stage
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ def check_shop(
     number where Parquet tells it. Events after ``now`` (the clock's by default) are in the future.
     """
     if not path.is_dir():
-        yield ShopProblem(str(path), None, None, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+        yield ShopProblem(str(path), None, None, absent("shop", path) or "is no folder", "no-shop")
         return
     with ExitStack() as files:
         yield from _Check(path, progress, now or datetime.now(UTC), files).problems()

@@ -18,6 +18,7 @@ from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop_toml import FILE_NAME, read_shop_toml
 from artifacts.shop.tables import BadRow, Layout, Table
 from common.arrays import U8
+from common.hints import absent
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class Shop:
             DataError: no such folder, an unreadable ``shop.toml``, or no items file.
         """
         if not path.is_dir():
-            raise DataError(path, f"is no folder, expected a shop with {FILE_NAME}", "no-shop")
+            raise DataError(path, absent("shop", path) or "is no folder", "no-shop")
         reading = read_shop_toml(path)
         for fault in reading.faults:
             raise DataError.from_fault(path / FILE_NAME, fault)

@@ -16,6 +16,7 @@ from artifacts.shop.schema import ITEM_COLUMNS, ShopSchema
 from artifacts.shop.text_table import read_texts, render_texts
 from artifacts.shop.values import not_utf8, shown
 from common.files import OutsideError, inside, read_bounded
+from common.hints import absent, meant
 
 FILE_NAME = "shop.toml"
 #: The code of a path that leads out of the shop's folder.
@@ -60,7 +61,8 @@ def read_shop_toml(folder: Path) -> SchemaReading:
     except RecursionError:
         message = "is nested too deep, expected the tables [files] and [attributes]"
     except FileNotFoundError:
-        code, message = "no-shop-toml", "is not there, expected the shop's description"
+        code = "no-shop-toml"
+        message = f"is not there, expected the shop's description; {absent('shop', folder)}"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -103,7 +105,12 @@ class _Reader:
         content = self._content
         for key in content:
             if key not in _KNOWN:
-                self._fault(None, key, "unknown-key", f"is no key of shop.toml, expected {', '.join(_KNOWN)}")
+                self._fault(
+                    None,
+                    key,
+                    "unknown-key",
+                    f"is no key of shop.toml, expected {', '.join(_KNOWN)}{meant(key, _KNOWN)}",
+                )
         name = content.get("name", self._default_name)
         if not isinstance(name, str) or not name:
             self._fault(None, "name", "bad-value", f"is {shown(name)}, expected a string")
@@ -116,7 +123,7 @@ class _Reader:
         files: dict[str, str] = {}
         for key, value in self._table("files").items():
             if key not in _FILES:
-                message = f"is no key of [files], expected {', '.join(_FILES)}"
+                message = f"is no key of [files], expected {', '.join(_FILES)}{meant(key, _FILES)}"
                 self._fault("files", key, "unknown-key", message)
             elif not isinstance(value, str) or not value:
                 message = f"is {shown(value)}, expected a path inside the shop's folder"
@@ -156,7 +163,9 @@ class _Reader:
             return None
         if value in KINDS:
             return value
-        message = f"is of the type {shown(value)}, expected one of {', '.join(KINDS)}"
+        message = (
+            f"is of the type {shown(value)}, expected one of {', '.join(KINDS)}{meant(str(value), KINDS)}"
+        )
         self._fault("attributes", name, "unknown-type", message)
         self._untyped.add(name)
         return None

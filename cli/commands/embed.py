@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Json, counted, out, print_json, progress
+from cli.console import Json, counted, err, next_command, out, print_json, progress
 from cli.options import BundleFolder, Device, ShopFolder
 
 
@@ -25,7 +25,10 @@ def embed(
     bundle: BundleFolder,
     to: Annotated[Path, typer.Option("--out", help="Embeddings folder to write.", file_okay=False)],
     device: Device = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the graphs and the picture decoder.")] = 2,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of the graphs and the picture decoder; all cores if left out."),
+    ] = None,
     behaviours: Annotated[
         Behaviours,
         typer.Option(
@@ -42,9 +45,14 @@ def embed(
             "0: none.",
         ),
     ] = 30.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the embeddings of another bundle that are there.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run the item tower over a catalogue. Resumes after a kill; needs no torch.
+
+    Refuses with exit code 1 where the folder holds the embeddings of another bundle.
 
     Example: `mrse embed shop/ --bundle bundles/demo-1a2b3c4d --out embeddings/`
     """
@@ -61,9 +69,13 @@ def embed(
             threads=threads,
             behaviours=behaviours.value,
             half_life_days=half_life_days,
+            replace=force,
             progress=report,
         )
     if json:
         print_json({"path": str(to), **asdict(summary)})
     else:
         out.print(f"{to}: {counted(summary.rows, 'item')} with bundle {summary.bundle_version}")
+        if summary.resumed_from:
+            err.print(f"went on after {counted(summary.resumed_from, 'item')} of an earlier run")
+        next_command(f"mrse index build {to} --out index")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +55,8 @@ def evaluate(
 ) -> None:
     """Measure a bundle on held-out events by slice, beside BM25, popularity and ceilings.
 
-    Each figure has a 95% bootstrap interval by query. The terminal shows some measures and slices; --json
-    and --report have all.
+    Each figure has a 95% bootstrap interval by query. The terminal shows some measures and slices, with the
+    intervals of the bundle; --json and --report have all.
 
     Example: `mrse evaluate shop/ --bundle bundles/acme-1a2b3c4d --split val --report report.html`
     """
@@ -94,20 +95,34 @@ def check_split(split: str) -> None:
 
 
 def _table(result: Evaluation, slices: list[str], measures: list[str]) -> None:
-    table = figures(f"{result.shop}, {result.split} split", ("slice", "system", "n"), measures)
-    for row in result.rows:
-        if row.slice in slices:
-            cells = [_cell(row.figures[measure]) for measure in measures]
-            table.add_row(row.slice, row.system, f"{row.requests:,}", *cells)
+    """A block of rows for each slice, whole at 80 characters; a measure that nothing has is left out."""
+    rows = [row for row in result.rows if row.slice in slices]
+    known = [m for m in measures if any(not math.isnan(row.figures[m].value) for row in rows)]
+    table = figures(f"{result.shop}, {result.split} split: requests by slice, ± half of 95%", ("",), known)
+    for name in slices:
+        block = [row for row in rows if row.slice == name]
+        if not block:
+            continue
+        most = max(row.requests for row in block)
+        table.add_section()
+        table.add_row(Text(f"{name}: {most:,}", style="bold", overflow="fold"))
+        above = ""
+        for row in block:
+            system = row.system.removeprefix(f"{above}, ")
+            shown = f"  + {system}" if system != row.system else system
+            fewer = "" if row.requests == most else f" ({row.requests:,})"
+            own = row.system == result.systems[0]
+            table.add_row(shown + fewer, *(_cell(row.figures[m], interval=own) for m in known))
+            above = row.system
     out.print(table)
 
 
-def _cell(figure: Interval) -> Text:
-    """A figure, and below it half its interval."""
-    if figure.value != figure.value:
+def _cell(figure: Interval, *, interval: bool) -> Text:
+    """A figure, and below it half its interval where that is wanted."""
+    if math.isnan(figure.value):
         return Text()
     half = f"{(figure.high - figure.low) / 2:.3f}".removeprefix("0")
-    return Text.assemble(f"{figure.value:.3f}\n", (f"±{half}", "dim"))
+    return Text.assemble(f"{figure.value:.3f}", (f"\n±{half}", "dim") if interval else "")
 
 
 def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> None:

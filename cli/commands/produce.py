@@ -20,6 +20,7 @@ import typer
 from artifacts.actions import ACTIONS
 from cli.console import Json, err, fail, out, print_json, progress
 from cli.options import BundleFolder, Device, Embeddings, RedisUrl, ShopFolder, StreamRedis
+from common.cores import usable_cores
 from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
@@ -48,7 +49,9 @@ def queries(
         Literal["fp32", "fp16", "int8"], typer.Option(help="fp32, fp16 or int8, where the bundle has it.")
     ] = "fp32",
     device: Device = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="Graph runs side by side.")] = 2,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Graph runs side by side; as many as cores if left out.")
+    ] = None,
     batch: Batch = 4096,
     ttl_days: TtlDays = 7.0,
     json: Json = False,
@@ -63,7 +66,7 @@ def queries(
     loaded = Bundle.load(bundle)
     with progress() as report:
         heads = head_queries(_log_queries(source, report), top)
-        job = QueryJob(loaded, heads, precision=precision, device=device, threads=threads)
+        job = QueryJob(loaded, heads, precision=precision, device=device, threads=threads or usable_cores())
         _fill(job, redis, ttl_days, batch, report, json)
 
 

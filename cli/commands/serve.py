@@ -54,13 +54,14 @@ def serve(
         print_json(effective(settings)) if json else out.print_json(data=effective(settings))
         return
     from service.process.config_watch import hang_up_on_change
-    from service.process.server import refuse_missing, run
+    from service.process.server import refuse_absent, refuse_missing, run
     from service.settings.load import config_file
 
     refuse_missing(settings)
     if settings.server.watch_config and (file := config_file(config)) is not None:
         hang_up_on_change(file)
     refuse_taken(settings.server.host, settings.server.port, "mrse serve --port 9000")
+    refuse_absent(settings)
     if shop is None:
         run(read)
         return

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from artifacts.attributes import AttributeKind
 from artifacts.bundle.manifest import FileEntry, file_entry
 from common.errors import MrseError
+from common.hints import absent
 
 MANIFEST_NAME = "index.json"
 VECTORS_NAME = "vectors.f16"
@@ -204,6 +205,8 @@ def read_manifest(folder: Path, *, verify: bool = True) -> IndexManifest:
         _check_format(path, content)
         manifest = IndexManifest.model_validate_json(content)
     except OSError as error:
+        if (why := absent("index", folder)) is not None:
+            raise IndexDamaged(folder, why) from error
         raise IndexDamaged(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise IndexDamaged(path, f"is not an index manifest ({error.errors()[0]['msg']})") from error

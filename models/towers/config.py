@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from artifacts.bundle.manifest import CoClickSpec, Dimensions, PictureSpec, Preprocessing, TextSpec
 from common.errors import MrseError
+from common.hints import meant
 from models.towers.experts import EXPERTS
 from models.towers.experts.config import ExpertsConfig, Frozen
 from models.towers.image_config import ImageConfig
@@ -353,7 +354,7 @@ class Config(Frozen):
             for part in parents:
                 at = at.get(part) if isinstance(at, dict) else None  # type: ignore[assignment]
             if not isinstance(at, dict) or last not in at:
-                raise ConfigError(f"unknown config key {key!r}")
+                raise ConfigError(f"unknown config key {key!r}{meant(key, _keys(values))}")
             at[last] = _parsed(value)
         return Config.read(values)
 
@@ -378,6 +379,14 @@ class Config(Frozen):
         """16 hex digits over everything that the outcome depends on."""
         content = self.model_copy(update={"checkpoint_minutes": 0.0, "prefetch": 0}).model_dump_json()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _keys(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every dotted key."""
+    for key, value in values.items():
+        yield above + key
+        if isinstance(value, dict):
+            yield from _keys(value, f"{above}{key}.")
 
 
 def _parsed(value: Any) -> Any:

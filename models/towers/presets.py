@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from artifacts.bundle.manifest import PictureSpec, TextSpec
+from common.hints import meant
 from models.towers.config import (
     Config,
     ConfigError,
@@ -101,4 +102,4 @@ def preset(name: str) -> Config:
             preset="pretrained-image",
             image=ImageConfig(cnn="efficientnet-lite0", dims=256, views=4, crop=0.6, colour=0.3),
         )
-    raise ConfigError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
+    raise ConfigError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}{meant(name, PRESETS)}")

@@ -13,6 +13,7 @@ from torch import nn
 
 from artifacts.bundle import TextBatch
 from common.arrays import I64, U8
+from common.hints import absent
 from models.dataset.training_data import TrainingData
 from models.towers import Config, ImageEncoder, Towers
 from models.training.given_stage import load_given
@@ -58,7 +59,8 @@ def load_finished(folder: Path) -> Finished:
         ConfigError: it has an expert that is not registered.
     """
     if not (folder / SUMMARY).is_file():
-        raise TrainError(f"{folder} holds no finished run: `mrse train` has not come to its end there")
+        why = absent("run", folder) or "holds a run that is not finished; `mrse train` again goes on with it"
+        raise TrainError(f"{folder}: {why}")
     config = Config.read(json.loads((folder / CONFIG).read_text())["config"])
     data = TrainingData(folder / "data", config)
     run = Run(data, folder)

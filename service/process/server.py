@@ -20,8 +20,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from common.hints import absent
 from common.memory import share_arenas
 from common.metrics import NAMESPACE
 from index.engines import ENGINES
@@ -70,6 +71,7 @@ def run(read_settings: ReadSettings) -> None:
     share_arenas()
     settings = read_settings()
     refuse_missing(settings)
+    refuse_absent(settings)
     logs.configure(settings.server.log_level)
     raise_descriptor_limit()
     if settings.server.workers > 1:
@@ -89,6 +91,26 @@ def refuse_missing(settings: Settings) -> None:
         raise not_set("bundle")
     if settings.index.path is None and not all(arm.index for arm in arms):
         raise not_set("index")
+
+
+def refuse_absent(settings: Settings) -> None:
+    """Check that what is named as bundle and index is such, before anything is started.
+
+    Raises:
+        StartError: it is not; says which command makes it.
+    """
+    for arm in list(settings.experiments.get("towers", {}).values()) or [Arm()]:
+        _refuse_absent("bundle", arm.bundle or settings.bundle.path)
+        index = arm.index or settings.index.path
+        if settings.index.engine == "embedded":
+            _refuse_absent("index", index)
+        elif index is not None and not index.exists():
+            raise StartError(f"index {index}: there is no such file or folder")
+
+
+def _refuse_absent(what: Literal["bundle", "index"], path: Path | None) -> None:
+    if path is not None and (why := absent(what, path)) is not None:
+        raise StartError(f"{what} {path}: {why}")
 
 
 def _run_one(settings: Settings, read_settings: ReadSettings) -> None:

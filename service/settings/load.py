@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from common.errors import MrseError
+from common.hints import meant
 from common.masking import mask_url
 from service.recall.routes import ROUTES
 from service.recall.settings import composed_recall, merged
+from service.settings.groups import Arm
 from service.settings.secret_files import with_secrets
 from service.settings.tree import Settings, composed
 
+log = logging.getLogger("mrse.settings")
+
 CONFIG_VARIABLE = "MRSE_CONFIG"
+#: Likeness from which on a group's name is taken for a misspelt one.
+_NEAR = 0.8
 
 
 class SettingsError(MrseError, ValueError):
@@ -85,7 +93,10 @@ def _environment(groups: Collection[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable in sorted(os.environ):  # MRSE_REDIS, in JSON, comes before MRSE_REDIS_URL, which wins
         prefix, *path = variable.lower().split("_", 2)
-        if prefix != "mrse" or not path or path[0] not in groups or not os.environ[variable]:
+        if prefix != "mrse" or not path or not os.environ[variable]:
+            continue
+        if path[0] not in groups:
+            _warn_of_typo(variable, path, groups)
             continue
         if path[0] == "recall" and path[-1].partition("_")[0] in ROUTES:
             path = ["recall", *path[-1].split("_", 1)]
@@ -94,6 +105,16 @@ def _environment(groups: Collection[str]) -> dict[str, Any]:
             value = {key: value}
         values = merged(values, value)
     return values
+
+
+def _warn_of_typo(variable: str, path: Sequence[str], groups: Collection[str]) -> None:
+    """Say that a variable sets nothing, where its group is nearly one of ours; others may have their own."""
+    near = get_close_matches(path[0], groups, n=1, cutoff=_NEAR)
+    if len(path) > 1 and near:
+        log.warning(
+            "%s sets nothing: there is no group [%s]; did you mean %s?",
+            variable, path[0], "_".join(("MRSE", near[0], path[1])).upper(),
+        )  # fmt: skip
 
 
 def _plain(variable: str, text: str) -> Any:
@@ -118,11 +139,23 @@ def _explain(error: ValidationError, values: Mapping[str, Any], file: Path | Non
 
 
 def _meant(path: tuple[int | str, ...]) -> str:
-    """A hint for an unknown key of an arm that is a key of ``[recall]``."""
+    """What may have been meant by an unknown key: one of its group, or of an arm's ``[recall]``."""
     *arm, key = path
     if len(arm) == 3 and arm[0] == "experiments" and key in composed_recall().model_fields:
-        return f"; did you mean {'.'.join(map(str, arm))}.recall.{key}"
-    return ""
+        return f"; did you mean {'.'.join(map(str, arm))}.recall.{key}?"
+    return meant(str(key), _keys(tuple(map(str, arm))))
+
+
+def _keys(group: tuple[str, ...]) -> Collection[str]:
+    """The keys of a group, or of a table in it; none where it is not known."""
+    model: Any = composed()
+    for place, name in enumerate(group):
+        if group[0] == "experiments" and place == 2:
+            model = Arm
+            continue
+        field = getattr(model, "model_fields", {}).get(name)
+        model = None if field is None else field.annotation
+    return getattr(model, "model_fields", {})
 
 
 def _variable(path: Iterable[int | str]) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from artifacts.bundle import Bundle, ItemText, ItemTower
+from artifacts.embeddings import EmbeddingsHeld
 from artifacts.shop.errors import DataError
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
@@ -155,6 +156,21 @@ def test_a_partial_folder_of_another_bundle_is_not_reused(shop: Shop, bundle: Bu
     assert summary.resumed_from == 0
     embed_shop(shop, other, tmp_path / "clean")
     assert files(tmp_path / "e") == files(tmp_path / "clean")
+
+
+def test_embeddings_of_another_bundle_go_only_when_that_is_said(
+    shop: Shop, bundle: Bundle, tmp_path: Path
+) -> None:
+    embed_shop(shop, bundle, tmp_path / "e")
+    before = files(tmp_path / "e")
+    other = small.bundle(tmp_path / "other", seed=2)
+    told: list[str] = []
+    with pytest.raises(EmbeddingsHeld, match=f"of bundle {bundle.version}, not of {other.version}.*--force"):
+        embed_shop(shop, other, tmp_path / "e", replace=False, progress=lambda at, *_: told.append(at))
+    assert files(tmp_path / "e") == before
+    assert not told, "it is said before any work"
+    embed_shop(shop, bundle, tmp_path / "e", replace=False)
+    assert embed_shop(shop, other, tmp_path / "e", replace=True).bundle_version == other.version
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.demo_files import demo_bundle
 from tests.support.command import mrse
 
 
@@ -34,3 +35,15 @@ def test_a_busy_port_is_said_before_any_work(command: str, tmp_path: Path) -> No
     )
     assert "9000" in line
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_bundle_or_index_is_said_in_one_line_with_what_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "embeddings").mkdir()
+    (tmp_path / "embeddings" / "meta.json").touch()
+    bundle = str(demo_bundle())
+    done = mrse("serve", "--bundle", bundle, "--index", "embeddings", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: index embeddings: holds embeddings, not an index; "
+        "`mrse index build embeddings --out index` makes one\n"
+    )

@@ -121,7 +121,7 @@ def _edit_json(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "meta.json").unlink(), r"meta\.json: cannot be read"),
+        (lambda f: (f / "meta.json").unlink(), r"there is no meta\.json; `mrse embed"),
         (lambda f: _edit_json(f / "meta.json", rows="many"), r"meta\.json: rows: Input should be"),
         (lambda f: _edit_json(f / "meta.json", rows=51), r"items\.parquet: has 50 rows, meta\.json says 51"),
         (lambda f: _edit_json(f / "meta.json", dim=17), r"embeddings\.npy: has float16 \(50, 16\), expected"),

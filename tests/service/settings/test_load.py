@@ -72,8 +72,12 @@ def test_underscores_in_keys_work(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("[server]\nprot = 1\n", "server.prot: there is no such key"),
-        ("[sever]\nport = 1\n", "sever: there is no such key"),
+        ("[server]\nprot = 1\n", "server.prot: there is no such key; did you mean port?"),
+        ("[sever]\nport = 1\n", "sever: there is no such key; did you mean server?"),
+        (
+            "[experiments.e.a]\nweigth = 1\n",
+            "experiments.e.a.weigth: there is no such key; did you mean weight?",
+        ),
         (
             "[experiments.nohist.off]\ni2i = {enabled = false}\n",
             "experiments.nohist.off.i2i: there is no such key; "
@@ -115,6 +119,16 @@ def test_what_is_wrong_in_the_file_is_named(tmp_path: Path, toml: str, message: 
     assert message in str(refused.value)
     if "recall" not in message and "experiments" not in message and "only" not in message:
         assert str(file) in str(refused.value) or "together" in message
+
+
+def test_a_variable_of_a_misspelt_group_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MRSE_SERVR_PORT", "9")
+    monkeypatch.setenv("MRSE_HOME_DIRECTORY", "/srv")  # somebody's own
+    load_settings(file)
+    (said,) = caplog.messages
+    assert said == "MRSE_SERVR_PORT sets nothing: there is no group [servr]; did you mean MRSE_SERVER_PORT?"
 
 
 def test_what_is_wrong_in_the_environment_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

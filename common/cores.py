@@ -1,0 +1,26 @@
+"""How many cores this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+#: What a container's processes may use together: microseconds of a period, and the period.
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores(quota: Path = _QUOTA) -> int:
+    """The cores that the process may run on, of which a container's limit takes away; at least 1.
+
+    Args:
+        quota: the file of the container's limit, which need not be there.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        most, period = quota.read_text().split()
+        if most != "max":
+            cores = min(cores, math.ceil(int(most) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no limit that can be read
+    return max(1, cores)
