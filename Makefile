@@ -61,7 +61,7 @@ format: $(VENV)/.dev ## format and fix what can be fixed
 
 bundle: $(VENV)/.dev ## train the committed demo bundle again, from the demo shop
 	$(BIN)/mrse shop make .run/bundle/shop --items 4000 --seed 7 --force
-	$(BIN)/mrse train .run/bundle/shop --out .run/bundle/train --preset demo
+	$(BIN)/mrse train .run/bundle/shop --out .run/bundle/train --preset demo --set threads=1
 	$(BIN)/mrse export .run/bundle/train --out models/demo_bundle --name demo
 
 proof: $(VENV)/.dev ## which parts of the model earn their place: 18 trainings, an hour on 2 cores; resumes

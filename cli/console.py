@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -75,20 +76,48 @@ def fail(message: str, code: int = NOT_IN_ORDER) -> NoReturn:
     raise typer.Exit(code)
 
 
-class _WarningLines(logging.Handler):
+class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(Text("warning: ", style="bold yellow") + Text(record.getMessage()), soft_wrap=True)
+        said = Text("warning: ", style="bold yellow") if record.levelno >= logging.WARNING else Text()
+        err.print(said + Text(record.getMessage()), soft_wrap=True)
 
 
 @contextmanager
-def warnings_of(logger: str) -> Iterator[None]:
-    """Say a logger's warnings on stderr, a line each."""
-    lines = _WarningLines(logging.WARNING)
-    logging.getLogger(logger).addHandler(lines)
+def lines_of(logger: str) -> Iterator[None]:
+    """Say a logger's warnings, and what it tells as information, on stderr, a line each."""
+    lines, told = _Lines(logging.INFO), logging.getLogger(logger)
+    before = told.level
+    told.addHandler(lines)
+    told.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logging.getLogger(logger).removeHandler(lines)
+        told.removeHandler(lines)
+        told.setLevel(before)
+
+
+@contextmanager
+def stoppable(what: str) -> Iterator[Callable[[], bool]]:
+    """Hear Ctrl-C and SIGTERM: gives whether to stop. A second one stops at once.
+
+    Args:
+        what: what is ended first, such as ``step``.
+    """
+    asked = False
+
+    def hear(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        err.print(f"stopping after this {what}, which is saved; Ctrl-C again stops at once")
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

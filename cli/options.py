@@ -10,19 +10,32 @@ import typer
 
 from cli.console import fail, out
 from common.errors import USAGE
+from common.hints import Artifact, absent
 from common.secret_files import secret_variable
 
-ShopFolder = Annotated[Path, typer.Argument(help="Shop folder.", exists=True, file_okay=False)]
-BundleFolder = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", exists=True, file_okay=False)]
+
+def folder_of(artifact: Artifact) -> Callable[[Path | None], Path | None]:
+    """A check of a folder that a command reads: what is wrong with it, and which command makes it."""
+
+    def check(path: Path | None) -> Path | None:
+        # What is damaged inside is said, as exactly as it is known, by who reads it.
+        if path is not None and not path.is_dir() and (why := absent(artifact, path)) is not None:
+            raise typer.BadParameter(f"{path} {why}")
+        return path
+
+    return check
+
+
+ShopFolder = Annotated[Path, typer.Argument(help="Shop folder.", callback=folder_of("shop"))]
+BundleFolder = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", callback=folder_of("bundle"))]
 Embeddings = Annotated[
-    Path, typer.Argument(help="Folder that `mrse embed` wrote.", exists=True, file_okay=False)
+    Path, typer.Argument(help="Folder that `mrse embed` wrote.", callback=folder_of("embeddings"))
 ]
 MaybeEmbeddings = Annotated[
     Path | None,
     typer.Argument(
         help="Folder that `mrse embed` wrote. Changes go to every version of the package without it.",
-        exists=True,
-        file_okay=False,
+        callback=folder_of("embeddings"),
     ),
 ]
 

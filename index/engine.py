@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict
 
 from common.errors import MrseError
 from index.changes import WritableIndex
-from index.port import ExactIndex, ItemFeatures, ItemIndex, ItemValues, LexicalIndex, PhotoIndex, RankedIndex
+from index.port import (
+    ExactIndex,
+    ItemFeatures,
+    ItemIndex,
+    ItemTitles,
+    ItemValues,
+    LexicalIndex,
+    PhotoIndex,
+    RankedIndex,
+)
 from index.watching import IndexCalls, IndexUpkeep
 
 
@@ -49,6 +58,8 @@ class OpenedIndex:
     photos: PhotoIndex | None = None
     #: Gives the attributes of items.
     values: ItemValues | None = None
+    #: Gives their titles; None where the index holds none.
+    titles: ItemTitles | None = None
     #: Lists items by a number attribute.
     ranked: RankedIndex | None = None
     #: Searches exactly, to tell how much the usual search finds.

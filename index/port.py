@@ -206,6 +206,21 @@ class ItemValues(Protocol):
         """
 
 
+#: The text field that is an item's title; `ItemTitles` gives so many characters of it at most.
+TITLE, TITLE_CHARACTERS = "title", 512
+
+
+class ItemTitles(Protocol):
+    """What items are called, as their shop wrote it, from the same index: same live changes."""
+
+    async def titles(self, ids: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
+        """Titles by id, cut at `TITLE_CHARACTERS`; without ids that are unknown or have no title.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class FirstSearch:
     """The nearest items of a vector, and stored vectors that came with them.

@@ -133,7 +133,7 @@ def create_app(
         routes += [*admin.routes(), *items.routes, *events.routes, *users.routes, *rules.routes]
         routes += experiments.routes
     app.router.routes[:0] = routes  # ahead of FastAPI's own
-    documentation.complete(app)
+    documentation.complete(app, settings.limits)
     app.add_middleware(FixedPaths, routes=routes)
     if provider is not None:
         note = runtime.metrics.exemplars.note

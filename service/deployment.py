@@ -22,7 +22,16 @@ from common.lru import Lru
 from index.changes import WritableIndex
 from index.engine import IndexOpenError, OpenedIndex
 from index.engines import ENGINES
-from index.port import ExactIndex, ItemFeatures, ItemIndex, ItemValues, LexicalIndex, PhotoIndex, RankedIndex
+from index.port import (
+    ExactIndex,
+    ItemFeatures,
+    ItemIndex,
+    ItemTitles,
+    ItemValues,
+    LexicalIndex,
+    PhotoIndex,
+    RankedIndex,
+)
 from index.watching import IndexUpkeep
 from service.errors import StartError, not_set
 from service.item_encoder import ItemEncoder
@@ -92,6 +101,7 @@ class Deployment:
         exact: searches the index exactly; None where the engine does not, or watches its recall itself.
         writable: the index, where it takes changes.
         values: gives the attributes of items; None where the engine does not.
+        titles: gives their titles; None where the index holds none.
         calibration: what scores that are no cosines are worth.
         unwritable: where it takes none, though it might: what to set.
         upkeep: what is known of the index's files; None where it has none here.
@@ -116,6 +126,7 @@ class Deployment:
     exact: ExactIndex | None
     writable: WritableIndex | None
     values: ItemValues | None
+    titles: ItemTitles | None
     calibration: Calibration
     unwritable: str | None
     upkeep: IndexUpkeep | None
@@ -229,6 +240,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         exact=opened.exact,
         writable=opened.writable,
         values=opened.values,
+        titles=opened.titles,
         calibration=_calibration(folders.index, bundle.version),
         unwritable=opened.unwritable,
         upkeep=opened.upkeep,

@@ -179,6 +179,7 @@ async def recall(
             outcomes,
             mix,
             deployment.values,
+            deployment.titles,
             lambda again: run_routes(again, shedding.load),
         )
         items, outcomes = applied.items, applied.outcomes

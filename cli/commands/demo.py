@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -68,7 +69,7 @@ def demo(
 
     overrides |= {
         "bundle": {"path": bundle},
-        "server": {"host": host, "port": port},
+        "server": {"host": host, "port": port, **_quiet()},
         "playground": {"previews": previews},
     }
     given = load_settings()
@@ -85,6 +86,11 @@ def demo(
         target=_say_hello, args=(address, (directory / _HELLO).read_text()), name="hello", daemon=True
     ).start()
     run(partial(load_settings, None, overrides))
+
+
+def _quiet() -> dict[str, str]:
+    """No line of the log for every request, which would bury what there is to try; unless one is wanted."""
+    return {} if os.environ.get("MRSE_SERVER_LOG_LEVEL") else {"log_level": "warning"}
 
 
 def _over_vespa(directory: Path, container: str, config_server: str, report: Progress) -> dict[str, Any]:
@@ -183,10 +189,30 @@ def _say_hello(address: str, request: str) -> None:
             if time.monotonic() > end:
                 return
             time.sleep(0.1)
-    command = f"curl -s {address}/recall -H 'Content-Type: application/json' -d '{request}'"
-    out.print(f"\nReady. Try:\n\n{command}", soft_wrap=True)
-    out.print(f"\nPlayground: {address}/   API: {address}/openapi.json   Metrics: {address}/metrics\n")
+    for line in first_screen(address, request):
+        out.print(line, soft_wrap=True)
     err.print("Ctrl-C stops it.")
+
+
+def first_screen(address: str, request: str) -> list[str]:
+    """What to try now that the demo is served at an address; ``request`` is a body of ``POST /recall``."""
+    query = json.loads(request)["query"]
+    other = "" if address.endswith(":8080") else f" --url {address}"
+    return [
+        "",
+        f"Ready: the demo shop is served. Look at it in a browser:  {address}/",
+        "",
+        "Ask it from another terminal:",
+        "",
+        f"  curl -s {address}/recall -H 'Content-Type: application/json' \\",
+        f"    -d '{request}'",
+        "",
+        f'  mrse recall "{query}"{other}    (. .venv/bin/activate, where make made it)',
+        "",
+        f"The API to try: {address}/docs   Metrics: {address}/metrics",
+        "Your own catalogue in ten minutes: docs/start.md",
+        "",
+    ]
 
 
 def _hello_request(shop: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import Json, fail, figures, out, print_json, progress
-from cli.options import BundleFolder, ShopFolder, or_file
+from cli.options import BundleFolder, ShopFolder, folder_of, or_file
 from common.errors import USAGE
 from common.files import replace_text
 
@@ -140,7 +140,7 @@ def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> N
 
 
 def diagnose(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.", exists=True, file_okay=False)],
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.", callback=folder_of("bundle"))],
     data: ShopFolder,
     run: Annotated[
         Path | None,

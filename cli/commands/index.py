@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import Json, counted, fail, out, print_json, progress
-from cli.options import Embeddings
+from cli.console import Json, counted, fail, next_command, out, print_json, progress
+from cli.options import Embeddings, folder_of
 from common.errors import NOT_IN_ORDER, USAGE
 from common.progress import stage_progress
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Ids that are named when they are not in the index.
 _NAMED = 10
 
-Index = Annotated[Path, typer.Argument(help="Index folder.", exists=True, file_okay=False)]
+Index = Annotated[Path, typer.Argument(help="Index folder.", callback=folder_of("index"))]
 
 
 def build(
@@ -58,6 +58,8 @@ def build(
         kept = f"`mrse index rebuild {to}` keeps them and writes them into the index, "
         fail(f"{held}; {kept if held.unwritten else ''}--force loses them")
     _tell_index(to, manifest, json)
+    if not json:
+        next_command(f"mrse serve --bundle BUNDLE --index {to}    (the bundle {manifest.bundle_version})")
 
 
 def upsert(
@@ -77,7 +79,8 @@ def upsert(
 def update(
     index: Index,
     changes: Annotated[
-        Path, typer.Argument(help="JSON Lines: an `id` and the attributes to change.", dir_okay=False)
+        Path,
+        typer.Argument(help="JSON Lines: an `id` and the attributes to change.", exists=True, dir_okay=False),
     ],
     json: Json = False,
 ) -> None:
@@ -154,5 +157,5 @@ def _tell_index(index: Path, manifest: IndexManifest, json: bool) -> None:
             }
         )
         return
-    text = f"{index}: {manifest.rows:,} items, version {manifest.index_version}, {manifest.kind}"
+    text = f"{index}: {counted(manifest.rows, 'item')}, version {manifest.index_version}, {manifest.kind}"
     out.print(text if recall is None else f"{text}, measured recall at least {recall:.3f}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from index.engine import Engine, EngineSettings, IndexOpenError, OpenedIndex
+from index.port import TITLE
 
 _MB = 1024 * 1024
 
@@ -52,6 +53,7 @@ class EmbeddedEngine(Engine[EmbeddedSettings]):
             features=index,
             writable=index,
             values=index,
+            titles=index if TITLE in index.text_fields else None,
             lexical=index.lexical,
             photos=photos,
             ranked=index,

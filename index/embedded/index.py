@@ -29,7 +29,16 @@ from index.embedded.vectors import in_background, limit_threads
 from index.embedded.workers import Overruns, Step, TooMuch, Workers, limited
 from index.embedded.writer import Writer
 from index.filters import Filter
-from index.port import ExactAnswer, IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
+from index.port import (
+    TITLE,
+    TITLE_CHARACTERS,
+    ExactAnswer,
+    IndexStats,
+    IndexUnavailable,
+    Neighbours,
+    StoredValues,
+    StoredVectors,
+)
 from index.watching import IndexEvent
 
 log = logging.getLogger("mrse.index")
@@ -299,6 +308,16 @@ class EmbeddedIndex:
         if state.base.forward.ready(names):
             return StoredValues(*live.values(state, ids, names))
         return StoredValues(*await self._workers.run(lambda step: live.values(state, ids, names), deadline))
+
+    async def titles(self, ids: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
+        """Titles of the ids that are known and have one, read on a thread; see `ItemTitles`.
+
+        Raises:
+            IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
+        """
+        state, live = await self._looked_up(deadline), self._live
+        found = await self._workers.run(lambda step: live.texts(state, ids, TITLE), deadline)
+        return {item_id: title[:TITLE_CHARACTERS] for item_id, title in found.items()}
 
     def refusal(self, item_id: str, category: str, attributes: Mapping[str, object]) -> str | None:
         """Why no item of these can be put; see `WritableIndex`."""

@@ -350,6 +350,16 @@ class LiveIndex:
             found[name] = held
         return known, found
 
+    def texts(self, state: State, ids: Sequence[str], name: str) -> dict[str, str]:
+        """A text field of the known ids that have it; reads the texts' file, so not for the event loop."""
+        known, base, put, order = self._find(state, ids)
+        words = state.base.words
+        held = [""] * len(base) if words is None else words.texts.column(name, base.tolist())
+        if order is not None:
+            held += [state.buffer.text(row, name) for row in put]
+            held = [held[place] for place in order]
+        return {item_id: text for item_id, text in zip(known, held, strict=True) if text}
+
     def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], I64, list[int], list[int] | None]:
         """Known ids; their rows in the base, and in the write buffer; and where each id is among these rows.
 

@@ -48,6 +48,13 @@ class Texts:
         found = ((name, batch.column(number)[place].as_py()) for number, name in enumerate(self._fields))
         return {name: text for name, text in found if text}
 
+    def column(self, name: str, rows: Iterable[int]) -> list[str]:
+        """One field's text of each row; an empty one where there is no such field."""
+        if name not in self._fields:
+            return ["" for _ in rows]
+        number = self._fields.index(name)
+        return [self._batches[row // BATCH].column(number)[row % BATCH].as_py() or "" for row in rows]
+
 
 def write_texts(path: Path, fields: Sequence[str], batches: Iterable[Sequence[Mapping[str, str]]]) -> None:
     """Write a texts file; ``batches`` are of `BATCH` rows, but for the last."""

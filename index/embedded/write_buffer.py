@@ -172,6 +172,10 @@ class WriteBuffer:
         """An attribute of a row as it was put; None where it has none."""
         return self._values[row].get(name)
 
+    def text(self, row: int, name: str) -> str:
+        """A text of a row as it was put; empty where it has none."""
+        return self._texts[row].get(name, "")
+
     def changes(self) -> list[Put]:
         """Every row without a tombstone, in order."""
         return [self.change(row) for row in self._row_by_id.values()]

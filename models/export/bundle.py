@@ -26,6 +26,7 @@ from artifacts.bundle.manifest import (
 from artifacts.bundle.signatures import SIGNATURES, expert_inputs, named_inputs, query_fusion_inputs
 from common.arrays import F32, Arrays
 from common.errors import NOT_IN_ORDER, MrseError
+from common.progress import Progress, silent
 from models.export.graphs import INT8_CHOICES, quantise, rounding, run_module, write_graph, write_model
 from models.towers.given_encoder import GivenEncoder
 from models.training.finished import Finished, load_finished
@@ -47,19 +48,20 @@ class ExportError(MrseError, ValueError):
     exit_code = NOT_IN_ORDER
 
 
-def export(run: Path, bundles: Path, name: str = "demo") -> Path:
+def export(run: Path, bundles: Path, name: str = "demo", progress: Progress = silent) -> Path:
     """Write the bundle of a finished run below ``bundles`` and return its folder.
 
-    The same run gives the same bytes. The folder is named by the bundle's version.
+    The same run gives the same bytes. The folder is named by the bundle's version. ``progress`` is told of
+    graphs, each written, compared with torch and, where that is tried, made int8.
 
     Raises:
         ExportError: parity is not met.
         TrainError: the run is not finished.
     """
-    return write_bundle(load_finished(run), bundles, name)
+    return write_bundle(load_finished(run), bundles, name, progress)
 
 
-def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
+def write_bundle(finished: Finished, bundles: Path, name: str = "demo", progress: Progress = silent) -> Path:
     """As `export`, from a run in memory."""
     config = finished.config
     bundles.mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,7 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
     try:
         # One thread: torch's own sums then do not depend on the machine's cores.
         with torch_threads(1):
-            writer = _Writer(work, finished)
+            writer = _Writer(work, finished, progress)
             writer.write()
         (work / TOKENIZER_NAME).write_text(finished.tokenizer.to_str(pretty=False), encoding="utf-8")
         np.savez(work / CANONICAL_NAME, **writer.canonical)
@@ -97,7 +99,8 @@ def write_bundle(finished: Finished, bundles: Path, name: str = "demo") -> Path:
 class _Writer:
     """Exports the graphs one after the other; each one's outputs are the next one's inputs."""
 
-    def __init__(self, work: Path, finished: Finished) -> None:
+    def __init__(self, work: Path, finished: Finished, progress: Progress) -> None:
+        self._progress, self._done = progress, 0
         self.work, self.towers, self.image_encoder = work, finished.towers, finished.image_encoder
         self.samples, self.width = finished.samples, finished.config.picture.feature_dim
         self.graphs: dict[Role, dict[Precision, str]] = {}
@@ -105,6 +108,7 @@ class _Writer:
         self.canonical: dict[str, Any] = {}
 
     def write(self) -> None:
+        self._tell(0)
         pixels = named_inputs("image_encoder", self.samples.pictures)
         pictures = self._graph("image_encoder", self.image_encoder, pixels)["feature"]
         # Every third query carries a picture, every fourth item has none.
@@ -136,7 +140,18 @@ class _Writer:
         else:
             write_graph(module, example, _outputs(role, module), axes, self.work / file)
         self.graphs[role] = {"fp32": file}
+        self._tell(1)
         return self._measure(role, module, inputs)
+
+    def _tell(self, more: int) -> None:
+        """So many more pieces of work are done: graphs written, compared with torch, tried as int8."""
+        self._done += more
+        self._progress("graphs", self._done, self._pieces)
+
+    @property
+    def _pieces(self) -> int:
+        written = 4 if self.towers.shared else 5
+        return written + 5 + len(INT8_CHOICES)
 
     def _measure(self, role: Role, module: nn.Module, inputs: Arrays) -> dict[str, F32]:
         outputs = _outputs(role, module)
@@ -153,6 +168,7 @@ class _Writer:
         self.canonical |= {f"{role}/in/{key}": value for key, value in few.items()}
         given = run_module(module, few, outputs)
         self.canonical |= {f"{role}/out/{key}": value for key, value in given.items()}
+        self._tell(1)
         return expected
 
     def _fused(self, asked: F32, portraits: PortraitBatch) -> Arrays:
@@ -181,7 +197,8 @@ class _Writer:
         fusion = open_graph(self.work / self.graphs["query_fusion"]["fp32"])
         want = fusion.run(self._fused(asked, portraits))["embedding"]
         target = self.work / "query_experts.int8.onnx"
-        for operators in INT8_CHOICES:
+        for place, operators in enumerate(INT8_CHOICES):
+            self._tell(min(place, 1))
             quantise(self.work / self.graphs["query_experts"]["fp32"], target, operators)
             experts = open_graph(target).run(queries)["experts"]
             got = fusion.run(self._fused(experts, portraits))["embedding"]
@@ -189,9 +206,11 @@ class _Writer:
             if cosine >= INT8_COSINE:
                 self.parity["min_cosine_int8"] = cosine
                 self.graphs["query_experts"]["int8"] = target.name
+                self._tell(len(INT8_CHOICES) - place)
                 return
         # Deeper models lose more by it. Serving takes fp32 where there is no int8.
         target.unlink()
+        self._tell(1)
 
 
 def _outputs(role: Role, module: nn.Module) -> list[str]:

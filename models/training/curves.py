@@ -9,6 +9,17 @@ import numpy as np
 
 #: A column with a scale of its own, 0 to 1.
 SHARE = "hnst_share"
+#: What the vertical axis of a panel is, where it is no loss.
+_Y = {"stage2-val": "share of val searches"}
+
+
+def best_looks(run: Path) -> dict[str, float]:
+    """The best value of each measure that stage 2 took on val, which its weights were kept by."""
+    file = run / "stage2-val.csv"
+    if not file.is_file():
+        return {}
+    _, *names = (rows := list(csv.reader(file.read_text().splitlines())))[0]
+    return {name: max(float(row[place]) for row in rows[1:]) for place, name in enumerate(names, 1)}
 
 
 def plot_curves(run: Path) -> Path | None:
@@ -17,7 +28,8 @@ def plot_curves(run: Path) -> Path | None:
     None where there is no curve or no matplotlib.
     """
     files = [run / f"{name}.csv" for name in ("image", "stage1", "stage2", "stage2-val")]
-    files = [file for file in files if file.is_file()]
+    # A header and a row are a figure, no curve.
+    files = [file for file in files if file.is_file() and file.read_text().count("\n") > 2]
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -33,7 +45,9 @@ def plot_curves(run: Path) -> Path | None:
             # The learning rate and beta have scales of their own; they are in the CSV.
             if name not in ("rate", "beta", SHARE):
                 panel.plot(columns[0], values, label=name)
-        panel.set(title=file.stem, xlabel="step")
+        panel.set(title=file.stem, xlabel="step", ylabel=_Y.get(file.stem, "loss"))
+        panel.set_ylim(bottom=0)
+        panel.grid(alpha=0.3)
         panel.legend(fontsize="small")
         if SHARE in head:
             share = panel.twinx()

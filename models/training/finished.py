@@ -59,8 +59,8 @@ def load_finished(folder: Path) -> Finished:
         ConfigError: it has an expert that is not registered.
     """
     if not (folder / SUMMARY).is_file():
-        why = absent("run", folder) or "holds a run that is not finished; `mrse train` again goes on with it"
-        raise TrainError(f"{folder}: {why}")
+        why = absent("run", folder) or "holds one that is not at its end; `mrse train` again goes on with it"
+        raise TrainError(f"{folder} holds no finished run: it {why}")
     config = Config.read(json.loads((folder / CONFIG).read_text())["config"])
     data = TrainingData(folder / "data", config)
     run = Run(data, folder)

@@ -8,6 +8,7 @@ processes train (`models.training.ranks`), rank 0 alone writes files and tells o
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import time
 import zlib
@@ -26,7 +27,9 @@ from models.training import ranks
 from models.training.averaging import Average
 from models.training.early_stop import EarlyStop
 from models.training.precision import mixed
-from models.training.run import Run
+from models.training.run import Run, TrainStopped
+
+_log = logging.getLogger("mrse.training")
 
 #: A step's losses by name; the first one is what is minimised.
 Losses = dict[str, Tensor]
@@ -99,11 +102,13 @@ class Stage:
                 average.load_state_dict(saved["average"])
             if early_stop:
                 early_stop.resume(saved["early_stop"])
-        curve = _Curve(run.folder / f"{self.name}.csv", first)
-        looks = _Curve(run.folder / f"{self.name}-val.csv", first and first + 1)
+            if ranks.leads():
+                _log.info("%s goes on after step %s of %s", self.name, f"{first:,}", f"{knobs.steps:,}")
+        curve = Curve(run.folder / f"{self.name}.csv", first)
+        looks = Curve(run.folder / f"{self.name}-val.csv", first and first + 1)
         trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         step_losses = ranks.together(module, trained, losses)
-        host = _Curve(run.folder / f"{self.name}-host.csv", first)
+        host = Curve(run.folder / f"{self.name}-host.csv", first)
         told_at, told_step = time.perf_counter(), first
         saved_at = time.monotonic()
         for step in range(first, knobs.steps):
@@ -134,7 +139,8 @@ class Stage:
                 with average.in_place(module) if average else nullcontext():
                     looks.write(step + 1, {early_stop.measure: early_stop.look(module)})
             run.progress(self.name, step + 1, knobs.steps)
-            if time.monotonic() - saved_at >= run.config.checkpoint_minutes * 60:
+            stop = run.stopping()
+            if stop or time.monotonic() - saved_at >= run.config.checkpoint_minutes * 60:
                 self._save(
                     module,
                     step + 1,
@@ -144,6 +150,11 @@ class Stage:
                     early_stop=early_stop and early_stop.state(),
                 )
                 saved_at = time.monotonic()
+            if stop:
+                raise TrainStopped(
+                    f"stopped after step {step + 1:,} of {knobs.steps:,} of {self.name}, which is saved in "
+                    f"{run.folder}; the same command goes on from there"
+                )
         if average:
             module.load_state_dict(average.module.state_dict())
         if early_stop:
@@ -169,7 +180,7 @@ class Stage:
         return saved
 
 
-class _Curve:
+class Curve:
     """A CSV of figures by step. Resuming drops the rows from step ``first`` on. Only rank 0 writes."""
 
     def __init__(self, path: Path, first: int) -> None:
@@ -184,6 +195,7 @@ class _Curve:
             path.write_text("\n".join([head, *kept]) + "\n")
 
     def write(self, step: int, values: dict[str, float]) -> None:
+        """Append a row, below a header where it is the first."""
         if not ranks.leads():
             return
         new = not self._path.is_file()

@@ -6,7 +6,8 @@ import json
 import logging
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from models.dataset.training_data import TrainingData
 from models.towers import Config, Towers
 from models.towers.experts import EXPERTS
 from models.training import ranks
-from models.training.curves import plot_curves
+from models.training.curves import best_looks, plot_curves
 from models.training.features import PictureFeatures, load_coclicks, write_item_features
 from models.training.finished import CONFIG, SUMMARY
 from models.training.given_stage import given_pictures
@@ -44,6 +45,8 @@ class TrainSummary:
     positives: int
     pictures: int
     seconds: float
+    #: Recall@K of the weights that were kept on searches of val, by its name; empty where there are none.
+    val: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -66,6 +69,7 @@ def train(
     device: str = "cpu",
     donor: Path | None = None,
     experts: Path | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> TrainSummary:
     """Train the towers on a shop.
 
@@ -82,10 +86,12 @@ def train(
         donor: a finished run over the same shop whose data and picture stage would come out the same (see
             `models.training.reuse.alike`); they are linked instead of made again.
         experts: likewise, a finished run whose experts would come out the same (`same_experts`).
+        stopping: asked after each step; where it says so the run is saved and `TrainStopped` raised.
 
     Raises:
         DataError: the shop cannot be read.
         TrainError: the run folder holds a run of another configuration or other data.
+        TrainStopped: it was stopped; the same call goes on.
         PretrainedError: pretrained weights cannot be used.
     """
     began = time.monotonic()
@@ -106,7 +112,7 @@ def train(
         data = TrainingData(out / "data", config)
         if not data.items:
             raise TrainError(f"{shop_path}: there are no items to train on")
-        run = Run(data, out, device, progress)
+        run = Run(data, out, device, progress, stopping)
         # By rank 0 alone: batch norm over a share of the batch would learn something else.
         with ranks.alone():
             pictures = _pictures(run, shop, pretrained)
@@ -126,7 +132,12 @@ def train(
             features = write_item_features(run, towers.item_experts, pictures)
         train_fusion(run, towers, pictures, features, coclicks, grader)
     summary = TrainSummary(
-        data.items, len(data.queries) - 1, len(data.item), len(data.picture_files), time.monotonic() - began
+        data.items,
+        len(data.queries) - 1,
+        len(data.item),
+        len(data.picture_files),
+        time.monotonic() - began,
+        best_looks(out),
     )
     if ranks.leads():
         plot_curves(out)
@@ -178,7 +189,7 @@ def _claim(out: Path, config: Config, fingerprint: str, resume: bool) -> None:
             )
         return
     if out.is_dir() and any(out.iterdir()):
-        raise TrainError(f"{out} is not empty and holds no run")
+        raise TrainError(f"{out} is not empty and holds no run; name another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     content = {**own, "config": config.model_dump(mode="json"), "processes": ranks.count()}
     replace_text(file, json.dumps(content, indent=2))

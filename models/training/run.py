@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from common.errors import MrseError
+from common.errors import STOPPED, MrseError
 from common.progress import Progress, silent
 from models.dataset.training_data import TrainingData
 from models.towers import Config
@@ -17,6 +17,12 @@ from models.towers import Config
 
 class TrainError(MrseError, ValueError):
     """The run cannot be trained or read; the message says why and what to do."""
+
+
+class TrainStopped(TrainError):  # noqa: N818 -- no fault
+    """Somebody asked the run to stop, and it saved what it had; the message says where it stands."""
+
+    exit_code = STOPPED
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,14 @@ class Run:
         folder: the run folder: checkpoints, curves, features.
         device: where the towers train, ``cpu`` or ``cuda``.
         progress: told the stage's name, the units done and in all (None while unknown).
+        stopping: whether to stop, asked after each step.
     """
 
     data: TrainingData
     folder: Path
     device: str = "cpu"
     progress: Progress = silent
+    stopping: Callable[[], bool] = lambda: False
 
     @property
     def config(self) -> Config:

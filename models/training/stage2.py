@@ -20,7 +20,7 @@ from models.training.early_stop import EarlyStop
 from models.training.encode import in_parts, run_experts
 from models.training.features import PictureFeatures, write_item_features
 from models.training.hybrid import HybridStep
-from models.training.loop import Losses, Stage
+from models.training.loop import Curve, Losses, Stage
 from models.training.losses import mnsce
 from models.training.mining import MOST_QUERIES, Grader
 from models.training.precision import cosines as cosines_of
@@ -64,6 +64,11 @@ def train_fusion(
         early_stop = EarlyStop(config.validation, lambda: step.recall(validation))
     with step.ahead as ahead:
         stage.run(towers, groups, config.stage2, step.losses, early_stop, ahead.times)
+    if early_stop is None and ranks.leads():
+        validation = Validation(run.data)
+        if validation.texts:
+            measured = {f"recall@{config.validation.at}": step.recall(validation)}
+            Curve(run.folder / "stage2-val.csv", 0).write(config.stage2.steps, measured)
     step.mining.clear()
     if ranks.leads():
         for pattern in ("item_features-*.npy", "coclick_features-*.npy"):

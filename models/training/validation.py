@@ -8,7 +8,8 @@ from torch import Tensor
 from common.arrays import I64
 from models.dataset.training_data import SECONDS_PER_DAY, Histories, TrainingData, same_search
 
-_CHUNK = 1024
+#: Queries at once, and cosines: 256 MB, however many items there are.
+_CHUNK, _COSINES = 1024, 1 << 26
 
 
 class Validation:
@@ -37,8 +38,9 @@ class Validation:
     def recall(self, queries: Tensor, items: Tensor, at: int) -> float:
         """Recall@K: share of the searches ``[n, e]`` whose item is among the K nearest of ``[N, e]``."""
         hits = 0
-        for start in range(0, len(queries), _CHUNK):
-            part = queries[start : start + _CHUNK]
+        chunk = max(1, min(_CHUNK, _COSINES // max(1, len(items))))
+        for start in range(0, len(queries), chunk):
+            part = queries[start : start + chunk]
             top = (part @ items.T).topk(min(at, len(items)), dim=1).indices.cpu().numpy()
             hits += int((top == self.wanted[start : start + len(part), None]).any(axis=1).sum())
         return hits / max(1, len(self.wanted))

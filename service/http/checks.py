@@ -85,7 +85,12 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
     controls = request.controls
     if controls is not NONE:
         deployment = target.deployment
-        check_controls(controls, deployment.index.attributes, deployment.values is not None)
+        check_controls(
+            controls,
+            deployment.index.attributes,
+            readable=deployment.values is not None,
+            titled=deployment.titles is not None,
+        )
     return CheckedRequest(request, text, target, request_id)
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from service.http import columnar
 from service.http.problems import MEDIA_TYPE, Problem
 from service.http.versions import PREFIX
+from service.settings import Limits
 
 Docs = dict[str, Any]
 #: Every model or typed dictionary that an endpoint's documentation refers to, by name.
@@ -94,8 +95,11 @@ HEADERS = [
 ]
 
 
-def complete(app: FastAPI) -> None:
-    """Add to the app's OpenAPI document what it refers to; it is built when first asked for."""
+def complete(app: FastAPI, limits: Limits) -> None:
+    """Add to the app's OpenAPI document what it refers to; it is built when first asked for.
+
+    Bounds that can be set are those of ``limits``, which are below what the schemas would take.
+    """
 
     @cache
     def openapi() -> dict[str, Any]:
@@ -122,6 +126,21 @@ def complete(app: FastAPI) -> None:
             ref_template="#/components/schemas/{model}",
         )
         components["schemas"] = components.get("schemas", {}) | schemas["$defs"]
+        _set_bounds(components["schemas"], limits)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def _set_bounds(schemas: Docs, limits: Limits) -> None:
+    """Write the limits of the settings over those of the schemas, wherever a field of the name stands."""
+    picture = min(4 * ((limits.picture_bytes + 2) // 3), limits.body_bytes)
+    for schema in schemas.values():
+        fields = schema.get("properties", {})
+        if "maximum" in (k := fields.get("k", {})):
+            k["maximum"] = limits.max_k
+        for form in fields.get("picture", {}).get("anyOf", ()):
+            if "maxLength" in form:
+                form["maxLength"] = picture
+    if (batch := schemas.get("BatchRequest")) is not None:
+        batch["properties"]["requests"]["maxItems"] = limits.batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field
 
 from artifacts.actions import ACTIONS
 from common.schema import OneOf
@@ -22,15 +22,6 @@ ItemId = Annotated[str, Field(min_length=1, max_length=128)]
 Filters = dict[str, Any]
 
 FILTERS_EXAMPLE: dict[str, Any] = {"category": ["shoes"], "price": {"lte": 80}, "in_stock": True}
-
-
-#: What a request may search by, one of which it has; a user's history may be stored.
-_SOMETHING: list[JsonValue] = [
-    {"required": ["query"], "properties": {"query": {"pattern": r"\S"}}},
-    {"required": ["picture"], "properties": {"picture": {"type": "string"}}},
-    {"required": ["history"], "properties": {"history": {"minItems": 1}}},
-    {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
-]
 
 
 class _Strict(BaseModel):
@@ -51,10 +42,9 @@ class HistoryEntry(_Strict):
 class RecallRequest(_Strict):
     """A query, a picture, a history, or any of them together.
 
-    Without any of them the answer is what is popular, where the index says how popular items are; else 422.
+    None of them is needed: the answer is then what is popular, where the index says how popular items are.
+    Where it does not, a request without any of them is answered with 422.
     """
-
-    model_config = ConfigDict(json_schema_extra={"anyOf": _SOMETHING})
 
     query: str = Field(default="", max_length=512, description="May be empty with a history or a picture.")
     user_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
@@ -105,7 +95,7 @@ class RecallRequest(_Strict):
         default_factory=list,
         max_length=MAX_FIELDS,
         json_schema_extra={"default": []},
-        description="Attributes to return with the items.",
+        description="Attributes to return with the items; and `title`, of which 512 characters come at most.",
     )
     explain: bool = Field(default=False, description="Tell how the answer came about.")
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from cli.console import figures, progress, warnings_of
+from cli.console import figures, lines_of, progress
 
 
 def test_a_stage_that_begins_anew_has_a_rate_of_its_own(
@@ -38,8 +38,8 @@ def test_tables_of_measures_are_whole_at_80_characters() -> None:
     assert written.count("0.123") == 6
 
 
-def test_warnings_of_a_training_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with warnings_of("mrse.training"):
+def test_lines_of_a_training_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with lines_of("mrse.training"):
         logging.getLogger("mrse.training").warning("%s: no events file", "shop")
     assert capsys.readouterr().err == "warning: shop: no events file\n"
 

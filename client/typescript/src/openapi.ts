@@ -221,7 +221,7 @@ export type Item = {
   sources: Array<Source>;
   /** It stands where a rule pinned it, whatever its score; 0 where no route found it. */
   pinned?: boolean | null;
-  /** The attributes of `fields` that the item has; strings as filters compare them, without regard to case. */
+  /** What the item has of `fields`: `title` as the shop wrote it, other strings as filters compare them, without regard to case. */
   fields?: Record<string, unknown> | null;
   /** With merge=interleave: the team that picked it. */
   team?: string | null;
@@ -385,7 +385,8 @@ export type RecallAnswer = {
 /**
  * A query, a picture, a history, or any of them together.
  *
- * Without any of them the answer is what is popular, where the index says how popular items are; else 422.
+ * None of them is needed: the answer is then what is popular, where the index says how popular items are.
+ * Where it does not, a request without any of them is answered with 422.
  */
 export type RecallRequest = {
   /** May be empty with a history or a picture. */
@@ -410,7 +411,7 @@ export type RecallRequest = {
   boosts?: Array<Boost> | null;
   /** At most so many items of one value of an attribute. */
   diversity?: Diversity | null;
-  /** Attributes to return with the items. */
+  /** Attributes to return with the items; and `title`, of which 512 characters come at most. */
   fields?: Array<string>;
   /** Tell how the answer came about. */
   explain?: boolean;

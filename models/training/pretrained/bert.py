@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from models.towers.experts.transformer import BertEmbedding, TextTransformer
 from models.towers.experts.vbert import VBert
 from models.training.pretrained.folder import PretrainedError, Weights, activation, number, read_json
 from models.training.pretrained.vit import ALIGNED
+
+_log = logging.getLogger("mrse.training")
 
 #: Layers of a `BertBlock`, and where the folder has them in one of its layers.
 _BLOCK = {
@@ -53,6 +56,9 @@ def bert_sizes(folder: Path, config: Config) -> dict[str, Any]:
     layers, width = number(content, "num_hidden_layers", file), number(content, "hidden_size", file)
     if config.experts.layers > layers:
         raise PretrainedError(f"{file}: has {layers} layers, experts.layers wants {config.experts.layers}")
+    if config.experts.layers < layers:
+        taken = config.experts.layers
+        _log.info("%s of the %s layers of %s are taken; experts.layers says so", taken, layers, folder)
     longest = max(config.text.max_query_tokens, config.text.max_item_tokens)
     if longest > (positions := number(content, "max_position_embeddings", file)):
         raise PretrainedError(f"{file}: has {positions} positions, texts are up to {longest} tokens long")

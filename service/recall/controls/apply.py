@@ -8,12 +8,12 @@ All of it honours the request's filters, for every item comes from a route or is
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from index.matching import accepts, fields_of
-from index.port import IndexUnavailable, ItemValues
+from index.port import TITLE, IndexUnavailable, ItemTitles, ItemValues
 from service.recall.boosts import boosted, worths
 from service.recall.controls.plan import Applied, Outcomes, Plan
 from service.recall.controls.values import Values
@@ -32,6 +32,7 @@ async def apply(
     outcomes: Outcomes,
     mix: Mix,
     source: ItemValues | None,
+    titles: ItemTitles | None,
     run_again: RunAgain,
 ) -> Applied:
     """The answer, as the controls want it.
@@ -42,9 +43,10 @@ async def apply(
         outcomes: what they found.
         mix: how their items are merged.
         source: of attributes; without it pins that no route found, boosts, limits and fields are left out.
+        titles: of titles; without it they are left out.
         run_again: asks the routes once more.
     """
-    work = _Work(planned, request, dict(outcomes), mix, source)
+    work = _Work(planned, request, dict(outcomes), mix, source, titles)
     await work.read_candidates()
     ranking, allowed = work.rank()
     await work.fill(ranking, allowed, run_again)
@@ -61,11 +63,13 @@ class _Work:
         outcomes: dict[str, RouteOutcome],
         mix: Mix,
         source: ItemValues | None,
+        titles: ItemTitles | None,
     ) -> None:
         self._plan = planned
         self._request = request
         self._mix = mix
         self._source = source
+        self._titles = titles
         self.done = Applied((), outcomes)
         self._outcomes = outcomes
         self._filter_fields = () if request.filters is None else fields_of(request.filters)
@@ -265,21 +269,50 @@ class _Work:
             done.used.append("diversity")
 
     async def _add_fields(self, answer: Sequence[Item]) -> None:
-        source, names = self._source, self._plan.wanted.fields
-        if source is None:
-            return self._tell("controls_unavailable")
-        values = Values(source, names, self._request.deadline)
-        try:
-            await values.read([item["item_id"] for item in answer])
-        except IndexUnavailable:
-            return self._tell("controls_unavailable")
-        if values.coverage < 1.0:
-            self._tell("controls_unavailable")
+        fields, ids = self._plan.wanted.fields, [item["item_id"] for item in answer]
+        names = [name for name in fields if name != TITLE]
+        values, titles = await self._read_fields(ids, names), await self._read_titles(ids, fields)
+        if values is None and titles is None:
+            return
         self.done.used.append("fields")
         for item in answer:
-            held = zip(names, values.of(item["item_id"]), strict=True)
-            item["fields"] = {name: value for name, value in held if value is not None}
-        return None
+            item_id, found = item["item_id"], {}
+            if titles is not None and item_id in titles:
+                found[TITLE] = titles[item_id]
+            if values is not None:
+                held = zip(names, values.of(item_id), strict=True)
+                found |= {name: value for name, value in held if value is not None}
+            item["fields"] = found
+
+    async def _read_fields(self, ids: Sequence[str], names: Sequence[str]) -> Values | None:
+        """Attributes of the answer; None where none is wanted or they cannot be read, which is told."""
+        if not names:
+            return None
+        if self._source is None:
+            self._tell("controls_unavailable")
+            return None
+        values = Values(self._source, names, self._request.deadline)
+        try:
+            await values.read(ids)
+        except IndexUnavailable:
+            self._tell("controls_unavailable")
+            return None
+        if values.coverage < 1.0:
+            self._tell("controls_unavailable")
+        return values
+
+    async def _read_titles(self, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, str] | None:
+        """Titles of the answer, likewise."""
+        if TITLE not in fields:
+            return None
+        if self._titles is None:
+            self._tell("controls_unavailable")
+            return None
+        try:
+            return await self._titles.titles(ids, self._request.deadline)
+        except IndexUnavailable:
+            self._tell("controls_unavailable")
+            return None
 
 
 def _behind(source: Source, places: int) -> Source:

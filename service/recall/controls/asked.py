@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from artifacts.attributes import CATEGORY, AttributeKind
+from index.port import TITLE
 from service.errors import FieldError
 from service.recall.boosts import Boost
 from service.recall.diversity import Diversity
@@ -24,7 +25,7 @@ class Controls:
         weights: of routes, by name; others keep that of their table.
         boosts: in place of the settings' boosts.
         diversity: in place of the settings' limit.
-        fields: attributes to return with the items.
+        fields: attributes to return with the items, and `TITLE`.
     """
 
     weights: Mapping[str, float] | None = None
@@ -64,18 +65,28 @@ class Wanted(NamedTuple):
         return bool(self.boosts or self.diversity or self.fields)
 
 
-def check_controls(controls: Controls, attributes: Mapping[str, AttributeKind], readable: bool) -> None:
+def check_controls(
+    controls: Controls, attributes: Mapping[str, AttributeKind], readable: bool, titled: bool
+) -> None:
     """Refuse controls that an index cannot take.
 
     Args:
         controls: of a request.
         attributes: of the index.
         readable: whether the index gives the attributes of its items.
+        titled: whether it gives their titles.
 
     Raises:
         FieldError: names the field and says why.
     """
     for place, name in enumerate(controls.fields):
+        if name == TITLE:
+            if not titled:
+                raise FieldError(
+                    f"fields.{place}",
+                    "this index holds no titles: run `mrse embed` and build it again, or feed a new version",
+                )
+            continue
         check_attribute(f"fields.{place}", name, attributes, readable)
     for place, boost in enumerate(controls.boosts or ()):
         check_boost(f"boosts.{place}", boost, attributes, readable)

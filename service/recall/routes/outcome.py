@@ -77,8 +77,8 @@ class Item(TypedDict):
         Annotated[
             dict[str, Any] | None,
             Field(
-                description="The attributes of `fields` that the item has; strings as filters compare them, "
-                "without regard to case."
+                description="What the item has of `fields`: `title` as the shop wrote it, other strings as "
+                "filters compare them, without regard to case."
             ),
             OMITTED,
         ]

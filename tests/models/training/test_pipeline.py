@@ -9,6 +9,7 @@ import torch
 from artifacts.shop.shop import Shop
 from models.towers import Config, Towers
 from models.training import TrainError, load_finished, train
+from models.training.run import TrainStopped
 
 
 class KilledError(Exception):
@@ -30,9 +31,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def test_killed_again_and_again_a_run_ends_the_same(
-    shop_path: Path, config: Config, run: Path, tmp_path: Path
+    shop_path: Path, config: Config, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "killed"
+    # Asked to stop, it saves the step that it is at, and says so; checkpoints are minutes apart here.
+    asked = iter([False, True])
+    with pytest.raises(TrainStopped, match=r"after step 2 of \d+ of image, which is saved in .*goes on"):
+        train(shop_path, out, config, stopping=lambda: next(asked))
+    caplog.set_level("INFO", "mrse.training")
     # A checkpoint after every step, so that the step of the kill itself is lost and done again.
     often = config.with_overrides({"checkpoint_minutes": 0})
     for stage, step in (
@@ -45,7 +51,11 @@ def test_killed_again_and_again_a_run_ends_the_same(
     ):
         with pytest.raises(KilledError):
             train(shop_path, out, often, killer(stage, step))
-    train(shop_path, out, often)
+    assert caplog.messages[0].startswith("image goes on after step 2 of ")
+    summary = train(shop_path, out, often)
+    assert list(summary.val) == ["recall@100"], "a run ends with what it came to, also without early stop"
+    assert 0 < summary.val["recall@100"] <= 1
+    assert summary.val == train(shop_path, out, often).val
     expected, actual = weights(run), weights(out)
     assert expected.keys() == actual.keys()
     assert all(torch.equal(expected[name], actual[name]) for name in expected)

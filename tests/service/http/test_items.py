@@ -204,6 +204,18 @@ def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
             }
             assert {"new", "i7"} <= {item for item, rank in found.items() if rank <= 2}, route
 
+        asked = {"query": "zibeline", "k": 100, "fields": ["title", "price"]}
+        told = {
+            item["item_id"]: item["fields"]
+            for item in service.client.post("/recall", json=asked).json()["items"]
+        }
+        written = {item["id"]: item["title"] for item in shop.items()}
+        titles = written | {"new": BOOTS["title"], "i7": "orbit cap"}
+        assert {item_id: held["title"] for item_id, held in told.items()} == {
+            item_id: titles[item_id] for item_id in told
+        }, "of the base and of what was put since, as they were written"
+        assert told["i3"]["price"] == shop.items()[3]["price"]
+
         def popular(**filters: Any) -> list[str]:
             asked = {"k": 100, "filters": filters}
             return [item["item_id"] for item in service.client.post("/recall", json=asked).json()["items"]]

@@ -178,6 +178,7 @@ def test_the_columns_have_them_too(service: Server) -> None:
     ("body", "field"),
     [
         ({"fields": ["nothing"]}, "fields.0"),
+        ({"fields": ["brand", "title"]}, "fields.1"),  # this index was built without texts
         ({"fields": ["brand"] * 33}, "fields"),
         ({"boosts": [{"attribute": "price", "weight": 1}, {"attribute": "brand", "weight": 1}]},
          "boosts.1.attribute"),
