@@ -94,7 +94,7 @@ def _parse(filters: str) -> Any:
 
 def _only_fields(content: Any) -> bool:
     """Whether a request was refused for its ``fields`` alone."""
-    errors = content.get("errors") if isinstance(content, dict) else None
+    errors = content.get("errors") or [] if isinstance(content, dict) else []
     return bool(errors) and all(str(each.get("field")).startswith("fields") for each in errors)
 
 
