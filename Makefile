@@ -12,10 +12,10 @@ UV_VERSION := 0.13.8
 UV := $(BIN)/uv
 QUICK := -m 'not slow and not data and not drill' --ignore tests/docs --ignore tests/index/vespa/peer
 SUPPLY := $(VENV)/supply/bin
-LOCKS := cpu gpu dev bench docs supply
+LOCKS := cpu gpu dev bench docs browser supply
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: docs sbom audit help run dev test drill test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
+.PHONY: docs browser sbom audit help run dev test drill test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,11 +80,16 @@ lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
 	sh -c "$$c --group bench -o requirements/bench.txt"; \
 	sh -c "$$c --group docs -o requirements/docs.txt"; \
+	sh -c "$$c --group browser -o requirements/browser.txt"; \
 	sh -c "$$c --group supply -o requirements/supply.txt"
 
 docs: $(VENV)/.docs ## the documentation as a site in .run/site, every link of it checked; no network
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict
 	@echo 'open .run/site/index.html'
+
+browser: $(VENV)/.browser ## the playground walked in Chromium, by axe-core too, and its pictures for the docs (node, chromium)
+	MRSE_PICTURES=docs/pictures $(VENV)/browser/bin/python -m pytest -c tests/browser/pytest.ini --rootdir . \
+	  --confcutdir tests/browser tests/browser $(ARGS)
 
 sbom: $(VENV)/.supply ## what the locks bring, as CycloneDX, in .run/sbom/
 	mkdir -p .run/sbom
@@ -121,6 +126,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 $(VENV)/.docs: requirements/docs.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/docs
 	$(UV) pip install --python $(VENV)/docs/bin/python --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# Playwright drives the machine's own Chromium (MRSE_CHROMIUM names another); it downloads none.
+$(VENV)/.browser: requirements/browser.txt tests/browser/package-lock.json $(VENV)/.run
+	$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/browser
+	$(UV) pip install --python $(VENV)/browser/bin/python --quiet --require-hashes -r requirements/browser.txt
+	npm ci --silent --prefix tests/browser
 	@touch $@
 
 $(VENV)/.supply: requirements/supply.txt $(VENV)/.dev

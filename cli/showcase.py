@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Items that the page asks for, and how many of the first ones the judge has to find right.
 K, RIGHT = 24, 5
 #: Kinds of queries of the synthetic log, with how many examples of each there are.
-_KINDS = {"colour+category": 2, "pattern+category": 2, "logo+category": 1, "material+category": 1, "typo": 1}
+_KINDS = {"colour+category": 2, "pattern+category": 2, "logo+category": 1, "typo": 1}
 _TRIES = 40
 #: Things that a persona did, and how often a user must have done something to become one.
 HISTORY, _LEAST = 8, 6

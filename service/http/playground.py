@@ -18,6 +18,7 @@ import orjson
 from fastapi import Request, Response
 
 from common.files import OutsideError, inside, read_bounded
+from service.degraded import degraded_words
 from service.errors import FieldError, NotReady
 from service.http.columnar import json_response
 from service.http.cost import query_parameters
@@ -104,8 +105,8 @@ def _service(runtime: Runtime, may_choose: bool) -> dict[str, Any]:
         "attributes": dict(deployment.index.attributes) if deployment.values is not None else {},
         "routes": list(usual.recall.tables),
         "arms": {name: its for name, its in arms.items() if its},
-        "photos": deployment.photos is not None,
-        "popular": deployment.ranked is not None,
+        # What the words of `degraded` mean, in sentences.
+        "degraded": dict(degraded_words()),
         # The value of X-Experiment by which items are searched by words; null where that cannot be had.
         "words": words if deployment.lexical is not None else None,
         "limits": {"k": runtime.settings.limits.max_k, "query": 512, "history": 200},

@@ -1,13 +1,13 @@
 // The page: what is asked, the answer, and what follows from each click.
 
-import { base64Of, categoryOf, itemOf, learn, setPreviews, titleOf } from "./catalogue.js";
+import { base64Of, categoryOf, learn, setPreviews, show, titleOf } from "./catalogue.js";
 import { copyAsCode } from "./copy.js";
 import { at, button, count, h, openDialog } from "./dom.js";
 import { buildFacets, conditionWords, withFilter } from "./facets.js";
 import { Grid } from "./grid.js";
 import { openItem } from "./item.js";
 import { showPhoto, takePictures } from "./photo.js";
-import { asProblem, lessThanAsked } from "./problems.js";
+import { asProblem } from "./problems.js";
 import { get, requestOf, send, setKey } from "./service.js";
 import { showShopper } from "./shopper.js";
 import { PAGE, isEmpty, nothing, read, write } from "./state.js";
@@ -24,7 +24,7 @@ let updateFacets = () => null;
 
 const acts = {
   open: (item) => {
-    const context = { state: last.state, explain: last.received.answer.explain };
+    const context = { state: last.state, explain: last.received.answer.explain, change: grids[0].changes?.get(item.item_id) };
     openItem(item, context, { ...acts, did }).then(() => chosen === item.item_id || did(item.item_id, "click"));
     chosen = "";
   },
@@ -130,14 +130,15 @@ function showAnswer(asked, received, moved) {
   at("columns").className = two ? "two" : "";
   at("columns").replaceChildren(...grids.slice(0, two ? 2 : 1).map((grid) => grid.element));
   const what = asked.similar || asked.like || asked.photo || asked.upload || asked.query.trim() ? "" : asked.history.length ? " for this shopper" : " that many like";
-  const less = answer.degraded?.length ? `; less than asked: ${lessThanAsked(answer.degraded)}` : "";
+  const short = (answer.degraded || []).filter((word) => word !== "popular_instead" || !isEmpty(asked));
+  const less = short.length ? `. ${short.map((word) => shop.degraded?.[word] || `Less than asked: ${word}.`).join(" ")}` : "";
   at("summary").textContent = answer.items.length
     ? `${count(answer.items.length, "item")}${what} in ${totalMs.toFixed(1)} ms${less}`
-    : `Nothing was found${Object.keys(asked.filters).length ? " with these filters" : ""}${less}.`;
+    : `Nothing was found${Object.keys(asked.filters).length ? " with these filters" : ""}${less || "."}`;
   at("insight").hidden = false;
   at("insight").lastElementChild.replaceChildren(...insight(received, asked));
   at("more-line").hidden = answer.items.length < asked.k || asked.k >= shop.limits.k;
-  grids[0].name(two ? "As asked" : "", "");
+  grids[0].name(two ? "As asked" : "", two ? count(answer.items.length, "item") + (asked.arm ? `, arm ${asked.arm}` : "") : "");
   return grids[0].show(answer.items, { context: { state: asked }, moved });
 }
 
@@ -174,8 +175,17 @@ function showProblem(problem) {
 
 function showExamples() {
   at("examples").hidden = !shop.examples.length;
-  at("examples").replaceChildren(h("span", { class: "told", text: "Try" }), ...shop.examples.map((example) =>
-    button(example.label, () => change({ ...nothing(), arm: state.arm, versus: state.versus, ...example.state, query: example.query ?? "" }), { class: "example" })));
+  const pictured = shop.examples.map((example) => example.state?.photo || example.state?.like || "");
+  at("examples").replaceChildren(h("span", { class: "told", text: "Try" }), ...shop.examples.map((example, place) => {
+    const made = button(example.label, () =>
+      change({ ...nothing(), arm: state.arm, versus: state.versus, ...example.state, query: example.query ?? "" }), { class: "example" });
+    if (pictured[place]) learn([pictured[place]]).then(() => {
+      const image = h("img", { alt: "", width: "22", height: "22" });
+      made.prepend(image);
+      return show(image, pictured[place]);
+    }).catch(() => null);
+    return made;
+  }));
 }
 
 function wire() {

@@ -28,6 +28,7 @@ export class Grid {
 
   /** Show items; with `moved` those that stay glide to their places. Resolves when the pictures are there. */
   show(items, { context, changes = null, against = "", moved = false }) {
+    this.changes = null;
     const glide = moved && !still.matches && items.length <= 60;
     const before = glide ? this.#places() : null;
     const cards = items.map((item) => this.#card(item, context, changes?.get(item.item_id), against));
@@ -42,6 +43,7 @@ export class Grid {
   }
 
   mark(changes, against) {
+    this.changes = changes;
     for (const card of this.list.children) {
       card.querySelector(".move")?.remove();
       const mark = moveMark(changes.get(card.dataset.item), against);

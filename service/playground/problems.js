@@ -60,9 +60,3 @@ export function asProblem(error) {
   }
   return new Problem("The page itself failed. Please report this.", { detail: String(error) });
 }
-
-/** Words in the answer for ways in which it is less than asked. */
-const DEGRADED = {
-  timeout: "a part came too late and was left out",
-};
-export const lessThanAsked = (words) => words.map((word) => DEGRADED[word] || word.replaceAll("_", " ")).join(", ");

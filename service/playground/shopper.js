@@ -29,7 +29,7 @@ export function showShopper(state, personas, acts) {
       button("×", () => acts.remove(place), { "aria-label": `Forget ${title}, ${DONE[entry.action] || entry.action}` }));
   });
   const told = who ? who.about
-    : state.history.length ? `${count(state.history.length, "thing")} that this shopper did turns the answer.`
+    : state.history.length ? `What this shopper did turns the answer: ${count(state.history.length, "thing")} so far.`
     : personas.length ? "Choose a shopper, or click on items: what was clicked turns the answers."
     : "Click on items: what was clicked turns the answers.";
   strip.replaceChildren(

@@ -19,7 +19,7 @@ export const shortName = (route) => SHORT[route] || route;
 /** A sentence for one source of an item. `context` has the answer's explain, and the state that was asked. */
 export function because(source, context) {
   const { state, explain } = context;
-  const place = source.rank ? ` (no. ${source.rank} of what was found so)` : "";
+  const place = source.rank ? `, the ${ordinal(source.rank)} best by that` : "";
   const asked = state.query.trim() ? `“${state.query.trim()}”` : "";
   const photo = state.upload || state.photo;
   switch (source.route) {
@@ -55,6 +55,12 @@ export function because(source, context) {
 const shortOf = (source, { state }) =>
   state.history.some((each) => each.id === source.trigger) ? "your clicks" : shortName(source.route);
 
+function ordinal(n) {
+  if (n === 1) return "very";
+  const end = n % 100 > 10 && n % 100 < 14 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] || "th";
+  return `${n}${end}`;
+}
+
 /** Small marks of the routes that found an item. */
 export const marks = (item, context) =>
   h("span", { class: "routes" },
@@ -71,9 +77,18 @@ export function reasons(item, context) {
   });
   return h("ul", { class: "reasons" },
     item.pinned ? h("li", {}, h("span", { class: "route pinned", text: "pinned" }), " The shop pinned it here.") : null,
+    moved(context.change),
     lines.map((source) => h("li", {},
       h("span", { class: "route " + source.route, text: shortOf(source, context) }), " ", because(source, context),
       h("span", { class: "score", text: " score " + source.score.toFixed(3) }))));
+}
+
+/** What the shopper changed for an item, where the page knows. */
+function moved(change) {
+  if (!change || change.by === 0) return null;
+  const words = change.by === null ? "is among the first for this shopper alone."
+    : `stands ${Math.abs(change.by)} ${Math.abs(change.by) === 1 ? "place" : "places"} ${change.by > 0 ? "higher" : "lower"} for this shopper.`;
+  return h("li", {}, h("span", { class: "route i2i", text: "shopper" }), ` It ${words}`);
 }
 
 /** A bar of parts: [name, value, text, title]. The list beside it says the same in words. */
@@ -138,7 +153,8 @@ export function moves(before, after) {
 
 export function moveMark(move, against) {
   if (!move || move.by === 0) return null;
-  const words = move.by === null ? "new" : `${Math.abs(move.by)} places ${move.by > 0 ? "up" : "down"}`;
+  const far = Math.abs(move.by);
+  const words = move.by === null ? "new" : `${far} ${far === 1 ? "place" : "places"} ${move.by > 0 ? "up" : "down"}`;
   return h("span", { class: "move " + (move.by === null ? "new" : move.by > 0 ? "up" : "down"), title: `${words}, ${against}` },
     h("span", { "aria-hidden": "true", text: move.text }), unseen(`${words}, ${against}`));
 }

@@ -144,6 +144,7 @@ def test_the_shop_is_told_with_what_can_be_chosen(shown: httpx.Client, client: h
     assert shop["personas"] == [{"name": "Ada", "history": []}]
     assert shop["attributes"]["price"] == "number"
     assert {"q2i", "lexical"} <= set(shop["routes"])
+    assert shop["degraded"]["fewer_candidates"].startswith("Under load")
     assert (shop["arms"], shop["words"]) == ({}, None), "no experiment turns words on"
 
     chosen = client.get("/playground/shop").json()

@@ -1,0 +1,78 @@
+"""What goes wrong is told in words, and the page goes on."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+from shop import ask, settled, shown
+
+_PAGE = "<html><body><h1>502 Bad Gateway</h1><script>document.title = 'run'</script></body></html>"
+_PROBLEM = {"type": "/problems/x", "title": "The request cannot be used", "status": 422, "detail": "x"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"status": 502, "body": _PAGE, "content_type": "text/html"}, "such as a proxy, answered with 502"),
+        (
+            {"status": 200, "body": _PAGE, "content_type": "text/html"},
+            "answered with a page in place of data",
+        ),
+        ({"status": 200, "body": "", "content_type": "text/html"}, "answered with a page in place of data"),
+        (
+            {"status": 422, "json": _PROBLEM | {"errors": [{"field": "k", "reason": "too many"}]}},
+            "k: too many",
+        ),
+        ({"status": 401, "json": _PROBLEM | {"status": 401}}, "wants a key"),
+        ({"status": 500, "json": _PROBLEM | {"status": 500, "title": "Internal error"}}, "Internal error"),
+        ({"status": 200, "json": {"hello": 1}}, "something else than items"),
+        (None, "cannot be reached"),
+    ],
+)
+def test_problems_are_told_and_the_next_answer_takes_them_away(
+    page: Page, answer: dict | None, words: str
+) -> None:
+    ask(page, "mug")
+    before = shown(page)
+
+    def fail(route: Route) -> None:
+        if answer is None:
+            route.abort("connectionrefused")
+        else:
+            route.fulfill(**answer)
+
+    page.route("**/recall", fail)
+    page.fill("#query", "plate")
+    expect(page.locator("#problem")).to_contain_text(words)
+    assert shown(page) == before
+    expect(page.locator("#summary")).to_contain_text("the answer before")
+    page.unroute("**/recall")
+    ask(page, "umbrella")
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_busy_service_is_asked_again_by_itself(page: Page) -> None:
+    busy = _PROBLEM | {"status": 503, "title": "Overloaded"}
+    left = [2]
+
+    def sometimes(route: Route) -> None:
+        if left[0]:
+            left[0] -= 1
+            route.fulfill(status=503, json=busy, headers={"Retry-After": "1"})
+        else:
+            route.continue_()
+
+    page.route("**/recall", sometimes)
+    page.fill("#query", "teapot")
+    expect(page.locator("#problem")).to_contain_text("asked again by itself")
+    expect(page.locator("#problem")).to_be_hidden(timeout=30_000)
+    settled(page)
+    assert len(shown(page)) == 24
+
+
+def test_without_javascript_it_says_so(browser: Browser, url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(url)
+    expect(page.locator("noscript, body")).to_contain_text(["needs JavaScript"] * 2)
+    context.close()
