@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +77,7 @@ def finish(
             "runs": runs,
             "machine": machine(),
             "setting": setting,
+            "date": datetime.now(UTC).date().isoformat(),
         }
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")

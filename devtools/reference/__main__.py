@@ -17,6 +17,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "config": config.made,
     "commands": commands.made,
     "api": api.made,
+    "results": results.made,
     "problems": errors.kinds,
     "degraded": errors.words,
     "shop": files.shop,
@@ -33,7 +34,7 @@ def pages() -> dict[Path, str]:
     for path in sorted(DOCS.rglob("*.md")):
         text = path.read_text(encoding="utf-8")
         if parts(text):
-            made[path] = filled(text, MAKERS | results.makers(parts(text)))
+            made[path] = filled(text, MAKERS)
     return made | {DOCS / "metrics.md": metrics_page.page()}
 
 

@@ -1,10 +1,56 @@
-"""The tables of ``docs/measured.md``, from what the benchmarks wrote to ``benchmarks/results/``."""
+"""Of ``docs/measured.md``: what the benchmarks reported, from the files in ``benchmarks/results/``.
+
+A file there is what a benchmark wrote with ``--json`` (`benchmarks.report`), under the benchmark's name, with
+``-`` and more behind it by choice, as ``words-1m.json``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+from devtools.reference.keys import cell, plain
+
+_ROOT = Path(__file__).parents[2]
+RESULTS = _ROOT / "benchmarks/results"
 
 
-def makers(names: Iterable[str]) -> Mapping[str, Callable[[], str]]:
-    """What makes the tables that a page names."""
-    return {}
+def made() -> str:
+    """A section for each report."""
+    return "".join(_section(path) for path in sorted(RESULTS.glob("*.json")))
+
+
+def _section(path: Path) -> str:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    benchmark = path.stem.partition("-")[0]
+    command = f"python -m benchmarks.{benchmark}" + " --quick" * (report.get("setting") == "quick")
+    head = f"\n### {path.stem}\n\n{_about(benchmark)}`{command} --json {path.name}`{_where(report)}.\n\n"
+    if not (claims := report.get("claims")):
+        return head + f"The figures are in `benchmarks/results/{path.name}`.\n"
+    reached = {True: "yes", False: "**no**"}
+    lines = [
+        f"| {cell(each['name'])} | {each['value']:g} | {each['goal']} | {reached[each['holds']]} |"
+        for each in claims
+    ]
+    return head + "| claim | measured | goal | reached |\n|---|---|---|---|\n" + "\n".join(lines) + "\n"
+
+
+def _about(benchmark: str) -> str:
+    source = _ROOT / f"benchmarks/{benchmark}.py"
+    if not source.is_file():
+        return ""
+    told = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    return plain(told.split("\n\n")[0].replace("\n", " ")) + " "
+
+
+def _where(report: dict[str, Any]) -> str:
+    """On what machine, when, and how busy it was."""
+    machine, date = report.get("machine") or {}, report.get("date")
+    parts = [f" on {date}" if date else ""]
+    if machine.get("cores"):
+        parts.append(f", {machine['cores']} cores ({machine.get('cpu', 'unknown')})")
+    if machine.get("load_1m") is not None:
+        parts.append(f", load {machine['load_1m']:g} as it ended")
+    return "".join(parts)
