@@ -65,7 +65,7 @@ class Facets:
             if isinstance(value, bool):
                 self._true[name][value] += 1
             elif isinstance(value, list):
-                for each in set(value):
+                for each in dict.fromkeys(value):
                     _count(self._counts[name], each)
             elif isinstance(value, str):
                 _count(self._counts[name], value)
