@@ -76,8 +76,8 @@ lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	set -e; c="$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)"; \
 	sh -c "$$c pyproject.toml --extra cpu --extra train --extra pictures --extra tracing --extra dev -o requirements/dev.txt"; \
-	sh -c "$$c pyproject.toml --extra cpu -c requirements/dev.txt -o requirements/cpu.txt"; \
-	sh -c "$$c pyproject.toml --extra gpu -c requirements/dev.txt -o requirements/gpu.txt"; \
+	sh -c "$$c pyproject.toml --extra cpu --extra tracing -c requirements/dev.txt -o requirements/cpu.txt"; \
+	sh -c "$$c pyproject.toml --extra gpu --extra tracing -c requirements/dev.txt -o requirements/gpu.txt"; \
 	sh -c "$$c --group bench -o requirements/bench.txt"; \
 	sh -c "$$c --group docs -o requirements/docs.txt"; \
 	sh -c "$$c --group browser -o requirements/browser.txt"; \

@@ -18,6 +18,7 @@ import typer
 
 from cli.console import err, fail, out, progress
 from cli.demo_files import demo_bundle
+from cli.own_shop import fingerprint, first_request
 from cli.serving import refuse_taken
 from common.build import service_version
 from common.errors import USAGE
@@ -36,6 +37,17 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where the demo keeps its files.")] = Path(".run"),
     items: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Items in the demo shop.")] = 4000,
+    own: Annotated[
+        Path | None,
+        typer.Option(
+            "--shop",
+            envvar="MRSE_DEMO_SHOP",
+            exists=True,
+            file_okay=False,
+            help="Your own shop folder, in place of the demo shop.",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
     vespa: Annotated[
@@ -59,11 +71,11 @@ def demo(
         fail("--vespa and --config-server go together", USAGE)
     bundle = demo_bundle()
     with progress() as report:
-        shop, index = prepare(directory, bundle, items, report)
+        shop, index = prepare(directory, bundle, items, report, own)
         overrides: dict[str, Any] = {"index": {"path": index}}
         if vespa is not None and config_server is not None:
             overrides = _over_vespa(directory, vespa, config_server, report)
-        previews = prepare_previews(directory, shop, bundle, report)
+        previews = prepare_previews(directory, shop, bundle, report, examples=own is None)
     from service.process.server import run
     from service.settings import Access, load_settings
 
@@ -105,7 +117,9 @@ def _over_vespa(directory: Path, container: str, config_server: str, report: Pro
     return {"index": {"engine": "vespa", "path": version}, "vespa": {"url": container}}
 
 
-def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tuple[Path, Path]:
+def prepare(
+    directory: Path, bundle: Path, items: int, report: Progress, own: Path | None = None
+) -> tuple[Path, Path]:
     """Make what is missing of shop, embeddings and index.
 
     Each step leaves a stamp with what it was made from, so a new bundle or size makes it again and an
@@ -115,6 +129,7 @@ def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tupl
         the shop's and the index's folder.
     """
     shop, embeddings, index = (directory / name for name in ("shop", "embeddings", "index"))
+    shop = own or shop
 
     def step(target: Path, made_from: dict[str, Any], make: Callable[[], object]) -> None:
         stamp = directory / f"{target.name}.json"
@@ -148,15 +163,24 @@ def prepare(directory: Path, bundle: Path, items: int, report: Progress) -> tupl
 
     directory.mkdir(parents=True, exist_ok=True)
     source: dict[str, Any] = {"items": items, "seed": _SEED}
-    step(shop, source, draw)
+    if own is None:
+        step(shop, source, draw)
+    else:
+        source = {"shop": str(own), "files": fingerprint(own)}
+        (directory / "shop.json").unlink(missing_ok=True)  # whose hello is replaced
+        (directory / _HELLO).write_text(json.dumps(first_request(own)))
     source = {**source, "bundle": bundle.name, "holds": "pictures, popularity"}
     step(embeddings, source, embed)
     step(index, source, build)
     return shop, index
 
 
-def prepare_previews(directory: Path, shop: Path, bundle: Path, report: Progress) -> Path:
+def prepare_previews(
+    directory: Path, shop: Path, bundle: Path, report: Progress, *, examples: bool = True
+) -> Path:
     """Make what the playground shows, where it is not of this shop, bundle and version yet.
+
+    ``examples`` and shoppers are of the demo shop, whose truth is known.
 
     Returns:
         the file of previews.
@@ -167,6 +191,11 @@ def prepare_previews(directory: Path, shop: Path, bundle: Path, report: Progress
     if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return target
     from artifacts.shop.previews import write_previews
+
+    if not examples:
+        write_previews(shop, target)
+        stamp.write_text(wanted)
+        return target
     from cli.showcase import make_showcase
 
     tell = stage_progress(report, "examples")
