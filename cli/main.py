@@ -63,6 +63,7 @@ COMMANDS = {
     "vespa drop": "vespa.drop",
     "demo": "demo.demo",
     "release": "release.release",
+    "capacity": "capacity.capacity",
     "doctor": "doctor.doctor",
 }
 

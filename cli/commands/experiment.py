@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +49,13 @@ def report(
             callback=lambda value: or_file("MRSE_EXPOSURES_KEY")(value) or "",
         ),
     ] = "",
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Answers from then on, in UTC; for a log of several experiments of one name.",
+            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
+        ),
+    ] = None,
     page: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML page with plots.", dir_okay=False)
     ] = None,
@@ -71,6 +79,7 @@ def report(
         found = read(
             exposures, outcomes, experiment=experiment, control=control, metric=metric, effect=effect,
             window_days=window_days, key=key, progress=tell,
+            since=0.0 if since is None else since.replace(tzinfo=UTC).timestamp(),
         )  # fmt: skip
     if page is not None:
         replace_text(page, write_page(found))

@@ -58,13 +58,16 @@ class Exposures:
     skipped: dict[str, int] = field(default_factory=dict)
 
 
-def read_exposures(path: Path, experiment: str | None, progress: Progress = silent) -> Exposures:
+def read_exposures(
+    path: Path, experiment: str | None, progress: Progress = silent, since: float = 0.0
+) -> Exposures:
     """The exposures of a file, or of all files of a folder.
 
     Args:
         path: JSON lines or Parquet.
         experiment: which; None where only one has several arms.
         progress: told how far it is.
+        since: seconds since 1970; answers before take no part.
 
     Raises:
         ExposuresError: there are none, or it is not told of which experiment.
@@ -76,6 +79,7 @@ def read_exposures(path: Path, experiment: str | None, progress: Progress = sile
     requests: dict[str, int] = {}
     answers: dict[str, dict[int, list[str]]] = {}
     skipped = {"not in the experiment": 0, "arm chosen by a header": 0, "told twice": 0, "damaged lines": 0}
+    skipped["too early"] = 0
     rows: list[tuple[int, int, float, float, float, bool, bool]] = []
     for event in _events(path, skipped):
         attributes = event["query_attributes"]
@@ -89,6 +93,10 @@ def read_exposures(path: Path, experiment: str | None, progress: Progress = sile
         if event["query_id"] in requests:
             skipped["told twice"] += 1
             continue
+        at = datetime.fromisoformat(event["timestamp"]).timestamp()
+        if at < since:
+            skipped["too early"] += 1
+            continue
         arm = arms.setdefault(arm_name, len(arms))
         client = clients.setdefault(event["client_id"], len(clients))
         requests[event["query_id"]] = client
@@ -96,7 +104,6 @@ def read_exposures(path: Path, experiment: str | None, progress: Progress = sile
         if words := attributes["query_hash"]:
             answers.setdefault(words, {})[arm] = hits[:OVERLAP_AT]
         share = attributes["shares"].get(experiment) or 0.0
-        at = datetime.fromisoformat(event["timestamp"]).timestamp()
         rows.append(
             (client, arm, share, at, float(attributes["took_ms"]), bool(attributes["partial"]), not hits)
         )

@@ -130,6 +130,7 @@ def report(
     effect: float = 0.03,
     window_days: float = 7.0,
     key: str = "",
+    since: float = 0.0,
     progress: Progress = silent,
 ) -> Report:
     """Read an experiment.
@@ -143,6 +144,7 @@ def report(
         effect: the relative lift that the experiment is to find.
         window_days: how long after its last answer a unit's outcomes count.
         key: ``exposures.key`` of the service.
+        since: seconds since 1970; answers before take no part.
         progress: told how far it is.
 
     Raises:
@@ -151,7 +153,7 @@ def report(
     """
     if metric not in METRICS:
         raise ReportError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
-    seen = read_exposures(exposures, experiment, progress)
+    seen = read_exposures(exposures, experiment, progress, since)
     did = read_outcomes(outcomes, seen, key)
     return judge(seen, did, control=control, metric=metric, effect=effect, window_s=window_days * _DAY_S)
 

@@ -131,6 +131,9 @@ def test_files_are_read_and_what_takes_no_part_is_told(tmp_path: Path) -> None:
         "another action": 1, "of nobody who was exposed": 1, "damaged": 1,
     }  # fmt: skip
     assert sum(found.units.values()) == UNITS
+    later = report(exposures, outcomes, key="key", since=(START + timedelta(hours=80)).timestamp())
+    early = sum(found.answers.values()) - sum(later.answers.values())
+    assert 0 < early == later.skipped["too early"] - 1  # one of these had been told twice
 
 
 def test_outcomes_join_by_answer_by_client_or_by_user(tmp_path: Path) -> None:

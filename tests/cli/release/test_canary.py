@@ -1,0 +1,335 @@
+"""The steps that touch traffic, against a service that is asked over HTTP: what it tells decides."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artifacts.bundle.manifest import MANIFEST_NAME
+from cli.release.commands import StepFailed
+from cli.release.plan import PlanError, read_plan
+from cli.release.release import Release
+from cli.release.runner import Result, abort, go_back, open_release, run
+from cli.release.services import Fleet
+from cli.release.state import StateFile, Step
+from common.errors import MrseError
+
+BEFORE_CANARY = (
+    "check",
+    "train",
+    "export",
+    "gate",
+    "embed",
+    "build",
+    "calibrate",
+    "verify",
+    "produce",
+    "changes",
+)
+PLAN = 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\nbundle = "new"\n'
+
+
+class Service:
+    """Tells on ``/metrics`` that it has loaded what the configuration names, and what its arms did."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        #: What each look adds to the counters of an arm: by outcome.
+        self.each: dict[str, dict[str, int]] = {"control": {"answered": 90}, "canary": {"answered": 10}}
+        self.empty_each = 0
+        self.slow = False
+        self.ready = True
+        self.status = 200
+        self.takes = True
+        self.switched: list[Any] = []
+        self.looks = 0
+        self._totals: dict[tuple[str, str], int] = {}
+        self._empty = 0
+        self._loaded = self._configured()
+
+    def _configured(self) -> dict[str, Any]:
+        settings = tomllib.loads(self.config.read_text())
+        base = {"bundle": settings["bundle"]["path"], "index": settings["index"]["path"]}
+        arms = settings.get("experiments", {}).get("towers", {"control": {}})
+        return {name: Path(str(arm.get("bundle", base["bundle"]))).name for name, arm in arms.items()}
+
+    def exposition(self) -> str:
+        self.looks += 1
+        if self.takes:
+            self._loaded = self._configured()
+        lines = [f"mrse_ready {int(self.ready)}", 'mrse_reloads_total{result="refused"} 0']
+        for arm, version in self._loaded.items():
+            lines.append(f'mrse_bundle_info{{arm="{arm}",bundle="{version}",index="{version}.1"}} 1')
+            labels = f'experiment="towers",arm="{arm}"'
+            for outcome, more in self.each[arm].items():
+                self._totals[arm, outcome] = self._totals.get((arm, outcome), 0) + more
+                lines.append(
+                    f'mrse_arm_requests_total{{{labels},outcome="{outcome}"}} {self._totals[arm, outcome]}'
+                )
+            answered = self._totals.get((arm, "answered"), 0)
+            quick = 0 if self.slow and arm == "canary" else answered
+            for bound, count in (("0.01", quick), ("0.5", answered), ("+Inf", answered)):
+                lines.append(f'mrse_arm_request_duration_seconds_bucket{{{labels},le="{bound}"}} {count}')
+        if "canary" in self._loaded:
+            self._empty += self.empty_each
+            lines.append(f'mrse_arm_empty_total{{experiment="towers",arm="canary"}} {self._empty}')
+        return "\n".join(lines) + "\n"
+
+
+class Folder:
+    """A plan whose bundle and index are made, so that a canary is next."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for version in ("old", "new"):
+            (folder / version).mkdir()
+            (folder / version / MANIFEST_NAME).write_text(json.dumps({"version": version}))
+        (folder / "releases").mkdir()
+        (folder / "shop").mkdir()
+        (folder / "shop/shop.toml").write_text('name = "s"\n')
+        (folder / "shop/items.csv").write_text("id,title\na,cup\n")
+        self.config = folder / "mrse.toml"
+        self.config.write_text(
+            f'[bundle]\npath = "{folder}/old"\n[index]\npath = "{folder}/old-index"\n'
+            f'[assignment]\npath = "{folder}/experiments.json"\n'
+        )
+        (folder / "old-index").mkdir()
+        self.service = Service(self.config)
+        self.url = ""
+        self.services: dict[str, Any] = {"within_s": 0.3}
+        self.canary: dict[str, Any] = {
+            "watch_s": 0.02,
+            "settle_s": 0,
+            "requests": 10,
+            "longest_s": 30,
+            "every_s": 0.01,
+            "silent_s": 0.05,
+        }
+        self.told: list[str] = []
+
+    def plan(self) -> Any:
+        text = PLAN
+        for name, table in (("services", {"urls": [self.url], **self.services}), ("canary", self.canary)):
+            text += f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        (self.folder / "release.toml").write_text(text)
+        return read_plan(self.folder / "release.toml")
+
+    def run(self) -> Result:
+        return run(self.begin(self.told.append))
+
+    def begin(self, tell: Callable[[str], None], fleet: Fleet | None = None) -> Release:
+        plan = self.plan()
+        release = open_release(plan, fleet or Fleet(plan.services), tell)
+        for name in BEFORE_CANARY:
+            release.current.steps.setdefault(name, Step(state="done", began=0))
+        release.current.steps["build"].found["index_version"] = "new.1"
+        return release
+
+    def arms(self) -> dict[str, str]:
+        towers = tomllib.loads(self.config.read_text())["experiments"]["towers"]
+        return {name: Path(arm["bundle"]).name for name, arm in towers.items()}
+
+    def steps(self) -> dict[str, str]:
+        current = StateFile(self.folder / "releases").state.current
+        assert current is not None
+        return {name: step.state for name, step in current.steps.items()}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Folder]:
+    folder = Folder(tmp_path)
+    service = folder.service
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(service.status, service.exposition() if service.status == 200 else "")
+
+        def do_POST(self) -> None:
+            said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            service.switched.append((self.path, said, self.headers["Authorization"]))
+            self._answer(200, "{}")
+
+        def _answer(self, status: int, text: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        folder.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield folder
+        server.shutdown()
+        thread.join()
+
+
+def test_a_canary_that_does_no_harm_is_promoted_and_one_can_go_back(made: Folder) -> None:
+    result = made.run()
+    assert (result.verdict, made.arms()) == ("promoted", {"control": "new"})
+    file = StateFile(made.folder / "releases")
+    assert file.state.current is None
+    (past,) = file.state.history
+    assert (past.before, past.served) != (None, None)
+    plan = made.plan()
+    back = go_back(plan, Fleet(plan.services), made.told.append)
+    assert (back.says, made.arms()) == ("back from new to old", {"control": "old"})
+    with pytest.raises(PlanError, match="is not there any more"):  # and forth: no index was made here
+        go_back(plan, Fleet(plan.services), made.told.append)
+    assert made.arms() == {"control": "old"}
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            {"each": {"control": {"answered": 90}, "canary": {"internal": 10}}},
+            "errors 100.00%, control 0.00%",
+        ),
+        ({"empty_each": 5}, "empty 50.00%"),
+        ({"slow": True}, "p95 475.5 ms, control 9.5"),
+        ({"each": {"control": {"answered": 90}, "canary": {}}}, "the canary got 0 requests"),
+    ],
+    ids=["errors", "empty", "latency", "no traffic"],
+)
+def test_a_guardrail_that_trips_takes_the_canary_back(made: Folder, harm: dict[str, Any], said: str) -> None:
+    vars(made.service).update(harm)
+    if "got 0" in said:
+        made.canary["longest_s"] = 0.05
+    result = made.run()
+    assert (result.verdict, made.arms()) == ("rolled back", {"control": "old"})
+    assert said in result.says
+    past = StateFile(made.folder / "releases").state.history[-1]
+    assert (past.verdict, past.served) == ("rolled back", None)
+
+
+@pytest.mark.parametrize("ill", [{"ready": False}, {"status": 503}], ids=["not ready", "away"])
+def test_a_service_that_falls_ill_takes_the_canary_back(
+    made: Folder, ill: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, exposition = made.service, made.service.exposition
+    made.canary["watch_s"] = 30
+
+    def falls_ill() -> str:
+        text = exposition()
+        if service.looks == 6:
+            vars(service).update(ill)
+        return text
+
+    def heals(line: str) -> None:
+        if line.startswith("[!]"):
+            service.ready, service.status = True, 200
+        made.told.append(line)
+
+    monkeypatch.setattr(service, "exposition", falls_ill)
+    plan = made.plan()
+    release = made.begin(heals)
+    result = run(release)
+    assert plan.canary.watch_s == 30
+    assert (result.verdict, made.arms()) == ("rolled back", {"control": "old"})
+    assert "is not ready, for 0 s" in result.says or "/metrics answers 503, for 0 s" in result.says
+
+
+def test_the_switch_takes_traffic_away_before_the_reload(made: Folder) -> None:
+    made.services["admin"] = made.url
+    made.service.empty_each = 10
+    plan = made.plan()
+    fleet = Fleet(plan.services, "secret")
+    result = run(made.begin(made.told.append, fleet))
+    assert result.verdict == "rolled back"
+    assert made.service.switched == [
+        ("/admin/experiments", {"experiments": {"towers": {"on": on}}}, "Bearer secret")
+        for on in (False, True)
+    ]
+
+
+def test_a_killed_watch_goes_on_with_what_it_counted(made: Folder) -> None:
+    made.canary |= {"watch_s": 30, "requests": 40}
+    release = made.begin(made.told.append)
+    save = release.file.save
+
+    def save_and_stop() -> None:
+        save()
+        if release.found("watch").get("requests", {}).get("canary", 0) >= 20:
+            release.file.save = save  # type: ignore[method-assign]
+            raise KeyboardInterrupt
+
+    release.file.save = save_and_stop  # type: ignore[method-assign]
+    with pytest.raises(StepFailed, match="stopped while the canary answers 10%"):
+        run(release)
+    assert made.steps()["watch"] == "failed"
+    assert made.arms() == {"control": "old", "canary": "new"}
+    (made.folder / "shop/items.csv").write_text("id,title\na,cup\nb,hat\n")  # the next night's: no matter
+    made.canary["watch_s"] = 0
+    began = StateFile(made.folder / "releases").state.current
+    assert made.run().verdict == "promoted"
+    assert f"release {began and began.release} goes on" in made.told
+    assert made.arms() == {"control": "new"}
+
+
+def test_it_can_be_given_up_while_the_canary_is_out(made: Folder) -> None:
+    made.canary["watch_s"] = 30
+    release = made.begin(made.told.append)
+    release.file.save()
+    made.service.status = 500
+    with pytest.raises(MrseError):
+        run(release)
+    plan = made.plan()
+    assert made.service.looks == 0
+    made.service.status = 200
+    assert abort(plan, Fleet(plan.services), made.told.append).verdict == "aborted"
+    assert "canary" not in made.config.read_text()
+    with pytest.raises(PlanError, match="no release that is under way"):
+        abort(plan, Fleet(plan.services), made.told.append)
+
+
+def test_a_service_that_does_not_take_it_keeps_what_served(made: Folder) -> None:
+    made.service.takes = False
+    with pytest.raises(
+        StepFailed, match=r"not taken within 0\.3 s: canary is not loaded; what served before"
+    ):
+        made.run()
+    assert made.arms() == {"control": "old"}
+    assert made.steps()["canary"] == "failed"
+    made.service.takes = True
+    assert made.run().verdict == "promoted"
+
+
+def test_what_serves_is_what_the_configuration_names(made: Folder) -> None:
+    made.config.write_text(made.config.read_text().replace("old", "new", 1))
+    made.service.takes = False  # it was started with --bundle
+    with pytest.raises(StepFailed, match=r"serves old where .* names new: let the configuration alone say"):
+        made.run()
+
+
+def test_a_new_export_is_another_release_until_the_canary_is_out(made: Folder) -> None:
+    made.begin(made.told.append).file.save()
+    (made.folder / "shop/items.csv").write_text("id,title\na,cup\nb,hat\n")
+    made.begin(made.told.append)
+    assert "is given up: the plan or the shop's files are others" in made.told[-1]
+
+
+def test_old_releases_are_removed_but_not_what_serves(made: Folder) -> None:
+    work = made.folder / "releases"
+    for number in range(5):
+        (work / f"2026010{number}-000000" / "embeddings").mkdir(parents=True)
+    (work / "mine").mkdir()
+    bundle = work / "20260101-000000" / "bundles" / "old"
+    bundle.parent.mkdir()
+    (made.folder / "old").rename(bundle)
+    made.config.write_text(made.config.read_text().replace(f'{made.folder}/old"', f'{bundle}"'))
+    result = made.run()
+    assert result.verdict == "promoted"
+    left = sorted(path.name for path in work.iterdir() if path.is_dir())
+    assert left == ["20260101-000000", "20260103-000000", "20260104-000000", result.release, "mine"]
+    assert [path.name for path in (work / "20260101-000000").iterdir()] == ["bundles"]  # a way back
