@@ -4,6 +4,7 @@
 
     shop         a shop's own files: catalogue, log and pictures; importers of public data sets
     bundle       the trained towers as ONNX graphs, with all that training and serving must agree on
+    previews     what the playground shows of a shop's items, which a server reads without the shop
     pictures     picture files to pixels: the decoder that training and serving share
     embeddings   the folder of item features and embeddings that an index is built from
     cache        keys and values of the shared cache

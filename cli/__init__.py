@@ -8,6 +8,7 @@
     findings       what `mrse doctor` looks at
     console        output for people or machines, progress, errors
     extras         which extra brings a module that is missing
+    showcase       what the demo shows: examples that are judged right, and shoppers
     demo_files, serving, vespa_options    smaller things that commands share
 
 Everything heavy is imported inside the command that needs it, so that ``mrse --help`` is quick.

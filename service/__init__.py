@@ -5,6 +5,7 @@
     process/      starts the server and its workers
     app           the composition root: settings in, an application out
     http/         requests and answers
+    playground/   what the page at ``/`` is made of: HTML, styles and JavaScript modules
     explain       how an answer came about
     reloading     SIGHUP: the settings are read again
     runtime       what a running worker holds

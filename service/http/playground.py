@@ -103,6 +103,7 @@ def _service(runtime: Runtime, may_choose: bool) -> dict[str, Any]:
                 words = chosen
     return {
         "attributes": dict(deployment.index.attributes) if deployment.values is not None else {},
+        "titles": deployment.titles is not None and deployment.values is not None,
         "routes": list(usual.recall.tables),
         "arms": {name: its for name, its in arms.items() if its},
         # What the words of `degraded` mean, in sentences.

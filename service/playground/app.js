@@ -1,6 +1,6 @@
 // The page: what is asked, the answer, and what follows from each click.
 
-import { base64Of, categoryOf, learn, setPreviews, show, titleOf } from "./catalogue.js";
+import { adopt, base64Of, categoryOf, learn, setPreviews, show, titleOf } from "./catalogue.js";
 import { copyAsCode } from "./copy.js";
 import { at, button, count, h, openDialog } from "./dom.js";
 import { buildFacets, conditionWords, withFilter } from "./facets.js";
@@ -82,6 +82,7 @@ async function ask({ moved = false } = {}) {
     const triggers = received.answer.items.flatMap((item) => item.sources.map((source) => source.trigger));
     await learn([...ids, ...triggers, ...asked.history.map((each) => each.id), asked.like, asked.similar, asked.photo], signal);
     if (mine !== turn) return;
+    adopt(received.answer.items);
     received.answer.items = received.answer.items.filter((item) => item.item_id !== asked.like).slice(0, asked.k);
     last = { request, received, state: asked };
     const pictures = showAnswer(asked, received, moved);
@@ -155,6 +156,7 @@ async function showBeside(asked, { received, error }, mine, signal, moved) {
   }
   await learn(others, signal);
   if (mine !== turn) return;
+  adopt(received.answer.items);
   const changes = moves(ids, others);
   const same = others.filter((id) => ids.includes(id)).length;
   grids[1].name(versus.title(asked.versus), `${same} of ${others.length} are on both sides; marks: against the left side`);

@@ -30,6 +30,15 @@ export async function learn(ids, signal) {
   }
 }
 
+/** What an answer says of items that the shop's files do not have: those put since, or all without a shop. */
+export function adopt(items) {
+  for (const { item_id: id, fields } of items) {
+    if (!fields || (known.has(id) && !known.get(id).unknown)) continue;
+    const { title, category, ...attributes } = fields;
+    if (title || category) known.set(id, { title: title || id, category: category || "", picture: null, attributes });
+  }
+}
+
 /** Show a picture: where a key is needed an image cannot ask by itself. */
 export async function show(image, id) {
   const address = itemOf(id).picture;

@@ -28,7 +28,7 @@ export function openItem(item, context, acts) {
       h("p", { class: "offer" }, h("span", { class: "price", text: price ?? "" }),
         inStock === null ? null : h("span", { class: "stock" + (inStock ? "" : " out"), text: inStock ? "in stock" : "sold out" })),
       h("p", { class: "acts" },
-        button("Put in the basket", leave(() => acts.did(id, "cart")), { class: "main" }),
+        button("Put in the basket", leave(() => acts.did(id, "cart")), { class: "main", disabled: inStock === false }),
         button("Similar items", leave(() => acts.similar(id))),
         button("Like this, but …", leave(() => acts.like(id))),
         picture ? button("Search with its picture", leave(() => acts.photo(id))) : null),

@@ -12,6 +12,17 @@ export const headersFor = (arm) => ({
   ...(key ? { Authorization: "Bearer " + key } : {}),
 });
 
+const MOST_FIELDS = 12;
+
+/** What comes with the items: prices and stock as they are now, and what the page cannot know without a shop. */
+function fieldsOf({ attributes, titles, previews }) {
+  const live = Object.entries(attributes).filter(([, kind]) => kind === "number" || kind === "bool").map(([name]) => name);
+  const known = live.sort((a, b) => Number(/price|stock/.test(b)) - Number(/price|stock/.test(a)));
+  const others = previews ? [] : Object.keys(attributes).filter((name) => !live.includes(name));
+  return [...(titles ? ["title"] : []), ...("category" in attributes ? ["category"] : []), ...known, ...others.filter((name) => name !== "category")]
+    .slice(0, MOST_FIELDS);
+}
+
 /**
  * What a state asks: {path, body} for POST, {path} for GET; headers beside.
  * `shop` says what the service can do, `pictures(id)` gives an item's picture in base64, `category(id)` its category.
@@ -41,10 +52,8 @@ export async function requestOf(state, shop, { pictures, category }) {
   }
   if (history.length) body.history = history.map(({ id, action }) => ({ item_id: id, action }));
   if (Object.keys(filters).length) body.filters = filters;
-  const fields = ["price", "in_stock"].filter((name) => name in shop.attributes);
-  const live = Object.entries(shop.attributes).filter(([, kind]) => kind === "number" || kind === "bool");
-  body.fields = [...new Set([...fields, ...live.map(([name]) => name)])].slice(0, 12);
-  if (!body.fields.length) delete body.fields;
+  const fields = fieldsOf(shop);
+  if (fields.length) body.fields = fields;
   return { path: "recall", body: { ...body, timeout_ms: PATIENCE_MS, explain: true }, arm: state.arm };
 }
 

@@ -19,7 +19,7 @@ export const shortName = (route) => SHORT[route] || route;
 /** A sentence for one source of an item. `context` has the answer's explain, and the state that was asked. */
 export function because(source, context) {
   const { state, explain } = context;
-  const place = source.rank ? `, the ${ordinal(source.rank)} best by that` : "";
+  const place = source.rank ? `, the ${ordinal(source.rank)}best by that` : "";
   const asked = state.query.trim() ? `“${state.query.trim()}”` : "";
   const photo = state.upload || state.photo;
   switch (source.route) {
@@ -43,8 +43,8 @@ export function because(source, context) {
       const yours = trigger ? trigger.origin === "history" : state.history.some((each) => each.id === source.trigger);
       const done = state.history.find((each) => each.id === source.trigger);
       return yours
-        ? `Because you ${ACTIONS[done?.action] || "clicked"} ${titleOf(source.trigger)}${place}.`
-        : `It is like ${titleOf(source.trigger)}, one of the best answers${place}.`;
+        ? `Because you ${ACTIONS[done?.action] || "clicked"} ${titleOf(source.trigger)}.`
+        : `It is like ${titleOf(source.trigger)}, one of the best answers.`;
     }
     default:
       return `Found by the route ${source.route}${place}.`;
@@ -56,9 +56,9 @@ const shortOf = (source, { state }) =>
   state.history.some((each) => each.id === source.trigger) ? "your clicks" : shortName(source.route);
 
 function ordinal(n) {
-  if (n === 1) return "very";
+  if (n === 1) return "";
   const end = n % 100 > 10 && n % 100 < 14 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[n % 10] || "th";
-  return `${n}${end}`;
+  return `${n}${end} `;
 }
 
 /** Small marks of the routes that found an item. */
@@ -123,7 +123,7 @@ export function insight({ answer, stages, totalMs, roundMs }, state) {
   if (found.length) parts.push(bar(found, "found", "What found the items"));
   const known = stages.reduce((sum, [, ms]) => sum + ms, 0);
   const rest = Math.max(0, totalMs - known);
-  const times = [...stages.filter(([, ms]) => ms >= 0.005), ["rest", rest]].map(([name, ms]) =>
+  const times = [...stages, ["rest", rest]].filter(([, ms]) => ms >= 0.005).map(([name, ms]) =>
     [name, ms, `${name === "rest" ? "everything else" : name} ${ms.toFixed(2)} ms`]);
   parts.push(bar(times, "time",
     `Time in the service: ${totalMs.toFixed(1)} ms of ${roundMs.toFixed(0)} ms until the browser had the answer`));

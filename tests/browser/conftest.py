@@ -68,8 +68,9 @@ def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path)
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=_PATIENCE_MS)
     places = (os.environ.get("MRSE_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     found = next((path for place in places if place and (path := shutil.which(place))), None)
     assert found, "no Chromium: install Debian's package `chromium`, or name one in MRSE_CHROMIUM"

@@ -35,7 +35,7 @@ def test_pictures_are_taken(browser: Browser, url: str, pictures: Path | None) -
         page = context.new_page()
         page.goto(url)
         settled(page)
-        ask(page, "striped backpack")
+        ask(page, "striped mug")
         _keep(page, pictures / f"playground{name}.png")
         if not name:
             page.get_by_role("button", name="Ada").click()
