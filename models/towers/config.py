@@ -64,6 +64,9 @@ class UserConfig(Frozen):
     item_buckets: int = Field(default=0, ge=0, le=1 << 24)
     #: The pull that training starts from, of at most 1.
     pull: float = Field(default=0.2, gt=0.0, lt=1.0)
+    #: Whether each dimension of the embedding has a pull of its own: what the words say then stays as they
+    #: say it, and the taste turns the rest. The pull that is told is their mean.
+    pull_each: bool = False
     #: Rate of behaviours that are left out of a history in training.
     slot_dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     #: Interest vectors of a user; 0 for none. Needs ``residual``.

@@ -112,7 +112,7 @@ class PersonalFusion(nn.Module):
         self.pull = nn.Sequential(
             nn.Linear(width + 2 * knobs.width, config.fusion.gate_hidden),
             nn.Tanh(),
-            nn.Linear(config.fusion.gate_hidden, 1),
+            nn.Linear(config.fusion.gate_hidden, dims.embedding_dim if knobs.pull_each else 1),
         )
         last = self.pull[-1]
         assert isinstance(last, nn.Linear)
@@ -139,8 +139,9 @@ class PersonalFusion(nn.Module):
         states, mask, summary = self.user(portrait, behaviour, age_days, item)
         likes = self.taste(summary) + self.history((reads * weights.unsqueeze(1)).flatten(1))
         some = (behaviour > 0).any(dim=1).to(query.dtype) * float(self.use_history)
-        pull = torch.sigmoid(self.pull(torch.cat([experts.flatten(1), summary], dim=-1))).squeeze(-1) * some
-        embedding = unit(query + pull.unsqueeze(-1) * likes)
+        pulls = torch.sigmoid(self.pull(torch.cat([experts.flatten(1), summary], dim=-1)))
+        pulls = pulls * some.unsqueeze(-1)
+        embedding, pull = unit(query + pulls * likes), pulls.mean(dim=1)
         if self.interests is None:
             return embedding, gate, pull
         return embedding, gate, pull, self.interests(states, mask)

@@ -51,6 +51,22 @@ def test_a_history_turns_the_query_by_its_pull_and_no_history_leaves_it() -> Non
     torch.testing.assert_close(still, bare)
 
 
+def test_what_the_words_say_can_stay_while_the_taste_turns_the_rest() -> None:
+    whole, experts = fusion(CONFIG.with_overrides({"user.pull_each": True})), unit(torch.randn(4, 3, D))
+    own = portraits(4, 3)
+    with torch.no_grad():
+        whole.gate.hidden.weight.zero_()
+        whole.pull[-1].bias[: E // 2] = -1e4
+    embedding, _, pull, _ = whole(experts, *own)
+    torch.testing.assert_close(pull, torch.full((4,), CONFIG.user.pull / 2))
+    bare, _, none, _ = whole(experts, own[0], torch.zeros_like(own[1]), own[2], own[3])
+    assert not none.any()
+    said, rest = torch.split(embedding / bare, E // 2, dim=1)
+    # But for the length, which is 1, the first half is the query's own.
+    torch.testing.assert_close(said, said[:, :1].expand_as(said), rtol=1e-3, atol=1e-3)
+    assert (rest - said[:, :1]).abs().amax(dim=1).min() > 1e-2
+
+
 def test_empty_slots_and_their_number_change_nothing() -> None:
     whole, experts = fusion(), unit(torch.randn(2, 3, D))
     features, behaviour, age, items = portraits(2, 3)

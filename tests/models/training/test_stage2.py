@@ -74,6 +74,25 @@ def test_log_q_is_of_the_mixture(run: Path, config: Config) -> None:
     assert _step(run, config).log_q(drawn, len(columns)) is None
 
 
+def test_the_choice_among_answers_teaches_the_taste_alone_what_mnsce_cannot(
+    run: Path, config: Config
+) -> None:
+    residual = {"user.kind": "residual", "user.width": 16, "loss.choice": 1.0, "loss.alpha": 0.0}
+    step = _step(run, config.with_overrides(residual))
+    with step.ahead:
+        values = step.losses(0, np.random.default_rng(0), torch.Generator())
+    assert values["choice"] > 0
+    torch.testing.assert_close(values["loss"], values["choice"])
+    values["loss"].backward()  # type: ignore[no-untyped-call]
+    taste = step.towers.query_fusion.taste
+    assert isinstance(taste, torch.nn.Linear)
+    assert taste.weight.grad is not None
+    assert taste.weight.grad.abs().max() > 0
+    plain = _step(run, config)
+    with plain.ahead:
+        assert "choice" not in plain.losses(0, np.random.default_rng(0), torch.Generator())
+
+
 def test_portraits_follow_experts_that_train(shop_path: Path, config: Config, tmp_path: Path) -> None:
     changes = {"stage2.expert_rate": 1.0, "stage2.refresh_every": 2, "stage2.steps": 5, "stage1.steps": 2}
     seen: list[np.ndarray] = []
