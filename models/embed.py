@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from artifacts.bundle import Bundle, ItemText, ItemTower, photo_vectors
 from artifacts.embeddings import Behaviours, EmbeddingsMeta, EmbeddingsWriter, check_target
 from artifacts.popularity import HALF_LIFE_DAYS, POPULARITY
@@ -27,6 +29,7 @@ from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64
 from common.cores import usable_cores
 from common.progress import Progress, silent, stage_progress
+from models.clicked_photos import clicked_photos
 from models.dataset.coclick import coclicked_as_trained
 from models.pictures import PictureFeatures
 from models.popularity import popularity_of
@@ -54,6 +57,7 @@ def embed_shop(
     known: F16 | None = None,
     half_life_days: float = HALF_LIFE_DAYS,
     replace: bool = True,
+    photos: int = 0,
     progress: Progress = silent,
 ) -> EmbedSummary:
     """Write the embeddings folder of a shop.
@@ -70,6 +74,8 @@ def embed_shop(
             has them of this very shop.
         half_life_days: of the popularity that items get as an attribute; 0 for none.
         replace: whether embeddings of another bundle that are there may go.
+        photos: an item that so many photo searches led to has the mean of its own picture's feature and
+            theirs in ``pictures.npy``, see `models.clicked_photos`; 0 for its own picture alone.
         progress: told of rows.
 
     Raises:
@@ -100,6 +106,7 @@ def embed_shop(
         language=shop.schema.language,
         popularity=None if counted is None else counted[0],
         picture_dim=bundle.manifest.picture.feature_dim if _has_pictures(shop) else 0,
+        clicked_photos=photos,
     )
     writer = EmbeddingsWriter(target, meta, attributes)
     writer.write_items(
@@ -114,6 +121,9 @@ def embed_shop(
     else:
         writer.features[:] = known
         _fill_pictures(shop, tower, writer, threads, progress)
+    if photos and writer.pictures is not None:
+        share = bundle.manifest.preprocessing.held_out
+        _add_photos(shop, tower, writer, clicked_photos(shop, share, behaviours, photos), threads, progress)
     _fill_embeddings(shop, tower, writer, behaviours, progress)
     writer.finish()
     return EmbedSummary(bundle.version, meta.rows, resumed)
@@ -161,6 +171,31 @@ def _store_pictures(writer: EmbeddingsWriter, start: int, features: Sequence[F32
         return
     for row, feature in enumerate(features, start):
         writer.pictures[row] = 0.0 if feature is None else photo_vectors(feature[None])[0]
+
+
+def _add_photos(
+    shop: Shop,
+    tower: ItemTower,
+    writer: EmbeddingsWriter,
+    photos: dict[str, list[str]],
+    threads: int,
+    progress: Progress,
+) -> None:
+    """The mean of an item's own picture and of its photos, each as a unit vector, in the place of its own.
+
+    Own pictures are looked at again, so that it comes out the same after a kill.
+    """
+    pictures, done = PictureFeatures(shop, tower, threads), 0
+    assert writer.pictures is not None
+    for row, item in enumerate(shop.items()):
+        if item.id not in photos:
+            continue
+        names = [*([item.picture] if item.picture else []), *photos[item.id]]
+        seen = [feature for feature in pictures.features(names) if feature is not None]
+        mean = photo_vectors(np.stack(seen)).mean(axis=0, keepdims=True)
+        writer.pictures[row] = photo_vectors(mean)[0]
+        done += 1
+        progress("photos", done, len(photos))
 
 
 def _has_pictures(shop: Shop) -> bool:

@@ -76,6 +76,8 @@ class EmbeddingsMeta(BaseModel):
     picture_dim: int = Field(default=0, ge=0, le=65_536)
     #: How the attribute ``popularity`` was counted; None where it was not, or is the shop's own.
     popularity: PopularitySpec | None = None
+    #: Photo searches from which on the photos that led to an item are in its picture feature; 0 for never.
+    clicked_photos: int = Field(default=0, ge=0)
 
 
 class Schema(BaseModel):

@@ -48,6 +48,15 @@ def embed(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the embeddings of another bundle that are there.")
     ] = False,
+    photos: Annotated[
+        int,
+        typer.Option(
+            "--clicked-photos",
+            min=0,
+            help="From so many photo searches on that led to an item, its picture feature is the mean of its "
+            "own picture's and of theirs. 0: its own alone.",
+        ),
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Run the item tower over a catalogue. Resumes after a kill; needs no torch.
@@ -70,6 +79,7 @@ def embed(
             behaviours=behaviours.value,
             half_life_days=half_life_days,
             replace=force,
+            photos=photos,
             progress=report,
         )
     if json:

@@ -16,6 +16,7 @@ from artifacts.shop.errors import DataError
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
+from models.clicked_photos import clicked_photos
 from models.embed import embed_shop
 from tests.support import shop as small
 
@@ -192,3 +193,42 @@ def test_a_folder_that_holds_no_embeddings_is_left_alone(shop: Shop, bundle: Bun
     with pytest.raises(FileExistsError, match="is no embeddings folder"):
         embed_shop(shop, bundle, tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_photos_that_led_to_an_item_are_pictures_of_it(bundle: Bundle, tmp_path: Path) -> None:
+    at = datetime(2026, 10, 1, tzinfo=UTC)
+    with ShopWriter(tmp_path / "shop", ShopSchema(name="photos")) as writer:
+        for number, colour in enumerate(COLOURS[:5]):
+            writer.add_picture(f"{number}.png", small.picture(colour))
+        for name, own in (("a", "0.png"), ("b", "1.png"), ("c", None), ("d", "0.png")):
+            writer.add_item(Item(name, name, "Things", picture=own))
+
+        def click(item: str, photo: str, query: str = "", split: str = "train") -> None:
+            writer.add_event(Event(at, item, "click", query, "u", picture=photo, split=split))
+
+        for photo in ("2.png", "3.png"):
+            click("a", photo)
+            click("a", photo)  # the same search once more shows nothing new
+        for photo in ("1.png", "4.png"):
+            click("b", photo)
+            click("c", photo)  # and one that led to several items is of none
+        click("b", "0.png", split="val")
+        click("d", "2.png", query="in red")  # words and photo: it shows what was meant less than half
+    shop = Shop.open(tmp_path / "shop")
+    own, seen = tmp_path / "own", tmp_path / "seen"
+    embed_shop(shop, bundle, own)
+    embed_shop(shop, bundle, seen, photos=2)
+    before, after = (np.load(path / "pictures.npy").astype(np.float32) for path in (own, seen))
+    np.testing.assert_array_equal(after[1:], before[1:])
+    features = ItemTower(bundle).picture_features(
+        np.stack([shop.pixels(f"{n}.png", bundle.manifest.picture.side) for n in (0, 2, 3)])
+    )
+    mean = (features / np.linalg.norm(features, axis=1, keepdims=True)).mean(axis=0)
+    np.testing.assert_allclose(after[0], mean / np.linalg.norm(mean), atol=2e-3)
+    assert np.abs(after[0] - before[0]).max() > 1e-2
+    # Vectors and features are as they were; held-out photos count where serving asks for all.
+    for name in ("features.npy", "embeddings.npy"):
+        np.testing.assert_array_equal(np.load(own / name), np.load(seen / name))
+    assert clicked_photos(shop, 0.05, "train", 1) == {"a": ["2.png", "3.png"]}
+    assert clicked_photos(shop, 0.05, "all", 1) == {"a": ["2.png", "3.png"], "b": ["0.png"]}
+    assert clicked_photos(shop, 0.05, "all", 0) == {}
