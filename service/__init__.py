@@ -29,6 +29,7 @@
     access/       keys: who may what, how much, and who changed what
     admission/    who is worked on, who waits, who is refused; sheds load
     query/        words, picture and history to the query's embedding
+    redis_errors  what says that Redis cannot be used now
     telemetry/    metrics, logs, traces
     settings/     everything that can be set
     recall/       the query's embedding to items: the routes

@@ -140,12 +140,13 @@ export function insight({ answer, stages, totalMs, roundMs }, state) {
   return parts;
 }
 
-/** How places changed between two lists of ids: id to {by, text}; by is null for one that is new. */
+/** How places changed between two lists of ids: id to {by, text}; by is null for one that is new. Below the end
+    of a list that is shorter, as under load, nobody knows. */
 export function moves(before, after) {
   const places = new Map(before.map((id, place) => [id, place]));
   return new Map(after.map((id, place) => {
     const from = places.get(id);
-    if (from === undefined) return [id, { by: null, text: "new" }];
+    if (from === undefined) return [id, place < before.length ? { by: null, text: "new" } : { by: 0, text: "" }];
     const by = from - place;
     return [id, { by, text: by > 0 ? `▲ ${by}` : by < 0 ? `▼ ${-by}` : "" }];
   }));

@@ -67,5 +67,5 @@ def test_a_lock_of_nothing_is_no_pass(tmp_path: Path) -> None:
 
 def test_our_locks_are_read() -> None:
     for lock in (ROOT / "requirements").glob("*.txt"):
-        assert len(locked(lock)) > 10, lock
+        assert len(locked(lock)) > 5, lock
     assert {"fastapi", "numpy", "onnxruntime"} <= locked(ROOT / "requirements" / "cpu.txt")
