@@ -15,7 +15,7 @@ SUPPLY := $(VENV)/supply/bin
 LOCKS := cpu gpu dev bench docs browser supply
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
-.PHONY: docs browser sbom audit help run dev test drill test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
+.PHONY: newcomer docs browser sbom audit help run dev test drill test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ lock: $(UV) ## compile requirements/*.txt from pyproject.toml
 	sh -c "$$c --group docs -o requirements/docs.txt"; \
 	sh -c "$$c --group browser -o requirements/browser.txt"; \
 	sh -c "$$c --group supply -o requirements/supply.txt"
+
+newcomer: $(VENV)/.dev ## README and tutorial followed from a fresh clone with an empty home; 5 minutes and a network
+	$(BIN)/python -m devtools.newcomer $(ARGS)
 
 docs: $(VENV)/.docs ## the documentation as a site in .run/site, every link of it checked; no network
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from devtools.reference.keys import cell, tables, written
+from devtools.reference.keys import cell, flat, tables, written
 from devtools.reference.settings import section
 from models.towers.config import Config
 from models.towers.experts import EXPERTS
@@ -42,14 +41,3 @@ def _presets() -> Iterator[str]:
 def _experts() -> Iterator[str]:
     for name, expert in EXPERTS.items():
         yield f"| `switches.{name}` | true or false | `true` | Off: {cell(expert.title)} says nothing. |"
-
-
-def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{before}{key}.")
-        else:
-            found[before + key] = value
-    return found

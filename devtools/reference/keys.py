@@ -203,3 +203,14 @@ def _named(annotation: Any) -> int:
 
 def _optional(annotation: Any) -> bool:
     return type(None) in get_args(annotation)
+
+
+def flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{before}{key}.")
+        else:
+            found[before + key] = value
+    return found

@@ -11,9 +11,10 @@ import pytest
 
 from cli.main import COMMANDS
 from devtools.openapi import DOCUMENT
+from devtools.pages import PAGES, ROOT
 from devtools.reference import answers, errors
 from devtools.reference.__main__ import pages
-from devtools.reference.config import flat
+from devtools.reference.keys import flat
 from devtools.reference.marked import filled
 from devtools.reference.settings import made as settings_made
 from models.towers.config import Config
@@ -22,7 +23,6 @@ from models.towers.presets import PRESETS
 from service.degraded import degraded_words
 from service.http import problems
 from service.settings import load_settings
-from tests.docs.pages import PAGES, ROOT
 
 STALE = "run: python -m devtools.reference"
 

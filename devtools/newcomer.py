@@ -1,0 +1,104 @@
+"""Follows README and the tutorial as a newcomer does: from a fresh clone, with an empty home.
+
+::
+
+    python -m devtools.newcomer [--full]
+
+Every command of both runs as it stands, in order; ports are free ones, and without ``--full`` the training is
+the preset ``tiny`` on 1,000 items. It needs git, Python, make, and a package index; of the checkout it
+takes what is committed. It prints what took how long, and stops at the first command that fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from devtools.pages import ROOT, blocks
+from devtools.running import free_port, running, sh
+
+#: What of the environment a newcomer has as well: the way to the package index.
+_KEPT = ("PIP_", "UV_", "SSL_", "HTTP", "http", "no_proxy", "NO_PROXY", "LANG", "TERM")
+
+
+class Newcomer:
+    """A clone, a home, and what was done so far."""
+
+    def __init__(self, folder: Path, *, full: bool) -> None:
+        self.clone, self.full = folder / "mrse-recall", full
+        home = folder / "home"
+        home.mkdir()
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.clone)], check=True)
+        self.variables = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        self.variables |= {"HOME": str(home), "PATH": f"{self.clone}/.venv/bin:{_path()}"}
+
+    def do(self, command: str) -> str:
+        """Run it, and say how long it took."""
+        start = time.monotonic()
+        said = sh(self._smaller(command), self.clone, self.variables)
+        print(f"{time.monotonic() - start:7.1f} s  {_short(command)}", flush=True)
+        return said
+
+    def serve(self, command: str, asks: str) -> str:
+        """Start it, ask it, end it; gives what was answered."""
+        start, port = time.monotonic(), free_port()
+        command = command.replace("--port 8080", f"--port {port}").replace(
+            "make run", f"make run PORT={port}"
+        )
+        with running(command, self.clone, port, self.variables):
+            print(f"{time.monotonic() - start:7.1f} s  {_short(command)}", flush=True)
+            if asks.startswith("mrse"):
+                return self.do(f"{asks} --url http://127.0.0.1:{port}")
+            return self.do(asks.replace(":8080", f":{port}"))
+
+    def _smaller(self, command: str) -> str:
+        if self.full:
+            return command
+        return command.replace("--preset demo", "--preset tiny").replace("--items 4000", "--items 1000")
+
+
+def main() -> int:
+    """Follow both pages."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "--full", action="store_true", help="train the preset demo on 4,000 items, as written"
+    )
+    arguments = parser.parse_args()
+    make_run, curl = blocks("README.md", "sh")
+    again, files, check, embed, serve, ask, shop, train, ask_again = blocks("docs/start.md", "sh", run=True)
+    assert again == make_run, "README and tutorial begin alike"
+    with tempfile.TemporaryDirectory() as folder:
+        newcomer = Newcomer(Path(folder), full=arguments.full)
+        answer = json.loads(newcomer.serve(make_run, curl))
+        assert answer["items"], answer
+        for command in (files, check, embed):
+            newcomer.do(command)
+        print(newcomer.serve(serve, ask))
+        newcomer.do("make dev")
+        newcomer.do(shop)
+        *steps, serve = train.splitlines()
+        for command in steps:
+            newcomer.do(command)
+        print(newcomer.serve(serve, ask_again))
+    return 0
+
+
+def _path() -> str:
+    """The search path without environments."""
+    parts = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(part for part in parts if ".venv" not in part)
+
+
+def _short(command: str) -> str:
+    first = command.splitlines()[0].split("  #")[0].rstrip()
+    return first if len(command.splitlines()) == 1 else f"{first} …"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

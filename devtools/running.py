@@ -1,0 +1,86 @@
+"""Runs what pages say: commands to their end, and services until they have been asked."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+#: Of a command, and of a service until it is ready.
+_MOST_S = 600
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def environment() -> dict[str, str]:
+    """This process's own, with its Python's commands first."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def sh(command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run it to its end, and give what it printed."""
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=cwd,
+        env=dict(env or environment()),
+        capture_output=True,
+        text=True,
+        timeout=_MOST_S,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@contextmanager
+def running(command: str, cwd: Path, port: int, env: Mapping[str, str] | None = None) -> Iterator[Path]:
+    """The command in a process group of its own until ``/readyz`` answers; yields the file of its output."""
+    log = cwd / f"output-{port}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["bash", "-euc", command],
+            cwd=cwd,
+            env=dict(env or environment()),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + _MOST_S
+        while True:
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < end, log.read_text()[-3000:]
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        yield log
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=60)
+        log.unlink()
+
+
+def printed_curl(log: Path) -> str:
+    """The line to try that the demo prints."""
+    for _ in range(100):
+        if found := re.search(r"^curl .*$", log.read_text(), re.MULTILINE):
+            return found.group()
+        time.sleep(0.1)
+    raise AssertionError(f"no curl line in:\n{log.read_text()}")

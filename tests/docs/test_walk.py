@@ -1,0 +1,80 @@
+"""README and pages followed from top to bottom, as a newcomer would: what they say must work.
+
+Commands run as they stand; only sizes are made smaller and ports are free ones. Blocks that a page marks with
+``<!-- not run: … -->`` are left out, and the reference pages' (`tests/docs/test_commands.py` reads them).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from devtools.pages import PAGES, ROOT, blocks
+from devtools.running import environment, free_port, printed_curl, running, sh
+
+MAKE_RUN, CURL = blocks("README.md", "sh")
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def at(command: str, port: int) -> str:
+    return command.replace(":8080", f":{port}").replace("--port 8080", f"--port {port}")
+
+
+@pytest.mark.slow
+def test_make_run_then_curl(tmp_path: Path) -> None:
+    """Both the line that `make run` prints and the one in the README answer with items of both routes."""
+    port = free_port()
+    with running(
+        f"make -C '{ROOT}' {MAKE_RUN.split()[1]} PORT={port} DIR='{tmp_path}/demo'", tmp_path, port
+    ) as log:
+        for command in (printed_curl(log), at(CURL, port)):
+            answer = json.loads(sh(command, tmp_path))
+            routes = {source["route"] for item in answer["items"] for source in item["sources"]}
+            assert answer["items"], answer
+            assert routes == {"q2i", "i2i"}, answer
+
+
+@pytest.mark.slow
+def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> None:
+    make_run, files, check, embed, serve, ask, shop, train, ask_again = blocks(
+        "docs/start.md", "sh", run=True
+    )
+    assert make_run == MAKE_RUN
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    for step in (files, check, embed):
+        sh(step, tmp_path)
+    port = free_port()
+    with running(at(serve, port), tmp_path, port):
+        table = sh(f"{ask} --url http://127.0.0.1:{port}", tmp_path)
+    assert re.search(r"\bs1\b.*", table)
+    assert "lexical" in table
+
+    sh(shop.replace("--items 4000", "--items 1000"), tmp_path)
+    *steps, serve = train.splitlines()
+    for step in steps:
+        sh(step.replace("--preset demo", "--preset tiny"), tmp_path)
+    (put,) = blocks("docs/items.md", "sh", run=True)
+    shutil.copy(next((tmp_path / "shop/pictures").rglob("*.jpg")), tmp_path / "i7.jpg")
+    port, keyed = free_port(), environment() | {"MRSE_SERVER_ADMIN_TOKEN": KEY, "KEY": KEY}
+    with running("exec " + at(serve, port), tmp_path, port, keyed):
+        assert "q2i ok" in sh(f"{ask_again} --url http://127.0.0.1:{port}", tmp_path)
+        assert json.loads(sh(at(put, port), tmp_path, keyed))["written"] == 1
+
+
+def test_no_block_is_left_out_without_a_word() -> None:
+    """Every page with commands is followed above, says why it is not, or is made from the code."""
+    followed = {"README.md", "docs/start.md", "docs/items.md"}
+    for page in PAGES:
+        if page not in followed and not page.startswith(("docs/reference/", "client/")):
+            assert blocks(page, "sh", run=True) == [], page
+
+
+def test_the_torchrun_command_starts(tmp_path: Path) -> None:
+    found = re.search(r"`(torchrun .*?)`", PAGES["docs/training.md"])
+    assert found is not None
+    said = sh(found[1].replace("node 8", "node 2") + " --help", tmp_path)
+    assert said.count("Train the towers in two stages") == 2
