@@ -6,7 +6,7 @@
       supervisor      starts workers, starts them again, ends them
         watched         a worker as it knows it
         replacing       all of them, one after another, on SIGHUP
-    config_watch  sends it when the configuration file changes
+      config_watch    sends SIGHUP when the configuration file changes
       worker          one of several: what it tells the supervisor, and hears from it
       bound           nothing of a service outlives its parent
       shared_metrics  the folder that workers count in
