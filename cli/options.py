@@ -20,7 +20,7 @@ def folder_of(artifact: Artifact) -> Callable[[Path | None], Path | None]:
     def check(path: Path | None) -> Path | None:
         # What is damaged inside is said, as exactly as it is known, by who reads it.
         if path is not None and not path.is_dir() and (why := absent(artifact, path)) is not None:
-            raise typer.BadParameter(f"{path} {why}")
+            raise typer.BadParameter(f"{path}: {why}")
         return path
 
     return check

@@ -13,7 +13,7 @@ from artifacts.popularity import POPULARITY
 from common.arrays import U8
 from common.deadline import Deadline
 from common.turns import Turns
-from index.changes import KEEP_NOTHING, ItemPut, Keep
+from index.changes import KEEP_NOTHING, ItemPut, Keep, WritableIndex
 from index.port import IndexUnavailable
 from service.deployment import Deployment
 from service.errors import FieldError, ModelFailed, Overloaded, Unavailable
@@ -40,8 +40,10 @@ class Refusal(FieldError):  # noqa: N818 -- a verdict on what was asked for
     """An item that cannot be taken; ``field`` is the part of it that is to blame, empty for all of it."""
 
 
-#: Items that the index of each arm shall hold, by arm; and those that no arm takes, by place.
-Taken = tuple[dict[str, list[ItemPut]], dict[int, Refusal]]
+#: Items that the index of each arm shall hold, by arm; and why no arm takes the others, by place.
+Taken = tuple[dict[str, list[ItemPut]], dict[int, list[Refusal]]]
+#: Attributes of one item that are named; more of them are not.
+_MOST_NAMED = 16
 
 
 class Intake:
@@ -111,16 +113,19 @@ class Intake:
 
     async def _misfits(
         self, arms: Mapping[str, Deployment], items: Sequence[ItemContent]
-    ) -> dict[int, Refusal]:
+    ) -> dict[int, list[Refusal]]:
         """What some index would not take, whatever its vectors."""
-        turns, refused = Turns(), {}
+        turns = Turns()
+        refused: dict[int, list[Refusal]] = {}
         for place, item in enumerate(items):
             for arm, deployment in arms.items():
                 await turns.take()
                 assert deployment.writable is not None
                 reason = deployment.writable.refusal(item.id, item.text.category, item.attributes)
                 if reason is not None:
-                    refused[place] = Refusal("", reason if len(arms) == 1 else f"{reason} ({arm})")
+                    found = _to_blame(deployment.writable, item) or {"": reason}
+                    of_arm = "" if len(arms) == 1 else f" ({arm})"
+                    refused[place] = [Refusal(part, f"{why}{of_arm}") for part, why in found.items()]
                     break
         return refused
 
@@ -129,7 +134,7 @@ class Intake:
         deployment: Deployment,
         items: Sequence[ItemContent],
         wanted: Sequence[int],
-        refused: dict[int, Refusal],
+        refused: dict[int, list[Refusal]],
     ) -> dict[int, EncodedItem]:
         """What a bundle says of the items in these places; where it says nothing, ``refused`` gets why."""
         side = deployment.bundle.manifest.picture.side
@@ -139,13 +144,13 @@ class Intake:
         encoded: dict[int, EncodedItem] = {}
         for place, result in zip(places, results, strict=True):
             if isinstance(result, ModelFailed):
-                refused[place] = Refusal("", str(result))
+                refused[place] = [Refusal("", str(result))]
             else:
                 encoded[place] = result
         return encoded
 
     async def _pixels(
-        self, pictures: Mapping[int, QueryPicture | None], side: int, refused: dict[int, Refusal]
+        self, pictures: Mapping[int, QueryPicture | None], side: int, refused: dict[int, list[Refusal]]
     ) -> dict[int, U8 | None]:
         """The pixels of each picture, uint8 ``[side, side, 3]``; those that are damaged go to ``refused``."""
         pixels: dict[int, U8 | None] = {}
@@ -157,7 +162,7 @@ class Intake:
                 try:
                     pixels[place] = as_pixels(await self._decoder.rgb(picture, side), side)
                 except FieldError as error:
-                    refused[place] = Refusal("picture", str(error))
+                    refused[place] = [Refusal("picture", str(error))]
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -169,6 +174,17 @@ class Intake:
         except BaseExceptionGroup as errors:  # each says the same: not now
             raise errors.exceptions[0] from errors
         return pixels
+
+
+def _to_blame(index: WritableIndex, item: ItemContent) -> dict[str, str]:
+    """Why an item that is refused cannot be taken, by the attributes that do not fit, each by itself."""
+    found: dict[str, str] = {}
+    for name, value in item.attributes.items():
+        if (reason := index.refusal(item.id, "", {name: value})) is not None:
+            found[f"attributes.{name}"] = reason
+            if len(found) == _MOST_NAMED:
+                break
+    return found
 
 
 async def _popularity(deployment: Deployment, items: Sequence[ItemContent]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from service.http.changes import PATIENCE_S, PROBLEMS, Changed, ChangedArm, Inde
 from service.http.columnar import json_response
 from service.http.cost import IDS, ITEMS, query_parameters
 from service.http.item_bodies import GoneItems, ItemRow, ItemsEnvelope, NamedItem, NewItem, NewItems
-from service.http.problems import FieldProblem, ProblemError, invalid_request, problems_of
+from service.http.problems import FieldProblem, ProblemError, field_problem, invalid_request, problems_of
 from service.http.requests import Call, parse, parse_entries
 from service.http.routing import RawRoute
 from service.intake import ItemContent
@@ -142,9 +142,10 @@ async def _put(call: Call, indexes: Indexes, read: _Read, refused: _Refused, nam
             raise Unavailable(
                 f"the items were not worked on in {PATIENCE_S:g} s; nothing was done"
             ) from error
-        for number, refusal in found.items():
+        for number, refusals in found.items():
             place = places[number]
-            _refuse(refused, place, contents[number].id, _joined(named(place), refusal.field), str(refusal))
+            errors = [field_problem([named(place), each.field], str(each)) for each in refusals]
+            refused[place] = {"id": contents[number].id, "errors": errors}
         ids = [content.id for number, content in enumerate(contents) if number not in found]
         if ids:
 
@@ -158,7 +159,7 @@ async def _put(call: Call, indexes: Indexes, read: _Read, refused: _Refused, nam
     runtime.metrics.items("refused", len(refused))
     answer["refused"] = [refused[place] for place in sorted(refused)]
     if not ids:
-        errors = [problem for item in answer["refused"] for problem in item["errors"]]
+        errors = [problem for item in answer["refused"] for problem in item["errors"]][:_MOST_TOLD]
         detail = f"{errors[0]['field'] or 'body'}: {errors[0]['reason']}"
         raise ProblemError(422, "invalid-request", detail, errors)
     answer["written"], answer["took_ms"] = len(ids), call.took_ms()
@@ -217,6 +218,8 @@ def _path_id(request: Request) -> str:
         raise invalid_request(error) from error
 
 
+#: Errors that are told of a call of which nothing could be taken.
+_MOST_TOLD = 512
 #: Characters of an id that is told back though it cannot be used.
 _MOST_SHOWN = 128
 _TOWERS = docs.parameter(

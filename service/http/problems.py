@@ -198,6 +198,11 @@ def problems_of(error: ValidationError, *within: int | str) -> list[FieldProblem
     return _fields(error.errors(include_url=False, include_input=False), within)
 
 
+def field_problem(path: Sequence[int | str], reason: str) -> FieldProblem:
+    """What is wrong with a field, whose path may hold names that a client chose."""
+    return {"field": _name(path), "reason": _printable(reason)}
+
+
 def _too_many(error: ValidationError) -> str:
     return f"{error.error_count()} fields cannot be used, too many to name them"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from artifacts.attributes import CATEGORY, AttributeKind
+from common.hints import meant
 from index.port import TITLE
 from service.errors import FieldError
 from service.recall.boosts import Boost
@@ -130,5 +131,6 @@ def check_attribute(
     kind = attributes.get(name)
     if kind is None:
         known = ", ".join(sorted(attributes)) or "none"
-        raise FieldError(field, f"{name[:64]!r} is not an attribute of this index; known are {known}")
+        near = meant(name, [*attributes, TITLE] if field.startswith("fields") else attributes)
+        raise FieldError(field, f"{name[:64]!r} is not an attribute of this index; known are {known}{near}")
     return kind

@@ -313,9 +313,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "picture",
         "damaged",
     ),
-    "unknown attribute": ({"attributes": {"margin": 1}}, "", "'margin' is no attribute"),
-    "another type": ({"attributes": {"price": "12.5"}}, "", "price is a number"),
-    "a list in place of a string": ({"attributes": {"brand": ["acme"]}}, "", "brand is a string"),
+    "unknown attribute": ({"attributes": {"margin": 1}}, "attributes.margin", "'margin' is no attribute"),
+    "another type": ({"attributes": {"price": "12.5"}}, "attributes.price", "price is a number"),
+    "a list in place of a string": (
+        {"attributes": {"brand": ["acme"]}},
+        "attributes.brand",
+        "brand is a string",
+    ),
     "an empty level": ({"category": "Shoes > > Running"}, "category", "an empty level"),
     "a category as a list": ({"category": ["Shoes"]}, "category", "valid string"),
     "no content": ({"title": " ", "picture": None}, "", "a title or a picture"),
@@ -345,6 +349,15 @@ def test_each_item_that_cannot_be_taken_is_told_and_the_others_are_taken(service
     assert {"good", "bare"} <= set(service.found("tea cup boots"))
     assert not any(item.startswith(("bad", "twice")) for item in service.found("tea cup boots"))
     assert service.metric(f'mrse_items_total{{result="refused"}} {len(REFUSED) + 2}.0')
+    several = {"price": "12.5", "colour": "red", "margin": 1} | {f"odd{n}": n for n in range(30)}
+    (told,) = service.put({"id": "good", **BOOTS}, {"id": "odd", "title": "x", "attributes": several}).json()[
+        "refused"
+    ]
+    assert [each["field"] for each in told["errors"][:2]] == [
+        "items.1.attributes.price",
+        "items.1.attributes.margin",
+    ]
+    assert len(told["errors"]) == 16, "all that do not fit are named, within bounds"
     # None of them can be taken: that is no success.
     for change, field, words in REFUSED.values():
         answer = service.put({"id": "bad", **BOOTS, **change})
