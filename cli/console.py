@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 from time import monotonic
 from typing import Annotated, Any, NoReturn
 
@@ -63,6 +65,17 @@ def figures(title: str, names: Sequence[str], measures: Sequence[str], *more: st
 def next_command(command: str) -> None:
     """Say on stderr which command comes next, where a person reads the result."""
     err.print(f"next: {command}", soft_wrap=True)
+
+
+def check_writable(file: Path) -> None:
+    """Find out now whether a file can be written in its place: what it will hold takes minutes to measure.
+
+    Raises:
+        OSError: it cannot.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=file.parent):
+        pass
 
 
 def say_error(message: str) -> None:

@@ -70,6 +70,7 @@ COMMANDS = {
 #: What to do about errors of the operating system about a file, by their number.
 _REMEDIES = {
     errno.ENOENT: "is the path right?",
+    errno.EEXIST: "name another place",
     errno.ENOTDIR: "a part of the path is a file",
     errno.EISDIR: "name a file, not a folder",
     errno.EACCES: "may you read and write there? name another place",

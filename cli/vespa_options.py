@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.console import fail
 from cli.options import or_file
+from common.masking import mask_url
 
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
@@ -64,8 +66,14 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
+        from index.port import IndexUnavailable
+
         access = Access(**{name: given.pop(name) for name in options})
-        command(**given, access=access)
+        try:
+            command(**given, access=access)
+        except IndexUnavailable as error:
+            urls = ", ".join(map(mask_url, given.get("endpoint") or given.get("config_server") or ()))
+            fail(f"vespa at {urls}: {error}; is it up, and is the address right?", error.exit_code)
 
     run.__dict__["__signature__"] = signature.replace(parameters=parameters)
     run.__annotations__ = {each.name: each.annotation for each in parameters}

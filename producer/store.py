@@ -46,14 +46,25 @@ class ProduceError(MrseError):
     exit_code = NOT_IN_ORDER
 
 
+class AddressError(MrseError, ValueError):
+    """What was given is no address of a Redis."""
+
+
 def connect(url: str) -> Redis:
-    """A client that tries again for some seconds, so that a job outlives a short outage."""
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=_CONNECT_S,
-        socket_timeout=_ANSWER_S,
-        retry=Retry(ExponentialBackoff(cap=2.0, base=0.05), _ATTEMPTS),
-    )
+    """A client that tries again for some seconds, so that a job outlives a short outage.
+
+    Raises:
+        AddressError: it is no address of a Redis.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=_CONNECT_S,
+            socket_timeout=_ANSWER_S,
+            retry=Retry(ExponentialBackoff(cap=2.0, base=0.05), _ATTEMPTS),
+        )
+    except ValueError as error:  # it may quote what was given, which may hold a password
+        raise AddressError("the address of Redis is none: it is written as redis://host:6379/0") from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import Json, fail, figures, out, print_json, progress
+from cli.console import Json, check_writable, fail, figures, out, print_json, progress
 from cli.options import BundleFolder, ShopFolder, folder_of, or_file
 from common.errors import USAGE
 from common.files import replace_text
@@ -69,7 +69,9 @@ def evaluate(
     from models.evaluation.slices import USUAL
 
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)  # now: measuring takes minutes
+        check_writable(report)
+    if service is not None and not service.startswith(("http://", "https://")):
+        fail(f"--service takes an address as http://127.0.0.1:8080, not {service!r}", USAGE)
     with progress() as tell:
         result = measure(
             bundle, data, split=split, embeddings=embeddings, against=against, teacher=teacher,

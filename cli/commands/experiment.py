@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.console import Json, out, print_json, progress
+from cli.console import Json, check_writable, out, print_json, progress
 from cli.options import or_file
 from common.files import replace_text
 
@@ -74,7 +74,7 @@ def report(
     from models.experiment.page import write_page
 
     if page is not None:
-        page.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(page)
     with progress() as tell:
         found = read(
             exposures, outcomes, experiment=experiment, control=control, metric=metric, effect=effect,

@@ -9,7 +9,8 @@ import typer
 
 from cli.commands.index import Index
 from cli.console import Json, counted, fail, out, print_json, progress
-from common.errors import NOT_IN_ORDER
+from common.errors import NOT_IN_ORDER, USAGE
+from common.hints import absent
 from common.progress import stage_progress
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def verify(index: Index, json: Json = False) -> None:
     """
     from index.embedded.verify import verify_index
 
+    if (why := absent("index", index)) is not None:
+        fail(f"{index}: {why}", USAGE)
     with progress() as report:
         found = verify_index(index, stage_progress(report, "verify"))
     if json:

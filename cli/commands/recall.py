@@ -13,6 +13,10 @@ from rich.table import Column, Table
 from cli.console import Json, err, fail, out, print_json
 from cli.options import or_file
 from common.errors import NOT_IN_ORDER, USAGE
+from common.files import read_bounded
+
+#: Bytes of a picture that are read: far more than a service takes.
+_PICTURE_BYTES = 64 * 1024 * 1024
 
 
 def recall(
@@ -46,7 +50,7 @@ def recall(
 
     body: dict[str, Any] = {"query": query, "k": k, "timeout_ms": timeout_ms}
     if picture:
-        body["picture"] = base64.b64encode(picture.read_bytes()).decode()
+        body["picture"] = base64.b64encode(read_bounded(picture, _PICTURE_BYTES)).decode()
     if user:
         body["user_id"] = user
     if click:

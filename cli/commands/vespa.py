@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,17 +43,25 @@ def add_version(
     embeddings: Embeddings,
     package: Package,
     layout: LayoutFile = None,
+    titles: Annotated[
+        bool,
+        typer.Option("--titles", help="Keep titles, for `fields`; they take memory on the content nodes."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Add the version of an embeddings folder to a package: a document type of its own.
 
     Example: `mrse vespa add-version embeddings/ --package vespa-package/`
     """
+    from index.port import TITLE
     from index.vespa.package.layout import Layout
     from index.vespa.package.render import add_version as add
     from index.vespa.version import Version
 
-    version = Version.from_embeddings(open_embeddings(embeddings))
+    folder = open_embeddings(embeddings)
+    if titles and TITLE not in folder.meta.text_fields:
+        fail(f"{embeddings} holds no titles; `mrse embed` of this version writes them", USAGE)
+    version = replace(Version.from_embeddings(folder), titles=titles)
     hosts = None if layout is None else Layout.read(layout)
     application = add(package, version, hosts)
     result = {"application": str(application), "document_type": version.document_type}
@@ -74,6 +82,7 @@ def diff(
     """
     from index.vespa.package.render import application_folder
 
+    _refuse_empty(package)
     changes = _changes(access.to(config_server), application_folder(package), within)
     if json:
         print_json([asdict(change) for change in changes])
@@ -104,6 +113,7 @@ def deploy(
     from index.vespa.package.render import application_folder
     from index.vespa.package.rules import check_package
 
+    _refuse_empty(package)
     problems, application = check_package(package), application_folder(package)
     for problem in problems:
         err.print(str(problem))
@@ -179,6 +189,13 @@ def drop(
         path.unlink()
     result = {"dropped": dropped.document_type, **asdict(activated)}
     print_json(result) if json else out.print(f"dropped {dropped.document_type}")
+
+
+def _refuse_empty(package: Path) -> None:
+    from index.vespa.package.render import application_folder
+
+    if not application_folder(package).is_dir():
+        fail(f"{package} holds no package; `mrse vespa add-version EMBEDDINGS --package {package}` makes one")
 
 
 def _take_out_of(configs: list[Path], version: Path) -> None:

@@ -41,7 +41,7 @@ def snapshot_index(root: Path, target: Path, progress: StageProgress = silent_st
         IndexThere: ``target`` holds something.
     """
     if target.exists() and any(target.iterdir()):
-        raise IndexThere(f"{target} is there and not empty")
+        raise IndexThere(f"{target} is there and not empty; name another folder")
     return _copy(root, target, progress, replace=False)
 
 

@@ -17,7 +17,7 @@ from artifacts.popularity import POPULARITY
 from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
-from index.port import IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
+from index.port import TITLE_CHARACTERS, IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
 from index.vespa import answer, names
 from index.vespa.endpoints import LEAST_BUDGET, Endpoints
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError
@@ -26,7 +26,7 @@ from index.vespa.settings import VespaSettings
 from index.vespa.shadow import Shadow
 from index.vespa.text import is_text
 from index.vespa.transport import Request, Transport
-from index.vespa.values import stored_values
+from index.vespa.values import stored_titles, stored_values
 
 T = TypeVar("T")
 
@@ -44,6 +44,8 @@ _ANSWER_BYTES: Final = 1 << 18
 #: Bytes that an attribute of a hit has at most where it is no long list; with those of many hits that are
 #: shorter, room for some that are.
 _ATTRIBUTE_BYTES: Final = 4096
+#: Of a title: `TITLE_CHARACTERS`, each of them in JSON as an escape at worst.
+_TITLE_BYTES: Final = 6 * TITLE_CHARACTERS
 #: How far the squared length of a query vector may be from 1.
 _UNIT: Final = 0.02
 
@@ -165,6 +167,21 @@ class VespaIndex:
             min((part.coverage for part in parts), default=1.0),
             tuple(sorted({reason for part in parts for reason in part.degraded})),
         )
+
+    async def titles(self, ids: Sequence[str], deadline: Deadline) -> dict[str, str]:
+        """See `ItemTitles.titles`; one query for up to `names.MAX_HITS` ids.
+
+        Raises:
+            IndexUnavailable: as `search`.
+        """
+        wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
+        chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
+
+        async def ask(chunk: Sequence[str]) -> dict[str, str]:
+            largest = len(chunk) * (HIT_BYTES + _TITLE_BYTES)
+            return stored_titles(await self.ask(partial(self.builder.titles, chunk), deadline, largest))
+
+        return {item: title for part in await all_of(list(map(ask, chunks))) for item, title in part.items()}
 
     async def count(
         self, deadline: Deadline, *, item: str | None = None, filters: Filter | None = None

@@ -121,6 +121,7 @@ class VespaEngine(Engine[VespaConnection]):
                 return OpenedIndex(
                     index=live,
                     values=live,
+                    titles=live if version.titles else None,
                     lexical=live if version.texts else None,
                     photos=live if version.picture_dim else None,
                     ranked=live if version.popular else None,
@@ -137,6 +138,7 @@ class VespaEngine(Engine[VespaConnection]):
         return OpenedIndex(
             index=index,
             values=index,
+            titles=index if version.titles else None,
             lexical=lexical,
             photos=index if version.picture_dim else None,
             ranked=index if version.popular else None,

@@ -34,6 +34,8 @@ FEED_VERSION: Final = "feed_ver"
 KNOWN_BOOLS: Final = "known_bools"
 WORDS: Final = "item_words"
 PICTURE: Final = "item_picture"
+#: Where a version keeps titles; no attribute's field has a capital letter.
+TITLE: Final = "itemTitle"
 OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS, WORDS, PICTURE})
 #: Stand for an item's texts, and for its picture feature, among its attributes: no attribute has such a name.
 TEXTS: Final = ""
@@ -45,6 +47,7 @@ DIMENSION: Final = "x"
 SUMMARY_IDS: Final = "ids"  # item_id
 SUMMARY_VECTORS: Final = "vectors"  # item_id, embedding, feed_ver
 SUMMARY_VALUES: Final = "item_values"  # item_id, known_bools and every attribute
+SUMMARY_TITLES: Final = "item_titles"  # item_id and `TITLE`, where a version has it
 
 #: The rank profile of a search: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.
 PROFILE_Q2I: Final = "q2i"

@@ -167,6 +167,12 @@ class QueryBuilder:
         body["presentation.summary"] = names.SUMMARY_VALUES
         return body
 
+    def titles(self, ids: Sequence[str], budget: float) -> Body:
+        """The titles of items."""
+        body = self._body(f"{names.ITEM_ID}, {names.TITLE}", _one_of(ids), len(ids), budget)
+        body["presentation.summary"] = names.SUMMARY_TITLES
+        return body
+
     def count(self, budget: float, item: str | None = None, filters: Filter | None = None) -> Body:
         """How many items there are, or whether one meets the filters; no hits."""
         named = "true" if item is None else f"{names.ITEM_ID} contains {yql.string_literal(item)}"

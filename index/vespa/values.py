@@ -36,6 +36,19 @@ def stored_values(
     return StoredValues(ids, values, answer.coverage, answer.degraded)
 
 
+def stored_titles(answer: Answer) -> dict[str, str]:
+    """Titles by id, without items that have none.
+
+    Raises:
+        VespaError: a hit without its id.
+    """
+    try:
+        found = {hit["fields"][names.ITEM_ID]: hit["fields"].get(names.TITLE) for hit in answer.hits}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VespaError("bad_answer", "a hit without its fields") from error
+    return {item: folded_of(title) for item, title in found.items() if isinstance(title, str) and title}
+
+
 def _value(name: str, kind: AttributeKind, fields: Mapping[str, Any]) -> Any:
     value = fields.get(names.field_name(name))
     if kind == "bool":

@@ -41,6 +41,8 @@ class Version:
     profiles: int = field(default=names.PROFILES, compare=False)
     #: Width of the picture features; 0 where its items are not found by pictures.
     picture_dim: int = 0
+    #: Whether it keeps titles, which take memory on every content node.
+    titles: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
@@ -85,6 +87,8 @@ class Version:
             content["texts"] = self.texts.to_json()
         if self.picture_dim:
             content["picture_dim"] = self.picture_dim
+        if self.titles:
+            content["titles"] = True
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -103,6 +107,7 @@ class Version:
                 texts=TextSpec.from_json(raw["texts"]) if "texts" in raw else None,
                 profiles=int(raw.get("profiles", 1)),
                 picture_dim=int(raw.get("picture_dim", 0)),
+                titles=raw.get("titles") is True,
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise VersionError(f"{path}: no version file: {error}") from error

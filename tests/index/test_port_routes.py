@@ -19,7 +19,15 @@ from common.deadline import Deadline
 from devtools.embeddings import ATTRIBUTES, random_items, unit_vectors
 from index.embedded.index import EmbeddedIndex
 from index.filters import parse_filter
-from index.port import IndexUnavailable, ItemIndex, LexicalIndex, Neighbours, PhotoIndex, RankedIndex
+from index.port import (
+    IndexUnavailable,
+    ItemIndex,
+    ItemTitles,
+    LexicalIndex,
+    Neighbours,
+    PhotoIndex,
+    RankedIndex,
+)
 from index.vespa.client import VespaIndex
 from tests.index.adapters import ADAPTERS, Adapter, Catalogue
 from tests.support.reference import accepts, raw_filters
@@ -45,7 +53,7 @@ DEADLINE_S = 60
 def _texts(rng: np.random.Generator) -> dict[str, str]:
     """Titles of words from common to rare; one in ten items has none."""
     weights = 1 / np.arange(1, len(WORDS) + 1)
-    return {"title": " ".join(rng.choice(WORDS, rng.integers(1, 7), p=weights / weights.sum()))}
+    return {"title": " ".join(rng.choice(WORDS, rng.integers(1, 7), p=weights / weights.sum())).title()}
 
 
 def _catalogue() -> Catalogue:
@@ -200,6 +208,15 @@ def test_a_text_without_a_known_word_finds_nothing(running: Running, text: str) 
 @given(text=st.text(max_size=60))
 def test_any_text_is_only_words(running: Running, text: str) -> None:
     running.check(text, ROWS, {})
+
+
+def test_titles_are_as_the_shop_wrote_them(running: Running) -> None:
+    index = cast("ItemTitles", running.index)
+    asked = [str(item["id"]) for item in CATALOGUE.items]
+    found = running.runner.run(index.titles(["nothing", *asked, "a\0b"], Deadline.after(DEADLINE_S)))
+    texts = zip(asked, CATALOGUE.texts or (), strict=True)
+    assert found == {item_id: said["title"] for item_id, said in texts if said.get("title")}
+    assert running.runner.run(index.titles([], Deadline.after(DEADLINE_S))) == {}
 
 
 def test_several_texts_a_call_are_as_one_by_one(running: Running) -> None:

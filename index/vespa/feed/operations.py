@@ -20,6 +20,7 @@ from artifacts.attributes import CATEGORY, too_large
 from artifacts.words import ITEM_TEXTS, MAX_CHARACTERS
 from common.arrays import Floats
 from index.filters import terms
+from index.port import TITLE, TITLE_CHARACTERS
 from index.vespa import names
 from index.vespa.tensors import bfloat16_hex, unit_rows
 from index.vespa.text import is_text, storable, term
@@ -80,6 +81,7 @@ class Operations:
         self._type = version.document_type
         self._attributes = version.attributes
         self._texts = version.texts
+        self._titles = version.titles
         self._dimension = version.dimension
         self._picture_dim = version.picture_dim
 
@@ -105,6 +107,8 @@ class Operations:
         }
         if words := self._words(attributes):
             fields[names.WORDS] = words
+        if self._titles and (title := _title(attributes)) is not None:
+            fields[names.TITLE] = title
         picture = attributes.get(names.PICTURE_FEATURE)
         if self._picture_dim and picture is not None:
             fields[names.PICTURE] = self._picture(picture)
@@ -141,6 +145,8 @@ class Operations:
                 # Vespa keeps words, not texts, so it cannot be told of one text alone.
                 raise ItemRefused(f"texts are changed all together; {', '.join(missing)} is not given")
             fields[names.WORDS] = {"assign": self._words(attributes) or None}
+            if self._titles:
+                fields[names.TITLE] = {"assign": _title(attributes)}
         known_bools: dict[str, dict[str, int]] = {}
         for name, value in attributes.items():
             if name == names.TEXTS:
@@ -226,6 +232,13 @@ def condition(document_type: str, operation: Operation) -> str:
     """What has to hold of the stored document for an operation to be carried out."""
     older = "<=" if operation.again else "<"
     return f"{document_type}.{names.FEED_VERSION} {older} {operation.feed_ver}"
+
+
+def _title(attributes: Mapping[str, AttributeValue]) -> str | None:
+    """The title among an item's texts, in Vespa's form; None without one."""
+    texts = attributes.get(names.TEXTS)
+    title = texts.get(TITLE) if isinstance(texts, Mapping) else None
+    return storable(title[:TITLE_CHARACTERS]) if isinstance(title, str) and title else None
 
 
 def _check(item_id: object, feed_ver: int) -> None:

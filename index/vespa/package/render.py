@@ -101,11 +101,17 @@ def add_version(folder: Path, version: Version, layout: Layout | None = None) ->
     """Render the package, which may be new, with one more version; adding one again changes nothing.
 
     Raises:
-        VersionError: the same document type with other content, or a damaged version file.
+        VersionError: the same document type with other content, or without the titles that are wanted; or a
+            damaged version file.
         LayoutError: no layout is given, and the one that the package has cannot be read.
     """
     known = {each.document_type: each for each in read_versions(folder)}
     earlier = known.get(version.document_type)
+    if earlier is not None and version.titles and not earlier.titles:
+        raise VersionError(
+            f"{version.document_type} is there without titles: a version's fields never change, "
+            "make a new version"
+        )
     if earlier is not None and earlier.texts is None:
         # It was added before embeddings held texts, and goes on without searches by words.
         version = replace(version, texts=None)
@@ -169,7 +175,8 @@ def render_schema(version: Version) -> str:
         summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
         words="" if version.texts is None else _template("words.sd").substitute(name=names.WORDS),
         profiles="" if version.texts is None else _profile(),
-        picture_field=_picture("picture.sd", version),
+        picture_field=_title("title.sd", version) + _picture("picture.sd", version),
+        title_summary=_title("title-summary.sd", version),
         more_profiles=_picture("picture-profile.sd", version) + _popular(version),
         first=names.OWN,
         related="".join(_related(count, version.dimension) for count in range(1, names.MAX_RELATED + 1)),
@@ -207,6 +214,12 @@ def _picture(template: str, version: Version) -> str:
         dimension_name=names.DIMENSION,
         dimension=version.picture_dim,
     )
+
+
+def _title(template: str, version: Version) -> str:
+    if not version.titles:
+        return ""
+    return _template(template).substitute(name=names.TITLE, item=names.ITEM_ID, summary=names.SUMMARY_TITLES)
 
 
 def _popular(version: Version) -> str:

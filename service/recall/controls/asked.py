@@ -85,7 +85,8 @@ def check_controls(
             if not titled:
                 raise FieldError(
                     f"fields.{place}",
-                    "this index holds no titles: run `mrse embed` and build it again, or feed a new version",
+                    "this index holds no titles: run `mrse embed` and build it again; for Vespa, add the "
+                    "next version with --titles",
                 )
             continue
         check_attribute(f"fields.{place}", name, attributes, readable)

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from index.vespa import names
 from index.vespa.feed.operations import ItemRefused, Operation, Operations
+from index.vespa.text import folded_of
 from index.vespa.words import TextSpec
 from tests.index.vespa import rules
 from tests.index.vespa.answers import VERSION
@@ -26,6 +27,18 @@ def operations() -> Operations:
 
 def put(item: str, version: int, **attributes: Any) -> Operation:
     return operations().put(item, VECTOR, attributes, version)
+
+
+def test_titles_are_fed_where_the_version_keeps_them() -> None:
+    titled = replace(VERSION, texts=TextSpec(("title", "category"), "english"), titles=True)
+    said = {names.TEXTS: {"title": "Café \x00 " + "x" * 600}, "category": ""}
+    (fed,) = [Operations(titled).put("a", VECTOR, said, 7).fields[names.TITLE]]
+    assert folded_of(fed) == ("Café \x00 " + "x" * 600)[:512]
+    assert names.TITLE not in Operations(replace(titled, titles=False)).put("a", VECTOR, said, 7).fields
+    assert Operations(titled).update("a", said, 8).fields[names.TITLE] == {"assign": fed}
+    gone = {names.TEXTS: {"title": ""}, "category": ""}
+    assert Operations(titled).update("a", gone, 9).fields[names.TITLE] == {"assign": None}
+    assert names.TITLE not in Operations(titled).update("a", {"price": 1.0}, 9).fields
 
 
 def test_a_put_has_everything_and_nothing_missing() -> None:

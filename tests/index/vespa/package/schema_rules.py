@@ -96,7 +96,12 @@ def _fields(schema: Schema) -> Iterator[Found]:
             continue
         if "filter" not in block.settings("rank"):
             yield "filter", f"field {name} needs `rank: filter`: it only ever filters"
-        if field_type(block) not in {"bool", "long"} and "fast-search" not in block.settings("attribute"):
+        # A title is told, and nobody filters by it.
+        if (
+            field_type(block) not in {"bool", "long"}
+            and name != names.TITLE
+            and "fast-search" not in block.settings("attribute")
+        ):
             yield "fast-search", f"field {name} needs `attribute: fast-search`, or a filter scans all"
         if name == names.ITEM_ID and "cased" not in block.settings("match"):
             yield "cased", "item_id needs `match: cased`, or A1 and a1 are one item"

@@ -54,6 +54,23 @@ def test_versions_come_and_go_on_the_same_hosts(layout: Layout, tmp_path: Path) 
     assert read_versions(tmp_path) == [SECOND]
 
 
+def test_titles_are_kept_where_that_is_said_and_never_added_to_a_version_that_is_there(
+    tmp_path: Path,
+) -> None:
+    titled = replace(SECOND, titles=True)
+    add_version(tmp_path, VERSION, Layout())
+    application = add_version(tmp_path, titled)
+    assert schema_problems(application) == []
+    schemas = {path.stem: path.read_text() for path in (application / "schemas").iterdir()}
+    assert "document-summary item_titles" in schemas[SECOND.document_type]
+    assert "itemTitle" not in schemas[VERSION.document_type]
+    assert find_version(tmp_path, SECOND.bundle_version).titles
+    assert add_version(tmp_path, SECOND) == application, "it goes on with titles"
+    assert find_version(tmp_path, SECOND.bundle_version).titles
+    with pytest.raises(VersionError, match="is there without titles"):
+        add_version(tmp_path, replace(VERSION, titles=True))
+
+
 def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
     application = render(tmp_path, [VERSION, SECOND], PRODUCTION)
     before = {path: path.read_bytes() for path in application.rglob("*") if path.is_file()}
