@@ -15,7 +15,10 @@ Artifact = Literal["shop", "run", "bundle", "embeddings", "index"]
 #: The file by which each is known, and how one comes by it; *PATH* is the folder that was named.
 _MARKS: Final = MappingProxyType(
     {
-        "shop": ("shop.toml", "`mrse shop make PATH` draws one, and `mrse check PATH` says what yours lacks"),
+        "shop": (
+            "shop.toml",
+            "`mrse shop make PATH` draws one, and docs/reference/files.md says what one holds",
+        ),
         "run": ("config.json", "`mrse train SHOP --out PATH` makes one"),
         "bundle": ("manifest.json", "`mrse export RUN --out BUNDLES` writes one below BUNDLES"),
         "embeddings": ("meta.json", "`mrse embed SHOP --bundle BUNDLE --out PATH` writes them"),

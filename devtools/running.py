@@ -80,7 +80,7 @@ def running(command: str, cwd: Path, port: int, env: Mapping[str, str] | None = 
 def printed_curl(log: Path) -> str:
     """The line to try that the demo prints."""
     for _ in range(100):
-        if found := re.search(r"^curl .*$", log.read_text(), re.MULTILINE):
-            return found.group()
+        if found := re.search(r"^ *(curl (?:.*\\\n)*.*')$", log.read_text(), re.MULTILINE):
+            return found[1]
         time.sleep(0.1)
     raise AssertionError(f"no curl line in:\n{log.read_text()}")

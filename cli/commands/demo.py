@@ -218,8 +218,7 @@ def _say_hello(address: str, request: str) -> None:
             if time.monotonic() > end:
                 return
             time.sleep(0.1)
-    for line in first_screen(address, request):
-        out.print(line, soft_wrap=True)
+    out.print("\n".join(first_screen(address, request)), soft_wrap=True)
     err.print("Ctrl-C stops it.")
 
 

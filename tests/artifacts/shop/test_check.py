@@ -373,7 +373,7 @@ def test_no_shop(tmp_path: Path) -> None:
         DataError, match=r"no items file: looked for items\.parquet, items\.csv, .* name another"
     ):
         Shop.open(tmp_path)
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="there is no such folder"):
         Shop.open(tmp_path / "none")
 
 

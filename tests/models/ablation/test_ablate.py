@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from artifacts.shop.shop import Shop
+from common.files import replace_text
 from models.ablation import GROUPS, ablate, cells
 from models.ablation.matrix import (
     FULL,
@@ -280,7 +281,7 @@ def test_processes_share_a_matrix_and_none_takes_what_another_is_at(shop_path: P
         shutil.copyfile(full.with_name("sums.npz"), single / "sums.npz")
         stored = json.loads(full.read_text()) | {"cell": "single transformer"}
         stored["identity"]["config"] = base.with_overrides({"experts.kind": "single"}).fingerprint()
-        (single / "result.json").write_text(json.dumps(stored))
+        replace_text(single / "result.json", json.dumps(stored))  # whole, for it is waited for
     done = running.result()
     assert (done.ran, done.skipped) == (1, 1)
     assert not (single / "run").exists()

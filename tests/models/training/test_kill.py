@@ -42,7 +42,7 @@ def killed(shop: Path, out: Path, stage: str, rows: int, later: float) -> int:
     command = ["train", str(shop), "--out", str(out), "--preset", "tiny", *sets]
     process = subprocess.Popen(
         # Checkpoints several times a second: steps are lost, and none from the beginning.
-        [sys.executable, str(PROCESS), *command, "--set", "checkpoint_minutes=0.003"],
+        [sys.executable, str(PROCESS), *command, "--set", "checkpoint_minutes=0.003", "--set", "threads=1"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
