@@ -17,7 +17,7 @@ _MARKS: Final = MappingProxyType(
     {
         "shop": (
             "shop.toml",
-            "`mrse shop make PATH` draws one, and docs/reference/files.md says what one holds",
+            "docs/reference/files.md says what one holds; `mrse shop make PATH` draws one",
         ),
         "run": ("config.json", "`mrse train SHOP --out PATH` makes one"),
         "bundle": ("manifest.json", "`mrse export RUN --out BUNDLES` writes one below BUNDLES"),

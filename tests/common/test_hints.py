@@ -39,7 +39,11 @@ def test_the_nearest_word_is_told_and_nothing_where_none_is_near() -> None:
         ("bundle", "bundles", "holds a bundle in a folder of its own: name bundles/acme-1a2b"),
         ("bundle", "notes.txt", "is a file, not a folder; `mrse export RUN"),
         ("embeddings", "shop", "holds a shop, not embeddings; `mrse embed shop --bundle BUNDLE"),
-        ("shop", "empty", "there is no shop.toml; `mrse shop make"),
+        (
+            "shop",
+            "empty",
+            "there is no shop.toml; docs/reference/files.md says what one holds; `mrse shop make",
+        ),
         ("run", "empty", "`mrse train SHOP --out run`"),
     ],
 )
