@@ -73,9 +73,7 @@ class VespaStarter:
         dimension = catalogue.vectors.shape[1]
         texts = None if catalogue.texts is None else TextSpec(("title", "category"), "english")
         width = 0 if catalogue.pictures is None else catalogue.pictures.shape[1]
-        version = Version(
-            catalogue.bundle_version, dimension, kinds, texts, picture_dim=width, titles=texts is not None
-        )
+        version = Version(catalogue.bundle_version, dimension, kinds, texts, picture_dim=width)
         application = render(self._folder / "package", [version], Layout())
         url = os.environ.get("MRSE_VESPA_URL")
         if url is None:
