@@ -41,8 +41,10 @@ _SHALLOW = (0, 400, 401, 404, 415)
 class Fuzzer:
     """Requests one after another, those first whose kin cost most."""
 
-    def __init__(self, judge: Judge, seed: int) -> None:
+    def __init__(self, judge: Judge, seed: int, total: int) -> None:
         self._judge = judge
+        self._total = total
+        self._tell = ProgressLines()
         self._random = random.Random(seed)
         self._mutator = Mutator(seed)
         self._kept: dict[tuple[str, int], list[Cost]] = {}
@@ -57,6 +59,7 @@ class Fuzzer:
         for _ in range(requests):
             recipe = recipes[self._sent] if self._sent < len(recipes) else self._next()
             self._sent += 1
+            self._tell("requests", self._sent, self._total)
             cost = self._judge.cost(recipe)
             self.statuses[cost.status] += 1
             if cost.score > 1 or cost.status >= 500:
@@ -100,7 +103,7 @@ def main() -> int:
         _, index = prepare(folder, bundle, _ITEMS, ProgressLines())
         command = [sys.executable, "-m", "devtools.cost.service", str(port), str(bundle), str(index)]
         with server(command, port, "/readyz", log, patience_s=120) as pid:
-            fuzzer = Fuzzer(Judge(port, pid, watch), options.seed)
+            fuzzer = Fuzzer(Judge(port, pid, watch), options.seed, requests)
             began = time.monotonic()
             fuzzer.run(min(requests, len(corpus())))
             settled = resident_bytes(pid)
