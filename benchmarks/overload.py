@@ -10,8 +10,8 @@ there. An answer is good when it is a 200 within 250 ms, and a batch when every 
 were asked before to a new one, which are told apart, for an answer to a new one is more work; *workers*: the
 same with two workers, which then share the client's core; *batches*: of 16; *pictures*: a query in four with
 a picture. ``sent`` is what the client itself got sent: where it is below the rate, the client was too slow.
-Memory grows by what caches keep of each new query and its new word, 1 to 2 kB, until they are full:
-the longer the steps, the more.
+The cache of experts holds 8,000 queries, so that it is full before the first step: memory that grows after it
+is none of its.
 
 *fair*: one client with single requests, one after the other, alone and then beside three with batches of 64,
 each a process of its own that asks again at once, also after a refusal.
@@ -49,6 +49,8 @@ LARGE_BATCH, LARGE_CLIENTS = 64, 3
 CLIMB, GAIN, MOST_CLIMBS = 1.2, 1.03, 6
 #: The header that says who a client is; all come from one address here.
 CLIENT = "X-Client"
+#: Queries whose experts are kept: more than the 5,000 known ones, fewer than come before the first step.
+CACHED = 8000
 #: Seconds within which the service is to be as quick as before.
 RECOVERED_S = 2.0
 
@@ -89,7 +91,12 @@ def serving(bundle: Bundle, index: Path, folder: Path, workers: int) -> Iterator
     command += ["--workers", str(workers)]
     everything = os.sched_getaffinity(0)
     cores = sorted(everything)
-    settings = {"SERVER_PROBE_PORT": probes, "SERVER_LOG_LEVEL": "warning", "LIMITS_CLIENT_HEADER": CLIENT}
+    settings: dict[str, object] = {
+        "CACHE_ENTRIES": CACHED,
+        "SERVER_PROBE_PORT": probes,
+        "SERVER_LOG_LEVEL": "warning",
+        "LIMITS_CLIENT_HEADER": CLIENT,
+    }
     command = ["env", *(f"MRSE_{name}={value}" for name, value in settings.items()), *command]
     if workers == 1:
         command = ["taskset", "-c", str(cores[0]), *command]
