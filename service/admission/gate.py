@@ -20,8 +20,9 @@ from service.admission.pulse import LATE_S, Pulse
 from service.errors import Overloaded
 
 #: Work begun in one turn of the loop, and how much where several clients have something to do: the next one
-#: waits for so long at least.
-_SLICE_S, _SHARED_SLICE_S = 0.01, 0.001
+#: waits for so long at least. Searches have a millisecond of each turn (`common.turns`): where 10 ms were
+#: begun in one, new queries waited 120 ms for their search under overload, and half of them were too late.
+_SLICE_S, _SHARED_SLICE_S = 0.003, 0.001
 #: Shares of the default deadline: how long a request may wait in a burst; how long while there has been a
 #: queue for `_STANDING_AFTER_S`, since a queue that stands only makes everybody late (CoDel); and the age
 #: from which a request is not begun, for it would not end in time.
