@@ -5,12 +5,14 @@
 Clients ask on kept and on new connections, one request after the other. Four workers are replaced by SIGHUP,
 and end by SIGTERM as behind a balancer: a client that is told ``Connection: close`` or that the service is
 not ready sends nothing more. One worker swaps its bundle and index by SIGHUP, again and again. Answers that
-say that the machine is too busy are counted apart, for they tell nothing of the life cycle.
+say that the machine is too busy are counted apart, for they tell nothing of the life cycle. Of two workers
+one is killed (SIGKILL), again and again: each time that may cost every client the request that it waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import sys
@@ -27,6 +29,7 @@ from benchmarks.soak import memory_mb
 from cli.commands.demo import prepare
 from cli.demo_files import demo_bundle
 
+_CLIENTS = 4
 _ASK = {"query": "red shoes", "k": 10, "timeout_ms": 10_000}
 _BUSY = ("/problems/overloaded", "/problems/deadline")
 #: What a swapped bundle is kept for: requests may still use it. Memory is read later than that.
@@ -47,7 +50,7 @@ class Clients:
         return sum(n for what, n in self.answers.items() if what not in ("200", *_BUSY))
 
     async def __aenter__(self) -> Clients:
-        self._tasks = [asyncio.create_task(self._ask(kept)) for kept in (True, False) * 2]
+        self._tasks = [asyncio.create_task(self._ask(kept)) for kept in (True, False) * (_CLIENTS // 2)]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -103,6 +106,23 @@ async def replace_workers(service: Service, log: Path, times: int) -> Clients:
     return clients
 
 
+async def kill_workers(service: Service, times: int) -> tuple[Clients, list[int]]:
+    """Kill one of two workers some times, under load; requests lost each time."""
+    lost = []
+    async with Clients(service.url) as clients:
+        for _ in range(times):
+            before, workers = clients.failed, service.workers()
+            os.kill(workers[0], signal.SIGKILL)
+            end = time.monotonic() + 120
+            while len(set(service.workers()) - set(workers)) < 1:
+                if time.monotonic() > end:
+                    raise TimeoutError("no worker took the place of the one that was killed")
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(_SETTLE_S / 2)  # it loads, and answers
+            lost.append(clients.failed - before)
+    return clients, lost
+
+
 async def swap_bundles(service: Service, log: Path, config: Path, times: int) -> tuple[Clients, list[float]]:
     """Swap bundle and index so often, under load; memory after warm-up and at the end, in MB."""
     tell, memory, warm = ProgressLines(), list[float](), max(2, times // 6)
@@ -150,6 +170,8 @@ def main() -> int:
         with Service(folder, bundle, index, {"MRSE_SERVER_LAME_DUCK_S": "3"}, workers=4) as service:
             log = folder / f"service-{service.port}.log"
             replaced = asyncio.run(replace_workers(service, log, 1 if options.quick else 5))
+        with Service(folder, bundle, index, {}, workers=2) as service:
+            killed, lost = asyncio.run(kill_workers(service, 2 if options.quick else 5))
         config = folder / "mrse.toml"
         write(config, 0)
         with Service(folder, bundle, index, {"MRSE_CONFIG": str(config)}, workers=1, caches=True) as service:
@@ -159,12 +181,17 @@ def main() -> int:
     claims = [
         Claim.at_most("requests failed while workers are replaced and end", replaced.failed, 0),
         Claim.at_least("requests answered meanwhile", replaced.answers["200"], 100),
+        Claim.at_most("requests lost by a kill of one of two workers, at most", max(lost), _CLIENTS),
+        Claim.at_most("connections refused meanwhile", killed.answers["refused"], 0),
+        Claim.at_least("requests answered meanwhile", killed.answers["200"], 100),
         Claim.at_most("requests failed while bundles are swapped", swapped.failed, 0),
         Claim.at_least("requests answered meanwhile", swapped.answers["200"], 100),
         Claim.at_most("memory after the swaps, of before", after / before, 1.05),
     ]
     runs = {
         "replaced": dict(replaced.answers),
+        "killed": dict(killed.answers),
+        "lost_by_kill": lost,
         "swapped": dict(swapped.answers),
         "memory_mb": [round(before, 1), round(after, 1)],
     }

@@ -99,6 +99,7 @@ async def recall(index: VespaIndex, query: F32, history: Sequence[str], filters:
         index=index,
         heads=nothing,
         neighbours=nothing,
+        far=index if isinstance(index, JoinedVespaIndex) else None,
         common=not history,
     )
     outcomes = await run_routes(request, 0.0)

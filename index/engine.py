@@ -17,6 +17,7 @@ from common.errors import MrseError
 from index.changes import WritableIndex
 from index.port import (
     ExactIndex,
+    FarIndex,
     ItemFeatures,
     ItemIndex,
     ItemTitles,
@@ -62,6 +63,8 @@ class OpenedIndex:
     titles: ItemTitles | None = None
     #: Lists items by a number attribute.
     ranked: RankedIndex | None = None
+    #: Answers what a request needs of it together, where it is far.
+    far: FarIndex | None = None
     #: Searches exactly, to tell how much the usual search finds.
     exact: ExactIndex | None = None
     #: Asks the server behind the index, in the event loop, whether it is there and holds this bundle's items.

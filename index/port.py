@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32
@@ -245,7 +245,7 @@ class Related:
 class FarIndex(ItemIndex, Protocol):
     """An index that is far: what a request needs of it is asked together, and vectors stay where they are.
 
-    An engine whose index has these two methods has them called; `far` tells.
+    An engine says so by `OpenedIndex.far`.
     """
 
     async def first_search(
@@ -272,11 +272,6 @@ class FarIndex(ItemIndex, Protocol):
         Raises:
             IndexUnavailable: as `search`.
         """
-
-
-def far(index: ItemIndex) -> FarIndex | None:
-    """The index, where it can be asked for several things together."""
-    return cast("FarIndex", index) if hasattr(index, "first_search") else None
 
 
 class ItemFeatures(Protocol):

@@ -24,6 +24,7 @@ from index.engine import IndexOpenError, OpenedIndex
 from index.engines import ENGINES
 from index.port import (
     ExactIndex,
+    FarIndex,
     ItemFeatures,
     ItemIndex,
     ItemTitles,
@@ -98,6 +99,7 @@ class Deployment:
         lexical: searches the index by words; None where it holds no texts.
         photos: searches the index by pictures; None where it holds no picture features.
         ranked: lists items by popularity; None where the index does not say how popular they are.
+        far: answers what a request needs of the index together; None where it is near.
         exact: searches the index exactly; None where the engine does not, or watches its recall itself.
         writable: the index, where it takes changes.
         values: gives the attributes of items; None where the engine does not.
@@ -123,6 +125,7 @@ class Deployment:
     lexical: LexicalIndex | None
     photos: PhotoIndex | None
     ranked: RankedIndex | None
+    far: FarIndex | None
     exact: ExactIndex | None
     writable: WritableIndex | None
     values: ItemValues | None
@@ -237,6 +240,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
         lexical=opened.lexical,
         photos=opened.photos,
         ranked=opened.ranked if index.attributes.get(POPULARITY) == "number" else None,
+        far=opened.far,
         exact=opened.exact,
         writable=opened.writable,
         values=opened.values,

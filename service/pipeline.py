@@ -148,6 +148,7 @@ async def recall(
         photo=photo,
         pictured=query.picture is not None,
         ranked=deployment.ranked,
+        far=deployment.far,
         # No words and no history that we know: the embedding would point nowhere.
         empty=query.browse and not portrait.used,
         browse=query.browse,

@@ -48,6 +48,8 @@ log = logging.getLogger("mrse.service")
 
 #: A reload waits this long for a server; the start waits for as long as it takes, and is not ready.
 _PATIENCE_S = 60.0
+#: Share of a request's time that it waits for rules that are being read: *inferred*.
+_RULES_SHARE = 0.1
 #: Clients that were refused come back within so many times ``limits.retry_after_s``.
 _RETRY_WITHIN = 3
 
@@ -314,7 +316,7 @@ class Runtime:
         """Recall and count; raises as `service.pipeline.recall` does."""
         reserve_s = self.settings.deadline.reserve_ms / 1000
         stages = stages_of(SPAN.get()) if self.traced else Stages()
-        ruling = NO_RULE if self.rules.path is None else await self.ruling(query.text, options)
+        ruling = NO_RULE if self.rules.path is None else await self.ruling(query.text, options, deadline)
         try:
             result = await recall(
                 deployment, query, options, shedding, deadline, reserve_s, turns, ruling, stages
@@ -341,11 +343,14 @@ class Runtime:
                 self.metrics.coverage(name, outcome.coverage)
         return result
 
-    async def ruling(self, text: str, options: Recall) -> Ruling:
-        """What the rules say now of a query in its normal form; of an empty one, what holds everywhere."""
+    async def ruling(self, text: str, options: Recall, deadline: Deadline) -> Ruling:
+        """What the rules say now of a query in its normal form; of an empty one, what holds everywhere.
+
+        A request waits for a file that is being read for no more than a share of its time.
+        """
         if self.rules.path is None or not options.rules:
             return NO_RULE
-        await self.rules.current()
+        await self.rules.current(_RULES_SHARE * deadline.remaining())
         return self.rules.ruling(text)
 
     def _is_idle(self) -> bool:

@@ -2,7 +2,8 @@
 
 ::
 
-    engine        the engine as `index.engines` knows it, with its table of settings
+    engine        the engine as `index.engines` knows it
+    table         the table ``[vespa]``
     version       embedding versions, a file each: document type, width and attributes
     names         names that package, client and feeder share
     settings      how to reach containers and config servers, which version they hold, how it is fed

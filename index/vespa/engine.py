@@ -4,63 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
-
-from index.engine import Engine, EngineSettings, IndexOpenError, OpenedIndex
+from index.engine import Engine, IndexOpenError, OpenedIndex
+from index.vespa.table import VespaConnection
 
 _NO_CHANGES = "set vespa.changes where the package folder is the one that Vespa is fed from"
-
-
-class VespaConnection(EngineSettings):
-    """The table ``[vespa]``: where Vespa is."""
-
-    #: Base addresses of query containers, with commas between: ``http://vespa-1:8080,http://vespa-2:8080``.
-    url: str | None = None
-    #: Bearer token; sent over https only.
-    token: SecretStr | None = None
-    #: The file that holds the token, in its place; read again within seconds when it changes.
-    token_file: Path | None = None
-    #: PEM file of the certificates to trust, in place of the system's; read again within seconds when it
-    #: changes.
-    ca: Path | None = None
-    #: Our own certificate for mutual TLS, PEM; read again likewise.
-    certificate: Path | None = None
-    #: The key of that certificate, PEM; read again likewise.
-    key: Path | None = None
-    #: Whether a container's certificate must be of its URL's host.
-    check_hostname: bool = True
-    #: Whether changes come through this service (``PUT /items``, ``/admin/index``). They are written to the
-    #: ledger of the package folder, two folders above ``index.path``: set it where that is the one folder
-    #: that ``mrse vespa feed`` is run with, on a local disk, so that no feed undoes them.
-    changes: bool = False
-    #: Connections to each container; more queries at once wait.
-    connections: int = Field(default=64, ge=1)
-    #: Share of a request's time after which a container that cannot be reached is given up for another.
-    connect_share: float = Field(default=0.3, gt=0, le=1)
-    #: Whether answers may come gzipped: a third of the bytes, for time of Vespa's to make them smaller. For
-    #: networks that are slow or paid by the byte.
-    compression: bool = False
-    #: Failures in a row after which a container is left alone.
-    breaker_failures: int = Field(default=8, ge=1)
-    #: How long it is left alone; then one request tries.
-    breaker_pause_s: float = Field(default=1.0, gt=0)
-    #: Candidates of the graph search of each content node per asked hit.
-    target_hits_factor: float = Field(default=1.0, ge=1)
-    #: Such candidates at least: they are the width of the search in the graph.
-    target_hits_least: int = Field(default=100, ge=1)
-    #: In place of these, candidates of all nodes together per asked hit.
-    total_target_hits_factor: float | None = Field(default=None, ge=1)
-    #: More that the graph search looks at without bringing it.
-    explore_additional_hits: int = Field(default=0, ge=0)
-    #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
-    graph_share: float = Field(default=0.5, gt=0, le=1)
-    #: Share of searches that are asked again without the graph while there is room, to know the recall that
-    #: users get (``mrse_index_shadow_recall``). Such a search looks at every item. 0: none.
-    shadow_share: float = Field(default=0.0, ge=0, le=1)
-    #: Least pause between two such searches.
-    shadow_every_s: float = Field(default=10.0, ge=0.1)
-    #: Longest time that one may take.
-    shadow_timeout_s: float = Field(default=5.0, gt=0)
 
 
 class VespaEngine(Engine[VespaConnection]):
@@ -120,6 +67,7 @@ class VespaEngine(Engine[VespaConnection]):
                 live = made(whole, path.resolve().parent.parent)
                 return OpenedIndex(
                     index=live,
+                    far=live if isinstance(live, LiveJoinedVespaIndex) else None,
                     values=live,
                     titles=live if version.titles else None,
                     lexical=live if version.texts else None,
@@ -137,6 +85,7 @@ class VespaEngine(Engine[VespaConnection]):
         lexical = index if whole.version.texts else None
         return OpenedIndex(
             index=index,
+            far=index if isinstance(index, JoinedVespaIndex) else None,
             values=index,
             titles=index if version.titles else None,
             lexical=lexical,

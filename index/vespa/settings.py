@@ -1,13 +1,23 @@
-"""Settings of the Vespa client and feeder, frozen. Times are seconds; each default is *inferred*."""
+"""Settings of the Vespa client and feeder, frozen. Times are seconds; each default is *inferred*.
+
+What the table ``[vespa]`` sets has its default there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from common.errors import MrseError
+from index.vespa.table import VespaConnection
 from index.vespa.version import Version
+
+
+def _default(key: str) -> Any:
+    """The default of a key of the table."""
+    return VespaConnection.model_fields[key].default
 
 
 class EndpointError(MrseError, ValueError):
@@ -26,20 +36,20 @@ class EndpointSettings:
     certificate: Path | None = None
     key: Path | None = None
     #: Whether the certificate must be of the URL's host. Those of Vespa's own mutual TLS often name none.
-    check_hostname: bool = True
+    check_hostname: bool = _default("check_hostname")
     #: Token for ``Authorization: Bearer``, kept out of repr, or the file that holds it.
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     #: Connections to each. More than Vespa's search threads only queue on its side.
-    connections: int = 64
+    connections: int = _default("connections")
     #: Share of a request's time that finding and reaching a host may take, so that there is some left for
     #: another one where packets are lost. Vespa is near: it takes a millisecond.
-    connect_share: float = 0.3
+    connect_share: float = _default("connect_share")
     #: Whether answers may come gzipped: a third of the bytes, for time of the container's.
-    compression: bool = False
+    compression: bool = _default("compression")
     #: Failures in a row after which an endpoint is left alone, and for how long; then one request tries.
-    breaker_failures: int = 8
-    breaker_pause: float = 1.0
+    breaker_failures: int = _default("breaker_failures")
+    breaker_pause: float = _default("breaker_pause_s")
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -64,16 +74,16 @@ class SearchSettings:
 
     #: Candidates that each content node brings for each asked hit, and at least. They are the width of the
     #: search in the graph: with 10 for ten hits a third of the nearest items is missed, with 100 none.
-    target_hits_factor: float = 1.0
-    target_hits_least: int = 100
+    target_hits_factor: float = _default("target_hits_factor")
+    target_hits_least: int = _default("target_hits_least")
     #: Candidates of all nodes together for each asked hit, in place of those of each: for clusters of very
     #: many nodes. Vespa still lets each node search as widely as for 100.
-    total_target_hits_factor: float | None = None
+    total_target_hits_factor: float | None = _default("total_target_hits_factor")
     #: Added to the width of the search alone: more is looked at, not brought.
-    explore_additional_hits: int = 0
+    explore_additional_hits: int = _default("explore_additional_hits")
     #: Share of a query's time after which the graph search ends with what it has, which is told as
     #: ``anntimeout``. What is left is for ranking; the soft time-out comes at 0.7.
-    graph_share: float = 0.5
+    graph_share: float = _default("graph_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +91,11 @@ class ShadowSettings:
     """Live searches that are asked again without the graph."""
 
     #: Share of searches; 0 for none. An exact search looks at every item.
-    share: float = 0.0
+    share: float = _default("shadow_share")
     #: Pause after each.
-    every: float = 10.0
+    every: float = _default("shadow_every_s")
     #: Time that it may take.
-    timeout: float = 5.0
+    timeout: float = _default("shadow_timeout_s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 from common.calling import SPAN, Span
 from common.deadline import within
 from common.seldom import Seldom
-from index.port import IndexUnavailable, far
+from index.port import IndexUnavailable
 from service.recall.routes import ROUTES
 from service.recall.routes.first import First
 from service.recall.routes.outcome import RouteOutcome, RouteStatus
@@ -79,7 +79,7 @@ async def run_routes(request: RouteRequest, load: float) -> dict[str, RouteOutco
 
 def _first(request: RouteRequest, routes: Sequence[Route[Any]]) -> First | None:
     """What the routes need first of an index that is far; None where it is near, or Q2I is not run."""
-    index = far(request.index)
+    index = request.far
     if index is None or all(route.name != Q2I.name for route in routes):
         return None
     reads = [route.reads(request) for route in routes]

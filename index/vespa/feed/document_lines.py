@@ -14,10 +14,15 @@ import orjson
 
 from common.progress import Progress, silent
 from index.vespa import names
+from index.vespa.feed.ledger import FeedRefused
 from index.vespa.feed.operations import Operation, Rejected, condition
 from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure
 from index.vespa.feed.source import EmbeddingsSource
 from index.vespa.version import Version
+
+#: Items of a folder that may be refused: their ids are kept, here and in the ledger. *Inferred*: who has more
+#: has another mistake.
+_MOST_REFUSED = 10_000
 
 
 @dataclass
@@ -48,7 +53,8 @@ def write_lines(
     """Write the items of a folder, as they are with all changes so far.
 
     Raises:
-        EmbeddingsError, FeedRefused: as `EmbeddingsSource.operations`.
+        EmbeddingsError, FeedRefused: as `EmbeddingsSource.operations`; or so many items cannot be fed that
+            something else is wrong than these items.
     """
     report = LinesReport()
     for number, made in source.operations(version, feed_ver, lambda number: False):
@@ -57,6 +63,10 @@ def write_lines(
             report.written += 1
         elif isinstance(made, Rejected):
             report.refused.add(made.item_id)
+            if len(report.refused) > _MOST_REFUSED:
+                raise FeedRefused(
+                    f"over {_MOST_REFUSED:,} items cannot be fed, such as {made.item_id}: {made.reason}"
+                )
             if len(report.failures) < MAX_FAILURES_KEPT:
                 report.failures.append(Failure(number, made.item_id, made.reason))
         progress("lines", report.written + len(report.refused), source.total)

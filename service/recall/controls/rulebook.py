@@ -1,8 +1,8 @@
 """The rules as their file has them now, in every worker.
 
 A look at the file costs two microseconds, so each request takes one where there is such a file: what one
-worker wrote, or a person put there, is in every worker's next answer. A file that cannot be used any more
-changes nothing: the rules stay as they were.
+worker wrote, or a person put there, is in every worker's next answer, unless reading it takes longer than a
+request may wait for it. A file that cannot be used any more changes nothing: the rules stay as they were.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class RuleBook:
         self._count = count
         self._seen = self._stamp()
         self._reading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
         try:
             self._rules: Mapping[str, Rule] = {} if path is None else read_rules(path)
         except RulesError as error:
@@ -60,14 +61,25 @@ class RuleBook:
     def __len__(self) -> int:
         return len(self._rules)
 
-    async def current(self) -> None:
-        """Take what is new in the file; reading it does not keep other requests waiting."""
+    async def current(self, patience_s: float | None = None) -> None:
+        """Take what is new in the file.
+
+        Args:
+            patience_s: how long to wait for it; then the rules stay as they were for now, and the reading
+                goes on. None: until it is read.
+        """
         if self.path is None or self._stamp() == self._seen:
             return
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._read_again(), name="rules")
+        await asyncio.wait([self._task], timeout=patience_s)
+        if self._task.done():
+            self._task.result()
+
+    async def _read_again(self) -> None:
         async with self._reading:
-            if (stamp := self._stamp()) == self._seen:
-                return
-            self._take(stamp, await asyncio.to_thread(self._read))
+            if (stamp := self._stamp()) != self._seen:
+                self._take(stamp, await asyncio.to_thread(self._read))
 
     def ruling(self, text: str) -> Ruling:
         """What holds for a query in its normal form, by the rules as they were last read."""

@@ -15,7 +15,7 @@ from artifacts.bundle import Behaviour
 from common.arrays import F32
 from common.deadline import Deadline
 from index.filters import Filter
-from index.port import ItemIndex, LexicalIndex, PhotoIndex, RankedIndex
+from index.port import FarIndex, ItemIndex, LexicalIndex, PhotoIndex, RankedIndex
 from service.recall.routes.first import First
 from service.recall.routes.neighbours import NeighbourCache
 from service.recall.routes.outcome import RouteOutcome
@@ -67,6 +67,7 @@ class RouteRequest:
         lexical: searches by words; None where the index holds no texts.
         photos: searches by pictures; None where the index holds no picture features.
         ranked: lists items by an attribute; None where the index does not say how popular items are.
+        far: answers what routes need of the index together; None where it is near.
         photo: the picture feature of the query's picture ``[picture_dim]``, of unit length; None where the
             query has no picture, or the index no picture features, or where the route for it is shed.
         pictured: whether the query has a picture.
@@ -97,6 +98,7 @@ class RouteRequest:
     lexical: LexicalIndex | None = None
     photos: PhotoIndex | None = None
     ranked: RankedIndex | None = None
+    far: FarIndex | None = None
     photo: F32 | None = None
     pictured: bool = False
     interests: F32 | None = None

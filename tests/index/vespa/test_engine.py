@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,18 @@ async def test_every_key_of_the_table_reaches_the_client(version_file: Path) -> 
     renamed = {"urls": "url", "breaker_pause": "breaker_pause_s"}
     renamed |= {"shadow_every": "shadow_every_s", "shadow_timeout": "shadow_timeout_s"}
     assert {renamed.get(name, name) for name in names} | {"changes"} == VespaConnection.model_fields.keys()
+
+
+@pytest.mark.parametrize("profiles", [1, 2])
+def test_what_is_asked_together_is_asked_of_packages_that_have_it(version_file: Path, profiles: int) -> None:
+    told = json.loads(version_file.read_text())
+    version_file.write_text(json.dumps(told | {"profiles": profiles}))
+    opened = VespaEngine().open(version_file, VespaConnection(url="http://a"), queue=1)
+    assert opened.far is (opened.index if profiles >= 2 else None)
+
+
+def test_a_default_stands_once() -> None:
+    table, endpoints = VespaConnection(url="http://a"), EndpointSettings(urls=("http://a",))
+    assert (endpoints.connections, endpoints.breaker_pause) == (table.connections, table.breaker_pause_s)
+    assert SearchSettings().graph_share == table.graph_share
+    assert ShadowSettings().every == table.shadow_every_s

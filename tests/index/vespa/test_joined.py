@@ -15,7 +15,7 @@ from common.deadline import Deadline
 from devtools.embeddings import unit_vectors
 from devtools.vespa_fakes.fault_server import FaultServer, answer
 from index.filters import AnyOf, Filter
-from index.port import Related, far
+from index.port import Related
 from index.vespa import errors
 from index.vespa.client import VespaIndex
 from index.vespa.joined import JoinedVespaIndex
@@ -152,6 +152,5 @@ async def test_a_package_of_an_older_release_is_asked_as_before() -> None:
         stored_hit("b", ONE) | {"relevance": 0.6},
     ]
     async with FaultServer([answer(200, root(old))]) as server, VespaIndex(settings(server.url)) as index:
-        assert far(index) is None
         (found,) = await index.search(E0[None], 5, None, Deadline.after(5))
     assert found.ids == ["a", "b"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from typer.testing import CliRunner
 
 from artifacts.embeddings import EmbeddingsFolder
@@ -19,12 +20,14 @@ from devtools.embeddings import make_embeddings, random_items, unit_vectors
 from devtools.vespa_fakes.document_server import DocumentServer
 from devtools.vespa_fakes.fault_server import Request
 from devtools.vespa_fakes.feed_process import FEED, settings_for
+from index.vespa.feed import document_lines
 from index.vespa.feed.changes import ChangesSource
 from index.vespa.feed.document_lines import write_lines
 from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
-from index.vespa.feed.ledger import Ledger
+from index.vespa.feed.ledger import FeedRefused, Ledger
 from index.vespa.feed.source import EmbeddingsSource
+from index.vespa.version import Version
 
 VECTOR = [1.0] + [0.0] * 127
 FOLDER = 1000
@@ -119,6 +122,19 @@ async def test_the_commands_write_lines_and_send_the_rest(tmp_path: Path) -> Non
         assert (code, server.documents.keys()) == (0, {"item-1", "a/..?b#c:: d"}), said
     with Ledger.of(package, "item_demo_00000000") as ledger:
         assert (ledger.complete, ledger.refused) == (True, {"item-2"})
+
+
+def test_a_folder_of_which_much_cannot_be_fed_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document_lines, "_MOST_REFUSED", 2)
+    vectors = unit_vectors(4, 128)
+    vectors[:3] = 0
+    make_embeddings(tmp_path / "embeddings", items=random_items(4), vectors=vectors)
+    folder = EmbeddingsFolder.open(tmp_path / "embeddings")
+    source = EmbeddingsSource(folder)
+    with pytest.raises(FeedRefused, match="over 2 items cannot be fed, such as item-2: row 0 is zero"):
+        write_lines(source, Version.from_embeddings(folder), FOLDER, io.BytesIO())
 
 
 def mrse(*arguments: object) -> tuple[int, str]:

@@ -98,6 +98,18 @@ async def test_a_change_of_the_file_is_followed_and_a_slip_changes_nothing(tmp_p
     assert (len(book), told) == (0, ["read", "failed", "read"])
 
 
+async def test_a_request_does_not_wait_long_for_a_file_that_is_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "rules.json"
+    book = RuleBook(path)
+    written(path, {"query": "a", "pins": ["i"]})
+    async with book._reading:  # as a large file would be
+        await book.current(patience_s=0.001)
+        assert not book.ruling("a").told, "it goes on by the rules as they were"
+        await book.current(patience_s=0.001)
+    await book.current()
+    assert book.ruling("a").told, "the reading went on"
+
+
 async def test_workers_that_change_rules_at_once_lose_none(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     books = [RuleBook(path) for _ in range(4)]
