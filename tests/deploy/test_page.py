@@ -10,9 +10,9 @@ import yaml
 
 from cli.main import COMMANDS
 from devtools.manifests import Object, merged, render
+from devtools.pages import PAGES, ROOT, blocks
 from service.settings import load_settings
 from tests.deploy.charts import containers, environment, find, pods, rendered
-from tests.docs.pages import PAGES, ROOT, blocks
 
 PAGE = "docs/kubernetes.md"
 LINES = [line for block in blocks(PAGE, "sh") for line in block.splitlines()]
