@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 from PIL import Image
@@ -82,9 +83,13 @@ def intervals(figures: Sequence[tuple[str, Interval]], *, zero: bool = False) ->
     def x(value: float) -> float:
         return left + (value - low) / (high - low) * (right - left)
 
-    parts = []
+    parts, foot = [], step * len(known)
+    for value in ticks(low, high):
+        parts.append(_line(x(value), 0, x(value), foot + 4, "#8883"))
+        parts.append(_label(x(value), foot + 18, f"{value:g}", "middle"))
+    parts.append(_line(left, foot, right, foot, "#8888"))
     if zero or low < 0:
-        parts.append(_line(x(0), 0, x(0), step * len(known), "#8888"))
+        parts.append(_line(x(0), 0, x(0), foot, "#8888"))
     for place, (label, i) in enumerate(known):
         y, colour = step * place + step / 2, _COLOURS[0]
         parts.append(_label(left - 10, y + 4, label, "end"))
@@ -92,7 +97,7 @@ def intervals(figures: Sequence[tuple[str, Interval]], *, zero: bool = False) ->
             parts.append(_line(x(i.low), y, x(i.high), y, colour, 2))
         parts.append(f'<circle cx="{x(i.value):.1f}" cy="{y}" r="4" fill="{colour}"/>')
         parts.append(_label(right + 14, y + 4, f"{i.value:+.3f}", "start"))
-    return _svg(width, step * len(known), parts)
+    return _svg(width, foot + 24, parts)
 
 
 def curves(lines: dict[str, list[tuple[float, Interval]]], x_label: str, y_label: str) -> str:
@@ -115,8 +120,10 @@ def curves(lines: dict[str, list[tuple[float, Interval]]], x_label: str, y_label
         _line(left, 20, left, height - foot, "#8888"),
     ]
     ground, middle = height - foot + 16, (width - 130 + left) / 2
-    parts += [_label(left - 6, at(x0, y)[1] + 4, f"{y:.3g}", "end") for y in (y0, y1)]
-    parts += [_label(at(x, y0)[0], ground, f"{x:g}", "middle") for x in (x0, x1)]
+    for y in ticks(y0, y1):
+        up = at(x0, y)[1]
+        parts += [_line(left, up, width - 130, up, "#8883"), _label(left - 6, up + 4, f"{y:g}", "end")]
+    parts += [_label(at(x, y0)[0], ground, f"{x:g}", "middle") for x in ticks(x0, x1)]
     parts += [_label(middle, height - 6, x_label, "middle"), _label(left, 12, y_label, "start")]
     for place, (name, line) in enumerate(lines.items()):
         colour = _COLOURS[place % len(_COLOURS)]
@@ -132,6 +139,15 @@ def curves(lines: dict[str, list[tuple[float, Interval]]], x_label: str, y_label
             f'<text x="{width - 120}" y="{30 + 18 * place}" style="fill:{colour}">{text(name)}</text>'
         )
     return _svg(width, height, parts)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers from ``low`` to ``high``, where an axis is marked; ``low < high``."""
+    rough = (high - low) / 5
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{place * step:.12g}") for place in range(first, last + 1)]
 
 
 def picture(pixels: U8) -> str:

@@ -368,7 +368,7 @@ def test_each_item_that_cannot_be_taken_is_told_and_the_others_are_taken(service
         assert answer.headers["content-type"] == "application/problem+json"
     alone = service.client.put("/items/bad", json={**BOOTS, "attributes": {"margin": 1}})
     assert alone.status_code == 422
-    assert alone.json()["errors"][0]["field"] == "body"
+    assert alone.json()["errors"][0]["field"] == "attributes.margin"
     assert service.client.put("/items/%20x", json=BOOTS).json()["errors"][0]["field"] == "item_id"
     for body in ({"items": []}, {"items": [BOOTS] * 257}, {}, {"ids": ["x"]}):
         assert service.client.put("/items", json=body).status_code == 422, body.keys()
