@@ -2,12 +2,12 @@
 
 import { adopt, base64Of, categoryOf, learn, setPreviews, show, titleOf } from "./catalogue.js";
 import { copyAsCode } from "./copy.js";
-import { at, button, count, h, openDialog } from "./dom.js";
+import { at, button, count, h, keepFocus, openDialog } from "./dom.js";
 import { buildFacets, conditionWords, withFilter } from "./facets.js";
 import { Grid } from "./grid.js";
 import { openItem } from "./item.js";
 import { showPhoto, takePictures } from "./photo.js";
-import { asProblem } from "./problems.js";
+import { Problem, asProblem } from "./problems.js";
 import { get, requestOf, send, setKey } from "./service.js";
 import { showShopper } from "./shopper.js";
 import { PAGE, isEmpty, nothing, read, write } from "./state.js";
@@ -120,11 +120,11 @@ function showChips(asked) {
     chips.push(chip(conditionWords(name, condition), () => change({ filters: withFilter(state.filters, name, null) })));
   }
   if (chips.length > 1) chips.push(button("Take all out", () => change({ ...blank(), query: state.query, filters: {} }), { class: "link" }));
-  at("chips").replaceChildren(...chips);
+  keepFocus(at("chips"), () => at("chips").replaceChildren(...chips));
 }
 
 function showAnswer(asked, received, moved) {
-  const { answer, totalMs } = received;
+  const { answer, totalMs, applied } = received;
   at("problem").hidden = true;
   showChips(asked);
   const two = Boolean(asked.versus);
@@ -133,8 +133,9 @@ function showAnswer(asked, received, moved) {
   const what = asked.similar || asked.like || asked.photo || asked.upload || asked.query.trim() ? "" : asked.history.length ? " for this shopper" : " that many like";
   const short = (answer.degraded || []).filter((word) => word !== "popular_instead" || !isEmpty(asked));
   const less = short.length ? `. ${short.map((word) => shop.degraded?.[word] || `Less than asked: ${word}.`).join(" ")}` : "";
+  const untaken = asked.arm && applied.includes("ignored=") ? ` The arm ${asked.arm} was not taken: there is none, or it is not yours to choose.` : "";
   at("summary").textContent = answer.items.length
-    ? `${count(answer.items.length, "item")}${what} in ${totalMs.toFixed(1)} ms${less}`
+    ? `${count(answer.items.length, "item")}${what} in ${totalMs.toFixed(1)} ms${less}${untaken}`
     : `Nothing was found${Object.keys(asked.filters).length ? " with these filters" : ""}${less || "."}`;
   at("insight").hidden = false;
   at("insight").lastElementChild.replaceChildren(...insight(received, asked));
@@ -159,7 +160,8 @@ async function showBeside(asked, { received, error }, mine, signal, moved) {
   adopt(received.answer.items);
   const changes = moves(ids, others);
   const same = others.filter((id) => ids.includes(id)).length;
-  grids[1].name(versus.title(asked.versus), `${same} of ${others.length} are on both sides; marks: against the left side`);
+  const untaken = asked.versus.startsWith("arm:") && received.applied.includes("ignored=") ? "This arm was not taken. " : "";
+  grids[1].name(versus.title(asked.versus), `${untaken}${same} of ${others.length} are on both sides; marks: against the left side`);
   await grids[1].show(shown, { context: { state: asked }, changes, against: "against the left side", moved });
 }
 
@@ -214,9 +216,11 @@ function wire() {
   });
   at("filters-json").addEventListener("change", () => {
     try {
-      change({ filters: JSON.parse(at("filters-json").value || "{}") });
+      const filters = JSON.parse(at("filters-json").value || "{}");
+      if (filters === null || typeof filters !== "object" || Array.isArray(filters)) throw new Error("it is no object");
+      change({ filters });
     } catch (error) {
-      showProblem(Object.assign(asProblem(new Error()), { message: "The filters are not JSON.", detail: error.message }));
+      showProblem(new Problem("The filters are no JSON object.", { detail: error.message }));
     }
   });
   takePictures((upload) => change({ ...blank(), query: state.query, upload }), showProblem);

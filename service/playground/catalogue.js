@@ -1,8 +1,10 @@
 // What is known of items beside their ids: titles, pictures, attributes. Asked for once an item.
 
+import { reach } from "./problems.js";
 import { get, headersFor } from "./service.js";
 
 const KEPT = 5000; // items; the oldest are forgotten
+const KEPT_PICTURES = 500;
 const AT_ONCE = 200;
 const known = new Map();
 const pictures = new Map(); // addresses of pictures that had to be fetched with a key
@@ -48,11 +50,13 @@ export async function show(image, id) {
     return;
   }
   if (!pictures.has(id)) pictures.set(id, await dataAddress(address));
-  image.src = pictures.get(id);
+  if (pictures.size > KEPT_PICTURES) pictures.delete(pictures.keys().next().value);
+  image.src = pictures.get(id) || address;
 }
 
 async function dataAddress(address) {
-  const response = await fetch(address, { headers: headersFor("") });
+  const response = await reach(address, { headers: headersFor("") });
+  if (!response.ok) return "";
   const blob = await response.blob();
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -68,7 +72,7 @@ export async function base64Of(id) {
   const address = itemOf(id).picture;
   if (!address) return null;
   const whole = await dataAddress(address);
-  return whole.slice(whole.indexOf(",") + 1);
+  return !whole ? null : whole.slice(whole.indexOf(",") + 1);
 }
 
 export async function categoryOf(id) {

@@ -27,6 +27,17 @@ export const unseen = (text) => h("span", { class: "hidden", text });
 
 export const count = (n, one, many = one + "s") => n.toLocaleString("en") + " " + (n === 1 ? one : many);
 
+/** Make a part anew, and leave the keyboard where it was: at the same thing, or else at the part's first button. */
+export function keepFocus(container, render) {
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
+  render();
+  if (!focused) return;
+  const same = focused.isConnected ? focused
+    : [...container.querySelectorAll("button")].find((each) => labelOf(each) === labelOf(focused));
+  (same || container.querySelector("button"))?.focus({ preventScroll: true });
+}
+const labelOf = (element) => element.getAttribute("aria-label") || element.textContent;
+
 /** Show the dialog with a title and content; resolves when it is closed. */
 export function openDialog(title, ...content) {
   const dialog = at("dialog");

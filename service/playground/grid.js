@@ -1,7 +1,7 @@
 // A grid of items. Cards are kept by item, so that a picture that was shown is not loaded again.
 
 import { facts, itemOf, show } from "./catalogue.js";
-import { button, h, unseen } from "./dom.js";
+import { button, h, keepFocus, unseen } from "./dom.js";
 import { marks, moveMark } from "./why.js";
 
 const KEPT = 400; // cards
@@ -32,7 +32,7 @@ export class Grid {
     const glide = moved && !still.matches && items.length <= 60;
     const before = glide ? this.#places() : null;
     const cards = items.map((item) => this.#card(item, context, changes?.get(item.item_id), against));
-    this.list.replaceChildren(...cards);
+    keepFocus(this.list, () => this.list.replaceChildren(...cards));
     if (before) this.#glide(before);
     for (const id of this.cards.keys()) {
       if (this.cards.size <= KEPT) break;

@@ -52,11 +52,18 @@ function readable(text) {
   return words ? `It says: “${words.replace(/\s+/g, " ").slice(0, 120)}”.` : "";
 }
 
+/** fetch, whose one error that is not the page's own doing is told in words. */
+export async function reach(path, given) {
+  try {
+    return await fetch(path, given);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The service cannot be reached. Is it running, and is this machine connected?");
+  }
+}
+
 /** Any error as a Problem. */
 export function asProblem(error) {
   if (error instanceof Problem) return error;
-  if (error instanceof TypeError) {
-    return new Problem("The service cannot be reached. Is it running, and is this machine connected?");
-  }
   return new Problem("The page itself failed. Please report this.", { detail: String(error) });
 }

@@ -1,6 +1,6 @@
 // Requests to the service. What is asked is plain data, from which code to copy is made too.
 
-import { Problem, answerOf } from "./problems.js";
+import { Problem, answerOf, reach } from "./problems.js";
 
 export const PATIENCE_MS = 5000;
 let key = "";
@@ -37,7 +37,7 @@ export async function requestOf(state, shop, { pictures, category }) {
   let filters = state.filters;
   let history = state.history;
   if (state.upload) body.picture = state.upload.base64;
-  else if (state.photo) body.picture = await pictures(state.photo);
+  else if (state.photo) body.picture = (await pictures(state.photo)) ?? undefined;
   if (state.like) {
     // The item's kind and look, with the words for what is to be different. Its own picture would find
     // itself again by P2I, so that route stays out.
@@ -60,7 +60,7 @@ export async function requestOf(state, shop, { pictures, category }) {
 /** The answer to a request, with what its time went to: {answer, stages: [[name, ms]], totalMs, roundMs}. */
 export async function send({ path, body, arm }, signal) {
   const began = performance.now();
-  const response = await fetch(path, {
+  const response = await reach(path, {
     method: body ? "POST" : "GET",
     headers: { ...(body ? { "Content-Type": "application/json" } : {}), ...headersFor(arm) },
     body: body && JSON.stringify(body),
@@ -83,5 +83,5 @@ export async function send({ path, body, arm }, signal) {
 }
 
 export async function get(path, signal) {
-  return answerOf(await fetch(path, { headers: headersFor(""), signal }));
+  return answerOf(await reach(path, { headers: headersFor(""), signal }));
 }

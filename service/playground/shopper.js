@@ -1,7 +1,7 @@
 // Who is shopping: nobody, one of the demo's personas, or whoever clicks; a strip shows what they did.
 
 import { show, titleOf } from "./catalogue.js";
-import { at, button, count, h } from "./dom.js";
+import { at, button, count, h, keepFocus } from "./dom.js";
 
 const DONE = { click: "clicked", cart: "in the basket", order: "ordered" };
 
@@ -32,9 +32,9 @@ export function showShopper(state, personas, acts) {
     : state.history.length ? `What this shopper did turns the answer: ${count(state.history.length, "thing")} so far.`
     : personas.length ? "Choose a shopper, or click on items: what was clicked turns the answers."
     : "Click on items: what was clicked turns the answers.";
-  strip.replaceChildren(
+  keepFocus(strip, () => strip.replaceChildren(
     h("h2", { class: "hidden", text: "Shopper" }),
     h("div", { class: "people", role: "group", "aria-label": "Who is shopping" }, people),
     h("p", { class: "told", text: told }),
-    done.length ? h("ol", { class: "done", "aria-label": "What the shopper did, newest first" }, done) : "");
+    done.length ? h("ol", { class: "done", "aria-label": "What the shopper did, newest first" }, done) : ""));
 }

@@ -48,6 +48,7 @@ export function read(hash, limits = { k: 1000, history: 200 }) {
   }).filter((entry) => entry.id && /^[a-z_]+$/.test(entry.action));
   state.persona = told.get("who") || "";
   for (const name of ["like", "similar", "photo", "arm", "versus"]) state[name] = told.get(name) || "";
+  if (!/^(nobody|words|arm:.+)?$/.test(state.versus)) state.versus = "";
   const k = Number(told.get("k"));
   if (Number.isInteger(k) && k >= 1) state.k = Math.min(k, limits.k);
   return state;

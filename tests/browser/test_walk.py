@@ -284,6 +284,10 @@ def test_the_keyboard_reaches_everything(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     settled(page)
+    page.get_by_role("button", name="Ben").focus()
+    page.keyboard.press("Enter")
+    settled(page)
+    assert page.evaluate("document.activeElement.textContent").endswith("Ben"), "the strip was made anew"
     page.keyboard.press("Tab")
     assert page.evaluate(
         "document.activeElement.closest('.card') !== null || document.activeElement !== document.body"

@@ -99,6 +99,17 @@ def test_its_scripts_are_good_javascript(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_what_it_asks_and_says_without_a_browser(tmp_path: Path) -> None:
+    for name in _PARTS:  # in a folder where node takes them for modules
+        (tmp_path / name).write_bytes(files("service").joinpath("playground", name).read_bytes())
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    script = Path(__file__).with_name("playground.mjs")
+    command = ["node", str(script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_can_be_turned_off(demo: Demo, previews: Path) -> None:
     settings = make_settings(
         demo.bundle.path, demo.index, playground={"enabled": False, "previews": previews}
