@@ -20,6 +20,7 @@ from devtools.reference.commands import command_at
 from devtools.reference.keys import flat
 from index.vespa.package.layout import Layout
 from service.access.keyfile import read_keys
+from service.http.schemas import RecallRequest
 from service.settings import load_settings
 
 SHOP = 'name = "acme"\n[attributes]\nprice = "number"\nin_stock = "bool"\nbrand = "string"\n'
@@ -117,6 +118,21 @@ def test_every_block_of_toml_is_read(page: str, tmp_path: Path) -> None:
             settings.append(block)
     file.write_text("\n".join(settings), encoding="utf-8")
     assert load_settings(file)
+
+
+def test_the_request_of_the_page_is_one() -> None:
+    (block,) = blocks("docs/requests.md", "json")
+    assert RecallRequest.model_validate_json(block).k == 200
+
+
+def test_every_page_has_a_place_in_the_site() -> None:
+    """`make docs` refuses a page without one; who has not the site's tools learns it here."""
+    listed = re.findall(
+        r"(?::|-) (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert pages <= set(listed), pages - set(listed)
+    assert len(set(listed)) == len(listed)
 
 
 def test_the_shop_of_lightfm_s_page_is_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
