@@ -75,8 +75,10 @@ class Delivery:
             FeedStopped: no operation would get through.
         """
         request = self.operations.request(operation, self.settings.request_timeout)
-        started = self.clock()
-        tries = 0
+        tries = failures = 0
+        #: Since when Vespa answers that it is busy; what came before (a feed that is blocked, a turn to wait
+        #: for) is no part of that.
+        busy_since: float | None = None
         while True:
             await self._window.acquire()
             era = self._era
@@ -94,9 +96,13 @@ class Delivery:
                 self._block(era, group)
                 continue
             tries += 1
-            waited = self.clock() - started
-            if result.limit is not None and tries >= result.limit:
-                return Settled(Outcome.FAILED, f"after {tries} tries: {result.detail}", undelivered=True)
+            if result.limit is not None:
+                failures, busy_since = failures + 1, None
+            elif busy_since is None:
+                busy_since = self.clock()
+            waited = 0.0 if busy_since is None else self.clock() - busy_since
+            if result.limit is not None and failures >= result.limit:
+                return Settled(Outcome.FAILED, f"after {failures} tries: {result.detail}", undelivered=True)
             if result.limit is None and waited > self.settings.patience_busy:
                 return Settled(Outcome.FAILED, f"after {waited:.0f} s: {result.detail}", undelivered=True)
             self.report.retries[result.reason] += 1

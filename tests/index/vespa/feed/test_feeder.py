@@ -95,6 +95,15 @@ async def test_busy_is_waited_for_and_cuts_the_window() -> None:
     assert report.retries["status 429"] == 40
 
 
+async def test_patience_with_a_busy_vespa_begins_when_it_says_so_and_costs_no_try() -> None:
+    blocked, busy, away, stored = (answer(status, {"message": "m"}) for status in (507, 429, 503, 200))
+    once = replace(QUICK, pause_blocked=0.3, patience_busy=0.2, attempts=2, backoff=0.001)
+    for script in ([blocked, busy, stored], [busy, busy, busy, away, stored]):
+        async with FaultServer(script) as server:
+            report = await feed(server.url, [put("a", 1)], once)
+            assert report.outcomes == {Outcome.STORED: 1}, report.failures
+
+
 async def test_busy_for_too_long_is_a_failure() -> None:
     async with FaultServer([answer(429, {})]) as server:
         report = await feed(server.url, [put("a", 1)], replace(QUICK, patience_busy=0.05))
