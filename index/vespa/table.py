@@ -49,7 +49,7 @@ class VespaConnection(EngineSettings):
     #: In place of these, candidates of all nodes together per asked hit.
     total_target_hits_factor: float | None = Field(default=None, ge=1)
     #: More that the graph search looks at without bringing it.
-    explore_additional_hits: int = Field(default=0, ge=0)
+    explore_additional_hits: int = Field(default=300, ge=0)
     #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
     graph_share: float = Field(default=0.5, gt=0, le=1)
     #: Share of searches that are asked again without the graph while there is room, to know the recall that

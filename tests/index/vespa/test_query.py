@@ -32,7 +32,8 @@ def builder(**search: Any) -> QueryBuilder:
 def test_a_search_for_one_vector() -> None:
     body = builder().nearest(E0, 200, None, 0.1)
     assert body == {
-        "yql": "select matchfeatures from sources * where ({targetHits:200}nearestNeighbor(embedding, q))",
+        "yql": "select matchfeatures from sources * where ({targetHits:200, "
+        "hnsw.exploreAdditionalHits:300}nearestNeighbor(embedding, q))",
         "hits": 200,
         "timeout": "100ms",
         "model.restrict": TYPE,
@@ -47,21 +48,21 @@ def test_a_search_for_one_vector() -> None:
 
 def test_more_candidates_than_hits() -> None:
     body = builder(target_hits_factor=1.5).nearest(E0, 100, None, 0.1)
-    assert "({targetHits:150}nearestNeighbor" in str(body["yql"])
+    assert "({targetHits:150, hnsw.exploreAdditionalHits:300}nearestNeighbor" in str(body["yql"])
     assert body["hits"] == 100
 
 
 @pytest.mark.parametrize("hits", [1, 5, 10, 31, 100])
 def test_few_hits_are_searched_for_as_widely_as_a_hundred(hits: int) -> None:
     body = builder().nearest(E0, hits, None, 0.1)
-    assert "({targetHits:100}nearestNeighbor" in str(body["yql"])
+    assert "({targetHits:100, hnsw.exploreAdditionalHits:300}nearestNeighbor" in str(body["yql"])
     assert body["hits"] == hits
 
 
 def test_the_width_of_the_search_can_be_set() -> None:
     wide = builder(target_hits_least=20, explore_additional_hits=300)
     assert "{targetHits:20, hnsw.exploreAdditionalHits:300}" in str(wide.nearest(E0, 10, None, 0.1)["yql"])
-    total = builder(total_target_hits_factor=2.0)
+    total = builder(total_target_hits_factor=2.0, explore_additional_hits=0)
     assert "{totalTargetHits:400}" in str(total.nearest(E0, 200, None, 0.1)["yql"])
     short = builder(graph_share=0.25).nearest(E0, 10, None, 0.1)
     assert short["ranking.matching.anntimeout.factor"] == "0.250"
@@ -78,8 +79,9 @@ def test_exact_searches() -> None:
 def test_a_first_search_names_the_history_and_marks_the_head() -> None:
     body = builder().first(E0, 20, None, 0.1, ["a1", "B 2"], 2)
     assert body["yql"] == (
-        "select matchfeatures from sources * where (({targetHits:100}nearestNeighbor(embedding, q)) or "
-        '({label:"head", targetHits:2, hnsw.exploreAdditionalHits:98}nearestNeighbor(embedding, q)) or '
+        "select matchfeatures from sources * where "
+        "(({targetHits:100, hnsw.exploreAdditionalHits:300}nearestNeighbor(embedding, q)) or "
+        '({label:"head", targetHits:2, hnsw.exploreAdditionalHits:398}nearestNeighbor(embedding, q)) or '
         'item_id in ("a1", "B 2"))'
     )
     assert (body["hits"], body["ranking.profile"]) == (22, "first")
@@ -90,7 +92,7 @@ def test_a_first_search_names_the_history_and_marks_the_head() -> None:
 
 def test_neighbours_of_several_vectors_are_one_query() -> None:
     body = builder().related(np.eye(2, 8, dtype=np.float32), E0, 31, 62, None, 0.1)
-    operator = "({{targetHits:31, hnsw.exploreAdditionalHits:69}}nearestNeighbor(embedding, {}))".format
+    operator = "({{targetHits:31, hnsw.exploreAdditionalHits:369}}nearestNeighbor(embedding, {}))".format
     assert str(body["yql"]).endswith(f"where ({operator('t0')} or {operator('t1')})")
     assert (body["hits"], body["ranking.profile"]) == (62, "related2")
     assert body["input.query(t1)"] == "00000000" + "3f800000" + "00000000" * 6
