@@ -109,9 +109,11 @@ def test_a_pod_fetches_the_release_that_is_named_and_none_is_an_error(tmp_path: 
     (tmp_path / "store/mrse/releases/r1/bundle/x").touch()
     (tmp_path / "etc/rclone").mkdir(parents=True)
     (tmp_path / "etc/rclone/rclone.conf").write_text(f"[store]\ntype = alias\nremote = {tmp_path}/store\n")
+    (tmp_path / "data/bundle").mkdir(parents=True)
+    (tmp_path / "data/bundle/of-another-release").touch()
     named = containers(dict(pods(rendered("vespa")))["mrse-recall"])[0]
     assert run(named, tmp_path) == "release r1\n"
-    assert (tmp_path / "data/bundle/x").is_file()
+    assert [each.name for each in (tmp_path / "data/bundle").iterdir()] == ["x"]
     current = containers(dict(pods(rendered("default")))["mrse-recall"])[0]
     with pytest.raises(AssertionError, match="CURRENT"):
         run(current, tmp_path)

@@ -92,7 +92,8 @@ env:
 {{- end }}
 {{- end }}
 
-{{- /* Brings a release, or the part of it that is named, to /data before anything else runs. */}}
+{{- /* Brings a release, or the part of it that is named, to /data before anything else runs. What lies there of another,
+where a node began again, is taken away. */}}
 {{- define "mrse.fetch" -}}
 {{- $part := .part }}
 {{- with .root }}
@@ -106,7 +107,7 @@ env:
     - |
       release=${RELEASE:-$(rclone cat "$ROOT/CURRENT")}
       echo "release $release"
-      rclone copy --transfers 8 "$ROOT/releases/$release{{ with $part }}/{{ . }}{{ end }}" "/data{{ with $part }}/{{ . }}{{ end }}"
+      rclone sync --transfers 8 "$ROOT/releases/$release{{ with $part }}/{{ . }}{{ end }}" "/data{{ with $part }}/{{ . }}{{ end }}"
   volumeMounts:
     - {name: data, mountPath: /data}
     - {name: rclone, mountPath: /etc/rclone, readOnly: true}
