@@ -32,25 +32,29 @@ class Machine(_Part):
 class Measured(_Part):
     """What `mrse capacity --measure` measures."""
 
-    #: Items of the index, and whether its search is exact (``flat_…``) or by lists.
+    #: Items of the index that was measured.
     items: int = Field(ge=1)
+    #: Whether its search is exact (``flat_fp16``) or by lists.
     kind: str
-    #: Bytes of an item's files, which all workers map into memory together; and of its embeddings folder.
+    #: Bytes of an item's files, which all workers map into memory together.
     index_bytes: float = Field(gt=0)
-    #: Memory that each worker has for itself, and what all share beside the index, MB.
+    #: MB that each worker has for itself.
     worker_mb: float = Field(gt=0)
+    #: MB that all workers share beside the index: libraries and the bundle.
     shared_mb: float = Field(ge=0)
-    #: CPU of an answer, ms: of a query that was asked before; of one whose words are known and which comes
-    #: with a history, and so is searched; of a new one.
+    #: ms of CPU of a recall (k = 100) whose query was asked before, without a history.
     hit_ms: float = Field(gt=0)
+    #: The same of one whose words are known and which comes with a history, and so is searched.
     history_ms: float = Field(gt=0)
+    #: The same of a query that is new.
     miss_ms: float = Field(gt=0)
-    #: The part of the latter two that grows with the items: the search of Q2I.
+    #: The part of the latter two that grows with the items: the search of Q2I, ms.
     search_ms: float = Field(ge=0)
-    #: CPU of embedding an item with its picture, ms, without decoding it.
+    #: ms of CPU of embedding an item with its picture, without decoding it.
     embed_ms: float = Field(gt=0)
-    #: Numbers of an item's features, and behaviours that a portrait holds.
+    #: Numbers of an item's features, which a query's experts have too.
     features: int = Field(ge=1)
+    #: Behaviours that a portrait holds.
     history: int = Field(ge=1)
 
 
@@ -59,9 +63,9 @@ class Assumed(_Part):
 
     #: A key of Redis with its name, entry and expiry, beside its value.
     redis_key_bytes: float = 160.0
-    #: An item on a Vespa content node, with room for compaction and growth; the share of a node's memory
-    #: that may hold items, for Vespa blocks feed above 0.8.
+    #: An item on a Vespa content node, with room for compaction and growth.
     vespa_item_bytes: float = 740.0
+    #: The share of a node's memory that may hold items, for Vespa blocks feed above 0.8.
     vespa_memory_share: float = 0.6
     #: Recalls with a history that a core of a content node answers a second.
     vespa_recalls_per_core: float = 45.0

@@ -6,6 +6,7 @@ it used stands on its ``/metrics``.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -27,6 +28,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from artifacts.bundle import Bundle, ItemText, ItemTower
 from cli.capacity.constants import CapacityError, Constants, Machine, Measured
+from common.arrays import F32
+from common.deadline import Deadline
 from common.parent import die_with_parent
 from common.progress import Progress
 
@@ -48,6 +51,9 @@ _WORDS = (
 )
 #: Queries that are asked again and again, items of a history, and items that are embedded.
 _HEADS, _PAST, _EMBEDDED = 20, 10, 256
+_K = 100
+#: How far from items the queries of a search lie, as the length of what is added to a vector of length 1.
+_NOISE = 0.5
 #: Nothing of its own while it is measured.
 _QUIET = {
     "MRSE_SERVER_CANARY_EVERY_S": "0",
@@ -83,11 +89,9 @@ def measure(bundle: Path, index: Path, requests: int, progress: Progress) -> Con
             _recall(client, {**body, "history": past})
         hit = ask("remembered", [heads[n % _HEADS] for n in range(requests)])
         history = ask("with a history", [{**heads[n % _HEADS], "history": past} for n in range(requests)])
-        before = _searches(client)
         miss = ask(
             "new", [{"query": f"{_WORDS[n % 12]} {_WORDS[(n // 12) % 12]} {n}"} for n in range(requests)]
         )
-        after = _searches(client)
         told = client.get("/version").json()["towers"]["control"]["index"]
         own_mb, resident_mb = _memory(pid)
     loaded = Bundle.load(bundle)
@@ -96,7 +100,7 @@ def measure(bundle: Path, index: Path, requests: int, progress: Progress) -> Con
     progress("embed", _EMBEDDED, _EMBEDDED)
     size = sum(path.stat().st_size for path in index.rglob("*") if path.is_file())
     dimensions = loaded.manifest.dimensions
-    searched = 1000 * (after[0] - before[0]) / max(1.0, after[1] - before[1])
+    searched = asyncio.run(_search_ms(index, dimensions.embedding_dim, requests, progress))
     return Constants(
         machine=Machine(cpu=_cpu(), cores=os.cpu_count() or 1, measured=datetime.now(UTC).date().isoformat()),
         measured=Measured(
@@ -150,7 +154,7 @@ def _until_ready(url: str, process: subprocess.Popen[bytes], log: Any) -> None:
 
 
 def _recall(client: httpx.Client, body: dict[str, Any]) -> Any:
-    answer = client.post("/recall", json={**body, "k": 100})
+    answer = client.post("/recall", json={**body, "k": _K})
     if answer.status_code != 200:
         raise CapacityError(f"the service answers {answer.status_code}: {answer.text[:200]}")
     return json.loads(answer.content)
@@ -174,15 +178,34 @@ def _metric(client: httpx.Client, name: str) -> float:
     return _samples(client, lambda sample: sample.name == name)
 
 
-def _searches(client: httpx.Client) -> tuple[float, float]:
-    """Seconds that Q2I took, and how often."""
+async def _search_ms(index: Path, dim: int, requests: int, progress: Progress) -> float:
+    """CPU of a search of the index alone."""
+    from index.embedded.index import EmbeddedIndex
 
-    def of(end: str) -> float:
-        return _samples(
-            client, lambda s: s.name == f"mrse_stage_seconds_{end}" and s.labels.get("stage") == "q2i"
-        )
+    rng = np.random.default_rng(5)
+    opened = EmbeddedIndex.open(index)
+    try:
+        # Queries lie near items, or the search would look at far more lists than it does for any query.
+        noise = rng.standard_normal((requests, dim), dtype=np.float32)
+        ids: list[str] = []
+        for vector in noise[:_HEADS]:
+            (found,) = await opened.search(_unit(vector[None]), _K, None, Deadline.after(60))
+            ids += found.ids
+        stored = await opened.vectors(ids, Deadline.after(60))
+        chosen = stored.vectors[rng.integers(0, len(stored.vectors), requests)].astype(np.float32)
+        asked = _unit(chosen + np.float32(_NOISE / dim**0.5) * noise)
+        started = time.process_time()
+        for done, vector in enumerate(asked, 1):
+            await opened.search(vector[None], _K, None, Deadline.after(60))
+            progress("searches", done, requests)
+        return 1000 * (time.process_time() - started) / requests
+    finally:
+        await opened.close()
 
-    return of("sum"), of("count")
+
+def _unit(vectors: F32) -> F32:
+    found: F32 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found
 
 
 def _memory(pid: int) -> tuple[float, float]:

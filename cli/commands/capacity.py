@@ -92,6 +92,11 @@ def _measure(bundle: Path, index: Path, requests: int, to: Path, json: bool) -> 
         table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
     out.print(table)
     out.print(f"{to}: use it with --constants {to}")
+    if found.measured.items < found.assumed.cluster_rows:
+        out.print(
+            f"the index has fewer than {found.assumed.cluster_rows:,} items, and is searched whole: what a "
+            "search in a larger one costs is only guessed from that"
+        )
 
 
 def _show(found: Capacity) -> None:

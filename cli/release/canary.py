@@ -197,9 +197,11 @@ def _promote(release: Release) -> Outcome:
     write_towers(release.plan.config, release.candidate)
     if release.in_place:
         return Outcome(f"{release.version} serves, fed anew")
+    names = f"{release.plan.config} names {release.version}"
+    if release.before is None:
+        return Outcome(f"{names}: a service can be started with it")
     release.fleet.take({CONTROL: (release.version, release.index_version)}, _patient(release, "promote"))
-    says = f"{release.version} serves" if release.fleet else f"{release.plan.config} names {release.version}"
-    return Outcome(says)
+    return Outcome(f"{release.version} serves" if release.fleet else names)
 
 
 def take_back(release: Release) -> Outcome:

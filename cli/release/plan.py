@@ -25,10 +25,13 @@ class _Table(BaseModel):
 class Train(_Table):
     """How bundles are trained. Without this table none is: a release then brings the catalogue up to date."""
 
+    #: As ``--preset`` of `mrse train`.
     preset: str = "demo"
-    #: As ``--set`` of `mrse train`.
+    #: As ``--set`` of `mrse train`: ``{"image.epochs" = 40}``.
     set: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    #: As ``--teacher``.
     teacher: bool = False
+    #: As ``--device``.
     device: str = "cpu"
     #: The bundle that serves is used again until its training is so many days old.
     every_days: float = Field(default=7.0, ge=0)
@@ -37,21 +40,27 @@ class Train(_Table):
 class Embed(_Table):
     """How items are embedded, as the options of `mrse embed`."""
 
+    #: As ``--device``.
     device: str = "cpu"
+    #: As ``--threads``.
     threads: int = Field(default=2, ge=1)
 
 
 class Gate(_Table):
     """What keeps a bundle from being served: `mrse evaluate --against` the one that serves."""
 
+    #: The held-out events that are asked.
     split: Literal["val", "test"] = "val"
+    #: What must not be worse, by the names of `mrse evaluate`.
     measures: tuple[str, ...] = ("Recall@10", "Recall@100", "R-prec@10", "nDCG@10", "MRR")
+    #: On which slices of the requests.
     slices: tuple[str, ...] = ("all",)
     #: The loss that is accepted: refused is what is surely worse by more, that is, where the whole 95%
     #: interval of the difference lies below minus this.
     loss: float = Field(default=0.0, ge=0, lt=1)
     #: Queries below which nothing can be said, so that the bundle is refused.
     queries: int = Field(default=50, ge=1)
+    #: Bootstrap replicates.
     resamples: int = Field(default=1000, ge=100)
 
 
@@ -76,20 +85,28 @@ class Services(_Table):
 class Canary(_Table):
     """The share of traffic that meets what is new, and what it must not do worse than the rest."""
 
+    #: Of the units that keep their arms.
     share: Part = 0.1
-    #: Seconds that it is watched; and how long at most, to see so many requests.
+    #: Seconds that it is watched, at least.
     watch_s: float = Field(default=1800.0, ge=0)
+    #: Seconds after which one that has not had ``requests`` is taken back.
     longest_s: float = Field(default=14_400.0, ge=0)
+    #: Of the canary, below which nothing is promoted.
     requests: int = Field(default=500, ge=1)
+    #: Seconds between two looks at ``/metrics``.
     every_s: float = Field(default=5.0, gt=0)
     #: Seconds in which its caches are cold: latency counts from then on.
     settle_s: float = Field(default=60.0, ge=0)
-    #: How much more may fail by our own fault, be empty, or be partial, as shares of its requests.
+    #: How much larger than the control's the share of its requests may be that fail by the service's own
+    #: fault.
     errors: float = Field(default=0.01, ge=0)
+    #: The same of answers without an item.
     empty: float = Field(default=0.02, ge=0)
+    #: The same of answers in which a route gave less than it should have.
     partial: float = Field(default=0.05, ge=0)
-    #: How many times as long its p95 may be, and the milliseconds below which it is never too slow.
+    #: How many times as long its p95 may be.
     slower: float = Field(default=1.5, ge=1)
+    #: Milliseconds of its p95 below which it is never too slow.
     slow_from_ms: float = Field(default=50.0, ge=0)
     #: Seconds for which a service may be away or not ready before the canary is taken back.
     silent_s: float = Field(default=30.0, ge=0)
@@ -98,16 +115,22 @@ class Canary(_Table):
 class Exposed(_Table):
     """The exposure log and what users did, for `mrse experiment report` at the end of the watch."""
 
+    #: The log: a file or its folder.
     exposures: Path
+    #: What users did, as for `mrse experiment report`.
     outcomes: Path
+    #: What must not be surely lower.
     metric: str = "click rate"
 
 
 class Vespa(_Table):
     """Needed where the service's engine is ``vespa``."""
 
+    #: The package folder.
     package: Path
+    #: Containers that are fed and asked.
     endpoints: tuple[str, ...] = Field(min_length=1)
+    #: Where the package is deployed to.
     config_servers: tuple[str, ...] = Field(min_length=1)
     #: Share of all items that may have left the catalogue.
     prune: float = Field(default=0.1, ge=0, le=1)
@@ -123,6 +146,7 @@ class Plan(_Table):
     file: Path
     #: What bundles are called.
     name: str = Field(default="shop", pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    #: The shop's folder.
     shop: Path
     #: The service's TOML file, which names what serves.
     config: Path
@@ -139,12 +163,15 @@ class Plan(_Table):
     changes: Path | None = None
     #: What `mrse produce` fills the Redis of the configuration with, for the new bundle.
     produce: tuple[Literal["items", "queries", "portraits"], ...] = ()
+    #: Left out, no bundle is trained.
     train: Train | None = None
     embed: Embed = Embed()
     gate: Gate = Gate()
     services: Services = Services()
     canary: Canary = Canary()
+    #: Left out, the metrics alone decide on the canary.
     exposed: Exposed | None = None
+    #: Where Vespa is, for that engine.
     vespa: Vespa | None = None
 
 

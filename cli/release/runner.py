@@ -70,7 +70,10 @@ def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh
             raise PlanError(
                 f"{plan.config} has an arm canary that no release here put there; take it out, and reload"
             )
-        current = Current(release=new_release(plan.work), made_of=made_of, before=_before(configured, file))
+        before = _before(plan, configured, file)
+        if before is None:
+            _refuse_unknown(plan, fleet)
+        current = Current(release=new_release(plan.work), made_of=made_of, before=before)
         file.state.current = current
     elif fresh:
         raise PlanError(f"the canary of {current.release} is out; --abort takes it back, then begin anew")
@@ -92,10 +95,25 @@ def _made_of(plan: Plan) -> str:
     return hashlib.sha256(f"{asked}\0{Shop.open(plan.shop).fingerprint()}".encode()).hexdigest()[:16]
 
 
-def _before(configured: Configured, file: StateFile) -> Served | None:
+def _refuse_unknown(plan: Plan, fleet: Fleet) -> None:
+    """Fail where something serves that the configuration does not name: it would be replaced unseen."""
+    for address, told in fleet.look()[0].items():
+        for bundle, _ in told.loaded.values():
+            raise PlanError(
+                f"{address} serves {bundle}, which {plan.config} does not name: let the configuration "
+                "alone say what serves, not --bundle or MRSE_BUNDLE_PATH"
+            )
+
+
+def _before(plan: Plan, configured: Configured, file: StateFile) -> Served | None:
     side = configured.control
-    if side is None or not Path(side.bundle).exists():
+    if side is None:
         return None
+    for path in (side.bundle, side.index):
+        if not Path(path).exists():
+            raise PlanError(
+                f"{plan.config} names {path}, which is not there; name what serves by its whole path"
+            )
     promoted = [past.served for past in file.state.history if past.served is not None]
     trained = next((each.trained for each in reversed(promoted) if each.bundle == side.bundle), None)
     version = bundle_version(Path(side.bundle))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,10 @@ def write_towers(
     text = tomlkit.dumps(document)
     if config.read_text(encoding="utf-8") == text:
         return
-    with replacing(config, durable=True) as written:
+    whole = config.resolve()  # a link stays one
+    with replacing(whole, durable=True) as written:
+        written.touch(0o600)
+        shutil.copymode(whole, written)  # it may hold secrets
         written.write_text(text, encoding="utf-8")
         load_settings(written)
 

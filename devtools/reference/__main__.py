@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devtools import metrics_page
-from devtools.reference import api, commands, config, errors, files, results, settings
+from devtools.reference import api, commands, config, errors, files, release, results, settings
 from devtools.reference.marked import filled, parts
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,6 +19,9 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "api": api.made,
     "results": results.made,
     "problems": errors.kinds,
+    "plan": release.plan,
+    "capacity": release.capacity,
+    "constants": release.constants,
     "degraded": errors.words,
     "shop": files.shop,
     "embeddings": lambda: files.listing("artifacts/embeddings/__init__.py", "shop's items file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,10 @@ def _rewrite(config: Path, experiment: str, names: Iterable[str], change: Callab
         if arm not in arms:
             raise SettingsError(f"{config}: no arm {arm!r} in {experiment!r}; it has {', '.join(arms)}")
     change(arms)
-    with replacing(config) as written:
+    whole = config.resolve()  # a link stays one
+    with replacing(whole) as written:
+        written.touch(0o600)
+        shutil.copymode(whole, written)  # it may hold secrets
         written.write_text(tomlkit.dumps(document), encoding="utf-8")
         load_settings(written)
 

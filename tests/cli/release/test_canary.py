@@ -312,6 +312,16 @@ def test_what_serves_is_what_the_configuration_names(made: Folder) -> None:
         made.run()
 
 
+def test_what_serves_unknown_to_the_configuration_is_not_replaced_unseen(made: Folder) -> None:
+    made.service.takes = False
+    made.config.write_text("")
+    with pytest.raises(PlanError, match=r"serves old, which .* does not name"):
+        made.run()
+    made.config.write_text('[bundle]\npath = "gone"\n[index]\npath = "gone"\n')
+    with pytest.raises(PlanError, match="names gone, which is not there; name what serves by its whole path"):
+        made.run()
+
+
 def test_a_new_export_is_another_release_until_the_canary_is_out(made: Folder) -> None:
     made.begin(made.told.append).file.save()
     (made.folder / "shop/items.csv").write_text("id,title\na,cup\nb,hat\n")

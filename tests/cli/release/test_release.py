@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from artifacts.bundle import Bundle
 from devtools.waiting import free_port, wait_for
 from service.settings import load_settings
 from tests.support import shop
+from tests.support.bundle import make_bundle
 from tests.support.command import ROOT
 
 _MRSE = [sys.executable, "-c", "from cli.main import main; main()"]
@@ -46,10 +46,6 @@ access_log = false
 canary_every_s = 0
 [deadline]
 default_ms = 10000
-[bundle]
-path = "{bundle}"
-[index]
-path = "{index}"
 """
 
 
@@ -66,13 +62,12 @@ def write_shop(folder: Path, *, in_stock: bool = True) -> None:
 class Releasing:
     """A folder with a shop, a plan and a configuration."""
 
-    def __init__(self, folder: Path, bundle: Bundle, port: int) -> None:
+    def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.url = folder, f"http://127.0.0.1:{port}"
         write_shop(folder / "shop")
         (folder / "release.toml").write_text(PLAN.format(port=port))
-        index = folder / "index"
         self.config = folder / "mrse.toml"
-        self.config.write_text(CONFIG.format(port=port, bundle=bundle.path, index=index))
+        self.config.write_text(CONFIG.format(port=port))
 
     @property
     def state(self) -> Any:
@@ -144,13 +139,11 @@ def asked(url: str) -> Iterator[list[int]]:
 def releasing(tmp_path: Path) -> Iterator[Releasing]:
     port = free_port()
     bundle = shop.bundle(tmp_path / "bundle")
-    found = Releasing(tmp_path, bundle, port)
+    found = Releasing(tmp_path, port)
     # Nothing serves yet: the first release makes the index, and the configuration comes to name it.
-    found.config.write_text(found.config.read_text().replace(f'"{bundle.path}"', '"nowhere"'))
     plan = tmp_path / "release.toml"
     whole = plan.read_text()
-    alone = whole.replace(f'urls = ["{found.url}"]', "")
-    plan.write_text(f'bundle = "{bundle.path}"\n{alone}')
+    plan.write_text(f'bundle = "{bundle.path}"\n{whole}')
     code, first = found.release()
     assert (code, first["verdict"]) == (0, "promoted"), first
     states = {row["name"]: row["state"] for row in first["steps"]}
@@ -174,14 +167,16 @@ def _ready(url: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.drill
-def test_killed_it_goes_on_and_a_bad_canary_is_taken_back(releasing: Releasing) -> None:
-    first = releasing.loaded()
+def test_killed_in_each_step_it_goes_on_and_what_is_bad_does_not_serve(releasing: Releasing) -> None:
+    folder, plan = releasing.folder, releasing.folder / "release.toml"
+    whole, first = plan.read_text(), releasing.loaded()
+    other = shop.bundle(folder / "other", seed=2)
     with asked(releasing.url) as statuses:
-        items = releasing.folder / "shop/items.csv"
-        items.write_text(items.read_text() + "i60,acme red wool scarf,Clothing > Scarves,acme,true\n")
-        releasing.killed_in("embed")
-        releasing.killed_in("watch")
+        plan.write_text(f'bundle = "{other.path}"\n{whole}[gate]\nloss = 0.2\nresamples = 100\n')
+        for step in ("check", "gate", "embed", "build", "verify", "canary", "watch"):
+            releasing.killed_in(step)
         assert releasing.loaded().keys() == {"control", "canary"}  # it stays out, until somebody goes on
+        releasing.killed_in("promote")
         code, second = releasing.release()
         assert (code, second["verdict"]) == (0, "promoted"), second
         assert len(releasing.state["history"]) == 2
@@ -189,11 +184,20 @@ def test_killed_it_goes_on_and_a_bad_canary_is_taken_back(releasing: Releasing) 
         assert served.keys() == {"control"}
         assert served != first
 
-        # An export that has lost its stock: the filter of the queries finds nothing in the new index.
-        write_shop(releasing.folder / "shop", in_stock=False)
+        # A bundle that knows none of the shop's words.
+        worse = make_bundle(folder / "worse", ["nothing"], seed=3)
+        plan.write_text(f'bundle = "{worse.path}"\n{whole}[gate]\nresamples = 100\n')
         code, third = releasing.release()
-        assert (code, third["verdict"]) == (1, "rolled back"), third
-        assert third["says"].startswith("empty ")
+        assert (code, third["verdict"]) == (1, "refused"), third
+        assert third["says"].startswith("surely worse than what serves: Recall@10 (all) -")
+        assert releasing.loaded() == served
+
+        # An export that has lost its stock: the filter of the queries finds nothing in the new index.
+        plan.write_text(whole)
+        write_shop(folder / "shop", in_stock=False)
+        code, fourth = releasing.release()
+        assert (code, fourth["verdict"]) == (1, "rolled back"), fourth
+        assert fourth["says"].startswith("empty ")
         assert releasing.loaded() == served
         assert list(load_settings(releasing.config).experiments["towers"]) == ["control"]
     assert set(statuses) == {200}

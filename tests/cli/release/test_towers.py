@@ -9,6 +9,7 @@ import pytest
 from cli.release.plan import PlanError
 from cli.release.towers import Side, read_towers, write_towers
 from service.settings import SettingsError, load_settings
+from service.settings.weights import set_weights
 
 CONFIG = """# ours
 [server]
@@ -65,6 +66,18 @@ def test_a_release_stays_out_of_an_experiment_of_others(config: Path) -> None:
     config.write_text(CONFIG + '[experiments.towers.treatment]\nbundle = "x"\nindex = "y"\n')
     with pytest.raises(PlanError, match=r"experiments\.towers has the arm treatment"):
         read_towers(config)
+
+
+def test_a_link_stays_one_and_who_could_not_read_it_still_cannot(config: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.toml"
+    link.symlink_to(config)
+    config.chmod(0o600)
+    write_towers(link, OLD, NEW, 0.1)
+    assert link.is_symlink()
+    assert config.stat().st_mode & 0o777 == 0o600
+    set_weights(link, "towers", {"canary": 0.0})
+    assert link.is_symlink()
+    assert config.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_serves_where_nothing_is_named(config: Path) -> None:
