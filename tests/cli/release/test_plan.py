@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from cli.release.plan import PlanError, read_plan
-from tests.docs.pages import blocks
 
 LEAST = 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\n'
 
@@ -29,17 +28,6 @@ def test_paths_are_of_the_plans_folder(tmp_path: Path) -> None:
     assert plan.exposed.outcomes == tmp_path / "o.csv"
     assert plan.vespa is not None
     assert plan.vespa.package == tmp_path / "p"
-
-
-def test_the_plans_of_the_page_are_plans(tmp_path: Path) -> None:
-    whole, exposed, kubernetes = blocks("docs/nightly.md", "toml")
-    file = tmp_path / "page.toml"
-    file.write_text(whole)
-    plan = read_plan(file)
-    assert plan.train is not None
-    assert plan.services.reload == ("systemctl", "reload", "mrse-recall")
-    assert read_plan(write(tmp_path, exposed)).exposed is not None
-    assert read_plan(write(tmp_path, kubernetes)).services.resolve
 
 
 @pytest.mark.parametrize(
