@@ -15,6 +15,7 @@ import typer.main
 
 from artifacts.shop.check import check_shop
 from cli.main import COMMANDS, build
+from cli.release.plan import read_plan
 from devtools.pages import PAGES, ROOT, blocks
 from devtools.reference.commands import command_at
 from devtools.reference.keys import flat
@@ -110,14 +111,19 @@ def test_every_block_of_toml_is_read(page: str, tmp_path: Path) -> None:
             (tmp_path / "shop.toml").write_text(block, encoding="utf-8")
             (tmp_path / "items.csv").write_text("id,title,price,in_stock\ni1,Red shoe,9.5,true\n")
             assert in_order(tmp_path)
+        elif written.keys() & {"work", "services", "exposed"}:
+            least = "" if "work" in written else 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\n'
+            file.write_text(least + block, encoding="utf-8")
+            assert read_plan(file)
         elif "config" in written:
             assert Layout.read(file)
         elif "key" in written:
             assert read_keys(file)
         else:
             settings.append(block)
-    file.write_text("\n".join(settings), encoding="utf-8")
-    assert load_settings(file)
+    if settings:
+        file.write_text("\n".join(settings), encoding="utf-8")
+        assert load_settings(file)
 
 
 def test_the_request_of_the_page_is_one() -> None:
