@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,7 +166,7 @@ class _Chooser:
         return [
             {
                 "name": name,
-                "about": _about(name, row),
+                "about": _about(name, row, [self._items[did["item_id"]] for did in history]),
                 "history": [{"id": did["item_id"], "action": did["action"]} for did in history],
             }
             for name, (row, history) in zip(PERSONAS, chosen.values(), strict=False)
@@ -227,9 +227,10 @@ def _words(attribute: str, value: str) -> str:
     return WORDS[place][VALUES[place].index(value)][0]
 
 
-def _about(name: str, user: Mapping[str, Any]) -> str:
-    """A user's taste, in a sentence."""
+def _about(name: str, user: Mapping[str, Any], seen: Iterable[Item]) -> str:
+    """A user's taste, and the kinds of things that the strip shows, in a sentence."""
     liked = [_words("colour", user["colour"]), _words("colour", user["second_colour"])]
     pattern = _words("pattern", user["pattern"])
-    nouns = " and ".join(path.split(" > ")[-1].lower() for path in user["categories"][:2])
-    return f"{name} likes {' and '.join(liked)}, {pattern} things, and often looks at {nouns}."
+    kinds = Counter(item.category.split(" > ")[-1].lower() for item in seen)
+    nouns = " and ".join(kind for kind, _ in kinds.most_common(2))
+    return f"{name} likes {' and '.join(liked)}, {pattern} things, and looked at {nouns} last."
