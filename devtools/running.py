@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 
-#: Of a command, and of a service until it is ready.
-_MOST_S = 600
+#: Of a command, and of a service until it is ready; a busy machine takes its time (``MRSE_PATIENCE_S``).
+_MOST_S = float(os.environ.get("MRSE_PATIENCE_S", "600"))
 
 
 def free_port() -> int:
