@@ -72,7 +72,7 @@ def bodies(shop: Shop, count: int, seed: int = 3) -> dict[str, list[dict[str, An
         "history": [{"history": history()} for _ in range(count)],
         "nothing": [{} for _ in range(count)],
     }
-    return {kind: [{**body, "k": K} for body in each] for kind, each in made.items()}
+    return {kind: [{**body, "k": K, "timeout_ms": 5000} for body in each] for kind, each in made.items()}
 
 
 def block(client: httpx.Client, asked: Sequence[Mapping[str, Any]], arm: str, group: int) -> dict[str, float]:
