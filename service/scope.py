@@ -28,7 +28,7 @@ class Told:
     Attributes:
         arms: experiment to arm.
         own_deadline: whether the client gave it less time than it has by default.
-        routes: what became of each route.
+        routes: what became of each route that had something to do.
         degraded: the words of the answer.
         partial: whether a route gave less than it should have.
         items: how many the answer has.

@@ -135,7 +135,7 @@ def recall_answer(
     What metrics and log tell of it is noted in ``told``. It is logged as an exposure where that is wanted;
     ``words`` are what was asked for: the query's, in normal form, or an item.
     """
-    told.routes = {name: outcome.status for name, outcome in routes.items()}
+    told.routes = {name: each.status for name, each in routes.items() if each.status != "skipped"}
     told.partial = any(outcome.short for outcome in routes.values())
     told.degraded, told.items = degraded, len(items)
     form: Any = columns(items) if call.columnar else items
