@@ -57,6 +57,13 @@ def write_shop(folder: Path, *, in_stock: bool = True) -> None:
         rows.writerow(("id", "title", "category", "brand", "in_stock"))
         for item in shop.items():
             rows.writerow((item["id"], item["title"], item["category"], item["brand"], str(in_stock).lower()))
+    with (folder / "events.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("ts", "item", "action", "query", "user", "split"))
+        for place, item in enumerate(shop.items()):
+            for split, day in (("train", 1), ("val", 2)):
+                at = f"2026-01-0{day}T00:{place:02}:00Z"
+                rows.writerow((at, item["id"], "click", item["title"], f"u{place}", split))
 
 
 class Releasing:
