@@ -11,7 +11,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:
-    """The cores that the process may run on, of which a container's limit takes away; at least 1.
+    """The cores that the process may run on, of which a container's limit and ``OMP_NUM_THREADS`` take away.
 
     Args:
         quota: the file of the container's limit, which need not be there.
@@ -23,4 +23,7 @@ def usable_cores(quota: Path = _QUOTA) -> int:
             cores = min(cores, math.ceil(int(most) / int(period)))
     except (OSError, ValueError, ZeroDivisionError):
         pass  # no limit that can be read
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdecimal():  # whoever sets it shares the machine
+        cores = min(cores, int(threads))
     return max(1, cores)

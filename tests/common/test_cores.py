@@ -12,6 +12,16 @@ from common.cores import usable_cores
 MINE = len(os.sched_getaffinity(0))
 
 
+@pytest.fixture(autouse=True)
+def _no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def test_who_sets_the_variable_shares_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert usable_cores(tmp_path / "none") == 1
+
+
 @pytest.mark.parametrize(
     ("quota", "cores"),
     [

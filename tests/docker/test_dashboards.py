@@ -85,7 +85,8 @@ def test_every_metric_asked_for_exists(title: str, expression: str) -> None:
 
 def test_compose_mounts_exist() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    mounts = [v for s in compose["services"].values() for v in s.get("volumes", []) if v.startswith("./")]
+    volumes = [volume for service in compose["services"].values() for volume in service.get("volumes", [])]
+    mounts = [volume for volume in volumes if isinstance(volume, str) and volume.startswith("./")]
     assert mounts
     for mount in mounts:
         assert (ROOT / mount.split(":")[0]).exists(), mount

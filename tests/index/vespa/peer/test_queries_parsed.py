@@ -21,6 +21,7 @@ from devtools.vespa_peer.peer import Judge
 from index.filters import Condition, Filter, Range, evaluate, parse_filter
 from index.vespa import names
 from index.vespa.query import Body, QueryBuilder
+from index.vespa.table import VespaConnection
 from index.vespa.text import storable
 from tests.support.reference import raw_filters
 from tests.support.vespa_peer import VERSION
@@ -119,7 +120,9 @@ def interval(text: str) -> tuple[float | None, bool, float | None, bool]:
 
 
 def nearest(tensor: str, hits: int, *, approximate: bool = True) -> Tree:
-    return ["nearestNeighbor", "embedding", tensor, {"approximate": approximate, "targetHits": hits}]
+    further = {"hnsw.exploreAdditionalHits": VespaConnection().explore_additional_hits} if approximate else {}
+    notes = {"approximate": approximate, "targetHits": hits, **further}
+    return ["nearestNeighbor", "embedding", tensor, notes]
 
 
 _text = st.one_of(
