@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from cli.release.commands import StepFailed, mrse
@@ -220,8 +219,3 @@ CALIBRATE = Work("calibrate", "fit what routes are worth", _calibrate, _no_calib
 VERIFY = Work("verify", "read every byte of it", _verify, command=_verify_command)
 PRODUCE = Work("produce", "fill Redis for the bundle", _produce, _no_produce)
 CHANGES = Work("changes", "apply what changed since the export", _changes, _no_changes, _changes_command)
-
-
-def folder_of(path: str) -> Path:
-    """A path of a configuration, whole, so that it can be compared."""
-    return Path(path).resolve()

@@ -80,7 +80,8 @@ async function ask({ moved = false } = {}) {
     const received = await send(request, signal);
     const ids = received.answer.items.map((item) => item.item_id);
     const triggers = received.answer.items.flatMap((item) => item.sources.map((source) => source.trigger));
-    await learn([...ids, ...triggers, ...asked.history.map((each) => each.id), asked.like, asked.similar, asked.photo], signal);
+    const shown = [...ids, ...triggers, ...asked.history.map((each) => each.id), asked.like, asked.similar, asked.photo];
+    await learn(shown, signal).catch((error) => { if (signal.aborted) throw error; }); // ids without pictures are an answer too
     if (mine !== turn) return;
     adopt(received.answer.items);
     received.answer.items = received.answer.items.filter((item) => item.item_id !== asked.like).slice(0, asked.k);
