@@ -26,7 +26,7 @@ run: $(VENV)/.run ## demo shop, embedded index and service on PORT (8080); sets 
 dev: $(VENV)/.dev ## the environment for training, tests and checks (torch: 15 s to minutes)
 
 test: $(VENV)/.dev ## all tests; sets up all they need, torch included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 drill: $(VENV)/.dev ## releases over a running service, killed and rolled back; a minute or two
 	$(BIN)/python -m pytest -m drill tests/cli/release $(ARGS)
