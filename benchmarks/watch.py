@@ -4,7 +4,7 @@
 
 A real Prometheus (Debian's package) scrapes two workers as it is shipped: the same intervals, the same rules,
 the same patience. For ten minutes they answer a steady load of all kinds; then they are killed, and started
-again. Alerts that a busy machine rightly makes fire are counted apart, with how busy it was.
+again. Every alert counts. How busy the machine was is told beside them: one that is busy rightly fires some.
 """
 
 from __future__ import annotations
@@ -27,17 +27,6 @@ from cli.demo_files import demo_bundle
 from devtools.prometheus import alerts, ask, prometheus, prometheus_executable, queries
 from devtools.redis import redis_server
 
-#: Of these nobody is to blame but the machine, when it has other work.
-_BUSY = {
-    "RecallSlow",
-    "RecallSaturated",
-    "RecallRefused",
-    "RecallDegraded",
-    "RecallErrorBudgetFast",
-    "RecallErrorBudgetSlow",
-    "ExperimentArmFails",
-    "ExperimentArmSlow",
-}
 #: Requests a second.
 _RATE = 10.0
 _LOOK_EVERY_S = 5.0
@@ -158,10 +147,9 @@ def main() -> int:
                     noticed = until(watching, "RecallDown", True, 2 * allowed)
                     service.start()
                     over = until(watching, "RecallDown", False, 120)
-    silent = [name for name in fired if name not in _BUSY]
     claims = [
         Claim.at_least("minutes of health", minutes, 10 if not options.quick else 1),
-        Claim.at_most("alerts that fired meanwhile, beside those of a busy machine", len(silent), 0),
+        Claim.at_most("alerts that fired meanwhile", len(fired), 0),
         Claim.at_most("queries of panels without data", sum(map(len, empty.values())), 0),
         Claim.at_most("seconds from the kill to the alert", noticed, allowed, "s"),
         Claim.at_most("seconds from the start until it is over", over, _SLACK_S, "s"),
