@@ -43,7 +43,7 @@ def page() -> str:
     connections_of({RUNTIME: runtime})
     metrics = runtime.metrics
     metrics.note()
-    metrics.watch(["vespa:8080"]).shadowed(1.0)  # a gauge that is made late
+    metrics.index.watch(["vespa:8080"]).shadowed(1.0)  # a gauge that is made late
     worker_ends(metrics.registry)
     follower = "The follower: `mrse produce follow --metrics-port PORT`"
     tables = [("The service", metrics.registry), (follower, FollowMetrics().registry)]

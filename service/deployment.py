@@ -208,7 +208,7 @@ def assemble(*, worker: Worker, folders: Folders, bundle: Bundle, opened: Opened
             metrics.batch,
         )
     if opened.calls is not None:
-        opened.calls.listen(metrics.watch(opened.calls.servers))
+        opened.calls.listen(metrics.index.watch(opened.calls.servers))
     index, dimensions = opened.index, bundle.manifest.dimensions
     width = bundle.manifest.picture.feature_dim
     if opened.photos is not None and opened.photos.picture_dim != width:

@@ -111,8 +111,8 @@ class Runtime:
         self.recall_checks = RecallChecks(
             settings.server.recall_check_every_s,
             self._is_idle,
-            self.metrics.index_recall,
-            self.metrics.recall_check,
+            self.metrics.index.recall,
+            self.metrics.index.recall_check,
             self.clock,
         )
         self._watching: asyncio.Task[None] | None = None
@@ -340,7 +340,7 @@ class Runtime:
             self.metrics.controls(result.controls.used)
         for name, outcome in result.routes.items():
             if outcome.status == "ok":
-                self.metrics.coverage(name, outcome.coverage)
+                self.metrics.index.coverage(name, outcome.coverage)
         return result
 
     async def ruling(self, text: str, options: Recall, deadline: Deadline) -> Ruling:

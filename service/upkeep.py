@@ -14,7 +14,7 @@ class IndexWatch:
 
     def __init__(self, health: Health, metrics: Metrics) -> None:
         self._health = health
-        self._count = metrics.index_event
+        self._count = metrics.index.event
         self._watched: Sequence[IndexUpkeep] = ()
         metrics.gauge("index_damages", "Damages of index files and logs.", self._damages, "livemax")
         verified = "When every byte of each index was last found right, in seconds since 1970."

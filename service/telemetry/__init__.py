@@ -3,7 +3,9 @@
 ::
 
     metrics     Prometheus' metrics of a worker
-      arms, calls, reloads, process, labels    parts of them
+      arms, index (calls), reloads, process    parts of them, each of one subject
+      children    counts by the value of a label; `labels`: the sets of values
+      gauges      what is read when a scraper asks
       exposition  what a scraper gets
       exemplars   traces by how long requests took
       gpu         memory of graphics cards

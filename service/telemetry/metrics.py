@@ -1,7 +1,6 @@
 """Prometheus metrics on a registry of their own.
 
-Label children are made once and kept: `labels()` costs more than the increment. No label ever carries a
-query, a user or an item.
+No label ever carries a query, a user or an item.
 
 Several workers count into files of one folder, which prometheus-client maps into memory, and whichever of
 them is asked answers for all: counters and histograms are sums, also over workers that have ended; gauges
@@ -13,11 +12,10 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,21 +27,20 @@ from prometheus_client import (
 
 from common.build import service_version
 from common.metrics import NAMESPACE, SHARED_VARIABLE
-from index.watching import INDEX_EVENTS, CallWatch, IndexEvent
 from service.degraded import degraded_words
 from service.query.batcher import Failure
 from service.query.encoder import BATCHED, FAILURES, FALLIBLE, Batched, Fallible
 from service.recall.routes import ROUTES
 from service.telemetry.arms import ArmMetrics
-from service.telemetry.calls import CallMetrics
+from service.telemetry.children import children, counted, labelled, lookups
 from service.telemetry.exemplars import Exemplars
 from service.telemetry.exposition import exposed, merged
-from service.telemetry.labels import CAUSES, RECALL_CHECKS, SERVER_CAUSES, Accepted, Closed
+from service.telemetry.gauges import Gauges
+from service.telemetry.index import IndexMetrics
+from service.telemetry.labels import CAUSES, SERVER_CAUSES, Closed
 from service.telemetry.process import watch_process
 from service.telemetry.reloads import Reload, reload_metrics
 
-M = TypeVar("M", Counter, Histogram)
-V = TypeVar("V", bound=str)
 #: Seconds between two notes of the gauges, where workers share their metrics.
 NOTE_EVERY_S = 1.0
 #: Stages of a recall, before and after those that the routes are.
@@ -57,9 +54,6 @@ _AT_ONCE = 256
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.5, 5, 10)
 _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2.5, 10)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
-_COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
-#: Shadowed searches that a mean is of.
-_RECALLS = 200
 #: Methods that are labels: those that some route has. The names of methods are the client's to choose.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
@@ -89,6 +83,8 @@ class Metrics:
         events: events, ``taken`` or ``refused``.
         exemplars: keeps traces of requests by how long they took.
         arms: counts requests by the arms that they got.
+        index: counts searches, what happens to the index's files, and calls to servers behind it.
+        gauge, gauges: register what is read by `note`, as `Gauges` does.
         cancelled: requests whose client went away.
         connection_closed: counts a connection that ended, by why: ``client`` closed it, or broke it; the
             answer said so (``answered``); it was ``idle``; its TLS ``handshake`` failed or took too long;
@@ -108,9 +104,10 @@ class Metrics:
         self.exemplars = Exemplars(_LATENCY, Path(self.shared) if self.shared else None)
         self._observed: list[tuple[Histogram, float]] = []
         self._at_once = 1 if self.shared else _AT_ONCE  # another worker is asked for what this one counts
-        self._reads: list[tuple[Gauge, Callable[[], float]]] = []
-        #: Make gauges when they are noted first: one that is made says 0 to the workers that share.
-        self._unmade: list[Callable[[], list[tuple[Gauge, Callable[[], float]]]]] = []
+        gauges = Gauges(self._gauge)
+        self.gauge, self.gauges, self._read_gauges = gauges.gauge, gauges.gauges, gauges.note
+        count, count_many = partial(labelled, self._counter), partial(counted, self._counter)
+        count_lookups = partial(lookups, self._counter)
         self._requests = cache(
             self._counter("requests", "Requests by route.", ["route", "method", "status"]).labels
         )
@@ -131,108 +128,67 @@ class Metrics:
             frozenset(degraded_words()),
         )
         stage = histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
-        self._stages = _children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
+        self._stages = children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
         tiers = ("l1", "redis", "miss")
-        self.cache = self._labelled(
-            "cache_lookups", "Query experts by the tier that had them.", "tier", tiers
-        )
-        self.neighbours = self._lookups("neighbour", "Lists of I2I neighbours by whether they were known.")
-        self.heads = self._lookups("search", "Results of Q2I without a history by whether they were known.")
-        self.fusions = self._lookups("fusion", "Embeddings without a history by whether they were known.")
-        self.portrait = self._labelled(
+        self.cache = count("cache_lookups", "Query experts by the tier that had them.", "tier", tiers)
+        self.neighbours = count_lookups("neighbour", "Lists of I2I neighbours by whether they were known.")
+        self.heads = count_lookups("search", "Results of Q2I without a history by whether they were known.")
+        self.fusions = count_lookups("fusion", "Embeddings without a history by whether they were known.")
+        self.portrait = count(
             "portrait_lookups", "Stored portraits looked for.", "found", ("yes", "no", "away", "damaged")
         )
         events = ("timeout", "error", "open", "dropped", "written")
-        self.redis = self._labelled("redis_events", "What happened to calls to Redis.", "event", events)
+        self.redis = count("redis_events", "What happened to calls to Redis.", "event", events)
         degraded = self._counter("degraded", "Answers that fell short, by reason.", ["reason"])
         self._degraded = {word: degraded.labels(word) for word in (*degraded_words(), "other")}
         became = "Pictures by what became of them; costly: took too much to decode, known: did so before."
         outcomes = ("decoded", "damaged", "costly", "known", "failed")
-        self.picture: Callable[[str], None] = self._labelled("pictures", became, "outcome", outcomes)
+        self.picture: Callable[[str], None] = count("pictures", became, "outcome", outcomes)
         results = ("passed", "failed", "inconclusive")
-        self.canary = self._labelled("canaries", "Queries that the service asked itself.", "result", results)
+        self.canary = count("canaries", "Queries that the service asked itself.", "result", results)
         failures = self._counter("model_failures", "Runs of a graph that failed.", ["part", "how"])
         self._model_failures = {
             (part, how): failures.labels(part, how) for part in FALLIBLE for how in FAILURES
         }
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
-        self.refused = self._labelled("refused", "Requests refused before any work.", "reason", reasons)
+        self.refused = count("refused", "Requests refused before any work.", "reason", reasons)
         why = ("missing", "unknown", "expired", "forbidden", "rate", "slowed")
         self._reloads, self._reloaded = reload_metrics(self.registry)
-        self._index_changed = self._gauge(
-            "index_event_timestamp_seconds",
-            "When something last happened to the index's files, in seconds since 1970.",
-            ["event"],
-            multiprocess_mode="livemax",
-        )
-        self._batches = _children(
+        self._batches = children(
             histogram("encoder_batch_size", "Jobs of a run of a graph.", ["part"], buckets=_BATCHES),
             BATCHED,
         )
         build = self._gauge("build_info", "What runs.", ["version", "python"], multiprocess_mode="livemax")
         build.labels(service_version(), platform.python_version()).set(1)
-        self.access_refused = self._labelled("access_refused", "Requests refused by key.", "reason", why)
-        self.key_file = self._labelled(
-            "key_file", "Readings of a changed file of keys.", "result", ("read", "failed")
-        )
-        self.rules_file = self._labelled(
+        self.access_refused = count("access_refused", "Requests refused by key.", "reason", why)
+        self.key_file = count("key_file", "Readings of a changed file of keys.", "result", ("read", "failed"))
+        self.rules_file = count(
             "rules_file", "Readings of a changed file of rules.", "result", ("read", "failed")
         )
-        self.exposures = self._counted(
+        self.exposures = count_many(
             "exposures", "Events of the exposure log.", "result", ("written", "dropped", "failed")
         )
-        self.experiments_file = self._labelled(
+        self.experiments_file = count(
             "experiments_file", "Readings of a changed file of experiments.", "result", ("read", "failed")
         )
         controlled = self._counter("controls", "Answers that a control changed, or told more.", ["control"])
-        self._controls = _children(controlled, _CONTROLS)
+        self._controls = children(controlled, _CONTROLS)
         self.audit_failures = self._counter("audit_failures", "Changes that could not be audited.")
         unknown = "Names in X-Experiment that do not exist, or are not the caller's to choose."
         kinds = ("experiment", "variant", "forbidden")
-        self.experiment_unknown = self._labelled("experiment_unknown", unknown, "kind", kinds)
-        looked = "Share of the index that a route looked at."
-        self._coverage = _children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
-        checked = "Live searches of the embedded index that were asked again exactly, by what came of it."
-        self.recall_check = self._labelled("index_recall_checks", checked, "result", RECALL_CHECKS)
-        self._index_recall = self._gauge(
-            "index_recall_ratio",
-            "Mean recall of the last live searches that were asked again exactly, by the share of all items "
-            "that their filter accepts; of several workers the lowest.",
-            ["accepted"],
-            multiprocess_mode="livemin",
-        )
-        self._index_recalls: dict[str, deque[float]] = {}
-        self.items = self._counted("items", "Items by content.", "result", ("put", "refused", "removed"))
-        self.events = self._counted("events", "Events of users.", "result", ("taken", "refused"))
-        happened = "What happened to the index's files beside searches."
-        self._index_event = self._labelled("index_events", happened, "event", INDEX_EVENTS)
+        self.experiment_unknown = count("experiment_unknown", unknown, "kind", kinds)
+        of_stages = partial(histogram, buckets=_STAGE)
+        self.index = IndexMetrics(self._counter, self._gauge, of_stages, self._observe)
+        self.items = count_many("items", "Items by content.", "result", ("put", "refused", "removed"))
+        self.events = count_many("events", "Events of users.", "result", ("taken", "refused"))
         self.cancelled = self._counter("cancelled", "Requests whose client went away.")
-        self.connection_closed = self._labelled(
+        self.connection_closed = count(
             "connections_closed", "Connections that ended, by why.", "reason", get_args(Closed)
         )
         statuses = ("400", "405", "408", "421", "431", "503")
-        self.connection_refused = self._labelled(
+        self.connection_refused = count(
             "connection_refusals", "Requests refused before they were read, by status.", "status", statuses
         )
-        self._calls = self._counter(
-            "index_calls", "Calls to servers behind the index, by outcome.", ["server", "outcome"]
-        )
-        self._call_retries = self._counter("index_call_retries", "Calls made a second time.", ["server"])
-        self._call_wait = histogram(
-            "index_call_wait_seconds", "Waits for one of our own connections.", buckets=_STAGE
-        )
-        self._shadows = self._labelled(
-            "index_shadows", "Live searches asked again exactly.", "result", ("compared", "failed")
-        )
-        shadow = "Mean recall at their k of the last searches that were asked again exactly."
-        self._shadow_recall = partial(self._gauge, "index_shadow_recall", shadow, multiprocess_mode="livemin")
-        self._circuits = self._gauge(
-            "index_circuit_open",
-            "Whether a server is left alone after failures.",
-            ["server"],
-            multiprocess_mode="livesum",
-        )
-        self._recalls: deque[float] = deque(maxlen=_RECALLS)
         self._loaded: dict[str, tuple[str, str]] = {}
         loaded = ["arm", "bundle", "index"]
         self._bundle = self._gauge("bundle_info", "What is loaded.", loaded, multiprocess_mode="livemax")
@@ -252,20 +208,9 @@ class Metrics:
         self._reloads.labels(result).inc()
         self._reloaded.labels(result).set(time.time())
 
-    def index_event(self, event: IndexEvent) -> None:
-        """Count what happened to an index's files, and note when it was; any thread may."""
-        self._index_event(event)
-        self._index_changed.labels(event).set(time.time())
-
     def batch(self, part: Batched, jobs: int) -> None:
         """Observe how many jobs a graph ran together; any thread may."""
         self._batches(part).observe(jobs)
-
-    def index_recall(self, accepted: Accepted, recall: float) -> None:
-        """Note the recall of a search whose filter accepts such a share of all items."""
-        known = self._index_recalls.setdefault(accepted, deque(maxlen=_RECALLS))
-        known.append(recall)
-        self._index_recall.labels(accepted).set(sum(known) / len(known))
 
     def stage(self, name: str, seconds: float) -> None:
         """Observe one stage."""
@@ -290,31 +235,6 @@ class Metrics:
         """Count a run of a graph that failed; any thread may."""
         self._model_failures[part, how].inc()
 
-    def coverage(self, route: str, share: float) -> None:
-        """Observe how much of the index a route looked at."""
-        self._observe(self._coverage(route), share)
-
-    def watch(self, servers: Iterable[str]) -> CallWatch:
-        """Count the calls to servers behind an index."""
-        return CallMetrics(
-            servers,
-            cache(self._calls.labels),
-            cache(self._call_retries.labels),
-            self._circuits,
-            partial(self._observe, self._call_wait),
-            self._shadow,
-        )
-
-    def _shadow(self, recall: float | None) -> None:
-        self._shadows("failed" if recall is None else "compared")
-        if recall is None:
-            return
-        if not self._recalls:
-            # Not before: a gauge that is made says 0.
-            self._recalled = self._shadow_recall()
-        self._recalls.append(recall)
-        self._recalled.set(sum(self._recalls) / len(self._recalls))
-
     def bundles(self, loaded: Mapping[str, tuple[str, str]]) -> None:
         """Note each arm's bundle and index, and that those noted before are no longer loaded."""
         for arm, (bundle, index) in self._loaded.items():
@@ -326,37 +246,12 @@ class Metrics:
         for arm, (bundle, index) in self._loaded.items():
             self._bundle.labels(arm, bundle, index).set(1)
 
-    def gauge(
-        self,
-        name: str,
-        help_text: str,
-        read: Callable[[], float],
-        across: Literal["livesum", "livemin", "livemax", "liveall"] = "livesum",
-    ) -> None:
-        """Register a value that is read by `note`; of several workers, their sum, least, most, or all."""
-        make = partial(self._gauge, name, help_text, multiprocess_mode=across)
-        self._unmade.append(lambda: [(make(), read)])
-
-    def gauges(
-        self, name: str, help_text: str, label: str, values: Iterable[V], read: Callable[[V], float]
-    ) -> None:
-        """As `gauge`, one for each value of a label; of several living workers, the greatest."""
-
-        def make() -> list[tuple[Gauge, Callable[[], float]]]:
-            gauge = self._gauge(name, help_text, [label], multiprocess_mode="livemax")
-            return [(gauge.labels(value), partial(read, value)) for value in values]
-
-        self._unmade.append(make)
-
     def note(self) -> None:
         """Count what was observed and read the gauges, so that another worker that is asked knows them."""
         self.flush()
         self.exemplars.write()
         self._note_process()
-        while self._unmade:
-            self._reads += self._unmade.pop(0)()
-        for gauge, read in self._reads:
-            gauge.set(read())
+        self._read_gauges()
 
     def flush(self) -> None:
         """Count what was observed."""
@@ -379,26 +274,3 @@ class Metrics:
         if self.shared:
             return merged(Path(self.shared), is_open)
         return exposed(self.registry, self.exemplars.kept, is_open)
-
-    def _labelled(self, name: str, text: str, label: str, values: Iterable[str]) -> Callable[[str], None]:
-        """What counts by the value of a label."""
-        child = _children(self._counter(name, text, [label]), values)
-        return lambda value: child(value).inc()
-
-    def _counted(self, name: str, text: str, label: str, values: Iterable[str]) -> Callable[[str, int], None]:
-        """As `_labelled`, of several at once."""
-        child = _children(self._counter(name, text, [label]), values)
-        return lambda value, many: child(value).inc(many)
-
-    def _lookups(self, name: str, text: str) -> Callable[[bool], None]:
-        """What counts lookups by whether something was there."""
-        count = self._labelled(f"{name}_lookups", text, "result", ("hit", "miss"))
-        return lambda there: count("hit" if there else "miss")
-
-
-def _children(metric: M, values: Iterable[str]) -> Callable[[str], M]:
-    """What gives a metric's child by the value of its only label; those of ``values`` are made at once."""
-    child = cache(metric.labels)
-    for value in values:
-        child(value)
-    return child

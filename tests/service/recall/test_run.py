@@ -217,7 +217,7 @@ def test_a_route_that_is_registered_is_run_counted_and_explained(demo: Demo, pop
 def test_a_route_or_a_reason_that_nobody_registered_is_counted_all_the_same() -> None:
     metrics = Metrics()
     metrics.stages([("new", 0.1)])
-    metrics.coverage("new", 0.5)
+    metrics.index.coverage("new", 0.5)
     metrics.degraded(["new_timeout"])
     text = metrics.render().decode()
     assert 'mrse_stage_seconds_count{stage="new"} 1.0' in text
