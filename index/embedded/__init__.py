@@ -10,7 +10,8 @@
     apply           files of changes ─► an index, beside running servers
     verify          every byte of an index against what was written
     snapshot        an index at one point ─► a folder, and back
-    index           the async face: deadlines, bounded threads (`workers`)
+    index           the index as it serves: what is asked of it, and changes beside
+      readable        what is asked, within deadlines: on the event loop, or on bounded threads (`workers`)
       upkeep          scrubs on a schedule
       rebuilder       rebuilds by itself after many changes, and spaces out what fails
       writer          group commit of changes, which `changes` checks and completes

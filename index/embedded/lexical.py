@@ -14,7 +14,7 @@ from index.filters import Filter
 from index.port import IndexUnavailable, Neighbours
 
 #: Rows that a search may add up on the event loop, which takes a millisecond; longer ones go to a thread.
-#: *Inferred*, as `index.AT_ONCE`.
+#: *Inferred*, as `readable.AT_ONCE`.
 AT_ONCE = 100_000
 #: What a row of the write buffer costs, in rows of the base: it is cleared, added to and looked at.
 _BUFFERED = 1

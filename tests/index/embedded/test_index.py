@@ -13,7 +13,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
-from index.embedded import index as embedded
+from index.embedded import readable
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.live import LiveIndex
@@ -97,7 +97,7 @@ async def test_a_filter_whose_searches_are_too_much_is_not_begun_on_the_event_lo
     monkeypatch.setattr(LiveIndex, "search", spy)
 
     async def searched(limit: int, accepted: Filter | None = None) -> list[bool]:
-        monkeypatch.setattr(embedded, "AT_ONCE", limit)
+        monkeypatch.setattr(readable, "AT_ONCE", limit)
         where.clear()
         await index.search(unit_vectors(1, 32), 5, accepted, _deadline())
         return list(where)
