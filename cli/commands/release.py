@@ -47,10 +47,11 @@ def release(
 
     Example: `mrse release release.toml --dry-run`
     """
+    from cli.release.begin import open_release
     from cli.release.plan import Plan, read_plan
     from cli.release.runner import Result as Found
     from cli.release.runner import abort as give_up
-    from cli.release.runner import foresee, go_back, open_release, rows, run
+    from cli.release.runner import foresee, go_back, rows, run
     from cli.release.services import Fleet
     from cli.release.state import alone
 

@@ -11,6 +11,7 @@
     services     the services that run: reload, what they have loaded, the switch
     towers       control and canary in the service's configuration
     canary       the steps that touch traffic: canary, watch, promote, and taking a canary back
+    begin        a new release, or the one that goes on; how one ended
     runner       does the steps in order, goes on where a killed release stopped
 
 The configuration file of the service says what serves. A release changes nothing else: while it works, the

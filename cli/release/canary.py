@@ -11,7 +11,7 @@ from cli.release.commands import StepFailed, mrse, shown
 from cli.release.exposition import Counts, Tally, Told, counts_of, less
 from cli.release.guardrails import Guardrail, judge
 from cli.release.plan import Exposed
-from cli.release.release import Outcome, Release, Work
+from cli.release.release import Outcome, Release, Work, loaded_of
 from cli.release.services import ServicesError
 from cli.release.state import now
 from cli.release.towers import CANARY, CONTROL, TOWERS, Side, write_towers
@@ -44,14 +44,19 @@ def _canary(release: Release) -> Outcome:
                 "alone say what serves, not --bundle or MRSE_BUNDLE_PATH, and reload"
             )
     control = Side(before.bundle, before.index)
-    write_towers(plan.config, control, release.candidate, plan.canary.share, release.current.release)
+    share, salt = plan.canary.share, release.current.release
     wanted = {CONTROL: (before.version, None), CANARY: (release.version, release.index_version)}
     try:
-        release.fleet.take(wanted, _patient(release, "canary"))
+        release.fleet.take(
+            wanted,
+            _patient(release, "canary"),
+            change=lambda: write_towers(plan.config, control, release.candidate, share, salt),
+        )
     except ServicesError as error:
-        write_towers(plan.config, control)
         try:
-            release.fleet.take({CONTROL: (before.version, None)})
+            release.fleet.take(
+                {CONTROL: (before.version, None)}, change=lambda: write_towers(plan.config, control)
+            )
         except ServicesError as again:
             raise StepFailed(f"{error}; and what served was not taken back: {again}") from error
         raise StepFailed(f"{error}; what served before serves") from error
@@ -194,13 +199,20 @@ def _report(release: Release, exposed: Exposed, since: float) -> str | None:
 
 def _promote(release: Release) -> Outcome:
     assert release.version is not None
-    write_towers(release.plan.config, release.candidate)
-    if release.in_place:
-        return Outcome(f"{release.version} serves, fed anew")
+
+    def change() -> None:
+        write_towers(release.plan.config, release.candidate)
+
     names = f"{release.plan.config} names {release.version}"
-    if release.before is None:
-        return Outcome(f"{names}: a service can be started with it")
-    release.fleet.take({CONTROL: (release.version, release.index_version)}, _patient(release, "promote"))
+    if release.in_place or release.before is None:
+        change()
+        return Outcome(
+            f"{release.version} serves, fed anew"
+            if release.in_place
+            else f"{names}: a service can be started with it"
+        )
+    wanted = {CONTROL: (release.version, release.index_version)}
+    release.fleet.take(wanted, _patient(release, "promote"), change=change)
     return Outcome(f"{release.version} serves" if release.fleet else names)
 
 
@@ -218,8 +230,11 @@ def take_back(release: Release) -> Outcome:
     except ServicesError as error:
         release.tell(f"roll back: the switch is not thrown, the reload takes longer: {error}")
     try:
-        write_towers(release.plan.config, Side(before.bundle, before.index))
-        release.fleet.take({CONTROL: (before.version, None)}, _patient(release, "roll back"))
+        release.fleet.take(
+            {CONTROL: loaded_of(before)},
+            _patient(release, "roll back"),
+            change=lambda: write_towers(release.plan.config, Side(before.bundle, before.index)),
+        )
     except MrseError as error:
         who = "the switch keeps it from traffic" if off else "it may still answer its share"
         raise StepFailed(f"the canary is not taken back, {who}: {error}") from error

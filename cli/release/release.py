@@ -101,6 +101,8 @@ class Release:
     @property
     def bundle(self) -> str:
         """The bundle that is to serve."""
+        if (embedded := self.found("embed").get("bundle")) is not None:
+            return str(embedded)  # the plan may be another by now
         if self.trains:
             return str(
                 self.found("export").get("path", self.folder / "bundles" / f"{self.plan.name}-{UNKNOWN}")
@@ -139,7 +141,7 @@ class Release:
     def index_version(self) -> str | None:
         """Version of an embedded index once it is built; None otherwise."""
         found: str | None = self.found("build").get("index_version")
-        return found
+        return found and (index_version(Path(self.index)) or found)
 
     @property
     def candidate(self) -> Side:
@@ -164,3 +166,21 @@ def bundle_version(bundle: Path) -> str:
         return str(json.loads((bundle / MANIFEST_NAME).read_bytes())["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(f"{bundle} is no bundle: {error}") from error
+
+
+def index_version(index: Path) -> str | None:
+    """The version of an embedded index, as services tell it; None of one of Vespa.
+
+    It is read where it is needed: a service that rebuilds its index gives it another one.
+    """
+    from index.embedded.manifest import MANIFEST_NAME
+
+    try:
+        return str(json.loads((index / MANIFEST_NAME).read_bytes())["index_version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def loaded_of(served: Served) -> tuple[str, str | None]:
+    """What services tell once they have loaded it: the versions of bundle and index."""
+    return served.version, index_version(Path(served.index))

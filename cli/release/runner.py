@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli.release import canary, steps, tidy, vespa_steps
+from cli.release.begin import changed_what_serves, give_up, note, promoted
 from cli.release.plan import Plan, PlanError
-from cli.release.release import UNKNOWN, Outcome, Release, Work, bundle_version
+from cli.release.release import UNKNOWN, Outcome, Release, Work, loaded_of
 from cli.release.services import Fleet
-from cli.release.state import Current, Past, Served, StateFile, Step, Verdict, new_release, now
-from cli.release.towers import Configured, Side, read_towers, write_towers
+from cli.release.state import Past, StateFile, Step, Verdict, new_release, now
+from cli.release.towers import Side, read_towers, write_towers
 from common.errors import MrseError
 
 _FIRST = (steps.CHECK, steps.TRAIN, steps.EXPORT, steps.GATE, steps.EMBED)
@@ -48,78 +48,6 @@ def works(engine: str) -> Sequence[Work]:
     return (*_FIRST, *(_VESPA if engine == "vespa" else _EMBEDDED), *_LAST)
 
 
-def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh: bool = False) -> Release:
-    """The release that goes on, or a new one; whatever it was, the state now has it as the current one.
-
-    Another plan or other files of the shop are another release, but for one whose canary is out: it goes on.
-
-    Raises:
-        StateError, PlanError, SettingsError, DataError: something of it cannot be read.
-    """
-    file = StateFile(plan.work)
-    configured = read_towers(plan.config)
-    made_of = _made_of(plan)
-    current = file.state.current
-    if current is not None and not _canary_began(current) and (fresh or current.made_of != made_of):
-        why = "--fresh" if fresh else "the plan or the shop's files are others"
-        tell(f"release {current.release} is given up: {why}")
-        file.state.history.append(Past(release=current.release, verdict="aborted", ended=now(), says=why))
-        current = file.state.current = None
-    if current is None:
-        if configured.canary is not None:
-            raise PlanError(
-                f"{plan.config} has an arm canary that no release here put there; take it out, and reload"
-            )
-        before = _before(plan, configured, file)
-        if before is None:
-            _refuse_unknown(plan, fleet)
-        current = Current(release=new_release(plan.work), made_of=made_of, before=before)
-        file.state.current = current
-    elif fresh:
-        raise PlanError(f"the canary of {current.release} is out; --abort takes it back, then begin anew")
-    else:
-        tell(f"release {current.release} goes on")
-    return Release(plan, file, configured.engine, fleet, tell)
-
-
-def _canary_began(current: Current) -> bool:
-    step = current.steps.get("canary")
-    return step is not None and step.state != "skipped"
-
-
-def _made_of(plan: Plan) -> str:
-    """Digest of the shop's files and of what of the plan makes bundle and index."""
-    from artifacts.shop.shop import Shop
-
-    asked = plan.model_dump_json(exclude={"services", "canary", "exposed", "keep", "file"})
-    return hashlib.sha256(f"{asked}\0{Shop.open(plan.shop).fingerprint()}".encode()).hexdigest()[:16]
-
-
-def _refuse_unknown(plan: Plan, fleet: Fleet) -> None:
-    """Fail where something serves that the configuration does not name: it would be replaced unseen."""
-    for address, told in fleet.look()[0].items():
-        for bundle, _ in told.loaded.values():
-            raise PlanError(
-                f"{address} serves {bundle}, which {plan.config} does not name: let the configuration "
-                "alone say what serves, not --bundle or MRSE_BUNDLE_PATH"
-            )
-
-
-def _before(plan: Plan, configured: Configured, file: StateFile) -> Served | None:
-    side = configured.control
-    if side is None:
-        return None
-    for path in (side.bundle, side.index):
-        if not Path(path).exists():
-            raise PlanError(
-                f"{plan.config} names {path}, which is not there; name what serves by its whole path"
-            )
-    promoted = [past.served for past in file.state.history if past.served is not None]
-    trained = next((each.trained for each in reversed(promoted) if each.bundle == side.bundle), None)
-    version = bundle_version(Path(side.bundle))
-    return Served(bundle=side.bundle, index=side.index, version=version, trained=trained)
-
-
 def run(release: Release) -> Result:
     """Do what is left of a release.
 
@@ -128,6 +56,8 @@ def run(release: Release) -> Result:
     """
     release.folder.mkdir(parents=True, exist_ok=True)
     release.file.save()
+    if release.step("roll back") is not None and not _found_bad(release):
+        return _take_back(release)  # --abort was killed, or failed
     planned = works(release.engine)
     for place, work in enumerate(planned, 1):
         step = _do(release, work, f"[{place}/{len(planned)}]")
@@ -135,8 +65,17 @@ def run(release: Release) -> Result:
             return _refused(release, work, step)
         if work in (steps.CHANGES, vespa_steps.STEPS[-1]) and _unchanged(release):
             return _end(release, "unchanged", "what was made is what serves already")
-    promoted = release.current.steps["promote"]
-    return _end(release, "promoted", promoted.says)
+    return _end(release, "promoted", release.current.steps["promote"].says)
+
+
+def _found_bad(release: Release) -> bool:
+    watch = release.step("watch")
+    return watch is not None and watch.state == "refused"
+
+
+def _take_back(release: Release) -> Result:
+    _do(release, canary.ROLL_BACK, "[!]")
+    return _end(release, "aborted", "given up")
 
 
 def _refused(release: Release, work: Work, step: Step) -> Result:
@@ -197,73 +136,71 @@ def _unchanged(release: Release) -> bool:
 
 def _end(release: Release, verdict: Verdict, says: str) -> Result:
     """Note how a release ended; the next call begins another one."""
-    state, current = release.file.state, release.current
-    served = None
-    if verdict == "promoted":
-        assert release.version is not None
-        before = release.before
-        trained = release.found("train").get("trained")
-        if trained is None and before is not None and before.version == release.version:
-            trained = before.trained
-        side = release.candidate
-        served = Served(bundle=side.bundle, index=side.index, version=release.version, trained=trained)
-    state.history.append(
-        Past(
-            release=current.release, verdict=verdict, ended=now(), says=says, served=served,
-            before=current.before, training=steps.training_digest(release.plan.train),
-        )
-    )  # fmt: skip
-    state.current = None
+    note(release, verdict, says)
     if verdict != "promoted":
         try:
             tidy.remove_old(release)
         except OSError as error:
             release.tell(f"old releases are not removed: {error}")
     release.file.save()
-    return Result(current.release, verdict, says, rows(release))
+    return Result(release.current.release, verdict, says, rows(release))
 
 
 def abort(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
     """Give the release that is under way up; its canary, where it has one, is taken back.
 
     Raises:
-        PlanError: there is none.
+        PlanError: there is none, or it has been promoted.
         StepFailed: the canary cannot be taken back.
     """
     file = StateFile(plan.work)
-    if file.state.current is None:
+    current = file.state.current
+    if current is None:
         raise PlanError(f"{file.path} knows of no release that is under way")
-    release = Release(plan, file, read_towers(plan.config).engine, fleet, tell)
-    if _canary_began(release.current):
-        _do(release, canary.ROLL_BACK, "[!]")
+    if promoted(current):
+        raise PlanError(
+            f"release {current.release} has been promoted, and files of old releases are left to remove; "
+            "--back lets what served before serve again"
+        )
+    configured = read_towers(plan.config)
+    release = Release(plan, file, configured.engine, fleet, tell)
+    if changed_what_serves(current, configured):
+        return _take_back(release)
     return _end(release, "aborted", "given up")
 
 
 def go_back(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
-    """Let what the last promotion replaced serve again.
+    """Let what the last promotion replaced serve again; a release that is under way is given up.
 
     Raises:
-        PlanError: there is nothing to go back to, or a release is under way.
+        PlanError: there is nothing to go back to, or a canary is out.
     """
     file = StateFile(plan.work)
     configured = read_towers(plan.config)
-    if file.state.current is not None and _canary_began(file.state.current):
-        raise PlanError(f"the canary of {file.state.current.release} is out; --abort takes it back")
+    current = file.state.current
+    if current is not None:
+        if not promoted(current) and changed_what_serves(current, configured):
+            raise PlanError(f"the canary of {current.release} is out; --abort takes it back")
+        give_up(Release(plan, file, configured.engine, fleet, tell), "--back")
     last = next((past for past in reversed(file.state.history) if past.served is not None), None)
     if last is None or last.before is None or last.served is None:
         raise PlanError(f"{file.path} knows of nothing that served before")
-    there = configured.control
-    if there is None or (there.bundle, there.index) != (last.served.bundle, last.served.index):
+    wanted, there = last.before, configured.control
+    known = [(each.bundle, each.index) for each in (last.served, wanted)]  # the latter: going back failed
+    if there is None or (there.bundle, there.index) not in known:
         raise PlanError(
             f"{plan.config} does not name what release {last.release} promoted; nothing was changed"
         )
-    wanted = last.before
     for path in (wanted.bundle, wanted.index):
         if not Path(path).exists():
             raise PlanError(f"{path} is not there any more")
     began = now()
-    write_towers(plan.config, Side(wanted.bundle, wanted.index))
-    fleet.take({"control": (wanted.version, None)}, lambda what: tell(f"waiting: {what}"))
+    file.save()
+    fleet.take(
+        {"control": loaded_of(wanted)},
+        lambda what: tell(f"waiting: {what}"),
+        change=lambda: write_towers(plan.config, Side(wanted.bundle, wanted.index)),
+    )
     name = new_release(plan.work)
     says = f"back from {last.served.version} to {wanted.version}"
     file.state.history.append(

@@ -94,21 +94,29 @@ class Fleet:
             raise ServicesError(f"`{said}` ended with {done.returncode}: {done.stderr.strip()[-500:]}")
 
     def take(
-        self, wanted: Mapping[str, tuple[str, str | None]], tell: Callable[[str], None] = lambda _: None
+        self,
+        wanted: Mapping[str, tuple[str, str | None]],
+        tell: Callable[[str], None] = lambda _: None,
+        *,
+        change: Callable[[], None],
     ) -> None:
-        """Have them read their configuration, and wait until all have loaded what it names.
+        """Change their configuration, have them read it, and wait until all have loaded what it names.
 
         Args:
             wanted: bundle and index of each arm; an index of None may be any.
             tell: told what is waited for.
+            change: writes the configuration.
 
         Raises:
             ServicesError: one refused it, or did not take it in time.
         """
         if not self:
+            change()
             self.reload()
             return
+        # Before the change: one that watches its configuration may refuse it at once.
         refused = {address: its.refused for address, its in self.look()[0].items()}
+        change()
         self.reload()
         end = time.monotonic() + self._wanted.within_s
         while True:

@@ -130,7 +130,9 @@ def _embed_command(release: Release) -> Sequence[str]:
 
 def _embed(release: Release) -> Outcome:
     found = mrse(_embed_command(release))
-    return Outcome(f"{found['rows']:,} items", {"rows": found["rows"]})
+    # A release whose canary is out goes on by another plan, with what it was made of.
+    made_of = {"bundle": release.bundle, "training": training_digest(release.plan.train)}
+    return Outcome(f"{found['rows']:,} items", {"rows": found["rows"], **made_of})
 
 
 def _build_command(release: Release) -> Sequence[str]:

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from artifacts.bundle.manifest import MANIFEST_NAME
+from cli.release.begin import open_release
 from cli.release.commands import StepFailed
 from cli.release.plan import PlanError, read_plan
 from cli.release.release import Release
-from cli.release.runner import Result, abort, go_back, open_release, run
+from cli.release.runner import Result, abort, go_back, run
 from cli.release.services import Fleet
-from cli.release.state import StateFile, Step
+from cli.release.state import Past, Served, StateFile, Step
 from common.errors import MrseError
+from index.embedded.manifest import MANIFEST_NAME as INDEX_MANIFEST
 
 BEFORE_CANARY = (
     "check",
@@ -33,7 +35,7 @@ BEFORE_CANARY = (
     "produce",
     "changes",
 )
-PLAN = 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\nbundle = "new"\n'
+PLAN = 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\nbundle = "{bundle}"\n'
 
 
 class Service:
@@ -48,25 +50,32 @@ class Service:
         self.ready = True
         self.status = 200
         self.takes = True
+        #: Whether it refuses a canary, as soon as the file names it.
+        self.refuses = False
         self.switched: list[Any] = []
         self.looks = 0
         self._totals: dict[tuple[str, str], int] = {}
         self._empty = 0
-        self._loaded = self._configured()
+        self.loaded = self._configured()
 
     def _configured(self) -> dict[str, Any]:
         settings = tomllib.loads(self.config.read_text())
         base = {"bundle": settings["bundle"]["path"], "index": settings["index"]["path"]}
         arms = settings.get("experiments", {}).get("towers", {"control": {}})
-        return {name: Path(str(arm.get("bundle", base["bundle"]))).name for name, arm in arms.items()}
+        return {
+            name: (Path(str(arm.get("bundle", base["bundle"]))).name, _index(arm.get("index", base["index"])))
+            for name, arm in arms.items()
+        }
 
     def exposition(self) -> str:
         self.looks += 1
-        if self.takes:
-            self._loaded = self._configured()
-        lines = [f"mrse_ready {int(self.ready)}", 'mrse_reloads_total{result="refused"} 0']
-        for arm, version in self._loaded.items():
-            lines.append(f'mrse_bundle_info{{arm="{arm}",bundle="{version}",index="{version}.1"}} 1')
+        refused = int(self.refuses and "canary" in self._configured())
+        if self.takes and not refused:
+            self.loaded = self._configured()
+        lines = [f"mrse_ready {int(self.ready)}", f'mrse_reloads_total{{result="refused"}} {refused}']
+        for arm, (version, index) in self.loaded.items():
+            told = index or f"{version}.1"
+            lines.append(f'mrse_bundle_info{{arm="{arm}",bundle="{version}",index="{told}"}} 1')
             labels = f'experiment="towers",arm="{arm}"'
             for outcome, more in self.each[arm].items():
                 self._totals[arm, outcome] = self._totals.get((arm, outcome), 0) + more
@@ -77,10 +86,16 @@ class Service:
             quick = 0 if self.slow and arm == "canary" else answered
             for bound, count in (("0.01", quick), ("0.5", answered), ("+Inf", answered)):
                 lines.append(f'mrse_arm_request_duration_seconds_bucket{{{labels},le="{bound}"}} {count}')
-        if "canary" in self._loaded:
+        if "canary" in self.loaded:
             self._empty += self.empty_each
             lines.append(f'mrse_arm_empty_total{{experiment="towers",arm="canary"}} {self._empty}')
         return "\n".join(lines) + "\n"
+
+
+def _index(folder: Any) -> str | None:
+    """The version that an index's manifest names, where it has one."""
+    manifest = Path(str(folder)) / INDEX_MANIFEST
+    return str(json.loads(manifest.read_text())["index_version"]) if manifest.is_file() else None
 
 
 class Folder:
@@ -113,9 +128,10 @@ class Folder:
             "silent_s": 0.05,
         }
         self.told: list[str] = []
+        self.bundle = "new"
 
     def plan(self) -> Any:
-        text = PLAN
+        text = PLAN.format(bundle=self.bundle)
         for name, table in (("services", {"urls": [self.url], **self.services}), ("canary", self.canary)):
             text += f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         (self.folder / "release.toml").write_text(text)
@@ -131,6 +147,53 @@ class Folder:
             release.current.steps.setdefault(name, Step(state="done", began=0))
         release.current.steps["build"].found["index_version"] = "new.1"
         return release
+
+    def killed(self, where: Callable[[Release], bool]) -> None:
+        """Begin, and stop it once the state was saved and something holds."""
+        release = self.begin(self.told.append)
+        save = release.file.save
+
+        def save_and_stop() -> None:
+            save()
+            if where(release):
+                release.file.save = save  # type: ignore[method-assign]
+                raise KeyboardInterrupt
+
+        release.file.save = save_and_stop  # type: ignore[method-assign]
+        with pytest.raises((KeyboardInterrupt, StepFailed)):
+            run(release)
+
+    def opened(self, *, fresh: bool = False) -> Release:
+        plan = self.plan()
+        return open_release(plan, Fleet(plan.services), self.told.append, fresh=fresh)
+
+    def back(self) -> Result:
+        plan = self.plan()
+        return go_back(plan, Fleet(plan.services), self.told.append)
+
+    def abort(self) -> Result:
+        plan = self.plan()
+        return abort(plan, Fleet(plan.services), self.told.append)
+
+    def promoted(self, served: str, before: str, bundles: tuple[str, str]) -> None:
+        """Put a promotion into the history, by the names of indexes and bundles."""
+        sides = []
+        for index, bundle in zip((served, before), bundles, strict=True):
+            (self.folder / index).mkdir(exist_ok=True)
+            sides.append(
+                Served(
+                    bundle=str(self.folder / bundle),
+                    index=str(self.folder / index),
+                    version=Path(bundle).name,
+                )
+            )
+        self.config.write_text(f'[bundle]\npath = "{sides[0].bundle}"\n[index]\npath = "{sides[0].index}"\n')
+        self.service.exposition()
+        file = StateFile(self.folder / "releases")
+        file.state.history.append(
+            Past(release="1", verdict="promoted", ended=1, served=sides[0], before=sides[1])
+        )
+        file.save()
 
     def arms(self) -> dict[str, str]:
         towers = tomllib.loads(self.config.read_text())["experiments"]["towers"]
@@ -343,3 +406,89 @@ def test_old_releases_are_removed_but_not_what_serves(made: Folder) -> None:
     left = sorted(path.name for path in work.iterdir() if path.is_dir())
     assert left == ["20260101-000000", "20260103-000000", "20260104-000000", result.release, "mine"]
     assert [path.name for path in (work / "20260101-000000").iterdir()] == ["bundles"]  # a way back
+
+
+def test_a_canary_that_was_never_out_does_not_keep_the_next_night_from_beginning(made: Folder) -> None:
+    made.service.refuses = True  # and is asked what it had refused before the file is written
+    with pytest.raises(StepFailed, match="refused to reload; its log says why; what served before serves"):
+        made.run()
+    assert made.steps()["canary"] == "failed"
+    again = made.opened(fresh=True)
+    assert not again.current.steps
+    assert "is given up: --fresh" in made.told[-1]
+
+
+def test_a_canary_that_stands_in_the_configuration_is_out(made: Folder) -> None:
+    made.killed(lambda release: "towers.canary]" in made.config.read_text())
+    with pytest.raises(PlanError, match="is out; --abort takes it back, then begin anew"):
+        made.opened(fresh=True)
+
+
+def test_a_release_under_way_does_not_undo_going_back(made: Folder) -> None:
+    made.promoted("new-index", "old-index", ("new", "old"))
+    made.begin(made.told.append).file.save()
+    assert made.back().says == "back from new to old"
+    state = StateFile(made.folder / "releases").state
+    assert (state.current, [past.verdict for past in state.history[1:]]) == (None, ["aborted", "promoted"])
+
+
+def test_a_release_ends_where_something_else_serves_than_when_it_began(made: Folder) -> None:
+    made.begin(made.told.append).file.save()
+    (made.folder / "other-index").mkdir()
+    made.config.write_text(made.config.read_text().replace("old-index", "other-index"))
+    before = made.opened().before
+    assert "is given up: what serves is not what served when it began" in made.told[-1]
+    assert before is not None
+    assert before.index.endswith("other-index")
+
+
+def test_going_back_waits_for_the_index_where_the_bundle_is_the_same(made: Folder) -> None:
+    made.promoted("new-index", "old-index", ("old", "old"))
+    for name in ("old", "new"):
+        (made.folder / f"{name}-index" / INDEX_MANIFEST).write_text(f'{{"index_version": "old.{name}"}}')
+    made.service.exposition()
+    made.service.takes = False
+    with pytest.raises(MrseError, match=r"not taken within 0\.3 s: control is old over old\.new"):
+        made.back()
+    made.service.takes = True
+    assert made.back().verdict == "promoted"  # the same command goes on
+    assert made.service.loaded == {"control": ("old", "old.old")}
+
+
+def test_what_was_promoted_is_noted_so_though_old_files_are_left(made: Folder) -> None:
+    made.killed(lambda release: release.step("tidy") is not None)
+    with pytest.raises(PlanError, match="has been promoted, and files of old releases are left"):
+        made.abort()
+    (made.folder / "shop/items.csv").write_text("id,title\na,cup\nb,hat\n")
+    began = StateFile(made.folder / "releases").state.current
+    assert began is not None
+    (made.folder / "releases" / began.release / "index").mkdir()
+    past = made.opened().file.state.history[-1]
+    assert (past.release, past.verdict) == (began.release, "promoted")
+    assert past.served is not None
+    assert past.served.version == "new"
+
+
+def test_giving_up_that_failed_is_gone_on_with(made: Folder) -> None:
+    made.canary["watch_s"] = 30
+    made.killed(lambda release: "requests" in release.found("watch"))
+    made.service.takes = False
+    with pytest.raises(StepFailed, match="the canary is not taken back"):
+        made.abort()
+    made.service.takes = True
+    assert (made.run().verdict, made.arms()) == ("aborted", {"control": "old"})
+
+
+def test_a_canary_that_is_out_goes_on_with_the_bundle_it_was_made_of(made: Folder) -> None:
+    made.canary["watch_s"] = 30
+
+    def stop(release: Release) -> bool:
+        release.current.steps["embed"].found["bundle"] = str(made.folder / "new")
+        return "requests" in release.found("watch")
+
+    made.killed(stop)
+    made.canary["watch_s"] = 0
+    (made.folder / "third").mkdir()
+    (made.folder / "third" / MANIFEST_NAME).write_text('{"version": "third"}')
+    made.bundle = "third"
+    assert (made.run().verdict, made.arms()) == ("promoted", {"control": "new"})
