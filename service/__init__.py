@@ -11,6 +11,8 @@
     runtime       what a running worker holds
       opening     opens and checks the deployments that arms name
       retiring    closes those that none names any more, once no request uses them
+      gauges      what it tells of itself whenever its metrics are asked for
+    recalling     a worker's recalls: by the rules of the moment, and counted
     health        whether it can answer, and what keeps it from that
       canary        asks it a query, twice a second
       upkeep        how the files of its indexes fare

@@ -11,35 +11,29 @@ from dataclasses import replace
 
 from common.arrays import F16
 from common.breaker import CircuitBreaker
-from common.calling import SPAN
-from common.deadline import Clock, Deadline
+from common.deadline import Clock
 from common.lru import Lru
-from common.turns import Turns
 from service.access.audit import Audit
 from service.access.guard import Guard
-from service.admission import Admission, LoadShedding
+from service.admission import Admission
 from service.canary import FIRST_PATIENCE_S, Watch
 from service.deployment import Deployment, Folders, Worker, open_deployment
-from service.errors import Overloaded, StartError, Unavailable
+from service.errors import StartError
 from service.events import EventStream
 from service.experiments import TOWERS, ExperimentBook
 from service.exposures import ExposureLog
-from service.health import PARTS, Health
+from service.gauges import show_worker
+from service.health import Health
 from service.intake import Intake
 from service.live_experiments import LiveExperiments
 from service.opening import Opener, Openings, check_options, close_all
-from service.pipeline import RecallResult, recall
 from service.query.cache.redis import RedisCache
 from service.query.decoder.decoder import PictureDecoder
 from service.query.pace import WAIT
-from service.query.query import Query
-from service.recall.controls.rulebook import NO_RULE, RuleBook, Ruling
-from service.recall.routes.q2i import Q2I
-from service.recall.settings import Recall
-from service.recall_checks import RecallChecks
+from service.recall.controls.rulebook import RuleBook
+from service.recalling import Recaller
 from service.retiring import Retiring
 from service.settings import Settings
-from service.stages import Stages, stages_of
 from service.telemetry.gpu import watch_cards
 from service.telemetry.metrics import Metrics
 from service.upkeep import IndexWatch
@@ -48,8 +42,6 @@ log = logging.getLogger("mrse.service")
 
 #: A reload waits this long for a server; the start waits for as long as it takes, and is not ready.
 _PATIENCE_S = 60.0
-#: Share of a request's time that it waits for rules that are being read: *inferred*.
-_RULES_SHARE = 0.1
 #: Clients that were refused come back within so many times ``limits.retry_after_s``.
 _RETRY_WITHIN = 3
 
@@ -102,48 +94,26 @@ class Runtime:
         self.events = EventStream(settings)
         #: What was shown to whom.
         self.exposures = ExposureLog(settings, self.metrics.exposures)
-        #: Recalls that the index answered; grows as long as it gets on.
-        self._answered = 0
         every_s = settings.server.canary_every_s
         self._watch = Watch(
-            self.health, self.metrics.canary, every_s, lambda: self._answered, clock=self.clock
+            self.health, self.metrics.canary, every_s, lambda: self.recaller.answered, clock=self.clock
         )
-        self.recall_checks = RecallChecks(
-            settings.server.recall_check_every_s,
-            self._is_idle,
-            self.metrics.index.recall,
-            self.metrics.index.recall_check,
-            self.clock,
+        #: Answers requests, as long as ``ready``.
+        self.recaller = Recaller(
+            settings, self.metrics, self.rules, self.admission.gate, self._watch.doubt, traced
         )
         self._watching: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
         self._retiring = Retiring()
-        self.metrics.gauge("cache_entries", "Query experts kept in process.", lambda: len(experts))
-        gate = self.admission.gate
-        self.metrics.gauge("waiting", "Requests that wait for their turn.", lambda: gate.waiting)
-        self.metrics.gauge(
-            "concurrency_limit", "Requests that may be worked on.", lambda: gate.concurrency.limit
+        show_worker(
+            self._worker,
+            self.admission,
+            self.health,
+            self.intake,
+            self.rules,
+            redis_is_open=self._redis_is_open,
+            deployments=lambda: self._by_folders().values(),
         )
-        self.metrics.gauge(
-            "loop_lag_seconds", "How late the event loop is.", lambda: gate.pulse.lag_s, "livemax"
-        )
-        moved = "When the event loop last moved, in seconds since 1970."
-        self.metrics.gauge("loop_moved_seconds", moved, self._moved, "liveall")
-        load = "Load of the request that waited longest in the last second: from limits.shed_* on parts are "
-        load += "left out, at 1 requests are refused."
-        self.metrics.gauge("load_ratio", load, self.admission.peak, "livemax")
-        circuit = "Whether the shared cache is left alone after failures."
-        self.metrics.gauge("redis_circuit_open", circuit, self._redis_is_open)
-        self.metrics.gauge("in_flight", "Requests being worked on.", lambda: self.admission.in_flight)
-        self.metrics.gauge("items_under_way", "Items by content.", lambda: self.intake.under_way)
-        self.metrics.gauge("encoder_queue", "Queries that wait to be encoded.", self._queued)
-        self.metrics.gauge("ready", "Whether the worker can answer.", lambda: self.health.ready, "livemin")
-        self.metrics.gauges(
-            "not_ready", "What keeps a worker from answering.", "part", PARTS, self.health.failing
-        )
-        if self.rules.path is not None:
-            about = "Queries with a rule of pins or bans."
-            self.metrics.gauge("rules", about, lambda: len(self.rules), "livemax")
         self._files = IndexWatch(self.health, self.metrics)
 
     @property
@@ -282,7 +252,7 @@ class Runtime:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self.recall_checks.close()
+        await self.recaller.close()
         self.metrics.flush()
         await self._retiring.close()
         if self._worker.shared is not None:
@@ -303,71 +273,6 @@ class Runtime:
         named = {arm: (d.bundle.version, d.index.version.partition("+")[0]) for arm, d in deployments.items()}
         self.metrics.bundles(named)
         self._files.follow(deployment.upkeep for deployment in deployments.values())
-
-    async def recall(
-        self,
-        deployment: Deployment,
-        query: Query,
-        options: Recall,
-        shedding: LoadShedding,
-        deadline: Deadline,
-        turns: Turns | None = None,
-    ) -> RecallResult:
-        """Recall and count; raises as `service.pipeline.recall` does."""
-        reserve_s = self.settings.deadline.reserve_ms / 1000
-        stages = stages_of(SPAN.get()) if self.traced else Stages()
-        ruling = NO_RULE if self.rules.path is None else await self.ruling(query.text, options, deadline)
-        try:
-            result = await recall(
-                deployment, query, options, shedding, deadline, reserve_s, turns, ruling, stages
-            )
-        except BaseException as error:
-            stages.failed(error)
-            if isinstance(error, Overloaded):
-                self.metrics.refused("encoder_queue")
-            elif isinstance(error, Unavailable):
-                self._watch.doubt()
-            raise
-        if any(outcome.status == "ok" for outcome in result.routes.values()):
-            self._answered += 1
-        if self.recall_checks.due:
-            self._offer(result)
-        self.metrics.stages(result.stages)
-        self.metrics.degraded(result.degraded)
-        if query.controls.weights:
-            self.metrics.controls(("weights",))
-        if result.controls is not None:
-            self.metrics.controls(result.controls.used)
-        for name, outcome in result.routes.items():
-            if outcome.status == "ok":
-                self.metrics.index.coverage(name, outcome.coverage)
-        return result
-
-    async def ruling(self, text: str, options: Recall, deadline: Deadline) -> Ruling:
-        """What the rules say now of a query in its normal form; of an empty one, what holds everywhere.
-
-        A request waits for a file that is being read for no more than a share of its time.
-        """
-        if self.rules.path is None or not options.rules:
-            return NO_RULE
-        await self.rules.current(_RULES_SHARE * deadline.remaining())
-        return self.rules.ruling(text)
-
-    def _is_idle(self) -> bool:
-        """Whether at most one request is being answered."""
-        gate = self.admission.gate
-        return gate.running <= 1 and not gate.waiting
-
-    def _offer(self, result: RecallResult) -> None:
-        """Have the search of Q2I asked again exactly."""
-        outcome, exact = result.routes.get(Q2I.name), result.deployment.exact
-        if exact is None or outcome is None or outcome.status != "ok" or outcome.coverage < 1.0:
-            return
-        scores = [candidate.source["score"] for candidate in outcome.candidates]
-        k = len(scores) if "fewer_candidates" in result.degraded else max(len(scores), result.query.k)
-        if k:
-            index, query = result.deployment.index, result.query
-            self.recall_checks.offer(index, exact, result.fused.embedding, k, query.filters, scores)
 
     def _watched(self) -> Iterable[tuple[Deployment, bool]]:
         """Each deployment once, and whether an arm with traffic has it."""
@@ -392,11 +297,3 @@ class Runtime:
 
     def _redis_is_open(self) -> bool:
         return self._breaker is not None and self._breaker.is_open
-
-    def _moved(self) -> float:
-        return time.time() - (time.monotonic() - self.admission.pulse.moved)
-
-    def _queued(self) -> float:
-        encoders = [deployment.encoder for deployment in self._by_folders().values()]
-        waiting = sum(encoder.texts.depth + encoder.pictures.depth for encoder in encoders)
-        return waiting + self._worker.decoder.depth

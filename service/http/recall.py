@@ -148,7 +148,9 @@ async def _answer(
     runtime, target = call.runtime, checked.target
     deadline = call.deadline(checked.request.timeout_ms)
     query = await checked.query(runtime.settings.limits, deadline)
-    result = await runtime.recall(target.deployment, query, target.assignment.recall, shed, deadline, turns)
+    result = await runtime.recaller.recall(
+        target.deployment, query, target.assignment.recall, shed, deadline, turns
+    )
     if turns is not None:
         await turns.take()
     recalled = runtime.clock()

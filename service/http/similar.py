@@ -37,7 +37,7 @@ async def get_similar(request: Request) -> Response:
         target = choose_target(call, unit, wanted.k, wanted.filters)
         told = request.scope[TOLD] = Told(target.assignment.arms, call.own_deadline(wanted.timeout_ms))
         index, deadline = target.deployment.index, call.deadline(wanted.timeout_ms)
-        bans = (await call.runtime.ruling("", target.assignment.recall, deadline)).bans
+        bans = (await call.runtime.recaller.ruling("", target.assignment.recall, deadline)).bans
         work = similar(index, item_id, wanted.k, target.filters, deadline, bans)
         outcome, banned = await call.unless_gone(work)
     if banned:

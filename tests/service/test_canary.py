@@ -136,7 +136,7 @@ async def test_load_says_nothing_of_a_part_as_long_as_others_get_on(
 
         async def behind_others(*args: Any) -> Any:
             encoder.texts.succeeded += 1
-            service.runtime._answered += 1
+            service.runtime.recaller.answered += 1
             await asyncio.sleep(60)
 
         async def full(*args: Any) -> Any:

@@ -197,7 +197,7 @@ async def test_fewer_items_than_asked_for_and_a_lost_history_always_have_a_word(
                 for name in broken:
                     stack.enter_context(FAULTS[name](service))
                 patch = stack.enter_context(monkeypatch.context())
-                patch.setattr(service.runtime, "recall", shedding_as(service.runtime, shed))
+                patch.setattr(service.runtime.recaller, "recall", shedding_as(service.runtime, shed))
                 # A third of the shapes in each turn: every shape meets all faults together, and all shedding.
                 for shape in SHAPES[turn % 3 :: 3]:
                     status, answer = await service.ask(**shape)
@@ -221,7 +221,7 @@ async def test_fewer_items_than_asked_for_and_a_lost_history_always_have_a_word(
 
 
 def shedding_as(runtime: Runtime, shed: LoadShedding) -> Callable[..., Any]:
-    real = runtime.recall
+    real = runtime.recaller.recall
 
     async def recall(
         deployment: Any, query: Any, options: Any, shedding: Any, deadline: Any, turns: Any

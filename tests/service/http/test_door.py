@@ -139,13 +139,13 @@ def test_the_deadline_counts_from_the_first_byte_and_so_covers_what_it_waited(de
         with busy(server) as waiting:
             arrived = gate._queue._jobs["127.0.0.1"][0].arrived
             seen = []
-            recalled = server.runtime.recall
+            recalled = server.runtime.recaller.recall
 
             async def recall_and_see(*args: object) -> object:
                 seen.extend(each for each in args if isinstance(each, Deadline))
                 return await recalled(*args)  # type: ignore[arg-type]
 
-            server.runtime.recall = recall_and_see  # type: ignore[method-assign,assignment]
+            server.runtime.recaller.recall = recall_and_see  # type: ignore[method-assign,assignment]
             wait_for(lambda: gate.clock() - arrived > 0.3)
             gate.concurrency.limit = 8
             assert waiting.recv(65_536).startswith(b"HTTP/1.1 200")
