@@ -14,9 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from benchmarks.servers import ROOT, free_port, processes
+from benchmarks.servers import ROOT, processes
 from devtools.vespa_peer.build import missing
 from devtools.vespa_peer.peer import Peer, start_peer
+from devtools.waiting import free_port
 from index.vespa.names import document_type
 from index.vespa.package.render import add_version
 from index.vespa.version import Version
@@ -159,6 +160,7 @@ class Service:
                 check=True,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
                 capture_output=True,
+                timeout=600,
             )
 
 
@@ -177,5 +179,6 @@ def vespa_parts(stack: ExitStack, folder: Path, bundle: Path, embeddings: Path) 
         check=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
+        timeout=600,
     )
     return peer, package / "versions" / f"{document_type(bundle.name)}.json"

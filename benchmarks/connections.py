@@ -33,8 +33,9 @@ from artifacts.bundle import Bundle
 from benchmarks.overload import Beside, memory_mb
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import cpu_seconds, free_port, processes, server
+from benchmarks.servers import cpu_seconds, processes, server
 from cli.demo_files import demo_bundle
+from devtools.waiting import free_port
 
 ITEMS = 4000
 BODY = orjson.dumps({"query": "red running shoes", "k": 100})

@@ -24,12 +24,13 @@ from pathlib import Path
 
 from benchmarks.cost_aborts import abort_many
 from benchmarks.report import Claim, ProgressLines, arguments, finish
-from benchmarks.servers import free_port, server
+from benchmarks.servers import server
 from cli.commands.demo import prepare
 from cli.demo_files import demo_bundle
 from devtools.cost.judge import LONGEST_TURN_S, Cost, Judge
 from devtools.cost.requests import Mutator, Recipe, corpus
 from devtools.cost.watch import VARIABLE, Watch, resident_bytes
+from devtools.waiting import free_port
 
 #: Requests that are kept, to be mutated, for each path and status.
 _KEPT = 12

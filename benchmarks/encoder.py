@@ -26,8 +26,9 @@ from benchmarks import load
 from benchmarks.encoder_servers import SERVERS, Tower
 from benchmarks.produce import make_queries
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import ServerFailed, cpu_seconds, free_port, server
+from benchmarks.servers import ServerFailed, cpu_seconds, server
 from cli.demo_files import demo_bundle
+from devtools.waiting import free_port
 
 CONCURRENCIES = (1, 8, 32)
 MODULES = {"litserve": "litserve", "bentoml": "bentoml", "pytriton": "pytriton", "fastapi": "fastapi"}

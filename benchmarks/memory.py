@@ -20,8 +20,9 @@ from benchmarks import load
 from benchmarks.recall import HITS, Bodies
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import free_port, processes, server
+from benchmarks.servers import processes, server
 from cli.demo_files import demo_bundle
+from devtools.waiting import free_port
 from index.embedded.manifest import MANIFEST_NAME, IndexManifest
 
 SMALL = 100

@@ -38,8 +38,9 @@ from benchmarks import load
 from benchmarks.overload_asks import Asked, Beside, asked_of
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import free_port, processes, server
+from benchmarks.servers import processes, server
 from cli.demo_files import demo_bundle
+from devtools.waiting import free_port
 
 LIMIT_MS = 250.0
 MIXES = ("single", "workers", "batches", "pictures")
@@ -247,12 +248,15 @@ def claims_of(runs: dict[str, Any]) -> list[Claim]:
             claims += _fair_claims(run["alone"], run["beside"])
             continue
         first, last = run["steps"][0], run["steps"][2]
-        ones = [step["goodput_per_s"] for step in run["steps"] if step["times"] == 1]
-        ratio = last["goodput_per_s"] / max(run["peak_per_s"], *ones)
+        # Wherever it was: the search for it may have ended below what a later step came to.
+        peak = max(run["peak_per_s"], *(step["goodput_per_s"] for step in run["steps"]))
+        new = {number: run["steps"][number]["kinds"].get("new", {}).get("good_per_s") for number in (0, 2)}
+        claims.append(
+            Claim.at_least(f"{mix}: goodput at 3x to the peak's", last["goodput_per_s"] / peak, 0.9)
+        )
+        if new[0] and new[2] is not None:  # else the answers at 3x may be the easy ones
+            claims.append(Claim.at_least(f"{mix}: of new queries, 3x to 1x", new[2] / new[0], 0.9))
         claims += [
-            Claim.at_least(f"{mix}: goodput at 3x to the peak's", ratio, 0.9),
-            # Above it the peak was not the peak, or the answers at 3x were the easy ones.
-            Claim.at_most(f"{mix}: goodput at 3x to the peak's, honestly", ratio, 1.1),
             Claim.at_most(f"{mix}: /livez p99", last["livez_p99_ms"], 100, "ms"),
             Claim.at_most(f"{mix}: /livez p99 on the main port", last["main_livez_p99_ms"], 100, "ms"),
             Claim.at_most(f"{mix}: recovered within", last["recovery_s"], RECOVERED_S, "s"),

@@ -101,14 +101,14 @@ def _looks(url: str, path: Path) -> dict[str, Any]:
 
 
 def _get(url: str, path: str) -> Any:
-    with urllib.request.urlopen(f"{url}/{path}") as answer:
+    with urllib.request.urlopen(f"{url}/{path}", timeout=30) as answer:
         return json.load(answer)
 
 
 def _ask(url: str, body: dict[str, Any]) -> list[str]:
     content = json.dumps(body | {"timeout_ms": 10_000}).encode()
     request = urllib.request.Request(f"{url}/recall", content, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return [item["item_id"] for item in json.load(answer)["items"]]
 
 

@@ -36,8 +36,9 @@ from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from benchmarks import load
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import ROOT, free_port, server
+from benchmarks.servers import ROOT, server
 from cli.demo_files import demo_bundle
+from devtools.waiting import free_port
 from service.settings import Items
 
 MRSE = (sys.executable, "-c", "from cli.main import main; main()")
@@ -60,7 +61,9 @@ def prepare(folder: Path, items: int) -> tuple[Path, Path]:
     )
     for made, command in steps:
         if not made.exists():
-            subprocess.run([*MRSE, *command], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+            subprocess.run(
+                [*MRSE, *command], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=1800
+            )
     return shop, index
 
 

@@ -40,9 +40,10 @@ from benchmarks import load
 from benchmarks.produce import make_queries
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import ROOT, cpu_seconds, free_port, server
+from benchmarks.servers import ROOT, cpu_seconds, server
 from cli.demo_files import demo_bundle
 from devtools.redis import redis_server
+from devtools.waiting import free_port
 from service.http.columnar import MEDIA_TYPE
 
 K, LIMIT_MS, HITS = 200, 25.0, 200

@@ -77,12 +77,24 @@ def finish(
             "runs": runs,
             "machine": machine(),
             "setting": setting,
+            "options": options_of(sys.argv[1:]),
             "date": datetime.now(UTC).date().isoformat(),
         }
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         print(f"written to {target}", file=sys.stderr)
     return 0 if all(claim.holds for claim in claims) else 1
+
+
+def options_of(given: Sequence[str]) -> list[str]:
+    """What of a command line decides the figures: without where files are, which is a machine's own."""
+    kept: list[str] = []
+    for word in given:
+        if (kept and kept[-1] == "--json") or "/" in word:
+            kept.pop()
+        else:
+            kept.append(word)
+    return kept
 
 
 class ProgressLines:

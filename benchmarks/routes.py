@@ -24,8 +24,9 @@ import httpx
 
 from artifacts.shop.shop import Shop
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import cpu_seconds, free_port, server
+from benchmarks.servers import cpu_seconds, server
 from cli.demo_files import demo_bundle
+from devtools.waiting import free_port
 
 K = 200
 #: Routes beside Q2I and I2I, by arm.

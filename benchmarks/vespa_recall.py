@@ -188,6 +188,7 @@ def claims_of(runs: dict[str, Any]) -> list[Claim]:
         claims += [
             Claim.at_most(f"queries a recall, {kind}", each["now"]["queries"], most),
             Claim.at_most(f"round trips a recall, {kind}", each["now"]["round_trips"], 2),
+            Claim.at_most(f"bytes, share of before, {kind}", each["now"]["share_of_bytes"], 0.4),
             Claim.at_most(f"bytes, share of before, gzipped, {kind}", each["gzipped"]["share_of_bytes"], 0.4),
             Claim.at_least(f"the same items, {kind}", each["same_items"], 0.98),
         ]

@@ -39,6 +39,8 @@ class Showcase:
 
     examples: list[dict[str, Any]] = field(default_factory=list)
     personas: list[dict[str, Any]] = field(default_factory=list)
+    #: Whether the service answered all that it was asked: else there may be more that is right.
+    whole: bool = True
 
 
 def make_showcase(shop: Path, bundle: Path, index: Path) -> Showcase:
@@ -73,7 +75,7 @@ async def _make(path: Path, bundle: Path, index: Path) -> Showcase:
         async with httpx.AsyncClient(transport=transport, base_url="http://demo") as client:
             chooser = _Chooser(client, Judge.open(path), path)
             examples = [*await chooser.queries(), *await chooser.photos(), *await chooser.alike()]
-            return Showcase(examples, await chooser.personas())
+            return Showcase(examples, await chooser.personas(), chooser.unanswered == 0)
 
 
 class _Chooser:
@@ -90,6 +92,8 @@ class _Chooser:
         self._log = pq.read_table(path / "queries.parquet").to_pylist()
         self._users = pq.read_table(path / "users.parquet").to_pylist()
         self._shown: set[str] = set()  # categories that have an example
+        #: Requests that the service had no answer to, such as on a machine that is too busy.
+        self.unanswered = 0
 
     async def queries(self) -> list[dict[str, Any]]:
         """Queries of the log, the most frequent ones of each kind, each of another category."""
@@ -190,7 +194,10 @@ class _Chooser:
 
     async def _ask(self, body: Mapping[str, Any]) -> list[str]:
         answer = await self._client.post("/recall", json={"k": K, "timeout_ms": 10_000, **body})
-        return [item["item_id"] for item in answer.json()["items"]] if answer.status_code == 200 else []
+        if answer.status_code != 200:
+            self.unanswered += answer.status_code >= 500
+            return []
+        return [item["item_id"] for item in answer.json()["items"]]
 
     async def _is_right(self, words: str, body: Mapping[str, Any], without: str = "") -> bool:
         """Whether the first `RIGHT` items of an answer are right for the words, and have pictures."""

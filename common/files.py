@@ -18,6 +18,20 @@ _KINDS = {
 }
 
 
+def file_stamp(path: Path | None) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is none, or it cannot be looked at.
+
+    A mounted secret is a link whose target is replaced.
+    """
+    if path is None:
+        return None
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- one call
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 class OutsideError(ValueError):
     """A path leads out of its folder; the message says how."""
 

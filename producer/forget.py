@@ -12,6 +12,8 @@ from artifacts.cache.forget import forget_user
 
 #: Entries that are looked at in one step.
 _STEP = 1000
+#: Seconds that Redis has for one of them.
+_WAIT_S = 5.0
 
 
 async def forget_portraits(url: str, user_id: str) -> int:
@@ -20,7 +22,7 @@ async def forget_portraits(url: str, user_id: str) -> int:
     Raises:
         RedisError: Redis did not do it.
     """
-    async with AsyncRedis.from_url(url) as redis:
+    async with AsyncRedis.from_url(url, socket_timeout=_WAIT_S) as redis:
         return await forget_user(redis, user_id)
 
 

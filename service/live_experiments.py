@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from common.errors import MrseError
-from common.files import locked, read_bounded, replacing
+from common.files import file_stamp, locked, read_bounded, replacing
 from service.errors import StartError
 from service.experiments import ExperimentBook
 from service.settings import Settings
@@ -150,12 +149,8 @@ class LiveExperiments:
         await asyncio.to_thread(write)
 
     def _stamp(self) -> _Stamp:
-        """What changes when the file does; a mounted one is a link whose target is replaced."""
-        try:
-            found = os.stat(self.path) if self.path is not None else None  # noqa: PTH116 -- one call
-        except OSError:
-            return (0,)
-        return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        """What changes when the file does."""
+        return None if self.path is None else file_stamp(self.path) or (0,)
 
 
 def read_live(path: Path) -> Live:

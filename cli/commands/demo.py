@@ -203,7 +203,8 @@ def prepare_previews(
     showcase = make_showcase(shop, bundle, directory / "index")
     write_previews(shop, target, name="Demo shop", examples=showcase.examples, personas=showcase.personas)
     tell(1, 1)
-    stamp.write_text(wanted)
+    if showcase.whole:  # else the next start chooses again
+        stamp.write_text(wanted)
     return target
 
 

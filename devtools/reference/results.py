@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from devtools.reference.keys import cell, plain
 
 _ROOT = Path(__file__).parents[2]
 RESULTS = _ROOT / "benchmarks/results"
+#: Load a core above which other work was on the machine: that of a benchmark is one or two.
+_BUSY = 3
 
 
 def made() -> str:
@@ -25,7 +28,8 @@ def made() -> str:
 def _section(path: Path) -> str:
     report = json.loads(path.read_text(encoding="utf-8"))
     benchmark = path.stem.partition("-")[0]
-    command = f"python -m benchmarks.{benchmark}" + " --quick" * (report.get("setting") == "quick")
+    options = report.get("options", ["--quick"] * (report.get("setting") == "quick"))
+    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *options])
     head = f"\n### {path.stem}\n\n{_about(benchmark)}`{command} --json {path.name}`{_where(report)}.\n\n"
     if not (claims := report.get("claims")):
         return head + f"The figures are in `benchmarks/results/{path.name}`.\n"
@@ -51,6 +55,7 @@ def _where(report: dict[str, Any]) -> str:
     parts = [f" on {date}" if date else ""]
     if machine.get("cores"):
         parts.append(f", {machine['cores']} cores ({machine.get('cpu', 'unknown')})")
-    if machine.get("load_1m") is not None:
-        parts.append(f", load {machine['load_1m']:g} as it ended")
+    if (load := machine.get("load_1m")) is not None:
+        busy = ": a busy machine, no verdict on speed" if load > _BUSY * machine.get("cores", load) else ""
+        parts.append(f", load {load:g} as it ended{busy}")
     return "".join(parts)

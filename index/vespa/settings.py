@@ -80,7 +80,7 @@ class SearchSettings:
     #: many nodes. Vespa still lets each node search as widely as for 100.
     total_target_hits_factor: float | None = _default("total_target_hits_factor")
     #: Added to the width of the search alone: more is looked at, not brought. Without it a sixth of the
-    #: nearest 100 or 200 was missed, with it 2 to 3% (``benchmarks.vespa_graph``), for 0.3 ms a graph search.
+    #: nearest 100 or 200 was missed, with it 2 to 3% (``benchmarks.vespa_graph``).
     explore_additional_hits: int = _default("explore_additional_hits")
     #: Share of a query's time after which the graph search ends with what it has, which is told as
     #: ``anntimeout``. What is left is for ranking; the soft time-out comes at 0.7.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +22,8 @@ from models.ablation.plan import PlannedRun, claimed, plan_runs
 from models.ablation.runs import RESULT, Outcome, finished, perform, read
 from models.ablation.summary import CellSummary, CheckedClaim, check, summarise
 from models.towers import Config
+
+log = logging.getLogger("mrse.ablation")
 
 _TABLE, _PAGE = "ablation.json", "ablation.html"
 #: Between two looks at runs that other processes are at.
@@ -148,7 +151,9 @@ def _helped(runs: Sequence[PlannedRun], device: str, processes: int) -> Iterator
 
 
 def _help(runs: Sequence[PlannedRun], device: str) -> None:
-    # What goes wrong here goes wrong in the process that is helped too, which then says so.
-    with suppress(Exception):
+    # What goes wrong here goes wrong in the process that is helped too, or makes that one slower.
+    try:
         load_extensions()
         _work_off(runs, device, silent, lambda: None)
+    except Exception:
+        log.exception("a process that helped with the matrix ended early")

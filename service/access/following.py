@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 log = logging.getLogger("mrse.service")
 
 #: Seconds between two looks at a file.
 LOOK_EVERY_S = 1.0
-
-
-def stamp(path: Path | None) -> tuple[int, ...] | None:
-    """What changes when the file does; a mounted secret is a link whose target is replaced."""
-    try:
-        found = os.stat(path) if path is not None else None  # noqa: PTH116 -- one call
-    except OSError:
-        return None
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 async def follow(

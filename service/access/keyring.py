@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.deadline import Clock
-from service.access.following import follow, stamp
+from common.files import file_stamp
+from service.access.following import follow
 from service.access.keyfile import LOOKS_LIKE, Key, digest, read_keys
 from service.errors import StartError
 
@@ -36,7 +37,7 @@ class KeyRing:
         self._path = path
         self._count = count
         self._clock = clock
-        self._seen = stamp(path)
+        self._seen = file_stamp(path)
         self._keys: Mapping[bytes, Key] = {} if path is None else read_keys(path)
 
     def __len__(self) -> int:
@@ -59,7 +60,7 @@ class KeyRing:
 
     def refresh(self) -> bool:
         """Read the file again where it changed; whether it did. May run on a thread."""
-        if self._path is None or (now := stamp(self._path)) == self._seen:
+        if self._path is None or (now := file_stamp(self._path)) == self._seen:
             return False
         self._seen = now
         try:

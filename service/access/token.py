@@ -6,8 +6,9 @@ import hmac
 import logging
 from collections.abc import Callable
 
+from common.files import file_stamp
 from common.secret_files import SecretFileError, read_secret
-from service.access.following import follow, stamp
+from service.access.following import follow
 from service.errors import StartError
 from service.settings import Server
 
@@ -31,7 +32,7 @@ class AdminToken:
     def __init__(self, settings: Server, count: Callable[[str], None] = lambda _: None) -> None:
         self._path = settings.admin_token_file
         self._count = count
-        self._seen = stamp(self._path)
+        self._seen = file_stamp(self._path)
         given = settings.admin_token
         self._token = None if given is None else given.get_secret_value().encode()
         if self._path is not None:
@@ -46,7 +47,7 @@ class AdminToken:
 
     def refresh(self) -> bool:
         """Read the file again where it changed; whether it did. May run on a thread."""
-        if self._path is None or (now := stamp(self._path)) == self._seen:
+        if self._path is None or (now := file_stamp(self._path)) == self._seen:
             return False
         self._seen = now
         try:

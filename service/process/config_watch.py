@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from common.files import file_stamp
+
 #: Seconds between two looks at the file.
 LOOK_EVERY_S = 1.0
 _Stamp = tuple[int, ...] | None
@@ -45,18 +47,11 @@ class ConfigWatch:
     def __init__(self, file: Path, changed: Callable[[], None]) -> None:
         self._file = file
         self._changed = changed
-        self._taken = self._last = self._stamp()
+        self._taken = self._last = file_stamp(self._file)
 
     def look(self) -> None:
         """Look once."""
-        last, self._last = self._last, self._stamp()
+        last, self._last = self._last, file_stamp(self._file)
         if self._last is not None and self._last != self._taken and self._last == last:
             self._taken = self._last
             self._changed()
-
-    def _stamp(self) -> _Stamp:
-        try:
-            found = self._file.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

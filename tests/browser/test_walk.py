@@ -76,7 +76,9 @@ def test_filters_made_of_the_catalogue_narrow_the_answer(page: Page) -> None:
     page.locator(".facet.choice .value input").first.check()
     settled(page)
     brand = page.locator(".facet.choice .value").first.locator("span").first.inner_text()
-    assert all(text.startswith(brand) for text in page.locator(".card .meta").all_inner_texts())
+    texts = page.locator(".card .meta").all_inner_texts()
+    assert texts
+    assert all(text.startswith(brand) for text in texts)
     page.get_by_label("Price, at most").fill("20")
     settled(page)
     page.wait_for_function("() => location.hash.includes('lte')")

@@ -36,6 +36,9 @@ def test_make_run_then_curl(tmp_path: Path) -> None:
             routes = {source["route"] for item in answer["items"] for source in item["sources"]}
             assert answer["items"], answer
             assert routes == {"q2i", "i2i"}, answer
+        shop = json.loads(sh(f"curl -s http://127.0.0.1:{port}/playground/shop", tmp_path))
+        assert shop["examples"], "the page has something to try"
+        assert shop["personas"]
 
 
 @pytest.mark.slow

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.servers import free_port, server
+from benchmarks.servers import server
 from devtools.cost.judge import Judge
 from devtools.cost.requests import Mutator, Recipe, corpus
 from devtools.cost.watch import VARIABLE, Watch
+from devtools.waiting import free_port
 from tests.service.conftest import Demo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is read from /proc")

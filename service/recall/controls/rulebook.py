@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.files import locked
+from common.files import file_stamp, locked
 from service.errors import StartError
 from service.recall.controls.rules import EVERY, Rule, RulesError, read_rules, write_rules
 
@@ -153,8 +152,4 @@ class RuleBook:
 
     def _stamp(self) -> _Stamp:
         """What changes when the file does."""
-        try:
-            found = os.stat(self.path) if self.path is not None else None  # noqa: PTH116 -- one call
-        except OSError:
-            return (0,)
-        return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return None if self.path is None else file_stamp(self.path) or (0,)

@@ -448,7 +448,7 @@ def test_who_may_put_items_is_asked_and_written_down(demo: Demo, tmp_path: Path)
 
 
 def test_nothing_that_was_acknowledged_is_lost_by_kill_9(demo: Demo, tmp_path: Path) -> None:
-    from benchmarks.servers import free_port
+    from devtools.waiting import free_port
 
     index, port = copytree(demo.index, tmp_path / "index"), free_port()
     command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(port)]
