@@ -2,7 +2,8 @@
 
 ::
 
-    config, image_config, presets    every knob of model and training
+    config, presets    every knob of model and training; image_config, training_config: those of
+                       the image encoder, and of losses, examples and stages
     experts/           the experts and their registry
     lmoe, single       the experts side by side; one transformer in their place
     portrait_attention, gate, fusion    experts and history to embeddings

@@ -7,17 +7,10 @@ from types import MappingProxyType
 
 from artifacts.bundle.manifest import PictureSpec, TextSpec
 from common.hints import meant
-from models.towers.config import (
-    Config,
-    ConfigError,
-    DataConfig,
-    FusionConfig,
-    StageConfig,
-    Switches,
-    dimensions,
-)
+from models.towers.config import Config, ConfigError, FusionConfig, Switches, dimensions
 from models.towers.experts.config import ExpertsConfig
 from models.towers.image_config import ImageConfig
+from models.towers.training_config import DataConfig, StageConfig
 
 #: What a relevance teacher changes (`mrse train --teacher`).
 TEACHER: dict[str, object] = {

@@ -10,7 +10,7 @@ import numpy as np
 from artifacts.bundle import TextBatch
 from common.arrays import F32, I32, I64, Bool
 from models.dataset.training_data import Histories, Rows, TrainingData
-from models.towers.config import StageConfig
+from models.towers.training_config import StageConfig
 from models.training.augment import typo
 from models.training.features import PictureFeatures
 

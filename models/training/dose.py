@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.towers.config import LossConfig
+from models.towers.training_config import LossConfig
 
 
 def pull(loss: Tensor, cosines: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from models.towers.config import ValidationConfig
+from models.towers.training_config import ValidationConfig
 from models.training import ranks
 
 

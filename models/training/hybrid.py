@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from common.arrays import F32, I64, Bool
 from models.towers import Towers
-from models.towers.config import StageConfig
+from models.towers.training_config import StageConfig
 from models.training import ranks
 from models.training.ahead import Ahead
 from models.training.answers import KnownAnswers

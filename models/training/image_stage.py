@@ -15,10 +15,11 @@ from torch.nn import functional as F
 from artifacts.shop.shop import Shop
 from common.arrays import I64, U8
 from models.dataset.training_data import TrainingData
-from models.towers.config import Config, StageConfig
+from models.towers.config import Config
 from models.towers.experts.ftatt import FtAtt
 from models.towers.experts.layers import unit
 from models.towers.image_encoder import ImageEncoder, as_float
+from models.towers.training_config import StageConfig
 from models.training.augment import augment
 from models.training.encode import to_device
 from models.training.features import PictureFeatures

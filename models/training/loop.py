@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from common.files import replacing
-from models.towers.config import StageConfig
+from models.towers.training_config import StageConfig
 from models.training import ranks
 from models.training.averaging import Average
 from models.training.early_stop import EarlyStop

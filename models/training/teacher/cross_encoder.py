@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.towers.config import TeacherConfig
+from models.towers.training_config import TeacherConfig
 
 #: Longest sequence: a token for the grade, one for the picture, then query and item.
 _LONGEST = 256

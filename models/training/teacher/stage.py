@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from common.arrays import F32
 from common.files import replace_text
-from models.towers.config import StageConfig
+from models.towers.training_config import StageConfig
 from models.training import ranks
 from models.training.encode import to_device
 from models.training.features import PictureFeatures

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.towers.config import LossConfig
+from models.towers.training_config import LossConfig
 from models.training.dose import dose, pull
 from models.training.losses import hnst, mnsce
 

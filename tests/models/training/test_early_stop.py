@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.towers import Config
-from models.towers.config import ValidationConfig
+from models.towers.training_config import ValidationConfig
 from models.training import load_finished, train
 from models.training.early_stop import EarlyStop
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.towers.config import StageConfig
+from models.towers.training_config import StageConfig
 from models.training.loop import rate_factor
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from models.towers.config import TeacherConfig
+from models.towers.training_config import TeacherConfig
 from models.training.teacher.cross_encoder import CrossEncoder
 
 SMALL = TeacherConfig(hidden=16, layers=1, heads=2, dropout=0.0)
