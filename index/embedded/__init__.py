@@ -12,6 +12,8 @@
     snapshot        an index at one point ─► a folder, and back
     index           the index as it serves: what is asked of it, and changes beside
       readable        what is asked, within deadlines: on the event loop, or on bounded threads (`workers`)
+      nearest         the best items of the base and of what was put since, as of a state
+      stored          what is held of items by their ids, as of a state
       upkeep          scrubs on a schedule
       rebuilder       rebuilds by itself after many changes, and spaces out what fails
       writer          group commit of changes, which `changes` checks and completes

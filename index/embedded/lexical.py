@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from common.deadline import Deadline
 from common.turns import Turns
 from index.embedded.buffer_words import best_of
-from index.embedded.live import LiveIndex, merged
+from index.embedded.live import LiveIndex
+from index.embedded.nearest import merged
 from index.embedded.state import State
 from index.embedded.workers import Step, TooMuch, Workers, limited
 from index.filters import Filter

@@ -11,37 +11,24 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-import numpy as np
-
-from common.arrays import F16, F32, I64
 from common.files import sync
-from index.embedded.forward import put_value
 from index.embedded.frames import make_frame
 from index.embedded.log import LogDamaged, LogReader, acknowledge, append
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged
 from index.embedded.note import NOTE_NAME
 from index.embedded.repair import finish_tail, move_to_current_format, settle
 from index.embedded.searched import Planning
-from index.embedded.selection import Selection
 from index.embedded.state import State, identity, remedy
 from index.embedded.store import RESERVE, write_lock
-from index.embedded.top import best, largest
-from index.embedded.workers import Step
-from index.embedded.write_buffer import WriteBuffer, search_snapshot
-from index.filters import Filter
-from index.port import ExactAnswer, IndexFull, IndexUnavailable, Neighbours
+from index.port import IndexFull, IndexUnavailable
 from index.watching import IndexEvent
 
 log = logging.getLogger("mrse.index")
 
-#: What a row of the write buffer costs, in rows of the base: it is twice as wide, and its filter is not kept.
-_BUFFERED = 3
 #: Seconds after which the note of what was acknowledged is forced to disk at the latest.
 NOTE_EVERY_S = 1.0
 #: Seconds between two looks at whether a mapped file was cut.
@@ -233,156 +220,3 @@ class LiveIndex:
         free = shutil.disk_usage(self.root).free
         if free < self._reserve + size:
             raise IndexFull(f"{free:,} bytes are free, of which {self._reserve:,} are kept back")
-
-    # What is asked of a state: the one of `current`, or `state` where the index is not `behind`. That takes
-    # two system calls, so a request asks it once for each thing that it asks of the index.
-
-    def search(
-        self, state: State, queries: F32, k: int, accepted: Filter | None, step: Step
-    ) -> list[Neighbours]:
-        """The ``k`` nearest items of each query; raises what ``step`` raises."""
-        selection = state.base.selections.get(accepted, step)
-        return [self._nearest(state, query, k, selection, accepted, step) for query in queries]
-
-    def search_exact(
-        self, state: State, query: F32, k: int, accepted: Filter | None, step: Step
-    ) -> ExactAnswer:
-        """The ``k`` nearest items of a query, without probing; raises what ``step`` raises."""
-        usual = state.base.selections.get(accepted, step)
-        selection = replace(usual, matches=None, rows=usual.rows if usual.bits is None else None)
-        near = self._nearest(state, query, k, selection, accepted, step)
-        return ExactAnswer(near, selection.count / max(1, state.base.rows))
-
-    def search_pictures(
-        self, state: State, queries: F32, k: int, accepted: Filter | None, step: Step
-    ) -> list[Neighbours]:
-        """The ``k`` items whose pictures are nearest to each query; raises what ``step`` raises."""
-        return [self._nearest_pictures(state, query, k, accepted, step) for query in queries]
-
-    def top(self, state: State, attribute: str, k: int, accepted: Filter | None, step: Step) -> Neighbours:
-        """The ``k`` items with the largest values of a number attribute; raises what ``step`` raises."""
-        selection = state.base.selections.get(accepted, step)
-        while True:
-            step(state.buffer.rows)
-            rows, values = state.base.ordered.top(attribute, k, selection, state.tombstones, step)
-            with self.lock:
-                put, given = state.buffer.numbers(attribute, accepted)
-                stale = not state.tombstones.alive[rows].all()
-            if not stale:
-                break
-        put, given = best(put, given, k)
-        names = [state.buffer.ids[row] for row in put.tolist()]
-        return Neighbours(*largest(state.base.ids.ids(rows), values, names, given, k))
-
-    def _nearest_pictures(
-        self, state: State, query: F32, k: int, accepted: Filter | None, step: Step
-    ) -> Neighbours:
-        pictures = state.base.pictures
-        while True:
-            step(state.buffer.rows * _BUFFERED)
-            rows, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-            if pictures is not None:
-                selection = pictures.searched.selections.get(accepted, step)
-                found, scores = pictures.searched.search(query, k, selection, state.picture_tombstones, step)
-                rows = pictures.items[found]
-            with self.lock:
-                snapshot = state.buffer.picture_snapshot(accepted)
-                stale = not state.tombstones.alive[rows].all()
-            if not stale:
-                break
-        ids = state.base.ids.ids(rows)
-        if len(snapshot[0]):
-            ids, scores = merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
-        return Neighbours(ids, scores)
-
-    def _nearest(
-        self,
-        state: State,
-        query: F32,
-        k: int,
-        selection: Selection,
-        accepted: Filter | None,
-        step: Step,
-    ) -> Neighbours:
-        while True:
-            step(state.buffer.rows * _BUFFERED)
-            rows, scores = state.base.search(query, k, selection, state.tombstones, step)
-            if not state.changes:
-                return Neighbours(state.base.ids.ids(rows), scores)
-            with self.lock:
-                snapshot = state.buffer.snapshot(accepted)
-                stale = not state.tombstones.alive[rows].all()
-            # A row that got a tombstone since the base was searched makes it be searched again.
-            if not stale:
-                break
-        ids = state.base.ids.ids(rows)
-        if len(snapshot[0]):
-            ids, scores = merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
-        return Neighbours(ids, scores)
-
-    def vectors(self, state: State, ids: Sequence[str]) -> tuple[list[str], F32]:
-        """Known ids in the order asked, and their vectors, float32 ``[n, dim]``."""
-        known, base, put, order = self._find(state, ids)
-        vectors = state.base.vectors.decode(base)
-        return known, vectors if order is None else np.concatenate([vectors, state.buffer.vectors(put)])[
-            order
-        ]
-
-    def features(self, state: State, ids: Sequence[str]) -> tuple[list[str], F16]:
-        """Known ids in the order asked, and their features, float16 ``[n, experts, expert_dim]``."""
-        known, base, put, order = self._find(state, ids)
-        features = state.base.features[base]
-        return known, features if order is None else np.concatenate([features, state.buffer.features(put)])[
-            order
-        ]
-
-    def values(
-        self, state: State, ids: Sequence[str], names: Sequence[str]
-    ) -> tuple[list[str], dict[str, list[Any]]]:
-        """Known ids in the order asked, and some of their attributes, a list for each name."""
-        known, base, put, order = self._find(state, ids)
-        kinds, found = state.manifest.attributes, {}
-        for name in names:
-            held = state.base.forward.values(name, kinds[name], base)
-            if order is not None:
-                held += [put_value(name, kinds[name], state.buffer.value(row, name)) for row in put]
-                held = [held[place] for place in order]
-            found[name] = held
-        return known, found
-
-    def texts(self, state: State, ids: Sequence[str], name: str) -> dict[str, str]:
-        """A text field of the known ids that have it; reads the texts' file, so not for the event loop."""
-        known, base, put, order = self._find(state, ids)
-        words = state.base.words
-        held = [""] * len(base) if words is None else words.texts.column(name, base.tolist())
-        if order is not None:
-            held += [state.buffer.text(row, name) for row in put]
-            held = [held[place] for place in order]
-        return {item_id: text for item_id, text in zip(known, held, strict=True) if text}
-
-    def _find(self, state: State, ids: Sequence[str]) -> tuple[list[str], I64, list[int], list[int] | None]:
-        """Known ids; their rows in the base, and in the write buffer; and where each id is among these rows.
-
-        The last is None where all are in the base, in the order of the ids.
-        """
-        if not state.buffer.rows and not state.tombstones.count:
-            return *state.base.ids.find(ids), [], None
-        with self.lock:
-            put = {item_id: row for item_id in ids if (row := state.buffer.row(item_id)) is not None}
-        in_base, rows = state.base.ids.find([item_id for item_id in ids if item_id not in put])
-        alive = state.tombstones.alive[rows]
-        living = [item_id for item_id, lives in zip(in_base, alive.tolist(), strict=True) if lives]
-        places = {item_id: place for place, item_id in enumerate([*living, *put])}
-        known = [item_id for item_id in ids if item_id in places]
-        return known, rows[alive], list(put.values()), [places[item_id] for item_id in known]
-
-
-def merged(
-    ids: list[str], scores: F32, buffer: WriteBuffer, found: tuple[I64, F32], k: int
-) -> tuple[list[str], F32]:
-    """The ``k`` best of the base's results and the write buffer's; equal scores with the base's first."""
-    rows, more = found
-    ids = ids + [buffer.ids[row] for row in rows.tolist()]
-    scores = np.concatenate([scores, more])
-    order = np.argsort(-scores, kind="stable")[:k]
-    return [ids[place] for place in order.tolist()], scores[order]

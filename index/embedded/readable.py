@@ -12,6 +12,7 @@ from artifacts.attributes import AttributeKind
 from common.arrays import F16, F32
 from common.deadline import Deadline
 from common.turns import Turns
+from index.embedded import nearest, stored
 from index.embedded.lexical import EmbeddedLexical
 from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
@@ -103,8 +104,8 @@ class ReadableIndex:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
             ValueError: ``k`` below 1, vectors of another width or not finite.
         """
-        live, dim = self._live, self.manifest.dim
-        return await self._search(live.search, self._overruns, dim, vectors, k, filters, deadline)
+        overruns, dim = self._overruns, self.manifest.dim
+        return await self._search(nearest.search, overruns, dim, vectors, k, filters, deadline)
 
     @property
     def picture_dim(self) -> int:
@@ -118,11 +119,10 @@ class ReadableIndex:
 
         As `search` otherwise; an index without picture features finds nothing.
         """
-        live, dim = self._live, self.picture_dim
+        overruns, dim = self._picture_overruns, self.picture_dim
         if not dim:
             return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in vectors]
-        overruns = self._picture_overruns
-        return await self._search(live.search_pictures, overruns, dim, vectors, k, filters, deadline)
+        return await self._search(nearest.search_pictures, overruns, dim, vectors, k, filters, deadline)
 
     async def top(self, attribute: str, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
         """The ``k`` items with the largest values of a number attribute; see `RankedIndex`.
@@ -139,11 +139,11 @@ class ReadableIndex:
         await self._turns.take()
         if not live.behind:
             try:
-                return live.top(live.state, attribute, k, filters, limited(AT_ONCE, deadline))
+                return nearest.top(live, live.state, attribute, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
                 pass  # such as the first, which sorts all rows
         return await self._workers.run(
-            lambda step: live.top(live.current(), attribute, k, filters, step), deadline
+            lambda step: nearest.top(live, live.current(), attribute, k, filters, step), deadline
         )
 
     async def search_exact(
@@ -163,12 +163,12 @@ class ReadableIndex:
             self._background = Workers(1, 0, in_background)
         query = np.ascontiguousarray(vector, dtype=np.float32)
         return await self._background.run(
-            lambda step: live.search_exact(live.current(), query, k, filters, step), deadline
+            lambda step: nearest.search_exact(live, live.current(), query, k, filters, step), deadline
         )
 
     async def _search(
         self,
-        search: Callable[[State, F32, int, Filter | None, Step], list[Neighbours]],
+        search: Callable[[LiveIndex, State, F32, int, Filter | None, Step], list[Neighbours]],
         overruns: Overruns,
         dim: int,
         vectors: F32,
@@ -176,7 +176,7 @@ class ReadableIndex:
         filters: Filter | None,
         deadline: Deadline,
     ) -> list[Neighbours]:
-        """Run a search of the live index, on the event loop where it is short."""
+        """Run a search of `nearest`, on the event loop where it is short."""
         self._check_open()
         live = self._live
         live.check_files()
@@ -190,7 +190,7 @@ class ReadableIndex:
         if at_once and not live.behind:
             limit_threads()  # of this thread, which may be any
             try:
-                found = search(live.state, queries, k, filters, limited(AT_ONCE, deadline))
+                found = search(live, live.state, queries, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
                 pass  # what is done twice is a small part of the whole
             else:
@@ -204,7 +204,7 @@ class ReadableIndex:
                 step(rows)
                 scored += rows
 
-            return search(live.current(), queries, k, filters, counting)
+            return search(live, live.current(), queries, k, filters, counting)
 
         found = await self._workers.run(counted, deadline)
         overruns.note(filters, scored > AT_ONCE)
@@ -216,7 +216,7 @@ class ReadableIndex:
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
-        return StoredVectors(*self._live.vectors(await self._looked_up(deadline), ids))
+        return StoredVectors(*stored.vectors(self._live, await self._looked_up(deadline), ids))
 
     async def features(self, ids: Sequence[str], deadline: Deadline) -> tuple[list[str], F16]:
         """The ids that are known, in the order asked, and their features ``[n, E, d]``.
@@ -224,7 +224,7 @@ class ReadableIndex:
         Raises:
             IndexUnavailable: ``timeout`` or ``closed``.
         """
-        return self._live.features(await self._looked_up(deadline), ids)
+        return stored.features(self._live, await self._looked_up(deadline), ids)
 
     async def values(self, ids: Sequence[str], names: Sequence[str], deadline: Deadline) -> StoredValues:
         """Known ids in the order asked, and some of their attributes; see `ItemValues`.
@@ -234,8 +234,10 @@ class ReadableIndex:
         """
         state, live = await self._looked_up(deadline), self._live
         if state.base.forward.ready(names):
-            return StoredValues(*live.values(state, ids, names))
-        return StoredValues(*await self._workers.run(lambda step: live.values(state, ids, names), deadline))
+            return StoredValues(*stored.values(live, state, ids, names))
+        return StoredValues(
+            *await self._workers.run(lambda step: stored.values(live, state, ids, names), deadline)
+        )
 
     async def titles(self, ids: Sequence[str], deadline: Deadline) -> Mapping[str, str]:
         """Titles of the ids that are known and have one, read on a thread; see `ItemTitles`.
@@ -244,7 +246,7 @@ class ReadableIndex:
             IndexUnavailable: ``timeout``, ``overloaded`` or ``closed``.
         """
         state, live = await self._looked_up(deadline), self._live
-        found = await self._workers.run(lambda step: live.texts(state, ids, TITLE), deadline)
+        found = await self._workers.run(lambda step: stored.texts(live, state, ids, TITLE), deadline)
         return {item_id: title[:TITLE_CHARACTERS] for item_id, title in found.items()}
 
     async def stats(self) -> IndexStats:

@@ -13,10 +13,9 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
-from index.embedded import readable
+from index.embedded import nearest, readable
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
-from index.embedded.live import LiveIndex
 from index.filters import Filter, parse_filter
 from index.port import IndexUnavailable
 
@@ -88,13 +87,13 @@ async def test_a_filter_whose_searches_are_too_much_is_not_begun_on_the_event_lo
     index: EmbeddedIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where: list[bool] = []
-    search = LiveIndex.search
+    search = nearest.search
 
     def spy(*arguments: Any) -> Any:
         where.append(threading.current_thread() is threading.main_thread())
         return search(*arguments)
 
-    monkeypatch.setattr(LiveIndex, "search", spy)
+    monkeypatch.setattr(nearest, "search", spy)
 
     async def searched(limit: int, accepted: Filter | None = None) -> list[bool]:
         monkeypatch.setattr(readable, "AT_ONCE", limit)
