@@ -7,8 +7,10 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
+
+from common.errors import MrseError
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -125,6 +127,49 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     except BaseException:
         written.unlink(missing_ok=True)
         raise
+
+
+class OwnerError(MrseError):
+    """A file cannot be replaced without a change of who can read it."""
+
+
+def inherit(written: Path, replaced: Path) -> None:
+    """Give a file owner, group and mode of the one that it is to replace.
+
+    Raises:
+        OwnerError: we may not give it to them, and others than before could read it, or not all of them.
+    """
+    old = replaced.stat()
+    written.touch(0o600)
+    for owner, group in ((old.st_uid, -1), (-1, old.st_gid)):
+        with suppress(PermissionError):
+            os.chown(written, owner, group)
+    new = written.stat()
+    _refuse_others(replaced, old, new.st_uid, new.st_gid)
+    written.chmod(stat.S_IMODE(old.st_mode))
+
+
+def refuse_others(path: Path) -> None:
+    """Refuse a file before it is replaced, as `inherit` would then, as far as that can be told.
+
+    Raises:
+        OwnerError: as `inherit`.
+    """
+    old, us = path.stat(), os.geteuid()
+    ours = us == 0 or old.st_gid in {os.getegid(), *os.getgroups()}
+    _refuse_others(path, old, old.st_uid if us == 0 else us, old.st_gid if ours else os.getegid())
+
+
+def _refuse_others(path: Path, old: os.stat_result, owner: int, group: int) -> None:
+    mode = old.st_mode
+    everybody = mode & 0o444 == 0o444
+    by_group = mode & stat.S_IRGRP != (mode & stat.S_IROTH) << 3
+    if not everybody and (owner != old.st_uid or (group != old.st_gid and by_group)):
+        raise OwnerError(
+            f"{path} belongs to user {old.st_uid} and group {old.st_gid}, and would come to belong to "
+            f"{owner} and {group}, so that others could read it (mode {stat.S_IMODE(mode):o}): run as its "
+            "owner"
+        )
 
 
 def replace_text(path: Path, text: str) -> None:

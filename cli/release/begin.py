@@ -12,6 +12,7 @@ from cli.release.services import Fleet
 from cli.release.state import Current, Past, Served, StateFile, Verdict, new_release, now
 from cli.release.steps import training_digest
 from cli.release.towers import Configured, Side, read_towers
+from common.files import refuse_others
 
 
 def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh: bool = False) -> Release:
@@ -22,6 +23,7 @@ def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh
 
     Raises:
         StateError, PlanError, SettingsError, DataError: something of it cannot be read.
+        OwnerError: the configuration could not be replaced.
     """
     file = StateFile(plan.work)
     configured = read_towers(plan.config)
@@ -42,6 +44,7 @@ def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh
             raise PlanError(
                 f"{plan.config} has an arm canary that no release here put there; take it out, and reload"
             )
+        refuse_others(plan.config)  # now, not after hours
         before = _before(plan, configured, file)
         if before is None:
             _refuse_unknown(plan, fleet)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cli.release.commands import StepFailed, mrse, shown
 from cli.release.exposition import Counts, Tally, Told, counts_of, less
-from cli.release.guardrails import Guardrail, judge
+from cli.release.guardrails import P95, Guardrail, judge
 from cli.release.plan import Exposed
 from cli.release.release import Outcome, Release, Work, loaded_of
 from cli.release.services import ServicesError
@@ -118,9 +118,13 @@ class _Watch:
             self._tell(at, passed, canary, found)
             if why := self._silent(told, away, at) or _because(found, "tripped"):
                 return why
-            if passed >= self._limits.watch_s and canary.requests >= self._limits.requests:
+            enough = canary.requests >= self._limits.requests
+            timed = any(each.name == P95 and each.state != "unknown" for each in found)
+            if passed >= self._limits.watch_s and enough and timed:
                 return _because(found, "tripped", "over")
             if passed >= max(self._limits.watch_s, self._limits.longest_s):
+                if enough:
+                    return f"nothing is known of the canary's latency after {passed:,.0f} s"
                 return (
                     f"the canary got {canary.requests:,.0f} requests in {passed:,.0f} s, fewer than "
                     f"{self._limits.requests:,} (canary.requests): does the file of assignment.path "
@@ -136,16 +140,20 @@ class _Watch:
         return None if before is None else self._counts(less(self._tally.total, before))
 
     def _silent(self, told: dict[str, Told], away: dict[str, str], at: float) -> str | None:
-        """Why the services have not all been well for too long."""
-        ill = [f"{address} does not answer: {why}" for address, why in away.items()]
-        ill += [f"{address} is not ready" for address, its in told.items() if not its.ready]
-        if not ill:
-            self._kept.pop("ill", None)
-            return None
-        since = self._kept.setdefault("ill", at)
-        if at - since < self._limits.silent_s:
-            return None
-        return f"{ill[0]}, for {at - since:.0f} s"
+        """Why a service that has been ready has not been well for too long."""
+        # Those of the plan were all ready when the canary came; others, behind a name, may still be starting.
+        known = set(self._kept.get("ready", self._release.plan.services.urls))
+        known |= {address for address, its in told.items() if its.ready}
+        self._kept["ready"] = sorted(known)
+        ill = {address: f"does not answer: {why}" for address, why in away.items()}
+        ill |= {address: "is not ready" for address, its in told.items() if not its.ready}
+        before = self._kept.get("ill")
+        since = before if isinstance(before, dict) else {}  # one for all, in states of before
+        self._kept["ill"] = {address: since.get(address, at) for address in ill if address in known}
+        for address, began in self._kept["ill"].items():
+            if at - began >= self._limits.silent_s:
+                return f"{address} {ill[address]}, for {at - began:.0f} s"
+        return None
 
     def _tell(self, at: float, passed: float, canary: Counts, found: list[Guardrail]) -> None:
         if at - self._told_at < _TELL_EVERY_S:

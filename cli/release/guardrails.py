@@ -16,6 +16,7 @@ _FEWEST = 5
 #: The same of latency, where slow answers come in swarms; and at the end of the watch, when it counts.
 _SURE_LATENCY, _LIKELY = 6.0, 2.0
 _QUANTILE = 0.95
+P95 = "p95_ms"
 State = Literal["fine", "over", "tripped", "unknown"]
 
 
@@ -37,7 +38,7 @@ class Guardrail:
     state: State
 
     def __str__(self) -> str:
-        if self.name == "p95_ms":
+        if self.name == P95:
             return f"p95 {self.canary:.1f} ms, control {self.control:.1f}, at most {self.most:.1f}"
         return f"{self.name} {self.canary:.2%}, control {self.control:.2%}, at most {self.most:.2%}"
 
@@ -81,9 +82,9 @@ def _latency(settled: tuple[Counts, Counts] | None, limits: Canary) -> Guardrail
     other = math.nan if canary is None else 1000 * canary.quantile(_QUANTILE)
     most = limits.slow_from_ms if math.isnan(one) else max(limits.slow_from_ms, limits.slower * one)
     if canary is None or math.isnan(other):
-        return Guardrail("p95_ms", one, other, most, "unknown")
+        return Guardrail(P95, one, other, most, "unknown")
     slow = 1 - _QUANTILE
     error = math.sqrt(slow * (1 - slow) / canary.timed)
     errors = (canary.slower_than(most / 1000) - slow) / error
     state: State = "tripped" if errors >= _SURE_LATENCY else "over" if errors >= _LIKELY else "fine"
-    return Guardrail("p95_ms", one, other, most, state)
+    return Guardrail(P95, one, other, most, state)

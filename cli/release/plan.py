@@ -87,9 +87,10 @@ class Canary(_Table):
 
     #: Of the units that keep their arms.
     share: Part = 0.1
-    #: Seconds that it is watched, at least.
+    #: Seconds that it is watched, at least; and until something is known of its latency.
     watch_s: float = Field(default=1800.0, ge=0)
-    #: Seconds after which one that has not had ``requests`` is taken back.
+    #: Seconds after which one that has not had ``requests``, or of whose latency nothing is known, is taken
+    #: back.
     longest_s: float = Field(default=14_400.0, ge=0)
     #: Of the canary, below which nothing is promoted.
     requests: int = Field(default=500, ge=1)
@@ -108,7 +109,8 @@ class Canary(_Table):
     slower: float = Field(default=1.5, ge=1)
     #: Milliseconds of its p95 below which it is never too slow.
     slow_from_ms: float = Field(default=50.0, ge=0)
-    #: Seconds for which a service may be away or not ready before the canary is taken back.
+    #: Seconds for which a service that has been ready may be away or not ready before the canary is taken
+    #: back.
     silent_s: float = Field(default=30.0, ge=0)
 
 
@@ -180,6 +182,25 @@ _PATHS = ("shop", "config", "work", "bundle", "changes")
 _NESTED = {"exposed": ("exposures", "outcomes"), "vespa": ("package",)}
 
 
+def _refuse_unguarded(plan: Plan) -> None:
+    """Refuse what would let a bundle or a canary pass without being asked."""
+    if plan.gate.measures != Gate().measures:  # whose names are right; the registry takes a second to import
+        from models.evaluation.measures import MEASURES
+
+        if unknown := [name for name in plan.gate.measures if name not in MEASURES]:
+            raise PlanError(
+                f"{plan.file}: gate.measures: there is no measure {unknown[0]!r}; there are "
+                f"{', '.join(MEASURES)}"
+            )
+    its = plan.canary
+    longest = max(its.watch_s, its.longest_s)
+    if plan.services.urls and its.settle_s >= longest > 0:
+        raise PlanError(
+            f"{plan.file}: canary.settle_s: latency would count from {its.settle_s:g} s on, and the watch "
+            f"ends after {longest:g} s at the latest (canary.watch_s, canary.longest_s)"
+        )
+
+
 def read_plan(file: Path) -> Plan:
     """Read a plan; paths in it are relative to its folder.
 
@@ -207,6 +228,7 @@ def read_plan(file: Path) -> Plan:
             reason = "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
             lines.append(f"{file}: {key}: {reason}")
         raise PlanError("\n".join(lines)) from error
+    _refuse_unguarded(plan)
     if plan.train is not None and plan.bundle is not None:
         raise PlanError(f"{file}: bundle: give a bundle, or the table [train], not both")
     return plan

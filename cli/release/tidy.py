@@ -31,8 +31,10 @@ def remove_old(release: Release) -> int:
     configured = read_towers(plan.config)
     used = [Path(path).resolve() for side in (configured.control, configured.canary) if side
             for path in (side.bundle, side.index)]  # fmt: skip
-    if (before := release.before) is not None:  # a way back
-        used += [Path(before.bundle).resolve(), Path(before.index).resolve()]
+    promoted = [past.before for past in release.file.state.history if past.served is not None]
+    for before in (release.before, *promoted[-1:]):  # ways back: of this release, and of the last promotion
+        if before is not None:
+            used += [Path(before.bundle).resolve(), Path(before.index).resolve()]
     folders = sorted(
         (path for path in plan.work.iterdir() if path.is_dir() and _RELEASE.fullmatch(path.name)),
         reverse=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from cli.release.plan import PlanError
-from common.files import replacing
+from common.files import inherit, replacing
 
 TOWERS, CONTROL, CANARY = "towers", "control", "canary"
 
@@ -80,6 +79,7 @@ def write_towers(
 
     Raises:
         SettingsError: the settings would not be valid; the file is as before.
+        OwnerError: others could read it then; the file is as before.
     """
     from service.settings.load import SettingsError, load_settings
 
@@ -104,8 +104,7 @@ def write_towers(
         return
     whole = config.resolve()  # a link stays one
     with replacing(whole, durable=True) as written:
-        written.touch(0o600)
-        shutil.copymode(whole, written)  # it may hold secrets
+        inherit(written, whole)  # it may hold secrets
         written.write_text(text, encoding="utf-8")
         load_settings(written)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from common.files import replacing
+from common.files import inherit, replacing
 from service.settings.load import SettingsError, load_settings
 
 
@@ -19,6 +18,7 @@ def _rewrite(config: Path, experiment: str, names: Iterable[str], change: Callab
 
     Raises:
         SettingsError: no such experiment or arm, or the settings would not be valid; the file is as before.
+        OwnerError: others could read it then; the file is as before.
     """
     try:
         document = tomlkit.parse(config.read_text(encoding="utf-8"))
@@ -33,8 +33,7 @@ def _rewrite(config: Path, experiment: str, names: Iterable[str], change: Callab
     change(arms)
     whole = config.resolve()  # a link stays one
     with replacing(whole) as written:
-        written.touch(0o600)
-        shutil.copymode(whole, written)  # it may hold secrets
+        inherit(written, whole)  # it may hold secrets
         written.write_text(tomlkit.dumps(document), encoding="utf-8")
         load_settings(written)
 

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from common.files import OutsideError, inside, read_bounded, replace_text, replacing
+from common.files import (
+    OutsideError,
+    inherit,
+    inside,
+    read_bounded,
+    replace_text,
+    replacing,
+)
+
+ROOT = Path(__file__).parents[2]
+_AS_NOBODY = """
+import os
+from pathlib import Path
+from common.files import inherit, refuse_others
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+"""
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -64,3 +82,43 @@ def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
         read_bounded(tmp_path, 4)
     with pytest.raises(OSError, match="is a device"):
         read_bounded(Path("/dev/zero"), 4)
+
+
+def test_what_takes_a_place_has_owner_group_and_mode_of_what_was_there(tmp_path: Path) -> None:
+    file, written = tmp_path / "a.toml", tmp_path / "b.toml"
+    file.write_text("old")
+    if os.geteuid() == 0:
+        os.chown(file, 12345, 23456)
+    file.chmod(0o640)
+    inherit(written, file)
+    old, new = file.stat(), written.stat()
+    assert (new.st_uid, new.st_gid, new.st_mode) == (old.st_uid, old.st_gid, old.st_mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others, as root alone can")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "refused"),
+    [
+        (12345, 65534, 0o600, True),  # its owner could no longer read it
+        (12345, 65534, 0o640, True),
+        (12345, 65534, 0o644, False),  # everybody reads it, as before
+        (65534, 23456, 0o640, True),  # our group could read it, and its group no longer
+        (65534, 23456, 0o600, False),
+        (65534, 65534, 0o640, False),
+    ],
+)
+def test_nobody_else_comes_to_read_what_is_replaced(
+    tmp_path: Path, owner: int, group: int, mode: int, refused: bool
+) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    file = tmp_path / "a.toml"
+    file.write_text("secret")
+    os.chown(file, owner, group)
+    file.chmod(mode)
+    for call in ("refuse_others(Path('a.toml'))", "inherit(Path('b.toml'), Path('a.toml'))"):
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY + call],
+            cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode != 0) == refused, done.stderr
+        assert ("OwnerError" in done.stderr) == refused

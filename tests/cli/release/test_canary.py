@@ -14,12 +14,15 @@ import pytest
 
 from artifacts.bundle.manifest import MANIFEST_NAME
 from cli.release.begin import open_release
+from cli.release.canary import _Watch
 from cli.release.commands import StepFailed
+from cli.release.exposition import Told
 from cli.release.plan import PlanError, read_plan
 from cli.release.release import Release
 from cli.release.runner import Result, abort, go_back, run
 from cli.release.services import Fleet
 from cli.release.state import Past, Served, StateFile, Step
+from cli.release.tidy import remove_old
 from common.errors import MrseError
 from index.embedded.manifest import MANIFEST_NAME as INDEX_MANIFEST
 
@@ -492,3 +495,46 @@ def test_a_canary_that_is_out_goes_on_with_the_bundle_it_was_made_of(made: Folde
     (made.folder / "third" / MANIFEST_NAME).write_text('{"version": "third"}')
     made.bundle = "third"
     assert (made.run().verdict, made.arms()) == ("promoted", {"control": "new"})
+
+
+def test_a_watch_does_not_end_before_latency_counts(made: Folder) -> None:
+    made.canary["settle_s"] = 0.2  # longer than watch_s
+    made.service.slow = True
+    result = made.run()
+    assert (result.verdict, made.arms()) == ("rolled back", {"control": "old"})
+    assert "p95 475.5 ms" in result.says
+
+
+def test_each_service_has_its_own_clock_from_when_it_was_first_ready(made: Folder) -> None:
+    made.canary["silent_s"] = 30
+    release = made.begin(made.told.append)
+    release.current.steps["watch"] = Step(state="running", began=0)
+    watch = _Watch(release)
+
+    def look(at: float, **ready: bool) -> str | None:
+        return watch._silent({name: Told({}, {}, its, 0) for name, its in ready.items()}, {}, at)
+
+    assert look(0, a=True, b=True) is None
+    assert look(20, a=False, b=True, new=False) is None
+    assert look(40, a=True, b=False, new=False) is None  # one after the other, and one that starts
+    assert look(60, a=True, b=False, new=False) is None
+    watch = _Watch(release)  # as after a kill
+    assert look(70, a=True, b=False, new=False) == "b is not ready, for 30 s"
+    assert look(80, a=True, b=True, new=True) is None
+    assert look(90, new=False) is None
+    assert look(120, new=False) == "new is not ready, for 30 s"
+    assert watch._silent({}, {made.url: "gone"}, 130) is None
+    assert watch._silent({}, {made.url: "gone"}, 160) == f"{made.url} does not answer: gone, for 30 s"
+
+
+def test_the_way_back_of_the_last_promotion_stays_though_later_releases_are_refused(made: Folder) -> None:
+    work = made.folder / "releases"
+    for number in range(6):
+        (work / f"2026010{number}-000000" / "embeddings").mkdir(parents=True)
+    bundle = "releases/20260101-000000/bundles/shop-1"
+    (made.folder / bundle).mkdir(parents=True)
+    made.promoted("new-index", "old-index", ("old", bundle))
+    removed = remove_old(made.begin(made.told.append))
+    assert removed == 3
+    assert (made.folder / bundle).is_dir()
+    assert not (work / "20260102-000000").exists()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.release.plan import PlanError, read_plan
+from cli.release.plan import Gate, PlanError, read_plan
+from models.evaluation.measures import MEASURES
 
 LEAST = 'shop = "shop"\nconfig = "mrse.toml"\nwork = "releases"\n'
 
@@ -30,6 +31,10 @@ def test_paths_are_of_the_plans_folder(tmp_path: Path) -> None:
     assert plan.vespa.package == tmp_path / "p"
 
 
+def test_the_measures_of_a_plan_that_names_none_exist() -> None:
+    assert set(Gate().measures) <= MEASURES.keys()
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -40,6 +45,14 @@ def test_paths_are_of_the_plans_folder(tmp_path: Path) -> None:
         ("[train\n", "not TOML"),
         ('bundle = "b"\n[train]\n', "give a bundle, or the table [train], not both"),
         ("[gate]\nsplit = 'train'\n", "gate.split"),
+        (
+            '[gate]\nmeasures = ["Recall@10", "nDGC@10"]\n',
+            "gate.measures: there is no measure 'nDGC@10'; there are",
+        ),
+        (
+            '[services]\nurls = ["u"]\n[canary]\nwatch_s = 60\nlongest_s = 60\n',
+            "canary.settle_s: latency would count from 60 s on, and the watch ends after 60 s at the latest",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, more: str, said: str) -> None:
