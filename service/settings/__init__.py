@@ -2,8 +2,13 @@
 
 ::
 
-    groups    the groups, such as ``[server]`` and ``[limits]``: every key and its default
+    groups    what a group is, and those of one table each, such as ``[bundle]`` and ``[index]``
+    server    ``[server]``, ``[access]``, ``[connections]``: how the service is reached
+    limits    ``[limits]``, ``[deadline]``: how much requests may ask for, and how long they may take
+    caches    ``[cache]``, ``[redis]``
     taking    those of items by content and of events
+    exposing  that of the log of what was shown to whom
+    assigning   those that say who takes part in experiments
     tree      all groups together, with a table for each engine and each route that is registered
     load      reads them, and says which key of which file or variable is wrong
     secret_files   secrets in files of their own, ``MRSE_<GROUP>_<KEY>_FILE``
@@ -16,23 +21,19 @@ holds it. A key that does not exist is an error that names it.
 """
 
 from service.settings.assigning import AssignmentSettings
+from service.settings.caches import Cache, RedisSettings
 from service.settings.groups import (
-    Access,
     Arm,
     BundleSettings,
-    Cache,
-    DeadlineSettings,
     Encoder,
     Experiments,
     IndexSettings,
-    Limits,
     Playground,
-    RedisSettings,
-    Scope,
-    Server,
     Tracing,
 )
+from service.settings.limits import DeadlineSettings, Limits
 from service.settings.load import CONFIG_VARIABLE, SettingsError, effective, load_settings
+from service.settings.server import Access, Scope, Server
 from service.settings.taking import Events, Items
 from service.settings.tree import Settings
 

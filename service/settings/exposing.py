@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from service.settings.groups import Group, RedisUrl
+from service.settings.caches import RedisUrl
+from service.settings.groups import Group
 
 
 class Exposures(Group):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from service.settings.groups import Group, RedisUrl
+from service.settings.caches import RedisUrl
+from service.settings.groups import Group
 
 
 class Items(Group):

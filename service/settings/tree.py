@@ -12,23 +12,19 @@ from index.engine import EngineSettings
 from index.engines import ENGINES
 from service.recall.settings import Recall, composed_recall
 from service.settings.assigning import AssignmentSettings
+from service.settings.caches import Cache, RedisSettings
 from service.settings.exposing import Exposures
 from service.settings.groups import (
-    Access,
     BundleSettings,
-    Cache,
-    ConnectionSettings,
-    DeadlineSettings,
     Encoder,
     Experiments,
     IndexSettings,
-    Limits,
     Playground,
-    RedisSettings,
     RulesSettings,
-    Server,
     Tracing,
 )
+from service.settings.limits import DeadlineSettings, Limits
+from service.settings.server import Access, ConnectionSettings, Server
 from service.settings.taking import Events, Items
 
 
