@@ -4,6 +4,7 @@
 
     exposures    the exposure log of one experiment, as columns
     outcomes     clicks, carts, orders and revenue, joined to the units that saw something
+    units        the arm of each unit, what it did from then on, and how they should be split
     statistics   ratios of sums over units: intervals, CUPED, sequential intervals, the split
     report       all of it for each arm against the control
     page         the report as a page that stands alone

@@ -10,13 +10,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from common.arrays import F64, I64
+from common.arrays import F64
 from common.errors import MrseError
 from common.progress import Progress, silent
 from models.evaluation.statistics import Interval
 from models.experiment.exposures import OVERLAP_AT, Exposures, read_exposures
-from models.experiment.outcomes import KINDS, Outcomes, read_outcomes
+from models.experiment.outcomes import Outcomes, read_outcomes
 from models.experiment.statistics import Comparison, Sums, compare, share_p
+from models.experiment.units import Units, shares_of
 
 #: What users did, by name: a total over units and a weight. The first is the default of ``metric``.
 METRICS = ("click rate", "cart rate", "order rate", "revenue per unit")
@@ -164,13 +165,13 @@ def judge(
     """As `report`, of what was read."""
     if len(seen.arms) < 2:
         raise ReportError(f"the experiment {seen.experiment} has one arm alone: {seen.arms[0]}")
-    units = _Units(seen)
+    units = Units(seen)
     counts = {arm: int((units.arm == n).sum()) for n, arm in enumerate(seen.arms)}
     if control is None:
         control = "control" if "control" in counts else max(counts, key=lambda arm: counts[arm])
     if control not in counts:
         raise ReportError(f"there is no arm {control!r}; there are {', '.join(seen.arms)}")
-    shares, fresh, notes = _shares(seen, units)
+    shares, fresh, notes = shares_of(seen, units)
     split = {arm: int((units.arm[fresh] == n).sum()) for n, arm in enumerate(seen.arms)}
     if units.moved:
         notes.append(
@@ -196,51 +197,6 @@ def judge(
     )  # fmt: skip
 
 
-class _Units:
-    """The units: the arm of each and when it was seen, by its first and last answer."""
-
-    def __init__(self, seen: Exposures) -> None:
-        count = len(seen.clients)
-        _, first = np.unique(seen.client, return_index=True)
-        self.arm: I64 = seen.arm[first]
-        self.share: F64 = seen.share[first]
-        self.first: F64 = seen.at[first]
-        self.last = np.zeros(count)
-        np.maximum.at(self.last, seen.client, seen.at)
-        changed = np.bincount(seen.client, seen.arm != self.arm[seen.client], minlength=count) > 0
-        self.moved = int(changed.sum())
-        self.kinds_by_request = len(seen.client) > 1000 and count > 0.95 * len(seen.client)
-        self._seen = seen
-        self._count = count
-
-    def totals(self, did: Outcomes, window_s: float, until: float = math.inf) -> dict[str, F64]:
-        """Of each unit ``[units]``: answers, outcomes by kind, revenue, and those before it was exposed."""
-        seen, count = self._seen, self._count
-        answered = seen.at <= until
-
-        def summed(client: I64, chosen: Any, values: F64 | None = None) -> F64:
-            weights = None if values is None else values[chosen]
-            return np.bincount(client[chosen], weights, minlength=count).astype(np.float64)
-
-        totals = {
-            "answers": summed(seen.client, answered),
-            "latency": summed(seen.client, answered, seen.took_ms),
-            "partial answers": summed(seen.client, answered & seen.partial),
-            "empty answers": summed(seen.client, answered & seen.empty),
-        }
-        start, end = self.first[did.client], self.last[did.client]
-        after = (did.at >= start) & (did.at <= end + window_s) & (did.at <= until)
-        before = did.at < start
-        for number, kind in enumerate(KINDS):
-            its = did.kind == number
-            totals[kind] = summed(did.client, after & its)
-            totals[f"{kind} before"] = summed(did.client, before & its)
-        order = did.kind == KINDS.index("order")
-        totals["revenue"] = summed(did.client, after & order, did.value)
-        totals["revenue before"] = summed(did.client, before & order, did.value)
-        return totals
-
-
 def _sums(totals: Mapping[str, F64], name: str, chosen: Any) -> Sums:
     """A metric's or a guardrail's units of one arm."""
     if name in GUARDRAILS:
@@ -261,7 +217,7 @@ def _harmful(found: Comparison) -> bool:
 
 
 def _against(
-    seen: Exposures, did: Outcomes, units: _Units, whole: Mapping[str, F64], base: int, other: int, arm: str,
+    seen: Exposures, did: Outcomes, units: Units, whole: Mapping[str, F64], base: int, other: int, arm: str,
     metric: str, effect: float, window_s: float,
 ) -> Against:  # fmt: skip
     masks = [units.arm == base, units.arm == other]
@@ -288,7 +244,7 @@ def _against(
 def _looks(
     seen: Exposures,
     did: Outcomes,
-    units: _Units,
+    units: Units,
     masks: list[Any],
     metric: str,
     effect: float,
@@ -314,31 +270,6 @@ def _overlap(seen: Exposures, base: int, other: int) -> tuple[float, int]:
             most = min(OVERLAP_AT, max(len(ours), len(theirs)))
             shares.append(len(ours & theirs) / most if most else 1.0)
     return (float(np.mean(shares)) if shares else float("nan")), len(shares)
-
-
-def _shares(seen: Exposures, units: _Units) -> tuple[dict[str, float], Any, list[str]]:
-    """Each arm's share of the units, by the last weights; the units drawn by them; what is to be told."""
-    changed = -math.inf
-    shares = {}
-    for number, arm in enumerate(seen.arms):
-        its = seen.share[seen.arm == number]
-        shares[arm] = float(its[-1])
-        moves = np.flatnonzero(np.abs(np.diff(its)) > 1e-9)
-        if len(moves):
-            changed = max(changed, float(seen.at[seen.arm == number][moves[-1]]))
-    fresh = units.first > changed
-    notes = []
-    if changed > -math.inf:
-        notes.append(
-            "The weights moved on the way. The split is judged by the units that were first seen after the "
-            "last move; figures that mix both times may be off (Simpson's paradox): compare each time alone."
-        )
-    whole = sum(shares.values())
-    if whole < 1 - 1e-6:
-        notes.append("An arm with a weight was shown to nobody.")
-    if whole <= 0:
-        return dict.fromkeys(shares, 1 / len(shares)), fresh, notes
-    return {arm: share / whole for arm, share in shares.items()}, fresh, notes
 
 
 def _latency(took_ms: F64) -> dict[str, float]:
