@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
-import orjson
 
 from artifacts.popularity import POPULARITY
 from common.arrays import F32
@@ -19,35 +17,26 @@ from common.deadline import Clock, Deadline
 from index.filters import Filter
 from index.port import TITLE_CHARACTERS, IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
 from index.vespa import answer, names
-from index.vespa.endpoints import LEAST_BUDGET, Endpoints
+from index.vespa.asking import all_of, ask
+from index.vespa.endpoints import Endpoints
 from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionMismatch, VespaError
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
-from index.vespa.shadow import Shadow
+from index.vespa.shadow import Shadow, ask_exactly
+from index.vespa.tensors import check_unit
 from index.vespa.text import is_text
-from index.vespa.transport import Request, Transport
+from index.vespa.transport import Transport
 from index.vespa.values import stored_titles, stored_values
-
-T = TypeVar("T")
 
 #: Seconds for the count in `stats` and for the check at the start.
 _ADMIN_BUDGET: Final = 5.0
-#: Share of a query's time for the way to Vespa and back, so that Vespa's own time-out comes first and brings
-#: partial hits, with bounds in seconds. Its answers came 10 to 40 ms after it, on a busy machine.
-_MARGIN_SHARE: Final = 0.1
-_LEAST_MARGIN: Final = 0.005
-_MOST_MARGIN: Final = 0.04
-#: Most bytes of a hit (an id of 128 characters, escaped, which two features are named by) beside a vector,
-#: and of an answer beside its hits.
+#: Most bytes of a hit (an id of 128 characters, escaped, which two features are named by) beside a vector.
 HIT_BYTES: Final = 4096
-_ANSWER_BYTES: Final = 1 << 18
 #: Bytes that an attribute of a hit has at most where it is no long list; with those of many hits that are
 #: shorter, room for some that are.
 _ATTRIBUTE_BYTES: Final = 4096
 #: Of a title: `TITLE_CHARACTERS`, each of them in JSON as an escape at worst.
 _TITLE_BYTES: Final = 6 * TITLE_CHARACTERS
-#: How far the squared length of a query vector may be from 1.
-_UNIT: Final = 0.02
 
 
 class VespaIndex:
@@ -63,12 +52,14 @@ class VespaIndex:
         self._clock = clock
         self.builder = QueryBuilder(settings.version, settings.search)
         self._endpoints = Endpoints(settings.endpoints, clock, transport)
+        #: Sends one query; see `asking.ask`.
+        self.ask = partial(ask, self._endpoints)
         self.shadow: Shadow | None = None
         if settings.shadow.share:
             # Its failures open no circuit of ours.
             self._apart = Endpoints(replace(settings.endpoints, connections=1), clock)
-            told = self._endpoints.shadowed
-            self.shadow = Shadow(settings.shadow, self._exact, lambda: self._endpoints.is_idle, told, clock)
+            exact, told = partial(ask_exactly, self._apart, self.builder), self._endpoints.shadowed
+            self.shadow = Shadow(settings.shadow, exact, lambda: self._endpoints.is_idle, told, clock)
         #: The containers, for metrics.
         self.calls = self._endpoints
         #: The document type; its content changes while it is served.
@@ -85,7 +76,7 @@ class VespaIndex:
             IndexUnavailable: one of `errors`, when any vector has no answer.
             ValueError: the vectors are not finite rows of unit length, as wide as the index.
         """
-        self.check_vectors(vectors)
+        check_unit(vectors, self._version.dimension)
         if k <= 0:
             return [Neighbours([], np.empty(0, dtype=np.float32)) for _ in vectors]
         found = await all_of([self._search(row, k, filters, deadline) for row in vectors])
@@ -116,7 +107,7 @@ class VespaIndex:
         Raises:
             IndexUnavailable, ValueError: as `search`.
         """
-        _check_rows(vectors, self.picture_dim)
+        check_unit(vectors, self.picture_dim)
         return await all_of([self._search_pictures(row, k, filters, deadline) for row in vectors])
 
     async def top(self, attribute: str, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
@@ -139,7 +130,7 @@ class VespaIndex:
         Raises:
             IndexUnavailable, ValueError: as `search`.
         """
-        self.check_vectors(vector[None])
+        check_unit(vector[None], self._version.dimension)
         return await self._search(vector, k, filters, deadline, approximate=False)
 
     async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
@@ -275,15 +266,6 @@ class VespaIndex:
 
         return answer.neighbours(await self.ask(body, deadline, k * HIT_BYTES))
 
-    async def _exact(self, vector: F32, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
-        body = partial(self.builder.nearest, vector, k, filters, approximate=False)
-
-        def request(budget: float) -> Request:
-            return Request("POST", "/search/", orjson.dumps(body(budget=_without_margin(budget))))
-
-        reply = await self._apart.send(request, deadline)
-        return answer.neighbours(answer.parse(reply.status, reply.body))
-
     async def _search_words(
         self, text: str, k: int, filters: Filter | None, deadline: Deadline
     ) -> Neighbours:
@@ -312,55 +294,3 @@ class VespaIndex:
         bytes_each = HIT_BYTES + _ATTRIBUTE_BYTES * len(attributes)
         got = await self.ask(partial(self.builder.values, ids, attributes), deadline, len(ids) * bytes_each)
         return stored_values(got, ids, attributes, self._version.attributes)
-
-    def check_vectors(self, rows: F32) -> None:
-        """Vespa takes vectors that are not finite or not of unit length; their scores would be no cosines."""
-        _check_rows(rows, self._version.dimension)
-
-    async def ask(self, body: Callable[[float], Body], deadline: Deadline, largest: int = 0) -> answer.Answer:
-        """Send what ``body`` makes of the seconds that Vespa may take; hits have ``largest`` bytes at most.
-
-        Raises:
-            VespaError: too little time is left, or there is no answer.
-        """
-        left = deadline.remaining()
-        if left < LEAST_BUDGET:
-            raise VespaError("timeout", f"{left * 1000:.1f} ms left")
-
-        def request(budget: float) -> Request:
-            sent = orjson.dumps(body(_without_margin(budget)))
-            return Request("POST", "/search/", sent, largest=largest + _ANSWER_BYTES)
-
-        reply = await self._endpoints.send(request, deadline)
-        try:
-            found = answer.parse(reply.status, reply.body)
-        except VespaError as error:
-            self._endpoints.ended(reply.endpoint, error)
-            raise
-        self._endpoints.ended(reply.endpoint)
-        return found
-
-
-def _check_rows(rows: F32, width: int) -> None:
-    if rows.ndim != 2 or rows.shape[1] != width:
-        raise ValueError(f"vectors of shape {rows.shape} for an index of width {width}")
-    if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
-        raise ValueError("a vector is not finite, or not of unit length")
-
-
-def _without_margin(left: float) -> float:
-    """What Vespa may take of the seconds that are left."""
-    margin = min(max(left * _MARGIN_SHARE, _LEAST_MARGIN), _MOST_MARGIN)
-    return max(left - margin, left / 2)
-
-
-async def all_of(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order; the first failure cancels the rest and is raised as it is."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

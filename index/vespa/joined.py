@@ -23,7 +23,9 @@ from common.deadline import Deadline
 from index.filters import Filter
 from index.port import FirstSearch, Neighbours, Related
 from index.vespa import answer, names
-from index.vespa.client import HIT_BYTES, VespaIndex, all_of
+from index.vespa.asking import all_of
+from index.vespa.client import HIT_BYTES, VespaIndex
+from index.vespa.tensors import check_unit
 from index.vespa.text import is_text
 
 #: Hits asked for as a multiple of the neighbours wanted, at most: so many content nodes of a group can be
@@ -56,7 +58,7 @@ class JoinedVespaIndex(VespaIndex):
         Raises:
             IndexUnavailable, ValueError: as `search`.
         """
-        self.check_vectors(vector[None])
+        check_unit(vector[None], self._version.dimension)
         wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
         inside = filters is None and len(wanted) + k <= names.MAX_HITS
         # A filter is not for these ids, and Vespa would not say which of them it lets pass.
@@ -96,7 +98,7 @@ class JoinedVespaIndex(VespaIndex):
         Raises:
             IndexUnavailable, ValueError: as `search`.
         """
-        self.check_vectors(np.concatenate([vectors, query[None]]))
+        check_unit(np.concatenate([vectors, query[None]]), self._version.dimension)
         parts = [
             self._related(vectors[start : start + names.MAX_RELATED], query, k, filters, deadline)
             for start in range(0, len(vectors), names.MAX_RELATED)

@@ -10,14 +10,22 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
+
+import orjson
 
 from common.arrays import F32
 from common.calling import SPAN
 from common.deadline import Clock, Deadline
 from index.filters import Filter
 from index.port import IndexUnavailable, Neighbours
+from index.vespa import answer
+from index.vespa.asking import without_margin
+from index.vespa.endpoints import Endpoints
+from index.vespa.query import QueryBuilder
 from index.vespa.settings import ShadowSettings
+from index.vespa.transport import Request
 
 #: Searches exactly: a vector, how many items, the filter, the deadline.
 Exact: TypeAlias = Callable[[F32, int, Filter | None, Deadline], Awaitable[Neighbours]]
@@ -28,6 +36,23 @@ def recall_of(near: Neighbours, exact: Neighbours) -> float:
     if not exact.ids:
         return 1.0
     return min(int((near.scores >= exact.scores[-1] - 1e-6).sum()), len(exact.ids)) / len(exact.ids)
+
+
+async def ask_exactly(
+    apart: Endpoints, builder: QueryBuilder, vector: F32, k: int, filters: Filter | None, deadline: Deadline
+) -> Neighbours:
+    """An `Exact` search, over endpoints that no request uses.
+
+    Raises:
+        VespaError: there is no answer.
+    """
+    body = partial(builder.nearest, vector, k, filters, approximate=False)
+
+    def request(budget: float) -> Request:
+        return Request("POST", "/search/", orjson.dumps(body(budget=without_margin(budget))))
+
+    reply = await apart.send(request, deadline)
+    return answer.neighbours(answer.parse(reply.status, reply.body))
 
 
 class Shadow:

@@ -6,9 +6,14 @@ third of a list's parse time. Cells are big-endian: 8 digits a float32, 4 a bflo
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from common.arrays import F32, U16, Floats
+
+#: How far the squared length of a query vector may be from 1.
+_UNIT: Final = 0.02
 
 
 def float_hex(vector: F32) -> str:
@@ -74,3 +79,17 @@ def unit_rows(vectors: Floats) -> F32:
     if not norms.all():
         raise ValueError(f"row {int(np.flatnonzero(norms == 0)[0])} is zero and has no direction")
     return np.asarray(rows / norms[:, None], dtype=np.float32)
+
+
+def check_unit(rows: F32, width: int) -> None:
+    """Make sure of query vectors: finite rows of unit length ``[B, width]``.
+
+    Vespa takes others too; their scores would be no cosines.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"vectors of shape {rows.shape} for an index of width {width}")
+    if not (np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= _UNIT).all():
+        raise ValueError("a vector is not finite, or not of unit length")
