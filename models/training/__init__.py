@@ -7,7 +7,7 @@
     image_stage, given_stage  stage 0: the image encoder is trained, or a given one runs once
     stage1, stage2            what each adds to the step that both share:
     hybrid                    draw, encode, mask, MNSCE, hard negatives, HNST
-    batches, companions, augment, pictures, features          what steps are made of
+    batches, companions, augment, pictures, features, coclick_features    what steps are made of
     mining, refresh, hard, dose    hard negatives: found, kept in files, drawn, and how much they weigh
     ahead          draws steps in threads
     losses, encode, precision, rates, averaging               what they compute with

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from common.arrays import F16, F32, I64
-from models.dataset.coclick import WINDOW_SECONDS, CoClicks
+from models.dataset.coclick import CoClicks
 from models.dataset.training_data import Histories
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Batch
+from models.training.coclick_features import coclick_features, without_own_visits
 from models.training.early_stop import EarlyStop
 from models.training.encode import in_parts, run_experts
 from models.training.features import PictureFeatures, write_item_features
@@ -28,7 +29,6 @@ from models.training.precision import full
 from models.training.rates import expert_groups
 from models.training.rivals import RivalDraw, Rivals, choice
 from models.training.run import Run
-from models.training.stored import stored_array
 from models.training.teacher.answers import taught_answers
 from models.training.validation import Validation
 
@@ -88,7 +88,7 @@ class _FusionStep(HybridStep):
         super().__init__(run, towers, pictures, run.config.stage2)
         self.features = features
         self.frozen = self.knobs.expert_rate == 0
-        self.coclick = _coclick_features(run, coclicks, features[0])
+        self.coclick = coclick_features(run, coclicks, features[0])
         self.coclicks = coclicks
         self.rivalry = Rivals(run.data) if run.config.loss.choice else None
         #: The step at which experts that train here made the features; 0 for those of stage 1.
@@ -115,7 +115,8 @@ class _FusionStep(HybridStep):
         bare = (rng.random(count) < knobs.item_picture_dropout)[own]
         no_coclick = (rng.random(count) < knobs.coclick_dropout)[own]
         rows = rows[own]
-        left_out = self._own_visits(drawn, set(rows[~no_coclick].tolist()))
+        among = set(rows[~no_coclick].tolist())
+        left_out = without_own_visits(self.data, self.coclicks, self.features[0], drawn, among)
         if self.frozen:
             features = self.tensor(self.features[bare.astype(np.int64), rows].astype(np.float32))
         else:
@@ -212,7 +213,7 @@ class _FusionStep(HybridStep):
         with ranks.leader_first(), full(self.device):
             name = f"item_features-{step}"
             self.features = write_item_features(self.run, self.towers.item_experts, self.pictures, name)
-            self.coclick = _coclick_features(self.run, self.coclicks, self.features[0], f"-{step}")
+            self.coclick = coclick_features(self.run, self.coclicks, self.features[0], f"-{step}")
         self.refreshed = step
         self.towers.train()
 
@@ -235,29 +236,6 @@ class _FusionStep(HybridStep):
         if "item" in self.towers.query_fusion.inputs:
             found.append(self.tensor(np.where(items < 0, 0, self.data.item_hash[np.maximum(items, 0)])))
         return found
-
-    def _own_visits(self, drawn: Batch, among: set[int]) -> dict[int, F32]:
-        """Co-click features ``[E, d]`` of the positive items ``among`` some, without what their visits add.
-
-        Otherwise an item's vector would hold what its user clicked beside it, which the history tells too:
-        training would learn to compare the two, and a held-out visit is in no item's vector.
-        """
-        spec = self.config.data.preprocessing.coclicks
-        added: dict[int, list[tuple[I64, I64]]] = {}
-        for item, event in zip(drawn.items.tolist(), drawn.wanted.events.tolist(), strict=True):
-            if event >= 0 and item in among:
-                added.setdefault(item, []).append(self.data.beside(event, WINDOW_SECONDS, spec.following))
-        result: dict[int, F32] = {}
-        for item, visits in added.items():
-            items, places = np.unique(np.concatenate([i for i, _ in visits]), return_inverse=True)
-            if not len(items):
-                continue
-            times = np.bincount(places, np.concatenate([n for _, n in visits])).astype(np.int64)
-            near, weights = self.coclicks.without(item, items, times, cosine=spec.cosine)
-            total = max(float(weights.sum()), 1e-9)
-            features = self.features[0][near].astype(np.float32)
-            result[item] = np.einsum("n,nmd->md", weights / total, features)
-        return result
 
     def _by_experts(self) -> tuple[F32, F32]:
         """The first queries and all items by the mean cosine of the experts of stage 1."""
@@ -303,14 +281,3 @@ class _FusionStep(HybridStep):
         picture = np.zeros((rows, self.config.picture.feature_dim), dtype=np.float32)
         none = np.zeros(rows, dtype=np.float32)
         return run_experts(self.towers.query_experts, text, picture, none, self.device)
-
-
-def _coclick_features(run: Run, coclicks: CoClicks, features: F16, suffix: str = "") -> F16:
-    """Mean features of co-clicked items, float16 ``[N, M, d]``, memory-mapped."""
-
-    def fill(target: F16, rows: slice) -> None:
-        target[rows] = coclicks.mean_features(features, rows.start, rows.stop)
-
-    return stored_array(
-        run.folder / f"coclick_features{suffix}.npy", np.float16, features.shape, fill, _CHUNK
-    )

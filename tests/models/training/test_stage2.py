@@ -11,6 +11,7 @@ from models.dataset.training_data import TrainingData
 from models.towers import Config, Towers
 from models.training import train
 from models.training.batches import Batch
+from models.training.coclick_features import without_own_visits
 from models.training.features import PictureFeatures, load_coclicks
 from models.training.run import Run
 from models.training.stage2 import _FusionStep
@@ -32,7 +33,8 @@ def _drawn(step: _FusionStep, seed: int = 0) -> Batch:
 def test_a_positive_has_no_co_clicks_of_its_own_visit(run: Path, config: Config) -> None:
     step = _step(run, config)
     drawn = _drawn(step)
-    left_out = step._own_visits(drawn, set(drawn.items.tolist()))
+    among = set(drawn.items.tolist())
+    left_out = without_own_visits(step.data, step.coclicks, step.features[0], drawn, among)
     assert left_out
     data, spec = step.data, config.data.preprocessing.coclicks
     user, item, at = data.behaviours()
