@@ -7,6 +7,7 @@
     rulebook    the file as it is now, in every worker
     plan        what is to be done to a request, and what became of it
     values      attributes of items, read once a request
+    fields      what an answer tells of its items
     apply       puts all of it to the candidates of the routes
 
 Beside it `service.recall.boosts` and `service.recall.diversity` say what these are, for the settings too. A

@@ -8,13 +8,14 @@ All of it honours the request's filters, for every item comes from a route or is
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from index.matching import accepts, fields_of
-from index.port import TITLE, IndexUnavailable, ItemTitles, ItemValues
+from index.port import IndexUnavailable, ItemTitles, ItemValues
 from service.recall.boosts import boosted, worths
+from service.recall.controls.fields import add_fields
 from service.recall.controls.plan import Applied, Outcomes, Plan
 from service.recall.controls.values import Values
 from service.recall.diversity import MAX_ROUNDS, MOST_WIDER, WIDER, Limiter
@@ -105,15 +106,11 @@ class _Work:
             self._give_up()
             return
         if values.coverage < 1.0:
-            self._tell("controls_unavailable")
+            self.done.tell("controls_unavailable")
 
     def _give_up(self) -> None:
         self._values = None
-        self._tell("controls_unavailable")
-
-    def _tell(self, word: str) -> None:
-        if word not in self.done.degraded:
-            self.done.degraded.append(word)
+        self.done.tell("controls_unavailable")
 
     def _choose_pins(self, found: set[str]) -> None:
         told: list[dict[str, Any]] = []
@@ -180,7 +177,7 @@ class _Work:
             if filters is None:
                 return  # nothing was left out, so there are no more
             if self._rounds == MAX_ROUNDS or self._request.deadline.passed:
-                self._tell("diversity_short")
+                self.done.tell("diversity_short")
                 return
             self._rounds += 1
             asked = min(math.ceil(missing * width), math.ceil(k * MOST_WIDER)) + len(self._plan.ruling.bans)
@@ -188,7 +185,7 @@ class _Work:
             request = replace(self._request, filters=filters, k=asked, kept=False, notes={})
             again = await run_again(request)
             if any(each.short for name, each in again.items() if self._outcomes[name].status == "ok"):
-                self._tell("diversity_short")
+                self.done.tell("diversity_short")
             fresh = self._take(again, known)
             if not fresh:
                 return
@@ -241,7 +238,9 @@ class _Work:
         answer = [*first, *cut(Ranking(rest, order), k - len(first), mix)]
         self._explain(answer)
         if self._plan.wanted.fields:
-            await self._add_fields(answer)
+            await add_fields(
+                answer, self._plan.wanted.fields, self._source, self._titles, self._request.deadline, done
+            )
         done.items, done.outcomes = answer, self._outcomes
         return done
 
@@ -267,52 +266,6 @@ class _Work:
                 "rounds": self._rounds,
             }
             done.used.append("diversity")
-
-    async def _add_fields(self, answer: Sequence[Item]) -> None:
-        fields, ids = self._plan.wanted.fields, [item["item_id"] for item in answer]
-        names = [name for name in fields if name != TITLE]
-        values, titles = await self._read_fields(ids, names), await self._read_titles(ids, fields)
-        if values is None and titles is None:
-            return
-        self.done.used.append("fields")
-        for item in answer:
-            item_id, found = item["item_id"], {}
-            if titles is not None and item_id in titles:
-                found[TITLE] = titles[item_id]
-            if values is not None:
-                held = zip(names, values.of(item_id), strict=True)
-                found |= {name: value for name, value in held if value is not None}
-            item["fields"] = found
-
-    async def _read_fields(self, ids: Sequence[str], names: Sequence[str]) -> Values | None:
-        """Attributes of the answer; None where none is wanted or they cannot be read, which is told."""
-        if not names:
-            return None
-        if self._source is None:
-            self._tell("controls_unavailable")
-            return None
-        values = Values(self._source, names, self._request.deadline)
-        try:
-            await values.read(ids)
-        except IndexUnavailable:
-            self._tell("controls_unavailable")
-            return None
-        if values.coverage < 1.0:
-            self._tell("controls_unavailable")
-        return values
-
-    async def _read_titles(self, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, str] | None:
-        """Titles of the answer, likewise."""
-        if TITLE not in fields:
-            return None
-        if self._titles is None:
-            self._tell("controls_unavailable")
-            return None
-        try:
-            return await self._titles.titles(ids, self._request.deadline)
-        except IndexUnavailable:
-            self._tell("controls_unavailable")
-            return None
 
 
 def _behind(source: Source, places: int) -> Source:

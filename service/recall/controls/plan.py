@@ -51,6 +51,11 @@ class Applied:
     used: list[str] = field(default_factory=list)
     degraded: list[str] = field(default_factory=list)
 
+    def tell(self, word: str) -> None:
+        """Note what was left out, once."""
+        if word not in self.degraded:
+            self.degraded.append(word)
+
 
 def plan(k: int, controls: Controls, options: Recall, ruling: Ruling) -> Plan | None:
     """What is to be done; None where no control asks for anything, as for nearly all requests."""
