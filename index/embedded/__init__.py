@@ -16,7 +16,9 @@
       stored          what is held of items by their ids, as of a state
       upkeep          scrubs on a schedule
       rebuilder       rebuilds by itself after many changes, and spaces out what fails
-      writer          group commit of changes, which `changes` checks and completes
+      writer          group commit of changes
+        checks          whether they fit the index, and as what they are kept
+        changes         the records that they become, with whole items
       live            a `state` (a base and the changes since), followed through the log
         log             what was acknowledged, on disk, in `frames` of `records`, chained by digests
           note            how far it was acknowledged

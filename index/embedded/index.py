@@ -9,7 +9,8 @@ from pathlib import Path
 from common.deadline import Deadline
 from common.turns import Turns
 from index.changes import ChangeRefused, ItemPut, ItemUpdate, WriteResult
-from index.embedded.changes import Checker, Lookup, Plan, Planned
+from index.embedded.changes import Lookup, Plan, Planned
+from index.embedded.checks import Checker
 from index.embedded.live import LiveIndex
 from index.embedded.manifest import IndexManifest
 from index.embedded.readable import ReadableIndex
