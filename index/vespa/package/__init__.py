@@ -4,6 +4,9 @@
 
     layout        which hosts do what
     render        versions and a layout in, a package out
+      schema        the document type of a version
+      services      what runs where
+      template      the files that both fill
     rules         what an edited package may get wrong, asked before a deployment; `rules_xml` of XML
     diff          what it would change of what is deployed
     deploy        the package to a config server

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from index.vespa.package.render import application_folder, render_schema
+from index.vespa.package.render import application_folder
 from index.vespa.package.rules_xml import check_overrides, check_query_profile, check_services
+from index.vespa.package.schema import render_schema
 from index.vespa.version import read_versions
 
 _DEFAULT_PROFILE: Final = "search/query-profiles/default.xml"

@@ -34,7 +34,7 @@ from index.vespa.feed.feeder import feed
 from index.vespa.feed.journal import Journal
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.operations import ItemRefused, Operations
-from index.vespa.package.render import render_schema
+from index.vespa.package.schema import render_schema
 from index.vespa.query import QueryBuilder
 from index.vespa.values import stored_values
 from index.vespa.version import Version

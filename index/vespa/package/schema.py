@@ -1,0 +1,99 @@
+"""The schema of a version's document type: fields, summaries and rank profiles."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Final
+
+from artifacts.attributes import AttributeKind
+from artifacts.popularity import POPULARITY
+from index.vespa import names
+from index.vespa.package.template import template
+from index.vespa.version import Version
+
+#: Options of a field beside its type. Strings come casefolded from feed and query alike, so they are
+#: compared as they are; a hash dictionary serves equality in less memory than a B-tree and needs ``cased``.
+_STRINGS = """
+            attribute: fast-search
+            match: cased
+            dictionary {
+                hash
+                cased
+            }"""
+_OPTIONS: Final[dict[AttributeKind, str]] = {
+    "string": _STRINGS,
+    "list": _STRINGS,
+    "number": "\n            attribute: fast-search",
+    "bool": "",  # a bit vector already: fast-search does not exist for it
+}
+
+
+def render_schema(version: Version) -> str:
+    """The schema of a version's document type."""
+    attribute = template("attribute.sd")
+    attributes = "".join(
+        attribute.substitute(
+            name=names.field_name(name), type=names.FIELD_TYPES[kind], options=_OPTIONS[kind]
+        )
+        for name, kind in version.attributes.items()
+    )
+    return template("item.sd").substitute(
+        type=version.document_type,
+        dimension_name=names.DIMENSION,
+        dimension=version.dimension,
+        attributes=attributes,
+        summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
+        words="" if version.texts is None else template("words.sd").substitute(name=names.WORDS),
+        profiles="" if version.texts is None else _profile(),
+        picture_field=_title("title.sd", version) + _picture("picture.sd", version),
+        title_summary=_title("title-summary.sd", version),
+        more_profiles=_picture("picture-profile.sd", version) + _popular(version),
+        first=names.OWN,
+        related="".join(_related(count, version.dimension) for count in range(1, names.MAX_RELATED + 1)),
+    )
+
+
+def _related(count: int, dimension: int) -> str:
+    """The rank profile for the neighbours of so many vectors."""
+    cosine = f"sum(query({{}}) * attribute({names.EMBEDDING}))"
+    inputs = [names.trigger_tensor(number) for number in range(count)]
+    cosines = [cosine.format(name) for name in (names.QUERY_TENSOR, *inputs)]
+    shape = f"{names.DIMENSION}[{dimension}]"
+    return template("related.sd").substitute(
+        count=count,
+        name=names.related_profile(count),
+        dimension_name=names.DIMENSION,
+        dimension=dimension,
+        inputs="\n".join(f"            query({name}) tensor<float>({shape})" for name in inputs),
+        best=reduce("max({}, {})".format, cosines[1:]),
+        cosines=reduce("concat({}, {}, t)".format, cosines),
+    )
+
+
+def _profile() -> str:
+    return template("words-profile.sd").substitute(name=names.WORDS, profile=names.PROFILE_LEXICAL)
+
+
+def _picture(file: str, version: Version) -> str:
+    if not version.picture_dim:
+        return ""
+    return template(file).substitute(
+        name=names.PICTURE,
+        profile=names.PROFILE_P2I,
+        tensor=names.PICTURE_TENSOR,
+        dimension_name=names.DIMENSION,
+        dimension=version.picture_dim,
+    )
+
+
+def _title(file: str, version: Version) -> str:
+    if not version.titles:
+        return ""
+    return template(file).substitute(name=names.TITLE, item=names.ITEM_ID, summary=names.SUMMARY_TITLES)
+
+
+def _popular(version: Version) -> str:
+    if not version.popular:
+        return ""
+    field = names.field_name(POPULARITY)
+    return template("popular-profile.sd").substitute(name=field, profile=names.PROFILE_POPULAR)
