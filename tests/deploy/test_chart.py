@@ -252,12 +252,12 @@ def test_the_nightly_job_may_restart_one_deployment_and_shows_its_token_to_one_s
     assert containers(job)[-1]["command"] == ["kubectl", "rollout", "restart", "deployment/mrse-recall"]
 
 
-def test_on_a_volume_the_night_builds_in_place_and_needs_no_token() -> None:
+def test_on_a_volume_the_night_replaces_the_index_once_it_is_verified_and_needs_no_token() -> None:
     job = dict(pods(rendered("volume")))["mrse-recall-nightly"]
     steps = {each["name"]: each["command"] for each in containers(job)}
-    assert [*steps] == ["check", "embed", "build", "verify"]
+    assert [*steps] == ["check", "embed", "build", "verify", "replace"]
     assert steps["embed"][2:5] == ["/data/shop", "--bundle", "/data/bundle"]
-    assert steps["build"] == ["mrse", "index", "build", "/work/embeddings", "--out", "/data/index", "--force"]
+    assert [name for name, command in steps.items() if "/data/index" in command] == ["replace"]
     assert "Role" not in {each["kind"] for each in rendered("volume")}
     assert find(rendered("volume"), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 

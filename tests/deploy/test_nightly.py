@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import build
-from devtools.manifests import Object
+from devtools.manifests import Object, render
+from index.embedded.manifest import read_manifest
 from tests.deploy.charts import containers, environment, pods, rendered
 from tests.support import shop
 from tests.support.serving import make_settings, serving
@@ -102,6 +103,57 @@ def test_a_night_makes_a_release_that_pods_fetch_and_serve_and_keeps_no_more_tha
     (tmp_path / "data").mkdir()
     run(containers(templates["mrse-recall-follow"])[0], tmp_path)
     assert [each.name for each in (tmp_path / "data").iterdir()] == ["bundle"]  # the follower needs no index
+
+
+def test_on_a_volume_an_index_that_is_damaged_does_not_replace_the_one_that_serves(tmp_path: Path) -> None:
+    write_shop(tmp_path / "data/shop")
+    shop.bundle(tmp_path / "data/bundle")
+    for folder in ("tmp", "work"):
+        (tmp_path / folder).mkdir()
+    *before, verify, replace = containers(dict(pods(rendered("volume")))["mrse-recall-nightly"])
+    for step in (*before, verify, replace):
+        run(step, tmp_path)
+    there = read_manifest(tmp_path / "data/index").index_version
+    shutil.rmtree(tmp_path / "work")
+    (tmp_path / "work").mkdir()
+    items = tmp_path / "data/shop/items.csv"
+    items.write_text(items.read_text().replace("tea cup", "tea bowl"))
+    for step in before:
+        run(step, tmp_path)
+    vectors = max((tmp_path / "work/index").glob("base-*/*"), key=lambda path: path.stat().st_size)
+    whole = vectors.read_bytes()
+    vectors.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for step in (verify, replace):  # and where somebody had left the first out
+        with pytest.raises(AssertionError, match="manifest"):
+            run(step, tmp_path)
+        assert read_manifest(tmp_path / "data/index").index_version == there
+    vectors.write_bytes(whole)
+    for step in (verify, replace):
+        run(step, tmp_path)
+    assert (
+        read_manifest(tmp_path / "data/index").bundle_version
+        == read_manifest(tmp_path / "work/index").bundle_version
+    )
+    assert read_manifest(tmp_path / "data/index").index_version != there
+
+
+def test_the_release_that_the_values_name_is_kept_however_old_it_is(tmp_path: Path) -> None:
+    store = tmp_path / "store/mrse"
+    for old in range(1, 10):
+        (store / f"releases/2026010{old}T000000Z").mkdir(parents=True)
+        (store / f"releases/2026010{old}T000000Z/left").touch()
+    (tmp_path / "etc/rclone").mkdir(parents=True)
+    (tmp_path / "etc/rclone/rclone.conf").write_text(f"[store]\ntype = alias\nremote = {tmp_path}/store\n")
+    for folder in ("tmp", "work/bundle", "work/index"):
+        (tmp_path / folder).mkdir(parents=True)
+    pinned = {"objectStorage": {"release": "20260102T000000Z"}}
+    job = dict(pods(render({"nightly": {"enabled": True, "keep": 2}, "data": pinned})))["mrse-recall-nightly"]
+    (publish,) = [each for each in containers(job) if each["name"] == "publish"]
+    for folder in ("bundle", "index"):
+        (tmp_path / "work" / folder / "x").touch()
+    release = run(publish, tmp_path).split()[1]
+    kept = sorted(each.name for each in (store / "releases").iterdir())
+    assert kept == ["20260102T000000Z", "20260109T000000Z", release]
 
 
 def test_a_pod_fetches_the_release_that_is_named_and_none_is_an_error(tmp_path: Path) -> None:
