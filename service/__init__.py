@@ -21,6 +21,7 @@
     intake        items by content: to what the index of every arm holds of them
     events        what users did, into a Redis Stream
     pipeline      one request: cache, encode, fuse, run the routes, merge
+      encoding    its first part: what is searched by
       stages      the seconds of its stages, and a span for each where it is traced
     deployment    one bundle, one index, and everything that answers with them
     item_encoder  an item's content to its vector and features

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
-from artifacts.bundle import Behaviour
-from artifacts.bundle.photos import photo_vectors
-from artifacts.bundle.text import NormalText
-from artifacts.cache.codec import StoredPortrait
-from artifacts.cache.keys import query_key
-from common.arrays import F16, F32
 from common.deadline import Deadline, within
 from common.turns import Turns
 from service.admission import LoadShedding
 from service.deployment import Deployment
+from service.encoding import begin_reading, encoded, photographed
 from service.errors import DeadlinePassed, Unavailable
-from service.query.cache.produced import NoPortrait
 from service.query.cache.tiers import Tier
 from service.query.encoder import Fused
-from service.query.picture import QueryPicture
-from service.query.portrait import RequestPortrait, make_portrait, no_portrait, restore_portrait
+from service.query.portrait import RequestPortrait
 from service.query.query import Query
 from service.recall.controls.apply import apply
 from service.recall.controls.plan import Applied, plan
 from service.recall.controls.rulebook import NO_RULE, Ruling
 from service.recall.merge import Mix, merge
 from service.recall.routes.outcome import Item, RouteOutcome
-from service.recall.routes.p2i import P2I
 from service.recall.routes.route import RouteRequest, RouteSettings
 from service.recall.run import run_routes
 from service.recall.settings import Recall
@@ -112,10 +102,10 @@ async def recall(
     degraded = _shed(deployment, query, shedding)
     history = [] if "no_portrait" in degraded else deployment.recent(query.history)
     # Begun in the same turn as the read of the experts, so that one MGET fetches both.
-    reading = _reading(deployment, query, degraded, deadline)
+    reading = begin_reading(deployment, query, degraded, deadline)
     try:
-        photo_for = _photographed(deployment, query, tables, shedding)
-        work = _encoded(deployment, query, history, reading, now, deadline, stages, photo_for)
+        photo_for = photographed(deployment, query, tables, shedding)
+        work = encoded(deployment, query, history, reading, now, deadline, stages, photo_for)
         experts, tier, portrait, photo, skipped = await within(deadline.remaining(), work)
     except TimeoutError as error:
         raise DeadlinePassed("encoding") from error
@@ -211,65 +201,6 @@ async def recall(
     )
 
 
-async def _encoded(
-    deployment: Deployment,
-    query: Query,
-    history: Sequence[Behaviour],
-    reading: asyncio.Task[StoredPortrait | NoPortrait] | None,
-    now: datetime,
-    deadline: Deadline,
-    stages: Stages,
-    photo_for: QueryPicture | None,
-) -> tuple[F16, Tier, RequestPortrait, F32 | None, list[str]]:
-    """The query's experts and where they were, the user's portrait, the photo, and what was left out."""
-    skipped: list[str] = []
-    try:
-        experts, tier = await _experts(deployment, query.text, query.picture, deadline)
-    except Unavailable:
-        if query.picture is None or not query.text:
-            raise
-        experts, tier = await _experts(deployment, query.text, None, deadline)  # raises if it is the encoder
-        skipped.append("picture_skipped")
-    photo = None
-    if photo_for is not None and not skipped:
-        try:
-            feature = await deployment.encoder.picture_feature(photo_for, deadline)
-        except Unavailable:
-            skipped.append(f"{P2I.name}_error")
-        else:
-            (photo,) = photo_vectors(feature[None])
-    stages.mark("cache" if tier == "l1" else "encode")
-    if reading is None:
-        portrait = await make_portrait(history, deployment.features, now, deadline, deployment.shape)
-    else:
-        stored = await reading
-        if isinstance(stored, NoPortrait):
-            portrait = no_portrait(deployment.shape, unavailable=stored is NoPortrait.UNAVAILABLE)
-        else:
-            portrait = restore_portrait(stored, deployment.recent(stored.behaviours), now, deployment.shape)
-    stages.mark("features")
-    return experts, tier, portrait, photo, skipped
-
-
-def _photographed(
-    deployment: Deployment, query: Query, tables: Mapping[str, RouteSettings], shedding: LoadShedding
-) -> QueryPicture | None:
-    """The query's picture, where a route searches by its feature."""
-    if query.picture is None or deployment.photos is None:
-        return None
-    table = tables.get(P2I.name)
-    wanted = table is not None and table.enabled and table.weight > 0 and not table.shed(shedding.load)
-    return query.picture if wanted else None
-
-
-async def _experts(
-    deployment: Deployment, text: NormalText, picture: QueryPicture | None, deadline: Deadline
-) -> tuple[F16, Tier]:
-    key = query_key(deployment.bundle.version, text, picture.digest if picture else b"")
-    compute = partial(deployment.encoder.experts, text, picture, deadline)
-    return await deployment.experts.get(key, compute, deadline)
-
-
 def _shed(deployment: Deployment, query: Query, shedding: LoadShedding) -> list[str]:
     """What this request does without, beside routes."""
     shed = []
@@ -279,16 +210,6 @@ def _shed(deployment: Deployment, query: Query, shedding: LoadShedding) -> list[
     if shedding.no_portrait and personal and not query.browse:  # a browse has nothing but its history
         shed.append("no_portrait")
     return shed
-
-
-def _reading(
-    deployment: Deployment, query: Query, shed: Sequence[str], deadline: Deadline
-) -> asyncio.Task[StoredPortrait | NoPortrait] | None:
-    """The read of the user's stored portrait, begun; None where there is none to read."""
-    portraits, user = deployment.portraits, query.user_id
-    if portraits is None or user is None or query.history or "no_portrait" in shed:
-        return None
-    return asyncio.create_task(portraits.get(user, deadline))
 
 
 def _weighted(
