@@ -56,7 +56,7 @@ def changed_what_serves(current: Current, configured: Configured) -> bool:
     """Whether there is something to take back: a canary in the configuration, or what came after one."""
     if configured.canary is not None:
         return True
-    return current.before is not None and any(_begun(current, name) for name in ("watch", "promote"))
+    return current.before is not None and any(begun(current, name) for name in ("watch", "promote"))
 
 
 def promoted(current: Current) -> bool:
@@ -65,7 +65,8 @@ def promoted(current: Current) -> bool:
     return step is not None and step.state == "done"
 
 
-def _begun(current: Current, name: str) -> bool:
+def begun(current: Current, name: str) -> bool:
+    """Whether a step was begun, and had something to do."""
     step = current.steps.get(name)
     return step is not None and step.state != "skipped"
 
@@ -75,7 +76,7 @@ def _is_another(current: Current, configured: Configured, made_of: str) -> str |
     if current.made_of != made_of:
         return "the plan or the shop's files are others"
     before = None if current.before is None else Side(current.before.bundle, current.before.index)
-    if configured.control != before and not _begun(current, "promote"):
+    if configured.control != before and not begun(current, "promote"):
         return "what serves is not what served when it began"
     return None
 

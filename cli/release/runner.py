@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.release import canary, steps, tidy, vespa_steps
-from cli.release.begin import changed_what_serves, give_up, note, promoted
+from cli.release.begin import begun, changed_what_serves, give_up, note, promoted
 from cli.release.plan import Plan, PlanError
 from cli.release.release import UNKNOWN, Outcome, Release, Work, loaded_of
 from cli.release.services import Fleet
@@ -164,7 +164,8 @@ def abort(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
         )
     configured = read_towers(plan.config)
     release = Release(plan, file, configured.engine, fleet, tell)
-    if changed_what_serves(current, configured):
+    # One that failed may be loaded yet, though the configuration names it no more.
+    if changed_what_serves(current, configured) or begun(current, "canary"):
         return _take_back(release)
     return _end(release, "aborted", "given up")
 
