@@ -50,7 +50,8 @@ def run(container: Object, root: Path) -> str:
     command = [here(each) for each in container["command"]]
     if command[0] == "mrse":
         done = CliRunner().invoke(build(), command[1:])
-        assert done.exit_code == 0, (command, done.output, done.exception)
+        # A string, since pytest shortens the parts of a tuple.
+        assert done.exit_code == 0, f"{command}: {done.output} {done.exception!r}"
         return done.output
     variables = {name: here(value) for name, value in environment(container).items()}
     path = os.pathsep.join((str(Path(str(RCLONE)).parent), os.environ.get("PATH", "")))

@@ -57,14 +57,20 @@ def test_make_run_vespa_answers(tmp_path: Path) -> None:
         )
     try:
         end = time.monotonic() + PATIENCE
-        answer: dict[str, object] | None = None
-        while answer is None:
+        items: list[object] = []
+        while len(items) < 10:
             assert made.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             try:
                 answer = ask(port)
             except OSError:  # not listening yet, or 503
                 time.sleep(0.2)
+                continue
+            found = answer["items"]
+            assert isinstance(found, list)
+            # A node that a busy machine keeps waiting leaves an answer short, and says so.
+            assert len(found) == 10 or answer["degraded"], answer
+            items = found
     finally:
         os.killpg(made.pid, signal.SIGINT)
         try:
@@ -72,6 +78,3 @@ def test_make_run_vespa_answers(tmp_path: Path) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(made.pid, signal.SIGKILL)
             made.wait()
-    items = answer["items"]
-    assert isinstance(items, list)
-    assert len(items) == 10, answer
