@@ -62,16 +62,16 @@ class Judge:
     def cost(self, recipe: Recipe) -> Cost:
         """What a request costs: the least of some tries."""
         tried: list[Cost] = []
+        request = recipe.request()
         while not tried or ((tried[-1].score > 1 or tried[-1].turned_away) and len(tried) < _TRIES):
-            tried.append(self._once(recipe))
+            tried.append(self._once(recipe, request))
         return min(tried, key=lambda each: (each.turned_away, each.score))
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _once(self, recipe: Recipe) -> Cost:
-        request = recipe.request()
+    def _once(self, recipe: Recipe, request: Request) -> Cost:
         self._watch.reset()
         reset_peak(self._pid)
         before = resident_bytes(self._pid)

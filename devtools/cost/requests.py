@@ -46,7 +46,7 @@ class Recipe:
         if isinstance(self.body, dict) and set(self.body) == {"$raw"}:
             body = _written(expanded(self.body["$raw"]))
         elif self.body is not None:
-            body = json.dumps(expanded(self.body), ensure_ascii=False).encode("utf-8", "surrogatepass")
+            body = encoded(self.body).encode("utf-8", "surrogatepass")
         parts = [
             _written(expanded(part)) for part in (self.path if isinstance(self.path, list) else [self.path])
         ]
@@ -93,6 +93,26 @@ def expanded(value: Json) -> Json:
     if len(value) == 1 and (form := next(iter(value))) in _FORMS:
         return _FORMS[form](*value[form])
     return {name: expanded(each) for name, each in value.items()}
+
+
+def encoded(value: Json) -> str:
+    """The JSON of `expanded`, where what is repeated is written once."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(encoded, value))}]"
+    if not isinstance(value, dict):
+        return _json(value)
+    if len(value) == 1 and (form := next(iter(value))) in _FORMS:
+        written = _FORMS[form](*value[form])
+        if form == "$list" and isinstance(written, list) and written:
+            return f"[{', '.join([_json(written[0])] * len(written))}]"
+        if form == "$fields" and isinstance(written, dict) and written:
+            each = _json(next(iter(written.values())))
+            return "{" + ", ".join([f"{_json(name)}: {each}" for name in written]) + "}"
+        return _json(written)
+    return "{" + ", ".join([f"{_json(name)}: {encoded(each)}" for name, each in value.items()]) + "}"
+
+
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _text(text: Json, count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from shutil import copytree
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks.servers import server
 from devtools.cost.judge import Judge
-from devtools.cost.requests import Mutator, Recipe, corpus
+from devtools.cost.requests import Mutator, Recipe, corpus, encoded, expanded
 from devtools.cost.watch import VARIABLE, Watch
 from devtools.waiting import free_port
 from tests.service.conftest import Demo
@@ -59,3 +60,9 @@ def test_no_request_costs_more_than_it_may(judge: Judge) -> None:
 def test_nor_do_their_mutations(judge: Judge) -> None:
     mutator, others = Mutator(7), reversed(RECIPES)
     assert measured(judge, [mutator.mutated(*pair) for pair in zip(RECIPES, others, strict=True)]) == []
+
+
+def test_what_is_repeated_is_written_once_to_the_same_bytes() -> None:
+    recipes, mutator = corpus(), Mutator(1)
+    for recipe in [*recipes, *(mutator.mutated(each, recipes[0]) for each in recipes)]:
+        assert encoded(recipe.body) == json.dumps(expanded(recipe.body), ensure_ascii=False)
