@@ -13,6 +13,8 @@ log = logging.getLogger("mrse.service")
 #: the index's files or log are damaged. The label of the metric ``not_ready``.
 Part = Literal["loading", "draining", "encoder", "fusion", "index", "log"]
 PARTS: tuple[Part, ...] = get_args(Part)
+#: What belongs to every start and end, and is no fault.
+_PLANNED: frozenset[Part] = frozenset({"loading", "draining"})
 
 
 class Health:
@@ -58,8 +60,10 @@ class Health:
     def _replace(self, faults: dict[Part, str]) -> None:
         before, self._faults = self._faults, faults
         if bool(before) != bool(faults):
+            # What ended is told where what began was: of a fault as a warning, of start and end as news.
+            level = logging.INFO if _PLANNED.issuperset(before or faults) else logging.WARNING
             if faults:
-                log.warning("not ready any more", extra={"reasons": list(faults.values())})
+                log.log(level, "not ready any more", extra={"reasons": list(faults.values())})
             else:
-                log.info("ready", extra={"after": list(before.values())})
+                log.log(level, "ready", extra={"after": list(before.values())})
             self._changed(not faults)

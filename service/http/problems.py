@@ -200,7 +200,7 @@ def problems_of(error: ValidationError, *within: int | str) -> list[FieldProblem
 
 def field_problem(path: Sequence[int | str], reason: str) -> FieldProblem:
     """What is wrong with a field, whose path may hold names that a client chose."""
-    return {"field": _name(path), "reason": _printable(reason)}
+    return {"field": _name(path), "reason": printable(reason)}
 
 
 def _too_many(error: ValidationError) -> str:
@@ -216,7 +216,7 @@ def _fields(found: Sequence[ErrorDetails], within: Sequence[int | str]) -> list[
 
 def malformed_json(reason: str) -> ProblemError:
     """The problem of a body that is not JSON."""
-    return ProblemError(400, "malformed-json", _printable(reason))
+    return ProblemError(400, "malformed-json", printable(reason))
 
 
 def _invalid_fields(errors: list[FieldProblem]) -> ProblemError:
@@ -226,16 +226,16 @@ def _invalid_fields(errors: list[FieldProblem]) -> ProblemError:
 
 def _name(path: Sequence[int | str]) -> str:
     name = ".".join(str(part) for part in path if part != "")
-    return _printable(name)[:_MAX_NAME] or "body"
+    return printable(name)[:_MAX_NAME] or "body"
 
 
 def _reason(problem: ErrorDetails) -> str:
     """What is wrong in a client's words, not in those of the library that found it."""
     if problem["type"] == "extra_forbidden":
         return "there is no such field"
-    return _printable(problem["msg"].replace(" after validation", ""))
+    return printable(problem["msg"].replace(" after validation", ""))
 
 
-def _printable(text: str) -> str:
-    """Names of unknown fields come from the client: no control characters, no half surrogates."""
+def printable(text: str) -> str:
+    """What a client sent, fit to be given back: no control characters, no half surrogates."""
     return _UNPRINTABLE.sub("?", text)

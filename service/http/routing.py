@@ -9,12 +9,14 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import settings
 from service.errors import RecallError
 from service.http.compression import LEAST, compress
 from service.http.middleware import request_id
+from service.http.nowhere import told
 from service.http.problems import ProblemError, problem_from
 from service.http.requests import ClientGone, runtime_of
 from service.http.versions import unversioned
@@ -103,6 +105,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
         return Response(status_code=GONE)
     problem = problem_from(error, runtime.retry_after())
     request.scope[PROBLEM] = problem.kind
+    if isinstance(error, HTTPException):  # the router's
+        problem = told(request, problem)
     if (
         problem.kind == "not-found"
         and not runtime.settings.takes_changes

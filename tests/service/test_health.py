@@ -42,8 +42,14 @@ def test_a_change_is_one_line_and_is_told_once(caplog: pytest.LogCaptureFixture)
         for _ in range(5):
             health.fail("fusion", "it raises")
         health.mend("fusion")
-    assert told == [True, False, True]
-    assert [record.getMessage() for record in caplog.records] == ["ready", "not ready any more", "ready"]
+        health.fail("draining", "it is about to end")
+    assert told == [True, False, True, False]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "ready"),
+        ("WARNING", "not ready any more"),
+        ("WARNING", "ready"),  # whoever read of the fault reads that it ended
+        ("INFO", "not ready any more"),
+    ]
 
 
 def test_any_thread_may_tell() -> None:

@@ -66,6 +66,7 @@ def test_the_admin_api_is_documented_where_it_is_open(demo: Demo) -> None:
     settings = make_settings(demo.bundle.path, demo.index, server={"admin_token": "hush"})
     with serving(settings) as server:
         document = httpx.get(f"{server.url}/openapi.json").json()
+        wrong = httpx.post(f"{server.url}/items/i7", json={})
     for name, model in (("upsert", "Upsert"), ("update", "Update"), ("remove", "Remove")):
         call = document["paths"][f"/admin/index/{name}"]["post"]
         body = call["requestBody"]["content"]["application/json"]
@@ -73,6 +74,7 @@ def test_the_admin_api_is_documented_where_it_is_open(demo: Demo) -> None:
         assert body["examples"]
         assert model in document["components"]["schemas"]
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "DELETE, PUT"), "of all routes of the path"
 
 
 def test_an_id_that_no_item_can_have_is_refused_before_anything_is_written_down(

@@ -30,9 +30,19 @@ def test_an_error_means_one_thing_to_the_client(error: Exception, status: int, k
 
 
 def test_unknown_paths_and_methods_are_problems(client: httpx.Client) -> None:
-    check_problem(client.get("/nowhere"), 404)
+    nowhere = client.get("/nowhere")
+    check_problem(nowhere, 404)
+    assert nowhere.json()["detail"] == "there is nothing at /nowhere; /docs lists every call"
     check_problem(client.get("/recall/"), 404)
-    response = client.get("/recall")
+    response = client.get("/v1/recall")
     check_problem(response, 405)
     assert response.headers["allow"] == "POST"
+    assert response.json()["detail"] == "/v1/recall does not take GET; it takes POST"
     check_problem(client.post("/livez"), 405)
+    assert client.post("/livez").headers["allow"] == "GET, HEAD"
+
+
+def test_a_path_that_nobody_knows_is_given_back_bounded_and_printable(client: httpx.Client) -> None:
+    detail = client.get("/" + "é" * 4_000).json()["detail"]
+    assert len(detail) < 200
+    assert "/%C3%A9%C3%A9" in detail
