@@ -28,17 +28,20 @@ def fill_vespa(directory: Path, container: str, config_server: str, report: Prog
         VespaError, DeployRefused: Vespa does not answer within ten minutes, or does not take the package.
     """
     from artifacts.embeddings import EmbeddingsFolder
+    from index.port import TITLE
     from index.vespa.feed.feeder import feed
     from index.vespa.feed.journal import Journal
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.source import EmbeddingsSource
-    from index.vespa.package.render import add_version
+    from index.vespa.package.render import add_version, with_titles
     from index.vespa.settings import EndpointSettings, VespaSettings
     from index.vespa.version import Version
 
     package = directory / "vespa-package"
     folder = EmbeddingsFolder.open(directory / "embeddings")
     version = Version.from_embeddings(folder)
+    if TITLE in folder.meta.text_fields:
+        version = with_titles(package, version)
     application = add_version(package, version)
     err.print(f"waiting for Vespa at {config_server}")
     asyncio.run(_deploy(EndpointSettings((config_server,)), application))

@@ -23,7 +23,8 @@ from pathlib import Path
 from artifacts.embeddings import EmbeddingsFolder
 from devtools.vespa_peer.build import ArtifactsMissingError, missing
 from devtools.vespa_peer.peer import Peer, start_peer
-from index.vespa.package.render import add_version, application_folder
+from index.port import TITLE
+from index.vespa.package.render import add_version, application_folder, with_titles
 from index.vespa.version import Version
 
 
@@ -45,7 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(reason, file=sys.stderr)
         return 2
     if options.embeddings is not None:
-        version = Version.from_embeddings(EmbeddingsFolder.open(options.embeddings))
+        folder = EmbeddingsFolder.open(options.embeddings)
+        version = Version.from_embeddings(folder)
+        if TITLE in folder.meta.text_fields:
+            version = with_titles(options.package, version)
         application = add_version(options.package, version)
     elif (options.package / "services.xml").is_file():
         application = options.package

@@ -19,7 +19,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Path]:
     """A bundle and an index of it."""
     root = tmp_path_factory.mktemp("clients")
     bundle = shop.bundle(root / "bundle")
-    shop.write_embeddings(bundle, root / "embeddings")
+    shop.write_embeddings(bundle, root / "embeddings", texts=True)
     build_index(root / "embeddings", root / "index")
     return bundle, root / "index"
 

@@ -87,6 +87,13 @@ def add_version(folder: Path, version: Version, layout: Layout | None = None) ->
     return render(folder, versions, layout or read_layout(folder))
 
 
+def with_titles(folder: Path, version: Version) -> Version:
+    """The version keeping titles, unless the package has it without: a version's fields never change."""
+    known = {each.document_type: each for each in read_versions(folder)}
+    earlier = known.get(version.document_type)
+    return replace(version, titles=earlier is None or earlier.titles)
+
+
 def drop_version(folder: Path, version: Version, today: datetime.date, layout: Layout | None = None) -> Path:
     """Render the package without a version, with the override that lets Vespa drop its documents.
 

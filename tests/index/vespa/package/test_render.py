@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from index.vespa.package.layout import Layout, Tls
-from index.vespa.package.render import add_version, application_folder, drop_version, read_layout, render
+from index.vespa.package.render import (
+    add_version,
+    application_folder,
+    drop_version,
+    read_layout,
+    render,
+    with_titles,
+)
 from index.vespa.package.rules import check_package
 from index.vespa.version import Version, VersionError, find_version, read_versions
 from tests.index.vespa.package.schema_rules import schema_problems
@@ -69,6 +76,9 @@ def test_titles_are_kept_where_that_is_said_and_never_added_to_a_version_that_is
     assert find_version(tmp_path, SECOND.bundle_version).titles
     with pytest.raises(VersionError, match="is there without titles"):
         add_version(tmp_path, replace(VERSION, titles=True))
+    assert not with_titles(tmp_path, VERSION).titles
+    assert with_titles(tmp_path, SECOND).titles
+    assert with_titles(tmp_path / "new", VERSION).titles
 
 
 def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
