@@ -73,8 +73,9 @@ def as_produce_error(url: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
+        said = str(error).rstrip(".")
         raise ProduceError(
-            f"redis {mask_url(url)}: {error}; start the command again and it goes on where it stopped"
+            f"redis {mask_url(url)}: {said}; start the command again and it goes on where it stopped"
         ) from error
 
 

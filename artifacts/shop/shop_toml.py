@@ -62,7 +62,8 @@ def read_shop_toml(folder: Path) -> SchemaReading:
         message = "is nested too deep, expected the tables [files] and [attributes]"
     except FileNotFoundError:
         code = "no-shop-toml"
-        message = f"is not there, expected the shop's description; {absent('shop', folder)}"
+        why = (absent("shop", folder) or "").removeprefix("is not a shop: there is no shop.toml; ")
+        message = f"is not there, expected the shop's description; {why}"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -72,7 +73,8 @@ def read_shop_toml(folder: Path) -> SchemaReading:
         place = re.search(r"\(at line (\d+), column \d+\)", str(error))
         # "at end of document" has no number: it is the last line
         line = int(place[1]) if place else max(1, len(text.splitlines()))
-        message = f"is no TOML: {error}"
+        open_quote = "; is a quote left open?" if "'\\n'" in str(error) else ""
+        message = f"is no TOML: {error}{open_quote}"
     return SchemaReading(ShopSchema(name), (Fault(line, None, code, message),), readable=False)
 
 

@@ -48,7 +48,8 @@ def not_utf8(raw: bytes, where: str = "") -> str:
         plain = all(letter.isprintable() or letter.isspace() for letter in raw.decode("cp1252"))
     except UnicodeDecodeError:
         plain = False
-    looks = " (looks like UTF-16)" if b"\0" in raw else " (looks like Windows-1252)" if plain else ""
+    wide = b"\0" in raw or raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    looks = " (looks like UTF-16)" if wide else " (looks like Windows-1252)" if plain else ""
     return f"not UTF-8{where}{looks}; save the file as UTF-8"
 
 
@@ -183,7 +184,8 @@ def number(raw: object, *, textual: bool) -> float | None:
     else:
         raise _unexpected("wrong-type", raw, "a number")
     if not math.isfinite(value):
-        raise _unexpected("wrong-type", raw, "a finite number")
+        comma = textual and re.fullmatch(r"[+-]?\d+,\d+", written)
+        raise _unexpected("wrong-type", raw, "a finite number" + (", with a point: 9.50" if comma else ""))
     return value
 
 

@@ -39,7 +39,7 @@ def embed(
     half_life_days: Annotated[
         float,
         typer.Option(
-            "--popularity-half-life-days",
+            "--half-life-days",
             min=0,
             help="Items get the attribute `popularity`: behaviours, each worth half after so many days. "
             "0: none.",
@@ -88,4 +88,12 @@ def embed(
         out.print(f"{to}: {counted(summary.rows, 'item')} with bundle {summary.bundle_version}")
         if summary.resumed_from:
             err.print(f"went on after {counted(summary.resumed_from, 'item')} of an earlier run")
-        next_command(f"mrse index build {to} --out index")
+        next_command(f"mrse index build {to} --out {_index_beside(to)}")
+
+
+def _index_beside(embeddings: Path) -> Path:
+    """``index`` for ``embeddings``, ``corner-index`` for ``corner-embeddings``."""
+    name = embeddings.name
+    return (
+        embeddings.with_name(name.replace("embeddings", "index")) if "embeddings" in name else Path("index")
+    )

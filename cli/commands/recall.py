@@ -66,20 +66,23 @@ def recall(
 
     def ask() -> tuple[httpx.Response, Any]:
         answer = httpx.post(f"{url}/recall", json=body, headers=headers, timeout=timeout_ms / 1000 + 5)
-        return answer, answer.json()
+        try:
+            return answer, answer.json()
+        except ValueError:
+            return answer, None
 
     try:
         answer, content = ask()
         if wanted and "title" not in (field or []) and _only_fields(content):
             body["fields"] = field or []  # an index or a service that knows no titles
             answer, content = ask()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         fail(
             f"no answer from {url}: {str(error).rstrip('.')}. Is the service running? `make run` or "
             "`mrse serve` starts it; --url (or MRSE_URL) says where it is, as http://127.0.0.1:8080."
         )
     if answer.status_code != 200 or not isinstance(content, dict):
-        fail(_problem(content), USAGE if answer.status_code == 422 else NOT_IN_ORDER)
+        fail(_problem(content, url), USAGE if answer.status_code == 422 else NOT_IN_ORDER)
     print_json(content) if json else _print(content)
     _, _, ignored = answer.headers.get("X-Experiment-Applied", "").partition("; ignored=")
     if ignored:
@@ -102,9 +105,9 @@ def _only_fields(content: Any) -> bool:
     return bool(errors) and all(str(each.get("field")).startswith("fields") for each in errors)
 
 
-def _problem(content: Any) -> str:
+def _problem(content: Any, url: str) -> str:
     if not isinstance(content, dict):
-        return "what answers there is no MRSE Recall; is --url right?"
+        return f"what answers at {url} is no MRSE Recall; is --url (or MRSE_URL) right?"
     errors = content.get("errors") or []
     details = "; ".join(f"{e.get('field')}: {e.get('reason')}" for e in errors)
     return f"{content.get('status')} {content.get('title')}: {details or content.get('detail')}"

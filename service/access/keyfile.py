@@ -154,7 +154,10 @@ def _said(error: ValidationError) -> str:
         f"key {part + 1}" if place == 0 and isinstance(part, int) else str(part)
         for place, part in enumerate(first["loc"])
     ]
-    return ": ".join([*where, first["msg"].removeprefix("Value error, ")])
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_pattern_mismatch" and where[-1:] == ["name"]:
+        reason = "small letters, digits, - and _, up to 32, a letter or digit first"
+    return ": ".join([*where, reason])
 
 
 def _read(path: Path) -> bytes:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
-import typer
+import typer.main
 from typer.testing import CliRunner
 
 from cli.demo_files import demo_bundle
 from cli.extras import EXTRAS
 from cli.main import build
 from common.build import service_version
+from devtools.reference.commands import command_at
 from tests.support.command import ROOT, mrse
+
+whole = cache(build)
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -29,7 +33,7 @@ def commands() -> list[tuple[str, ...]]:
             assert inner.typer_instance is not None
             walk(inner.typer_instance, (*path, str(inner.name)))
 
-    walk(build(), ())
+    walk(whole(), ())
     return found
 
 
@@ -39,10 +43,14 @@ def test_the_commands_are_those_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("path", commands(), ids=" ".join)
-def test_help_has_an_example(path: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(build(), [*path, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+def test_help_has_an_example_and_whole_names_at_80_columns(path: tuple[str, ...]) -> None:
+    app = whole()
+    shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80", "NO_COLOR": "1"})
     assert shown.exit_code == 0, shown.output
     assert f"mrse {' '.join(path)}" in shown.output.split("Example:")[1]
+    for option in command_at(typer.main.get_command(app), " ".join(path)).params:
+        if option.opts[0].startswith("--"):
+            assert f"{option.opts[0]} " in shown.output
 
 
 def test_it_says_which_version_it_is(tmp_path: Path) -> None:

@@ -478,6 +478,22 @@ def test_damaged_parquet_row_group(tmp_path: Path) -> None:
     assert {problem.code for problem in check_shop(tmp_path) if not problem.harmless} == {"unreadable-file"}
 
 
+def test_slips_of_the_pen_are_told_with_what_is_meant(tmp_path: Path) -> None:
+    start_shop(tmp_path)
+    rows = sound_items(2)
+    rows[1]["price"] = "9,50"
+    write_rows(tmp_path / "items.csv", ITEM_COLUMNS, rows)
+    assert (
+        next(iter(check_shop(tmp_path))).message == "is '9,50', expected a finite number, with a point: 9.50"
+    )
+    (tmp_path / "shop.toml").write_text('name = "corner\n')
+    assert next(iter(check_shop(tmp_path))).message.endswith("is a quote left open?")
+    (tmp_path / "shop.toml").unlink()
+    assert next(iter(check_shop(tmp_path))).message.count("shop.toml") == 0
+    (tmp_path / "shop.toml").write_text('name = "corner"\n', encoding="utf-16")
+    assert "looks like UTF-16" in next(iter(check_shop(tmp_path))).message
+
+
 def test_messages_say_what_was_found_and_expected(tmp_path: Path) -> None:
     start_shop(tmp_path)
     rows = sound_items(3)

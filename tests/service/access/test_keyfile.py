@@ -37,7 +37,7 @@ def test_a_new_key_is_found_by_its_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"name": "No Name", "scopes": ["read"]}, "name"),
+        ({"name": "No Name", "scopes": ["read"]}, "name: small letters, digits"),
         ({"name": "a", "scopes": ["all"]}, "scopes"),
         ({"name": "a", "scopes": []}, "scopes"),
         ({"name": "a", "scopes": ["read"], "rate": -1.0}, "rate"),
