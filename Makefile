@@ -104,8 +104,9 @@ sbom: $(VENV)/.supply ## what the locks bring, as CycloneDX, in .run/sbom/
 audit: $(VENV)/.supply ## known vulnerabilities of what the locks bring; fails where it could not look
 	$(BIN)/python -m devtools.audit --tool $(SUPPLY)/pip-audit $(LOCKS:%=requirements/%.txt)
 
-docker: ## build the service's image (needs Docker)
-	docker build -f docker/Dockerfile -t mrse-recall .
+docker: VERSION := $(shell awk -F'"' '/^version/ {print $$2}' pyproject.toml)
+docker: ## build the service's image, tagged with the version (needs Docker)
+	docker build -f docker/Dockerfile -t mrse-recall:$(VERSION) .
 
 clean: ## remove the environment and everything the demo made
 	rm -rf $(VENV) .run

@@ -1,9 +1,18 @@
-"""The pages that people read, their code blocks, and what stands in them."""
+"""The pages that people read, their code blocks, and what stands in them.
+
+::
+
+    python -m devtools.pages
+
+prints every block of commands of every page, with the test that runs it, or why none does.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 #: Every page but the changelog, which speaks of what is no more.
@@ -17,6 +26,25 @@ PAGES = {
 }
 
 
+#: Who runs the commands of a page, from its first block to its last. A block that nobody can run says why, in
+#: the line above it: ``<!-- not run: needs a cluster -->``.
+FOLLOWED = {
+    "README.md": "tests/docs/test_walk.py",
+    "client/python/README.md": "tests/client/test_pages.py",
+    "client/typescript/README.md": "tests/client/test_pages.py",
+    "docs/experiments.md": "tests/service/http/test_experiments.py",
+    "docs/items.md": "tests/docs/test_walk.py",
+    "docs/requests.md": "tests/docs/test_walk.py",
+    "docs/sizing.md": "tests/cli/test_capacity.py",
+    "docs/start.md": "tests/docs/test_walk.py",
+    # The examples of OpenAPI, which the test answers; `python -m devtools.reference.answers` asks a service.
+    "docs/reference/api.md": "tests/service/http/test_documentation.py",
+    # Examples of `--help`: read, with their options, and not run.
+    "docs/reference/cli.md": "tests/docs/test_commands.py",
+}
+#: What a line of a terminal begins with.
+_PROGRAMS = "mrse make curl docker helm kubectl pip npm python python3 torchrun systemctl"
+
 _BLOCK = r"^(?P<not><!-- not run: (?P<why>.+?) -->\n)?(?P<indent> *)```{}\n(?P<text>.*?)^(?P=indent)```"
 
 
@@ -28,3 +56,35 @@ def blocks(page: str, language: str, *, run: bool = False) -> list[str]:
         for each in found
         if not (run and each["why"])
     ]
+
+
+class Commands(NamedTuple):
+    """A block of commands: where it stands, its first line, and why nobody runs it, if nobody does."""
+
+    page: str
+    first: str
+    why: str | None
+
+
+def commands() -> list[Commands]:
+    """Every block of commands of every page, whatever its fence calls it."""
+    programs = "|".join(_PROGRAMS.split())
+    return [
+        Commands(page, each["text"].strip().splitlines()[0], each["why"])
+        for page, text in PAGES.items()
+        for each in re.finditer(_BLOCK.format(r"(?P<language>\w*)"), text, re.MULTILINE | re.DOTALL)
+        if each["language"] in ("sh", "bash", "shell", "console")
+        or (not each["language"] and re.search(rf"^\$? ?({programs}) ", each["text"], re.MULTILINE))
+    ]
+
+
+def main() -> int:
+    """Print them, those that nobody runs last."""
+    for each in sorted(commands(), key=lambda block: block.why is not None):
+        told = FOLLOWED.get(each.page, "NOBODY") if each.why is None else f"not run: {each.why}"
+        print(f"{each.page:30}  {told:40}  {each.first[:80]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cli.capacity.measure import measure
 from cli.capacity.model import Load, reckon, search_ms
 from cli.main import build
 from common.progress import silent
+from devtools.pages import blocks
 from index.embedded.build import build_index
 from tests.support import shop
 
@@ -89,6 +91,13 @@ def test_options_that_belong_to_measuring(tmp_path: Path) -> None:
     assert "--measure needs --bundle, --index and --out" in done.stderr
     done = CliRunner().invoke(build(), ["capacity", "--out", str(tmp_path / "x")])
     assert done.exit_code == 2
+
+
+def test_the_command_of_the_page() -> None:
+    (command,) = blocks("docs/sizing.md", "sh", run=True)
+    shown = CliRunner().invoke(build(), shlex.split(command)[1:], env={"COLUMNS": "80"})
+    assert shown.exit_code == 0
+    assert "advised: the embedded index" in shown.output
 
 
 def test_it_measures_a_service_that_it_starts(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from devtools.reference.keys import flat
 from index.vespa.package.layout import Layout
 from service.access.keyfile import read_keys
 from service.http.schemas import RecallRequest
+from service.recall.controls.rules import read_rules
 from service.settings import load_settings
 
 SHOP = 'name = "acme"\n[attributes]\nprice = "number"\nin_stock = "bool"\nbrand = "string"\n'
@@ -126,9 +127,24 @@ def test_every_block_of_toml_is_read(page: str, tmp_path: Path) -> None:
         assert load_settings(file)
 
 
-def test_the_request_of_the_page_is_one() -> None:
-    (block,) = blocks("docs/requests.md", "json")
-    assert RecallRequest.model_validate_json(block).k == 200
+def test_the_requests_of_the_page_are_some(tmp_path: Path) -> None:
+    whole, *others = blocks("docs/requests.md", "json")
+    assert RecallRequest.model_validate_json(whole).k == 200
+    for block in others:
+        if "rules" in json.loads(block):
+            (tmp_path / "rules.json").write_text(block)
+            assert read_rules(tmp_path / "rules.json")
+        else:
+            assert RecallRequest.model_validate_json(block)
+
+
+def test_the_image_has_one_name_everywhere() -> None:
+    """What `make docker` builds is what compose, the chart's page and the night's call it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for page, text in {**PAGES, "compose": (ROOT / "docker-compose.yml").read_text()}.items():
+        tags = re.findall(r"mrse-recall(?::|, tag: \")(\d+\.[\w.-]+)", text)
+        assert set(tags) <= {version, f"{version}-gpu"}, page
+        assert not re.search(r"(?:image:|-t) mrse-recall\s", text), page
 
 
 def test_every_page_has_a_place_in_the_site() -> None:

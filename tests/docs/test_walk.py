@@ -1,7 +1,7 @@
 """README and pages followed from top to bottom, as a newcomer would: what they say must work.
 
 Commands run as they stand; only sizes are made smaller and ports are free ones. Blocks that a page marks with
-``<!-- not run: … -->`` are left out, and the reference pages' (`tests/docs/test_commands.py` reads them).
+``<!-- not run: … -->`` are left out; `python -m devtools.pages` lists all, with who runs them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.pages import PAGES, ROOT, blocks
+from devtools.pages import FOLLOWED, PAGES, ROOT, blocks, commands
 from devtools.running import environment, free_port, printed_curl, running, sh
 
 MAKE_RUN, CURL = blocks("README.md", "sh")
@@ -48,8 +48,11 @@ def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> Non
     )
     assert make_run == MAKE_RUN
     (tmp_path / "models").symlink_to(ROOT / "models")
-    for step in (files, check, embed):
+    for step in (files, check):
         sh(step, tmp_path)
+    embed, build = embed.splitlines()
+    assert f"next: {build}\n" in sh(f"{embed} 2>&1", tmp_path), "the page goes on as the command says"
+    sh(build, tmp_path)
     port = free_port()
     with running(at(serve, port), tmp_path, port):
         table = sh(f"{ask} --url http://127.0.0.1:{port}", tmp_path)
@@ -61,19 +64,29 @@ def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> Non
     for step in steps:
         sh(step.replace("--preset demo", "--preset tiny"), tmp_path)
     (put,) = blocks("docs/items.md", "sh", run=True)
-    shutil.copy(next((tmp_path / "shop/pictures").rglob("*.jpg")), tmp_path / "i7.jpg")
+    (by_photo,) = blocks("docs/requests.md", "sh", run=True)
+    for name in ("i7.jpg", "photo.jpg"):
+        shutil.copy(next((tmp_path / "shop/pictures").rglob("*.jpg")), tmp_path / name)
     port, keyed = free_port(), environment() | {"MRSE_SERVER_ADMIN_TOKEN": KEY, "KEY": KEY}
     with running("exec " + at(serve, port), tmp_path, port, keyed):
         assert "q2i ok" in sh(f"{ask_again} --url http://127.0.0.1:{port}", tmp_path)
         assert json.loads(sh(at(put, port), tmp_path, keyed))["written"] == 1
+        assert json.loads(sh(at(by_photo, port), tmp_path))["routes"]["p2i"]["status"] == "ok"
 
 
 def test_no_block_is_left_out_without_a_word() -> None:
-    """Every page with commands is followed above, says why it is not, or is made from the code."""
-    followed = {"README.md", "docs/start.md", "docs/items.md"}
+    """A block of commands is run by the page's test, or says why it is not."""
+    for block in commands():
+        if block.why is None:
+            test = FOLLOWED[block.page]
+            assert block.page in (ROOT / test).read_text() or block.page.startswith("docs/reference/"), test
+
+
+def test_commands_stand_in_blocks_that_say_so() -> None:
+    """``blocks(page, "sh")`` is all of them: no other fence hides one."""
     for page in PAGES:
-        if page not in followed and not page.startswith(("docs/reference/", "client/")):
-            assert blocks(page, "sh", run=True) == [], page
+        listed = [block for block in commands() if block.page == page]
+        assert len(blocks(page, "sh")) == len(listed), (page, listed)
 
 
 def test_the_torchrun_command_starts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from artifacts.exposures import client_id
 from cli.main import build
+from devtools.pages import blocks
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -57,6 +59,22 @@ def test_a_report_is_printed_and_written(tmp_path: Path) -> None:
     told = json.loads(CliRunner().invoke(build(), [*command, "--json"]).output)
     assert told["against"][0]["metrics"]["click rate"]["control"]["value"] == 0.25
     assert told["sound"]
+
+
+def test_the_command_of_the_page(tmp_path: Path) -> None:
+    """With the names of this log in place of the page's."""
+    (command,) = (block for block in blocks("docs/experiments.md", "sh") if block.startswith("mrse"))
+    log, outcomes = write(tmp_path, 1.0)[2:4]
+    for said, here in (
+        ("exposures/", log),
+        ("outcomes.csv", outcomes),
+        ("i2i.html", str(tmp_path / "i2i.html")),
+        ("--experiment i2i", "--experiment merge"),
+        ("order rate", "click rate"),
+    ):
+        command = command.replace(said, here)
+    assert CliRunner().invoke(build(), shlex.split(command)[1:]).exit_code == 0
+    assert (tmp_path / "i2i.html").exists()
 
 
 def test_an_arm_that_is_slower_ends_it_with_one(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from devtools.pages import blocks
 from devtools.waiting import free_port, wait_for
 from service.errors import StartError
 from service.live_experiments import LOOK_EVERY_S, LiveExperiments
@@ -90,6 +92,27 @@ def test_a_switch_holds_in_the_next_answer_and_in_that_of_other_workers(
     lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
     assert {line["what"] for line in lines} == {"experiments"}
     assert LOOK_EVERY_S <= 0.25, "a switch is to hold within a second"
+
+
+def test_the_page_s_kill_switch_changes_one_key(server: Server, tmp_path: Path) -> None:
+    by_call, by_hand = blocks("docs/experiments.md", "sh", run=True)
+    file = tmp_path / "live.json"
+    file.write_text('{"holdout": 0.0, "experiments": {"merge": {"ramp": 1.0}, "towers": {"on": true}}}')
+    commands = [by_call.replace("http://127.0.0.1:8080", server.url)]
+    if shutil.which("jq"):
+        commands.append(by_hand.replace("experiments.json", str(file)))
+    for command in commands:
+        change(server, {"experiments": {"merge": {"on": True}}})
+        subprocess.run(
+            ["bash", "-euc", command.replace("i2i", "merge")],
+            cwd=tmp_path,
+            env=os.environ | {"KEY": "hush"},
+            check=True,
+            timeout=60,
+        )
+        wait_for(lambda: asked(server)["variant"] == {"towers": "control"})
+        kept = json.loads(file.read_bytes())["experiments"]
+        assert kept == {"merge": {"on": False, "ramp": 1.0}, "towers": {"on": True}}
 
 
 def test_weights_of_towers_move_to_the_other_bundle(demo: Demo, server: Server) -> None:
