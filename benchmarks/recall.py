@@ -1,6 +1,7 @@
 """The whole of ``POST /recall`` against load: ours, its bare parts, and a typical assembly, in one run.
 
 ``python -m benchmarks.recall [--quick] [--peers PYTHON] --json FILE``
+``python -m benchmarks.recall --before CHECKOUT --json FILE``
 
 Requests arrive by a Poisson process at a rate that climbs until a server has lost its footing; a request's
 time counts from its arrival. *hit* asks 200 queries that were asked before, *miss* never asks one twice,
@@ -19,6 +20,9 @@ answers came within 25 ms and none was missing; *goodput* counts the answers wit
   and so less than ours; filling chromadb is most of the first run's time.
 
 One process each, its default settings; the generator shares the machine's cores with them.
+
+``--before`` measures something else: whether this commit takes longer than the one whose files are in a
+folder (``git worktree add CHECKOUT COMMIT``), by kind of request. See `benchmarks.recall_before`.
 """
 
 from __future__ import annotations
@@ -38,9 +42,11 @@ import orjson
 from artifacts.bundle import Bundle
 from benchmarks import load
 from benchmarks.produce import make_queries
+from benchmarks.recall_before import compare
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
 from benchmarks.servers import ROOT, cpu_seconds, server
+from benchmarks.turns import claims_of as claims_of_turns
 from cli.demo_files import demo_bundle
 from devtools.redis import redis_server
 from devtools.waiting import free_port
@@ -221,6 +227,21 @@ def plot(runs: dict[str, Any], target: Path) -> None:
     figure.savefig(target, dpi=120)
 
 
+def compare_with_before(options: Any) -> int:
+    """Print and write what a request takes of this commit and of the one before."""
+    checkout = options.before.resolve()
+    given = options.bundle or next((checkout / "models" / "demo_bundle").iterdir())  # which both can serve
+    bundle = Bundle.load(given.resolve())
+    rows = options.rows or 20_000
+    data = (options.data / f"{rows}-{bundle.version}").resolve()
+    index = make_index(bundle, data, rows)
+    starts, rounds = (1, 3) if options.quick else (options.starts, options.rounds)
+    queries = make_queries(bundle, 2_000)
+    found = compare(checkout, bundle.path, data / "embeddings", index, queries, starts, rounds)
+    runs = {"bundle": bundle.version, "rows": rows, "starts": found}
+    return finish(claims_of_turns(found), runs, options.json, setting="quick" if options.quick else "full")
+
+
 def main() -> int:
     """Measure, print, write."""
     options = arguments(
@@ -234,8 +255,13 @@ def main() -> int:
                 {"nargs": "*", "choices": list(MIXES), "default": list(MIXES), "help": "these alone"},
             ),
             ("--data", {"type": Path, "default": Path(".run/bench-recall"), "help": "where data is kept"}),
+            ("--before", {"type": Path, "help": "a folder with the files of a commit: compare with that"}),
+            ("--starts", {"type": int, "default": 5, "help": "of both servers, with --before"}),
+            ("--rounds", {"type": int, "default": 8, "help": "in each start, with --before"}),
         ],
     )
+    if options.before is not None:
+        return compare_with_before(options)
     bundle = Bundle.load((options.bundle or demo_bundle()).resolve())
     rows = options.rows or (20_000 if options.quick else 1_000_000)
     data = (options.data / f"{rows}-{bundle.version}").resolve()

@@ -21,34 +21,37 @@ class Turns:
 
     def __init__(self, clock: Clock = time.perf_counter) -> None:
         self._clock = clock
-        self._began = clock()
-        self._ending = False
+        #: When the first step of this turn of the loop was taken; meaningless where there was none yet.
+        self._began = 0.0
+        self._open = False
         #: Those who wait, the one who came first ahead.
         self._waiting: deque[object] = deque()
 
     async def take(self) -> None:
         """Call before each step. Waits for a later turn of the loop where this one was long enough.
 
+        The first step of a turn never waits: a request that has the loop to itself gives it up to nobody.
         Of many that wait, as many go on in one turn as fit in it, in the order in which they came: who has
         had a step stands behind all who wait, or two steps longer than a turn would starve a third.
         """
-        if not self._waiting and not self._over:
+        if not self._waiting and not self._over():
             return
         mine = object()
         self._waiting.append(mine)
         try:
-            while self._over or self._waiting[0] is not mine:
-                if self._over and not self._ending:
-                    self._ending = True
-                    asyncio.get_running_loop().call_soon(self._begin)  # ahead of those who wait from now on
+            while self._waiting[0] is not mine or self._over():  # noqa: ASYNC110 -- asked in each turn
                 await asyncio.sleep(0)
         finally:
             self._waiting.remove(mine)
 
-    @property
     def _over(self) -> bool:
-        """Whether this turn was long enough."""
-        return self._clock() - self._began > TURN_S
+        """Whether this turn was long enough; it begins here where it has not."""
+        now = self._clock()
+        if self._open:
+            return now - self._began > TURN_S
+        self._began, self._open = now, True
+        asyncio.get_running_loop().call_soon(self._end)  # in the next turn, ahead of those who wait for it
+        return False
 
-    def _begin(self) -> None:
-        self._began, self._ending = self._clock(), False
+    def _end(self) -> None:
+        self._open = False

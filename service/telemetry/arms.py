@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from service.scope import Told
+from service.telemetry.observing import Timings
 
 #: Pairs of experiment and arm that are told apart.
 MOST_PAIRS = 128
@@ -25,7 +26,7 @@ class _Arm(NamedTuple):
 
     partial: Counter
     empty: Counter
-    seconds: Histogram
+    seconds: Timings
     outcomes: dict[str, Counter]
     degraded: dict[str, Counter]
     labels: tuple[str, str]
@@ -45,8 +46,8 @@ class ArmMetrics:
     def __init__(
         self,
         counter: Callable[..., Counter],
-        histogram: Callable[..., Histogram],
-        observe: Callable[[Histogram, float], None],
+        histogram: Callable[..., Timings],
+        observe: Callable[[Timings, float], None],
         outcomes: frozenset[str],
         words: frozenset[str],
     ) -> None:

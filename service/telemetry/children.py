@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TypeVar
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
-M = TypeVar("M", Counter, Histogram)
+from service.telemetry.observing import Timings
+
+M = TypeVar("M", Counter, Timings)
 #: Makes a counter of a name, a help text and labels.
 MakeCounter = Callable[[str, str, list[str]], Counter]
 

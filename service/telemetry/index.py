@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from index.watching import INDEX_EVENTS, CallWatch, IndexEvent
 from service.recall.routes import ROUTES
 from service.telemetry.calls import CallMetrics
 from service.telemetry.children import children, labelled
 from service.telemetry.labels import RECALL_CHECKS, Accepted
+from service.telemetry.observing import Timings
 
 _COVERAGE = (0.5, 0.9, 0.99, 0.999, 1.0)
 #: Searches that a mean is of.
@@ -37,8 +38,8 @@ class IndexMetrics:
         self,
         counter: Callable[..., Counter],
         gauge: Callable[..., Gauge],
-        histogram: Callable[..., Histogram],
-        observe: Callable[[Histogram, float], None],
+        histogram: Callable[..., Timings],
+        observe: Callable[[Timings, float], None],
     ) -> None:
         self._observe = observe
         looked = "Share of the index that a route looked at."

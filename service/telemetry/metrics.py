@@ -21,7 +21,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
 )
 
@@ -38,6 +37,7 @@ from service.telemetry.exposition import exposed, merged
 from service.telemetry.gauges import Gauges
 from service.telemetry.index import IndexMetrics
 from service.telemetry.labels import CAUSES, SERVER_CAUSES, Closed
+from service.telemetry.observing import Observations, Timings
 from service.telemetry.process import watch_process
 from service.telemetry.reloads import Reload, reload_metrics
 
@@ -48,8 +48,6 @@ _STAGES_BEFORE = ("wait", "parse", "cache", "encode", "features", "fusion")
 _STAGES_AFTER = ("merge", "controls", "answer")
 #: What a shop may want of an answer beside that it fits: the label of a metric.
 _CONTROLS = ("weights", "boosts", "diversity", "pins", "bans", "fields")
-#: Observations that are counted together: one by one, each costs several times as much.
-_AT_ONCE = 256
 #: Up to the longest time that a client may give a request.
 _LATENCY = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.5, 5, 10)
 _STAGE = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2.5, 10)
@@ -81,6 +79,7 @@ class Metrics:
             ``forbidden`` to the caller. The name itself is the client's, so it is no label.
         items: items by content, ``put`` into every arm's index, ``refused``, or ``removed``.
         events: events, ``taken`` or ``refused``.
+        flush: counts what was observed and waits to be counted.
         exemplars: keeps traces of requests by how long they took.
         arms: counts requests by the arms that they got.
         index: counts searches, what happens to the index's files, and calls to servers behind it.
@@ -99,11 +98,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
         self._gauge = partial(Gauge, namespace=NAMESPACE, registry=self.registry)
-        histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry)
+        histogram = partial(Timings, namespace=NAMESPACE, registry=self.registry)
         self._note_process = watch_process(self.registry, self.shared is not None)
         self.exemplars = Exemplars(_LATENCY, Path(self.shared) if self.shared else None)
-        self._observed: list[tuple[Histogram, float]] = []
-        self._at_once = 1 if self.shared else _AT_ONCE  # another worker is asked for what this one counts
+        observations = Observations(
+            at_once=not self.shared
+        )  # another worker is asked for what this one counts
+        self._observe, self.flush = observations.note, observations.flush
         gauges = Gauges(self._gauge)
         self.gauge, self.gauges, self._read_gauges = gauges.gauge, gauges.gauges, gauges.note
         count, count_many = partial(labelled, self._counter), partial(counted, self._counter)
@@ -252,17 +253,6 @@ class Metrics:
         self.exemplars.write()
         self._note_process()
         self._read_gauges()
-
-    def flush(self) -> None:
-        """Count what was observed."""
-        observed, self._observed = self._observed, []
-        for histogram, value in observed:
-            histogram.observe(value)
-
-    def _observe(self, histogram: Histogram, value: float) -> None:
-        self._observed.append((histogram, value))
-        if len(self._observed) >= self._at_once:
-            self.flush()
 
     def render(self, is_open: bool = False) -> bytes:
         """The exposition, as OpenMetrics or as text: of this worker, or of all that share."""

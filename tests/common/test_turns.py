@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
+
 from common.turns import TURN_S, Turns
 
 
@@ -68,12 +70,23 @@ async def test_steps_longer_than_a_turn_starve_nobody() -> None:
     assert max(steps.values()) - min(steps.values()) <= 3
 
 
+async def test_the_first_step_of_a_turn_of_the_loop_waits_for_nobody() -> None:
+    now = 0.0
+    turns = Turns(lambda: now)
+    await turns.take()
+    await asyncio.sleep(0)
+    now = 1000 * TURN_S
+    with pytest.raises(StopIteration):
+        turns.take().send(None)
+
+
 async def test_one_that_is_cancelled_while_it_waits_leaves_its_place() -> None:
     now = 0.0
     turns = Turns(lambda: now)
+    await turns.take()
     now = 2 * TURN_S
-    waiting = asyncio.ensure_future(turns.take())
-    await asyncio.sleep(0)
-    waiting.cancel()
+    waiting = turns.take()
+    waiting.send(None)  # it waits for the next turn
+    waiting.close()
     async with asyncio.timeout(30):
         await turns.take()
