@@ -87,10 +87,10 @@ def cut(ranking: Ranking, k: int, mix: Mix) -> list[Item]:
         return items
     if mix.method == "interleave":  # the draft gave each team its places
         return items[:k]
-    chosen = _quotas(ranking.order, k, mix.shares)
     best = items[:k]
-    if chosen.keys() <= set(map(_ID, best)):  # nearly always: the best fill every quota by themselves
+    if _fills_quotas(best, ranking.order, mix.shares):  # nearly always
         return best
+    chosen = _quotas(ranking.order, k, mix.shares)
     for item in items:
         if len(chosen) >= k:
             break
@@ -186,11 +186,25 @@ def _reciprocal_ranks(items: Mapping[str, Item], order: Mapping[str, list[Item]]
         item["score"] = round(item["score"], 6)
 
 
+def _fills_quotas(best: Sequence[Item], order: Mapping[str, list[Item]], shares: Mapping[str, float]) -> bool:
+    """Whether every route's first items, as many as its quota, are among the best: then so are `_quotas`."""
+    ids = set(map(_ID, best))
+    return all(
+        ids.issuperset(map(_ID, items[:quota]))
+        for route, items in order.items()
+        if (quota := _quota(route, len(best), shares))
+    )
+
+
+def _quota(route: str, k: int, shares: Mapping[str, float]) -> int:
+    return int(shares.get(route, 0.0) * k + 1e-9)
+
+
 def _quotas(order: Mapping[str, list[Item]], k: int, shares: Mapping[str, float]) -> dict[str, Item]:
     """The items that fill every route's quota; an item that several routes found counts for each."""
     chosen: dict[str, Item] = {}
     for route, items in order.items():
-        quota = int(shares.get(route, 0.0) * k + 1e-9)
+        quota = _quota(route, k, shares)
         if not chosen:
             first = items[: min(quota, k)]
             chosen = dict(zip(map(_ID, first), first, strict=True))

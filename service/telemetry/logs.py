@@ -5,12 +5,40 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+_BLANK = vars(logging.makeLogRecord({}))
+_STANDARD = frozenset(_BLANK) | {"message", "asctime", "color_message"}
+
+
+class Line(logging.LogRecord):
+    """A record for what is logged with each request: made and written in half of the time.
+
+    Args:
+        logger: its name.
+        message: what is said.
+        fields: what the line has beside; none is called as an attribute of a record is.
+    """
+
+    def __init__(self, logger: str, message: str, fields: Mapping[str, Any]) -> None:
+        # Not the constructor of `LogRecord`, which looks up where the call stands, and in which thread.
+        now = time.time()
+        self.__dict__ = {
+            **_BLANK,
+            **fields,
+            "name": logger,
+            "msg": message,
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "created": now,
+            "msecs": now % 1 * 1000,
+        }
+        self.fields = fields
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,7 +53,10 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "pid": os.getpid(),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if isinstance(record, Line):
+            line |= record.fields
+        else:
+            line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -9,6 +9,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,17 @@ class I2ISettings(RouteSettings):
     calibration: float = Field(default=0.9, ge=0, le=2)
 
 
+#: Of a `Candidate`: its item, and its value.
+_ID_AND_VALUE = itemgetter(0, 1)
+
+
 @dataclass(slots=True)
 class Triggering:
-    """How the triggers were chosen."""
+    """How the triggers were chosen, and their neighbours where these are known without a search."""
 
     triggers: Sequence[Trigger] = ()
     considered: Sequence[Considered] = ()
+    known: Sequence[Neighbours] | None = None
 
 
 class I2I(Route[I2ISettings]):
@@ -75,25 +81,28 @@ class I2I(Route[I2ISettings]):
     async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
         """See `Route.run`."""
         table = self.table(request)
-        triggers, read = await self._triggers(request, earlier)
+        chosen, read = await self._triggers(request, earlier)
+        triggers = chosen.triggers
         unreached = min((stored.coverage for stored in read), default=1.0)
         if not triggers:
             if unreached < 1.0:
                 # There may be triggers where nobody looked.
                 return RouteOutcome("ok", coverage=unreached, reason=reasons(read))
             return RouteOutcome("skipped", reason="no triggers")
-        names, vectors = [t.item_id for t in triggers], [t.vector for t in triggers]
-        # One more than wanted: a trigger is its own nearest neighbour.
-        wanted = (table.neighbours + 1, request.filters, request.deadline)
+        vectors = [trigger.vector for trigger in triggers if trigger.vector is not None]
+        wanted = (_looked_for(table), request.filters, request.deadline)
         stored: list[StoredVectors] = []
         if request.first is not None:
             related = await request.first.index.related(np.stack(vectors), request.embedding, *wanted)
             found, relevance = related.near, {i: round(score, 5) for i, score in related.cosines.items()}
         else:
-            found = await request.neighbours.search(names, vectors, *wanted)
+            found = chosen.known
+            if found is None:
+                names = [trigger.item_id for trigger in triggers]
+                found = await request.neighbours.search(names, vectors, *wanted)
             # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
             head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
-            relevance, stored = await _relevance(request, found, {c.item_id: c.value for c in head})
+            relevance, stored = await _relevance(request, found, dict(map(_ID_AND_VALUE, head)))
         candidates, returned = _keep(triggers, found, relevance, request, table)
         # Items whose vectors were not reached are no triggers, or fall below the floor.
         looked: list[Neighbours | StoredVectors] = [*read, *found, *stored]
@@ -117,7 +126,7 @@ class I2I(Route[I2ISettings]):
 
     async def _triggers(
         self, request: RouteRequest, earlier: Earlier
-    ) -> tuple[Sequence[Trigger], list[StoredVectors]]:
+    ) -> tuple[Triggering, list[StoredVectors]]:
         """The triggers, and what was read of the index to choose them."""
         table = self.table(request)
         chosen = request.notes[self.name] = Triggering()
@@ -136,14 +145,23 @@ class I2I(Route[I2ISettings]):
         if not chosen.triggers and Q2I.name in earlier:
             q2i = await asyncio.shield(earlier[Q2I.name])
             head = head_items(q2i.candidates, floor=table.trigger_floor, most=table.head_triggers)
-            if head:
+            if head and request.first is None:
+                chosen.known = request.neighbours.known(list(head), _looked_for(table), request.filters)
+            if chosen.known is not None:
+                chosen.triggers = [Trigger(item_id, score, None, "head") for item_id, score in head.items()]
+            elif head:
                 stored = await _head_vectors(request, list(head))
                 read.append(stored)
                 chosen.triggers = [
                     Trigger(item_id, head[item_id], vector, "head")
                     for item_id, vector in zip(stored.ids, stored.vectors, strict=True)
                 ]
-        return chosen.triggers, read
+        return chosen, read
+
+
+def _looked_for(table: I2ISettings) -> int:
+    """Neighbours of a trigger: one more than wanted, for it is its own nearest one."""
+    return table.neighbours + 1
 
 
 async def _head_vectors(request: RouteRequest, head: Sequence[str]) -> StoredVectors:

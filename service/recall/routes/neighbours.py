@@ -61,12 +61,8 @@ class NeighbourCache:
         """
         if not self._entries:
             return await self._index.search(np.stack(vectors), k, filters, deadline)
-        revision = self._index.revision
-        if revision != self._revision:
-            self._lists.clear()
-            self._revision = revision
-        accepted = None if filters is None else filters.key
-        keys: list[_Key] = [(name, k, accepted) for name in names]
+        revision = self._now()
+        keys = _keys(names, k, filters)
         found = {key: near for key in keys if (near := self._lists.get(key)) is not None}
         missing = [place for place, key in enumerate(keys) if key not in found]
         for key in keys:
@@ -82,6 +78,34 @@ class NeighbourCache:
                         self._lists.put(key, near)
             found |= fresh
         return [found[key] for key in keys]
+
+    def known(self, names: Sequence[Hashable], k: int, filters: Filter | None) -> list[Neighbours] | None:
+        """What `search` would give where it need not search at all; None where it must."""
+        if not self._entries:
+            return None
+        self._now()
+        found: list[Neighbours] = []
+        for key in _keys(names, k, filters):
+            near = self._lists.get(key)
+            if near is None:
+                return None
+            found.append(near)
+        for _ in found:
+            self._count(True)
+        return found
+
+    def _now(self) -> Hashable | None:
+        """The index's revision; what is known of another one is forgotten."""
+        revision = self._index.revision
+        if revision != self._revision:
+            self._lists.clear()
+            self._revision = revision
+        return revision
+
+
+def _keys(names: Sequence[Hashable], k: int, filters: Filter | None) -> list[_Key]:
+    accepted = None if filters is None else filters.key
+    return [(name, k, accepted) for name in names]
 
 
 def _places(key: _Key, near: Neighbours) -> int:

@@ -20,11 +20,14 @@ from service.recall.routes.outcome import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """An item whose neighbours are looked up, its unit vector ``[dim]`` and its cosine to the query."""
+    """An item whose neighbours are looked up, and its cosine to the query.
+
+    ``vector`` is its own ``[dim]``, of unit length; None where its neighbours are known without it.
+    """
 
     item_id: str
     score: float
-    vector: F32
+    vector: F32 | None
     origin: Literal["history", "head"]
 
 

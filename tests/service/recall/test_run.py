@@ -223,3 +223,33 @@ def test_a_route_or_a_reason_that_nobody_registered_is_counted_all_the_same() ->
     assert 'mrse_stage_seconds_count{stage="new"} 1.0' in text
     assert 'mrse_index_coverage_count{route="new"} 1.0' in text
     assert 'mrse_degraded_total{reason="other"} 1.0' in text
+
+
+async def test_what_is_known_of_a_query_asks_nothing_of_the_index_until_it_changes() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((20, 8), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = MemoryIndex("b", [f"i{n}" for n in range(20)], vectors, np.zeros((20, 3, 4), np.float16))
+    index.revision = 1
+    cache = NeighbourCache(index, 100, lambda known: None)
+    tables = {name: ROUTES[name].settings() for name in ("q2i", "i2i")}
+    asked = replace(
+        request(),
+        embedding=vectors[7],
+        history=[],
+        k=20,
+        common=True,
+        tables=tables,
+        index=index,
+        heads=cache,
+        neighbours=cache,
+    )
+    first = await run_routes(asked, 0.0)
+    index.fail = {"search", "vectors"}
+    again = await run_routes(asked, 0.0)
+    assert first["i2i"].candidates
+    assert {name: each.candidates for name, each in first.items()} == {
+        name: each.candidates for name, each in again.items()
+    }
+    index.revision = 2
+    assert (await run_routes(asked, 0.0))["q2i"].status == "error"

@@ -39,8 +39,13 @@ async def triggers(index: EmbeddedIndex, numbers: list[int]) -> list[Trigger]:
     return [Trigger(i, 0.9, v, "head") for i, v in zip(stored.ids, stored.vectors, strict=True)]
 
 
+def vector_of(trigger: Trigger) -> F32:
+    assert trigger.vector is not None
+    return trigger.vector
+
+
 def names_and_vectors(wanted: list[Trigger]) -> tuple[list[str], list[F32]]:
-    return [trigger.item_id for trigger in wanted], [trigger.vector for trigger in wanted]
+    return [trigger.item_id for trigger in wanted], [vector_of(trigger) for trigger in wanted]
 
 
 @pytest.mark.parametrize("entries", [0, 3, 100])
@@ -55,7 +60,7 @@ async def test_known_neighbours_are_those_of_a_search(folder: Path, entries: int
             await (writer.remove([put.id], soon()) if rng.random() < 0.3 else writer.upsert([put], soon()))
         wanted = await triggers(index, rng.integers(ROWS, size=3).tolist())
         k, filters = int(rng.integers(1, 12)), (None, SHOES)[turn % 2]
-        expected = await index.search(np.stack([t.vector for t in wanted]), k, filters, soon())
+        expected = await index.search(np.stack([vector_of(t) for t in wanted]), k, filters, soon())
         found = await known.search(*names_and_vectors(wanted), k, filters, soon())
         assert [near.ids for near in found] == [near.ids for near in expected]
         for near, right in zip(found, expected, strict=True):
@@ -72,8 +77,17 @@ async def test_a_list_is_searched_once_until_the_index_changes(folder: Path) -> 
     for _ in range(3):
         await known.search(*names_and_vectors(wanted), 5, None, soon())
     assert counted == {False: 2, True: 4}
-    twin = ItemPut("twin", wanted[0].vector)
+    names, _ = names_and_vectors(wanted)
+    kept = known.known(names, 5, None)
+    assert kept is not None
+    assert [near.ids for near in kept] == [
+        near.ids for near in await known.search(names, [], 5, None, soon())
+    ]
+    assert known.known(names, 6, None) is known.known([*names, "another"], 5, None) is None
+    assert counted == {False: 2, True: 8}
+    twin = ItemPut("twin", vector_of(wanted[0]))
     await index.upsert([twin], soon())
+    assert known.known(names, 5, None) is None
     (near,) = await known.search(*names_and_vectors(wanted[:1]), 5, None, soon())
     assert "twin" in near.ids[:2]
     assert counted[False] == 3
