@@ -4,11 +4,14 @@
 
 One worker at half of what it can do: new and known queries, histories, filters, pictures and batches. Beside
 them every tenth request is given up in the middle, the items' prices change until the index is rebuilt, and
-every 20 seconds the settings are written anew and SIGHUP takes bundle and index from another folder. Memory
-(anonymous and what is mapped, of all its processes) and descriptors are read every second.
+every 20 seconds the settings are written anew and SIGHUP takes bundle and index from another folder.
 
-The slope is the median of the slopes between all pairs of points, each the least value of ten seconds, so
-that a bundle that loads while the old one still answers does not count as growth. The first fifth warms up.
+Memory under load moves by tens of megabytes: two bundles for a while after each swap, a process that
+rebuilds, a write buffer that fills, neighbours that are remembered until the index changes. So once a minute
+the load rests: what is in flight ends, the index is rebuilt, the bundle before the last swap is let go, the same
+requests are asked each time, and only then the resident memory of all processes is read. The slope is the
+median of the slopes between all pairs of these points after a fifth of the time (Theil and Sen), and its 95%
+interval says what this run can tell.
 """
 
 from __future__ import annotations
@@ -18,16 +21,18 @@ import itertools
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import orjson
+from scipy.stats import theilslopes
 
 from artifacts.shop.shop import Shop
 from benchmarks.chaos_load import ADMIN_TOKEN
@@ -39,19 +44,37 @@ from cli.commands.demo import prepare
 from cli.demo_files import demo_bundle
 
 #: What is no failure; some requests are refused for what they ask, with a 4xx.
-_EXPECTED = ("200", "given up", "write 200", "swaps")
-RATE, SWAP_EVERY_S, BINS_S = 60.0, 20.0, 10.0
+_EXPECTED = ("200", "given up", "write 200", "swaps", "rests")
+RATE, SWAP_EVERY_S = 60.0, 20.0
+#: A rest follows every so many swaps, so long after the last one: the bundle before it is let go 15 s after.
+SWAPS, REST_AFTER_S, LET_GO_S = 3, 13.0, 17.5
+#: Requests that are asked at each rest.
+_ALWAYS = 100
 
 
 def memory_mb(session: int) -> float:
-    """Resident memory of all processes of a session."""
+    """Memory of all processes of a session; what several processes map is shared out among them (PSS)."""
+    return _total_mb(session, "smaps_rollup", "Pss:")
+
+
+def resident_mb(session: int) -> float:
+    """Resident memory of all processes of a session (RSS); who else maps the same files is of no matter."""
+    return _total_mb(session, "status", "VmRSS:")
+
+
+def anonymous_mb(session: int) -> float:
+    """What of the resident memory is of no file."""
+    return _total_mb(session, "status", "RssAnon:")
+
+
+def _total_mb(session: int, file: str, field: str) -> float:
     total = 0.0
     for pid in processes(session):
         try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
     return total
 
 
@@ -66,52 +89,103 @@ def descriptors(session: int) -> int:
     return total
 
 
-def slope(seconds: np.ndarray, values: np.ndarray) -> float:
-    """Units an hour: the median slope between all pairs (Theil and Sen) of the least values of bins."""
-    bins = (seconds // BINS_S).astype(int)
-    x, y = zip(*((seconds[bins == b].mean(), values[bins == b].min()) for b in np.unique(bins)), strict=True)
-    pairs = [(y[j] - y[i]) / (x[j] - x[i]) for i, j in itertools.combinations(range(len(x)), 2)]
-    return float(np.median(pairs)) * 3600
+def slope(seconds: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
+    """Units an hour, and the bounds between which it is with 95% confidence (Theil and Sen)."""
+    if len(values) < 3:
+        return float("nan"), float("nan"), float("nan")
+    found = theilslopes(values, seconds, alpha=0.95)
+    return float(found[0]) * 3600, float(found[2]) * 3600, float(found[3]) * 3600
 
 
 class Soak:
-    """The load, the writes and the swaps beside it."""
+    """The load, and the writes and swaps beside it.
 
-    def __init__(self, service: Service, requests: list[HttpRequest], items: list[str]) -> None:
-        self._service, self._requests, self._items = service, requests, items
+    Args:
+        service: is asked.
+        requests: the load, again and again; those of each rest are at its end.
+        items: whose prices change.
+        swap: writes the settings of a swap, by its number.
+        rebuild: rebuilds the index that a swap has taken.
+
+    Attributes:
+        statuses: what came of it all.
+        rests: seconds, resident megabytes, anonymous ones, descriptors.
+        points: seconds and megabytes under load.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        requests: list[HttpRequest],
+        items: list[str],
+        swap: Callable[[int], None],
+        rebuild: Callable[[int], None],
+    ) -> None:
+        self._service, self._items = service, items
+        self._requests, self._always = requests[:-_ALWAYS], requests[-_ALWAYS:]
+        self._swap, self._rebuild = swap, rebuild
+        self._numbers, self._swaps = itertools.count(), itertools.count(1)
+        self._began = time.monotonic()
         self.statuses: Counter[str] = Counter()
+        self.rests: list[tuple[float, float, float, int]] = []
+        self.points: list[tuple[float, float]] = []
 
-    async def run(self, seconds: float, swap: Any) -> list[tuple[float, float, int]]:
-        """Points of seconds, megabytes and descriptors."""
-        limits = httpx.Limits(max_connections=128)
-        async with httpx.AsyncClient(base_url=self._service.url, timeout=30, limits=limits) as client:
-            started = time.monotonic()
-            beside = [
-                asyncio.create_task(self._write(client)),
-                asyncio.create_task(self._swap(swap)),
-            ]
-            points: list[tuple[float, float, int]] = []
-            beside.append(asyncio.create_task(self._watch(started, seconds, points)))
-            sent: set[asyncio.Task[None]] = set()
-            for number in itertools.count():
-                due = started + number / RATE
-                if due > started + seconds:
-                    break
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-                task = asyncio.create_task(self._ask(client, number))
+    async def run(self, seconds: float) -> None:
+        """Load and rest by turns, for at least so long."""
+        limits, tell = httpx.Limits(max_connections=128), ProgressLines()
+        async with httpx.AsyncClient(base_url=self._service.url, timeout=60, limits=limits) as client:
+            self._began = time.monotonic()
+            while (at := time.monotonic() - self._began) < seconds:
+                tell("seconds", int(at), int(seconds))
+                swapped_at, number = await self._under_load(client)
+                await self._rest(client, swapped_at, number)
+
+    async def _under_load(self, client: httpx.AsyncClient) -> tuple[float, int]:
+        """Some swaps under load; when the last of them was, and its number."""
+        beside = [asyncio.create_task(self._write(client)), asyncio.create_task(self._watch())]
+        loading = asyncio.create_task(self._load(client))
+        swapped_at, number = 0.0, 0
+        for number in itertools.islice(self._swaps, SWAPS):
+            await asyncio.to_thread(self._swap, number)
+            self._service.send(signal.SIGHUP)
+            self.statuses["swaps"] += 1
+            swapped_at = time.monotonic()
+            await asyncio.sleep(REST_AFTER_S if number % SWAPS == 0 else SWAP_EVERY_S)
+        for each in (loading, *beside):
+            each.cancel()
+        for outcome in await asyncio.gather(loading, *beside, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+        return swapped_at, number
+
+    async def _rest(self, client: httpx.AsyncClient, swapped_at: float, number: int) -> None:
+        """Bring the service to where it was at each rest before, and read."""
+        await asyncio.to_thread(self._rebuild, number)
+        await asyncio.sleep(max(0.0, swapped_at + LET_GO_S - time.monotonic()))
+        for place, request in enumerate(self._always):
+            await self._ask(client, request, 10 * place)
+        await asyncio.sleep(1.0)
+        session = self._service.session
+        at = time.monotonic() - self._began
+        self.rests.append((at, resident_mb(session), anonymous_mb(session), descriptors(session)))
+        self.statuses["rests"] += 1
+
+    async def _load(self, client: httpx.AsyncClient) -> None:
+        """Requests at a rate; ends, once cancelled, when all that were sent are answered."""
+        started, sent = time.monotonic(), set[asyncio.Task[None]]()
+        try:
+            for count in itertools.count():
+                await asyncio.sleep(max(0.0, started + count / RATE - time.monotonic()))
+                number = next(self._numbers)
+                request = self._requests[number % len(self._requests)]
+                task = asyncio.create_task(self._ask(client, request, number))
                 sent.add(task)
                 task.add_done_callback(sent.discard)
+        finally:
             await asyncio.gather(*sent)
-            for each in beside:
-                each.cancel()
-            for outcome in await asyncio.gather(*beside, return_exceptions=True):
-                if isinstance(outcome, Exception):
-                    raise outcome
-        return points
 
-    async def _ask(self, client: httpx.AsyncClient, number: int) -> None:
-        request = self._requests[number % len(self._requests)]
-        patience = 0.002 if number % 10 == 7 else 30.0
+    async def _ask(self, client: httpx.AsyncClient, request: HttpRequest, number: int) -> None:
+        patience = 0.002 if number % 10 == 7 else 60.0
         try:
             async with asyncio.timeout(patience):
                 answer = await client.request(
@@ -125,7 +199,7 @@ class Soak:
         except httpx.TransportError as error:
             self.statuses[type(error).__name__] += 1
         else:
-            self.statuses[str(answer.status_code)] += 1
+            self.statuses[_told(answer)] += 1
 
     async def _write(self, client: httpx.AsyncClient) -> None:
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": "application/json"}
@@ -134,37 +208,49 @@ class Soak:
             changes = [{"id": item, "attributes": {"price": 10 + number % 500}} for item in chosen]
             body = orjson.dumps({"items": changes})
             answer = await client.post("/admin/index/update", content=body, headers=headers)
-            self.statuses[f"write {answer.status_code}"] += 1
+            self.statuses[f"write {_told(answer)}"] += 1
             await asyncio.sleep(0.25)
 
-    async def _swap(self, swap: Any) -> None:
-        for number in itertools.count(1):
-            await asyncio.sleep(SWAP_EVERY_S)
-            await asyncio.to_thread(swap, number)
-            self._service.send(signal.SIGHUP)
-            self.statuses["swaps"] += 1
-
-    async def _watch(self, started: float, seconds: float, points: list[tuple[float, float, int]]) -> None:
-        tell, session = ProgressLines(), self._service.session
+    async def _watch(self) -> None:
+        session = self._service.session
         while True:
-            at = time.monotonic() - started
-            points.append((at, *await asyncio.to_thread(lambda: (memory_mb(session), descriptors(session)))))
-            tell("seconds", int(at), int(seconds))
+            self.points.append((time.monotonic() - self._began, await asyncio.to_thread(memory_mb, session)))
             await asyncio.sleep(1.0)
 
 
-def plot(points: np.ndarray, target: Path) -> None:
+def _told(answer: httpx.Response) -> str:
+    """The status, and of an answer that should not be the reason too."""
+    if answer.status_code < 500:
+        return str(answer.status_code)
+    problem = answer.json()
+    return f"{answer.status_code} {problem.get('type')}: {problem.get('detail')}"
+
+
+def rebuild_index(index: Path) -> None:
+    """Rebuild an index, after the rebuild that may be under way."""
+    command = [sys.executable, "-c", "from cli.main import main; main()", "index", "rebuild", str(index)]
+    for _ in range(60):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        time.sleep(0.5)
+    raise RuntimeError(done.stderr)
+
+
+def plot(points: np.ndarray, rests: np.ndarray, target: Path) -> None:
     """Memory and descriptors over time."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 6), sharex=True, layout="constrained")
-    above.plot(points[:, 0] / 60, points[:, 1])
-    above.set_ylabel("memory, MB")
-    below.plot(points[:, 0] / 60, points[:, 2])
-    below.set(ylabel="descriptors", xlabel="minutes")
+    figure, (load, rest, below) = pyplot.subplots(3, 1, figsize=(9, 8), sharex=True, layout="constrained")
+    load.plot(points[:, 0] / 60, points[:, 1])
+    load.set_ylabel("under load, MB")
+    rest.plot(rests[:, 0] / 60, rests[:, 1], "o-")
+    rest.set_ylabel("resident at rest, MB")
+    below.plot(rests[:, 0] / 60, rests[:, 3], "o-")
+    below.set(ylabel="descriptors at rest", xlabel="minutes")
     figure.savefig(target, dpi=120)
 
 
@@ -177,7 +263,7 @@ def main() -> int:
             ("--minutes", {"type": float, "default": 20.0}),
         ],
     )
-    minutes = 1.5 if options.quick else options.minutes
+    minutes = 3.0 if options.quick else options.minutes
     bundle, data = demo_bundle(), options.data.resolve()
     shop, index = prepare(data, bundle, 4000, ProgressLines())
     requests = list(make_requests(Shop.open(shop), 4000, 3))
@@ -203,27 +289,39 @@ def main() -> int:
             "MRSE_EMBEDDED_REBUILD_AFTER": "2000",
         }
         with Service(folder, bundle, index, settings, workers=1, caches=True) as service:
-            soak = Soak(service, requests, items)
-            points = np.asarray(asyncio.run(soak.run(minutes * 60, swap)))
-    steady = points[points[:, 0] > minutes * 60 * 0.2]
+            soak = Soak(
+                service,
+                requests,
+                items,
+                swap,
+                lambda number: rebuild_index(folder / "ab"[number % 2] / "index"),
+            )
+            asyncio.run(soak.run(minutes * 60))
+    points, rests = np.asarray(soak.points), np.asarray(soak.rests)
+    steady = rests[rests[:, 0] > minutes * 60 * 0.2]
     grows = slope(steady[:, 0], steady[:, 1])
+    own = slope(steady[:, 0], steady[:, 2])
     runs = {
         "minutes": minutes,
         "statuses": dict(soak.statuses),
+        "growth_mb_per_h": dict(zip(("slope", "from", "to"), grows, strict=True)),
+        "growth_of_anonymous_mb_per_h": dict(zip(("slope", "from", "to"), own, strict=True)),
+        "rests": [[round(float(each), 2) for each in rest] for rest in rests],
         "points": [[round(float(each), 2) for each in point] for point in points],
-        "memory_mb": [round(float(steady[:, 1].min()), 1), round(float(steady[:, 1].max()), 1)],
     }
     print(dict(soak.statuses))
+    print(f"memory at rest: {steady[:, 1].min():.1f} to {steady[:, 1].max():.1f} MB")
+    print(f"its growth: between {grows[1]:.2f} and {grows[2]:.2f} MB/h with 95% confidence")
     failed = sum(number for name, number in soak.statuses.items() if name not in _EXPECTED and name[0] != "4")
     claims = [
-        Claim.at_most("growth of memory after warm-up", grows, 1.0, "MB/h"),
-        Claim.at_most("growth of descriptors", slope(steady[:, 0], steady[:, 2]), 1.0, "/h"),
+        Claim.at_most("growth of resident memory after warm-up", grows[0], 1.0, "MB/h"),
+        Claim.at_most("growth of descriptors", slope(steady[:, 0], steady[:, 3])[0], 1.0, "/h"),
         Claim.at_most("requests failed", failed, 0),
         Claim.at_least("writes", soak.statuses["write 200"], 1),
     ]
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        plot(points, options.json.with_suffix(".png"))
+        plot(points, rests, options.json.with_suffix(".png"))
     return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
 
 
