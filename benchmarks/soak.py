@@ -8,10 +8,10 @@ every 20 seconds the settings are written anew and SIGHUP takes bundle and index
 
 Memory under load moves by tens of megabytes: two bundles for a while after each swap, a process that
 rebuilds, a write buffer that fills, neighbours that are remembered until the index changes. So once a minute
-the load rests: what is in flight ends, the index is rebuilt, the bundle before the last swap is let go, the same
-requests are asked each time, and only then the resident memory of all processes is read. The slope is the
-median of the slopes between all pairs of these points after a fifth of the time (Theil and Sen), and its 95%
-interval says what this run can tell.
+the load rests: what is in flight ends, the index is rebuilt, the bundle before the last swap is let go, the
+same requests are asked each time, and only then the resident memory of all processes is read. The slope is
+the median of the slopes between all pairs of these points after a fifth of the time (Theil and Sen), and its
+95% interval says what this run can tell.
 """
 
 from __future__ import annotations
