@@ -45,6 +45,8 @@ from cli.demo_files import demo_bundle
 
 #: What is no failure; some requests are refused for what they ask, with a 4xx.
 _EXPECTED = ("200", "given up", "write 200", "swaps", "rests")
+#: The machine is too busy, which says nothing of how the service lasts; counted apart.
+_BUSY, BUSY = ("/problems/overloaded", "/problems/deadline"), "too busy"
 RATE, SWAP_EVERY_S = 60.0, 20.0
 #: A rest follows every so many swaps, so long after the last one: the bundle before it is let go 15 s after.
 SWAPS, REST_AFTER_S, LET_GO_S = 3, 13.0, 17.5
@@ -111,6 +113,7 @@ class Soak:
         statuses: what came of it all.
         rests: seconds, resident megabytes, anonymous ones, descriptors.
         points: seconds and megabytes under load.
+        refused: of each answer that should not be: seconds, seconds since the last swap, and what it said.
     """
 
     def __init__(
@@ -129,6 +132,8 @@ class Soak:
         self.statuses: Counter[str] = Counter()
         self.rests: list[tuple[float, float, float, int]] = []
         self.points: list[tuple[float, float]] = []
+        self.refused: list[tuple[float, float, str]] = []
+        self._swapped_at = self._began
 
     async def run(self, seconds: float) -> None:
         """Load and rest by turns, for at least so long."""
@@ -137,31 +142,31 @@ class Soak:
             self._began = time.monotonic()
             while (at := time.monotonic() - self._began) < seconds:
                 tell("seconds", int(at), int(seconds))
-                swapped_at, number = await self._under_load(client)
-                await self._rest(client, swapped_at, number)
+                number = await self._under_load(client)
+                await self._rest(client, number)
 
-    async def _under_load(self, client: httpx.AsyncClient) -> tuple[float, int]:
-        """Some swaps under load; when the last of them was, and its number."""
+    async def _under_load(self, client: httpx.AsyncClient) -> int:
+        """Some swaps under load; the number of the last one."""
         beside = [asyncio.create_task(self._write(client)), asyncio.create_task(self._watch())]
         loading = asyncio.create_task(self._load(client))
-        swapped_at, number = 0.0, 0
+        number = 0
         for number in itertools.islice(self._swaps, SWAPS):
             await asyncio.to_thread(self._swap, number)
             self._service.send(signal.SIGHUP)
             self.statuses["swaps"] += 1
-            swapped_at = time.monotonic()
+            self._swapped_at = time.monotonic()
             await asyncio.sleep(REST_AFTER_S if number % SWAPS == 0 else SWAP_EVERY_S)
         for each in (loading, *beside):
             each.cancel()
         for outcome in await asyncio.gather(loading, *beside, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
-        return swapped_at, number
+        return number
 
-    async def _rest(self, client: httpx.AsyncClient, swapped_at: float, number: int) -> None:
+    async def _rest(self, client: httpx.AsyncClient, number: int) -> None:
         """Bring the service to where it was at each rest before, and read."""
         await asyncio.to_thread(self._rebuild, number)
-        await asyncio.sleep(max(0.0, swapped_at + LET_GO_S - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._swapped_at + LET_GO_S - time.monotonic()))
         for place, request in enumerate(self._always):
             await self._ask(client, request, 10 * place)
         await asyncio.sleep(1.0)
@@ -199,7 +204,7 @@ class Soak:
         except httpx.TransportError as error:
             self.statuses[type(error).__name__] += 1
         else:
-            self.statuses[_told(answer)] += 1
+            self.statuses[self._told(answer)] += 1
 
     async def _write(self, client: httpx.AsyncClient) -> None:
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": "application/json"}
@@ -208,22 +213,23 @@ class Soak:
             changes = [{"id": item, "attributes": {"price": 10 + number % 500}} for item in chosen]
             body = orjson.dumps({"items": changes})
             answer = await client.post("/admin/index/update", content=body, headers=headers)
-            self.statuses[f"write {_told(answer)}"] += 1
+            self.statuses[f"write {self._told(answer)}"] += 1
             await asyncio.sleep(0.25)
+
+    def _told(self, answer: httpx.Response) -> str:
+        """The status, and of an answer that should not be the reason too."""
+        if answer.status_code < 500:
+            return str(answer.status_code)
+        problem = answer.json()
+        now, detail = time.monotonic(), str(problem.get("detail"))
+        self.refused.append((round(now - self._began, 2), round(now - self._swapped_at, 2), detail))
+        return BUSY if problem.get("type") in _BUSY else f"{answer.status_code} {detail}"
 
     async def _watch(self) -> None:
         session = self._service.session
         while True:
             self.points.append((time.monotonic() - self._began, await asyncio.to_thread(memory_mb, session)))
             await asyncio.sleep(1.0)
-
-
-def _told(answer: httpx.Response) -> str:
-    """The status, and of an answer that should not be the reason too."""
-    if answer.status_code < 500:
-        return str(answer.status_code)
-    problem = answer.json()
-    return f"{answer.status_code} {problem.get('type')}: {problem.get('detail')}"
 
 
 def rebuild_index(index: Path) -> None:
@@ -304,6 +310,7 @@ def main() -> int:
     runs = {
         "minutes": minutes,
         "statuses": dict(soak.statuses),
+        "refused": soak.refused,
         "growth_mb_per_h": dict(zip(("slope", "from", "to"), grows, strict=True)),
         "growth_of_anonymous_mb_per_h": dict(zip(("slope", "from", "to"), own, strict=True)),
         "rests": [[round(float(each), 2) for each in rest] for rest in rests],
@@ -312,11 +319,15 @@ def main() -> int:
     print(dict(soak.statuses))
     print(f"memory at rest: {steady[:, 1].min():.1f} to {steady[:, 1].max():.1f} MB")
     print(f"its growth: between {grows[1]:.2f} and {grows[2]:.2f} MB/h with 95% confidence")
-    failed = sum(number for name, number in soak.statuses.items() if name not in _EXPECTED and name[0] != "4")
+    failed = sum(
+        number
+        for name, number in soak.statuses.items()
+        if name not in _EXPECTED and BUSY not in name and name[0] != "4"
+    )
     claims = [
         Claim.at_most("growth of resident memory after warm-up", grows[0], 1.0, "MB/h"),
         Claim.at_most("growth of descriptors", slope(steady[:, 0], steady[:, 3])[0], 1.0, "/h"),
-        Claim.at_most("requests failed", failed, 0),
+        Claim.at_most("requests failed, but for a busy machine", failed, 0),
         Claim.at_least("writes", soak.statuses["write 200"], 1),
     ]
     if options.json:
