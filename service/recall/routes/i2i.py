@@ -58,7 +58,7 @@ class Triggering:
 
     triggers: Sequence[Trigger] = ()
     considered: Sequence[Considered] = ()
-    known: Sequence[Neighbours] | None = None
+    known: list[Neighbours] | None = None
 
 
 class I2I(Route[I2ISettings]):
