@@ -96,10 +96,8 @@ class I2I(Route[I2ISettings]):
             related = await request.first.index.related(np.stack(vectors), request.embedding, *wanted)
             found, relevance = related.near, {i: round(score, 5) for i, score in related.cosines.items()}
         else:
-            found = chosen.known
-            if found is None:
-                names = [trigger.item_id for trigger in triggers]
-                found = await request.neighbours.search(names, vectors, *wanted)
+            names = [trigger.item_id for trigger in triggers]
+            found = chosen.known or await request.neighbours.search(names, vectors, *wanted)
             # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
             head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
             relevance, stored = await _relevance(request, found, dict(map(_ID_AND_VALUE, head)))
