@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from common.masking import mask_url
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
     from index.vespa.settings import EndpointSettings, VespaSettings
+    from index.vespa.version import VectorKind, Version
 
 Package = Annotated[Path, typer.Option("--package", help="Package folder that `add-version` writes.")]
 LayoutFile = Annotated[
@@ -28,6 +30,19 @@ Endpoint = Annotated[
 ]
 ConfigServer = Annotated[
     list[str], typer.Option("--config-server", help="As http://vespa-config:19071; repeatable.")
+]
+
+
+class Vectors(StrEnum):
+    """What the graph of a version is over; see `index.vespa.version.VectorKind`."""
+
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+
+
+OfVectors = Annotated[
+    Vectors | None,
+    typer.Option(help="Which version, where the package has two of this bundle.", show_default=False),
 ]
 Within = Annotated[float, typer.Option("--within", min=1, help="Seconds to wait for.")]
 
@@ -89,9 +104,18 @@ def open_embeddings(path: Path) -> EmbeddingsFolder:
     return folder
 
 
-def settings_for(package: Path, folder: EmbeddingsFolder, containers: EndpointSettings) -> VespaSettings:
-    """The settings of the package's version that an embeddings folder belongs to."""
-    from index.vespa.settings import VespaSettings
+def version_for(package: Path, folder: EmbeddingsFolder, vectors: Vectors | None) -> Version:
+    """The package's version that an embeddings folder belongs to."""
     from index.vespa.version import find_version
 
-    return VespaSettings(containers, find_version(package, folder.meta.bundle_version))
+    kind: VectorKind | None = None if vectors is None else vectors.value
+    return find_version(package, folder.meta.bundle_version, kind)
+
+
+def settings_for(
+    package: Path, folder: EmbeddingsFolder, containers: EndpointSettings, vectors: Vectors | None
+) -> VespaSettings:
+    """The settings of the package's version that an embeddings folder belongs to."""
+    from index.vespa.settings import VespaSettings
+
+    return VespaSettings(containers, version_for(package, folder, vectors))

@@ -23,6 +23,7 @@ from cli.vespa_options import (
     ConfigServer,
     LayoutFile,
     Package,
+    Vectors,
     Within,
     open_embeddings,
     with_access,
@@ -47,6 +48,13 @@ def add_version(
         bool,
         typer.Option("--titles", help="Keep titles, for `fields`; they take memory on the content nodes."),
     ] = False,
+    vectors: Annotated[
+        Vectors,
+        typer.Option(
+            help="What the graph is over: the embeddings themselves, or int8 in memory, with the embeddings "
+            "on disk to score what it finds."
+        ),
+    ] = Vectors.BFLOAT16,
     json: Json = False,
 ) -> None:
     """Add the version of an embeddings folder to a package: a document type of its own.
@@ -61,7 +69,7 @@ def add_version(
     folder = open_embeddings(embeddings)
     if titles and TITLE not in folder.meta.text_fields:
         fail(f"{embeddings} holds no titles; `mrse embed` of this version writes them", USAGE)
-    version = replace(Version.from_embeddings(folder), titles=titles)
+    version = replace(Version.from_embeddings(folder), titles=titles, vectors=vectors.value)
     hosts = None if layout is None else Layout.read(layout)
     application = add(package, version, hosts)
     result = {"application": str(application), "document_type": version.document_type}

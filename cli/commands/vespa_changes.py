@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.console import err, fail, out, print_json, progress
-from cli.vespa_options import open_embeddings
+from cli.vespa_options import Vectors, open_embeddings, version_for
 from common.errors import NOT_IN_ORDER, USAGE
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ class Changes:
 
 
 def feed_changes(
-    package: Path, containers: EndpointSettings, embeddings: Path | None, changes: Changes, *, json: bool
+    package: Path,
+    containers: EndpointSettings,
+    embeddings: Path | None,
+    changes: Changes,
+    vectors: Vectors | None,
+    *,
+    json: bool,
 ) -> int:
     """Feed changes to the version of an embeddings folder, or to every version of the package.
 
@@ -42,11 +48,10 @@ def feed_changes(
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.report import FeedStopped
     from index.vespa.settings import VespaSettings
-    from index.vespa.version import find_version, read_versions
+    from index.vespa.version import read_versions
 
     if embeddings is not None:
-        bundle = open_embeddings(embeddings).meta.bundle_version
-        versions = [find_version(package, bundle)]
+        versions = [version_for(package, open_embeddings(embeddings), vectors)]
     elif not (versions := read_versions(package)):
         fail(f"{package} holds no version; `mrse vespa add-version` adds one")
     with ExitStack() as open_ledgers:

@@ -13,7 +13,7 @@ import typer
 from cli.commands.vespa_changes import Changes, feed_changes, tell
 from cli.console import Json, counted, err, fail, out, print_json, progress
 from cli.options import Embeddings, MaybeEmbeddings, or_file
-from cli.vespa_options import Access, Endpoint, Package, open_embeddings, settings_for, with_access
+from cli.vespa_options import Access, Endpoint, OfVectors, Package, open_embeddings, settings_for, with_access
 from common.errors import NOT_IN_ORDER, USAGE
 
 
@@ -63,6 +63,7 @@ def feed(
             "--fed", help="The lines of `mrse vespa lines` are fed: send what changed since they were begun."
         ),
     ] = False,
+    vectors: OfVectors = None,
     json: Json = False,
 ) -> None:
     """Feed all items, or a file of changes. Resumes after a kill; every item ends at its newest version.
@@ -86,11 +87,11 @@ def feed(
         fail("--as-of, --part and --fed are for a folder, not for changes", USAGE)
     if live:
         wanted = Changes(changes, follow, redis, group, journal)
-        raise typer.Exit(feed_changes(package, access.to(endpoint), embeddings, wanted, json=json))
+        raise typer.Exit(feed_changes(package, access.to(endpoint), embeddings, wanted, vectors, json=json))
     if embeddings is None:
         fail("name the embeddings folder to feed, or give --changes or --follow", USAGE)
     folder = open_embeddings(embeddings)
-    settings = settings_for(package, folder, access.to(endpoint))
+    settings = settings_for(package, folder, access.to(endpoint), vectors)
     with Ledger.of(package, settings.version.document_type) as ledger:
         number, parts = part_of(part)
         source = EmbeddingsSource(folder, ledger, (number, parts))
@@ -128,6 +129,7 @@ def prune(
         float, typer.Option(min=0, max=1, help="Refuse to remove more than this share of all items.")
     ] = 0.1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    vectors: OfVectors = None,
     json: Json = False,
 ) -> None:
     """Remove the items that the folder fed last does not hold any more.
@@ -137,7 +139,7 @@ def prune(
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.prune import prune as remove
 
-    settings = settings_for(package, open_embeddings(embeddings), access.to(endpoint))
+    settings = settings_for(package, open_embeddings(embeddings), access.to(endpoint), vectors)
     with Ledger.of(package, settings.version.document_type) as ledger:
         pruned = asyncio.run(remove(settings, ledger, most=most, dry_run=dry_run))
     if json:

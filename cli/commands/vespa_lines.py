@@ -12,7 +12,7 @@ import typer
 from cli.commands.vespa_feed import part_of, version_of
 from cli.console import Json, counted, err, out, print_json, progress
 from cli.options import Embeddings
-from cli.vespa_options import Package, open_embeddings
+from cli.vespa_options import OfVectors, Package, open_embeddings, version_for
 from common.errors import NOT_IN_ORDER
 
 
@@ -28,6 +28,7 @@ def lines(
         ),
     ] = None,
     part: Annotated[str, typer.Option(help="Part of the folder, as 2/8.")] = "1/1",
+    vectors: OfVectors = None,
     json: Json = False,
 ) -> None:
     """Write all items as lines for Vespa's own `vespa feed`, which sends faster than `mrse vespa feed`.
@@ -40,10 +41,9 @@ def lines(
     from index.vespa.feed.document_lines import write_lines
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.source import EmbeddingsSource
-    from index.vespa.version import find_version
 
     folder = open_embeddings(embeddings)
-    version = find_version(package, folder.meta.bundle_version)
+    version = version_for(package, folder, vectors)
     piped = str(to) == "-"
     with Ledger.of(package, version.document_type) as ledger, ExitStack() as stack, progress() as report:
         source = EmbeddingsSource(folder, ledger, part_of(part))

@@ -16,6 +16,7 @@ from cli.options import Embeddings
 from cli.vespa_options import (
     Access,
     Endpoint,
+    OfVectors,
     Package,
     open_embeddings,
     settings_for,
@@ -48,6 +49,7 @@ def verify(
     within: Annotated[
         float, typer.Option(min=0.1, help="Seconds of a query; exact search looks at every item.")
     ] = 10.0,
+    vectors: OfVectors = None,
     json: Json = False,
 ) -> None:
     """Compare what is fed with the folder and the changes since: counts, sampled items, recall, latency.
@@ -63,7 +65,7 @@ def verify(
     from index.vespa.package.verdict import Verdict
 
     folder = open_embeddings(embeddings)
-    settings = settings_for(package, folder, access.to(endpoint))
+    settings = settings_for(package, folder, access.to(endpoint), vectors)
     if (queries_of is None) != (bundle is None):
         fail("--queries-of needs --bundle, and --bundle is for these queries", USAGE)
     points = None

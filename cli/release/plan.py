@@ -134,6 +134,8 @@ class Vespa(_Table):
     endpoints: tuple[str, ...] = Field(min_length=1)
     #: Where the package is deployed to.
     config_servers: tuple[str, ...] = Field(min_length=1)
+    #: As ``--vectors`` of `mrse vespa add-version`.
+    vectors: Literal["bfloat16", "int8"] = "bfloat16"
     #: Share of all items that may have left the catalogue.
     prune: float = Field(default=0.1, ge=0, le=1)
 

@@ -23,7 +23,9 @@ def _servers(option: str, urls: Sequence[str]) -> list[str]:
 
 
 def _package_command(release: Release) -> Sequence[str]:
-    return ("vespa", "add-version", str(release.embeddings), "--package", str(_vespa(release).package))
+    vespa = _vespa(release)
+    return ("vespa", "add-version", str(release.embeddings), "--package", str(vespa.package),
+            "--vectors", vespa.vectors)  # fmt: skip
 
 
 def _package(release: Release) -> Outcome:
@@ -44,7 +46,7 @@ def _deploy(release: Release) -> Outcome:
 def _items(command: str, release: Release, *more: str) -> Sequence[str]:
     vespa = _vespa(release)
     return ("vespa", command, str(release.embeddings), "--package", str(vespa.package),
-            *_servers("--endpoint", vespa.endpoints), *more)  # fmt: skip
+            "--vectors", vespa.vectors, *_servers("--endpoint", vespa.endpoints), *more)  # fmt: skip
 
 
 def _feed_command(release: Release) -> Sequence[str]:

@@ -203,7 +203,7 @@ class VespaIndex:
             items = await self.count(Deadline.after(_ADMIN_BUDGET, self._clock))
         except IndexUnavailable:
             items = -1
-        return IndexStats("vespa", items, f"hnsw_bfloat16:{self._version.document_type}")
+        return IndexStats("vespa", items, f"hnsw_{self._version.vectors}:{self._version.document_type}")
 
     async def check(self, deadline: Deadline | None = None) -> None:
         """Make sure that the schema of this version is deployed; called when the service starts.

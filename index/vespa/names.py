@@ -6,6 +6,7 @@ other. A document type holds one embedding version::
     schema item_<bundle version>
       item_id      string                  attribute, fast-search   the shop's id
       embedding    tensor<bfloat16>(x[D])  attribute, index         unit length before rounding
+      embeddingInt8 tensor<int8>(x[D])     attribute, index         where a version's graph is over int8
       feed_ver     long                    attribute                order of our own, for conditions
       known_bools  weightedset<string>     attribute, fast-search   bool attributes that are not missing
       item_words   array<string>           index, bm25              where items are found by words
@@ -34,6 +35,9 @@ FEED_VERSION: Final = "feed_ver"
 KNOWN_BOOLS: Final = "known_bools"
 WORDS: Final = "item_words"
 PICTURE: Final = "item_picture"
+#: Where the graph of a version is over int8, its vectors: `EMBEDDING` then has no graph, stays on disk, and
+#: scores what the graph finds. No attribute's field has a capital letter.
+COARSE: Final = "embeddingInt8"
 #: Where a version keeps titles; no attribute's field has a capital letter.
 TITLE: Final = "itemTitle"
 OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS, WORDS, PICTURE})
@@ -54,6 +58,8 @@ PROFILE_Q2I: Final = "q2i"
 QUERY_TENSOR: Final = "q"
 #: The rank profile of a search by words: first phase BM25 of `WORDS`.
 PROFILE_LEXICAL: Final = "lexical"
+#: The input with the same vector as int8, where the graph is over int8.
+COARSE_TENSOR: Final = "c"
 #: The profile of a search that also brings vectors: inputs `QUERY_TENSOR` and `HISTORY_TENSOR`. An item of
 #: the history ranks `OWN` above its cosine, so that none is cut off; the operator labelled `HEAD_LABEL` finds
 #: the items at the head.
@@ -109,6 +115,11 @@ def related_profile(count: int) -> str:
 def trigger_tensor(number: int) -> str:
     """The input with the vector of that number, from 0."""
     return f"t{number}"
+
+
+def coarse_tensor(number: int) -> str:
+    """The input with that vector as int8, where the graph is over int8."""
+    return f"c{number}"
 
 
 def document_type(bundle_version: str) -> str:

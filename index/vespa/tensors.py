@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from common.arrays import F32, U16, Floats
+from common.arrays import F32, I8, U16, Floats
 
 #: How far the squared length of a query vector may be from 1.
 _UNIT: Final = 0.02
@@ -50,6 +50,31 @@ def bfloat16_hex(vector: F32) -> str:
         ValueError: as `bfloat16`.
     """
     return bfloat16(vector).astype(">u2").tobytes().hex()
+
+
+def int8_hex(vector: F32) -> str:
+    """A vector ``[dim]`` as ``2 * dim`` hex digits: int8, the largest cell at 127.
+
+    Its length is lost: what compares these has to divide by it, as Vespa's metric ``angular`` does.
+
+    Raises:
+        ValueError: a vector that is zero or not finite.
+    """
+    digits: str = int8_rows(vector[None])[0].tobytes().hex()
+    return digits
+
+
+def int8_rows(rows: F32) -> I8:
+    """Rows ``[n, dim]`` as int8, the largest cell of each at 127 or -127.
+
+    Raises:
+        ValueError: a row that is zero or not finite.
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    if not (np.isfinite(largest) & (largest > 0)).all():
+        raise ValueError("a vector that is zero or not finite has no int8")
+    scaled: I8 = np.rint(rows / largest * np.float32(127.0)).astype(np.int8)
+    return scaled
 
 
 def parse_bfloat16_hex(digits: str, dimension: int) -> F32:

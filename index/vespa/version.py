@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from artifacts.attributes import CATEGORY, AttributeKind
 from artifacts.popularity import POPULARITY
@@ -21,6 +21,10 @@ from index.vespa.words import TextSpec
 
 if TYPE_CHECKING:
     from artifacts.embeddings import EmbeddingsFolder
+
+#: What the graph of a version is over: the embeddings as they are kept, or int8 in memory, with the
+#: embeddings on disk to score what it finds.
+VectorKind: TypeAlias = Literal["bfloat16", "int8"]
 
 
 class VersionError(MrseError, ValueError):
@@ -44,7 +48,12 @@ class Version:
     #: Whether it keeps titles, which take memory on every content node.
     titles: bool = field(default=False, compare=False)
 
+    #: What its graph is over. Another kind is another document type, so both may stand side by side.
+    vectors: VectorKind = "bfloat16"
+
     def __post_init__(self) -> None:
+        if self.vectors not in get_args(VectorKind):
+            raise VersionError(f"{self.bundle_version}: vectors are bfloat16 or int8, not {self.vectors!r}")
         unknown = {kind for kind in self.attributes.values() if kind not in names.FIELD_TYPES}
         if unknown:
             raise VersionError(f"{self.bundle_version}: attribute types {sorted(unknown)} are not known")
@@ -72,7 +81,9 @@ class Version:
     @property
     def document_type(self) -> str:
         """The document type that holds it."""
-        return names.document_type(self.bundle_version)
+        plain = names.document_type(self.bundle_version)
+        # A client that knows nothing of other kinds refuses a file of this name.
+        return plain if self.vectors == "bfloat16" else f"{plain}_{self.vectors}"
 
     def to_json(self) -> str:
         """The version file, read by the client."""
@@ -89,6 +100,8 @@ class Version:
             content["picture_dim"] = self.picture_dim
         if self.titles:
             content["titles"] = True
+        if self.vectors != "bfloat16":
+            content["vectors"] = self.vectors
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -108,6 +121,7 @@ class Version:
                 profiles=int(raw.get("profiles", 1)),
                 picture_dim=int(raw.get("picture_dim", 0)),
                 titles=raw.get("titles") is True,
+                vectors=raw.get("vectors", "bfloat16"),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise VersionError(f"{path}: no version file: {error}") from error
@@ -126,16 +140,22 @@ def read_versions(folder: Path) -> list[Version]:
     return [Version.read(path) for path in sorted((folder / "versions").glob("*.json"))]
 
 
-def find_version(folder: Path, name: str) -> Version:
+def find_version(folder: Path, name: str, vectors: VectorKind | None = None) -> Version:
     """The version of a package folder with this document type or bundle version.
 
+    ``vectors`` tells those of the same bundle apart.
+
     Raises:
-        VersionError: there is none, or a damaged file.
+        VersionError: there is none, or there are several of the bundle; or a damaged file.
     """
     versions = read_versions(folder)
-    for version in versions:
-        if name in (version.document_type, version.bundle_version):
-            return version
+    found = [each for each in versions if name in (each.document_type, each.bundle_version)]
+    found = [each for each in found if vectors in (None, each.vectors)]
+    if len(found) > 1:
+        several = ", ".join(version.document_type for version in found)
+        raise VersionError(f"{folder} has {several} of {name!r}: say which, by --vectors or by its name")
+    if found:
+        return found[0]
     if not versions:
         raise VersionError(f"{folder} holds no version; `mrse vespa add-version` adds one")
     known = ", ".join(version.document_type for version in versions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from index.vespa.version import Version
 VERSION = Version(
     "demo-1a2b3c4d", 128, {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list"}
 )
+
+
+#: The same with a graph over int8.
+INT8 = replace(VERSION, vectors="int8")
 
 
 @cache
@@ -49,8 +54,8 @@ def vespa_judge() -> Iterator[Judge]:
 
 @pytest.fixture(scope="session")
 def vespa_application(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of `VERSION` for one node."""
-    return render(tmp_path_factory.mktemp("vespa"), [VERSION], Layout())
+    """The package of `VERSION` and `INT8` for one node."""
+    return render(tmp_path_factory.mktemp("vespa"), [VERSION, INT8], Layout())
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from common.arrays import Floats
 from index.filters import terms
 from index.port import TITLE, TITLE_CHARACTERS
 from index.vespa import names
-from index.vespa.tensors import bfloat16_hex, unit_rows
+from index.vespa.tensors import bfloat16_hex, int8_hex, unit_rows
 from index.vespa.text import is_text, storable, term
 from index.vespa.transport import Request
 from index.vespa.version import Version
@@ -84,6 +84,7 @@ class Operations:
         self._titles = version.titles
         self._dimension = version.dimension
         self._picture_dim = version.picture_dim
+        self._coarse = version.vectors == "int8"
 
     def put(
         self, item_id: str, vector: Floats, attributes: Mapping[str, AttributeValue], feed_ver: int
@@ -100,11 +101,14 @@ class Operations:
         if vector.shape != (self._dimension,):
             raise ItemRefused(f"a vector of shape {vector.shape}, expected ({self._dimension},)")
         _check(item_id, feed_ver)
+        unit = unit_rows(vector[None])[0]
         fields: dict[str, Any] = {
             names.ITEM_ID: item_id,
-            names.EMBEDDING: bfloat16_hex(unit_rows(vector[None])[0]),
+            names.EMBEDDING: bfloat16_hex(unit),
             names.FEED_VERSION: feed_ver,
         }
+        if self._coarse:
+            fields[names.COARSE] = int8_hex(unit)
         if words := self._words(attributes):
             fields[names.WORDS] = words
         if self._titles and (title := _title(attributes)) is not None:

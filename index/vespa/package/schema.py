@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Final
 
@@ -9,7 +10,7 @@ from artifacts.attributes import AttributeKind
 from artifacts.popularity import POPULARITY
 from index.vespa import names
 from index.vespa.package.template import template
-from index.vespa.version import Version
+from index.vespa.version import VectorKind, Version
 
 #: Options of a field beside its type. Strings come casefolded from feed and query alike, so they are
 #: compared as they are; a hash dictionary serves equality in less memory than a B-tree and needs ``cased``.
@@ -26,6 +27,11 @@ _OPTIONS: Final[dict[AttributeKind, str]] = {
     "number": "\n            attribute: fast-search",
     "bool": "",  # a bit vector already: fast-search does not exist for it
 }
+#: What a hit of the profile of a search is worth: of the graph over int8 only what it finds counts.
+_CLOSENESS: Final[dict[VectorKind, str]] = {
+    "bfloat16": f"closeness(field, {names.EMBEDDING})",
+    "int8": f"1 / (2 - sum(query({names.QUERY_TENSOR}) * attribute({names.EMBEDDING})))",
+}
 
 
 def render_schema(version: Version) -> str:
@@ -41,6 +47,9 @@ def render_schema(version: Version) -> str:
         type=version.document_type,
         dimension_name=names.DIMENSION,
         dimension=version.dimension,
+        embedding=_embedding(version),
+        coarse_input=_coarse_inputs(version, [names.COARSE_TENSOR]),
+        closeness=_CLOSENESS[version.vectors],
         attributes=attributes,
         summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
         words="" if version.texts is None else template("words.sd").substitute(name=names.WORDS),
@@ -49,12 +58,33 @@ def render_schema(version: Version) -> str:
         title_summary=_title("title-summary.sd", version),
         more_profiles=_picture("picture-profile.sd", version) + _popular(version),
         first=names.OWN,
-        related="".join(_related(count, version.dimension) for count in range(1, names.MAX_RELATED + 1)),
+        related="".join(_related(count, version) for count in range(1, names.MAX_RELATED + 1)),
     )
 
 
-def _related(count: int, dimension: int) -> str:
+def _embedding(version: Version) -> str:
+    """The field of the embedding, and the one that its graph is over."""
+    file = "embedding.sd" if version.vectors == "bfloat16" else "embedding-int8.sd"
+    return template(file).substitute(
+        dimension_name=names.DIMENSION, dimension=version.dimension, **_coarse(version)
+    )
+
+
+def _coarse(version: Version) -> dict[str, str]:
+    return {"coarse": names.COARSE} if version.vectors == "int8" else {}
+
+
+def _coarse_inputs(version: Version, tensors: Sequence[str]) -> str:
+    """The lines of the inputs that the graph is searched by, where it is over int8."""
+    if version.vectors != "int8":
+        return ""
+    shape = f"{names.DIMENSION}[{version.dimension}]"
+    return "".join(f"            query({name}) tensor<int8>({shape})\n" for name in tensors)
+
+
+def _related(count: int, version: Version) -> str:
     """The rank profile for the neighbours of so many vectors."""
+    dimension = version.dimension
     cosine = f"sum(query({{}}) * attribute({names.EMBEDDING}))"
     inputs = [names.trigger_tensor(number) for number in range(count)]
     cosines = [cosine.format(name) for name in (names.QUERY_TENSOR, *inputs)]
@@ -64,7 +94,8 @@ def _related(count: int, dimension: int) -> str:
         name=names.related_profile(count),
         dimension_name=names.DIMENSION,
         dimension=dimension,
-        inputs="\n".join(f"            query({name}) tensor<float>({shape})" for name in inputs),
+        inputs="".join(f"            query({name}) tensor<float>({shape})\n" for name in inputs)
+        + _coarse_inputs(version, [names.coarse_tensor(number) for number in range(count)]),
         best=reduce("max({}, {})".format, cosines[1:]),
         cosines=reduce("concat({}, {}, t)".format, cosines),
     )

@@ -185,3 +185,18 @@ def test_drop_asks_for_the_weight_and_is_safe_to_fail(config: Path, package: Pat
     assert "treatment" not in config.read_text()
     assert "# ours" in config.read_text()
     assert "is it up" in " ".join(drop("--config", config).stderr.split())
+
+
+def test_two_versions_of_a_bundle_are_told_apart_by_what_their_graph_is_over(
+    package: Path, tmp_path: Path
+) -> None:
+    folder, lines = tmp_path / "embeddings", tmp_path / "items.jsonl"
+    added = mrse("add-version", folder, "--package", package, "--vectors", "int8", "--json")
+    assert json.loads(added.stdout)["document_type"] == "item_demo_00000000_int8"
+    done = mrse("lines", folder, "--package", package, "--out", lines)
+    assert isinstance(done.exception, VersionError)
+    assert "say which, by --vectors" in str(done.exception)
+    assert mrse("lines", folder, "--package", package, "--out", lines, "--vectors", "int8").exit_code == 0
+    first = json.loads(lines.read_text().splitlines()[0])
+    assert first["put"].startswith("id:mrse:item_demo_00000000_int8::")
+    assert len(first["fields"]["embeddingInt8"]) * 2 == len(first["fields"]["embedding"])

@@ -43,8 +43,9 @@ PARAMETERS: Final[Mapping[str, re.Pattern[str]]] = {
     "presentation.format.tensors": re.compile(r"hex-value"),
 }
 _TENSOR = re.compile(r"input\.query\((?:q|t[0-7])\)")
+_COARSE = re.compile(r"input\.query\(c[0-7]?\)")
 _HISTORY = "input.query(history)"
-_OPERATOR = re.compile(r"\{([^{}]*)\}nearestNeighbor\(embedding, (?:q|t[0-7])\)")
+_OPERATOR = re.compile(r"\{([^{}]*)\}nearestNeighbor\((?:embedding, (q|t[0-7])|embeddingInt8, (c[0-7]?))\)")
 _HEX = re.compile(r"[0-9a-f]*\Z")
 
 
@@ -80,6 +81,9 @@ def request(body: Mapping[str, object], dimension: int) -> None:
             if name == _HISTORY:
                 history_tensor(value)
                 continue
+            if _COARSE.fullmatch(name) is not None:
+                coarse_tensor(value, dimension)
+                continue
             if _TENSOR.fullmatch(name) is None:
                 raise RuleBroken(f"unknown request parameter {name!r}: Vespa would ignore it")
             query_tensor(value, dimension)
@@ -90,9 +94,14 @@ def request(body: Mapping[str, object], dimension: int) -> None:
         raise RuleBroken(f"{hits} hits, but a query may have {names.MAX_HITS}")
     if "model.restrict" not in body:
         raise RuleBroken("the query is not restricted to one version's document type")
-    for operator in _OPERATOR.findall(str(body["yql"])):
-        pairs = [pair.partition(":") for pair in operator.split(",")]
+    operators = _OPERATOR.findall(str(body["yql"]))
+    if len(operators) != str(body["yql"]).count("}nearestNeighbor("):
+        raise RuleBroken("a nearestNeighbor of a field and a tensor that do not go together")
+    for notes, exact, coarse in operators:
+        pairs = [pair.partition(":") for pair in notes.split(",")]
         nearest_annotations({name.strip(): json.loads(value) for name, _, value in pairs})
+        if f"input.query({exact or coarse})" not in body:
+            raise RuleBroken(f"a nearestNeighbor by {exact or coarse}, which the query does not bring")
 
 
 def query_tensor(value: object, dimension: int) -> None:
@@ -105,6 +114,19 @@ def query_tensor(value: object, dimension: int) -> None:
         raise RuleBroken(f"a query tensor that is not {8 * dimension} hex digits")
     if not np.isfinite(np.frombuffer(bytes.fromhex(value), dtype=">f4")).all():
         raise RuleBroken("a query tensor that is not finite")
+
+
+def coarse_tensor(value: object, dimension: int) -> None:
+    """A vector as int8 is hex of exactly ``2 * dimension`` digits, its largest cell 127 or -127.
+
+    Raises:
+        RuleBroken: it is not.
+    """
+    if not isinstance(value, str) or len(value) != 2 * dimension or not _HEX.match(value):
+        raise RuleBroken(f"a tensor of int8 that is not {2 * dimension} hex digits")
+    cells = np.frombuffer(bytes.fromhex(value), dtype=np.int8).astype(int)
+    if np.abs(cells).max() != 127:
+        raise RuleBroken("a tensor of int8 that does not use its range: much would be rounded away")
 
 
 def history_tensor(value: object) -> None:
@@ -159,6 +181,8 @@ def document_fields(
     for field, value in fields.items():
         if field == names.EMBEDDING:
             document_tensor(value, dimension)
+        elif field == names.COARSE:
+            coarse_tensor(value, dimension)
         elif field == names.ITEM_ID:
             item_id(value)
         elif field == names.FEED_VERSION:

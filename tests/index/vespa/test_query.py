@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tests.index.vespa.answers import (
 from tests.support.reference import raw_filters
 
 ATTRIBUTES = VERSION.attributes
+INT8 = replace(VERSION, vectors="int8")
 E0 = np.eye(1, 8, dtype=np.float32)[0]
 
 
@@ -98,6 +100,25 @@ def test_neighbours_of_several_vectors_are_one_query() -> None:
     assert body["input.query(t1)"] == "00000000" + "3f800000" + "00000000" * 6
 
 
+def test_a_graph_over_int8_brings_a_quarter_more_for_the_embeddings_to_put_in_order() -> None:
+    make = QueryBuilder(INT8)
+    vector = np.array([0.6, -0.8, 0, 0, 0, 0, 0, 0], np.float32)
+    body = make.nearest(vector, 100, None, 0.1)
+    assert str(body["yql"]).endswith(
+        "({targetHits:125, hnsw.exploreAdditionalHits:300}nearestNeighbor(embeddingInt8, c))"
+    )
+    assert (body["hits"], body["model.restrict"]) == (100, f"{TYPE}_int8")
+    assert body["input.query(c)"] == "5f81" + "00" * 6, "0.6 / 0.8 * 127 is 95"
+    assert body["input.query(q)"] == "3f19999a" + "bf4ccccd" + "00000000" * 6
+    related = make.related(np.stack([vector, vector]), vector, 31, 62, None, 0.1)
+    operator = "({{targetHits:39, hnsw.exploreAdditionalHits:361}}nearestNeighbor(embeddingInt8, {}))".format
+    assert str(related["yql"]).endswith(f"where ({operator('c0')} or {operator('c1')})")
+    assert {"input.query(q)", "input.query(t1)", "input.query(c1)"} <= related.keys()
+    exact = make.nearest(vector, 5, None, 1, approximate=False)
+    assert "{targetHits:5, approximate:false}nearestNeighbor(embedding, q)" in str(exact["yql"])
+    assert "input.query(c)" not in exact
+
+
 def test_times_carry_their_unit_and_are_never_nothing() -> None:
     body = builder().nearest(E0, 1, None, 0.0009)
     assert body["timeout"] == "1ms"
@@ -118,15 +139,17 @@ def test_every_request_keeps_the_rules(
     raw: dict[str, Any], vector: np.ndarray, hits: int, budget: float, factor: float, ids: list[str]
 ) -> None:
     filters = parse_filter(raw, ATTRIBUTES)
-    make = builder(target_hits_factor=factor)
-    for body in (
-        make.nearest(vector, hits, filters, budget),
-        make.nearest(vector, hits, filters, budget, approximate=False),
-        make.first(vector, hits, filters, budget, (), 2),
-        make.first(vector, min(hits, 9000), None, budget, ["a-1", "\N{SNOWMAN} b"], 0),
-        make.related(np.stack([vector] * len(ids)), vector, 31, hits, filters, budget),
-        make.stored(ids, budget),
-        make.count(budget),
-        make.attribute_probe(budget),
-    ):
-        rules.request(body, 8)
+    search = SearchSettings(target_hits_factor=factor)
+    vector = vector if vector.any() else E0  # the client refuses others
+    for make in (QueryBuilder(VERSION, search), QueryBuilder(INT8, search)):
+        for body in (
+            make.nearest(vector, hits, filters, budget),
+            make.nearest(vector, hits, filters, budget, approximate=False),
+            make.first(vector, hits, filters, budget, (), 2),
+            make.first(vector, min(hits, 9000), None, budget, ["a-1", "\N{SNOWMAN} b"], 0),
+            make.related(np.stack([vector] * len(ids)), vector, 31, hits, filters, budget),
+            make.stored(ids, budget),
+            make.count(budget),
+            make.attribute_probe(budget),
+        ):
+            rules.request(body, 8)

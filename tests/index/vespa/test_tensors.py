@@ -14,6 +14,8 @@ from index.vespa.tensors import (
     bfloat16_hex,
     float_hex,
     from_bfloat16,
+    int8_hex,
+    int8_rows,
     parse_bfloat16_hex,
     unit_rows,
 )
@@ -56,6 +58,21 @@ def test_query_tensors_are_big_endian_cells(vector: np.ndarray) -> None:
     digits = float_hex(vector)
     assert len(digits) == 8 * len(vector)
     np.testing.assert_array_equal(np.frombuffer(bytes.fromhex(digits), ">f4"), vector)
+
+
+def test_int8_uses_its_whole_range_and_keeps_the_direction() -> None:
+    rows = unit_rows(np.random.default_rng(0).standard_normal((200, 128)))
+    coarse = int8_rows(rows)
+    assert (np.abs(coarse.astype(int)).max(axis=1) == 127).all()
+    kept = unit_rows(coarse.astype(np.float32))
+    cosines = rows @ rows.T
+    # Uniform errors of half a step, 0.3 / 127 where the largest cell is 0.3, over 128 cells.
+    assert np.abs(kept @ rows.T - cosines).std() < 0.001
+    assert len(int8_hex(rows[0])) == 256
+    assert int8_hex(np.array([0.5, -1.0, 0.25], np.float32)) == "40" + "81" + "20"
+    for wrong in (np.zeros(2, np.float32), np.array([np.nan, 1.0], np.float32)):
+        with pytest.raises(ValueError, match="no int8"):
+            int8_hex(wrong)
 
 
 def test_widths_that_vespa_would_misread_are_not_ours() -> None:

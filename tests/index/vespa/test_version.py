@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,22 @@ def test_files_that_are_refused(change: dict[str, object], words: str, tmp_path:
     with pytest.raises(VersionError, match=words) as raised:
         Version.read(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_graph_over_int8_is_a_type_of_its_own_that_clients_of_before_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    assert "vectors" not in json.loads(VERSION.to_json())
+    coarse = replace(VERSION, vectors="int8")
+    assert (VERSION.document_type, coarse.document_type) == ("item_demo_1a2b3c4d", "item_demo_1a2b3c4d_int8")
+    path.write_text(coarse.to_json())
+    assert Version.read(path) == coarse != VERSION
+    # Who knows no `vectors` expects the plain type, and must not search a field that has no graph.
+    path.write_text(json.dumps({**json.loads(coarse.to_json()), "vectors": "bfloat16"}))
+    with pytest.raises(VersionError, match="is 'item_demo_1a2b3c4d_int8', 'item_demo_1a2b3c4d' was"):
+        Version.read(path)
+    path.write_text(json.dumps({**json.loads(coarse.to_json()), "vectors": "int4"}))
+    with pytest.raises(VersionError, match="bfloat16 or int8, not 'int4'"):
+        Version.read(path)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -29,6 +29,15 @@ def put(item: str, version: int, **attributes: Any) -> Operation:
     return operations().put(item, VECTOR, attributes, version)
 
 
+def test_the_vector_of_a_graph_over_int8_is_fed_beside_the_embedding() -> None:
+    coarse = Operations(replace(VERSION, vectors="int8"))
+    fields = coarse.put("a", 0.25 * VECTOR, {}, 7).fields
+    assert (fields[names.COARSE], fields[names.EMBEDDING]) == ("7f" + "00" * 7, "3f80" + "0000" * 7)
+    rules.document_fields(fields, VERSION.attributes, 8, whole=True)
+    assert names.COARSE not in operations().put("a", VECTOR, {}, 7).fields
+    assert names.COARSE not in coarse.update("a", {"price": 1.0}, 8).fields
+
+
 def test_titles_are_fed_where_the_version_keeps_them() -> None:
     titled = replace(VERSION, texts=TextSpec(("title", "category"), "english"), titles=True)
     said = {names.TEXTS: {"title": "Café \x00 " + "x" * 600}, "category": ""}

@@ -24,6 +24,8 @@ _PINNED: Final = {
     "post-filter-threshold": 1.0,
 }
 _METRIC: Final = "prenormalized-angular"
+#: The length of what is rounded to int8 is no longer 1.
+_COARSE_METRIC: Final = "angular"
 _GRAPH: Final = {"max-links-per-node": "16", "neighbors-to-explore-at-insert": "200"}
 #: Fields that every item has, and their types.
 _OWN_FIELDS: Final = {
@@ -69,6 +71,10 @@ def check_schema(schema: Schema) -> Iterator[Found]:
     yield from _summaries(schema)
     for name in schema.profiles:
         yield from _profile(schema, name)
+    if names.COARSE in schema.fields:
+        for name, block in schema.profiles.items():
+            if any("closeness(field, embedding)" in text for text in _expressions(block)):
+                yield "profiles", f"{name}: closeness of embedding, which no operator of the client names"
     if names.PROFILE_Q2I not in schema.profiles:
         yield "profiles", f"no rank-profile {names.PROFILE_Q2I!r}, which the client asks for"
     if (names.WORDS in schema.fields) != (names.PROFILE_LEXICAL in schema.profiles):
@@ -92,7 +98,7 @@ def _fields(schema: Schema) -> Iterator[Found]:
             continue
         if not _is_attribute(block):
             yield "attribute", f"field {name} is no attribute: it could neither filter nor be read fast"
-        if name == names.EMBEDDING:
+        if name in (names.EMBEDDING, names.COARSE):
             continue
         if "filter" not in block.settings("rank"):
             yield "filter", f"field {name} needs `rank: filter`: it only ever filters"
@@ -122,14 +128,28 @@ def _embedding(schema: Schema) -> Iterator[Found]:
     if block is None or cells is None or cells[1] != "bfloat16" or cells[2] != names.DIMENSION:
         yield "dimension", f"embedding must be tensor<bfloat16>({names.DIMENSION}[N]), found {found}"
         return
+    coarse = schema.fields.get(names.COARSE)
+    if coarse is not None:
+        if field_type(coarse) != f"tensor<int8>({names.DIMENSION}[{cells[3]}])":
+            yield "dimension", f"{names.COARSE} must be as wide as embedding, found {field_type(coarse)}"
+        if any("index" in value for value in block.settings("indexing")):
+            yield (
+                "graph",
+                "embedding has a graph beside that over int8, in the memory that this saves",
+            )
+        if not any("paged" in each.lines for each in block.walk()):
+            yield "paged", "embedding needs `paged`: it would be in memory beside the int8"
+        metric, over = _COARSE_METRIC, coarse
+    else:
+        metric, over = _METRIC, block
     for code, name, value in [
-        ("metric", "distance-metric", _METRIC),
+        ("metric", "distance-metric", metric),
         *(("graph", *each) for each in _GRAPH.items()),
     ]:
-        values = [value for each in block.walk() for value in each.settings(name)]
+        values = [value for each in over.walk() for value in each.settings(name)]
         if values != [value]:
             yield code, f"{name} must be {value}, found {', '.join(values) or 'none'}"
-    if not any("index" in value for value in block.settings("indexing")):
+    if not any("index" in value for value in over.settings("indexing")):
         yield "graph", "embedding has no `index`: every search would look at every item"
 
 

@@ -81,6 +81,22 @@ def test_titles_are_kept_where_that_is_said_and_never_added_to_a_version_that_is
     assert with_titles(tmp_path / "new", VERSION).titles
 
 
+def test_versions_of_one_bundle_over_int8_and_bfloat16_stand_side_by_side(tmp_path: Path) -> None:
+    coarse = replace(VERSION, vectors="int8")
+    add_version(tmp_path, VERSION, Layout())
+    application = add_version(tmp_path, coarse)
+    assert schema_problems(application) == []
+    assert check_package(tmp_path) == []
+    assert read_versions(tmp_path) == [VERSION, coarse]
+    with pytest.raises(VersionError, match=r"item_demo_1a2b3c4d, item_demo_1a2b3c4d_int8 of .*--vectors"):
+        find_version(tmp_path, VERSION.bundle_version)
+    assert find_version(tmp_path, VERSION.bundle_version, "int8") == coarse
+    assert find_version(tmp_path, VERSION.document_type) == VERSION
+    schemas = {path.stem: path.read_text() for path in (application / "schemas").iterdir()}
+    assert "embeddingInt8" not in schemas[VERSION.document_type]
+    assert "paged" in schemas[coarse.document_type]
+
+
 def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
     application = render(tmp_path, [VERSION, SECOND], PRODUCTION)
     before = {path: path.read_bytes() for path in application.rglob("*") if path.is_file()}

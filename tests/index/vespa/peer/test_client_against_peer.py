@@ -38,7 +38,7 @@ from index.vespa.query import QueryBuilder
 from index.vespa.settings import EndpointSettings, FeedSettings, SearchSettings, VespaSettings
 from index.vespa.version import Version
 from tests.index.vespa.operations import ListedSource
-from tests.support.vespa_peer import VERSION, require_peer
+from tests.support.vespa_peer import INT8, VERSION, require_peer
 
 ROWS = 200
 QUERIES = unit_vectors(6, 128, seed=9)
@@ -115,6 +115,39 @@ async def test_approximate_exact_and_ranked_agree(settings: VespaSettings, vespa
     assert [hit["fields"]["item_id"] for hit in root["children"]] == near.ids
     ranked = [2.0 - 1.0 / hit["relevance"] for hit in root["children"]]
     np.testing.assert_allclose(near.scores, ranked, atol=1e-5)
+
+
+async def test_a_graph_over_int8_gives_the_items_and_scores_of_the_embeddings(
+    vespa_peer: Peer, folder: Path, settings: VespaSettings
+) -> None:
+    coarse = VespaSettings(EndpointSettings((vespa_peer.url,)), INT8)
+    assert (await feed_folder(coarse, folder)).complete
+    filters = parse_filter({"price": {"lt": 90}}, VERSION.attributes)
+    async with JoinedVespaIndex(settings) as plain, JoinedVespaIndex(coarse) as index:
+        await index.check()
+        assert (await index.stats()).kind == "hnsw_int8:item_demo_1a2b3c4d_int8"
+        for query in QUERIES:
+            for kept in (None, filters):
+                (wanted,) = await plain.search(query[None], 40, kept, Deadline.after(10))
+                (near,) = await index.search(query[None], 40, kept, Deadline.after(10))
+                assert near.ids == wanted.ids
+                np.testing.assert_allclose(near.scores, wanted.scores, atol=1e-5)
+            first = await index.first_search(query, 20, None, Deadline.after(10), ids=["item-7"], head=2)
+            assert first.near.ids == wanted_ids(await plain.search(query[None], 20, None, Deadline.after(10)))
+            assert first.asked.ids == ["item-7"]
+            assert list(first.head) == first.near.ids[:2]
+        triggers = np.stack([first.asked.vectors[0], *first.head.values()])
+        near = await index.related(triggers, QUERIES[0], 15, None, Deadline.after(10))
+        far = await plain.related(triggers, QUERIES[0], 15, None, Deadline.after(10))
+        assert [each.ids for each in near.near] == [each.ids for each in far.near]
+        exact = await index.search_exact(QUERIES[0], 40, None, Deadline.after(10))
+        assert exact.ids == wanted_ids(await plain.search(QUERIES[:1], 40, None, Deadline.after(10)))
+        report = await verify(index, EmbeddingsFolder.open(folder), sampled=50, queries=20)
+        assert report.holds, report.checks
+
+
+def wanted_ids(found: list[Neighbours]) -> list[str]:
+    return found[0].ids
 
 
 async def test_searches_that_are_joined_find_what_they_find_apart(settings: VespaSettings) -> None:

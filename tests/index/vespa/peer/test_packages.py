@@ -16,7 +16,7 @@ from index.vespa.package.rules import check_package
 from index.vespa.version import Version, read_versions
 from tests.index.vespa.package.schema_rules import schema_problems
 from tests.index.vespa.package.test_render import ONE_GROUP
-from tests.support.vespa_peer import VERSION
+from tests.support.vespa_peer import INT8, VERSION
 
 SECOND = Version("demo-deadbeef", 64, {"price": "number"})
 PRODUCTION = Layout(
@@ -44,7 +44,7 @@ def assert_clean(verdict: Verdict, application: Path) -> None:
 
 @LAYOUTS
 def test_a_package_validates(layout: Layout, vespa_judge: Judge, tmp_path: Path) -> None:
-    application = render(tmp_path, [VERSION], layout)
+    application = render(tmp_path, [VERSION, INT8], layout)
     assert_clean(vespa_judge.package(application), application)
 
 

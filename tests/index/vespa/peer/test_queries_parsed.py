@@ -24,7 +24,7 @@ from index.vespa.query import Body, QueryBuilder
 from index.vespa.table import VespaConnection
 from index.vespa.text import storable
 from tests.support.reference import raw_filters
-from tests.support.vespa_peer import VERSION
+from tests.support.vespa_peer import INT8, VERSION
 
 Tree = Any
 VECTORS = unit_vectors(1, 128)
@@ -187,6 +187,27 @@ def test_all_that_a_search_sets_arrives(parse: Callable[[Body], dict[str, Any]])
     assert parsed["restrict"] == [VERSION.document_type]
     assert (parsed["profile"], parsed["summary"], parsed["softTimeout"]) == ("q2i", "ids", True)
     assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])"}
+
+
+def test_a_graph_over_int8_is_searched_by_int8_and_scored_by_the_embedding(
+    parse: Callable[[Body], dict[str, Any]],
+) -> None:
+    build = QueryBuilder(INT8)
+    parsed = parse(build.nearest(VECTORS[0], 200, None, 0.1))
+    kind, field, tensor, notes = parsed["tree"]
+    assert (kind, field, tensor, notes["targetHits"]) == ("nearestNeighbor", "embeddingInt8", "c", 250)
+    assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])", "query(c)": "tensor<int8>(x[128])"}
+    parsed = parse(build.related(np.stack([VECTORS[0]] * 2), VECTORS[0], 31, 62, None, 0.1))
+    assert [each[1:3] for each in parsed["tree"][1:]] == [["embeddingInt8", "c0"], ["embeddingInt8", "c1"]]
+    assert parsed["inputs"]["query(c1)"] == "tensor<int8>(x[128])"
+    assert parse(build.nearest(VECTORS[0], 20, None, 1.0, approximate=False))["tree"] == nearest(
+        "q", 20, approximate=False
+    )
+    assert parse(build.first(VECTORS[0], 20, None, 0.1, ["a"], 2))["inputs"].keys() == {
+        "query(q)",
+        "query(c)",
+        "query(history)",
+    }
 
 
 def test_a_first_search_and_its_inputs_arrive(parse: Callable[[Body], dict[str, Any]]) -> None:

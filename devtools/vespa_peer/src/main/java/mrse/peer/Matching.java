@@ -26,6 +26,8 @@ final class Matching {
     private final Row[] rows;
     private final Inputs inputs;
     private final Set<String> cased;
+    /** Fields that are compared by angle. */
+    private final Set<String> angular;
     private final List<ItemNearestNeighbor> neighbours = new ArrayList<>();
     /** The words that are asked for, by field. */
     private final Map<String, List<String>> words = new HashMap<>();
@@ -33,10 +35,11 @@ final class Matching {
     /** What each labelled nearestNeighbor found, after the conditions that stand beside it. */
     private final Map<String, Set<Row>> found = new HashMap<>();
 
-    Matching(Row[] rows, Inputs inputs, Set<String> cased) {
+    Matching(Row[] rows, Inputs inputs, Schemas.Schema schema) {
         this.rows = rows;
         this.inputs = inputs;
-        this.cased = cased;
+        this.cased = schema.cased();
+        this.angular = schema.angular();
     }
 
     /** The documents that match, as positions in the rows. */
@@ -53,11 +56,15 @@ final class Matching {
         for (ItemNearestNeighbor each : neighbours) {
             String known = by.equals("label") ? label(each) : each.getProperties().getIndex();
             if (by.equals("label") ? name.equals(known) : (name == null ? by : name).equals(known)) {
-                float[] stored = row.vector(each.getProperties().getIndex());
-                best = Math.max(best, Vectors.closeness(query(each), stored));
+                String field = each.getProperties().getIndex();
+                best = Math.max(best, closeness(field, query(each), row.vector(field)));
             }
         }
         return best;
+    }
+
+    private double closeness(String field, float[] query, float[] stored) {
+        return angular.contains(field) ? Vectors.angularCloseness(query, stored) : Vectors.closeness(query, stored);
     }
 
     /** BM25 of the words asked for in a field, by the statistics of this node's documents. */
@@ -165,7 +172,7 @@ final class Matching {
         for (int i = candidates.nextSetBit(0); i >= 0; i = candidates.nextSetBit(i + 1)) {
             float[] stored = rows[i].vector(field);
             if (stored != null) {
-                double closeness = Vectors.closeness(query, stored);
+                double closeness = closeness(field, query, stored);
                 if (1 / closeness - 1 <= item.getDistanceThreshold()) {
                     near.add(new Near(i, closeness));
                 }

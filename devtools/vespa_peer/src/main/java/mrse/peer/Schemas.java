@@ -17,7 +17,7 @@ final class Schemas {
     static final Schemas INSTANCE = new Schemas();
 
     record Schema(Map<String, RankProfile> profiles, Map<String, List<SummaryConfig.Classes.Fields>> summaries,
-                  Set<String> cased) {}
+                  Set<String> cased, Set<String> angular) {}
 
     private volatile Map<String, Schema> schemas = Map.of();
 
@@ -53,6 +53,10 @@ final class Schemas {
             .filter(each -> each.match() == AttributesConfig.Attribute.Match.Enum.CASED)
             .map(AttributesConfig.Attribute::name)
             .collect(Collectors.toSet());
-        return new Schema(profiles, summaries, cased);
+        Set<String> angular = model.getConfig(AttributesConfig.class, id).attribute().stream()
+            .filter(each -> each.distancemetric() == AttributesConfig.Attribute.Distancemetric.Enum.ANGULAR)
+            .map(AttributesConfig.Attribute::name)
+            .collect(Collectors.toSet());
+        return new Schema(profiles, summaries, cased, angular);
     }
 }

@@ -43,7 +43,7 @@ final class Search {
             throw new IllegalArgumentException("no rank profile " + request.getRankProfile());
         }
         Inputs inputs = new Inputs(request.getTensorRankPropertiesList(), request.getRankPropertiesList());
-        Matching matching = new Matching(searched, inputs, schema.cased());
+        Matching matching = new Matching(searched, inputs, schema);
         BitSet matches = matching.match(request.getQueryTree().getRoot());
         reply.setTotalHitCount(matches.cardinality());
         Features features = new Features(profile, inputs, matching);

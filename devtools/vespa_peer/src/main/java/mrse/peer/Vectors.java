@@ -25,4 +25,14 @@ final class Vectors {
         double cosine = norm > 0 ? dot(query, stored) / norm : 0;
         return 1 / (2 - Math.max(-1, Math.min(1, cosine)));
     }
+
+    /** Vespa's closeness under angular, which divides by both norms. */
+    static double angularCloseness(float[] query, float[] stored) {
+        if (stored == null) {
+            return 0;
+        }
+        double norms = Math.sqrt(dot(query, query) * dot(stored, stored));
+        double cosine = norms > 0 ? dot(query, stored) / norms : 0;
+        return 1 / (1 + Math.acos(Math.max(-1, Math.min(1, cosine))));
+    }
 }
