@@ -4,9 +4,14 @@ Vespa's content nodes do not run here, and the ones that stand in for them in th
 cannot show what a graph misses. So a socket answers our client's requests, as it sends them, from hnswlib's
 HNSW with Vespa's settings (16 links, 200 explored at insert): vectors rounded to bfloat16, a beam of
 ``targetHits`` and ``exploreAdditionalHits``, and Vespa's choice by the share of items that the filter lets
-pass: below ``approximate-threshold`` exact, else the graph is walked and accepted items are kept. From there
-to ``filter-first-threshold`` Vespa walks over accepted items alone, which hnswlib does not do: what is told
-for those selectivities is of the plainer walk. It is a stand-in for the graph, none for Vespa's speed.
+pass: below ``approximate-threshold`` exact, else the graph is walked and accepted items are kept. A second
+graph is over int8, as versions of ``--vectors int8`` have it, and what it finds is scored by the embeddings.
+
+What it cannot see: from ``approximate-threshold`` to ``filter-first-threshold`` Vespa walks over accepted
+items alone, which hnswlib does not do, so what is told for those selectivities is of the plainer walk; Vespa
+adds to its graph from several threads, and mends it when items are changed or removed; a search that its time
+cuts short; what several nodes find together (each finds as much of its own, so they miss less). It is a
+stand-in for the graph, none for Vespa's speed.
 """
 
 from __future__ import annotations
@@ -14,8 +19,11 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +35,8 @@ from devtools.vespa_fakes.fault_server import FaultServer, Request, answer
 from index.filters import Filter, parse_filter
 from index.vespa.client import VespaIndex
 from index.vespa.settings import EndpointSettings, SearchSettings, VespaSettings
-from index.vespa.tensors import bfloat16, from_bfloat16, unit_rows
-from index.vespa.version import Version
+from index.vespa.tensors import bfloat16, from_bfloat16, int8_rows, unit_rows
+from index.vespa.version import VectorKind, Version
 
 DIM, LINKS, EXPLORED = 128, 16, 200
 KS = (1, 5, 10, 31, 100, 200)
@@ -37,13 +45,17 @@ SELECTIVITIES = (1.0, 0.5, 0.1, 0.05, 0.01)
 #: Of the rank profiles in ``vespa_app/item.sd``.
 APPROXIMATE_THRESHOLD = 0.02
 CLUSTERS = 2000
-#: Settings that the client had before.
-NARROWER = {
-    "as wide as the hits, at least 100": SearchSettings(explore_additional_hits=0),
-    "as wide as the hits": SearchSettings(explore_additional_hits=0, target_hits_least=1),
-}
+#: What the graph is over and how it is asked; the last two are as the client asked before.
+ASKED: tuple[tuple[str, VectorKind, SearchSettings], ...] = (
+    ("as the client asks", "bfloat16", SearchSettings()),
+    ("as the client asks, over int8", "int8", SearchSettings()),
+    ("as wide as the hits, at least 100", "bfloat16", SearchSettings(explore_additional_hits=0)),
+    ("as wide as the hits", "bfloat16", SearchSettings(explore_additional_hits=0, target_hits_least=1)),
+)
 VERSION = Version("bench-00000000", DIM, {"price": "number"})
-_OPERATOR = re.compile(r"\{([^{}]*)\}nearestNeighbor\(embedding, q\)\)?(?: and price < ([0-9.]+))?$")
+_OPERATOR = re.compile(
+    r"\{([^{}]*)\}nearestNeighbor\((?:embedding, q|embeddingInt8, c)\)\)?(?: and price < ([0-9.]+))?$"
+)
 
 
 def clustered(rows: int, random: np.random.Generator) -> F32:
@@ -59,6 +71,9 @@ class GraphNode:
 
     vectors: F32
     prices: F32
+    kind: VectorKind
+    #: Where its graph is kept, and found again.
+    keep: Path
     seed: int = 0
     #: Searches by how they were carried out.
     exact: int = 0
@@ -68,11 +83,20 @@ class GraphNode:
     def __post_init__(self) -> None:
         import hnswlib
 
+        over = self.vectors
+        if self.kind == "int8":
+            over = unit_rows(int8_rows(over).astype(np.float32))
         self._graph = hnswlib.Index(space="ip", dim=DIM)
-        self._graph.init_index(
-            max_elements=len(self.vectors), M=LINKS, ef_construction=EXPLORED, random_seed=self.seed
-        )
-        self._graph.add_items(self.vectors, num_threads=1)
+        digest = sha256(over.tobytes() + bytes((LINKS, EXPLORED, self.seed))).hexdigest()[:16]
+        file = self.keep / f"{digest}.hnsw"
+        if file.exists():
+            self._graph.load_index(str(file), max_elements=len(over))
+        else:
+            self._graph.init_index(
+                max_elements=len(over), M=LINKS, ef_construction=EXPLORED, random_seed=self.seed
+            )
+            self._graph.add_items(over, num_threads=1)
+            self._graph.save_index(str(file))
         self._graph.set_num_threads(1)
 
     async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
@@ -90,7 +114,10 @@ class GraphNode:
         accepted = np.ones(len(self.vectors), bool) if found[2] is None else self.prices < float(found[2])
         target = int(notes["targetHits"])
         beam = target + int(notes.get("hnsw.exploreAdditionalHits", 0))
-        rows = self.nearest(query, target, beam, accepted, all_of_them=found[2] is None)
+        walked = query
+        if self.kind == "int8":
+            walked = np.frombuffer(bytes.fromhex(body["input.query(c)"]), np.int8).astype(np.float32)
+        rows = self.nearest(walked, query, target, beam, accepted, all_of_them=found[2] is None)
         cosines = self.vectors[rows] @ query
         order = np.argsort(-cosines, kind="stable")[: body["hits"]]
         hits = [
@@ -107,8 +134,13 @@ class GraphNode:
         root = {"id": "toplevel", "relevance": 1.0, "fields": {"totalCount": len(rows)}, "coverage": told}
         await answer(200, {"root": root | ({"children": hits} if hits else {})})(request, writer)
 
-    def nearest(self, query: F32, target: int, beam: int, accepted: Bool, *, all_of_them: bool) -> np.ndarray:
-        """Rows of the ``target`` nearest accepted items, as Vespa's strategy would look for them."""
+    def nearest(
+        self, walked: F32, query: F32, target: int, beam: int, accepted: Bool, *, all_of_them: bool
+    ) -> np.ndarray:
+        """Rows of the ``target`` nearest accepted items, as Vespa's strategy would look for them.
+
+        The graph is asked by ``walked`` ``[DIM]``, which is ``query`` or what int8 leaves of it.
+        """
         if accepted.mean() < APPROXIMATE_THRESHOLD:
             self.exact += 1
             rows = np.flatnonzero(accepted)
@@ -116,76 +148,85 @@ class GraphNode:
         self.walked += 1
         self._graph.set_ef(max(beam, target))
         passes = None if all_of_them else accepted.tolist().__getitem__
-        labels, _ = self._graph.knn_query(query[None], k=target, num_threads=1, filter=passes)
+        labels, _ = self._graph.knn_query(walked[None], k=target, num_threads=1, filter=passes)
         return np.asarray(labels[0], np.int64)
 
 
+def exact_scores(vectors: F32, prices: F32, queries: F32) -> dict[float, F32]:
+    """By selectivity the cosines ``[queries, max(KS)]`` of the nearest accepted items, best first."""
+    found = {each: np.empty((len(queries), max(KS)), np.float32) for each in SELECTIVITIES}
+    for row, query in enumerate(queries):
+        cosines = vectors @ query
+        for selectivity, best in found.items():
+            accepted = cosines if selectivity == 1 else cosines[prices < selectivity]
+            best[row] = np.sort(np.partition(accepted, -max(KS))[-max(KS) :])[::-1]
+    return found
+
+
 async def recalls(
-    node: GraphNode, url: str, queries: F32, ks: Sequence[int], search: SearchSettings
+    node: GraphNode, url: str, queries: F32, exact: Mapping[float, F32], search: SearchSettings
 ) -> dict[str, dict[str, float]]:
     """Mean share of the k nearest accepted items that the client finds, by selectivity and k."""
-    cosines = queries @ node.vectors.T
     told: dict[str, dict[str, float]] = {}
-    settings = VespaSettings(EndpointSettings((url,)), VERSION, search)
+    settings = VespaSettings(EndpointSettings((url,)), replace(VERSION, vectors=node.kind), search)
     async with VespaIndex(settings) as index:
-        for selectivity in SELECTIVITIES:
+        for selectivity, best in exact.items():
             filters: Filter | None = None
-            scores = cosines
             if selectivity < 1:
                 filters = parse_filter({"price": {"lt": selectivity}}, VERSION.attributes)
-                scores = np.where(node.prices < selectivity, cosines, -2.0)
             told[f"{selectivity:g}"] = {}
-            for k in ks:
-                best = np.partition(scores, -k, axis=1)[:, -k]
+            for k in KS:
                 shares = []
                 for row, query in enumerate(queries):
                     (found,) = await index.search(query[None], k, filters, Deadline.after(60))
-                    wanted = min(k, int((scores[row] > -2.0).sum()))
+                    rows = [int(item[1:]) for item in found.ids]
+                    assert selectivity == 1 or (node.prices[rows] < selectivity).all()
                     # Equally near ones count: which of them is found is nobody's fault.
-                    near = sum(scores[row, int(item[1:])] >= best[row] - 1e-6 for item in found.ids)
-                    shares.append(min(near, wanted) / wanted)
+                    near = int((node.vectors[rows] @ query >= best[row, k - 1] - 1e-6).sum())
+                    shares.append(min(near, k) / k)
                 told[f"{selectivity:g}"][str(k)] = round(float(np.mean(shares)), 4)
     return told
 
 
-async def run(rows: int, queries: int) -> dict[str, Any]:
-    """Build the graph, ask it as the client does, and as it did before."""
+async def run(rows: int, queries: int, keep: Path) -> dict[str, Any]:
+    """Build the graphs, ask them as the client does, and one as it did before."""
     random = np.random.default_rng(4)
     vectors = clustered(rows, random)
-    node = GraphNode(vectors, random.random(rows).astype(np.float32))
+    prices = random.random(rows).astype(np.float32)
     near = random.integers(0, rows, queries)
     asked = unit_rows(vectors[near] + random.standard_normal((queries, DIM)) * (0.4 / np.sqrt(DIM)))
+    exact = exact_scores(vectors, prices, asked)
     runs: dict[str, Any] = {"items": rows, "queries": queries}
-    async with FaultServer([node], keep_requests=False) as server:
-        runs["as the client asks"] = await recalls(node, server.url, asked, KS, SearchSettings())
-        for name, narrow in NARROWER.items():
-            runs[name] = await recalls(node, server.url, asked, KS, narrow)
+    for name, kind, search in ASKED:
+        node = GraphNode(vectors, prices, kind, keep)
+        async with FaultServer([node], keep_requests=False) as server:
+            runs[name] = await recalls(node, server.url, asked, exact, search)
+        print(name, *(f"\n  {float(share):>5.0%} {told}" for share, told in runs[name].items()), flush=True)
     return runs | {"exact searches": node.exact, "walks of the graph": node.walked}
 
 
-def claims_of(told: Mapping[str, Mapping[str, float]]) -> list[Claim]:
+def claims_of(runs: Mapping[str, Any]) -> list[Claim]:
     """What is claimed."""
     return [
-        Claim.at_least(f"recall at k = {k}, {float(selectivity):.0%} of the items pass", value, 0.97)
-        for selectivity, each in told.items()
+        Claim.at_least(f"recall at k = {k}, {float(selectivity):.0%} of the items pass{over}", value, 0.97)
+        for name, over in (("as the client asks", ""), ("as the client asks, over int8", ", over int8"))
+        for selectivity, each in runs[name].items()
         for k, value in each.items()
     ]
 
 
 def main() -> int:
     """Measure, print, write."""
-    options = arguments("Recall of the Vespa client's own requests on an HNSW, by k and selectivity.")
+    options = arguments(
+        "Recall of the Vespa client's own requests on an HNSW, by k and selectivity.",
+        (("--keep", {"type": Path, "default": None, "help": "folder that keeps the graphs for later runs"}),),
+    )
     rows, queries = (20_000, 50) if options.quick else (200_000, 200)
-    runs = asyncio.run(run(rows, queries))
-    for name in ("as the client asks", *NARROWER):
-        print(name)
-        for selectivity, each in runs[name].items():
-            print(
-                f"  {float(selectivity):>5.0%} "
-                + "".join(f"  k={k} {value:.3f}" for k, value in each.items())
-            )
-    claims = claims_of(runs["as the client asks"])
-    return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
+    with tempfile.TemporaryDirectory() as folder:
+        keep = Path(folder) if options.keep is None else options.keep
+        keep.mkdir(parents=True, exist_ok=True)
+        runs = asyncio.run(run(rows, queries, keep))
+    return finish(claims_of(runs), runs, options.json, setting="quick" if options.quick else "full")
 
 
 if __name__ == "__main__":

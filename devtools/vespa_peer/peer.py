@@ -130,6 +130,10 @@ class Peer:
         answer = self._must({"op": "count"})
         return {name: number for name, number in answer.items() if name != "ok"}
 
+    def cpu_seconds(self) -> float:
+        """CPU that the container and its content nodes have used, in ticks of the kernel (10 ms)."""
+        return self._process.cpu_seconds()
+
     def stop(self) -> None:
         """End the process."""
         self._process.close()
