@@ -4,6 +4,9 @@ Vespa's own container dispatches to two content nodes of ours, of one group: nob
 bad one. Each search has a deadline; its answer is compared with the items of both nodes and of each alone,
 which are learned first. An answer is wrong where a score is not the item's cosine, or where items that a node
 which answered has are missing; it is untold where items are missing and it says that it is whole.
+
+Searches come at a steady rate, whatever became of those before: users do not ask faster because answers fail.
+First comes a time without a fault, which tells what the machine alone does to them.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from index.vespa.package.render import render
 from index.vespa.settings import EndpointSettings, VespaSettings
 from index.vespa.version import Version
 
-ROWS, K, CLIENTS = 400, 20, 4
+ROWS, K = 400, 20
 #: Milliseconds that a slow node takes, and seconds between turns of one that flaps.
 SLOW_MS, TURN_S = 20_000, 2.0
 #: How far a score may be from the cosine: vectors are rounded to bfloat16.
@@ -75,13 +78,17 @@ class Truth:
 
 @dataclass
 class Load:
-    """Searches of several clients at once; what came of them, and when."""
+    """Searches, ``rate`` a second; what came of them, and when they were asked for."""
 
     index: VespaIndex
     truth: Truth
     deadline: float
+    rate: float
     outcomes: Counter[str] = field(default_factory=Counter)
     latest_ms: float = 0.0
+    #: Seconds that each search took.
+    took: list[float] = field(default_factory=list)
+    #: When each search was asked for, and its outcome, in the order in which they ended.
     seen: list[tuple[float, str]] = field(default_factory=list)
     _stop: bool = False
 
@@ -93,27 +100,27 @@ class Load:
             outcome = self.truth.verdict(query, found)
         except IndexUnavailable as error:
             outcome = f"no answer: {error.reason}"
-        ended = time.perf_counter()
-        self.latest_ms = max(self.latest_ms, (ended - began - self.deadline) * 1000)
+        took = time.perf_counter() - began
+        self.latest_ms = max(self.latest_ms, (took - self.deadline) * 1000)
+        self.took.append(took)
         self.outcomes[outcome] += 1
-        self.seen.append((ended, outcome))
+        self.seen.append((began, outcome))
         return outcome
 
-    async def _client(self, number: int) -> None:
-        queries = unit_vectors(64, self.truth.vectors.shape[1], seed=100 + number)
-        turn = 0
+    async def _ask(self, group: asyncio.TaskGroup) -> None:
+        queries = unit_vectors(256, self.truth.vectors.shape[1], seed=100)
+        began, turn = time.perf_counter(), 0
         while not self._stop:
-            await self.one(queries[turn % len(queries)])
+            group.create_task(self.one(queries[turn % len(queries)]))
             turn += 1
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(max(0.0, began + turn / self.rate - time.perf_counter()))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Clients that go on until the block ends."""
+        """Searches that come until the block ends."""
         self._stop = False
         async with asyncio.TaskGroup() as group:
-            for number in range(CLIENTS):
-                group.create_task(self._client(number))
+            group.create_task(self._ask(group))
             try:
                 yield
             finally:
@@ -139,7 +146,12 @@ async def _flapping(peer: Peer, seconds: float) -> None:
         await asyncio.sleep(TURN_S)
 
 
+async def _nothing(peer: Peer, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
 FAULTS: dict[str, Callable[[Peer, float], Awaitable[None]]] = {
+    "no fault": _nothing,
     "slow": _slow,
     "down": _down,
     "flapping": _flapping,
@@ -176,13 +188,13 @@ async def _whole(index: VespaIndex, query: F32) -> None:
 
 
 async def measure(
-    peer: Peer, index: VespaIndex, truth: Truth, seconds: float, deadline: float
+    peer: Peer, index: VespaIndex, truth: Truth, seconds: float, deadline: float, rate: float
 ) -> dict[str, Any]:
     """Every fault in turn under load."""
     await _learn(peer, index, truth)
     runs: dict[str, Any] = {}
     for name, plant in FAULTS.items():
-        load = Load(index, truth, deadline)
+        load = Load(index, truth, deadline, rate)
         async with load.running():
             await plant(peer, seconds)
             peer.clear()
@@ -197,6 +209,9 @@ async def measure(
         runs[name] = {
             "outcomes": dict(load.outcomes),
             "latest_ms_over_deadline": round(load.latest_ms, 1),
+            "took_ms": {
+                f"p{share}": round(float(np.percentile(load.took, share)) * 1000, 1) for share in (50, 99)
+            },
             "recovered_s": round(max(bad) - cleared, 2) if bad else 0.0,
         }
         print(name, runs[name], flush=True)
@@ -208,7 +223,7 @@ def _settled(load: Load, since: int) -> bool:
     return len(lately) == 40 and set(lately) == {"full"}
 
 
-async def run(seconds: float, deadline: float) -> dict[str, Any]:
+async def run(seconds: float, deadline: float, rate: float) -> dict[str, Any]:
     """Start the container over two nodes, feed it, measure."""
     vectors = unit_vectors(ROWS, 128, seed=1)
     with tempfile.TemporaryDirectory() as folder:
@@ -219,8 +234,8 @@ async def run(seconds: float, deadline: float) -> dict[str, Any]:
             settings = VespaSettings(EndpointSettings((peer.url,)), version)
             await feed(settings, source, Journal(None, "bench", 1))
             async with VespaIndex(settings) as index:
-                runs = await measure(peer, index, Truth(vectors), seconds, deadline)
-                return {"seconds": seconds, "deadline_s": deadline, **runs}
+                runs = await measure(peer, index, Truth(vectors), seconds, deadline, rate)
+                return {"seconds": seconds, "deadline_s": deadline, "searches_per_s": rate, **runs}
 
 
 def claims_of(runs: dict[str, Any]) -> list[Claim]:
@@ -247,12 +262,15 @@ def main() -> int:
     """Measure, print, write."""
     options = arguments(
         "Searches while one content node of two is slow, down, or flaps.",
-        (("--deadline", {"type": float, "default": 0.5, "help": "seconds of each search"}),),
+        (
+            ("--deadline", {"type": float, "default": 0.5, "help": "seconds of each search"}),
+            ("--rate", {"type": float, "default": 20.0, "help": "searches a second"}),
+        ),
     )
     if (reason := missing()) is not None:
         print(reason)
         return 2
-    runs = asyncio.run(run(4.0 if options.quick else 60.0, options.deadline))
+    runs = asyncio.run(run(4.0 if options.quick else 60.0, options.deadline, options.rate))
     return finish(claims_of(runs), runs, options.json, setting="quick" if options.quick else "full")
 
 
