@@ -48,6 +48,13 @@ def add_version(
         bool,
         typer.Option("--titles", help="Keep titles, for `fields`; they take memory on the content nodes."),
     ] = False,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features",
+            help="Keep what histories use of the items, on the content nodes' disks: Redis need not hold it.",
+        ),
+    ] = False,
     vectors: Annotated[
         Vectors,
         typer.Option(
@@ -69,7 +76,8 @@ def add_version(
     folder = open_embeddings(embeddings)
     if titles and TITLE not in folder.meta.text_fields:
         fail(f"{embeddings} holds no titles; `mrse embed` of this version writes them", USAGE)
-    version = replace(Version.from_embeddings(folder), titles=titles, vectors=vectors.value)
+    shape = (folder.meta.experts, folder.meta.expert_dim) if features else None
+    version = replace(Version.from_embeddings(folder), titles=titles, vectors=vectors.value, features=shape)
     hosts = None if layout is None else Layout.read(layout)
     application = add(package, version, hosts)
     result = {"application": str(application), "document_type": version.document_type}

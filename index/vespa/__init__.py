@@ -10,6 +10,7 @@
     client        the index: one query for each vector, side by side
     joined        the same where several things are asked in one query
     shadow        a share of live searches, asked again without the graph
+      stored        what is held of items that are named
       asking        a query in the time that is left, several side by side
       query         the requests; `yql` writes filters, `tensors` vectors and `text` strings
       endpoints     several containers as one: turns, circuit breakers, the one retry that is safe

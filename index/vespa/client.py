@@ -15,7 +15,7 @@ from artifacts.popularity import POPULARITY
 from common.arrays import F32
 from common.deadline import Clock, Deadline
 from index.filters import Filter
-from index.port import TITLE_CHARACTERS, IndexStats, IndexUnavailable, Neighbours, StoredValues, StoredVectors
+from index.port import IndexStats, IndexUnavailable, Neighbours
 from index.vespa import answer, names
 from index.vespa.asking import all_of, ask
 from index.vespa.endpoints import Endpoints
@@ -23,23 +23,15 @@ from index.vespa.errors import NoCoverage, NotDeployed, RequestRefused, VersionM
 from index.vespa.query import Body, QueryBuilder
 from index.vespa.settings import VespaSettings
 from index.vespa.shadow import Shadow, ask_exactly
+from index.vespa.stored import HIT_BYTES, StoredItems
 from index.vespa.tensors import check_unit
-from index.vespa.text import is_text
 from index.vespa.transport import Transport
-from index.vespa.values import stored_titles, stored_values
 
 #: Seconds for the count in `stats` and for the check at the start.
 _ADMIN_BUDGET: Final = 5.0
-#: Most bytes of a hit (an id of 128 characters, escaped, which two features are named by) beside a vector.
-HIT_BYTES: Final = 4096
-#: Bytes that an attribute of a hit has at most where it is no long list; with those of many hits that are
-#: shorter, room for some that are.
-_ATTRIBUTE_BYTES: Final = 4096
-#: Of a title: `TITLE_CHARACTERS`, each of them in JSON as an escape at worst.
-_TITLE_BYTES: Final = 6 * TITLE_CHARACTERS
 
 
-class VespaIndex:
+class VespaIndex(StoredItems):
     """`ItemIndex` over one document type of a Vespa application: one query a vector, side by side."""
 
     #: Others feed Vespa, and it does not say when.
@@ -132,47 +124,6 @@ class VespaIndex:
         """
         check_unit(vector[None], self._version.dimension)
         return await self._search(vector, k, filters, deadline, approximate=False)
-
-    async def vectors(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
-        """See `ItemIndex.vectors`; one query for up to `names.MAX_HITS` ids."""
-        # An id that no document can have is unknown.
-        wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
-        chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
-        parts = await all_of([self._stored(chunk, deadline) for chunk in chunks])
-        rows = [np.empty((0, self._version.dimension), dtype=np.float32), *(part.vectors for part in parts)]
-        return StoredVectors(
-            [item for part in parts for item in part.ids],
-            np.concatenate(rows),
-            min((part.coverage for part in parts), default=1.0),
-            tuple(sorted({reason for part in parts for reason in part.degraded})),
-        )
-
-    async def values(self, ids: Sequence[str], attributes: Sequence[str], deadline: Deadline) -> StoredValues:
-        """See `ItemValues.values`; one query for up to `names.MAX_HITS` ids."""
-        wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
-        chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
-        parts = await all_of([self._values(chunk, attributes, deadline) for chunk in chunks])
-        return StoredValues(
-            [item for part in parts for item in part.ids],
-            {name: [value for part in parts for value in part.values[name]] for name in attributes},
-            min((part.coverage for part in parts), default=1.0),
-            tuple(sorted({reason for part in parts for reason in part.degraded})),
-        )
-
-    async def titles(self, ids: Sequence[str], deadline: Deadline) -> dict[str, str]:
-        """See `ItemTitles.titles`; one query for up to `names.MAX_HITS` ids.
-
-        Raises:
-            IndexUnavailable: as `search`.
-        """
-        wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
-        chunks = [wanted[i : i + names.MAX_HITS] for i in range(0, len(wanted), names.MAX_HITS)]
-
-        async def ask(chunk: Sequence[str]) -> dict[str, str]:
-            largest = len(chunk) * (HIT_BYTES + _TITLE_BYTES)
-            return stored_titles(await self.ask(partial(self.builder.titles, chunk), deadline, largest))
-
-        return {item: title for part in await all_of(list(map(ask, chunks))) for item, title in part.items()}
 
     async def count(
         self, deadline: Deadline, *, item: str | None = None, filters: Filter | None = None
@@ -282,15 +233,3 @@ class VespaIndex:
     ) -> Neighbours:
         body = partial(self.builder.pictures, vector, k, filters)
         return answer.neighbours(await self.ask(body, deadline, k * HIT_BYTES))
-
-    async def _stored(self, ids: Sequence[str], deadline: Deadline) -> StoredVectors:
-        bytes_each = HIT_BYTES + 4 * self._version.dimension
-        got = await self.ask(partial(self.builder.stored, ids), deadline, len(ids) * bytes_each)
-        return answer.stored_vectors(got, ids, self._version.dimension)
-
-    async def _values(
-        self, ids: Sequence[str], attributes: Sequence[str], deadline: Deadline
-    ) -> StoredValues:
-        bytes_each = HIT_BYTES + _ATTRIBUTE_BYTES * len(attributes)
-        got = await self.ask(partial(self.builder.values, ids, attributes), deadline, len(ids) * bytes_each)
-        return stored_values(got, ids, attributes, self._version.attributes)

@@ -11,7 +11,7 @@ _NO_CHANGES = "set vespa.changes where the package folder is the one that Vespa 
 
 
 class VespaEngine(Engine[VespaConnection]):
-    """One version of a Vespa application. Item features come from the shared cache."""
+    """One version of a Vespa application. Item features come from it where it keeps them, else from Redis."""
 
     name = "vespa"
     settings = VespaConnection
@@ -70,6 +70,7 @@ class VespaEngine(Engine[VespaConnection]):
                     far=live if isinstance(live, LiveJoinedVespaIndex) else None,
                     values=live,
                     titles=live if version.titles else None,
+                    features=live if version.features else None,
                     lexical=live if version.texts else None,
                     photos=live if version.picture_dim else None,
                     ranked=live if version.popular else None,
@@ -88,6 +89,7 @@ class VespaEngine(Engine[VespaConnection]):
             far=index if isinstance(index, JoinedVespaIndex) else None,
             values=index,
             titles=index if version.titles else None,
+            features=index if version.features else None,
             lexical=lexical,
             photos=index if version.picture_dim else None,
             ranked=index if version.popular else None,

@@ -24,7 +24,8 @@ from index.filters import Filter
 from index.port import FirstSearch, Neighbours, Related
 from index.vespa import answer, names
 from index.vespa.asking import all_of
-from index.vespa.client import HIT_BYTES, VespaIndex
+from index.vespa.client import VespaIndex
+from index.vespa.stored import HIT_BYTES
 from index.vespa.tensors import check_unit
 from index.vespa.text import is_text
 

@@ -10,6 +10,7 @@ other. A document type holds one embedding version::
       feed_ver     long                    attribute                order of our own, for conditions
       known_bools  weightedset<string>     attribute, fast-search   bool attributes that are not missing
       item_words   array<string>           index, bm25              where items are found by words
+      itemFeatures tensor<int8>(b[2·E·d])  attribute, on disk       for histories, bytes of float16
       item_picture tensor<bfloat16>(x[P])  attribute, index         picture feature, absent without a picture
       <attribute>  string | double | bool | array<string>           see `field_name`
 
@@ -38,12 +39,20 @@ PICTURE: Final = "item_picture"
 #: Where the graph of a version is over int8, its vectors: `EMBEDDING` then has no graph, stays on disk, and
 #: scores what the graph finds. No attribute's field has a capital letter.
 COARSE: Final = "embeddingInt8"
+#: Where a version keeps what a user's history uses of an item: float16, big-endian, a byte a cell, since
+#: Vespa's own cells of 16 bits would round them.
+FEATURES: Final = "itemFeatures"
+FEATURES_DIMENSION: Final = "b"
 #: Where a version keeps titles; no attribute's field has a capital letter.
 TITLE: Final = "itemTitle"
 OWN_FIELDS: Final = frozenset({ITEM_ID, EMBEDDING, FEED_VERSION, KNOWN_BOOLS, WORDS, PICTURE})
 #: Stand for an item's texts, and for its picture feature, among its attributes: no attribute has such a name.
 TEXTS: Final = ""
 PICTURE_FEATURE: Final = "\0picture"
+#: The same of what a history uses of it.
+ITEM_FEATURES: Final = "\0features"
+#: Those that are put with the vector, and never changed alone.
+OF_THE_WHOLE: Final = frozenset({PICTURE_FEATURE, ITEM_FEATURES})
 #: Name of the one dimension of `EMBEDDING` and of every query tensor.
 DIMENSION: Final = "x"
 
@@ -51,6 +60,7 @@ DIMENSION: Final = "x"
 SUMMARY_IDS: Final = "ids"  # item_id
 SUMMARY_VECTORS: Final = "vectors"  # item_id, embedding, feed_ver
 SUMMARY_VALUES: Final = "item_values"  # item_id, known_bools and every attribute
+SUMMARY_FEATURES: Final = "item_features"  # item_id and `FEATURES`, where a version has them
 SUMMARY_TITLES: Final = "item_titles"  # item_id and `TITLE`, where a version has it
 
 #: The rank profile of a search: input `QUERY_TENSOR`, first phase closeness of `EMBEDDING`.

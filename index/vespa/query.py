@@ -194,6 +194,13 @@ class QueryBuilder:
         body["presentation.summary"] = names.SUMMARY_VALUES
         return body
 
+    def features(self, ids: Sequence[str], budget: float) -> Body:
+        """What histories use of items."""
+        body = self._body(f"{names.ITEM_ID}, {names.FEATURES}", _one_of(ids), len(ids), budget)
+        body["presentation.summary"] = names.SUMMARY_FEATURES
+        body["presentation.format.tensors"] = "hex-value"
+        return body
+
     def titles(self, ids: Sequence[str], budget: float) -> Body:
         """The titles of items."""
         body = self._body(f"{names.ITEM_ID}, {names.TITLE}", _one_of(ids), len(ids), budget)

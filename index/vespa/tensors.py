@@ -10,10 +10,25 @@ from typing import Final
 
 import numpy as np
 
-from common.arrays import F32, I8, U16, Floats
+from common.arrays import F16, F32, I8, U16, Floats
 
 #: How far the squared length of a query vector may be from 1.
 _UNIT: Final = 0.02
+
+
+def float16_hex(values: F16) -> str:
+    """Float16 values of any shape as bytes, big-endian: 4 hex digits each, two cells of int8 to Vespa."""
+    digits: str = values.astype(">f2").tobytes().hex()
+    return digits
+
+
+def parse_float16_hex(digits: str, shape: tuple[int, ...]) -> F16:
+    """What `float16_hex` wrote of values of this shape.
+
+    Raises:
+        ValueError: not hex, or of another size.
+    """
+    return np.frombuffer(bytes.fromhex(digits), dtype=">f2").astype(np.float16).reshape(shape)
 
 
 def float_hex(vector: F32) -> str:

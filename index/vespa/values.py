@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from artifacts.attributes import CATEGORY, AttributeKind
+from common.arrays import F16
 from index.port import StoredValues
 from index.vespa import names
 from index.vespa.answer import Answer
-from index.vespa.errors import VespaError
+from index.vespa.errors import NoCoverage, VespaError
+from index.vespa.tensors import parse_float16_hex
 from index.vespa.text import folded_of, storable
 
 
@@ -34,6 +38,27 @@ def stored_values(
     if len(ids) == len(set(asked)):
         return StoredValues(ids, values)
     return StoredValues(ids, values, answer.coverage, answer.degraded)
+
+
+def stored_features(answer: Answer, asked: Sequence[str], shape: tuple[int, int]) -> tuple[list[str], F16]:
+    """The ids that have features, in the order asked, and these ``[n, E, d]``.
+
+    Raises:
+        VespaError: a hit without its id, or features of another size; or nothing was found where a part of
+            the index was not looked at.
+    """
+    try:
+        found = {
+            hit["fields"][names.ITEM_ID]: parse_float16_hex(digits, shape)
+            for hit in answer.hits
+            if (digits := hit["fields"].get(names.FEATURES)) is not None
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise VespaError("bad_answer", "a hit without its fields") from error
+    ids = [item for item in dict.fromkeys(asked) if item in found]
+    if not ids and asked and answer.coverage < 1:
+        raise NoCoverage("no_coverage", f"only {answer.coverage:.0%} of the items were looked at")
+    return ids, np.stack([found[item] for item in ids]) if ids else np.zeros((0, *shape), np.float16)
 
 
 def stored_titles(answer: Answer) -> dict[str, str]:

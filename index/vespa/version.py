@@ -48,6 +48,8 @@ class Version:
     #: Whether it keeps titles, which take memory on every content node.
     titles: bool = field(default=False, compare=False)
 
+    #: Experts and width of the item features that it keeps, for histories; None where Redis does.
+    features: tuple[int, int] | None = field(default=None, compare=False)
     #: What its graph is over. Another kind is another document type, so both may stand side by side.
     vectors: VectorKind = "bfloat16"
 
@@ -100,6 +102,8 @@ class Version:
             content["picture_dim"] = self.picture_dim
         if self.titles:
             content["titles"] = True
+        if self.features is not None:
+            content["features"] = list(self.features)
         if self.vectors != "bfloat16":
             content["vectors"] = self.vectors
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -122,6 +126,7 @@ class Version:
                 picture_dim=int(raw.get("picture_dim", 0)),
                 titles=raw.get("titles") is True,
                 vectors=raw.get("vectors", "bfloat16"),
+                features=_shape(raw.get("features")),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise VersionError(f"{path}: no version file: {error}") from error
@@ -129,6 +134,15 @@ class Version:
             found = raw.get("document_type")
             raise VersionError(f"{path}: document_type is {found!r}, {version.document_type!r} was expected")
         return version
+
+
+def _shape(raw: Any) -> tuple[int, int] | None:
+    if raw is None:
+        return None
+    experts, width = map(int, raw)
+    if experts < 1 or width < 1:
+        raise ValueError(f"features of shape {experts}, {width}")
+    return experts, width
 
 
 def read_versions(folder: Path) -> list[Version]:

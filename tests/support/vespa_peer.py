@@ -21,8 +21,8 @@ VERSION = Version(
 )
 
 
-#: The same with a graph over int8.
-INT8 = replace(VERSION, vectors="int8")
+#: The same with a graph over int8, and with item features.
+INT8 = replace(VERSION, vectors="int8", features=(3, 64))
 
 
 @cache

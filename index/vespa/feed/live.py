@@ -85,7 +85,7 @@ class LiveVespaIndex(VespaIndex):
         return None
 
     async def upsert(self, items: Sequence[ItemPut], deadline: Deadline) -> WriteResult:
-        """Add items, or replace those with the same ids; see `WritableIndex`. Features are kept elsewhere."""
+        """Add items, or replace those with the same ids; see `WritableIndex`."""
         changes = [
             self._change(
                 "put",
@@ -96,6 +96,7 @@ class LiveVespaIndex(VespaIndex):
                 item.texts,
                 item.picture,
                 _kept(item.keep),
+                item.features,
             )
             for item in items
         ]
@@ -142,6 +143,7 @@ class LiveVespaIndex(VespaIndex):
         texts: Mapping[str, str] | None = None,
         picture: Any = None,
         kept: frozenset[str] = frozenset(),
+        features: Any = None,
     ) -> Change:
         """A change, later than all before it, checked.
 
@@ -156,6 +158,8 @@ class LiveVespaIndex(VespaIndex):
             described[names.TEXTS] = dict(texts)
         if picture is not None and self._version.picture_dim:
             described[names.PICTURE_FEATURE] = picture.tolist()
+        if features is not None and self._version.features is not None:
+            described[names.ITEM_FEATURES] = features.tolist()
         cells = None if vector is None else np.asarray(vector, np.float32).tolist()
         change = Change(kind, item_id, self._last, described, cells, kept)
         try:

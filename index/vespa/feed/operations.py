@@ -22,7 +22,7 @@ from common.arrays import Floats
 from index.filters import terms
 from index.port import TITLE, TITLE_CHARACTERS
 from index.vespa import names
-from index.vespa.tensors import bfloat16_hex, int8_hex, unit_rows
+from index.vespa.tensors import bfloat16_hex, float16_hex, int8_hex, unit_rows
 from index.vespa.text import is_text, storable, term
 from index.vespa.transport import Request
 from index.vespa.version import Version
@@ -33,6 +33,7 @@ Kind = Literal["put", "update", "remove"]
 _METHODS: Mapping[Kind, str] = {"put": "POST", "update": "PUT", "remove": "DELETE"}
 #: Characters of an item id.
 _LONGEST_ID: Final = 128
+_LARGEST_F16: Final = 65504.0
 
 
 class ItemRefused(ValueError):  # noqa: N818 -- a verdict on somebody's data
@@ -84,6 +85,7 @@ class Operations:
         self._titles = version.titles
         self._dimension = version.dimension
         self._picture_dim = version.picture_dim
+        self._features = version.features
         self._coarse = version.vectors == "int8"
 
     def put(
@@ -92,7 +94,8 @@ class Operations:
         """The whole document of an item; ``vector`` ``[dim]`` is normalised here.
 
         Its words are those of ``attributes[names.TEXTS]``, with the category of the attributes.
-        Its picture feature is among the attributes, as `names.PICTURE_FEATURE`.
+        Its picture feature is among the attributes, as `names.PICTURE_FEATURE`, and what histories use of it,
+        as `names.ITEM_FEATURES`.
 
         Raises:
             ItemRefused: the item cannot be fed.
@@ -116,9 +119,12 @@ class Operations:
         picture = attributes.get(names.PICTURE_FEATURE)
         if self._picture_dim and picture is not None:
             fields[names.PICTURE] = self._picture(picture)
+        features = attributes.get(names.ITEM_FEATURES)
+        if self._features is not None and features is not None:
+            fields[names.FEATURES] = self._item_features(features)
         known_bools: list[str] = []
         for name, value in attributes.items():
-            if name in (names.TEXTS, names.PICTURE_FEATURE):
+            if name == names.TEXTS or name in names.OF_THE_WHOLE:
                 continue
             written = self._value(name, value)
             if written is not None:
@@ -132,7 +138,8 @@ class Operations:
     def update(self, item_id: str, attributes: Mapping[str, AttributeValue], feed_ver: int) -> Operation:
         """New values of some attributes, such as price and stock; the vector is not touched.
 
-        A value of None takes the attribute away. Words change where texts are given, all of the item's: an
+        A value of None takes the attribute away. What belongs to a whole item (`names.OF_THE_WHOLE`) was put
+        with it, and stays. Words change where texts are given, all of the item's: an
         attribute or category that changes alone leaves them as they are.
 
         Raises:
@@ -153,7 +160,7 @@ class Operations:
                 fields[names.TITLE] = {"assign": _title(attributes)}
         known_bools: dict[str, dict[str, int]] = {}
         for name, value in attributes.items():
-            if name == names.TEXTS:
+            if name == names.TEXTS or name in names.OF_THE_WHOLE:
                 continue
             written = self._value(name, value)
             # Assigning null takes a field away; Vespa offers no other form for it.
@@ -208,6 +215,18 @@ class Operations:
         if feature.shape != (self._picture_dim,):
             raise ItemRefused(f"a picture feature of shape {feature.shape}, expected ({self._picture_dim},)")
         return bfloat16_hex(unit_rows(feature[None])[0])
+
+    def _item_features(self, value: object) -> str:
+        """What a history uses of an item, in Vespa's form."""
+        try:
+            features = np.asarray(value, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise ItemRefused("item features are lists of numbers") from None
+        if features.shape != self._features:
+            raise ItemRefused(f"item features of shape {features.shape}, expected {self._features}")
+        if not np.isfinite(features).all() or np.abs(features).max() > _LARGEST_F16:
+            raise ItemRefused("item features that are not finite, or too large for float16")
+        return float16_hex(features.astype(np.float16))
 
     def _value(self, name: str, value: AttributeValue) -> object:
         """An attribute's value in Vespa's form; None where the item has none."""

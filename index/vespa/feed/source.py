@@ -137,6 +137,7 @@ class EmbeddingsSource:
             ids = batch.pop("id")
             inside = range(max(first, rows.start) - first, min(first + len(ids), rows.stop) - first)
             pictures = self._pictures(first, len(ids))
+            features = self._features(version, first, len(ids))
             yield [
                 _Item(
                     first + place,
@@ -144,7 +145,8 @@ class EmbeddingsSource:
                     vectors[first + place],
                     {name: column[place] for name, column in batch.items()}
                     | {names.TEXTS: said[place]}
-                    | pictures.get(place, {}),
+                    | pictures.get(place, {})
+                    | features(place),
                 )
                 for place in inside
             ]
@@ -160,6 +162,15 @@ class EmbeddingsSource:
         has = np.flatnonzero(chunk.any(axis=1)).tolist()
         return {place: {names.PICTURE_FEATURE: chunk[place].tolist()} for place in has}
 
+    def _features(
+        self, version: Version, first: int, count: int
+    ) -> Callable[[int], dict[str, AttributeValue]]:
+        """What histories use of some rows, by place, where the version keeps it."""
+        if version.features is None:
+            return lambda place: {}
+        chunk = self.folder.checked_features(np.arange(first, first + count))
+        return lambda place: {names.ITEM_FEATURES: chunk[place]}  # type: ignore[dict-item]
+
     def _check_version(self, version: Version) -> None:
         path, meta = self.folder.path, self.folder.meta
         if version.bundle_version != meta.bundle_version:
@@ -169,6 +180,9 @@ class EmbeddingsSource:
             raise EmbeddingsError(path, f"vectors of width {meta.dim}, the schema has {version.dimension}")
         if version.texts is not None and self.folder.texts_file is None:
             raise EmbeddingsError(path, "has no texts, the schema has: run `mrse embed` again")
+        if version.features is not None and version.features != (meta.experts, meta.expert_dim):
+            shapes = f"features of shape {meta.experts, meta.expert_dim}, the schema has {version.features}"
+            raise EmbeddingsError(path, shapes)
         if version.picture_dim and version.picture_dim != meta.picture_dim:
             widths = f"picture features of width {meta.picture_dim}, the schema has {version.picture_dim}"
             raise EmbeddingsError(path, widths)

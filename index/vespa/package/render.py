@@ -61,17 +61,21 @@ def add_version(folder: Path, version: Version, layout: Layout | None = None) ->
     """Render the package, which may be new, with one more version; adding one again changes nothing.
 
     Raises:
-        VersionError: the same document type with other content, or without the titles that are wanted; or a
-            damaged version file.
+        VersionError: the same document type with other content, or without the titles or features that are
+            wanted; or a damaged version file.
         LayoutError: no layout is given, and the one that the package has cannot be read.
     """
     known = {each.document_type: each for each in read_versions(folder)}
     earlier = known.get(version.document_type)
-    if earlier is not None and version.titles and not earlier.titles:
-        raise VersionError(
-            f"{version.document_type} is there without titles: a version's fields never change, "
-            "make a new version"
-        )
+    for lacking, asked, there in (
+        ("titles", version.titles, earlier is not None and earlier.titles),
+        ("features", version.features, earlier is not None and earlier.features),
+    ):
+        if earlier is not None and asked and not there:
+            raise VersionError(
+                f"{version.document_type} is there without {lacking}: a version's fields never change, "
+                "make a new version"
+            )
     if earlier is not None and earlier.texts is None:
         # It was added before embeddings held texts, and goes on without searches by words.
         version = replace(version, texts=None)

@@ -54,8 +54,8 @@ def render_schema(version: Version) -> str:
         summaries="".join(f"        summary {names.field_name(name)} {{}}\n" for name in version.attributes),
         words="" if version.texts is None else template("words.sd").substitute(name=names.WORDS),
         profiles="" if version.texts is None else _profile(),
-        picture_field=_title("title.sd", version) + _picture("picture.sd", version),
-        title_summary=_title("title-summary.sd", version),
+        picture_field=_title("title.sd", version) + _picture("picture.sd", version) + _features(version),
+        title_summary=_title("title-summary.sd", version) + _features_summary(version),
         more_profiles=_picture("picture-profile.sd", version) + _popular(version),
         first=names.OWN,
         related="".join(_related(count, version) for count in range(1, names.MAX_RELATED + 1)),
@@ -121,6 +121,23 @@ def _title(file: str, version: Version) -> str:
     if not version.titles:
         return ""
     return template(file).substitute(name=names.TITLE, item=names.ITEM_ID, summary=names.SUMMARY_TITLES)
+
+
+def _features(version: Version) -> str:
+    if version.features is None:
+        return ""
+    experts, width = version.features
+    dimension = names.FEATURES_DIMENSION
+    return template("features.sd").substitute(
+        name=names.FEATURES, dimension_name=dimension, bytes=2 * experts * width
+    )
+
+
+def _features_summary(version: Version) -> str:
+    if version.features is None:
+        return ""
+    summary = names.SUMMARY_FEATURES
+    return template("title-summary.sd").substitute(name=names.FEATURES, item=names.ITEM_ID, summary=summary)
 
 
 def _popular(version: Version) -> str:

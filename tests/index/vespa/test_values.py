@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from index.vespa.answer import Answer
-from index.vespa.errors import VespaError
+from index.vespa.errors import NoCoverage, VespaError
+from index.vespa.tensors import float16_hex
 from index.vespa.text import EMPTY
-from index.vespa.values import stored_values
+from index.vespa.values import stored_features, stored_values
 
 KINDS: Any = {"brand": "string", "price": "number", "in_stock": "bool", "tags": "list", "category": "list"}
 
@@ -54,3 +56,22 @@ def test_coverage_counts_where_an_item_is_missing() -> None:
 def test_a_hit_without_its_fields_is_no_answer(hit: dict[str, Any]) -> None:
     with pytest.raises(VespaError, match="bad_answer"):
         stored_values(Answer([hit], 1, 1.0, ()), ["i1"], ["brand"], KINDS)
+
+
+def test_item_features_come_back_as_they_were_fed_and_without_those_that_have_none() -> None:
+    features = np.arange(6, dtype=np.float16).reshape(2, 3) / np.float16(7)
+    hits = [
+        {"fields": {"item_id": "b", "itemFeatures": float16_hex(features)}},
+        {"fields": {"item_id": "none"}},
+        {"fields": {"item_id": "a", "itemFeatures": float16_hex(-features)}},
+    ]
+    ids, found = stored_features(Answer(hits, 3, 1.0, ()), ["a", "gone", "none", "b"], (2, 3))
+    assert ids == ["a", "b"]
+    np.testing.assert_array_equal(found, np.stack([-features, features]))
+    assert stored_features(Answer([], 0, 1.0, ()), ["a"], (2, 3))[1].shape == (0, 2, 3)
+    # Nobody looked where it may be: that is no unknown item.
+    with pytest.raises(NoCoverage):
+        stored_features(Answer([], 0, 0.5, ("timeout",)), ["a"], (2, 3))
+    for wrong in ({"item_id": "a", "itemFeatures": "00"}, {"itemFeatures": "00" * 12}):
+        with pytest.raises(VespaError, match="bad_answer"):
+            stored_features(Answer([{"fields": wrong}], 1, 1.0, ()), ["a"], (2, 3))

@@ -27,6 +27,8 @@ def test_a_version_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"document_type": "item_other"}, "document_type is 'item_other'"),
         ({"dimension": 0}, "dimension 0"),
         ({"dimension": "wide"}, "no version file"),
+        ({"features": [0, 32]}, "features of shape 0, 32"),
+        ({"features": 4}, "no version file"),
         ({"attributes": {"price": "money"}}, "money"),
         ({"attributes": {"category": "string"}}, "category is a list"),
         ({"attributes": None}, "no version file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from index.vespa import names
 from index.vespa.feed.merged import Change, Merged
 from index.vespa.feed.operations import Operations
 from tests.index.vespa.answers import VERSION
@@ -34,6 +36,15 @@ def merge(given_: list[Change]) -> Merged:
     for change in given_:
         merged = merged.with_change(change)
     return merged
+
+
+def test_an_update_after_a_put_leaves_what_was_put_with_the_vector_alone() -> None:
+    operations = Operations(replace(VERSION, picture_dim=2, features=(1, 2)))
+    whole = {"price": 1.0, names.PICTURE_FEATURE: [1.0, 0.0], names.ITEM_FEATURES: [[0.5, 2.0]]}
+    merged = merge([Change("put", "a", 1, whole, VECTOR), Change("update", "a", 2, {"price": 2.0})])
+    update = merged.operation(operations, "a", whole=False)
+    assert (update.kind, set(update.fields)) == ("update", {"feed_ver", "price"})
+    assert {names.PICTURE, names.FEATURES} <= merged.operation(operations, "a").fields.keys()
 
 
 @given(changes(), st.randoms())

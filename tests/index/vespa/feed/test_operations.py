@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from index.vespa import names
 from index.vespa.feed.operations import ItemRefused, Operation, Operations
+from index.vespa.tensors import parse_float16_hex
 from index.vespa.text import folded_of
 from index.vespa.words import TextSpec
 from tests.index.vespa import rules
@@ -36,6 +37,19 @@ def test_the_vector_of_a_graph_over_int8_is_fed_beside_the_embedding() -> None:
     rules.document_fields(fields, VERSION.attributes, 8, whole=True)
     assert names.COARSE not in operations().put("a", VECTOR, {}, 7).fields
     assert names.COARSE not in coarse.update("a", {"price": 1.0}, 8).fields
+
+
+def test_item_features_are_fed_to_the_bit_where_the_version_keeps_them() -> None:
+    keeps = Operations(replace(VERSION, features=(2, 3)))
+    features = np.array([[0.1, -2.0, 65504.0], [1e-7, 0.0, 3.0]], np.float16)
+    fields = keeps.put("a", VECTOR, {names.ITEM_FEATURES: features.tolist()}, 7).fields
+    assert fields[names.FEATURES] == features.astype(">f2").tobytes().hex()
+    assert parse_float16_hex(fields[names.FEATURES], (2, 3)).tolist() == features.tolist()
+    assert names.FEATURES not in operations().put("a", VECTOR, {names.ITEM_FEATURES: features}, 7).fields
+    assert names.FEATURES not in keeps.put("a", VECTOR, {}, 7).fields
+    for wrong in (features[:1], "nonsense", [[1.0, 2.0, float("nan")]] * 2, [[1.0, 2.0, 7e4]] * 2):
+        with pytest.raises(ItemRefused, match="item features"):
+            keeps.put("a", VECTOR, {names.ITEM_FEATURES: wrong}, 7)  # type: ignore[dict-item]
 
 
 def test_titles_are_fed_where_the_version_keeps_them() -> None:

@@ -98,7 +98,7 @@ def _fields(schema: Schema) -> Iterator[Found]:
             continue
         if not _is_attribute(block):
             yield "attribute", f"field {name} is no attribute: it could neither filter nor be read fast"
-        if name in (names.EMBEDDING, names.COARSE):
+        if name in (names.EMBEDDING, names.COARSE, names.FEATURES):
             continue
         if "filter" not in block.settings("rank"):
             yield "filter", f"field {name} needs `rank: filter`: it only ever filters"

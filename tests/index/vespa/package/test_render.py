@@ -81,6 +81,21 @@ def test_titles_are_kept_where_that_is_said_and_never_added_to_a_version_that_is
     assert with_titles(tmp_path / "new", VERSION).titles
 
 
+def test_item_features_are_kept_where_that_is_said(tmp_path: Path) -> None:
+    keeps = replace(SECOND, features=(4, 32))
+    add_version(tmp_path, VERSION, Layout())
+    application = add_version(tmp_path, keeps)
+    assert schema_problems(application) == []
+    schema = (application / "schemas" / f"{SECOND.document_type}.sd").read_text()
+    assert "field itemFeatures type tensor<int8>(b[256])" in schema
+    assert "document-summary item_features" in schema
+    assert find_version(tmp_path, SECOND.bundle_version).features == (4, 32)
+    assert add_version(tmp_path, SECOND) == application, "it goes on with features"
+    assert find_version(tmp_path, SECOND.bundle_version).features == (4, 32)
+    with pytest.raises(VersionError, match="is there without features"):
+        add_version(tmp_path, replace(VERSION, features=(4, 32)))
+
+
 def test_versions_of_one_bundle_over_int8_and_bfloat16_stand_side_by_side(tmp_path: Path) -> None:
     coarse = replace(VERSION, vectors="int8")
     add_version(tmp_path, VERSION, Layout())

@@ -146,6 +146,20 @@ async def test_a_graph_over_int8_gives_the_items_and_scores_of_the_embeddings(
         assert report.holds, report.checks
 
 
+async def test_item_features_are_read_to_the_bit(
+    vespa_peer: Peer, folder: Path, settings: VespaSettings
+) -> None:
+    keeps = VespaSettings(EndpointSettings((vespa_peer.url,)), INT8)
+    assert (await feed_folder(keeps, folder)).complete
+    stored = EmbeddingsFolder.open(folder).features
+    async with VespaIndex(keeps) as index, VespaIndex(settings) as without:
+        ids, features = await index.features(["item-7", "nobody", "", "item-150"], Deadline.after(10))
+        assert ids == ["item-7", "item-150"]
+        np.testing.assert_array_equal(features, stored[[7, 150]])
+        with pytest.raises(IndexUnavailable, match="no-features"):
+            await without.features(["item-7"], Deadline.after(10))
+
+
 def wanted_ids(found: list[Neighbours]) -> list[str]:
     return found[0].ids
 
