@@ -169,7 +169,7 @@ class EmbeddingsSource:
         if version.features is None:
             return lambda place: {}
         chunk = self.folder.checked_features(np.arange(first, first + count))
-        return lambda place: {names.ITEM_FEATURES: chunk[place]}  # type: ignore[dict-item]
+        return lambda place: {names.ITEM_FEATURES: chunk[place]}
 
     def _check_version(self, version: Version) -> None:
         path, meta = self.folder.path, self.folder.meta

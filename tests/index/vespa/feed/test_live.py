@@ -70,11 +70,11 @@ async def test_puts_updates_and_removals_are_in_vespa_and_in_the_ledger(tmp_path
         assert (again.written, server.documents["b"]["price"]) == (1, 3.0)
 
 
-async def test_words_and_the_picture_s_feature_go_where_the_version_has_room_for_them(tmp_path: Path) -> None:
-    wide = replace(VERSION, texts=TextSpec(("title", "category"), "english"), picture_dim=4)
+async def test_words_picture_and_item_features_go_where_the_version_has_room_for_them(tmp_path: Path) -> None:
+    wide = replace(VERSION, texts=TextSpec(("title", "category"), "english"), picture_dim=4, features=(1, 2))
     picture = np.array([0.6, 0.8, 0.0, 0.0], np.float32)
     said = {"title": "Red shoes", "description": "none of its fields"}
-    whole = replace(put("a"), texts=said, picture=picture)
+    whole = replace(put("a"), texts=said, picture=picture, features=np.ones((1, 2), np.float16))
     for version, there in ((wide, True), (VERSION, False)):
         async with DocumentServer() as server:
             where = replace(settings(server.url), version=version)
@@ -83,6 +83,7 @@ async def test_words_and_the_picture_s_feature_go_where_the_version_has_room_for
             await index.update([ItemUpdate("a", {"price": 2.0})], soon())
             document = server.documents["a"]
             assert (names.PICTURE in document, names.WORDS in document) == (there, there), document
+            assert document.get(names.FEATURES) == ("3c00" * 2 if there else None)
             assert document["price"] == 2.0
             await index.upsert([put("a")], soon())
             assert names.PICTURE not in server.documents["a"]
