@@ -17,7 +17,7 @@ read side by side. Format 1, an object a line, or columns of Parquet of the same
 ``query_attributes.shares``           experiment to the share of its units that this arm is to get
 ``query_attributes.bundle, index``    versions that answered
 ``query_attributes.routes``           route to the item ids of the answer that it found
-``query_attributes.teams``            who picked each item, in the order of the items, with interleaving
+``query_attributes.teams``            who drafted each item, with interleaving; empty where it is pinned
 ``query_attributes.partial``          whether a route gave less than it should have
 ``query_attributes.degraded``         words for each way in which the answer is less than was asked for
 ``query_attributes.took_ms``          milliseconds from the first byte in

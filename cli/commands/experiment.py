@@ -16,6 +16,7 @@ from common.files import replace_text
 if TYPE_CHECKING:
     from models.evaluation.statistics import Interval
     from models.experiment import Report
+    from models.experiment.interleaving import Interleaved
 
 
 def report(
@@ -65,8 +66,9 @@ def report(
 
     Outcomes have a time (`timestamp`), an action (`click`, `cart`, `order`, or UBI's names), the `query_id`
     of the answer or else `client_id` or `user`, and the `value` of an order. Those from before a unit was
-    exposed make the intervals narrower. Ends with 1 where the split is not as it should be, or a guardrail is
-    worse.
+    exposed make the intervals narrower. Where answers were interleaved (`merge = "interleave"`), teams are
+    compared by what users chose of their items, if outcomes name the `item`. Ends with 1 where the split is
+    not as it should be, or a guardrail is worse.
 
     Example: `mrse experiment report exposures/ outcomes.parquet --experiment merge --report merge.html`
     """
@@ -96,9 +98,7 @@ def report(
 def _print(found: Report) -> None:
     from models.experiment.page import says
 
-    units = Table(
-        "arm", "units", "should be", "answers", "p50 ms", "p95 ms", title=f"experiment {found.experiment}"
-    )
+    units = Table("arm", "units", "should be", "answers", "p50 ms", "p95 ms", title=found.title)
     for arm, count in found.units.items():
         latency = found.latency[arm]
         share = f"{count / sum(found.units.values()):.3f} / {found.shares[arm]:.3f}"
@@ -138,8 +138,39 @@ def _print(found: Report) -> None:
             f"{each.queries:,} queries answered by both, overlap {each.overlap:.2f}"
         )
         out.print(says(found, each))
+    if found.interleaved is not None:
+        _print_teams(found.interleaved)
     for line in (*found.notes, *(f"left out: {many:,} {why}" for why, many in found.skipped.items())):
         out.print(line, style="dim")
+
+
+def _print_teams(found: Interleaved) -> None:
+    from models.experiment.page import prefers
+
+    table = Table(
+        "by", "teams", "outcomes", "units", "prefer the first", "at every look", "p",
+        title=f"interleaving: {found.answers:,} answers to {found.units:,} units",
+    )  # fmt: skip
+    for each in found.preferences:
+        table.add_row(
+            each.kind,
+            f"{each.first} or {each.second}",
+            f"{each.credits[0]:,} / {each.credits[1]:,}",
+            " / ".join(f"{units:,}" for units in each.units),
+            _share(each.share),
+            _share(each.always),
+            "–" if each.p != each.p else f"{each.p:.3g}",
+        )
+    out.print(table)
+    for each in found.preferences:
+        if any(each.credits):
+            out.print(f"{each.first} or {each.second}, by {each.kind}: {prefers(each)}")
+    if found.uncredited:
+        out.print(f"{found.uncredited:,} outcomes name no item that such an answer showed", style="dim")
+
+
+def _share(share: Interval) -> str:
+    return "–" if share.value != share.value else f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
 
 
 def _lift(lift: Interval) -> str:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from cli.release.plan import PlanError
-from common.files import inherit, replacing
 
 TOWERS, CONTROL, CANARY = "towers", "control", "canary"
 
@@ -67,7 +65,7 @@ def read_towers(config: Path) -> Configured:
 def write_towers(
     config: Path, control: Side, canary: Side | None = None, share: float = 0.0, salt: str | None = None
 ) -> None:
-    """Rewrite the configuration's arms of ``towers``, comments and order of the rest kept, atomically.
+    """Rewrite the configuration's arms of ``towers``, as `rewrite` does.
 
     Args:
         config: the file.
@@ -81,32 +79,23 @@ def write_towers(
         SettingsError: the settings would not be valid; the file is as before.
         OwnerError: others could read it then; the file is as before.
     """
-    from service.settings.load import SettingsError, load_settings
+    from service.settings.rewriting import rewrite
 
-    try:
-        document = tomlkit.parse(config.read_text(encoding="utf-8"))
-    except (OSError, TOMLKitError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{config}: {error}") from error
-    arms = _table(document, "experiments", TOWERS, bare=True)
-    _fill(arms, CONTROL, control, 1.0 if canary is None else round(1.0 - share, 6))
-    if canary is not None:
-        _fill(arms, CANARY, canary, share)
-    else:
-        if CANARY in arms:
-            del arms[CANARY]
-        for group, path in (("bundle", control.bundle), ("index", control.index)):
-            if "path" in document.get(group, {}):
-                document[group]["path"] = path
-    if salt is not None:
-        _table(document, "assignment", "experiments", TOWERS)["salt"] = salt
-    text = tomlkit.dumps(document)
-    if config.read_text(encoding="utf-8") == text:
-        return
-    whole = config.resolve()  # a link stays one
-    with replacing(whole, durable=True) as written:
-        inherit(written, whole)  # it may hold secrets
-        written.write_text(text, encoding="utf-8")
-        load_settings(written)
+    def change(document: Any) -> None:
+        arms = _table(document, "experiments", TOWERS, bare=True)
+        _fill(arms, CONTROL, control, 1.0 if canary is None else round(1.0 - share, 6))
+        if canary is not None:
+            _fill(arms, CANARY, canary, share)
+        else:
+            if CANARY in arms:
+                del arms[CANARY]
+            for group, path in (("bundle", control.bundle), ("index", control.index)):
+                if "path" in document.get(group, {}):
+                    document[group]["path"] = path
+        if salt is not None:
+            _table(document, "assignment", "experiments", TOWERS)["salt"] = salt
+
+    rewrite(config, change)
 
 
 def _table(document: Any, *names: str, bare: bool = False) -> Any:

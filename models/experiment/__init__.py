@@ -6,6 +6,7 @@
     outcomes     clicks, carts, orders and revenue, joined to the units that saw something
     units        the arm of each unit, what it did from then on, and how they should be split
     statistics   ratios of sums over units: intervals, CUPED, sequential intervals, the split
+    interleaving whose items users chose, where teams drafted the answers
     report       all of it for each arm against the control
     page         the report as a page that stands alone
 

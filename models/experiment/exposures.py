@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,9 @@ from common.progress import Progress, silent
 
 #: Items of an answer by which arms are compared.
 OVERLAP_AT = 10
+#: In place of an experiment and of its arm: all answers, where teams drafted them and no arms differ. No
+#: experiment can have this name.
+EVERY = "*"
 _SUFFIXES = (".jsonl", ".parquet")
 
 
@@ -39,6 +43,7 @@ class Exposures:
         at: ``[n]``, seconds since 1970.
         took_ms, partial, empty: ``[n]``.
         requests: the unit of each answer by its ``query_id``.
+        drafted: answers whose items were drafted by teams.
         answers: query to arm to the first items of its last answer.
         skipped: answers that take no part, by why.
     """
@@ -55,6 +60,7 @@ class Exposures:
     empty: Bool
     requests: dict[str, int]
     answers: dict[str, dict[int, list[str]]]
+    drafted: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
 
 
@@ -78,24 +84,13 @@ def read_exposures(
     clients: dict[str, int] = {}
     requests: dict[str, int] = {}
     answers: dict[str, dict[int, list[str]]] = {}
-    skipped = {"not in the experiment": 0, "arm chosen by a header": 0, "told twice": 0, "damaged lines": 0}
-    skipped["too early"] = 0
+    skipped: Counter[str] = Counter()
+    drafted = 0
     rows: list[tuple[int, int, float, float, float, bool, bool]] = []
-    for event in _events(path, skipped):
+    for event, arm_name, at in taking_part(path, experiment, skipped, since):
         attributes = event["query_attributes"]
-        arm_name = attributes["arms"].get(experiment)
-        if arm_name is None:
-            skipped["not in the experiment"] += 1
-            continue
-        if experiment in attributes["forced"]:
-            skipped["arm chosen by a header"] += 1
-            continue
         if event["query_id"] in requests:
             skipped["told twice"] += 1
-            continue
-        at = datetime.fromisoformat(event["timestamp"]).timestamp()
-        if at < since:
-            skipped["too early"] += 1
             continue
         arm = arms.setdefault(arm_name, len(arms))
         client = clients.setdefault(event["client_id"], len(clients))
@@ -103,7 +98,8 @@ def read_exposures(
         hits = event["query_response_hit_ids"]
         if words := attributes["query_hash"]:
             answers.setdefault(words, {})[arm] = hits[:OVERLAP_AT]
-        share = attributes["shares"].get(experiment) or 0.0
+        share = 1.0 if experiment == EVERY else attributes["shares"].get(experiment) or 0.0
+        drafted += bool(attributes["teams"])
         rows.append(
             (client, arm, share, at, float(attributes["took_ms"]), bool(attributes["partial"]), not hits)
         )
@@ -116,9 +112,38 @@ def read_exposures(
     return Exposures(
         experiment, list(arms), clients, columns[0].astype(np.int64), columns[1].astype(np.int64),
         columns[2].astype(np.float64), columns[3].astype(np.float64), columns[4].astype(np.float64),
-        columns[5].astype(bool), columns[6].astype(bool), requests, answers,
-        {why: many for why, many in skipped.items() if many},
+        columns[5].astype(bool), columns[6].astype(bool), requests, answers, drafted, dict(skipped),
     )  # fmt: skip
+
+
+def taking_part(
+    path: Path, experiment: str, skipped: Counter[str], since: float
+) -> Iterator[tuple[Mapping[str, Any], str, float]]:
+    """The answers of a log that take part in an experiment: the event, its arm, and seconds since 1970.
+
+    Args:
+        path: a file or a folder.
+        experiment: its name; `EVERY`: all answers, as of one arm.
+        skipped: counts what takes no part, by why.
+        since: seconds since 1970; answers before take no part.
+
+    Raises:
+        ExposuresError: it cannot be read.
+    """
+    for event in _events(path, skipped):
+        attributes = event["query_attributes"]
+        arm = EVERY if experiment == EVERY else attributes["arms"].get(experiment)
+        if arm is None:
+            skipped["not in the experiment"] += 1
+            continue
+        if experiment in attributes["forced"]:
+            skipped["arm chosen by a header"] += 1
+            continue
+        at = datetime.fromisoformat(event["timestamp"]).timestamp()
+        if at < since:
+            skipped["too early"] += 1
+            continue
+        yield event, arm, at
 
 
 def files_of(path: Path) -> list[Path]:
@@ -135,7 +160,7 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-def _events(path: Path, skipped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
+def _events(path: Path, skipped: Counter[str]) -> Iterator[Mapping[str, Any]]:
     for file in files_of(path):
         for event in _parquet(file) if file.suffix == ".parquet" else _lines(file, skipped):
             if event.get("format") != FORMAT:
@@ -145,7 +170,7 @@ def _events(path: Path, skipped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
             yield event
 
 
-def _lines(file: Path, skipped: dict[str, int]) -> Iterator[Mapping[str, Any]]:
+def _lines(file: Path, skipped: Counter[str]) -> Iterator[Mapping[str, Any]]:
     with file.open("rb") as lines:
         for line in lines:
             try:
@@ -178,12 +203,16 @@ def _parquet(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _only_experiment(path: Path) -> str:
-    """The experiment with several arms, where there is one alone."""
+    """The experiment with several arms, where there is one alone; without any, what teams drafted."""
     seen: dict[str, set[str]] = {}
-    for event in _events(path, {"damaged lines": 0}):
+    drafted = False
+    for event in _events(path, Counter()):
+        drafted = drafted or bool(event["query_attributes"]["teams"])
         for name, arm in event["query_attributes"]["arms"].items():
             seen.setdefault(name, set()).add(arm)
     several = sorted(name for name, arms in seen.items() if len(arms) > 1)
+    if not several and drafted:
+        return EVERY
     if len(several) != 1:
         found = ", ".join(several) or "none"
         raise ExposuresError(f"experiments with several arms: {found}; say which, with --experiment")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ _NAMES = {
     "action": ("action_name", "action"),
     "at": ("timestamp", "ts"),
     "value": ("value", "revenue"),
+    "item": ("item", "item_id", "object_id"),
 }
 
 
@@ -48,6 +50,8 @@ class Outcomes:
         at: ``[m]``, seconds since 1970.
         value: ``[m]``, revenue; 0 where none is told.
         skipped: rows that take no part, by why.
+        request, item: ``[m]``, the ``query_id`` and the item that the row names, or None; both are empty
+            where no answer was drafted by teams.
     """
 
     client: I64
@@ -55,6 +59,8 @@ class Outcomes:
     at: F64
     value: F64
     skipped: Mapping[str, int]
+    request: Sequence[str | None] = ()
+    item: Sequence[str | None] = ()
 
 
 def read_outcomes(path: Path, exposures: Exposures, key: str = "") -> Outcomes:
@@ -62,7 +68,7 @@ def read_outcomes(path: Path, exposures: Exposures, key: str = "") -> Outcomes:
 
     Args:
         path: JSON lines, CSV or Parquet, with a time, an action, and one of ``query_id``, ``client_id``,
-            ``user``; ``value`` is the revenue of an order.
+            ``user``; ``value`` is the revenue of an order, ``item`` what was chosen.
         exposures: whose.
         key: ``exposures.key`` of the service, for the join by user.
 
@@ -72,6 +78,8 @@ def read_outcomes(path: Path, exposures: Exposures, key: str = "") -> Outcomes:
     skipped = {"another action": 0, "of nobody who was exposed": 0, "damaged": 0}
     rows: list[tuple[int, int, float, float]] = []
     hashes: dict[str, str] = {}
+    request: list[str | None] = []
+    item: list[str | None] = []
     for row in _rows(path):
         kind = ACTIONS.get(str(_get(row, "action")))
         if kind is None:
@@ -87,13 +95,17 @@ def read_outcomes(path: Path, exposures: Exposures, key: str = "") -> Outcomes:
             )
         except (TypeError, ValueError):
             skipped["damaged"] += 1
+            continue
+        if exposures.drafted:
+            request.append(_name(_get(row, "query_id")))
+            item.append(_name(_item(row)))
     if not rows:
         told = ", ".join(f"{many} {why}" for why, many in skipped.items() if many) or "it is empty"
         raise OutcomesError(f"{path} has no outcome of a unit that was exposed: {told}")
     client_of, kinds, at, value = zip(*rows, strict=True)
     return Outcomes(
         np.array(client_of, np.int64), np.array(kinds, np.int64), np.array(at), np.array(value),
-        {why: many for why, many in skipped.items() if many},
+        {why: many for why, many in skipped.items() if many}, request, item,
     )  # fmt: skip
 
 
@@ -107,6 +119,19 @@ def _client(row: Mapping[str, Any], exposures: Exposures, key: str, hashes: dict
         if client is None:
             client = hashes[str(user)] = client_id(str(user), key)
     return None if client is None else exposures.clients.get(str(client))
+
+
+def _item(row: Mapping[str, Any]) -> Any:
+    """What the row is about; UBI has it as ``event_attributes.object.object_id``."""
+    found = _get(row, "item")
+    if found is None and isinstance(attributes := row.get("event_attributes"), Mapping):
+        its = attributes.get("object")
+        found = its.get("object_id") if isinstance(its, Mapping) else None
+    return found
+
+
+def _name(value: Any) -> str | None:
+    return None if value is None else sys.intern(str(value))
 
 
 def _get(row: Mapping[str, Any], column: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.evaluation import html
 from models.evaluation.statistics import Interval
 from models.experiment.exposures import OVERLAP_AT
+from models.experiment.interleaving import LEAST_PREFERRING, Interleaved, Preference
 from models.experiment.report import SPLIT_P, Against, Report
 from models.experiment.statistics import Comparison
 
@@ -21,10 +22,12 @@ def write_page(report: Report) -> str:
     parts = [_verdict(report), _split(report)]
     for each in report.against:
         parts += [_outcomes(report, each), _days(report, each), _guardrails(each)]
+    if report.interleaved is not None:
+        parts.append(_interleaved(report.interleaved))
     parts.append(_latency(report))
     rows = [(html.text(why), f"{many:,}") for why, many in report.skipped.items()]
     parts.append(html.section("Left out", html.table(("what", "rows"), rows)) if rows else "")
-    return html.page(f"Experiment {report.experiment}", parts)
+    return html.page(report.title, parts)
 
 
 def says(report: Report, each: Against) -> str:
@@ -37,8 +40,22 @@ def says(report: Report, each: Against) -> str:
     return told
 
 
+def prefers(each: Preference) -> str:
+    """What is known of two teams, in words."""
+    if each.preferred is not None:
+        other = each.second if each.preferred == each.first else each.first
+        return f"{each.preferred} is preferred to {other}"
+    if each.p != each.p:
+        return f"fewer than {LEAST_PREFERRING} units prefer either"
+    return "not told apart yet"
+
+
 def _verdict(report: Report) -> str:
     lines = [html.note(says(report, each)) for each in report.against]
+    drafted = () if report.interleaved is None else report.interleaved.preferences
+    lines += [
+        html.note(f"{each.first} or {each.second}, by {each.kind}: {prefers(each)}") for each in drafted
+    ]
     return html.section("Verdict", *lines, *[html.note(text) for text in report.notes])
 
 
@@ -55,6 +72,8 @@ def _split(report: Report) -> str:
         for arm, units in report.units.items()
     ]
     table = html.table(("arm", "units", "share", "should be", "answers"), rows)
+    if not report.against:
+        return html.section("Units", table)
     found = "a mismatch: trust no figure below" if report.mismatch else "as it should be"
     test = (
         f"Split of {report.split_units:,} units: {found} (chi-square p = {report.split_p:.3g}, at {SPLIT_P})."
@@ -117,6 +136,44 @@ def _guardrails(each: Against) -> str:
     )
     table = html.table(("", "control", each.arm, "change", "state"), rows)
     return html.section(f"{each.arm}: guardrails", table, html.note(overlap))
+
+
+def _interleaved(found: Interleaved) -> str:
+    rows = [
+        (
+            html.text(each.kind),
+            html.text(f"{each.first} or {each.second}"),
+            f"{each.credits[0]:,} / {each.credits[1]:,}",
+            " / ".join(f"{units:,}" for units in each.units),
+            html.cell(each.share),
+            html.cell(each.always),
+            "–" if each.p != each.p else f"{each.p:.3g}",
+            html.text(prefers(each)),
+        )
+        for each in found.preferences
+    ]
+    head = ("by", "teams", "outcomes", "units: first / second / even", "share that prefers the first",
+            "the same, at every look", "p", "")  # fmt: skip
+    told = (
+        f"{found.answers:,} answers to {found.units:,} units had items of several teams. Each outcome is "
+        "credited to the team that picked its item, and each unit counts once, for the team with more of "
+        "its outcomes; p is of a sign test. Stop when the share at every look leaves one half. "
+        f"{found.uncredited:,} outcomes name no item that such an answer showed."
+    )
+    drawn = [
+        (
+            f"{each.kind}: {each.first} or {each.second}",
+            Interval(each.share.value - 0.5, each.share.low - 0.5, each.share.high - 0.5),
+        )
+        for each in found.preferences
+    ]
+    return html.section(
+        "Interleaving",
+        html.table(head, rows),
+        html.note(told),
+        html.note("Above one half, the first of the two is preferred:"),
+        html.intervals(drawn, zero=True),
+    )
 
 
 def _state(each: Against, name: str, found: Comparison) -> str:

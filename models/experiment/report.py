@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,8 @@ from common.arrays import F64
 from common.errors import MrseError
 from common.progress import Progress, silent
 from models.evaluation.statistics import Interval
-from models.experiment.exposures import OVERLAP_AT, Exposures, read_exposures
+from models.experiment.exposures import EVERY, OVERLAP_AT, Exposures, read_exposures
+from models.experiment.interleaving import Interleaved, interleaved
 from models.experiment.outcomes import Outcomes, read_outcomes
 from models.experiment.statistics import Comparison, Sums, compare, share_p
 from models.experiment.units import Units, shares_of
@@ -84,7 +85,8 @@ class Report:
         split_p: chance of a split at least as far from the shares; `SPLIT_P` or less is a mismatch.
         split_units: units that the split is judged by.
         latency: quantiles of each arm, ms.
-        against: each other arm against the control.
+        against: each other arm against the control; none where teams drafted the answers of one arm.
+        interleaved: whose items users chose, where teams drafted answers.
         notes: what a reader has to know.
         skipped: exposures and outcomes that take no part, by why.
     """
@@ -102,6 +104,12 @@ class Report:
     against: list[Against]
     notes: list[str]
     skipped: Mapping[str, int]
+    interleaved: Interleaved | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is a report of."""
+        return "Interleaving" if self.experiment == EVERY else f"Experiment {self.experiment}"
 
     @property
     def mismatch(self) -> bool:
@@ -156,14 +164,18 @@ def report(
         raise ReportError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
     seen = read_exposures(exposures, experiment, progress, since)
     did = read_outcomes(outcomes, seen, key)
-    return judge(seen, did, control=control, metric=metric, effect=effect, window_s=window_days * _DAY_S)
+    window_s = window_days * _DAY_S
+    found = judge(seen, did, control=control, metric=metric, effect=effect, window_s=window_s)
+    if not seen.drafted:
+        return found
+    return replace(found, interleaved=interleaved(exposures, seen, did, since, window_s))
 
 
 def judge(
     seen: Exposures, did: Outcomes, *, control: str | None, metric: str, effect: float, window_s: float
 ) -> Report:
     """As `report`, of what was read."""
-    if len(seen.arms) < 2:
+    if len(seen.arms) < 2 and not seen.drafted:
         raise ReportError(f"the experiment {seen.experiment} has one arm alone: {seen.arms[0]}")
     units = Units(seen)
     counts = {arm: int((units.arm == n).sum()) for n, arm in enumerate(seen.arms)}
@@ -172,6 +184,8 @@ def judge(
     if control not in counts:
         raise ReportError(f"there is no arm {control!r}; there are {', '.join(seen.arms)}")
     shares, fresh, notes = shares_of(seen, units)
+    if seen.arms == [EVERY]:
+        notes.append("No experiment has several arms; teams drafted the answers, and they are compared.")
     split = {arm: int((units.arm[fresh] == n).sum()) for n, arm in enumerate(seen.arms)}
     if units.moved:
         notes.append(

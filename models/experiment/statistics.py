@@ -20,8 +20,8 @@ from models.evaluation.statistics import UNKNOWN, Interval
 
 #: Of two-sided intervals and tests.
 ALPHA = 0.05
-_NORMAL = NormalDist()
-_Z = _NORMAL.inv_cdf(1 - ALPHA / 2)
+NORMAL = NormalDist()
+Z = NORMAL.inv_cdf(1 - ALPHA / 2)
 #: Units of an arm below which nothing is compared: the normal approximation would not hold.
 LEAST_UNITS = 30
 
@@ -103,10 +103,10 @@ def compare(control: Sums, treatment: Sums, effect: float) -> Comparison:
         treatment=around[1],
         lift=_around(lift, se),
         always=Interval(lift, lift - wide, lift + wide),
-        p=2 * (1 - _NORMAL.cdf(abs(lift) / se)) if se > 0 else float("nan"),
+        p=2 * (1 - NORMAL.cdf(abs(lift) / se)) if se > 0 else float("nan"),
         se=se,
         power=power(se, effect),
-        detectable=(_Z + _NORMAL.inv_cdf(0.8)) * se,
+        detectable=(Z + NORMAL.inv_cdf(0.8)) * se,
         explained=explained,
     )
 
@@ -119,7 +119,7 @@ def _alone(arm: Sums) -> Interval:
 
 
 def _around(value: float, se: float) -> Interval:
-    return Interval(value, value - _Z * se, value + _Z * se)
+    return Interval(value, value - Z * se, value + Z * se)
 
 
 def _adjusted(values: list[float], lines: list[F64], before: list[F64]) -> tuple[list[float], list[F64]]:
@@ -140,7 +140,7 @@ def power(se: float, effect: float) -> float:
     """Chance that a lift of ``effect`` is found at one look, where the lift has this standard error."""
     if not se > 0:
         return float("nan")
-    return _NORMAL.cdf(abs(effect) / se - _Z) + _NORMAL.cdf(-abs(effect) / se - _Z)
+    return NORMAL.cdf(abs(effect) / se - Z) + NORMAL.cdf(-abs(effect) / se - Z)
 
 
 def always_half_width(se: float, effect: float) -> float:

@@ -58,7 +58,7 @@ def event_of(exposure: Exposure, key: str) -> dict[str, Any]:
         "bundle": exposure.bundle_version,
         "index": exposure.index_version,
         "routes": routes,
-        "teams": [item["team"] for item in exposure.items if "team" in item],
+        "teams": _teams(exposure.items),
         "partial": exposure.partial,
         "degraded": list(exposure.degraded),
         "took_ms": exposure.took_ms,
@@ -72,3 +72,10 @@ def event_of(exposure: Exposure, key: str) -> dict[str, Any]:
         "query_response_hit_ids": [item["item_id"] for item in exposure.items],
         "query_attributes": attributes,
     }
+
+
+def _teams(items: Sequence[Item]) -> list[str]:
+    """Who picked each item, by its place; empty where a rule put it there. Nothing without teams."""
+    if not any("team" in item for item in items):
+        return []
+    return ["" if item.get("pinned") else item.get("team") or "" for item in items]

@@ -95,6 +95,45 @@ def test_what_units_did_before_makes_intervals_narrower_and_moves_nothing() -> N
     assert np.mean(lifts) == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("correlation", [0.3, 0.7, 0.9])
+def test_cuped_takes_out_of_the_variance_what_theory_says_and_leaves_the_lift_where_it_was(
+    correlation: float,
+) -> None:
+    """A covariate of correlation r leaves 1 - r^2 of the variance (Deng et al., 2013)."""
+    rng = np.random.default_rng(23)
+    rounds, units, planted = 400, 800, 0.05
+    plain, adjusted, explained, stated = [], [], [], []
+    for _ in range(rounds):
+        arms = []
+        for mean in (10.0, 10.0 * (1 + planted)):
+            before = rng.normal(5, 2, units)
+            noise = rng.normal(0, 2 * np.sqrt(1 - correlation**2), units)
+            arms.append(Sums(mean + correlation * (before - 5) + noise, np.ones(units), before))
+        seen = compare(arms[0], arms[1], planted)
+        bare = compare(*(Sums(each.total, each.weight) for each in arms), planted)
+        plain.append(bare.lift.value)
+        adjusted.append(seen.lift.value)
+        explained.append(seen.explained)
+        stated.append(seen.se)
+    left = np.var(adjusted) / np.var(plain)
+    assert np.mean(explained) == pytest.approx(correlation**2, abs=0.01)
+    # Both variances are of the same draws; each has a relative error of sqrt(2 / rounds) = 0.07.
+    assert left == pytest.approx(1 - correlation**2, rel=0.3)
+    assert np.mean(stated) == pytest.approx(np.std(adjusted), rel=0.15)
+    for lifts in (plain, adjusted):
+        assert abs(np.mean(lifts) - planted) < 4 * np.std(lifts) / np.sqrt(rounds)
+
+
+def test_cuped_takes_out_an_imbalance_that_was_there_before() -> None:
+    """One arm got users who bought more all along; by chance, that is, and the figure must not say it won."""
+    rng = np.random.default_rng(29)
+    before = [rng.normal(mean, 2, 5000) for mean in (5.0, 5.3)]
+    arms = [Sums(5 + each + rng.normal(0, 1, 5000), np.ones(5000), each) for each in before]
+    bare = compare(*(Sums(each.total, each.weight) for each in arms), 0.03)
+    assert bare.lift.low > 0.01
+    assert compare(arms[0], arms[1], 0.03).lift.value == pytest.approx(0, abs=0.005)
+
+
 def test_who_looks_every_day_is_not_misled_by_the_interval_that_holds_at_every_look() -> None:
     rng = np.random.default_rng(17)
     once = always = 0

@@ -97,6 +97,18 @@ def test_an_event_tells_arms_versions_and_items_by_route_and_no_user_or_query() 
     assert client_id("u42", "x" * 100) != client_id("u42", "x" * 64)
 
 
+def test_teams_stand_at_the_places_of_their_items_also_behind_a_pinned_one() -> None:
+    shown = exposure(items=3)
+    first, second = shown.items[:2]
+    first["pinned"] = True  # drafted, and put in front by a rule
+    del second["team"]  # found by no route
+    second["pinned"] = True
+    assert event_of(shown, "")["query_attributes"]["teams"] == ["", "", "two"]
+    for item in shown.items:
+        item.pop("team", None)
+    assert event_of(shown, "")["query_attributes"]["teams"] == []
+
+
 @pytest.mark.parametrize("sink", ["jsonl", "parquet"])
 def test_what_waits_is_written_at_the_end_and_reads_back(tmp_path: Path, sink: str) -> None:
     counted = Counted()
