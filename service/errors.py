@@ -5,6 +5,7 @@
     RecallError
     ├── FieldError        the request names something that cannot be used        422
     ├── UnknownItem       there is no such item                                  404
+    ├── NotHere           the call is answered on another port                   404
     ├── Unavailable       the service has no answer now                          503
     │   ├── NotReady      bundle and index are being loaded                      503
     │   ├── ModelFailed   a graph of the bundle raised, or gave no usable number 503
@@ -35,6 +36,10 @@ class FieldError(RecallError):
 
 class UnknownItem(RecallError):  # noqa: N818 -- reads as what it is
     """The item is not in the index."""
+
+
+class NotHere(RecallError):  # noqa: N818
+    """The call is answered on another port; the message says which setting names it."""
 
 
 class Unavailable(RecallError):  # noqa: N818

@@ -35,6 +35,8 @@ from common.progress import Progress
 
 _MRSE = (sys.executable, "-c", "from cli.main import main; main()")
 _READY_WITHIN_S = 300.0
+#: For running requests, of which there are none, and to close index and model.
+_ENDS_WITHIN_S = 30.0
 _WORDS = (
     "red",
     "blue",
@@ -59,6 +61,7 @@ _QUIET = {
     "MRSE_SERVER_CANARY_EVERY_S": "0",
     "MRSE_SERVER_RECALL_CHECK_EVERY_S": "0",
     "MRSE_SERVER_ACCESS_LOG": "false",
+    "MRSE_SERVER_ADMIN_PORT": "0",
     "MRSE_DEADLINE_DEFAULT_MS": "10000",
     "MRSE_REDIS_URL": "",
     "MRSE_REDIS_URL_FILE": "",
@@ -136,7 +139,11 @@ def _service(bundle: Path, index: Path) -> Iterator[tuple[str, int]]:
             yield f"http://127.0.0.1:{port}", process.pid
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(_ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _until_ready(url: str, process: subprocess.Popen[bytes], log: Any) -> None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import MrseError
 
-#: A share from 0 to 1, neither of them.
-Part = Annotated[float, Field(gt=0, lt=1)]
+#: From 0 to 1, neither of them: some of the traffic, and not all.
+SomeShare = Annotated[float, Field(gt=0, lt=1)]
 
 
 class PlanError(MrseError, ValueError):
@@ -67,7 +67,7 @@ class Gate(_Table):
 class Services(_Table):
     """The services that run by the configuration."""
 
-    #: Where each answers ``/metrics``: its port, or its probe port. None: nothing is asked and nothing
+    #: Where each answers ``/metrics``: its port, probe port or admin port. None: nothing is asked and nothing
     #: watched, and what passes the gate is promoted at once.
     urls: tuple[str, ...] = ()
     #: Ask every address that the names in ``urls`` have: all pods of a headless service in Kubernetes.
@@ -75,7 +75,7 @@ class Services(_Table):
     #: A command that makes the services read their configuration again, as ``["systemctl", "reload",
     #: "mrse-recall"]``. None: they watch it themselves (``server.watch_config``).
     reload: tuple[str, ...] = ()
-    #: Where one answers ``/admin/experiments``: taking a canary back then takes less than a second. Needs
+    #: Where one answers ``/admin/experiments``, its port or admin port: taking a canary back then takes less than a second. Needs
     #: ``assignment.path`` in the configuration, and a key of scope ``write`` (``--key``).
     admin: str | None = None
     #: Seconds for all services to have loaded what the configuration names.
@@ -86,7 +86,7 @@ class Canary(_Table):
     """The share of traffic that meets what is new, and what it must not do worse than the rest."""
 
     #: Of the units that keep their arms.
-    share: Part = 0.1
+    share: SomeShare = 0.1
     #: Seconds that it is watched, at least; and until something is known of its latency.
     watch_s: float = Field(default=1800.0, ge=0)
     #: Seconds after which one that has not had ``requests``, or of whose latency nothing is known, is taken

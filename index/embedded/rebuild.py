@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ from index.filters import terms
 #: Lists are kept while there are at least this share of what the rows ask for; else trained again.
 _LISTS_SHARE = 0.7
 _RUNNING = 75
+#: Seconds that a rebuild may take: one of 10 million rows takes minutes, so that this one has no disk.
+#: *Inferred*.
+LONGEST_S = 6 * 3600.0
+#: Seconds that a process which is told to end may take.
+_FAREWELL_S = 10.0
 
 
 class RebuildFailed(MrseError):  # noqa: N818 -- the outcome of a process
@@ -108,7 +114,7 @@ async def run_rebuild(root: Path, reserve: int = RESERVE) -> None:
 
     Raises:
         RebuildRunning: another process does it now.
-        RebuildFailed: with what the process said.
+        RebuildFailed: with what the process said, or that it took too long.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -122,15 +128,31 @@ async def run_rebuild(root: Path, reserve: int = RESERVE) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, said = await process.communicate()
+        async with asyncio.timeout(LONGEST_S):
+            _, said = await process.communicate()
+    except TimeoutError:
+        await _end(process)
+        raise RebuildFailed(
+            f"{root} was not rebuilt within {LONGEST_S:,.0f} s, and serves as it was; does its disk answer?"
+        ) from None
     except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
+        await _end(process)
         raise
     if process.returncode == _RUNNING:
         raise RebuildRunning(f"{root} is being rebuilt by another process")
     if process.returncode:
         raise RebuildFailed(said.decode(errors="replace").strip().rpartition("\n")[2])
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a rebuild, which leaves nothing half done; one that waits for a dead disk is not waited for."""
+    for end in (process.terminate, process.kill):
+        with suppress(ProcessLookupError):
+            end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await process.wait()
+            return
 
 
 def main(root: Path, reserve: int) -> int:

@@ -185,4 +185,4 @@ def sign_test(wins: int, losses: int) -> float:
     for each in range(fewer):  # math.comb(n, each + 1), from the one before
         term = term * (n - each) // (each + 1)
         tail += term
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))

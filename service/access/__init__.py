@@ -8,6 +8,7 @@
     following how files are followed
     rates     requests a second of each key
     guesses   wrong keys by address: slows whoever tries many
+    ports     which port a call is answered on
     guard     one request: whose is it, and may it go on
     audit     the file of changes: who, what, when, and how it ended
 """

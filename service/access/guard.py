@@ -11,6 +11,7 @@ from common.deadline import Clock
 from service.access.guesses import Guesses
 from service.access.keyfile import Key
 from service.access.keyring import KeyRing
+from service.access.ports import Ports
 from service.access.rates import Rates
 from service.access.token import AdminToken
 from service.admission.client import CLIENT, client_of
@@ -35,7 +36,7 @@ class Caller(NamedTuple):
 
 
 class Guard:
-    """Lets requests through, by key and rate.
+    """Lets requests through, by port, key and rate.
 
     Args:
         settings: the groups ``access`` and ``server``.
@@ -57,6 +58,7 @@ class Guard:
         access = settings.access
         self._ring = KeyRing(access.keys, reread)
         self._has_keys = access.keys is not None
+        self._ports = Ports(settings.server.admin_port)
         self._token = AdminToken(settings.server, reread)
         self._anonymous = Caller(None, frozenset(access.without_key))
         self._rates = Rates(1 / settings.server.workers, clock)
@@ -76,10 +78,13 @@ class Guard:
         """Let a request through: leaves its caller and client in its scope, and takes it from the rate.
 
         Raises:
+            NotHere: it came to the wrong port.
             Unauthorized: it shows no key, or a wrong one.
             Forbidden: its key is not for this.
             TooManyRequests: its key has used up its rate, or its address has shown too many wrong keys.
         """
+        if self._ports.apart:
+            self._ports.check(scope, needs)
         caller = scope[CALLER] = self.caller(scope, needs)
         if needs not in caller.scopes:
             if caller.name is None:

@@ -26,6 +26,7 @@ from service.errors import (
     Forbidden,
     InsufficientStorage,
     ModelFailed,
+    NotHere,
     NotReady,
     NotTaken,
     Overloaded,
@@ -64,6 +65,7 @@ _TITLES = {
 #: Status and type of the service's own errors; of an error's classes the first one counts.
 _MEANINGS: dict[type[Exception], tuple[int, str]] = {
     UnknownItem: (404, "unknown-item"),
+    NotHere: (404, "not-found"),
     NotReady: (503, "not-ready"),
     ModelFailed: (503, "model-failed"),
     Overloaded: (503, "overloaded"),

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -31,7 +31,7 @@ from service.process.bound import PARENT_VARIABLE
 from service.process.connections import raise_descriptor_limit
 from service.process.probes import OneProcess, Workers, probing
 from service.process.shared_metrics import count_as, forget_gauges, shared_folder
-from service.settings import Arm, Settings
+from service.settings import Arm, Server, Settings
 from service.telemetry import logs
 from service.telemetry.reloads import reload_metrics
 
@@ -115,29 +115,31 @@ def _refuse_absent(what: Literal["bundle", "index"], path: Path | None) -> None:
 
 def _run_one(settings: Settings, read_settings: ReadSettings) -> None:
     from service.app import create_app
+    from service.process import leaving
     from service.process.configuration import server_config
-    from service.process.leaving import Server
 
     failures: list[StartError] = []
+    apart = settings.server.admin_port != 0
 
     def fatal(error: StartError) -> None:
         failures.append(error)
         server.leave(quick=True)
 
     app = create_app(settings, on_fatal=fatal, read_again=read_settings)
-    server = Server(
+    server = leaving.Server(
         server_config(settings, app),
         lame_duck_s=settings.server.lame_duck_s,
         on_leaving=app.state.runtime.leave,
         on_hangup=app.state.reloader.ask,
-        url_of=settings.server.url,
+        url_of=None if apart else settings.server.url,
     )
     try:
         with (
             probing(settings.server, lambda: OneProcess(app.state.runtime)),
             _exit_means_not_listening(settings),
+            _bound(settings) if apart else nullcontext() as listeners,
         ):
-            server.run()
+            server.run(listeners)
     except KeyboardInterrupt:
         return  # uvicorn raises the signal again once it has drained
     if failures:
@@ -148,7 +150,7 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
     from service.process.supervisor import Supervisor
 
     server = settings.server
-    with shared_folder(server.metrics_folder) as folder, _bound(settings) as listener:
+    with shared_folder(server.metrics_folder) as folder, _bound(settings) as listeners:
         context = _start_method([*_LIBRARIES, *ENGINES[settings.index.engine].preload])
 
         def start(number: int, early: bool) -> tuple[BaseProcess, Connection]:
@@ -156,7 +158,7 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
             try:
                 process = context.Process(  # type: ignore[attr-defined]  # of every start method
                     target=_work,
-                    args=(read_settings, [listener], its, number, early),
+                    args=(read_settings, listeners, its, number, early),
                     name=f"worker-{number}",
                 )
                 process.start()
@@ -170,7 +172,7 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
         ended, reloaded = _counting(folder)
         supervisor = Supervisor(
             start,
-            [listener],
+            listeners,
             server.workers,
             server.lame_duck_s + server.drain_s,
             ended,
@@ -229,22 +231,38 @@ def _work(*args: Any) -> None:
 
 
 @contextmanager
-def _bound(settings: Settings) -> Iterator[socket.socket]:
-    """A socket at the settings' address, on which nobody listens yet."""
-    host, port = settings.server.host, settings.server.port
+def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Sockets at the settings' ports, on which nobody listens yet: that of all calls, or those of both kinds.
+
+    Raises:
+        StartError: a port is taken.
+    """
+    server = settings.server
+    with ExitStack() as open_:
+        listeners = [open_.enter_context(_bind(server, server.port))]
+        log.info("listening on %s", server.url(listeners[0].getsockname()[1]))
+        if server.admin_port:
+            listeners.append(open_.enter_context(_bind(server, server.admin_port)))
+            log.info("listening on %s for changes and metrics", server.url(server.admin_port))
+        yield listeners
+
+
+def _bind(server: Server, port: int) -> socket.socket:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(server.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    log.info("listening on %s", settings.server.url(listener.getsockname()[1]))
-    with listener:
-        yield listener
+        raise StartError(f"cannot listen on {server.host}:{port}: {error.strerror or error}") from error
+    return listener
 
 
 def _start_method(libraries: list[str]) -> BaseContext:

@@ -20,6 +20,11 @@ class Server(Group):
     #: Another port, for ``/livez``, ``/readyz`` and ``/metrics`` alone, on a thread of its own: it answers
     #: however busy the service is. 0: none. Give it to an orchestrator and to Prometheus, not to strangers.
     probe_port: int = Field(default=0, ge=0, le=65_535)
+    #: Another port, for calls that change something (those for which a key needs the scope ``write``) and
+    #: ``/metrics``, which are then not answered at ``port``; what others ask is not answered there, but for
+    #: ``/livez``, ``/readyz`` and ``/version``. It is at the same address and speaks TLS where ``port`` does.
+    #: 0: none, all calls share ``port``. With it a network can let strangers reach ``port`` alone.
+    admin_port: int = Field(default=0, ge=0, le=65_535)
     #: Processes that answer, one a core at most. They share the memory of index and libraries.
     workers: int = Field(default=1, ge=1, le=256)
     #: Connections that may wait to be accepted; the system may allow fewer.
@@ -72,6 +77,13 @@ class Server(Group):
     def _one_token(self) -> Server:
         if self.admin_token is not None and self.admin_token_file is not None:
             raise ValueError("admin_token and admin_token_file are both given: one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _different_ports(self) -> Server:
+        ports = [each for each in (self.port, self.probe_port, self.admin_port) if each]
+        if self.admin_port and len(set(ports)) < len(ports):
+            raise ValueError("port, probe_port and admin_port are different ports")
         return self
 
     @model_validator(mode="after")

@@ -45,6 +45,11 @@ CASES: dict[str, Object] = {
         "nightly": {"enabled": True},
         "networkPolicy": {"enabled": False},
     },
+    "released": {
+        "data": {"source": "volume", "volume": {"claim": "shop", "config": "mrse.toml"}},
+        "admin": {"enabled": True},
+        "monitoring": {"enabled": True},
+    },
     "vespa": {
         "config": '[index]\nengine = "vespa"\n[vespa]\nurl = "http://vespa:8080"\n',
         "data": {"index": "versions/item_demo.json", "verify": False, "objectStorage": {"release": "r1"}},

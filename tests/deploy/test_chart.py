@@ -55,6 +55,9 @@ def test_versions_are_those_of_the_package_and_of_the_schemas() -> None:
         ({"nightly": {"keep": 0}}, "keep"),
         ({"follow": {"enabled": True}}, "name Redis"),
         ({"data": {"source": "volume", "volume": {"writable": True}}}, "replicas 1 and no autoscaling"),
+        ({"data": {"volume": {"config": "mrse.toml"}}}, "goes with data.source volume"),
+        ({"data": {"source": "volume", "volume": {"config": "a"}}, "nightly": {"enabled": True}}, "nightly"),
+        ({"data": {"source": "volume", "volume": {"config": "a"}}, "config": "[server]\n"}, "without config"),
     ],
 )
 def test_values_that_cannot_work_are_refused(values: Object, reason: str) -> None:
@@ -98,9 +101,15 @@ def settings_of(
     for variable, value in environment(container).items():
         path = root / value.removeprefix("/")
         if variable == "MRSE_CONFIG":
-            (config,) = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
             path.parent.mkdir(parents=True)
-            path.write_text(config[path.name])
+            if value.startswith("/data/"):  # on the claim, as a release writes it
+                path.write_text(
+                    '[bundle]\npath = "/data/releases/1/b"\n[index]\npath = "/data/releases/1/i"\n'
+                )
+                value = str(path)
+            else:
+                (config,) = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
+                path.write_text(config[path.name])
         elif variable.endswith("_FILE"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("redis://:hidden@valkey:6379/0\n")
@@ -120,7 +129,10 @@ def test_the_service_takes_the_environment_and_the_pod_gives_it_the_time_that_it
     settings = settings_of(container, objects, tmp_path, monkeypatch)
     server = settings.server
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
-    assert ports == {"http": server.port, "probes": server.probe_port}
+    assert ports == {"http": server.port, "probes": server.probe_port} | (
+        {"admin": server.admin_port} if server.admin_port else {}
+    )
+    assert (server.admin_port != 0) == (case == "released")
     assert server.host == "0.0.0.0"
     assert str(settings.bundle.path).startswith("/data/")
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -134,6 +146,10 @@ def test_the_service_takes_the_environment_and_the_pod_gives_it_the_time_that_it
         assert settings.limits.max_k == 500
         assert settings.events.stream == "behaviours"
         assert (server.lame_duck_s, server.drain_s) == (11, 20)
+    if case == "released":  # the file says what serves: a path in the environment would win over it
+        assert str(settings.bundle.path) == "/data/releases/1/b"
+        assert settings.server.watch_config
+        assert not pod.get("initContainers")
     if case == "vespa":
         assert settings.index.engine == "vespa"
 
@@ -194,7 +210,7 @@ def test_selectors_find_their_pods_and_no_others(objects: list[Object]) -> None:
             assert found == ["mrse-recall-probes"]
             continue
         found = [pod for pod, its in labels.items() if matches(selector, its)]
-        assert found == [name.removesuffix("-probes")], kind
+        assert found == [name.removesuffix("-probes").removesuffix("-admin")], kind
         if kind == "Service":
             assert {port["targetPort"] for port in each["spec"]["ports"]} <= ports[found[0]]
         if kind == "NetworkPolicy":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from typing import Any
+from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
 from cli.main import COMMANDS
@@ -61,6 +64,32 @@ def test_the_values_and_every_change_of_them_can_be_installed_with_the_secrets_t
     }
     assert keys == {"redis-url", "keys.toml", "mrse.toml"}
     assert keys - {"mrse.toml"} <= {key for each in made.values() for key in each}
+
+
+def test_the_release_of_the_page_of_nights_may_reach_what_it_asks_and_finds_its_claim() -> None:
+    values, job = (yaml.safe_load(block) for block in blocks("docs/nightly.md", "yaml"))
+    rendered("default")
+    pytest.importorskip("kubernetes_validate").validate(job, "1.30", strict=True)
+    (pod,) = [pod for _, pod in pods([job])]
+    objects = render(merged(values, {"admin": {"enabled": True}}))
+    policy = find(objects, "NetworkPolicy")["spec"]
+    for port in ("probes", "admin"):
+        (rule,) = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == port]
+        labels = [
+            each["podSelector"].get("matchLabels", {}) for each in rule["from"] if "podSelector" in each
+        ]
+        assert any(its and its.items() <= pod["metadata"]["labels"].items() for its in labels), port
+    claims = [
+        volume["persistentVolumeClaim"]
+        for each in (pod, find(objects, "Deployment")["spec"]["template"])
+        for volume in each["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    ]
+    assert claims == [{"claimName": "mrse-recall"}] * 2
+    (plan,) = [block for block in blocks("docs/nightly.md", "toml") if "resolve" in block]
+    (url,) = tomllib.loads(plan)["services"]["urls"]
+    service = find(objects, "Service", urlsplit(url).hostname or "")
+    assert service["spec"]["ports"][0]["port"] == urlsplit(url).port
 
 
 def test_what_the_page_says_of_single_values_is_so() -> None:

@@ -18,7 +18,7 @@ from service.process.leaving import LINGER_S
 from service.settings import load_settings
 
 FOLDER = ROOT / "deploy/systemd"
-UNITS = ("mrse-recall", "mrse-follow")
+UNITS = ("mrse-recall", "mrse-follow", "mrse-release")
 ANALYZE = shutil.which("systemd-analyze")
 #: Exposure as `systemd-analyze security` counts it, 0 to 10: "OK" ends at 4.
 EXPOSED = 20
@@ -57,6 +57,22 @@ def test_the_service_takes_what_the_unit_sets_and_gets_the_time_that_it_needs(
     assert keys("mrse-recall.service", "RestartPreventExitStatus") == [str(USAGE)]
     loaded = {each.partition(":")[0] for each in keys("secrets.conf", "LoadCredential")}
     assert loaded == set(re.findall(r"%d/(\S+)$", text("secrets.conf"), re.MULTILINE))
+
+
+def test_all_units_are_of_one_layout_and_the_page_of_the_nights_has_no_other() -> None:
+    of = {unit: {key: keys(f"{unit}.service", key) for key in ("User", "WorkingDirectory")} for unit in UNITS}
+    assert len({str(each) for each in of.values()}) == 1
+    assert {keys(f"{unit}.service", "ExecStart")[0].split()[0] for unit in UNITS} == {
+        "/opt/mrse-recall/bin/mrse"
+    }
+    (folder,) = of["mrse-release"]["WorkingDirectory"]
+    (plan,) = arguments("mrse-release")[1:]
+    assert Path(plan).parent == Path(folder)
+    page = (ROOT / "docs/nightly.md").read_text(encoding="utf-8")
+    assert folder in page
+    assert "[Service]" not in page  # it names the files of the units, and repeats none of them
+    for line in re.findall(r"deploy/systemd/\S+", page):
+        assert (ROOT / line.rstrip("`,.")).is_file(), line
 
 
 @pytest.mark.parametrize("unit", UNITS)
