@@ -11,6 +11,7 @@ from cli.release.release import Release, bundle_version
 from cli.release.services import Fleet
 from cli.release.state import Current, Past, Served, StateFile, Verdict, new_release, now
 from cli.release.steps import training_digest
+from cli.release.tidy import drop_taken_back
 from cli.release.towers import Configured, Side, read_towers
 from common.files import refuse_others
 
@@ -89,6 +90,7 @@ def give_up(release: Release, why: str) -> None:
     else:
         release.tell(f"release {release.current.release} is given up: {why}")
         note(release, "aborted", why)
+        drop_taken_back(release)
 
 
 def note(release: Release, verdict: Verdict, says: str) -> None:

@@ -137,6 +137,8 @@ def _unchanged(release: Release) -> bool:
 def _end(release: Release, verdict: Verdict, says: str) -> Result:
     """Note how a release ended; the next call begins another one."""
     note(release, verdict, says)
+    if verdict in ("refused", "rolled back", "aborted"):
+        tidy.drop_taken_back(release)
     if verdict != "promoted":
         try:
             tidy.remove_old(release)

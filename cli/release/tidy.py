@@ -60,24 +60,41 @@ def _remove(path: Path, used: list[Path]) -> int:
 
 def _drop(release: Release) -> list[str]:
     """Drop versions that releases fed and that are neither served nor the way back."""
-    plan = release.plan
-    assert plan.vespa is not None
     kept = {release.version, release.before.version if release.before else None}
     dropped = []
     for past in release.file.state.history:
         for served in (past.served, past.before):
             if served is None or served.version in kept or not Path(served.index).is_file():
                 continue
-            servers = [word for url in plan.vespa.config_servers for word in ("--config-server", url)]
-            try:
-                mrse(("vespa", "drop", served.version, "--package", str(plan.vespa.package),
-                      "--config", str(plan.config), *servers))  # fmt: skip
-            except StepFailed as error:
-                release.tell(f"tidy: {served.version} stays: {error}")
-            else:
+            if _dropped(release, served.version):
                 dropped.append(served.version)
             kept.add(served.version)
     return dropped
+
+
+def drop_taken_back(release: Release) -> None:
+    """Drop what a release put into Vespa and what does not come to serve: it would take the nodes' memory."""
+    name = release.found("package").get("document_type")
+    if release.engine != "vespa" or name is None or not Path(release.index).is_file():
+        return
+    last = [past for past in release.file.state.history if past.served is not None][-1:]
+    ways = [release.before, *(each for past in last for each in (past.served, past.before))]
+    if name not in {Path(each.index).stem for each in ways if each is not None} and _dropped(release, name):
+        release.tell(f"dropped {name} from Vespa")
+
+
+def _dropped(release: Release, version: str) -> bool:
+    """Drop a version, and say where that fails."""
+    plan = release.plan
+    assert plan.vespa is not None
+    servers = [word for url in plan.vespa.config_servers for word in ("--config-server", url)]
+    try:
+        mrse(("vespa", "drop", version, "--package", str(plan.vespa.package),
+              "--config", str(plan.config), *servers))  # fmt: skip
+    except StepFailed as error:
+        release.tell(f"tidy: {version} stays in Vespa: {error}")
+        return False
+    return True
 
 
 TIDY = Work("tidy", "remove the files of old releases", _tidy)

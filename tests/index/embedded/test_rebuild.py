@@ -13,9 +13,10 @@ import pytest
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
 from index.changes import ItemPut
+from index.embedded import rebuild
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
-from index.embedded.rebuild import RebuildRunning, rebuild_index
+from index.embedded.rebuild import RebuildFailed, RebuildRunning, rebuild_index, run_rebuild
 from index.embedded.store import rebuild_lock
 
 DIM = 16
@@ -100,3 +101,14 @@ async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path) -> None:
             await index.stats()
     assert index.manifest.rows == 47
     await index.close()
+
+
+async def test_a_rebuild_that_does_not_end_is_ended_and_the_index_is_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bases(folder)
+    monkeypatch.setattr(rebuild, "LONGEST_S", 0.0)
+    with pytest.raises(RebuildFailed, match="was not rebuilt within 0 s, and serves as it was"):
+        await run_rebuild(folder)
+    with rebuild_lock(folder):  # nobody holds it
+        assert bases(folder) == before
