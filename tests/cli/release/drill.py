@@ -159,7 +159,7 @@ def served(releasing: Releasing) -> Iterator[None]:
     with (releasing.folder / "serve.log").open("w") as log:
         service = releasing.mrse("serve", "--config", str(releasing.config), log=log)
         try:
-            wait_for(lambda: _ready(releasing.url), 120)
+            wait_for(lambda: _ready(releasing.url), 300)
             yield
         finally:
             service.terminate()
