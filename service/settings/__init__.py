@@ -12,7 +12,8 @@
     tree      all groups together, with a table for each engine and each route that is registered
     load      reads them, and says which key of which file or variable is wrong
     secret_files   secrets in files of their own, ``MRSE_<GROUP>_<KEY>_FILE``
-    weights   rewrites the weights of an experiment in the file
+    rewriting   changes the file: what is not changed stays as somebody wrote it
+    weights   changes the weights and arms of an experiment in it
 
 The command line wins over the environment, that over the file, and that over the defaults. An environment
 variable is ``MRSE_<GROUP>_<KEY>``, such as ``MRSE_SERVER_PORT``, or ``MRSE_RECALL_<ROUTE>_<KEY>``; the file's

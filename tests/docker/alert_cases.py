@@ -51,6 +51,18 @@ def _errors(fast: float, cause: str = "model-failed") -> dict[str, str]:
     }
 
 
+def _few(what: str) -> dict[str, str]:
+    """240 requests an arm in half an hour, and a difference that is no more than chance gives."""
+    series = {}
+    for arm, share in (("control", 0.1), ("treatment", 0.14)):
+        labels = f'experiment="few",arm="{arm}"'
+        failed = share if what == "errors" else 0.0
+        series[f'mrse_arm_requests_total{{{labels},outcome="answered"}}'] = _grows(8 * (1 - failed))
+        series[f'mrse_arm_requests_total{{{labels},outcome="internal"}}'] = _grows(8 * failed)
+        series[f"mrse_arm_empty_total{{{labels}}}"] = _grows(8 * share if what == "empty" else 0.0)
+    return series
+
+
 def _latency(name: str, labels: str, bounds: dict[str, float]) -> dict[str, str]:
     return {f'{name}_bucket{{{labels}le="{le}"}}': _grows(by) for le, by in bounds.items()}
 
@@ -101,8 +113,8 @@ CASES: dict[str, Case] = {
         {'mrse_load_ratio{instance="a"}': _steady(0.8)}, {'mrse_load_ratio{instance="a"}': _steady(0.65)}
     ),
     "RecallRefused": Case(
-        {'mrse_refused_total{reason="waiting"}': _grows(1)},
-        {'mrse_refused_total{reason="waiting"}': _steady(9)},
+        _errors(0) | {'mrse_refused_total{reason="waiting"}': _grows(15)},
+        _errors(0) | {'mrse_refused_total{reason="waiting"}': _grows(5)},
     ),
     "RecallDegraded": Case(
         _errors(0) | {'mrse_degraded_total{reason="i2i_timeout"}': _grows(60)},
@@ -183,7 +195,8 @@ CASES: dict[str, Case] = {
             treatment__client_deadline=_grows(40),
             other__answered=_steady(0),
             other__model_failed=_later(0, 1, 10),  # too few to judge by
-        ),
+        )
+        | _few("errors"),
         AT,
     ),
     "ExperimentArmEmpty": Case(
@@ -196,7 +209,8 @@ CASES: dict[str, Case] = {
         | {
             'mrse_arm_empty_total{experiment="towers",arm="control"}': _grows(4),
             'mrse_arm_empty_total{experiment="towers",arm="treatment"}': _grows(5),
-        },
+        }
+        | _few("empty"),
     ),
     "ExperimentArmSlow": Case(_arm_times(10), _arm_times(0)),
     "VespaCallsFail": Case(

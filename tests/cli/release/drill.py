@@ -159,7 +159,8 @@ def served(releasing: Releasing) -> Iterator[None]:
     with (releasing.folder / "serve.log").open("w") as log:
         service = releasing.mrse("serve", "--config", str(releasing.config), log=log)
         try:
-            wait_for(lambda: _ready(releasing.url), 300)
+            wait_for(lambda: service.poll() is not None or _ready(releasing.url), 300)
+            assert service.poll() is None, (releasing.folder / "serve.log").read_text()
             yield
         finally:
             service.terminate()

@@ -23,7 +23,6 @@ engine = "vespa"
 path = "{version}"
 [vespa]
 url = "{url}"
-timeout_ms = 10000
 """
 PLAN = """
 [vespa]
