@@ -75,8 +75,8 @@ class Services(_Table):
     #: A command that makes the services read their configuration again, as ``["systemctl", "reload",
     #: "mrse-recall"]``. None: they watch it themselves (``server.watch_config``).
     reload: tuple[str, ...] = ()
-    #: Where one answers ``/admin/experiments``, its port or admin port: taking a canary back then takes less than a second. Needs
-    #: ``assignment.path`` in the configuration, and a key of scope ``write`` (``--key``).
+    #: Where one answers ``/admin/experiments``, its port or admin port: taking a canary back then takes less
+    #: than a second. Needs ``assignment.path`` in the configuration, and a key of scope ``write``, ``--key``.
     admin: str | None = None
     #: Seconds for all services to have loaded what the configuration names.
     within_s: float = Field(default=300.0, gt=0)
