@@ -66,7 +66,8 @@ def _drop(release: Release) -> list[str]:
         for served in (past.served, past.before):
             if served is None or served.version in kept or not Path(served.index).is_file():
                 continue
-            if _dropped(release, served.version):
+            # By document type: a package may have two of one bundle.
+            if _dropped(release, Path(served.index).stem):
                 dropped.append(served.version)
             kept.add(served.version)
     return dropped
