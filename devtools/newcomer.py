@@ -5,7 +5,7 @@
     python -m devtools.newcomer [--full]
 
 Every command of both runs as it stands, in order; ports are free ones, and without ``--full`` the training is
-the preset ``tiny`` on 1,000 items. It needs git, Python, make, and a package index; of the checkout it
+the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. It needs git, Python, make, and a package index; of the checkout it
 takes what is committed. It prints what took how long, by the clock and in seconds of CPU (which others on the
 machine change little), and stops at the first command that fails.
 """
@@ -25,8 +25,9 @@ from pathlib import Path
 from devtools.pages import ROOT, blocks
 from devtools.running import free_port, running, sh
 
-#: What of the environment a newcomer has as well: the way to the package index.
-_KEPT = ("PIP_", "UV_", "SSL_", "HTTP", "http", "no_proxy", "NO_PROXY", "LANG", "TERM")
+#: What of the environment a newcomer has as well: the way to the package index, and how threads wait for each
+#: other (``OMP_WAIT_POLICY=PASSIVE`` on a machine that others use too, where they spin in vain otherwise).
+_KEPT = ("PIP_", "UV_", "SSL_", "HTTP", "http", "no_proxy", "NO_PROXY", "LANG", "TERM", "OMP_")
 
 
 class Newcomer:
