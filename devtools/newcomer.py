@@ -5,9 +5,9 @@
     python -m devtools.newcomer [--full]
 
 Every command of both runs as it stands, in order; ports are free ones, and without ``--full`` the training is
-the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. It needs git, Python, make, and a package index; of the checkout it
-takes what is committed. It prints what took how long, by the clock and in seconds of CPU (which others on the
-machine change little), and stops at the first command that fails.
+the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. It needs git, Python, make, and
+a package index; of the checkout it takes what is committed. It prints what took how long, by the clock and in
+seconds of CPU (which others on the machine change little), and stops at the first command that fails.
 """
 
 from __future__ import annotations

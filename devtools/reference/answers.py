@@ -11,6 +11,7 @@ asks a service that has everything on (an admin token, rules, experiments, event
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import shlex
@@ -36,15 +37,16 @@ _ORDER = (
 _MOST = 2
 
 
-def curl(method: str, path: str, call: dict[str, Any]) -> str:
-    """The call as a command line."""
+def curl(method: str, path: str, call: dict[str, Any], answer: dict[str, Any] | None = None) -> str:
+    """The call as a command line, with the body that was recorded with its answer; else with its example."""
     parts = ["curl -s"]
     if method != "GET":
         parts.append(f"-X {method}" if method != "POST" else "")
     parts.append(_BASE + _target(path, call))
     if call.get("security"):
         parts.append('-H "Authorization: Bearer $KEY"')
-    if (body := example(call)) is not None:
+    body = example(call) if answer is None else answer["asked"]
+    if body is not None:
         parts.append("-H 'Content-Type: application/json' \\\n  -d " + shlex.quote(json.dumps(body)))
     return " ".join(part for part in parts if part)
 
@@ -57,7 +59,7 @@ def example(call: dict[str, Any]) -> Any:
 
 
 def recorded() -> dict[str, dict[str, Any]]:
-    """Status and body by operation id."""
+    """What was asked, status and body by operation id."""
     kept: dict[str, dict[str, Any]] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     return kept
 
@@ -67,14 +69,15 @@ def _target(path: str, call: dict[str, Any]) -> str:
 
 
 def _ask(client: httpx.Client, method: str, path: str, call: dict[str, Any]) -> dict[str, Any]:
-    body = example(call)
+    asked = example(call)
+    body = copy.deepcopy(asked)
     if call["operationId"] == "index_upsert":  # the document's vector is short, to be read
         vector = np.eye(1, 128, dtype=np.float16)
         body["items"][0]["vector"] = base64.b64encode(vector.tobytes()).decode()
     answer = client.request(method, _target(path, call), json=body)
     kind = answer.headers.get("content-type", "")
     content = _cut(answer.json()) if "json" in kind else "\n".join(answer.text.splitlines()[: _MOST * 3])
-    return {"status": answer.status_code, "body": content}
+    return {"asked": asked, "status": answer.status_code, "body": content}
 
 
 def _cut(value: Any) -> Any:

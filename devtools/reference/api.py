@@ -44,7 +44,7 @@ def _call(method: str, path: str, call: dict[str, Any], recorded: dict[str, Any]
         parts.append(_COLUMNS.format("parameter") + "\n".join(parameters))
     if schema := _json(call.get("requestBody", {})):
         parts.append(f"The body is a {_link(schema)}.")
-    parts.append(f"```sh\n{answers.curl(method, path, call)}\n```")
+    parts.append(f"```sh\n{answers.curl(method, path, call, recorded)}\n```")
     if recorded is not None:
         body = recorded["body"]
         kind, text = ("text", body) if isinstance(body, str) else ("json", _shown(body))
