@@ -5,7 +5,7 @@
     python -m devtools.newcomer [--full]
 
 Every command of both runs as it stands, in order; ports are free ones; without ``--full`` the training is
-the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. It needs git, Python, make, and
+the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. It needs git, Python, make and
 a package index; of the checkout it takes what is committed. It prints what took how long, by the clock and in
 seconds of CPU (which others on the machine change little), and stops at the first command that fails.
 """
