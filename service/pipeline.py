@@ -26,6 +26,8 @@ from service.recall.run import run_routes
 from service.recall.settings import Recall
 from service.stages import Stages
 
+_NO_SHARES: Mapping[str, float] = {}
+
 
 @dataclass(slots=True)
 class RecallResult:
@@ -152,7 +154,8 @@ async def recall(
     mix = Mix(
         method=options.merge,
         rrf_k=options.rrf_k,
-        shares=options.shares,
+        # Quotas are for what is close to a query, and a browse has none.
+        shares=_NO_SHARES if query.browse else options.shares,
         weights=weights,
         calibration=deployment.calibration,
         teams=options.teams,

@@ -42,6 +42,10 @@ def evaluate(
         str | None,
         typer.Option(help="URL of a service of this bundle: all its routes beside Q2I alone."),
     ] = None,
+    routes: Annotated[
+        bool,
+        typer.Option("--routes", help="With --service: also without each route, which says its worth."),
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(help="Key of that service.", envvar="MRSE_KEY", callback=or_file("MRSE_KEY")),
@@ -70,12 +74,15 @@ def evaluate(
 
     if report is not None:
         check_writable(report)
+    if routes and service is None:
+        fail("--routes takes --service, whose routes it leaves out", USAGE)
     if service is not None and not service.startswith(("http://", "https://")):
         fail(f"--service takes an address as http://127.0.0.1:8080, not {service!r}", USAGE)
     with progress() as tell:
         result = measure(
             bundle, data, split=split, embeddings=embeddings, against=against, teacher=teacher,
-            service=None if service is None else Service(service, key), resamples=resamples, progress=tell,
+            service=None if service is None else Service(service, key, routes), resamples=resamples,
+            progress=tell,
         )  # fmt: skip
     if report is not None:
         replace_text(report, write_page(result, Shop.open(data)))
@@ -85,7 +92,10 @@ def evaluate(
     chosen = list(result.masks) if slices else [name for name in USUAL if name in result.masks]
     _table(result, chosen, shown())
     if against is not None:
-        _comparison(result, chosen, shown())
+        ours, other = result.systems[0], next(s for s in result.systems[1:] if s != "without history")
+        _comparison(result, chosen, shown(), ours, other, f"{ours} less the other bundle")
+    if service is not None:
+        _service(result, chosen, shown())
     if report is not None:
         out.print(f"report: {report}")
 
@@ -127,15 +137,22 @@ def _cell(figure: Interval, *, interval: bool) -> Text:
     return Text.assemble(f"{figure.value:.3f}", (f"\n±{half}", "dim") if interval else "")
 
 
-def _comparison(result: Evaluation, slices: list[str], measures: list[str]) -> None:
-    from models.evaluation.baselines import BASELINES
+def _service(result: Evaluation, slices: list[str], measures: list[str]) -> None:
+    """The whole service less the baselines, and less itself without each route."""
     from models.evaluation.service import SERVICE
 
-    title = f"{result.systems[0]} less the other bundle; p by paired permutation"
-    table = Table("slice", "measure", "difference", "95%", "p", title=title)
-    other = next(s for s in result.systems[1:] if s not in ("without history", SERVICE, *BASELINES))
+    for other in dict.fromkeys(c.against for c in result.comparisons if c.system == SERVICE):
+        rest = other.removeprefix(SERVICE)
+        title = f"the whole service less {other if rest == other else f'itself{rest}'}"
+        _comparison(result, slices, measures, SERVICE, other, title)
+
+
+def _comparison(
+    result: Evaluation, slices: list[str], measures: list[str], system: str, other: str, title: str
+) -> None:
+    table = Table("slice", "measure", "difference", "95%", "p", title=f"{title}; p by paired permutation")
     for c in result.comparisons:
-        if c.against == other and c.slice in slices and c.measure in measures:
+        if (c.system, c.against) == (system, other) and c.slice in slices and c.measure in measures:
             bounds = f"{c.gap.low:+.3f} to {c.gap.high:+.3f}"
             table.add_row(c.slice, c.measure, f"{c.gap.value:+.3f}", bounds, f"{c.p:.4f}")
     out.print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from models.evaluation import baselines
 from models.evaluation.answers import Answers
 from models.evaluation.heldout import HeldOut
 from models.evaluation.measures import MEASURES, Scores, score
-from models.evaluation.service import ask_service
+from models.evaluation.service import SERVICE, WITHOUT, ask_service
 from models.evaluation.statistics import Interval, bootstrap_all, difference_all, permutation
 from models.evaluation.subject import Subject, answer, open_retriever, open_subject
 from models.evaluation.teacher_grades import TeacherGrades
@@ -24,10 +24,11 @@ from models.evaluation.teacher_grades import TeacherGrades
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: where it is, and a key where it needs one."""
+    """A running service: where it is, a key where it needs one, and whether each route's worth is wanted."""
 
     url: str
     key: str | None = None
+    worth: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The bundle minus another system on a slice, with its interval and the p of the paired permutation."""
+    """A system minus another on a slice, with its interval and the p of the paired permutation."""
 
     slice: str
     measure: str
+    system: str
     against: str
     gap: Interval
     p: float
@@ -62,7 +64,8 @@ class Evaluation:
         masks: bool ``[n]`` by slice.
         answers: of every system, the bundle's first.
         rows: figures by slice and system, but for slices of which a system can take no request.
-        comparisons: the bundle against every other system, by slice and measure.
+        comparisons: the bundle against every other system, and the whole service against the baselines and
+            itself without each route, by slice and measure.
         ids: of the catalogue's rows.
     """
 
@@ -94,7 +97,14 @@ class Evaluation:
             for row in self.rows
         ]
         comparisons = [
-            {"slice": c.slice, "measure": c.measure, "against": c.against, **c.gap.as_dict(), "p": c.p}
+            {
+                "slice": c.slice,
+                "measure": c.measure,
+                "system": c.system,
+                "against": c.against,
+                **c.gap.as_dict(),
+                "p": c.p,
+            }
             for c in self.comparisons
         ]
         return {
@@ -123,8 +133,8 @@ def evaluate(
     """Measure a bundle by slice.
 
     Systems: the bundle, which is Q2I alone; the bundle without history; the bundle ``against``; the whole
-    service; BM25 on text queries; popularity; and the ceilings of `models.evaluation.baselines`, with which
-    nothing is compared.
+    service, and without each route; BM25 on text queries; popularity; and the ceilings of
+    `models.evaluation.baselines`, with which nothing is compared.
 
     Args:
         bundle_path, shop_path, split, embeddings, progress: as for `open_subject`.
@@ -147,17 +157,17 @@ def evaluate(
             subject.held_out.grades.judge(systems)
         scores = [score(answers) for answers in systems]
         ids = tuple(subject.retriever.ids)
-    rivals = [each for each in scores[1:] if each.answers.system not in baselines.CEILINGS]
+    pairs = list(_pairs(scores))
     rows: list[Row] = []
     comparisons: list[Comparison] = []
     told = stage_progress(progress, "intervals")
     for done, (name, mask) in enumerate(masks.items()):
         told(done, len(masks))
         rows += [row for each in scores if (row := _row(each, name, mask, resamples)) is not None]
-        comparisons += [c for other in rivals for c in _compare(scores[0], other, name, mask, resamples)]
+        comparisons += [c for pair in pairs for c in _compare(*pair, name, mask, resamples)]
     told(len(masks), len(masks))
     order = {each.answers.system: place for place, each in enumerate(scores)}
-    comparisons.sort(key=lambda c: order[c.against])
+    comparisons.sort(key=lambda c: (order[c.system], order[c.against]))
     return Evaluation(
         subject.shop.schema.name,
         split,
@@ -185,10 +195,9 @@ def _answers(
         with open_retriever(other, subject.shop, progress=progress) as retriever:
             yield answer(other.version, retriever, subject.held_out)
     if service is not None:
-        told = stage_progress(progress, "service")
-        yield ask_service(
+        yield from ask_service(
             service.url, service.key, subject.bundle.version, subject.shop, subject.held_out,
-            subject.retriever.rows, told,
+            subject.retriever.rows, progress, worth=service.worth,
         )  # fmt: skip
     if "text" in masks:
         yield baselines.bm25(subject.shop, subject.held_out, masks["text"])
@@ -196,6 +205,20 @@ def _answers(
     clicks = baselines.count_clicks(subject.shop, subject.retriever.rows, share)
     yield baselines.popularity(subject.held_out, clicks)
     yield from baselines.ceilings(subject.held_out, clicks)
+
+
+def _pairs(scores: Sequence[Scores]) -> Iterator[tuple[Scores, Scores]]:
+    """What is compared: the first with each of the second."""
+    rivals = [each for each in scores[1:] if each.answers.system not in baselines.CEILINGS]
+    for other in rivals:
+        if not other.answers.system.startswith(WITHOUT):
+            yield scores[0], other
+    service = next((each for each in rivals if each.answers.system == SERVICE), None)
+    if service is None:
+        return
+    for other in rivals:
+        if other.answers.system in baselines.BASELINES or other.answers.system.startswith(WITHOUT):
+            yield service, other
 
 
 def _row(scores: Scores, name: str, mask: Bool, resamples: int) -> Row | None:
@@ -214,4 +237,4 @@ def _compare(ours: Scores, theirs: Scores, name: str, mask: Bool, resamples: int
     gaps = difference_all(list(pairs.values()), resamples=resamples)
     for (measure, pair), gap in zip(pairs.items(), gaps, strict=True):
         p = permutation(*pair, resamples=resamples)
-        yield Comparison(name, measure, theirs.answers.system, gap, p)
+        yield Comparison(name, measure, ours.answers.system, theirs.answers.system, gap, p)

@@ -70,12 +70,12 @@ def _slices(e: Evaluation) -> Iterator[str]:
 
 
 def _gaps(e: Evaluation) -> Iterator[str]:
-    for other in e.systems[1:]:
-        found = [c for c in e.comparisons if c.against == other]
+    for system, other in dict.fromkeys((c.system, c.against) for c in e.comparisons):
+        found = [c for c in e.comparisons if (c.system, c.against) == (system, other)]
         drawn = [(c.slice, c.gap) for c in found if c.measure == DRAWN[0]]
         if not drawn:
             continue
-        yield section(f"{e.systems[0]} less {other}", intervals(drawn, zero=True))
+        yield section(f"{system} less {other}", intervals(drawn, zero=True))
         yield note(f"Drawn: {DRAWN[0]}. p: paired permutation test by query, two-sided.")
         rows = [[text(c.slice), text(c.measure), cell(c.gap), f"{c.p:.4f}"] for c in found]
         yield table(["slice", "measure", "difference", "p"], rows)

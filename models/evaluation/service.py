@@ -1,16 +1,17 @@
 """The whole service on the held-out requests, over HTTP: all its routes, merged, beside Q2I alone.
 
 The bundle's own row in a table is exact Q2I. What I2I and the merge are worth is the difference to the
-service's row; so are the losses of an approximate index, of int8 and of what is shed under load.
+service's row; so are the losses of an approximate index, of int8 and of what is shed under load. What one
+route is worth is the difference to the service without it, whose other routes are asked and merged as before.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import httpx
 import numpy as np
@@ -18,11 +19,13 @@ import numpy as np
 from artifacts.shop.shop import Shop
 from common.arrays import I64
 from common.errors import NOT_IN_ORDER, MrseError
-from common.progress import StageProgress, silent_stage
+from common.progress import Progress, silent, stage_progress
 from models.evaluation.answers import DEPTH, Answers
 from models.evaluation.heldout import HeldOut, Request
 
 SERVICE = "service"
+#: Ahead of the name of the route that was left out.
+WITHOUT = "service without "
 #: Requests that are asked side by side, and seconds for each.
 _ASKERS, _PATIENCE_S = 2, 30.0
 
@@ -40,8 +43,10 @@ def ask_service(
     shop: Shop,
     held_out: HeldOut,
     rows: Mapping[str, int],
-    progress: StageProgress = silent_stage,
-) -> Answers:
+    progress: Progress = silent,
+    *,
+    worth: bool = False,
+) -> list[Answers]:
     """What a running service answers to the held-out requests, to the depth of `DEPTH`.
 
     Histories go with the requests, as old as they were then; so no stored portrait takes part. Items that the
@@ -55,26 +60,60 @@ def ask_service(
         held_out: the requests.
         rows: row of the catalogue by item id.
         progress: told the requests that were answered.
+        worth: whether the service is also asked without each route that found anything.
+
+    Returns:
+        The service's answers, then those without each route, by the names of the routes. A request for which
+        a route found nothing is answered without it as it is with it.
 
     Raises:
         ServiceError: it does not answer, refuses, or serves another bundle.
     """
     depth = min(DEPTH, len(rows))
-    top: I64 = np.full((len(held_out.requests), depth), -1, dtype=np.int64)
+    everyone = np.ones(len(held_out.requests), dtype=np.bool_)
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     with (
         httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE_S) as client,
         ThreadPoolExecutor(_ASKERS) as askers,
     ):
 
-        def ask(request: Request) -> list[str]:
-            return _ask(client, _body(request, shop, depth), version)
+        def asked(places: Sequence[int], without: str | None) -> Iterator[_Answer]:
+            def ask(place: int) -> _Answer:
+                body = _body(held_out.requests[place], shop, depth)
+                return _ask(client, body if without is None else body | {"weights": {without: 0}}, version)
 
-        for place, found in enumerate(askers.map(ask, held_out.requests)):
-            known = [rows.get(item, -1) for item in found[:depth]]
-            top[place, : len(known)] = known
-            progress(place + 1, len(top))
-    return Answers(SERVICE, held_out, top, np.ones(len(top), dtype=np.bool_))
+            told = stage_progress(progress, SERVICE if without is None else WITHOUT + without)
+            for done, found in enumerate(askers.map(ask, places), start=1):
+                told(done, len(places))
+                yield found
+
+        top: I64 = np.full((len(everyone), depth), -1, dtype=np.int64)
+        took_part: dict[str, list[int]] = {}
+        for place, found in enumerate(asked(range(len(top)), None)):
+            _put(top[place], found.items, rows)
+            for route in found.routes:
+                took_part.setdefault(route, []).append(place)
+        answers = [Answers(SERVICE, held_out, top, everyone)]
+        for route in sorted(took_part) if worth else ():
+            rest = top.copy()
+            for place, found in zip(took_part[route], asked(took_part[route], route), strict=True):
+                _put(rest[place], found.items, rows)
+            answers.append(Answers(WITHOUT + route, held_out, rest, everyone))
+    return answers
+
+
+class _Answer(NamedTuple):
+    """The items, best first, and the routes that found any."""
+
+    items: list[str]
+    routes: list[str]
+
+
+def _put(top: I64, items: Sequence[str], rows: Mapping[str, int]) -> None:
+    """Write the rows of items to ``top`` ``[depth]``, -1 where there are no more."""
+    known = [rows.get(item, -1) for item in items[: len(top)]]
+    top[: len(known)] = known
+    top[len(known) :] = -1
 
 
 def _body(request: Request, shop: Shop, k: int) -> dict[str, Any]:
@@ -90,7 +129,7 @@ def _body(request: Request, shop: Shop, k: int) -> dict[str, Any]:
     return body
 
 
-def _ask(client: httpx.Client, body: dict[str, Any], version: str) -> list[str]:
+def _ask(client: httpx.Client, body: dict[str, Any], version: str) -> _Answer:
     try:
         answer = client.post("/recall", json=body)
         content = answer.json()
@@ -102,4 +141,5 @@ def _ask(client: httpx.Client, body: dict[str, Any], version: str) -> list[str]:
     if content["model_version"] != version:
         served = content["model_version"]
         raise ServiceError(f"{client.base_url} serves the bundle {served}, not {version}")
-    return [item["item_id"] for item in content["items"]]
+    routes = [name for name, route in content["routes"].items() if route["returned"]]
+    return _Answer([item["item_id"] for item in content["items"]], routes)

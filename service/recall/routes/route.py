@@ -32,7 +32,8 @@ class RouteSettings(BaseModel):
 
     #: Whether the route is run.
     enabled: bool = True
-    #: Share of the answer's places that the route is sure of when it has that many items.
+    #: Share of the answer's places that the route is sure of when it has that many items. A browse, which
+    #: asks for nothing, has no such places.
     share: Share = 0.0
     #: Load above which the route is left out (see ``limits.shed_candidates_at``); None: it never is.
     shed_at: Share | None = None

@@ -22,26 +22,40 @@ def embeddings(bundle_path: Path, shop_path: Path, tmp_path_factory: pytest.Temp
     return folder / "embeddings"
 
 
-def evaluated(bundle: Path, shop: Path, embeddings: Path | None, url: str) -> Evaluation:
-    service = Service(url)
+def evaluated(
+    bundle: Path, shop: Path, embeddings: Path | None, url: str, *, worth: bool = False
+) -> Evaluation:
+    service = Service(url, worth=worth)
     return evaluate(bundle, shop, split="val", embeddings=embeddings, service=service, resamples=100)
 
 
-def test_q2i_alone_of_a_service_is_the_bundles_own(
+def test_the_whole_service_and_each_route_left_out_for_its_worth(
     bundle_path: Path, other_path: Path, shop_path: Path, embeddings: Path
 ) -> None:
-    recall = {"q2i": {"share": 1.0}, "i2i": {"enabled": False, "share": 0.0}}
-    with serving(make_settings(bundle_path, embeddings.parent / "index", recall=recall)) as server:
-        found = evaluated(bundle_path, shop_path, embeddings, server.url)
+    with serving(make_settings(bundle_path, embeddings.parent / "index")) as server:
+        found = evaluated(bundle_path, shop_path, embeddings, server.url, worth=True)
         with pytest.raises(ServiceError, match="serves the bundle"):
             evaluated(other_path, shop_path, None, server.url)
-    ours, service = found.answers[0], next(a for a in found.answers if a.system == "service")
-    # Index and retriever keep vectors in half and in full precision: near ties change places.
-    assert (ours.top[:, :10] == service.top[:, :10]).mean() > 0.95
-    assert any(row.system == "service" and row.slice == "all" for row in found.rows)
-    assert any(gap.against == "service" for gap in found.comparisons)
     with pytest.raises(ServiceError, match="no answer"):
         evaluated(bundle_path, shop_path, embeddings, server.url)
+    by_name = {answers.system: answers for answers in found.answers}
+    whole, no_i2i = by_name["service"], by_name["service without i2i"]
+    assert {"service without q2i", "service without popular"} <= set(by_name)
+    # Without I2I the first answers are those of Q2I alone, which the bundle's own row has. Index and retriever
+    # keep vectors in half and in full precision: near ties change places.
+    asked = found.masks["text"]
+    assert (no_i2i.top[asked, :10] == found.answers[0].top[asked, :10]).mean() > 0.95
+    # A request for which the route found nothing is not asked again: its answers are those of the whole.
+    browsed = found.masks["browse"]
+    assert (by_name["service without popular"].top[~browsed] == whole.top[~browsed]).all()
+    assert (by_name["service without popular"].top[browsed] != whole.top[browsed]).any()
+    assert any(row.system == "service" and row.slice == "all" for row in found.rows)
+    pairs = {(c.system, c.against) for c in found.comparisons}
+    assert {("service", "popularity"), ("service", "bm25"), ("service", "service without i2i")} <= pairs
+    assert (found.systems[0], "service without i2i") not in pairs
+    assert (found.systems[0], "service") in pairs
+    told = {(c["system"], c["against"]) for c in found.as_dict()["comparisons"]}
+    assert told == pairs
 
 
 def test_a_refusal_is_told(bundle_path: Path, shop_path: Path, embeddings: Path) -> None:

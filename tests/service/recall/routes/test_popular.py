@@ -1,8 +1,9 @@
-"""Those of whom nothing is known get what is popular, under their filters, and are told so."""
+"""What is popular, under filters: for those of whom nothing is known, who are told so, and who browse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,11 +98,71 @@ def test_filters_and_categories_are_exact(popular: httpx.Client) -> None:
     assert [item["item_id"] for item in answer["items"]] == [f"i{number}" for number in ranked]
 
 
-def test_who_asks_for_something_gets_none_of_it(popular: httpx.Client, client: httpx.Client) -> None:
-    for body in ({"query": "tea cup"}, {"history": [{"item_id": "i3", "action": "click"}]}):
-        answer = ask(popular, k=60, **body)
+LOOKED_AT = [{"item_id": f"i{n}", "action": "click"} for n in (3, 7, 40)]
+
+
+def expected(
+    demo: Demo, considered: int, accepted: Callable[[dict[str, Any]], bool] = bool
+) -> dict[str, float]:
+    """What popular items are worth to who looked at `LOOKED_AT`, as the route's docstring says it."""
+    _, vectors, _ = shop.embed(demo.bundle)
+    unit = np.asarray(vectors, np.float32)
+    known = [n for n, item in enumerate(shop.items()) if popularity(n) is not None and accepted(item)]
+    ranked = sorted(known, key=lambda n: -n)[:considered]
+    looked = unit[[3, 7, 40]]
+    return {
+        f"i{n}": 1.5 * math.log1p(10 * n / ranked[0]) / math.log1p(10) + float((looked @ unit[n]).max())
+        for n in ranked
+    }
+
+
+def test_who_browses_gets_those_popular_items_first_that_are_like_what_they_looked_at(
+    popular: httpx.Client, demo: Demo
+) -> None:
+    answer = ask(popular, k=10, history=LOOKED_AT, explain=True)
+    worth = expected(demo, 20)
+    best = sorted(worth, key=lambda item: -worth[item])[:10]
+    by_route = {
+        item["item_id"]: source
+        for item in answer["items"]
+        for source in item["sources"]
+        if source["route"] == "popular"
+    }
+    # The most popular items are worth more than what is only near; no quota keeps them out.
+    assert [item["item_id"] for item in answer["items"]] == best == list(by_route)
+    for place, item in enumerate(answer["items"], start=1):
+        assert item["score"] == pytest.approx(worth[item["item_id"]], abs=5e-3)
+        source = by_route[item["item_id"]]
+        assert source["rank"] == place
+        assert source["score"] == pytest.approx(int(item["item_id"][1:]) / 59, abs=1e-4)
+    assert best != [f"i{n}" for n in range(59, 0, -1) if n % 3][:10]  # their taste changed the order
+    assert answer["explain"]["popular"] == {"popular": 20, "history": 3}
+    assert answer["degraded"] == []
+
+
+def test_filters_hold_for_what_is_popular_in_a_browse(popular: httpx.Client, demo: Demo) -> None:
+    filters = {"category": ["Shoes"], "in_stock": True}
+    answer = ask(popular, k=60, history=LOOKED_AT, filters=filters)
+    worth = expected(demo, 120, lambda item: item["category"].startswith("Shoes") and item["in_stock"])
+    got = [
+        item["item_id"]
+        for item in answer["items"]
+        if any(source["route"] == "popular" for source in item["sources"])
+    ]
+    assert got == sorted(worth, key=lambda item: -worth[item])
+
+
+def test_who_asks_for_something_gets_none_of_it(
+    popular: httpx.Client, client: httpx.Client, demo: Demo, index: Path
+) -> None:
+    answer = ask(popular, k=60, query="tea cup")
+    assert answer["routes"]["popular"]["reason"] == "there is something to search by"
+    assert answer["items"] == ask(client, k=60, query="tea cup")["items"]
+    settings = make_settings(demo.bundle.path, index, recall={"popular": {"browse_worth": None}})
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as own:
+        answer = ask(own, k=60, history=LOOKED_AT)
         assert answer["routes"]["popular"]["reason"] == "there is something to search by"
-        assert answer["items"] == ask(client, k=60, **body)["items"]
+        assert answer["items"] == ask(client, k=60, history=LOOKED_AT)["items"]
         assert answer["degraded"] == []
 
 
@@ -122,6 +183,7 @@ async def test_where_nothing_is_popular_scores_are_zeros(values: list[float]) ->
         async def top(self, attribute: str, k: int, filters: object, deadline: Deadline) -> Neighbours:
             return Neighbours([f"i{n}" for n in range(len(values))], np.array(values, np.float32))
 
-    request: Any = SimpleNamespace(ranked=Ranked(), k=5, filters=None, deadline=Deadline.after(60))
+    deadline = Deadline.after(60)
+    request: Any = SimpleNamespace(ranked=Ranked(), k=5, filters=None, deadline=deadline, empty=True)
     outcome = await Popular().run(request, {})
     assert [candidate.value for candidate in outcome.candidates] == [0.0] * len(values)
