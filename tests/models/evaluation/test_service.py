@@ -41,8 +41,8 @@ def test_the_whole_service_and_each_route_left_out_for_its_worth(
     by_name = {answers.system: answers for answers in found.answers}
     whole, no_i2i = by_name["service"], by_name["service without i2i"]
     assert {"service without q2i", "service without popular"} <= set(by_name)
-    # Without I2I the first answers are those of Q2I alone, which the bundle's own row has. Index and retriever
-    # keep vectors in half and in full precision: near ties change places.
+    # Without I2I the first answers are those of Q2I alone, which the bundle's own row has. Index and
+    # retriever keep vectors in half and in full precision: near ties change places.
     asked = found.masks["text"]
     assert (no_i2i.top[asked, :10] == found.answers[0].top[asked, :10]).mean() > 0.95
     # A request for which the route found nothing is not asked again: its answers are those of the whole.
