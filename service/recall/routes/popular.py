@@ -34,8 +34,8 @@ class PopularSettings(RouteSettings):
     #: What the most popular item is worth beside a cosine to what a browsing user looked at. None: who
     #: browses with a history that is known gets none of what is popular.
     browse_worth: float | None = Field(default=1.5, ge=0, le=100)
-    #: Popular items that are looked at for a browse, times k.
-    browse_candidates: float = Field(default=2.0, ge=1, le=10)
+    #: Popular items that are looked at for a browse, at least; twice k where that is more.
+    browse_candidates: int = Field(default=200, ge=1, le=2000)
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Popular(Route[PopularSettings]):
         """The most popular items, those first that are like what the user looked at."""
         assert request.ranked is not None
         table = self.table(request)
-        wanted = math.ceil(table.browse_candidates * request.k)
+        wanted = max(table.browse_candidates, 2 * request.k)
         found = await request.ranked.top(POPULARITY, wanted, request.filters, request.deadline)
         if not found.ids:
             return RouteOutcome("ok", (), 0, found.coverage, reason=reasons([found]))

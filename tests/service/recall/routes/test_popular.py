@@ -120,7 +120,7 @@ def test_who_browses_gets_those_popular_items_first_that_are_like_what_they_look
     popular: httpx.Client, demo: Demo
 ) -> None:
     answer = ask(popular, k=10, history=LOOKED_AT, explain=True)
-    worth = expected(demo, 20)
+    worth = expected(demo, 60)
     best = sorted(worth, key=lambda item: -worth[item])[:10]
     by_route = {
         item["item_id"]: source
@@ -136,7 +136,7 @@ def test_who_browses_gets_those_popular_items_first_that_are_like_what_they_look
         assert source["rank"] == place
         assert source["score"] == pytest.approx(int(item["item_id"][1:]) / 59, abs=1e-4)
     assert best != [f"i{n}" for n in range(59, 0, -1) if n % 3][:10]  # their taste changed the order
-    assert answer["explain"]["popular"] == {"popular": 20, "history": 3}
+    assert answer["explain"]["popular"] == {"popular": 40, "history": 3}
     assert answer["degraded"] == []
 
 
