@@ -6,9 +6,13 @@ A synthetic shop and the demo bundle. Its items are put through ``PUT /items`` w
 nobody asks, and then while queries come by a Poisson process, whose times are compared with those while
 nothing is put. *bare* is the item tower called in this process with as many items at once, nothing else. A
 thousand items are taken out and put with their pictures; each is looked for by its own title when its call is
-answered.
+answered. A call with items that are wrong, each in its own way, has to name each by its field and take the
+good ones. And a service that takes new items is killed (SIGKILL), some times: its index must hold each item
+that was acknowledged.
 
-The generator, the client and the service share the machine's cores.
+The generator, the client and the service share the machine's cores. So beside each rate stands the processor
+time of the service for an item, which other work on the machine hardly changes: two cores have 2,000 ms of it
+a second.
 """
 
 from __future__ import annotations
@@ -35,16 +39,15 @@ from artifacts.bundle import Bundle, ItemText, ItemTower
 from artifacts.shop.schema import Item
 from artifacts.shop.shop import Shop
 from benchmarks import load
+from benchmarks.put_items_calls import BATCH, HEADERS, TOKEN, Putting, bodies
+from benchmarks.put_items_faults import killed, wrong_items
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import ROOT, server
+from benchmarks.servers import ROOT, cpu_seconds, server
 from cli.demo_files import demo_bundle
 from devtools.waiting import free_port
 from service.settings import Items
 
 MRSE = (sys.executable, "-c", "from cli.main import main; main()")
-TOKEN = "bench"
-#: Items of a call, and calls side by side.
-BATCH, SIDE_BY_SIDE = 64, 2
 RATE, K, LIMIT_MS = 50.0, 200, 25.0
 
 
@@ -65,61 +68,6 @@ def prepare(folder: Path, items: int) -> tuple[Path, Path]:
                 [*MRSE, *command], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=1800
             )
     return shop, index
-
-
-def bodies(items: Sequence[Item], picture: Callable[[Item], str | None]) -> list[bytes]:
-    """Calls that put them."""
-    rows = [
-        {
-            "id": item.id,
-            "title": item.title,
-            "category": item.category,
-            "description": item.description,
-            "attributes": dict(item.attributes),
-            **({} if (data := picture(item)) is None else {"picture": data}),
-        }
-        for item in items
-    ]
-    return [orjson.dumps({"items": rows[i : i + BATCH]}) for i in range(0, len(rows), BATCH)]
-
-
-class Putting:
-    """Puts calls one after another on some connections, until it is told to stop or there are none."""
-
-    def __init__(self, url: str, calls: Sequence[bytes], again: bool) -> None:
-        self._url = url
-        self._calls = calls
-        self._again = again
-        self._next = 0
-        self._lock = threading.Lock()
-        self.stop = threading.Event()
-        self.done = 0
-        self.failed: list[str] = []
-
-    def run(self) -> float:
-        """Items a second."""
-        threads = [threading.Thread(target=self._work) for _ in range(SIDE_BY_SIDE)]
-        began = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return self.done / (time.perf_counter() - began)
-
-    def _work(self) -> None:
-        headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
-        with httpx.Client(base_url=self._url, headers=headers, timeout=120) as client:
-            while not self.stop.is_set():
-                with self._lock:
-                    place, self._next = self._next, self._next + 1
-                if place >= len(self._calls) and not self._again:
-                    return
-                answer = client.put("/items", content=self._calls[place % len(self._calls)])
-                with self._lock:
-                    if answer.status_code == 200:
-                        self.done += answer.json()["written"]
-                    else:
-                        self.failed.append(answer.text[:300])
 
 
 def bare(bundle: Bundle, items: Sequence[Item], seconds: float) -> float:
@@ -152,8 +100,7 @@ def look_for(url: str, items: Sequence[Item], shop: Shop) -> dict[str, Any]:
         return None if item.picture is None else base64.b64encode(shop.picture(item.picture)).decode()
 
     calls, ranks, seconds = bodies(items, picture), [], 0.0
-    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
-    with httpx.Client(base_url=url, headers=headers, timeout=120) as client:
+    with httpx.Client(base_url=url, headers=HEADERS, timeout=120) as client:
         for start in range(0, len(items), 256):
             ids = [item.id for item in items[start : start + 256]]
             client.post("/items/delete", json={"ids": ids}).raise_for_status()
@@ -188,7 +135,7 @@ def main() -> int:
         ],
     )
     count = options.items or (1_000 if options.quick else 4_000)
-    seconds, rounds, sought = (3.0, 1, 200) if options.quick else (12.0, 3, 1_000)
+    seconds, rounds, sought, kills = (3.0, 1, 200, 1) if options.quick else (12.0, 3, 1_000, 5)
     shop_folder, index = prepare(options.data.resolve() / str(count), count)
     shop, bundle = Shop.open(shop_folder), Bundle.load(demo_bundle())
     items = list(shop.items())
@@ -201,16 +148,20 @@ def main() -> int:
         command = [*MRSE, "serve", "--port", str(port), "--bundle", str(demo_bundle()), "--index"]
         command += [str(work / "index"), "--config", str(work / "mrse.toml")]
         (work / "mrse.toml").write_text(f'[server]\nadmin_token = "{TOKEN}"\naccess_log = false\n')
-        stack.enter_context(server(command, port, "/readyz", work / "log", patience_s=120))
+        running = stack.enter_context(ExitStack())
+        group = running.enter_context(server(command, port, "/readyz", work / "log", patience_s=120))
         url = f"http://127.0.0.1:{port}"
         Putting(url, calls[:1], again=False).run()  # the first item opens the tower
+        runs["wrong"] = wrong_items(url, shop)
         runs["found"] = look_for(url, items[-sought:], shop)
         for number in range(rounds):
             found: dict[str, Any] = {"bare_per_s": bare(bundle, items, seconds / 3)}
             found["alone"] = asked(port, items, work, seconds, number * 1_000_000)
             quiet = Putting(url, calls, again=True)
             threading.Timer(seconds, quiet.stop.set).start()
+            before = cpu_seconds(group)
             found["quiet_per_s"] = quiet.run()
+            found["cpu_ms_per_item"] = (cpu_seconds(group) - before) * 1000 / max(1, quiet.done)
             busy, rate = Putting(url, calls, again=True), [0.0]
             thread = threading.Thread(target=lambda busy=busy, rate=rate: rate.__setitem__(0, busy.run()))
             thread.start()
@@ -220,6 +171,10 @@ def main() -> int:
             found["beside_per_s"] = rate[0]
             found["failed"] = quiet.failed + busy.failed
             runs["rounds"].append(found)
+        running.close()
+        runs["killed"] = [
+            killed(command, port, work, work / "index", items, 2.0 + 1.5 * number) for number in range(kills)
+        ]
     return finish(_claims(runs), runs, options.json, setting="quick" if options.quick else "full")
 
 
@@ -244,6 +199,13 @@ def _claims(runs: dict[str, Any]) -> list[Claim]:
         Claim.at_most("p99 of the queries beside", median(lambda each: each["beside"]["p99_ms"]), 25, "ms"),
         Claim.at_least("of 1000 found by their title", runs["found"]["found"] / runs["found"]["items"], 1),
         Claim.at_most("calls that failed", failed, 0),
+        Claim.at_most(
+            "processor time of the service, an item", median(lambda each: each["cpu_ms_per_item"]), 10, "ms"
+        ),
+        Claim.at_least("wrong items told by their fields", runs["wrong"]["right"], runs["wrong"]["wrong"]),
+        Claim.at_least("of 2 good items beside them, found", runs["wrong"]["good_found"], 2),
+        Claim.at_least("acknowledged before kills", sum(each["acknowledged"] for each in runs["killed"]), 1),
+        Claim.at_most("of these, lost", sum(each["lost"] for each in runs["killed"]), 0),
     ]
 
 
