@@ -31,9 +31,9 @@ _KNEE = 0.1
 class PopularSettings(RouteSettings):
     """The table ``[recall.popular]``. All values are *inferred*: the paper has no such route."""
 
-    #: What the most popular item is worth beside a cosine to what a browsing user looked at. None: who
-    #: browses with a history that is known gets none of what is popular.
-    browse_worth: float | None = Field(default=1.5, ge=0, le=100)
+    #: What the most popular item is worth beside a cosine to what a browsing user looked at. 0: who browses
+    #: with a history that is known gets none of what is popular.
+    browse_worth: float = Field(default=1.5, ge=0, le=100)
     #: Popular items that are looked at for a browse, at least; twice k where that is more.
     browse_candidates: int = Field(default=200, ge=1, le=2000)
 
@@ -55,7 +55,7 @@ class Popular(Route[PopularSettings]):
 
     def idle(self, request: RouteRequest) -> str | None:
         """See `Route.idle`."""
-        if not request.empty and (not request.browse or self.table(request).browse_worth is None):
+        if not request.empty and not (request.browse and self.table(request).browse_worth):
             return _ASKED
         return _NO_INDEX if request.ranked is None else None
 
@@ -86,7 +86,7 @@ class Popular(Route[PopularSettings]):
         else:
             history = (await request.first.get()).asked
         shares = _shares(found.scores)
-        values = (table.browse_worth or 0.0) * np.log1p(shares / _KNEE) / math.log1p(1 / _KNEE)
+        values = table.browse_worth * np.log1p(shares / _KNEE) / math.log1p(1 / _KNEE)
         looked: list[Neighbours | StoredVectors] = [found, history]
         if history.ids:
             stored = await request.index.vectors(found.ids, request.deadline)

@@ -158,7 +158,7 @@ def test_who_asks_for_something_gets_none_of_it(
     answer = ask(popular, k=60, query="tea cup")
     assert answer["routes"]["popular"]["reason"] == "there is something to search by"
     assert answer["items"] == ask(client, k=60, query="tea cup")["items"]
-    settings = make_settings(demo.bundle.path, index, recall={"popular": {"browse_worth": None}})
+    settings = make_settings(demo.bundle.path, index, recall={"popular": {"browse_worth": 0}})
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as own:
         answer = ask(own, k=60, history=LOOKED_AT)
         assert answer["routes"]["popular"]["reason"] == "there is something to search by"
