@@ -173,7 +173,7 @@ def main() -> int:
             runs["rounds"].append(found)
         running.close()
         runs["killed"] = [
-            killed(command, port, work, work / "index", items, 2.0 + 1.5 * number) for number in range(kills)
+            killed(command, port, work, work / "index", items, 0.1 + 0.7 * number) for number in range(kills)
         ]
     return finish(_claims(runs), runs, options.json, setting="quick" if options.quick else "full")
 

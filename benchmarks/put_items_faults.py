@@ -64,20 +64,24 @@ def wrong_items(url: str, shop: Shop) -> dict[str, Any]:
 def killed(
     command: Sequence[str], port: int, work: Path, index: Path, items: Sequence[Item], seconds: float
 ) -> dict[str, int]:
-    """A service that takes new items is killed; what of the acknowledged ones its index holds."""
+    """A service is killed so long after it took the first new items; how many of these its index lacks then."""
     new = [replace(item, id=f"{time.time_ns()}-{item.id}") for item in items]
     calls = bodies(new, lambda item: None)
     with server(command, port, "/readyz", work / "killed.log", patience_s=120) as group:
         putting = Putting(f"http://127.0.0.1:{port}", calls, again=False)
 
         def kill() -> None:
+            until = time.monotonic() + 60
+            while not putting.acknowledged and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(seconds)
             for pid in processes(group):
                 os.kill(pid, signal.SIGKILL)
 
-        timer = threading.Timer(seconds, kill)
-        timer.start()
+        killer = threading.Thread(target=kill)
+        killer.start()
         putting.run()
-        timer.join()
+        killer.join()
     ids = [item.id for n in putting.acknowledged for item in new[n * BATCH : (n + 1) * BATCH]]
 
     async def held() -> int:

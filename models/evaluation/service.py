@@ -8,6 +8,8 @@ route is worth is the difference to the service without it, whose other routes a
 from __future__ import annotations
 
 import base64
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -28,6 +30,10 @@ SERVICE = "service"
 WITHOUT = "service without "
 #: Requests that are asked side by side, and seconds for each.
 _ASKERS, _PATIENCE_S = 2, 30.0
+#: A request that is refused for load, or answered with less for it, is asked so many times, with pauses.
+_TRIES, _PAUSE_S = 20, 1.0
+_BUSY = frozenset({429, 503})
+_BY_LOAD = re.compile(r"no_[a-z0-9]+|[a-z0-9]+_timeout|fewer_candidates")
 
 
 class ServiceError(MrseError):
@@ -130,14 +136,26 @@ def _body(request: Request, shop: Shop, k: int) -> dict[str, Any]:
 
 
 def _ask(client: httpx.Client, body: dict[str, Any], version: str) -> _Answer:
-    try:
-        answer = client.post("/recall", json=body)
-        content = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise ServiceError(f"{client.base_url}: no answer from the service: {error}") from error
-    if answer.status_code != 200:
-        why = content.get("detail") or content.get("title") if isinstance(content, dict) else None
-        raise ServiceError(f"{client.base_url}: the service refused a request: {answer.status_code} {why}")
+    """The answer; one that the service's load refuses or makes less is asked for again, some times."""
+    for more in reversed(range(_TRIES)):
+        try:
+            answer = client.post("/recall", json=body)
+            content = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise ServiceError(f"{client.base_url}: no answer from the service: {error}") from error
+        busy = answer.status_code in _BUSY
+        if answer.status_code != 200 and not (busy and more):
+            why = content.get("detail") or content.get("title") if isinstance(content, dict) else None
+            raise ServiceError(
+                f"{client.base_url}: the service refused a request: {answer.status_code} {why}"
+            )
+        if not busy and not (less := [word for word in content["degraded"] if _BY_LOAD.fullmatch(word)]):
+            break
+        if not more:
+            raise ServiceError(
+                f"{client.base_url} is under load, and leaves out of its answers: {', '.join(less)}"
+            )
+        time.sleep(_PAUSE_S)
     if content["model_version"] != version:
         served = content["model_version"]
         raise ServiceError(f"{client.base_url} serves the bundle {served}, not {version}")

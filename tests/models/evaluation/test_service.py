@@ -1,7 +1,14 @@
 """The whole service asked for the held-out requests, and what is refused."""
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from artifacts.bundle import Bundle
@@ -10,6 +17,7 @@ from index.embedded.build import build_index
 from models.embed import embed_shop
 from models.evaluation import evaluate
 from models.evaluation.evaluate import Evaluation, Service
+from models.evaluation import service as asking
 from models.evaluation.service import ServiceError
 from tests.support.serving import make_settings, serving
 
@@ -62,3 +70,51 @@ def test_a_refusal_is_told(bundle_path: Path, shop_path: Path, embeddings: Path)
     settings = make_settings(bundle_path, embeddings.parent / "index", limits={"max_k": 10})
     with serving(settings) as server, pytest.raises(ServiceError, match="422"):
         evaluated(bundle_path, shop_path, embeddings, server.url)
+
+
+@contextmanager
+def answering(answers: list[tuple[int, dict[str, Any]]]) -> Iterator[str]:
+    """A peer that gives these answers, one after another, and the last one again and again."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as peer:
+        thread = threading.Thread(target=peer.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{peer.server_port}"
+        peer.shutdown()
+        thread.join()
+
+
+def test_what_a_busy_service_refuses_or_makes_less_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_PAUSE_S", 0.0)
+    items, routes = [{"item_id": "i1"}], {"q2i": {"returned": 1}, "i2i": {"returned": 0}}
+    whole = {"model_version": "v", "items": items, "routes": routes, "degraded": ["popular_instead"]}
+    answers = [
+        (503, {"detail": "it would wait too long"}),
+        (200, whole | {"degraded": ["no_i2i"]}),
+        (200, whole),
+    ]
+    with answering(answers) as url, httpx.Client(base_url=url) as client:
+        assert asking._ask(client, {}, "v") == (["i1"], ["q2i"])
+    for always, told in (
+        ((503, {"detail": "it would wait too long"}), "503 it would wait too long"),
+        ((200, whole | {"degraded": ["fewer_candidates", "popular_instead"]}), "answers: fewer_candidates$"),
+    ):
+        with (
+            answering([always]) as url,
+            httpx.Client(base_url=url) as client,
+            pytest.raises(ServiceError, match=told),
+        ):
+            asking._ask(client, {}, "v")
