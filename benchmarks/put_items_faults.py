@@ -64,7 +64,7 @@ def wrong_items(url: str, shop: Shop) -> dict[str, Any]:
 def killed(
     command: Sequence[str], port: int, work: Path, index: Path, items: Sequence[Item], seconds: float
 ) -> dict[str, int]:
-    """A service is killed so long after it took the first new items; how many of these its index lacks then."""
+    """A service is killed so long after it took the first new items; how many of them its index lacks."""
     new = [replace(item, id=f"{time.time_ns()}-{item.id}") for item in items]
     calls = bodies(new, lambda item: None)
     with server(command, port, "/readyz", work / "killed.log", patience_s=120) as group:

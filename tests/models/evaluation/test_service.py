@@ -16,8 +16,8 @@ from artifacts.shop.shop import Shop
 from index.embedded.build import build_index
 from models.embed import embed_shop
 from models.evaluation import evaluate
-from models.evaluation.evaluate import Evaluation, Service
 from models.evaluation import service as asking
+from models.evaluation.evaluate import Evaluation, Service
 from models.evaluation.service import ServiceError
 from tests.support.serving import make_settings, serving
 
