@@ -45,7 +45,7 @@ def _head(request: Request) -> bytes:
     path = request.path.replace(b" ", b"%20").replace(b'"', b"%22").replace(b"\n", b"%0A")
     lines = [request.method.encode() + b" " + path + b" HTTP/1.1", b"host: localhost"]
     headers = {name.encode(): value for name, value in request.headers.items()}
-    if request.method == "POST":
+    if request.method in ("POST", "PUT", "PATCH"):
         headers = {b"content-type": b"application/json"} | headers
         headers[b"content-length"] = str(len(request.body)).encode()
     lines += [name + b": " + value for name, value in headers.items()]
