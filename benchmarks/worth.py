@@ -7,7 +7,8 @@ anything, as `mrse evaluate --service --routes` does. All figures have 95% inter
 for browsing); ``--quick`` draws fewer replicates.
 
 The demo shop's log has some 230 held-out browses in a split, too few to tell gains below 0.03. A log of the
-same shop that is eight times as long has more: ``mrse shop make --items 4000 --users 8000 --events 320000``.
+same shop that is eight times as long has more: ``mrse shop make --items 4000 --users 8000 --events 320000``,
+with ``--only browse`` for these alone.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cli.demo_files import demo_bundle
 from devtools.waiting import free_port
 from models.evaluation import Evaluation, evaluate
 from models.evaluation.evaluate import Comparison, Service
+from models.evaluation.heldout import KINDS
 from models.evaluation.service import SERVICE, WITHOUT
 
 #: A busy machine shall not leave routes out: what is judged is the mix, not what load does to it.
@@ -49,6 +51,7 @@ def main() -> int:
             ("--embeddings", {"type": Path, "required": True, "help": "its embeddings, --behaviours train"}),
             ("--index", {"type": Path, "required": True, "help": "index of these"}),
             ("--bundle", {"type": Path, "help": "bundle folder; by default the shipped one"}),
+            ("--only", {"action": "append", "choices": KINDS, "help": "requests of this kind alone"}),
             ("--split", {"default": "test", "choices": ["val", "test"]}),
         ],
     )
@@ -64,6 +67,7 @@ def main() -> int:
                 options.shop.resolve(),
                 split=options.split,
                 embeddings=options.embeddings.resolve(),
+                kinds=options.only,
                 service=Service(f"http://127.0.0.1:{port}", worth=True),
                 resamples=200 if options.quick else 2000,
                 progress=ProgressLines(),
@@ -79,7 +83,7 @@ def main() -> int:
 
 def told(found: Evaluation) -> dict[str, Any]:
     """The service's figures and its gaps to what it is compared with, by kind of request."""
-    kinds = ("all", "text", "photo", "text+photo", "browse")
+    kinds = ("all", *KINDS)
     systems = (found.systems[0], SERVICE, "popularity", "bm25")
     return {
         "shop": found.shop,

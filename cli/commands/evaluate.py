@@ -25,6 +25,10 @@ def evaluate(
     bundle: BundleFolder,
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "val",
     slices: Annotated[bool, typer.Option("--slices", help="Show every slice.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only requests of this kind: text, photo, text+photo or browse."),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(help="Another bundle: paired permutation test.", exists=True, file_okay=False),
@@ -68,19 +72,23 @@ def evaluate(
     from artifacts.shop.shop import Shop
     from models.evaluation import evaluate as measure
     from models.evaluation.evaluate import Service
+    from models.evaluation.heldout import KINDS
     from models.evaluation.measures import shown
     from models.evaluation.report_page import write_page
     from models.evaluation.slices import USUAL
 
     if report is not None:
         check_writable(report)
+    if unknown := [kind for kind in only or () if kind not in KINDS]:
+        fail(f"--only takes {', '.join(KINDS)}, not {unknown[0]!r}", USAGE)
     if routes and service is None:
         fail("--routes takes --service, whose routes it leaves out", USAGE)
     if service is not None and not service.startswith(("http://", "https://")):
         fail(f"--service takes an address as http://127.0.0.1:8080, not {service!r}", USAGE)
     with progress() as tell:
         result = measure(
-            bundle, data, split=split, embeddings=embeddings, against=against, teacher=teacher,
+            bundle, data, split=split, embeddings=embeddings, kinds=only or None, against=against,
+            teacher=teacher,
             service=None if service is None else Service(service, key, routes), resamples=resamples,
             progress=tell,
         )  # fmt: skip

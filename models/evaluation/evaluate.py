@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ def evaluate(
     *,
     split: str = "val",
     embeddings: Path | None = None,
+    kinds: Collection[str] | None = None,
     against: Path | None = None,
     teacher: Path | None = None,
     service: Service | None = None,
@@ -137,7 +138,7 @@ def evaluate(
     `models.evaluation.baselines`, with which nothing is compared.
 
     Args:
-        bundle_path, shop_path, split, embeddings, progress: as for `open_subject`.
+        bundle_path, shop_path, split, embeddings, kinds, progress: as for `open_subject`.
         against: another bundle; it answers the very same requests, with histories of the depth of ours.
         teacher: a training run whose teacher grades, see `TeacherGrades`.
         service: a running service of the bundle, see `ask_service`.
@@ -149,7 +150,13 @@ def evaluate(
         TeacherError, ServiceError: teacher or service cannot be used.
     """
     with open_subject(
-        bundle_path, shop_path, split, embeddings=embeddings, teacher=teacher, progress=progress
+        bundle_path,
+        shop_path,
+        split,
+        embeddings=embeddings,
+        kinds=kinds,
+        teacher=teacher,
+        progress=progress,
     ) as subject:
         masks = subject.slices()
         systems = list(_answers(subject, against, service, masks, progress))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,6 +104,7 @@ def open_subject(
     *,
     embeddings: Path | None = None,
     sample: int | None = None,
+    kinds: Collection[str] | None = None,
     run: Path | None = None,
     teacher: Path | None = None,
     progress: Progress = silent,
@@ -115,6 +116,7 @@ def open_subject(
         split: ``val`` or ``test``.
         embeddings: the shop's embeddings folder of this bundle; made for the occasion where left out.
         sample: at most so many requests, drawn evenly.
+        kinds: of requests, of `heldout.KINDS`; all where left out.
         run: the training run of the bundle.
         teacher: a training run whose teacher grades, in the place of judge and labels.
         progress: called with the stage, done and total.
@@ -135,6 +137,10 @@ def open_subject(
         same_search_minutes=as_trained.same_search_minutes,
         one_slot=as_trained.one_slot,
     )
+    if kinds is not None:
+        requests = [request for request in requests if request.kind in kinds]
+        if not requests:
+            raise NothingHeldOut(shop, split)
     if sample is not None:
         requests = [requests[place] for place in spread(len(requests), sample).tolist()]
     with open_retriever(bundle, shop, embeddings, progress=progress) as retriever:

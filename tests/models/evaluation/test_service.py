@@ -18,7 +18,9 @@ from models.embed import embed_shop
 from models.evaluation import evaluate
 from models.evaluation import service as asking
 from models.evaluation.evaluate import Evaluation, Service
+from models.evaluation.heldout import NothingHeldOut
 from models.evaluation.service import ServiceError
+from models.evaluation.subject import open_subject
 from tests.support.serving import make_settings, serving
 
 
@@ -64,6 +66,16 @@ def test_the_whole_service_and_each_route_left_out_for_its_worth(
     assert (found.systems[0], "service") in pairs
     told = {(c["system"], c["against"]) for c in found.as_dict()["comparisons"]}
     assert told == pairs
+
+
+def test_requests_of_one_kind_alone(bundle_path: Path, shop_path: Path, embeddings: Path) -> None:
+    with open_subject(bundle_path, shop_path, "val", embeddings=embeddings, kinds=["browse"]) as subject:
+        assert {request.kind for request in subject.held_out.requests} == {"browse"}
+    with (
+        pytest.raises(NothingHeldOut),
+        open_subject(bundle_path, shop_path, "val", embeddings=embeddings, kinds=[]),
+    ):
+        pass
 
 
 def test_a_refusal_is_told(bundle_path: Path, shop_path: Path, embeddings: Path) -> None:
