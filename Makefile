@@ -28,7 +28,7 @@ dev: $(VENV)/.dev ## the environment for training, tests and checks (torch: 15 s
 test: $(VENV)/.dev ## all tests; sets up all they need, torch included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-drill: $(VENV)/.dev ## releases over a running service, killed and rolled back; a minute or two
+drill: $(VENV)/.dev ## releases over a running service, trained, fed to Vespa, killed and rolled back; 5 minutes
 	$(BIN)/python -m pytest -m drill tests/cli/release $(ARGS)
 
 test-vespa: $(VENV)/.dev ## packages, queries and feed judged by Vespa's own code (Java 17, Maven)

@@ -1,9 +1,9 @@
 """Team-draft interleaving: whose items users chose, where one answer had items of several teams.
 
-Every outcome is credited to the team that picked its item (Radlinski, Kurup and Joachims, 2008). A unit
-prefers the team with more of its outcomes, and counts once, however much it clicked. Between two teams the
-units that prefer one of them are counted: half of them would prefer either if the rankings were of equal
-worth (a sign test, with Wilson's interval around the share).
+Every outcome is credited to the team that picked its item (Radlinski, Kurup and Joachims, 2008); two teams
+are compared by the answers that had items of both. A unit prefers the team with more of its outcomes, and
+counts once, however much it clicked. The units that prefer one of the two are counted: half of them would
+prefer either if the rankings were of equal worth (a sign test, with Wilson's interval around the share).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Preference:
     Attributes:
         kind: ``click``, ``cart`` or ``order``.
         first, second: the teams.
-        credits: outcomes of the first's and of the second's items.
+        credits: outcomes of the first's and of the second's items, in answers that had items of both.
         units: that prefer the first, that prefer the second, that chose as much of either.
         share: of the units with a preference, that prefer the first; at one look, and at every look.
         always: the same, holding at every look at once.
@@ -99,6 +99,7 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
             by_client.setdefault(int(did.client[place]), {}).setdefault(item, []).append(place)
     teams: dict[str, int] = {}
     credited = np.full(len(did.client), -1, np.int64)
+    beside = np.zeros(len(did.client), np.int64)  # a bit for each team that had items in the answer
     answered = np.full(len(did.client), -math.inf)
     clients: set[int] = set()
     done: set[str] = set()
@@ -122,14 +123,16 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
         if not wanted:
             continue
         team_of = dict(zip(hits, picked, strict=True))
+        drafted = sum(1 << teams[name] for name in set(picked) if name)
         for place in wanted:
             item = did.item[place]
             if item in team_of and answered[place] <= at <= did.at[place] <= at + window_s:
                 answered[place] = at
                 credited[place] = teams.get(team_of[item], -1)
+                beside[place] = drafted
     names = sorted(teams)
     found = [
-        _preference(kind, number, first, second, teams, credited, did)
+        _preference(kind, number, first, second, teams, credited, beside, did)
         for number, kind in enumerate(KINDS)
         for first, second in combinations(names, 2)
     ]
@@ -138,9 +141,11 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
 
 
 def _preference(
-    kind: str, number: int, first: str, second: str, teams: Mapping[str, int], credited: I64, did: Outcomes
-) -> Preference:
-    its = did.kind == number
+    kind: str, number: int, first: str, second: str, teams: Mapping[str, int], credited: I64, beside: I64,
+    did: Outcomes,
+) -> Preference:  # fmt: skip
+    both = (1 << teams[first]) | (1 << teams[second])  # else there was nothing to choose between
+    its = (did.kind == number) & (beside & both == both)
     credits = [its & (credited == teams[name]) for name in (first, second)]
     most = int(did.client.max()) + 1 if len(did.client) else 0
     ours, theirs = (np.bincount(did.client[chosen], minlength=most) for chosen in credits)

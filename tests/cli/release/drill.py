@@ -21,6 +21,8 @@ from tests.support import shop
 from tests.support.command import ROOT
 
 _MRSE = [sys.executable, "-c", "from cli.main import main; main()"]
+#: Seconds until a step begins, or a release has ended; on a machine that does nothing else it takes a few.
+PATIENCE = 1200.0
 PLAN = """
 shop = "shop"
 config = "mrse.toml"
@@ -90,16 +92,22 @@ class Releasing:
             text=True,
         )
 
+    def done(self, *arguments: str) -> None:
+        """Run a command, which must end well."""
+        process = self.mrse(*arguments)
+        _, told = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, told
+
     def release(self, *more: str) -> tuple[int, Any]:
         process = self.mrse("release", "release.toml", "--json", *more)
-        said, self.told = process.communicate(timeout=300)
+        said, self.told = process.communicate(timeout=PATIENCE)
         assert said, self.told
         return process.returncode, json.loads(said)
 
     def killed_in(self, step: str) -> None:
         """Begin, and kill it without a word while a step runs."""
         process = self.mrse("release", "release.toml")
-        wait_for(lambda: process.poll() is not None or self.running() == step, 240)
+        wait_for(lambda: process.poll() is not None or self.running() == step, PATIENCE)
         process.send_signal(signal.SIGKILL)
         _, told = process.communicate()
         assert process.returncode == -signal.SIGKILL, f"{step} was over too soon: {told}"
@@ -159,7 +167,7 @@ def served(releasing: Releasing) -> Iterator[None]:
     with (releasing.folder / "serve.log").open("w") as log:
         service = releasing.mrse("serve", "--config", str(releasing.config), log=log)
         try:
-            wait_for(lambda: service.poll() is not None or _ready(releasing.url), 300)
+            wait_for(lambda: service.poll() is not None or _ready(releasing.url), PATIENCE)
             assert service.poll() is None, (releasing.folder / "serve.log").read_text()
             yield
         finally:

@@ -8,11 +8,11 @@ import pytest
 
 from cli.demo_files import demo_bundle
 from service.settings import load_settings
-from tests.cli.release.drill import Releasing, asked, first_release, served, write_shop
+from tests.cli.release.drill import PATIENCE, Releasing, asked, first_release, served, write_shop
 from tests.support import shop
 from tests.support.bundle import make_bundle
 
-pytestmark = [pytest.mark.slow, pytest.mark.drill]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(3 * PATIENCE)]
 
 
 def test_killed_in_each_step_it_goes_on_and_what_is_bad_does_not_serve(tmp_path: Path) -> None:
@@ -66,8 +66,7 @@ every_days = 0
 
 def test_on_the_demo_shop_killed_while_it_trains_and_exports_it_goes_on(tmp_path: Path) -> None:
     releasing = Releasing(tmp_path)
-    made = releasing.mrse("shop", "make", "shop", "--items", "400", "--seed", "7")
-    assert made.wait(300) == 0
+    releasing.done("shop", "make", "shop", "--items", "1000", "--seed", "7")
     first_release(releasing, demo_bundle())
     whole = releasing.plan.read_text()
     with served(releasing), asked(releasing.url) as statuses:

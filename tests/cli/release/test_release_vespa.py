@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from devtools.vespa_peer.peer import Peer, start_peer
-from tests.cli.release.drill import Releasing, asked, served, write_shop
+from tests.cli.release.drill import PATIENCE, Releasing, asked, served, write_shop
 from tests.support import shop
 from tests.support.vespa_peer import require_peer
 
-pytestmark = [pytest.mark.slow, pytest.mark.drill]
+pytestmark = [pytest.mark.slow, pytest.mark.drill, pytest.mark.timeout(3 * PATIENCE)]
 
 CONFIG = """
 [bundle]
@@ -47,11 +47,6 @@ class Blue(Releasing):
         self.done("vespa", "add-version", *embedded)
         self.whole = self.plan.read_text()
 
-    def done(self, *arguments: str) -> None:
-        process = self.mrse(*arguments)
-        _, told = process.communicate(timeout=300)
-        assert process.returncode == 0, told
-
     def begin(self, peer: Peer) -> None:
         """Feed the first version, and let the configuration name it."""
         self.done("vespa", "feed", "embeddings", "--package", "package", "--endpoint", peer.url)
@@ -79,7 +74,7 @@ class Blue(Releasing):
 def blue(tmp_path: Path) -> Iterator[tuple[Blue, Peer]]:
     require_peer()
     releasing = Blue(tmp_path)
-    with start_peer(tmp_path / "package/application", nodes=2) as peer:
+    with start_peer(tmp_path / "package/application", nodes=1) as peer:
         releasing.begin(peer)
         with served(releasing):
             yield releasing, peer

@@ -127,6 +127,7 @@ def test_an_outcome_belongs_to_the_last_answer_before_it_that_showed_the_item(tm
         event(2, 0, ["p", "a"], ["", "one"]),  # the first is pinned
         event(2, 0, ["p", "a"], ["two", "two"]),  # told twice
         event(3, 0, ["a"], []),  # not interleaved
+        event(4, 0, ["a", "b"], ["one", "one"]),
     ]
     start = {n: datetime.fromisoformat(each["timestamp"]) for n, each in enumerate(events)}
 
@@ -148,12 +149,13 @@ def test_an_outcome_belongs_to_the_last_answer_before_it_that_showed_the_item(tm
         row(2, 60 * 24 * 8, "a", user="u2"),  # nobody's: later than the window
         row(2, 3, "a", user="u2"),  # one
         row(4, 1, "a", user="u3"),  # was shown no draft
+        row(5, 1, "a", user="u4"),  # one, which had nobody beside it
     ]
     found = report(*write(tmp_path, events, rows), experiment="towers").interleaved
     assert found is not None
-    assert (found.teams, found.answers, found.units, found.uncredited) == (["one", "two"], 3, 2, 5)
+    assert (found.teams, found.answers, found.units, found.uncredited) == (["one", "two"], 4, 3, 5)
     clicks = found.preferences[0]
-    assert (clicks.credits, clicks.units) == ((4, 1), (2, 0, 0))
+    assert (clicks.credits, clicks.units) == ((3, 1), (1, 0, 0))
     assert np.isnan(clicks.share.value)
 
 
