@@ -2,8 +2,8 @@
 
     python -m benchmarks.soak --json soak.json
 
-One worker at half of what it can do: new and known queries, histories, filters, pictures and batches. Beside
-them every tenth request is given up in the middle, the items' prices change until the index is rebuilt, and
+One worker at half of what it can do: queries, histories, filters, pictures and batches, each of which is asked
+once ahead of it all, so that caches are as full as these requests fill them. Beside them every tenth request is given up in the middle, the items' prices change until the index is rebuilt, and
 every 20 seconds the settings are written anew and SIGHUP takes bundle and index from another folder.
 
 Memory under load moves by tens of megabytes: two bundles for a while after each swap, a process that
@@ -47,11 +47,12 @@ from cli.demo_files import demo_bundle
 _EXPECTED = ("200", "given up", "write 200", "swaps", "rests")
 #: The machine is too busy, which says nothing of how the service lasts; counted apart.
 _BUSY, BUSY = ("/problems/overloaded", "/problems/deadline"), "too busy"
-RATE, SWAP_EVERY_S = 60.0, 20.0
+#: Requests a second at most, and as a share of what the service can do on this machine, as busy as it is.
+RATE, SHARE, SWAP_EVERY_S = 60.0, 0.5, 20.0
 #: A rest follows every so many swaps, so long after the last one: the bundle before it is let go 15 s after.
 SWAPS, REST_AFTER_S, LET_GO_S = 3, 13.0, 17.5
-#: Requests that are asked at each rest.
-_ALWAYS = 100
+#: Requests that differ, and those of them that are asked at each rest; how many are asked at once ahead.
+_DIFFERENT, _ALWAYS, _AT_ONCE = 1500, 100, 4
 
 
 def memory_mb(session: int) -> float:
@@ -110,6 +111,7 @@ class Soak:
         rebuild: rebuilds the index that a swap has taken.
 
     Attributes:
+        rate: requests a second.
         statuses: what came of it all.
         rests: seconds, resident megabytes, anonymous ones, descriptors.
         points: seconds and megabytes under load.
@@ -129,6 +131,7 @@ class Soak:
         self._swap, self._rebuild = swap, rebuild
         self._numbers, self._swaps = itertools.count(), itertools.count(1)
         self._began = time.monotonic()
+        self.rate = RATE
         self.statuses: Counter[str] = Counter()
         self.rests: list[tuple[float, float, float, int]] = []
         self.points: list[tuple[float, float]] = []
@@ -139,11 +142,24 @@ class Soak:
         """Load and rest by turns, for at least so long."""
         limits, tell = httpx.Limits(max_connections=128), ProgressLines()
         async with httpx.AsyncClient(base_url=self._service.url, timeout=60, limits=limits) as client:
+            await self._fill(client)
             self._began = time.monotonic()
             while (at := time.monotonic() - self._began) < seconds:
                 tell("seconds", int(at), int(seconds))
                 number = await self._under_load(client)
                 await self._rest(client, number)
+
+    async def _fill(self, client: httpx.AsyncClient) -> None:
+        """Ask everything once, and see how fast that goes."""
+        began, left = time.monotonic(), iter([*self._requests, *self._always])
+
+        async def some() -> None:
+            for request in left:
+                await self._ask(client, request, 0)
+
+        await asyncio.gather(*(some() for _ in range(_AT_ONCE)))
+        asked = len(self._requests) + len(self._always)
+        self.rate = min(RATE, SHARE * asked / (time.monotonic() - began))
 
     async def _under_load(self, client: httpx.AsyncClient) -> int:
         """Some swaps under load; the number of the last one."""
@@ -180,7 +196,7 @@ class Soak:
         started, sent = time.monotonic(), set[asyncio.Task[None]]()
         try:
             for count in itertools.count():
-                await asyncio.sleep(max(0.0, started + count / RATE - time.monotonic()))
+                await asyncio.sleep(max(0.0, started + count / self.rate - time.monotonic()))
                 number = next(self._numbers)
                 request = self._requests[number % len(self._requests)]
                 task = asyncio.create_task(self._ask(client, request, number))
@@ -272,7 +288,7 @@ def main() -> int:
     minutes = 3.0 if options.quick else options.minutes
     bundle, data = demo_bundle(), options.data.resolve()
     shop, index = prepare(data, bundle, 4000, ProgressLines())
-    requests = list(make_requests(Shop.open(shop), 4000, 3))
+    requests = list(make_requests(Shop.open(shop), _DIFFERENT, 3))
     items = [item.id for item in Shop.open(shop).items()]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -309,6 +325,7 @@ def main() -> int:
     own = slope(steady[:, 0], steady[:, 2])
     runs = {
         "minutes": minutes,
+        "requests_per_s": round(soak.rate, 1),
         "statuses": dict(soak.statuses),
         "refused": soak.refused,
         "growth_mb_per_h": dict(zip(("slope", "from", "to"), grows, strict=True)),
