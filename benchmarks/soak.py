@@ -2,9 +2,10 @@
 
     python -m benchmarks.soak --json soak.json
 
-One worker at half of what it can do: queries, histories, filters, pictures and batches, each of which is asked
-once ahead of it all, so that caches are as full as these requests fill them. Beside them every tenth request is given up in the middle, the items' prices change until the index is rebuilt, and
-every 20 seconds the settings are written anew and SIGHUP takes bundle and index from another folder.
+One worker at half of what it can do: queries, histories, filters, pictures and batches, each of which is
+asked once ahead of it all, so that caches are as full as these requests fill them. Beside them every tenth
+request is given up in the middle, the items' prices change until the index is rebuilt, and every 20 seconds
+the settings are written anew and SIGHUP takes bundle and index from another folder.
 
 Memory under load moves by tens of megabytes: two bundles for a while after each swap, a process that
 rebuilds, a write buffer that fills, neighbours that are remembered until the index changes. So once a minute
