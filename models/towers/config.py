@@ -41,6 +41,13 @@ class FusionConfig(Frozen):
     gate_hidden: int = 32
     #: Weights above 0 that the gate starts with, in the order of the experts; equal ones where it is empty.
     gate_start: tuple[float, ...] = ()
+    #: How the straight path of both towers starts. ``random``: a drawn projection. ``components``: the
+    #: principal components of the items' features, so that an embedding narrower than the experts keeps
+    #: what tells items apart.
+    start: Literal["random", "components"] = "random"
+    #: Of ``components``: each is divided by its standard deviation to this power; 0 leaves them as they are,
+    #: 1 makes all equally loud. Chosen on ESCI, where 0.3 to 0.7 came to much the same.
+    whiten: float = Field(default=0.3, ge=0.0, le=1.0)
     #: Rate of dropout in fusions and gate.
     dropout: float = 0.1
     #: Whether the item's fusion reads how often it was clicked.

@@ -21,6 +21,7 @@ from models.dataset.training_data import TrainingData
 from models.towers import Config, Towers
 from models.towers.experts import EXPERTS
 from models.training import ranks
+from models.training.components import start_from_components
 from models.training.curves import best_looks, plot_curves
 from models.training.features import PictureFeatures, load_coclicks, write_item_features
 from models.training.finished import CONFIG, SUMMARY
@@ -130,6 +131,8 @@ def train(
         train_experts(run, towers, pictures, coclicks, grader)
         with ranks.leader_first():
             features = write_item_features(run, towers.item_experts, pictures)
+        if config.fusion.start == "components":
+            start_from_components(towers, features[0], config.fusion.whiten)
         train_fusion(run, towers, pictures, features, coclicks, grader)
     summary = TrainSummary(
         data.items,
