@@ -62,8 +62,6 @@ class System:
     key: str
     name: str
     settings: Mapping[str, Any]
-    #: The key of a system before it whose experts are the same.
-    experts: str = ""
 
     @property
     def learns(self) -> bool:
@@ -84,7 +82,7 @@ _NARROW = "ours, nothing trained, 128-d"
 
 SYSTEMS = (
     System("given", "ours, nothing trained", _GIVEN),
-    System("narrow", _NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}, experts="given"),
+    System("narrow", _NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}),
     System(
         "scratch",
         "ours, from scratch",
@@ -159,7 +157,6 @@ def main() -> int:
         _MINILM: _kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
         _TWO: _kept(work / "minilm2.npz", lambda: minilm_scores(data, options.minilm, 2), data),
     }
-    served: dict[str, Any] = {}
     systems = [system for system in SYSTEMS if system.key in (options.only or [s.key for s in SYSTEMS])]
     for system in systems:
         config = configure(system, options.minilm, quick=options.quick)
@@ -170,12 +167,12 @@ def main() -> int:
             answers[system.name] = answers[system.name].joined(part)
         rows = {name: measure(found, data) for name, found in answers.items()}
         print(table(rows), flush=True)
-    for system in systems:
-        served[system.name] = _served(system, data, work)
-        _tell(f"{system.name}: served by its bundle, scores are off by at most {served[system.name]:.2g}")
     ours = [system.name for system in systems]
     best = max(ours, key=lambda name: rows[name]["R@10"]["value"])
-    mixed = mixes(_routes(next(s for s in systems if s.name == best), data, work), data)
+    chosen = next(system for system in systems if system.name == best)
+    served = {best: _served(chosen, data, work)}
+    _tell(f"{best}: served by its bundle, scores are off by at most {served[best]:.2g}")
+    mixed = mixes(_routes(chosen, data, work), data)
     rows |= {name: measure(found, data) for name, found in mixed.items()}
     if options.json:
         plot(rows, options.json.with_suffix(".png"))
@@ -261,9 +258,7 @@ def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, w
     if not path.is_file():
         began = time.monotonic()
         shop = write_fold(source, fold, work / f"shop-{fold}")
-        donor = work / f"{system.experts}-{fold}"
-        given = donor if system.experts and donor.is_dir() else None
-        train(shop, place, config, ProgressLines(f"{system.key} {fold} "), experts=given)
+        train(shop, place, config, ProgressLines(f"{system.key} {fold} "))
         queries = np.flatnonzero(data.folds == fold) if system.learns else np.arange(len(data.queries))
         scores = run_scores(place, data, queries)
         with replacing(place.with_name(f"{place.name}-scores.npz")) as written:

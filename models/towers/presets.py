@@ -81,11 +81,13 @@ def preset(name: str) -> Config:
             switches=Switches.model_validate({"picture": False, "vbert": False}),
         )
     if name == "pretrained-text":
-        # After the frozen MiniLM of benchmarks.esci; steps and batches are *inferred*, for larger shops.
+        # After benchmarks.esci: experts as wide as MiniLM, an embedding that begins with what tells titles
+        # apart. Steps and batches are *inferred*, for larger shops; with some 500 clicks 0 steps are best.
         return Config(
             preset="pretrained-text",
+            dimensions=dimensions(expert_dim=384, embedding_dim=256),
             experts=ExpertsConfig(layers=6, pretrained_every=0, lexical_start=True, dropout=0.1),
-            fusion=FusionConfig(gate_start=(0.2, 0.53, 0.27)),
+            fusion=FusionConfig(gate_start=(0.2, 0.7, 0.1), start="components"),
             data=DataConfig(title_share=0.8),
             stage1=StageConfig(steps=100, batch=128, rate=2e-4),
             stage2=StageConfig(steps=200, batch=128, rate=5e-4, uniform=4.0),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from artifacts.shop.shop import Shop
+from benchmarks.esci import SYSTEMS, configure
 from benchmarks.esci_data import FOLDS, choose_fold, read_esci, write_fold
 from benchmarks.esci_measure import Answers, auc, by_queries, measure
 
@@ -93,3 +94,11 @@ def test_auc_is_the_share_of_ordered_pairs() -> None:
     assert auc(scores, np.array([True, True, False, False])) == pytest.approx(3.5 / 4)
     assert auc(-scores, np.array([True, True, False, False])) == pytest.approx(0.5 / 4)
     assert auc(np.zeros(4), np.array([True, False, True, False])) == 0.5
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_only_a_system_that_takes_no_step_may_answer_all_folds(quick: bool) -> None:
+    for system in SYSTEMS:
+        config = configure(system, Path("minilm"), quick=quick)
+        assert system.learns == bool(config.stage1.steps or config.stage2.steps)
+        assert system.learns != (config.fusion.start == "components")
