@@ -19,8 +19,6 @@ from service.http.schemas import RecallRequest
 from service.query.picture import parse_picture
 from service.query.query import Query
 from service.recall.controls.asked import NONE, check_controls
-from service.recall.routes.popular import Popular
-from service.runtime import Runtime
 from service.settings import Limits
 
 
@@ -73,13 +71,9 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
     """Check a request and choose what answers it.
 
     Raises:
-        FieldError: there is nothing to search by; and as `choose_target` does.
+        FieldError: as `choose_target` and `check_controls` do.
     """
     text = normalise(request.query)
-    stored = request.user_id is not None and call.runtime.settings.redis.url is not None
-    asked = request.history or stored or request.picture is not None or text
-    if not asked and not _offers_popular(call.runtime):
-        raise FieldError("query", "there is nothing to search by: give a query, a picture or a history")
     unit = unit_of(call, request.user_id, request.session_id, text, request_id)
     target = choose_target(call, unit, request.k, request.filters)
     controls = request.controls
@@ -92,13 +86,6 @@ def check_request(call: Call, request: RecallRequest, request_id: str) -> Checke
             titled=deployment.titles is not None,
         )
     return CheckedRequest(request, text, target, request_id)
-
-
-def _offers_popular(runtime: Runtime) -> bool:
-    """Whether a request that says nothing is answered by what is popular."""
-    table = runtime.settings.recall.tables.get(Popular.name)
-    enabled = table is not None and table.enabled
-    return enabled and any(each.ranked is not None for each in runtime.deployments.values())
 
 
 def unit_of(call: Call, user: str | None, session: str | None, words: str, request_id: str) -> Unit:

@@ -8,6 +8,7 @@ and attributes, from a file of previews. Those are there only where such a file 
 from __future__ import annotations
 
 import asyncio
+import base64
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 MAX_PREVIEWS = 1000
 _MAX_QUERY_BYTES = 65_536
 _MAX_PICTURE_BYTES = 16 << 20
+#: Pictures that come along with previews: small ones, so many, and so many bytes of them in all. A browser
+#: has them at once, where it would ask for each by itself.
+_ALONG_BYTES, _MOST_ALONG, _ALONG_TOTAL_BYTES = 16_384, 200, 524_288
 #: How long a browser shows a picture without asking again, seconds.
 _PICTURE_AGE_S = 3600
 _FOLDER = "playground"
@@ -116,11 +120,14 @@ def _service(runtime: Runtime, may_choose: bool) -> dict[str, Any]:
 
 def _preview_routes(path: Path) -> list[RawRoute]:
     async def get_previews(request: Request) -> Response:
-        ids = query_parameters(request, MAX_PREVIEWS, _MAX_QUERY_BYTES).getlist("item_id")
+        asked = query_parameters(request, MAX_PREVIEWS + 1, _MAX_QUERY_BYTES)
+        ids = asked.getlist("item_id")
         if not 1 <= len(ids) <= MAX_PREVIEWS:
             raise FieldError("item_id", f"give 1 to {MAX_PREVIEWS} of them")
-        found = await asyncio.to_thread(_found, path, ids)
-        return json_response({item_id: _told(item_id, preview) for item_id, preview in found.items()})
+        along = asked.get("pictures", "false")
+        if along not in ("true", "false"):
+            raise FieldError("pictures", "give true or false")
+        return json_response(await asyncio.to_thread(_found, path, ids, along == "true"))
 
     async def get_picture(request: Request) -> Response:
         asked = query_parameters(request)
@@ -139,8 +146,22 @@ def _preview_routes(path: Path) -> list[RawRoute]:
     ]
 
 
-def _found(path: Path, ids: list[str]) -> dict[str, Preview]:
-    return _opened(path).of(ids)
+def _found(path: Path, ids: list[str], along: bool) -> dict[str, dict[str, Any]]:
+    """What is told of items; ``along`` with their small pictures, as addresses that hold them."""
+    previews = _opened(path)
+    found = previews.of(ids)
+    told = {item_id: _told(item_id, preview) for item_id, preview in found.items()}
+    if not along or previews.pictures is None:
+        return told
+    left = _ALONG_TOTAL_BYTES
+    for item_id in [item_id for item_id in told if told[item_id]["picture"] is not None][:_MOST_ALONG]:
+        picture = found[item_id].picture
+        content = _content(previews.pictures, picture, min(left, _ALONG_BYTES))
+        if content:
+            left -= len(content)
+            address = f"data:{media_type_of(picture)};base64,{base64.b64encode(content).decode()}"
+            told[item_id]["data"] = address
+    return told
 
 
 def _told(item_id: str, preview: Preview) -> dict[str, Any]:
@@ -161,7 +182,12 @@ def _picture(path: Path, item_id: str, row: int | None) -> tuple[bytes, str]:
     kind = None if preview is None else media_type_of(preview.picture)
     if preview is None or kind is None or previews.pictures is None:
         return b"", ""
+    return _content(previews.pictures, preview.picture, _MAX_PICTURE_BYTES), kind
+
+
+def _content(pictures: Path, name: str, most: int) -> bytes:
+    """The bytes of a picture; none where it has over ``most``, or cannot be read, or lies elsewhere."""
     try:
-        return read_bounded(inside(previews.pictures, preview.picture), _MAX_PICTURE_BYTES), kind
+        return read_bounded(inside(pictures, name), most)
     except (OSError, OutsideError):
-        return b"", ""
+        return b""

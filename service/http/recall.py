@@ -124,7 +124,7 @@ async def _check_batch(call: Call, requests: Sequence[RecallRequest]) -> list[Ch
     limits = call.runtime.settings.limits
     if len(requests) > limits.batch:
         raise FieldError("requests", f"{len(requests)} requests are over {limits.batch}")
-    items = sum(entry.k for entry in requests)
+    items = sum(min(entry.k, limits.max_k + 1) for entry in requests)  # one too large is told as such below
     if items > (most := BATCH_ANSWERS * limits.max_k):
         raise FieldError("requests", f"{items} items are asked for in all; at most {most} are allowed")
     checked, turns = [], Turns()

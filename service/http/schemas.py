@@ -14,7 +14,8 @@ from service.recall.diversity import Diversity
 from service.recall.routes.outcome import RouteName
 from service.recall.routes.route import Weight
 
-#: Above every limit that the settings allow; the configured limits are checked after parsing.
+#: The largest k that the settings allow. Schemas tell it, and leave the check to `choose_target`, which knows
+#: what is set: a client is told one limit.
 MAX_K = 10_000
 MAX_PICTURE_TEXT = 64 * 1024 * 1024
 
@@ -42,8 +43,8 @@ class HistoryEntry(_Strict):
 class RecallRequest(_Strict):
     """A query, a picture, a history, or any of them together.
 
-    None of them is needed: the answer is then what is popular, where the index says how popular items are.
-    Where it does not, a request without any of them is answered with 422.
+    None of them is needed: the answer is then what is popular. Where the index does not say how popular items
+    are, it is empty, with `nothing_to_search_by` in `degraded`.
     """
 
     query: str = Field(default="", max_length=512, description="May be empty with a history or a picture.")
@@ -61,7 +62,7 @@ class RecallRequest(_Strict):
     history: Annotated[list[HistoryEntry], FailFast()] = Field(
         default_factory=list, max_length=200, description="In any order.", json_schema_extra={"default": []}
     )
-    k: int = Field(default=200, ge=1, le=MAX_K, description="Items wanted.")
+    k: int = Field(default=200, ge=1, description="Items wanted.", json_schema_extra={"maximum": MAX_K})
     filters: Filters = Field(
         default_factory=dict,
         json_schema_extra={"default": {}},
@@ -95,7 +96,9 @@ class RecallRequest(_Strict):
         default_factory=list,
         max_length=MAX_FIELDS,
         json_schema_extra={"default": []},
-        description="Attributes to return with the items; and `title`, of which 512 characters come at most.",
+        description="Attributes to return with the items; and `title`, of which 512 characters come at most. "
+        "Other strings come as filters compare them, in lower case (`Acme` as `acme`): a page that shows "
+        "them takes them from the shop's own data.",
     )
     explain: bool = Field(default=False, description="Tell how the answer came about.")
 
@@ -124,7 +127,7 @@ class SimilarQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    k: int = Field(default=50, ge=1, le=MAX_K)
+    k: int = Field(default=50, ge=1, json_schema_extra={"maximum": MAX_K})
     filters: Filters = Field(default={})
     timeout_ms: int | None = Field(default=None, ge=1, le=10_000)
     user_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None

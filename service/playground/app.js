@@ -1,8 +1,8 @@
 // The page: what is asked, the answer, and what follows from each click.
 
-import { adopt, base64Of, categoryOf, learn, setPreviews, show, titleOf } from "./catalogue.js";
+import { adopt, base64Of, categoryOf, itemOf, learn, setPreviews, show, titleOf } from "./catalogue.js";
 import { copyAsCode } from "./copy.js";
-import { at, button, count, h, keepFocus, openDialog } from "./dom.js";
+import { at, button, count, h, keepFocus, openDialog, whenOther } from "./dom.js";
 import { buildFacets, conditionWords, withFilter } from "./facets.js";
 import { Grid } from "./grid.js";
 import { openItem } from "./item.js";
@@ -76,20 +76,24 @@ async function ask({ moved = false } = {}) {
     const both = asked.versus && !versus.idle(asked.versus, asked);
     const other = both ? versus.beside(asked.versus, request, shop)
       : asked.history.length && !asked.similar && !asked.versus ? versus.beside("nobody", request, shop) : null;
-    const beside = other ? send(other, signal).then((received) => ({ received }), (error) => ({ error })) : null;
+    const sendBeside = () => send(other, signal).then((received) => ({ received }), (error) => ({ error }));
+    const beside = both ? sendBeside() : null; // what only marks what moved comes after what is asked
     const received = await send(request, signal);
     const ids = received.answer.items.map((item) => item.item_id);
-    const triggers = received.answer.items.flatMap((item) => item.sources.map((source) => source.trigger));
-    const shown = [...ids, ...triggers, ...asked.history.map((each) => each.id), asked.like, asked.similar, asked.photo];
-    await learn(shown, signal).catch((error) => { if (signal.aborted) throw error; }); // ids without pictures are an answer too
+    const named = [asked.like, asked.similar, asked.photo, ...asked.history.map((each) => each.id)];
+    await learn([...ids, ...named], signal).catch((error) => { if (signal.aborted) throw error; }); // ids without pictures are an answer too
     if (mine !== turn) return;
     adopt(received.answer.items);
+    showNamed();
     received.answer.items = received.answer.items.filter((item) => item.item_id !== asked.like).slice(0, asked.k);
     last = { request, received, state: asked };
     const pictures = showAnswer(asked, received, moved);
-    if (beside) await showBeside(asked, await beside, mine, signal, moved);
+    if (other) await showBeside(asked, await (beside ?? sendBeside()), mine, signal, moved);
     await pictures;
-    if (mine === turn) at("results").setAttribute("aria-busy", "false");
+    if (mine !== turn) return;
+    at("results").setAttribute("aria-busy", "false");
+    // Items that are named where an item says why it is here.
+    learn(received.answer.items.flatMap((item) => item.sources.map((source) => source.trigger)), signal).catch(() => null);
   } catch (error) {
     if (mine !== turn || error.name === "AbortError") return;
     showProblem(asProblem(error));
@@ -100,15 +104,23 @@ async function ask({ moved = false } = {}) {
 /** All that does not wait for an answer. */
 function showQuestion() {
   updateFacets();
-  showPhoto(state, () => change({ photo: "", upload: null }));
-  showShopper(state, shop.personas, {
-    choose: (persona) => change({ persona: persona?.name ?? "", history: persona?.history ?? [] }, { moved: true }),
-    remove: (place) => change({ persona: "", history: state.history.filter((_, each) => each !== place) }, { moved: true }),
-  });
+  showNamed();
   at("filters-json").value = Object.keys(state.filters).length ? JSON.stringify(state.filters) : "";
   at("arm").value = state.arm;
   at("versus").value = state.versus;
   at("query").placeholder = state.like ? "… but red, but striped?" : "What are you looking for?";
+}
+
+const strip = whenOther(() => showShopper(state, shop.personas, {
+  choose: (persona) => change({ persona: persona?.name ?? "", history: persona?.history ?? [] }, { moved: true }),
+  remove: (place) => change({ persona: "", history: state.history.filter((_, each) => each !== place) }, { moved: true }),
+}));
+const photo = whenOther(() => showPhoto(state, () => change({ photo: "", upload: null })));
+
+/** The shopper's strip and the picture in the search field: again, once their items are known. */
+function showNamed() {
+  strip(shop.personas, state.persona, state.history.map(({ id, action }) => [action, id, itemOf(id).title]));
+  photo(state.upload?.base64, state.photo, itemOf(state.photo).title);
 }
 
 function showChips(asked) {
@@ -130,12 +142,16 @@ function showAnswer(asked, received, moved) {
   showChips(asked);
   const two = Boolean(asked.versus);
   at("columns").className = two ? "two" : "";
-  at("columns").replaceChildren(...grids.slice(0, two ? 2 : 1).map((grid) => grid.element));
+  if (at("columns").childElementCount !== (two ? 2 : 1)) { // else the keyboard would lose its place in them
+    at("columns").replaceChildren(...grids.slice(0, two ? 2 : 1).map((grid) => grid.element));
+  }
   const what = asked.similar || asked.like || asked.photo || asked.upload || asked.query.trim() ? "" : asked.history.length ? " for this shopper" : " that many like";
   const short = (answer.degraded || []).filter((word) => word !== "popular_instead" || !isEmpty(asked));
   const less = short.length ? `. ${short.map((word) => shop.degraded?.[word] || `Less than asked: ${word}.`).join(" ")}` : "";
   const untaken = asked.arm && applied.includes("ignored=") ? ` The arm ${asked.arm} was not taken: there is none, or it is not yours to choose.` : "";
-  at("summary").textContent = answer.items.length
+  const opens = isEmpty(asked) && answer.degraded?.includes("nothing_to_search_by");
+  at("summary").textContent = opens ? "Type what you look for, or try an example. What is popular here, the index does not say."
+    : answer.items.length
     ? `${count(answer.items.length, "item")}${what} in ${totalMs.toFixed(1)} ms${less}${untaken}`
     : `Nothing was found${Object.keys(asked.filters).length ? " with these filters" : ""}${less || "."}`;
   at("insight").hidden = false;

@@ -7,7 +7,7 @@ const KEPT = 5000; // items; the oldest are forgotten
 const KEPT_PICTURES = 500;
 const AT_ONCE = 200;
 const known = new Map();
-const pictures = new Map(); // addresses of pictures that had to be fetched with a key
+const pictures = new Map(); // addresses that hold a picture: small ones came along, others were fetched with a key
 let shown = true;
 
 export const setPreviews = (there) => {
@@ -23,12 +23,22 @@ export async function learn(ids, signal) {
   const missing = [...new Set(ids)].filter((id) => id && !known.has(id));
   for (let from = 0; shown && from < missing.length; from += AT_ONCE) {
     const asked = missing.slice(from, from + AT_ONCE);
-    const found = await get("playground/previews?" + new URLSearchParams(asked.map((id) => ["item_id", id])), signal);
-    for (const id of asked) known.set(id, found[id] || unknown(id));
+    const wanted = new URLSearchParams([...asked.map((id) => ["item_id", id]), ["pictures", "true"]]);
+    const found = await get("playground/previews?" + wanted, signal);
+    for (const id of asked) {
+      const { data, ...told } = found[id] || unknown(id);
+      known.set(id, told);
+      if (data) pictures.set(id, data);
+    }
   }
-  for (const id of known.keys()) {
-    if (known.size <= KEPT) break;
-    known.delete(id);
+  forget(known, KEPT);
+  forget(pictures, KEPT_PICTURES);
+}
+
+function forget(kept, most) {
+  for (const id of kept.keys()) {
+    if (kept.size <= most) break;
+    kept.delete(id);
   }
 }
 
@@ -41,16 +51,18 @@ export function adopt(items) {
   }
 }
 
-/** Show a picture: where a key is needed an image cannot ask by itself. */
+/** Show a picture, at once where it came along; where a key is needed an image cannot ask by itself. */
 export async function show(image, id) {
   const address = itemOf(id).picture;
   if (!address) return;
-  if (!headersFor("").Authorization) {
-    image.src = address;
-    return;
+  if (!pictures.has(id)) {
+    if (!headersFor("").Authorization) {
+      image.src = address;
+      return;
+    }
+    pictures.set(id, await dataAddress(address));
+    forget(pictures, KEPT_PICTURES);
   }
-  if (!pictures.has(id)) pictures.set(id, await dataAddress(address));
-  if (pictures.size > KEPT_PICTURES) pictures.delete(pictures.keys().next().value);
   image.src = pictures.get(id) || address;
 }
 

@@ -38,6 +38,16 @@ export function keepFocus(container, render) {
 }
 const labelOf = (element) => element.getAttribute("aria-label") || element.textContent;
 
+/** `render`, only where `told` is not what it was told the last time; told without anything, it forgets that. */
+export function whenOther(render) {
+  let last = null;
+  return (...told) => {
+    const now = told.length ? JSON.stringify(told) : null;
+    if (now !== null && now !== last) render(...told);
+    last = now;
+  };
+}
+
 /** Show the dialog with a title and content; resolves when it is closed. */
 export function openDialog(title, ...content) {
   const dialog = at("dialog");

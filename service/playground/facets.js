@@ -1,6 +1,6 @@
 // Filters made of the catalogue's attributes. What is chosen is kept in the form that POST /recall takes.
 
-import { at, button, h } from "./dom.js";
+import { at, button, h, whenOther } from "./dom.js";
 
 const FIRST = 8; // values of a facet that are shown at once
 
@@ -8,7 +8,8 @@ const FIRST = 8; // values of a facet that are shown at once
 export function buildFacets(facets, current, change) {
   const groups = facets.map((facet) => ({ tree, choice, range, switch: onOff })[facet.kind]?.(facet, current, change));
   at("facets").replaceChildren(...groups.filter(Boolean).map((group) => group.element));
-  return () => groups.filter(Boolean).forEach((group) => group.update());
+  const update = whenOther(() => groups.filter(Boolean).forEach((group) => group.update()));
+  return () => update(current());
 }
 
 /** Filters with an attribute's condition, or without any for null. */

@@ -385,8 +385,8 @@ export type RecallAnswer = {
 /**
  * A query, a picture, a history, or any of them together.
  *
- * None of them is needed: the answer is then what is popular, where the index says how popular items are.
- * Where it does not, a request without any of them is answered with 422.
+ * None of them is needed: the answer is then what is popular. Where the index does not say how popular items
+ * are, it is empty, with `nothing_to_search_by` in `degraded`.
  */
 export type RecallRequest = {
   /** May be empty with a history or a picture. */
@@ -411,7 +411,7 @@ export type RecallRequest = {
   boosts?: Array<Boost> | null;
   /** At most so many items of one value of an attribute. */
   diversity?: Diversity | null;
-  /** Attributes to return with the items; and `title`, of which 512 characters come at most. */
+  /** Attributes to return with the items; and `title`, of which 512 characters come at most. Other strings come as filters compare them, in lower case (`Acme` as `acme`): a page that shows them takes them from the shop's own data. */
   fields?: Array<string>;
   /** Tell how the answer came about. */
   explain?: boolean;

@@ -89,7 +89,7 @@ def check_controls(
                     "next version with --titles",
                 )
             continue
-        check_attribute(f"fields.{place}", name, attributes, readable)
+        check_attribute(f"fields.{place}", name, attributes, readable, beside=(TITLE,) if titled else ())
     for place, boost in enumerate(controls.boosts or ()):
         check_boost(f"boosts.{place}", boost, attributes, readable)
     if controls.diversity is not None:
@@ -124,14 +124,21 @@ def check_diversity(
 
 
 def check_attribute(
-    field: str, name: str, attributes: Mapping[str, AttributeKind], readable: bool
+    field: str,
+    name: str,
+    attributes: Mapping[str, AttributeKind],
+    readable: bool,
+    beside: Sequence[str] = (),
 ) -> AttributeKind:
-    """The kind of a declared attribute; raises `FieldError` where there is none, or it cannot be read."""
+    """The kind of a declared attribute; raises `FieldError` where there is none, or it cannot be read.
+
+    ``beside`` are names that the field may hold, too; they are told where the name is wrong.
+    """
     if not readable:
         raise FieldError(field, "this engine does not give the attributes of its items")
     kind = attributes.get(name)
     if kind is None:
-        known = ", ".join(sorted(attributes)) or "none"
-        near = meant(name, [*attributes, TITLE] if field.startswith("fields") else attributes)
+        names = sorted([*attributes, *beside])
+        known, near = ", ".join(names) or "none", meant(name, names)
         raise FieldError(field, f"{name[:64]!r} is not an attribute of this index; known are {known}{near}")
     return kind

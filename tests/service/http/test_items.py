@@ -215,6 +215,8 @@ def test_an_item_is_found_by_its_words_and_by_its_picture_and_stays_as_popular(
             item_id: titles[item_id] for item_id in told
         }, "of the base and of what was put since, as they were written"
         assert told["i3"]["price"] == shop.items()[3]["price"]
+        wrong = service.client.post("/recall", json={"query": "a", "fields": ["titel"]}).json()
+        assert "tags, title; did you mean title?" in wrong["detail"]
 
         def popular(**filters: Any) -> list[str]:
             asked = {"k": 100, "filters": filters}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -134,6 +136,12 @@ def test_previews_are_what_the_shop_says(shown: httpx.Client, previews: Path) ->
     assert found[bare.id]["picture"] is None
 
     content = (previews.parent / "shop" / "pictures" / (pictured.picture or "")).read_bytes()
+    alike: list[Any] = [*asked, ("pictures", "true")]
+    along = shown.get("/playground/previews", params=alike).json()
+    kind, _, held = along[pictured.id].pop("data").partition(",")
+    assert (kind, base64.b64decode(held)) == ("data:image/jpeg;base64", content)
+    assert along == found
+    assert shown.get("/playground/previews?item_id=x&pictures=1").status_code == 422
     by_row = shown.get("/" + found[pictured.id]["picture"])
     assert (by_row.headers["content-type"], by_row.content) == ("image/jpeg", content)
     again = shown.get("/" + found[pictured.id]["picture"], headers={"If-None-Match": by_row.headers["etag"]})
@@ -184,17 +192,22 @@ def test_no_picture_is_shown_that_a_link_leads_out_to(demo: Demo, previews: Path
     shutil.copytree(previews.parent / "shop", tmp_path / "shop")
     write_previews(tmp_path / "shop", tmp_path / "previews.arrow")
     (tmp_path / "secret.png").write_text("SECRET-OUTSIDE")
-    pictured = [item for item in _items(tmp_path / "previews.arrow") if item.picture][:2]
-    linked, piped = (tmp_path / "shop" / "pictures" / str(item.picture) for item in pictured)
+    pictured = [item for item in _items(tmp_path / "previews.arrow") if item.picture][:3]
+    linked, piped, large = (tmp_path / "shop" / "pictures" / str(item.picture) for item in pictured)
     linked.unlink()
     linked.symlink_to(tmp_path / "secret.png")
     piped.unlink()
     os.mkfifo(piped)
+    large.write_bytes(large.read_bytes() + b"\0" * 16_384)
     settings = make_settings(
         demo.bundle.path, demo.index, playground={"previews": tmp_path / "previews.arrow"}
     )
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=30) as client:
-        for item in pictured:
+        asked: dict[str, Any] = {"item_id": [item.id for item in pictured], "pictures": True}
+        told = client.get("/playground/previews", params=asked).json()
+        assert not any("data" in each for each in told.values()), "nor does a large one come along"
+        assert client.get("/" + told[pictured[2].id]["picture"]).status_code == 200
+        for item in pictured[:2]:
             answer = client.get("/playground/picture", params={"item_id": item.id})
             assert answer.status_code == 404
             assert b"SECRET" not in answer.content

@@ -36,8 +36,6 @@ def gif() -> str:
 JSON = {"Content-Type": "application/json"}
 CLICK = {"item_id": "i9", "action": "click"}
 BODIES: list[tuple[str, Any, str]] = [
-    ("nothing to search by", {}, "query"),
-    ("blank query", {"query": " \t "}, "query"),
     ("query of another type", {"query": 7}, "query"),
     ("null query", {"query": None}, "query"),
     ("list as query", {"query": ["a"]}, "query"),
@@ -104,6 +102,20 @@ def test_a_malformed_body_is_422_and_the_field_is_named(client: httpx.Client, bo
     problem = check_problem(response, 422)
     assert problem["errors"][0]["field"] == field
     assert problem["detail"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("k", [1001, 10_001, 10**30, 10**4000])
+def test_one_limit_of_k_is_told_however_large_it_is(client: httpx.Client, k: int) -> None:
+    asked = {"query": "a", "k": k}
+    answers = [
+        client.post("/recall", json=asked),
+        client.post("/recall/batch", json={"requests": [asked, asked]}),
+    ]
+    if k < 10**100:  # what a query string takes
+        answers.append(client.get("/items/i1/similar", params={"k": k}))
+    for answer in answers:
+        told = check_problem(answer, 422)["errors"][0]
+        assert told["reason"] == "Input should be less than or equal to 1000"
 
 
 def test_numbers_that_are_none_are_refused(client: httpx.Client) -> None:

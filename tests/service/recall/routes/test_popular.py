@@ -21,7 +21,7 @@ from service.http.answers import RecallAnswer
 from service.recall.routes.popular import Popular
 from tests.service.conftest import Demo
 from tests.support import shop
-from tests.support.answers import check_problem, read
+from tests.support.answers import read
 from tests.support.serving import make_settings, serving
 
 ATTRIBUTES: dict[str, AttributeKind] = {**shop.ATTRIBUTES, "popularity": "number"}
@@ -166,15 +166,23 @@ def test_who_asks_for_something_gets_none_of_it(
         assert answer["degraded"] == []
 
 
-def test_a_request_that_says_nothing_is_refused_where_nobody_says_what_is_popular(
-    demo: Demo, index: Path, client: httpx.Client
+@pytest.mark.parametrize(
+    "body", [{}, {"query": " \t "}, {"history": [{"item_id": "gone", "action": "click"}]}]
+)
+def test_a_request_that_says_nothing_has_an_empty_answer_where_nobody_says_what_is_popular(
+    client: httpx.Client, body: dict[str, object]
 ) -> None:
-    assert check_problem(client.post("/recall", json={}), 422)["errors"][0]["field"] == "query"
-    unknown = ask(client, history=[{"item_id": "gone", "action": "click"}])
-    assert unknown["degraded"] == ["history_unknown", "nothing_to_search_by"]
+    answer = ask(client, fields=["brand"], **body)
+    assert answer["items"] == []
+    assert answer["degraded"][-1] == "nothing_to_search_by"
+
+
+def test_so_it_has_where_popular_items_are_turned_off(demo: Demo, index: Path) -> None:
     settings = make_settings(demo.bundle.path, index, recall={"popular": {"enabled": False}})
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as off:
-        assert check_problem(off.post("/recall", json={}), 422)["errors"][0]["field"] == "query"
+        assert ask(off)["degraded"] == ["nothing_to_search_by"]
+        batch = off.post("/recall/batch", json={"requests": [{"query": "shoes", "k": 1}, {}]}).json()
+        assert [len(entry["answer"]["items"]) for entry in batch["results"]] == [1, 0]
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0], [-1.0, -2.0], [1e-46, 0.0], []])
