@@ -50,13 +50,16 @@ function did(id, action) {
 
 /** Change what is asked for, keep it in the address, and ask. */
 function change(part, { typed = false, moved = false } = {}) {
+  if (!typed) remember(true); // what was typed before, whose answer may not be there
   state = { ...state, ...part };
-  remember(typed);
+  if (!typed) remember();
   if (!typed) at("query").value = state.query;
   ask({ moved });
 }
 
-function remember(replace) {
+/** Put what is asked into the address; for what is typed when its answer is there, as a browser takes long for it. */
+
+function remember(replace = false) {
   const address = "#" + write(state);
   if (address === (location.hash || "#")) return;
   history[replace ? "replaceState" : "pushState"](null, "", address);
@@ -91,13 +94,14 @@ async function ask({ moved = false } = {}) {
     if (other) await showBeside(asked, await (beside ?? sendBeside()), mine, signal, moved);
     await pictures;
     if (mine !== turn) return;
+    remember(true);
     at("results").setAttribute("aria-busy", "false");
     // Items that are named where an item says why it is here.
     learn(received.answer.items.flatMap((item) => item.sources.map((source) => source.trigger)), signal).catch(() => null);
   } catch (error) {
     if (mine !== turn || error.name === "AbortError") return;
-    showProblem(asProblem(error));
-    at("results").setAttribute("aria-busy", "false");
+    remember(true);
+    at("results").setAttribute("aria-busy", String(showProblem(asProblem(error))));
   }
 }
 
@@ -182,6 +186,7 @@ async function showBeside(asked, { received, error }, mine, signal, moved) {
   await grids[1].show(shown, { context: { state: asked }, changes, against: "against the left side", moved });
 }
 
+/** Tell what is wrong; whether it is asked again. */
 function showProblem(problem) {
   const again = problem.status === 503 || problem.status === 429;
   at("problem").hidden = false;
@@ -192,6 +197,7 @@ function showProblem(problem) {
     const mine = turn;
     setTimeout(() => mine === turn && ask(), Math.max(AGAIN_MS, problem.retryAfter * 1000));
   }
+  return again;
 }
 
 function showExamples() {

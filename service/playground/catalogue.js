@@ -4,7 +4,7 @@ import { reach } from "./problems.js";
 import { get, headersFor } from "./service.js";
 
 const KEPT = 5000; // items; the oldest are forgotten
-const KEPT_PICTURES = 500;
+const KEPT_CHARACTERS = 32e6; // of pictures
 const AT_ONCE = 200;
 const known = new Map();
 const pictures = new Map(); // addresses that hold a picture: small ones came along, others were fetched with a key
@@ -28,17 +28,24 @@ export async function learn(ids, signal) {
     for (const id of asked) {
       const { data, ...told } = found[id] || unknown(id);
       known.set(id, told);
-      if (data) pictures.set(id, data);
+      if (data) keep(id, data);
     }
   }
-  forget(known, KEPT);
-  forget(pictures, KEPT_PICTURES);
+  for (const id of known.keys()) {
+    if (known.size <= KEPT) break;
+    known.delete(id);
+  }
 }
 
-function forget(kept, most) {
-  for (const id of kept.keys()) {
-    if (kept.size <= most) break;
-    kept.delete(id);
+let characters = 0;
+
+function keep(id, address) {
+  characters += address.length - (pictures.get(id)?.length ?? 0);
+  pictures.set(id, address);
+  for (const [oldest, its] of pictures) {
+    if (characters <= KEPT_CHARACTERS || oldest === id) break;
+    pictures.delete(oldest);
+    characters -= its.length;
   }
 }
 
@@ -60,8 +67,7 @@ export async function show(image, id) {
       image.src = address;
       return;
     }
-    pictures.set(id, await dataAddress(address));
-    forget(pictures, KEPT_PICTURES);
+    keep(id, await dataAddress(address));
   }
   image.src = pictures.get(id) || address;
 }
