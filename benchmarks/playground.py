@@ -119,8 +119,10 @@ def _summary(times: Sequence[float], queries: Sequence[str]) -> dict[str, float]
 
 
 def _cost(browser: Browser, url: str, queries: Sequence[str]) -> dict[str, Any]:
-    """What a key costs: requests, bytes as they are sent, processor time of page and service. Not timed by keys:
-    who counts is in the way."""
+    """What a key costs: requests, bytes as they are sent, processor time of page and service.
+
+    Apart from what is timed: who counts is in the way.
+    """
     with _opened(browser, url) as page:
         tools = page.context.new_cdp_session(page)
         asked: Counter[str] = Counter()
