@@ -86,6 +86,8 @@ class Load:
     rate: float
     outcomes: Counter[str] = field(default_factory=Counter)
     latest_ms: float = 0.0
+    #: What the first failure of each reason said.
+    said: dict[str, str] = field(default_factory=dict)
     #: Seconds that each search took.
     took: list[float] = field(default_factory=list)
     #: When each search was asked for, and its outcome, in the order in which they ended.
@@ -100,6 +102,7 @@ class Load:
             outcome = self.truth.verdict(query, found)
         except IndexUnavailable as error:
             outcome = f"no answer: {error.reason}"
+            self.said.setdefault(error.reason, str(error))
         took = time.perf_counter() - began
         self.latest_ms = max(self.latest_ms, (took - self.deadline) * 1000)
         self.took.append(took)
@@ -208,6 +211,7 @@ async def measure(
         bad = [at for at, outcome in load.seen if outcome != "full" and at > cleared]
         runs[name] = {
             "outcomes": dict(load.outcomes),
+            "said": load.said,
             "latest_ms_over_deadline": round(load.latest_ms, 1),
             "took_ms": {
                 f"p{share}": round(float(np.percentile(load.took, share)) * 1000, 1) for share in (50, 99)

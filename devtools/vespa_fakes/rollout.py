@@ -30,7 +30,7 @@ _STREAM, _GROUP = "changes", "mrse-vespa"
 #: Changes that are added to the stream at once.
 _AT_ONCE = 50
 #: Seconds between looks for whether all changes are fed, and looks.
-_LOOK_EVERY, _LOOKS = 0.1, 6000
+_LOOK_EVERY, _LOOKS = 0.5, 6000
 
 
 @dataclass(frozen=True)

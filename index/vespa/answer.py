@@ -2,7 +2,8 @@
 
 Vespa's failures look like answers: errors come with status 200 and beside hits, and a failed query may
 still say coverage 100. So an answer counts only when it has no ``root.errors`` and says that at least one
-document was looked at.
+document was looked at. One kind of error beside hits is no failure: that the connection to a content node
+broke, where the coverage says that documents are missing. It comes until the dispatcher has noticed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from index.vespa.tensors import parse_bfloat16_hex
 
 #: Codes in ``root.errors`` (com.yahoo.container.protect.Error) that we tell apart.
 _TIMEOUT_CODE: Final = 12
+#: The connection to a content node broke.
+_NODE_GONE: Final = {10}
 _REQUEST_CODES: Final = frozenset({3, 4, 17})
 #: A stored vector's length may be 0.4% over 1 after rounding; only the exact profile lets it show.
 _LARGEST_CLOSENESS: Final = 1.02
@@ -55,10 +58,17 @@ def parse(status: int, body: bytes) -> Answer:
         if status == 200:
             raise VespaError("bad_answer", f"status 200, {type(error).__name__}") from error
         raise failure(status, (), "no JSON answer") from error
-    if status != 200 or codes:
+    gone = status == 200 and _NODE_GONE.issuperset(codes) and _is_partial(root)
+    if (status != 200 or codes) and not gone:
         said = (f"{each.get('code')} {each.get('summary', '')}: {each.get('message', '')}" for each in errors)
         raise failure(status, codes, "; ".join(said))
     return _usable(root)
+
+
+def _is_partial(root: Mapping[str, Any]) -> bool:
+    """Whether an answer says itself that some documents were looked at, and not all."""
+    coverage = root.get("coverage")
+    return isinstance(coverage, Mapping) and coverage.get("full") is False and bool(coverage.get("documents"))
 
 
 def failure(status: int, codes: tuple[int, ...], detail: str) -> VespaError:

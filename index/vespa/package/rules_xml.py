@@ -5,6 +5,7 @@ A file that is no XML has no problem here: Vespa says so itself.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ _PROFILE_FIELDS: Final = {
     "model.restrict": r"\w+(,\w+)*",
 }
 _PROFILE_ELEMENTS: Final = frozenset({"query-profile", "field", "description", "ref", "dimensions"})
+#: How long the dispatcher waits for the last node, once the least coverage is there: a share of what is left.
+_LAST_NODE: Final = "min-wait-after-coverage-factor"
 _PROFILE_ATTRIBUTES: Final = frozenset({"id", "type", "inherits"})
 
 
@@ -60,7 +63,7 @@ def check_query_profile(path: Path) -> Iterator[Found]:
 
 
 def check_services(path: Path, schemas: Collection[str]) -> Iterator[Found]:
-    """Redundancy that the nodes can hold, document types that are indexed, one for each schema."""
+    """Redundancy that nodes can hold, answers that wait for them, document types that are indexed."""
     root = _root(path)
     if root is None:
         return
@@ -94,6 +97,10 @@ def _content(content: ElementTree.Element) -> Iterator[Found]:
         )
     if len(set(sizes)) > 1:
         yield "groups", f"groups of {sorted(set(sizes))} nodes, equal ones were expected"
+    least, wait = (_share(content, f"search/coverage/{name}") for name in ("minimum", _LAST_NODE))
+    size = max(sizes, default=total)
+    if least is not None and math.ceil(least * size) < size and not wait:
+        yield "coverage", f"{_LAST_NODE} is 0: the last of a group's {size} nodes is never waited for"
 
 
 def check_overrides(path: Path) -> Iterator[Found]:
@@ -109,6 +116,13 @@ def _root(path: Path) -> ElementTree.Element | None:
     try:
         return ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError):
+        return None
+
+
+def _share(element: ElementTree.Element, path: str) -> float | None:
+    try:
+        return float(element.findtext(path) or "")
+    except ValueError:
         return None
 
 

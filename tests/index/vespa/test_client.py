@@ -90,6 +90,18 @@ FAULTS: dict[str, Fault] = {
     "200, errors beside hits": Fault(
         [refused(200, 8, coverage=COVERAGE, hits=HITS)], errors.VespaError, "errors", words="code 8"
     ),
+    "200, a node's connection broke, beside the hits of others": Fault(
+        [refused(200, 10, coverage=HALF | {"degraded": {"non-ideal-state": True}}, hits=HITS)],
+        None,
+        coverage=0.5,
+        degraded=("non-ideal-state",),
+    ),
+    "200, the same, and all documents are said to be looked at": Fault(
+        [refused(200, 10, coverage=COVERAGE, hits=HITS)], errors.VespaError, "errors", words="code 10"
+    ),
+    "200, the same, and no document was looked at": Fault(
+        [refused(200, 10, coverage=HALF | {"documents": 0})], errors.VespaError, "errors", words="code 10"
+    ),
     "half coverage": Fault(
         [answer(200, root(HITS, coverage=HALF))], None, coverage=0.5, degraded=("timeout",)
     ),

@@ -151,9 +151,12 @@ def test_what_cannot_be_rendered_is_said(tmp_path: Path) -> None:
         read_versions(tmp_path)
 
 
-@pytest.mark.parametrize(("groups", "minimum"), [(1, "0.4"), (2, "0.95")])
-def test_one_group_answers_with_less(groups: int, minimum: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("groups", "minimum", "wait"), [(1, "0.4", "0.3"), (2, "0.95", "1")])
+def test_one_group_answers_with_less_but_waits_for_its_last_node(
+    groups: int, minimum: str, wait: str, tmp_path: Path
+) -> None:
     layout = replace(PRODUCTION, groups=PRODUCTION.groups[:groups])
     services = (render(tmp_path, [VERSION], layout) / "services.xml").read_text()
     assert f"<minimum>{minimum}</minimum>" in services
+    assert f"<min-wait-after-coverage-factor>{wait}<" in services
     assert check_package(tmp_path) == []

@@ -39,6 +39,14 @@ EDITS: dict[str, tuple[str, str, str, str]] = {
         "",
         "groups of [1, 2] nodes",
     ),
+    "a last node that nobody waits for": (
+        SERVICES,
+        """<minimum>0.95</minimum>
+        <min-wait-after-coverage-factor>1<""",
+        """<minimum>0.5</minimum>
+        <min-wait-after-coverage-factor>0<""",
+        "the last of a group's 2 nodes is never waited for",
+    ),
     "a type without a schema": (
         SERVICES,
         "item_demo_1a2b3c4d",

@@ -269,6 +269,12 @@ async def test_one_node_of_a_group_that_has_no_other_is_slow(folder: Path, tmp_p
     with start_peer(application, nodes=2) as peer:
         settings = VespaSettings(EndpointSettings((peer.url,)), VERSION)
         assert (await feed_folder(settings, folder)).complete
+        # The last node is waited for, though the other's answer would be enough.
+        with planted(peer, "node1", "slow", 200):
+            for _ in range(3):
+                found = await outcome(settings, budget=20.0)
+                assert isinstance(found, Neighbours), found
+                assert (found.coverage, found.degraded) == (1.0, ())
         with planted(peer, "node1", "slow", 20_000):
             for _ in range(12):
                 found = await outcome(settings, budget=5.0)
