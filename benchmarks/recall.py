@@ -236,8 +236,8 @@ def compare_with_before(options: Any) -> int:
     data = (options.data / f"{rows}-{bundle.version}").resolve()
     index = make_index(bundle, data, rows)
     starts, rounds = (1, 3) if options.quick else (options.starts, options.rounds)
-    queries = make_queries(bundle, 2_000)
-    found = compare(checkout, bundle.path, data / "embeddings", index, queries, starts, rounds)
+    requests = [f"item-{row:07d}" for row in range(rows)], make_queries(bundle, 2_000)
+    found = compare(checkout, bundle.path, data / "embeddings", index, requests, starts, rounds)
     runs = {"bundle": bundle.version, "rows": rows, "starts": found}
     return finish(claims_of_turns(found), runs, options.json, setting="quick" if options.quick else "full")
 

@@ -22,7 +22,13 @@ _MRSE = (sys.executable, "-c", "from cli.main import main; main()")
 
 
 def compare(
-    checkout: Path, bundle: Path, embeddings: Path, index: Path, queries: list[str], starts: int, rounds: int
+    checkout: Path,
+    bundle: Path,
+    embeddings: Path,
+    index: Path,
+    requests: tuple[list[str], list[str]],
+    starts: int,
+    rounds: int,
 ) -> list[Runs]:
     """What each start of both gave.
 
@@ -31,7 +37,7 @@ def compare(
         bundle: that both can serve.
         embeddings: what ``index`` was built of.
         index: of this commit.
-        queries: some that are asked again and again, and those that misses are made of.
+        requests: items that histories are made of; queries, some of which are asked again and again.
         starts: of both servers.
         rounds: blocks of each kind of request, in each start.
     """
@@ -41,7 +47,6 @@ def compare(
         environment = os.environ | {"PYTHONPATH": str(checkout)}
         subprocess.run(command, check=True, cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
     served = {"before": (checkout, before), "now": (ROOT, index)}
-    rows = [f"item-{row:07d}" for row in range(10_000)]
     found = []
     for _ in range(starts):
         with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
@@ -53,5 +58,5 @@ def compare(
                 group = stack.enter_context(server(command, port, "/readyz", log, root=root))
                 hosts[name] = f"127.0.0.1:{port}"
                 used[name] = lambda group=group: cpu_seconds(group)
-            found.append(take_turns(hosts, blocks_of(rows, queries), rounds, used))
+            found.append(take_turns(hosts, blocks_of(*requests), rounds, used))
     return found
