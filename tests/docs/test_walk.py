@@ -71,7 +71,8 @@ def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> Non
     with running("exec " + at(serve, port), tmp_path, port, keyed):
         assert "q2i ok" in sh(f"{ask_again} --url http://127.0.0.1:{port}", tmp_path)
         assert json.loads(sh(at(put, port), tmp_path, keyed))["written"] == 1
-        assert json.loads(sh(at(by_photo, port), tmp_path))["routes"]["p2i"]["status"] == "ok"
+        patient = at(by_photo, port).replace('"k": 20', '"k": 20, "timeout_ms": 10000')
+        assert json.loads(sh(patient, tmp_path))["routes"]["p2i"]["status"] == "ok"
 
 
 def test_no_block_is_left_out_without_a_word() -> None:
