@@ -43,8 +43,8 @@ class Newcomer:
 
     def do(self, command: str) -> str:
         """Run it, and say how long it took."""
-        start = _Clock()
-        said = sh(self._smaller(command), self.clone, self.variables)
+        start, command = _Clock(), self._smaller(command)
+        said = sh(command, self.clone, self.variables)
         start.tell(command)
         return said
 
