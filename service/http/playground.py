@@ -18,7 +18,9 @@ from urllib.parse import urlencode
 import orjson
 from fastapi import Request, Response
 
+from common.deadline import Deadline
 from common.files import OutsideError, inside, read_bounded
+from index.port import IndexUnavailable
 from service.degraded import degraded_words
 from service.errors import FieldError, NotReady
 from service.http.columnar import json_response
@@ -42,6 +44,8 @@ _MAX_PICTURE_BYTES = 16 << 20
 _ALONG_BYTES, _MOST_ALONG, _ALONG_TOTAL_BYTES = 16_384, 200, 524_288
 #: How long a browser shows a picture without asking again, seconds.
 _PICTURE_AGE_S = 3600
+#: How long titles of items may take that only the index knows, seconds; then they show their ids.
+_TITLES_WITHIN_S = 1.0
 _FOLDER = "playground"
 
 
@@ -127,7 +131,10 @@ def _preview_routes(path: Path) -> list[RawRoute]:
         along = asked.get("pictures", "false")
         if along not in ("true", "false"):
             raise FieldError("pictures", "give true or false")
-        return json_response(await asyncio.to_thread(_found, path, ids, along == "true"))
+        told = await asyncio.to_thread(_found, path, ids, along == "true")
+        if missing := [item_id for item_id in ids if item_id not in told]:
+            told |= await _put_since(runtime_of(request), missing)
+        return json_response(told)
 
     async def get_picture(request: Request) -> Response:
         asked = query_parameters(request)
@@ -144,6 +151,23 @@ def _preview_routes(path: Path) -> list[RawRoute]:
         RawRoute("/playground/previews", get_previews, include_in_schema=False),
         RawRoute("/playground/picture", get_picture, include_in_schema=False),
     ]
+
+
+async def _put_since(runtime: Runtime, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """The titles of items that the index has and the shop's files have not: those put since."""
+    titles = (
+        runtime.deployments[runtime.experiments.assign("", None).towers].titles if runtime.ready else None
+    )
+    if titles is None:
+        return {}
+    try:
+        found = await titles.titles(ids, Deadline.after(_TITLES_WITHIN_S))
+    except IndexUnavailable:
+        return {}
+    return {
+        item_id: {"title": title, "category": "", "picture": None, "attributes": {}}
+        for item_id, title in found.items()
+    }
 
 
 def _found(path: Path, ids: list[str], along: bool) -> dict[str, dict[str, Any]]:

@@ -52,9 +52,11 @@ function keep(id, address) {
 /** What an answer says of items that the shop's files do not have: those put since, or all without a shop. */
 export function adopt(items) {
   for (const { item_id: id, fields } of items) {
-    if (!fields || (known.has(id) && !known.get(id).unknown)) continue;
+    const its = itemOf(id);
+    if (!fields || its.category) continue;
     const { title, category, ...attributes } = fields;
-    if (title || category) known.set(id, { title: title || id, category: category || "", picture: null, attributes });
+    if (title || category) known.set(id, { ...its, title: title || its.title, category: category || "",
+      attributes: { ...attributes, ...its.attributes }, unknown: false });
   }
 }
 

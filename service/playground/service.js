@@ -14,12 +14,12 @@ export const headersFor = (arm) => ({
 
 const MOST_FIELDS = 12;
 
-/** What comes with the items: prices and stock as they are now, and what the page cannot know without a shop. */
+/** What comes with the items, titles where the page does not ask for previews: prices and stock as they are now, and what the page cannot know without a shop. */
 function fieldsOf({ attributes, titles, previews }) {
   const live = Object.entries(attributes).filter(([, kind]) => kind === "number" || kind === "bool").map(([name]) => name);
   const known = live.sort((a, b) => Number(/price|stock/.test(b)) - Number(/price|stock/.test(a)));
   const others = previews ? [] : Object.keys(attributes).filter((name) => !live.includes(name));
-  return [...(titles ? ["title"] : []), ...("category" in attributes ? ["category"] : []), ...known, ...others.filter((name) => name !== "category")]
+  return [...(titles && !previews ? ["title"] : []), ...("category" in attributes ? ["category"] : []), ...known, ...others.filter((name) => name !== "category")]
     .slice(0, MOST_FIELDS);
 }
 

@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from shop import ask, settled
 
-_COLOURS = 160
+_COLOURS = 256
 
 
 def _keep(page: Page, path: Path) -> None:

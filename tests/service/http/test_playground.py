@@ -171,21 +171,43 @@ def test_the_shop_is_told_with_what_can_be_chosen(shown: httpx.Client, client: h
     assert (chosen["previews"], "facets" in chosen) == (False, False)
 
 
-def test_only_arms_that_a_caller_may_choose_are_told(demo: Demo, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def texted(demo: Demo, previews: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A service over an index with titles, that shows the previews of another shop, and has two arms."""
+    folder = tmp_path_factory.mktemp("texted")
     experiments = {
         "words": {
             "off": {"weight": 1},
             "on": {"weight": 0, "forced": True, "recall": {"lexical": {"enabled": True}}},
         }
     }
-    write_embeddings(demo.bundle, tmp_path / "embeddings", texts=True)
-    build_index(tmp_path / "embeddings", tmp_path / "index")
-    settings = make_settings(demo.bundle.path, tmp_path / "index", experiments=experiments)
+    write_embeddings(demo.bundle, folder / "embeddings", texts=True)
+    build_index(folder / "embeddings", folder / "index")
+    settings = make_settings(
+        demo.bundle.path, folder / "index", experiments=experiments, playground={"previews": previews}
+    )
     with serving(settings) as server, httpx.Client(base_url=server.url) as client:
-        shop = client.get("/playground/shop").json()
-        assert shop["arms"] == {"words": ["on"]}
-        assert shop["words"] == "words=on"
-        assert 'kind="forbidden"} 0.0' in client.get("/metrics").text, "looking is no wrong choice"
+        yield client
+
+
+def test_only_arms_that_a_caller_may_choose_are_told(texted: httpx.Client) -> None:
+    shop = texted.get("/playground/shop").json()
+    assert shop["arms"] == {"words": ["on"]}
+    assert shop["words"] == "words=on"
+    assert 'kind="forbidden"} 0.0' in texted.get("/metrics").text, "looking is no wrong choice"
+
+
+def test_titles_of_items_that_the_shops_files_have_not_come_from_the_index(
+    texted: httpx.Client, previews: Path
+) -> None:
+    known = next(_items(previews))
+    put = texted.post("/recall", json={"query": "shoes", "k": 1, "fields": ["title"]}).json()["items"][0]
+    asked: dict[str, Any] = {"item_id": [known.id, put["item_id"], "nobody"], "pictures": True}
+    told = texted.get("/playground/previews", params=asked).json()
+    assert {item_id: each["title"] for item_id, each in told.items()} == {
+        known.id: known.title,
+        put["item_id"]: put["fields"]["title"],
+    }
 
 
 def test_no_picture_is_shown_that_a_link_leads_out_to(demo: Demo, previews: Path, tmp_path: Path) -> None:
