@@ -3,6 +3,9 @@
 Both serve the same bundle and an index that each has built of the same embeddings, and take turns
 (`benchmarks.turns`). One start of a server differs from the next by some percent, by where its memory comes
 to lie, so both are started several times, and the medians of the starts are compared.
+
+The processor time has in it what a server does by the clock, beside requests, such as asking itself a canary:
+on a machine so busy that each request takes ten times as long, ten times as much of that falls on each.
 """
 
 from __future__ import annotations
