@@ -95,13 +95,13 @@ def test_what_units_did_before_makes_intervals_narrower_and_moves_nothing() -> N
     assert np.mean(lifts) == pytest.approx(0.1, abs=0.01)
 
 
-@pytest.mark.parametrize("correlation", [0.3, 0.7, 0.9])
+@pytest.mark.parametrize("correlation", [0.3, 0.8])
 def test_cuped_takes_out_of_the_variance_what_theory_says_and_leaves_the_lift_where_it_was(
     correlation: float,
 ) -> None:
     """A covariate of correlation r leaves 1 - r^2 of the variance (Deng et al., 2013)."""
     rng = np.random.default_rng(23)
-    rounds, units, planted = 400, 800, 0.05
+    rounds, units, planted = 300, 500, 0.05
     plain, adjusted, explained, stated = [], [], [], []
     for _ in range(rounds):
         arms = []
@@ -117,7 +117,7 @@ def test_cuped_takes_out_of_the_variance_what_theory_says_and_leaves_the_lift_wh
         stated.append(seen.se)
     left = np.var(adjusted) / np.var(plain)
     assert np.mean(explained) == pytest.approx(correlation**2, abs=0.01)
-    # Both variances are of the same draws; each has a relative error of sqrt(2 / rounds) = 0.07.
+    # Both variances are of the same draws; each has a relative error of sqrt(2 / rounds) = 0.08.
     assert left == pytest.approx(1 - correlation**2, rel=0.3)
     assert np.mean(stated) == pytest.approx(np.std(adjusted), rel=0.15)
     for lifts in (plain, adjusted):
@@ -137,7 +137,7 @@ def test_cuped_takes_out_an_imbalance_that_was_there_before() -> None:
 def test_who_looks_every_day_is_not_misled_by_the_interval_that_holds_at_every_look() -> None:
     rng = np.random.default_rng(17)
     once = always = 0
-    for _ in range(400):
+    for _ in range(200):
         control, treatment = arm(rng, 6000, 0.2), arm(rng, 6000, 0.2)
         wrong = [False, False]
         for units in range(300, 6001, 300):
@@ -150,8 +150,8 @@ def test_who_looks_every_day_is_not_misled_by_the_interval_that_holds_at_every_l
             wrong[1] |= not seen.always.low <= 0 <= seen.always.high
         once += wrong[0]
         always += wrong[1]
-    assert once / 400 > 0.15, "looking again and again at an interval of one look misleads"
-    assert always / 400 <= 0.05
+    assert once / 200 > 0.15, "looking again and again at an interval of one look misleads"
+    assert always / 200 <= 0.05
 
 
 def test_few_units_and_none_at_all_are_not_compared() -> None:
