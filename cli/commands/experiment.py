@@ -148,7 +148,7 @@ def _print_teams(found: Interleaved) -> None:
     from models.experiment.page import prefers
 
     table = Table(
-        "by", "teams", "outcomes", "units", "prefer the first", "at every look", "p",
+        "by", "teams", "outcomes", "units: first, second, even", "prefer the first", "at every look", "p",
         title=f"interleaving: {found.answers:,} answers to {found.units:,} units",
     )  # fmt: skip
     for each in found.preferences:
