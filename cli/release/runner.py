@@ -12,7 +12,7 @@ from cli.release.begin import begun, changed_what_serves, give_up, note, promote
 from cli.release.plan import Plan, PlanError
 from cli.release.release import UNKNOWN, Outcome, Release, Work, loaded_of
 from cli.release.services import Fleet
-from cli.release.state import Past, StateFile, Step, Verdict, new_release, now
+from cli.release.state import Past, StateFile, Step, Verdict, last_way_back, new_release, now
 from cli.release.towers import Side, read_towers, write_towers
 from common.errors import MrseError
 
@@ -185,7 +185,7 @@ def go_back(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
         if not promoted(current) and changed_what_serves(current, configured):
             raise PlanError(f"the canary of {current.release} is out; --abort takes it back")
         give_up(Release(plan, file, configured.engine, fleet, tell), "--back")
-    last = next((past for past in reversed(file.state.history) if past.served is not None), None)
+    last = last_way_back(file.state.history)
     if last is None or last.before is None or last.served is None:
         raise PlanError(f"{file.path} knows of nothing that served before")
     wanted, there = last.before, configured.control

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +71,19 @@ class Past(_Record):
     served: Served | None = None
     before: Served | None = None
     training: str = ""
+
+
+def last_way_back(history: Sequence[Past]) -> Past | None:
+    """The last promotion that put something else in the place of what served; None without any.
+
+    One that fed Vespa anew where it was left nothing to go back to, and does not count.
+    """
+    for past in reversed(history):
+        if past.served is not None and past.before is not None:
+            served, before = past.served, past.before
+            if (served.bundle, served.index) != (before.bundle, before.index):
+                return past
+    return None
 
 
 class Current(_Record):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cli.release.commands import StepFailed, mrse
 from cli.release.release import Outcome, Release, Work
+from cli.release.state import last_way_back
 from cli.release.towers import read_towers
 
 _RELEASE = re.compile(r"\d{8}-\d{6}(-\d+)?")
@@ -31,8 +32,8 @@ def remove_old(release: Release) -> int:
     configured = read_towers(plan.config)
     used = [Path(path).resolve() for side in (configured.control, configured.canary) if side
             for path in (side.bundle, side.index)]  # fmt: skip
-    promoted = [past.before for past in release.file.state.history if past.served is not None]
-    for before in (release.before, *promoted[-1:]):  # ways back: of this release, and of the last promotion
+    last = last_way_back(release.file.state.history)
+    for before in (release.before, None if last is None else last.before):  # of this release, and of the last
         if before is not None:
             used += [Path(before.bundle).resolve(), Path(before.index).resolve()]
     folders = sorted(
@@ -60,17 +61,26 @@ def _remove(path: Path, used: list[Path]) -> int:
 
 def _drop(release: Release) -> list[str]:
     """Drop versions that releases fed and that are neither served nor the way back."""
-    kept = {release.version, release.before.version if release.before else None}
+    kept = {Path(release.index).stem, *_ways_back(release)}
     dropped = []
     for past in release.file.state.history:
         for served in (past.served, past.before):
-            if served is None or served.version in kept or not Path(served.index).is_file():
-                continue
             # By document type: a package may have two of one bundle.
-            if _dropped(release, Path(served.index).stem):
-                dropped.append(served.version)
-            kept.add(served.version)
+            if served is None or Path(served.index).stem in kept or not Path(served.index).is_file():
+                continue
+            kept.add(name := Path(served.index).stem)
+            if _dropped(release, name):
+                dropped.append(name)
     return dropped
+
+
+def _ways_back(release: Release) -> set[str]:
+    """Document types that ``--back`` may need: what served before, or before it was fed anew."""
+    before = release.before
+    if release.in_place:
+        last = last_way_back(release.file.state.history)
+        return set() if last is None or last.before is None else {Path(last.before.index).stem}
+    return set() if before is None else {Path(before.index).stem}
 
 
 def drop_taken_back(release: Release) -> None:
@@ -78,8 +88,8 @@ def drop_taken_back(release: Release) -> None:
     name = release.found("package").get("document_type")
     if release.engine != "vespa" or name is None or not Path(release.index).is_file():
         return
-    last = [past for past in release.file.state.history if past.served is not None][-1:]
-    ways = [release.before, *(each for past in last for each in (past.served, past.before))]
+    last = last_way_back(release.file.state.history)
+    ways = [release.before, *(() if last is None else (last.served, last.before))]
     if name not in {Path(each.index).stem for each in ways if each is not None} and _dropped(release, name):
         release.tell(f"dropped {name} from Vespa")
 

@@ -460,6 +460,13 @@ def test_going_back_waits_for_the_index_where_the_bundle_is_the_same(made: Folde
     assert made.service.loaded == {"control": ("old", "old.old")}
 
 
+def test_going_back_skips_a_release_that_fed_anew_what_served(made: Folder) -> None:
+    made.promoted("new-index", "old-index", ("new", "old"))
+    made.promoted("new-index", "new-index", ("new", "new"))  # as Vespa's, where it was
+    assert made.back().says == "back from new to old"
+    assert made.arms() == {"control": "old"}
+
+
 def test_what_was_promoted_is_noted_so_though_old_files_are_left(made: Folder) -> None:
     made.killed(lambda release: release.step("tidy") is not None)
     with pytest.raises(PlanError, match="has been promoted, and files of old releases are left"):
