@@ -33,7 +33,7 @@ class PopularSettings(RouteSettings):
 
     #: What the most popular item is worth beside a cosine to what a browsing user looked at. 0: who browses
     #: with a history that is known gets none of what is popular.
-    browse_worth: float = Field(default=1.5, ge=0, le=100)
+    browse_worth: float = Field(default=2.0, ge=0, le=100)
     #: Popular items that are looked at for a browse, at least; twice k where that is more.
     browse_candidates: int = Field(default=200, ge=1, le=2000)
 

@@ -111,7 +111,7 @@ def expected(
     ranked = sorted(known, key=lambda n: -n)[:considered]
     looked = unit[[3, 7, 40]]
     return {
-        f"i{n}": 1.5 * math.log1p(10 * n / ranked[0]) / math.log1p(10) + float((looked @ unit[n]).max())
+        f"i{n}": 2.0 * math.log1p(10 * n / ranked[0]) / math.log1p(10) + float((looked @ unit[n]).max())
         for n in ranked
     }
 
