@@ -20,8 +20,8 @@ MAX_CHARACTERS = 512
 MAX_LEVELS = 16
 #: Of an item's id in an index. A shop's ids are shorter.
 MAX_ID_BYTES = 512
-#: Strings in an item's list.
-MAX_LISTED = 1000
+#: Strings in an item's list, and characters of all of them: 1,000 of the longest, all marks, took 0.1 s to fold.
+MAX_LISTED, MAX_LISTED_CHARACTERS = 1000, 32_768
 
 
 def too_large(name: str, value: str | Sequence[str]) -> str | None:
@@ -29,7 +29,9 @@ def too_large(name: str, value: str | Sequence[str]) -> str | None:
     if not isinstance(value, str):
         if len(value) > MAX_LISTED:
             return f"has {len(value)} values; at most {MAX_LISTED} are allowed"
-        strings = (each for each in value if isinstance(each, str))
+        strings = [each for each in value if isinstance(each, str)]
+        if (total := sum(map(len, strings))) > MAX_LISTED_CHARACTERS:
+            return f"has values of {total} characters in all; at most {MAX_LISTED_CHARACTERS} are allowed"
         return next((reason for each in strings if (reason := too_large(name, each))), None)
     if len(value) > MAX_CHARACTERS:
         return f"has a value of {len(value)} characters; at most {MAX_CHARACTERS} are allowed"

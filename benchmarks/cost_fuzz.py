@@ -30,6 +30,7 @@ from cli.demo_files import demo_bundle
 from devtools.cost.judge import LONGEST_TURN_S, Cost, Judge
 from devtools.cost.requests import Mutator, Recipe, corpus
 from devtools.cost.watch import VARIABLE, Watch, resident_bytes
+from devtools.redis import redis_server
 from devtools.waiting import free_port
 
 #: Requests that are kept, to be mutated, for each path and status.
@@ -95,7 +96,7 @@ def main() -> int:
         ],
     )
     requests, cancellations = (2_000, 1_000) if options.quick else (options.requests, options.cancellations)
-    with tempfile.TemporaryDirectory(prefix="mrse-cost-") as made:
+    with tempfile.TemporaryDirectory(prefix="mrse-cost-") as made, redis_server(Path(made)) as redis:
         work = Path(made)
         folder, log, port = options.folder or work / "demo", work / "service.log", free_port()
         os.environ[VARIABLE] = str(work / "watch")
@@ -103,6 +104,7 @@ def main() -> int:
         bundle = demo_bundle()
         _, index = prepare(folder, bundle, _ITEMS, ProgressLines())
         command = [sys.executable, "-m", "devtools.cost.service", str(port), str(bundle), str(index)]
+        command.append(redis.url)
         with server(command, port, "/readyz", log, patience_s=120) as pid:
             fuzzer = Fuzzer(Judge(port, pid, watch), options.seed, requests)
             began = time.monotonic()

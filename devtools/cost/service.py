@@ -1,4 +1,4 @@
-"""Serves under a loop that is watched: ``python -m devtools.cost.service PORT BUNDLE INDEX``."""
+"""Serves under a loop that is watched: ``python -m devtools.cost.service PORT BUNDLE INDEX [REDIS]``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ TOKEN = "cost"
 def main() -> None:
     """Serve until a signal comes."""
     port, bundle, index = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    # Without one nobody listens: events are read, and cannot be written.
+    redis = sys.argv[4] if sys.argv[4:] else "redis://127.0.0.1:1/0"
     groups: dict[str, dict[str, Any]] = {
         "bundle": {"path": bundle},
         "index": {"path": index},
         "server": {"port": port, "admin_token": TOKEN},
-        # Nobody listens there: events are read, and cannot be written.
-        "events": {"stream": "cost", "redis_url": "redis://127.0.0.1:1/0"},
+        "events": {"stream": "cost", "redis_url": redis},
         # Time is not what is judged, and the machine may be busy.
         "deadline": {"default_ms": 10_000},
     }

@@ -11,7 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifacts.attributes import CATEGORY, MAX_LISTED, too_large
+from artifacts.attributes import (
+    CATEGORY,
+    MAX_CHARACTERS,
+    MAX_LISTED,
+    MAX_LISTED_CHARACTERS,
+    too_large,
+)
 from artifacts.embeddings import EmbeddingsError, EmbeddingsFolder
 from artifacts.words import RULES
 from common.arrays import I64
@@ -128,3 +134,8 @@ def _check_values(folder: EmbeddingsFolder, name: str, values: Any) -> None:
             folder.items_file,
             f"column {name!r} has a list of {most} values; at most {MAX_LISTED} are allowed",
         )
+    few = MAX_LISTED_CHARACTERS // MAX_CHARACTERS  # which cannot hold as many characters
+    if listed and most > few:
+        for row in values.filter(pc.greater(pc.list_value_length(values), few)).to_pylist():
+            if reason := too_large(name, row):
+                raise EmbeddingsError(folder.items_file, f"column {name!r} {reason}")

@@ -31,7 +31,8 @@ from service.http.routing import RawRoute
 MAX_CHANGES = 1000
 #: As long as an index takes it: what is longer is no item's, and is not written to the audit either.
 Id = Annotated[str, Field(max_length=MAX_ID_BYTES)]
-Numbers = Annotated[list[float], Field(min_length=1, max_length=65_536)]
+#: The first that is no number ends the check: 60,000 errors of one vector took 30 ms of the loop.
+Numbers = Annotated[list[float], Field(min_length=1, max_length=65_536, fail_fast=True)]
 Texts = dict[str, Annotated[str, Field(max_length=MAX_CHARACTERS)]]
 Vector = Numbers | Annotated[str, Field(min_length=1, max_length=1 << 20)]
 

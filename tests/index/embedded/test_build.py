@@ -210,6 +210,7 @@ async def test_an_open_index_moves_to_its_replacement_if_the_bundle_is_the_same(
         ({"brand": "a" * 513}, "'brand' has a value of 513 characters"),
         ({"tags": ["b", "a" * 513]}, "'tags' has a value of 513 characters"),
         ({"tags": ["b"] * 1001}, "'tags' has a list of 1001 values"),
+        ({"tags": ["b" * 400] * 100}, "'tags' has values of 40000 characters in all; at most 32768"),
     ],
 )
 def test_values_that_no_filter_may_ask_for_are_refused(
