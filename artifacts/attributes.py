@@ -20,7 +20,7 @@ MAX_CHARACTERS = 512
 MAX_LEVELS = 16
 #: Of an item's id in an index. A shop's ids are shorter.
 MAX_ID_BYTES = 512
-#: Strings in an item's list, and characters of all of them: 1,000 of the longest, all marks, took 0.1 s to fold.
+#: Strings in an item's list, and characters in all: 1,000 of the longest, all marks, took 0.1 s to fold.
 MAX_LISTED, MAX_LISTED_CHARACTERS = 1000, 32_768
 
 
