@@ -112,7 +112,7 @@ function showQuestion() {
   at("filters-json").value = Object.keys(state.filters).length ? JSON.stringify(state.filters) : "";
   at("arm").value = state.arm;
   at("versus").value = state.versus;
-  at("query").placeholder = state.like ? "… but red, but striped?" : "What are you looking for?";
+  at("query").placeholder = state.like ? "… but red, but striped?" : "Search the shop";
 }
 
 const strip = whenOther(() => showShopper(state, shop.personas, {
