@@ -26,6 +26,7 @@ from benchmarks.esci_measure import Answers, measure, plot, table
 from benchmarks.esci_mix import Routes, gains, mixes
 from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
 from benchmarks.report import Claim, ProgressLines, arguments, finish
+from common.arrays import F32
 from common.files import replacing
 from models.towers import Config, preset
 from models.training import train
@@ -153,7 +154,7 @@ def main() -> int:
         data = data.only(0)
     answers = {
         _BM25: _kept(work / "bm25.npz", lambda: bm25_scores(data), data),
-        _LEXICAL: _kept(work / "lexical.npz", lambda: route_scores(data), data),
+        _LEXICAL: _kept(work / "lexical.npz", lambda: _words(data, work), data),
         _MINILM: _kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
         _TWO: _kept(work / "minilm2.npz", lambda: minilm_scores(data, options.minilm, 2), data),
     }
@@ -239,7 +240,17 @@ def _routes(system: System, data: Esci, work: Path) -> Routes:
     for path in work.glob(f"{system.key}-?-scores.npz"):
         with np.load(path) as stored:
             cosines[stored["queries"]] = stored["scores"]
-    return Routes(cosines, route_scores(data), data)
+    return Routes(cosines, _words(data, work), data)
+
+
+def _words(data: Esci, work: Path) -> F32:
+    """All scores of the lexical route, made once."""
+    path = work / "lexical-scores.npy"
+    if not path.is_file():
+        with replacing(path) as written, written.open("wb") as file:
+            np.save(file, route_scores(data))
+    scores: F32 = np.load(path)
+    return scores
 
 
 def _kept(path: Path, scores: Any, data: Esci) -> Answers:
