@@ -98,8 +98,7 @@ def test_filters_made_of_the_catalogue_narrow_the_answer(page: Page) -> None:
 def test_a_picture_is_searched_with_by_upload_paste_and_drop(page: Page, url: str, tmp_path: Path) -> None:
     item = page.locator(".card:has(img)").first
     wanted = item.get_attribute("data-item")
-    source = item.locator("img").get_attribute("src")
-    content = page.request.get(url + str(source)).body()
+    content = page.request.get(f"{url}playground/picture", params={"item_id": str(wanted)}).body()
     (tmp_path / "photo.jpg").write_bytes(content)
 
     page.set_input_files("#file", tmp_path / "photo.jpg")
