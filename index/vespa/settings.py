@@ -45,7 +45,7 @@ class EndpointSettings:
     #: Share of a request's time that finding and reaching a host may take, so that there is some left for
     #: another one where packets are lost. Vespa is near: it takes a millisecond.
     connect_share: float = _default("connect_share")
-    #: Whether answers may come gzipped: a third of the bytes, for time of the container's.
+    #: Whether answers to queries may come gzipped: a third of the bytes, for time of the container's.
     compression: bool = _default("compression")
     #: Failures in a row after which an endpoint is left alone, and for how long; then one request tries.
     breaker_failures: int = _default("breaker_failures")

@@ -35,9 +35,10 @@ class VespaConnection(EngineSettings):
     connections: int = Field(default=64, ge=1)
     #: Share of a request's time after which a container that cannot be reached is given up for another.
     connect_share: float = Field(default=0.3, gt=0, le=1)
-    #: Whether answers may come gzipped: a third of the bytes, for time of Vespa's to make them smaller. For
-    #: networks that are slow or paid by the byte.
-    compression: bool = False
+    #: Whether answers to queries may come gzipped: a third of the bytes. It takes the container 1.4 ms of
+    #: CPU a recall, and 0.1 ms here; they come back in time on a network of 300 Mbit/s or less, and in money
+    #: where traffic between zones is paid. false for a fast network that nobody counts.
+    compression: bool = True
     #: Failures in a row after which a container is left alone.
     breaker_failures: int = Field(default=8, ge=1)
     #: How long it is left alone; then one request tries.
@@ -48,7 +49,8 @@ class VespaConnection(EngineSettings):
     target_hits_least: int = Field(default=100, ge=1)
     #: In place of these, candidates of all nodes together per asked hit.
     total_target_hits_factor: float | None = Field(default=None, ge=1)
-    #: More that the graph search looks at without bringing it.
+    #: More that the graph search looks at without bringing it; three for each hit, up to 1000, where that is
+    #: more. 0: none.
     explore_additional_hits: int = Field(default=300, ge=0)
     #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
     graph_share: float = Field(default=0.5, gt=0, le=1)

@@ -23,6 +23,8 @@ from index.vespa.settings import EndpointSettings
 _KEEPALIVE: Final = 60.0
 #: Longest time in seconds to find and reach a host; see also ``connect_share``.
 _CONNECT_TIMEOUT: Final = 1.0
+#: The path of queries.
+SEARCH: Final = "/search/"
 #: Seconds that an address is remembered.
 _DNS_TTL: Final = 10
 
@@ -74,7 +76,7 @@ class Transport:
             ),
             headers={
                 "Content-Type": "application/json",
-                "Accept-Encoding": "gzip" if self._compressed else "identity",
+                "Accept-Encoding": "identity",
             },
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent",),
@@ -104,6 +106,9 @@ class Transport:
         headers = calling.headers(span)
         if request.headers:
             headers |= request.headers
+        if self._compressed and request.path == SEARCH:
+            # Only these answers are large: those to a feed would cost time and save nothing.
+            headers["Accept-Encoding"] = "gzip"
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         # The deadline is held here, over connecting, sending and reading together.
@@ -151,7 +156,7 @@ def _begun(whole: calling.Span, endpoint: str, request: Request) -> calling.Span
     """The span of a call; the paths of documents name items, so it says no more than what they begin with."""
     if not whole.recording:
         return whole
-    path = "/search/" if request.path == "/search/" else "/".join(request.path.split("/", 3)[:3])
+    path = SEARCH if request.path == SEARCH else "/".join(request.path.split("/", 3)[:3])
     span, url = whole.child(f"{request.method} {path}", calls=True), URL(endpoint)
     span.note("db.system.name", "vespa")
     span.note("http.request.method", request.method)

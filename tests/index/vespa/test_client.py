@@ -31,6 +31,9 @@ from devtools.vespa_fakes.fault_server import (
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors, names
 from index.vespa.client import VespaIndex
+from index.vespa.settings import EndpointSettings
+from index.vespa.transport import Request as Asked
+from index.vespa.transport import Transport
 from tests.index.vespa.answers import COVERAGE, GOOD, HITS, NOTHING, error, hit, root, settings, stored_hit
 
 QUERY = np.eye(1, 8, dtype=np.float32)
@@ -347,6 +350,16 @@ async def test_answers_come_gzipped_where_that_is_set(compression: bool) -> None
         async with VespaIndex(where) as index:
             (found,) = await index.search(QUERY, 10, None, Deadline.after(5))
     assert found.ids == ["a", "b", "c"]
+
+
+async def test_only_answers_to_queries_come_gzipped_which_is_the_default() -> None:
+    async with FaultServer([answer(200, GOOD)]) as server:
+        where = EndpointSettings((server.url,), connect_share=1.0)
+        transport = Transport(where)
+        for path in ("/search/", "/document/v1/mrse/item_a/docid/a"):
+            await transport.send(server.url, Asked("POST", path, b"{}"), 60.0)
+        await transport.close()
+    assert [request.headers["accept-encoding"] for request in server.requests] == ["gzip", "identity"]
 
 
 async def half_gzipped(request: Request, writer: asyncio.StreamWriter) -> None:

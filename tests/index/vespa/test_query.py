@@ -35,7 +35,7 @@ def test_a_search_for_one_vector() -> None:
     body = builder().nearest(E0, 200, None, 0.1)
     assert body == {
         "yql": "select matchfeatures from sources * where ({targetHits:200, "
-        "hnsw.exploreAdditionalHits:300}nearestNeighbor(embedding, q))",
+        "hnsw.exploreAdditionalHits:600}nearestNeighbor(embedding, q))",
         "hits": 200,
         "timeout": "100ms",
         "model.restrict": TYPE,
@@ -51,6 +51,8 @@ def test_a_search_for_one_vector() -> None:
 def test_more_candidates_than_hits() -> None:
     body = builder(target_hits_factor=1.5).nearest(E0, 100, None, 0.1)
     assert "({targetHits:150, hnsw.exploreAdditionalHits:300}nearestNeighbor" in str(body["yql"])
+    most = builder().nearest(E0, 5000, None, 0.1)
+    assert "{targetHits:5000, hnsw.exploreAdditionalHits:1000}" in str(most["yql"])
     assert body["hits"] == 100
 
 
@@ -105,7 +107,7 @@ def test_a_graph_over_int8_brings_a_quarter_more_for_the_embeddings_to_put_in_or
     vector = np.array([0.6, -0.8, 0, 0, 0, 0, 0, 0], np.float32)
     body = make.nearest(vector, 100, None, 0.1)
     assert str(body["yql"]).endswith(
-        "({targetHits:125, hnsw.exploreAdditionalHits:300}nearestNeighbor(embeddingInt8, c))"
+        "({targetHits:125, hnsw.exploreAdditionalHits:375}nearestNeighbor(embeddingInt8, c))"
     )
     assert (body["hits"], body["model.restrict"]) == (100, f"{TYPE}_int8")
     assert body["input.query(c)"] == "5f81" + "00" * 6, "0.6 / 0.8 * 127 is 95"

@@ -120,7 +120,8 @@ def interval(text: str) -> tuple[float | None, bool, float | None, bool]:
 
 
 def nearest(tensor: str, hits: int, *, approximate: bool = True) -> Tree:
-    further = {"hnsw.exploreAdditionalHits": VespaConnection().explore_additional_hits} if approximate else {}
+    more = max(VespaConnection().explore_additional_hits, 3 * hits)
+    further = {"hnsw.exploreAdditionalHits": more} if approximate else {}
     notes = {"approximate": approximate, "targetHits": hits, **further}
     return ["nearestNeighbor", "embedding", tensor, notes]
 
