@@ -30,9 +30,9 @@ _CANDIDATES, _CANDIDATES_LEAST = 5, 1000
 #: Items that the graph over int8 brings for each that is wanted, since the embeddings put them in another
 #: order: by int8 alone up to 2% of the nearest were missed, with a quarter more none. *Inferred*.
 _RESCORED = 1.25
-#: Looked at beside those for each hit, where that is more than is set, and how many at most: of 200,000
-#: items, 300 more found 0.954 to 0.967 of the nearest 200, 600 more 0.979 to 0.982. *Inferred*.
-_EXPLORED, _EXPLORED_MOST = 3, 1000
+#: Looked at beside those for each hit above so many, and how many at most: of 200,000 items, 300 more found
+#: 0.954 to 0.967 of the nearest 200, 600 more 0.979 to 0.982. *Inferred*.
+_EXPLORED, _FEW, _EXPLORED_MOST = 3, 100, 1000
 #: A condition for each kind of attribute, cheap to look up.
 _PROBES: Mapping[AttributeKind, str] = {
     "string": f"contains {_NO_VALUE}",
@@ -180,7 +180,7 @@ class QueryBuilder:
             notes = f"totalTargetHits:{max(search.target_hits_least, round(hits * total))}"
         more = search.explore_additional_hits
         if more:
-            more = max(more, min(_EXPLORED * hits, _EXPLORED_MOST))
+            more = max(more, min(more + _EXPLORED * (hits - _FEW), _EXPLORED_MOST))
         return f"{notes}, hnsw.exploreAdditionalHits:{more}" if more else notes
 
     def stored(self, ids: Sequence[str], budget: float) -> Body:

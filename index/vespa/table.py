@@ -49,8 +49,8 @@ class VespaConnection(EngineSettings):
     target_hits_least: int = Field(default=100, ge=1)
     #: In place of these, candidates of all nodes together per asked hit.
     total_target_hits_factor: float | None = Field(default=None, ge=1)
-    #: More that the graph search looks at without bringing it; three for each hit, up to 1000, where that is
-    #: more. 0: none.
+    #: More that the graph search looks at without bringing it, and three for each hit above 100, up to 1000.
+    #: 0: none.
     explore_additional_hits: int = Field(default=300, ge=0)
     #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
     graph_share: float = Field(default=0.5, gt=0, le=1)
