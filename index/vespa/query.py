@@ -186,7 +186,7 @@ class QueryBuilder:
     def stored(self, ids: Sequence[str], budget: float) -> Body:
         """The stored embeddings of items."""
         fields = f"{names.ITEM_ID}, {names.EMBEDDING}, {names.FEED_VERSION}"
-        body = self._body(fields, _one_of(ids), len(ids), budget)
+        body = self._lookup(fields, _one_of(ids), len(ids), budget)
         body["presentation.summary"] = names.SUMMARY_VECTORS
         body["presentation.format.tensors"] = "hex-value"
         return body
@@ -195,21 +195,31 @@ class QueryBuilder:
         """Some attributes of items."""
         literals = ", ".join(yql.string_literal(item) for item in ids)
         fields = ", ".join((names.ITEM_ID, names.KNOWN_BOOLS, *map(names.field_name, attributes)))
-        body = self._body(fields, f"{names.ITEM_ID} in ({literals})", len(ids), budget)
+        body = self._lookup(fields, f"{names.ITEM_ID} in ({literals})", len(ids), budget)
         body["presentation.summary"] = names.SUMMARY_VALUES
         return body
 
     def features(self, ids: Sequence[str], budget: float) -> Body:
         """What histories use of items."""
-        body = self._body(f"{names.ITEM_ID}, {names.FEATURES}", _one_of(ids), len(ids), budget)
+        body = self._lookup(f"{names.ITEM_ID}, {names.FEATURES}", _one_of(ids), len(ids), budget)
         body["presentation.summary"] = names.SUMMARY_FEATURES
         body["presentation.format.tensors"] = "hex-value"
         return body
 
     def titles(self, ids: Sequence[str], budget: float) -> Body:
         """The titles of items."""
-        body = self._body(f"{names.ITEM_ID}, {names.TITLE}", _one_of(ids), len(ids), budget)
+        body = self._lookup(f"{names.ITEM_ID}, {names.TITLE}", _one_of(ids), len(ids), budget)
         body["presentation.summary"] = names.SUMMARY_TITLES
+        return body
+
+    def _lookup(self, fields: str, where: str, hits: int, budget: float) -> Body:
+        """Items by their ids: each node gives all that it has.
+
+        By default a node gives somewhat more than its share, as the best are likely spread over all; of ids
+        that happen to lie on one node, some would be taken for unknown.
+        """
+        body = self._body(fields, where, hits, budget)
+        body["dispatch.topKProbability"] = "1.0"
         return body
 
     def count(self, budget: float, item: str | None = None, filters: Filter | None = None) -> Body:

@@ -99,7 +99,7 @@ def read_exposures(
         if words := attributes["query_hash"]:
             answers.setdefault(words, {})[arm] = hits[:OVERLAP_AT]
         share = 1.0 if experiment == EVERY else attributes["shares"].get(experiment) or 0.0
-        drafted += bool(attributes["teams"])
+        drafted += bool(attributes.get("teams"))
         rows.append(
             (client, arm, share, at, float(attributes["took_ms"]), bool(attributes["partial"]), not hits)
         )
@@ -207,7 +207,7 @@ def _only_experiment(path: Path) -> str:
     seen: dict[str, set[str]] = {}
     drafted = False
     for event in _events(path, Counter()):
-        drafted = drafted or bool(event["query_attributes"]["teams"])
+        drafted = drafted or bool(event["query_attributes"].get("teams"))
         for name, arm in event["query_attributes"]["arms"].items():
             seen.setdefault(name, set()).add(arm)
     several = sorted(name for name, arms in seen.items() if len(arms) > 1)

@@ -104,7 +104,7 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
     clients: set[int] = set()
     done: set[str] = set()
     for event, _, at in taking_part(path, seen.experiment, Counter(), since):
-        picked, request = event["query_attributes"]["teams"], event["query_id"]
+        picked, request = event["query_attributes"].get("teams"), event["query_id"]
         if not picked or request in done:
             continue
         done.add(request)

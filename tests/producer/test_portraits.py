@@ -171,7 +171,7 @@ def test_a_user_alone_browses_by_the_stored_portrait(made: Made, client: Redis, 
     assert answer["routes"]["i2i"]["status"] == "ok"
     assert [t["item_id"] for t in answer["explain"]["triggers"]] == ["i40"]
     assert ask(http, user_id="nobody")["items"] == []
-    assert http.post("/recall", json={"query": ""}).status_code == 422
+    assert ask(http, query="")["degraded"] == ["nothing_to_search_by"]
 
 
 def test_what_is_no_portrait_costs_the_portrait_alone(

@@ -53,7 +53,7 @@ def test_a_report_is_printed_and_written(tmp_path: Path) -> None:
     page = tmp_path / "pages" / "merge.html"
     shown = CliRunner().invoke(build(), [*command, "--report", str(page)])
     assert shown.exit_code == 0, shown.output
-    assert "experiment merge" in shown.output
+    assert "Experiment merge" in shown.output
     assert "rrf: click rate better than the control" in shown.output
     assert "<svg" in page.read_text()
     told = json.loads(CliRunner().invoke(build(), [*command, "--json"]).output)

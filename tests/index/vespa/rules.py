@@ -39,6 +39,7 @@ PARAMETERS: Final[Mapping[str, re.Pattern[str]]] = {
     "ranking.matching.anntimeout.enable": re.compile(r"true"),
     "ranking.matching.anntimeout.factor": re.compile(r"0\.\d{3}|1\.000"),
     "ranking.softtimeout.enable": re.compile(r"true|false"),
+    "dispatch.topKProbability": re.compile(r"1\.0"),
     "presentation.summary": re.compile(r"ids|vectors"),
     "presentation.format.tensors": re.compile(r"hex-value"),
 }

@@ -135,10 +135,11 @@ def test_a_request_for_nothing_is_a_request_and_the_schema_says_how_it_ends(
 ) -> None:
     schema = document["components"]["schemas"]["RecallRequest"]
     assert not {"anyOf", "required"} & schema.keys(), "it is answered by what is popular, where that is known"
-    assert "without any of them is answered with 422" in " ".join(schema["description"].split())
-    refused = client.post("/recall", json=body)  # this index does not say what is popular
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"] == "query"
+    assert "with `nothing_to_search_by` in `degraded`" in " ".join(schema["description"].split())
+    answer = client.post("/recall", json=body)  # this index does not say what is popular
+    assert answer.status_code == 200
+    assert answer.json()["items"] == []
+    assert answer.json()["degraded"] == ["nothing_to_search_by"]
 
 
 def test_bounds_are_those_of_the_settings(demo: Demo) -> None:

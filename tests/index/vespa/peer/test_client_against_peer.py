@@ -237,6 +237,8 @@ async def test_vectors_of_a_node_that_is_down_are_unknown(vespa_peer: Peer, sett
         await recovered(settings)
         back = await index.vectors(ids, Deadline.after(10))
         assert (back.ids, back.coverage) == (ids, 1.0)
+        # All of one node, which by default gives but its share and some more of them.
+        assert (await index.vectors(half.ids, Deadline.after(10))).ids == half.ids
 
 
 async def test_every_node_down(vespa_peer: Peer, settings: VespaSettings) -> None:
