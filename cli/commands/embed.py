@@ -11,6 +11,7 @@ import typer
 
 from cli.console import Json, counted, err, next_command, out, print_json, progress
 from cli.options import BundleFolder, Device, ShopFolder
+from common.hints import absent
 
 
 class Behaviours(Enum):
@@ -92,8 +93,10 @@ def embed(
 
 
 def _index_beside(embeddings: Path) -> Path:
-    """``index`` for ``embeddings``, ``corner-index`` for ``corner-embeddings``."""
+    """``index`` for ``embeddings``, ``corner-index`` for ``corner-embeddings``.
+
+    ``shop-index`` where ``index`` is something else, as in a checkout of this code.
+    """
     name = embeddings.name
-    return (
-        embeddings.with_name(name.replace("embeddings", "index")) if "embeddings" in name else Path("index")
-    )
+    found = embeddings.with_name(name.replace("embeddings", "index")) if "embeddings" in name else Path("index")
+    return found.with_name(f"shop-{found.name}") if found.exists() and absent("index", found) else found
