@@ -98,5 +98,7 @@ def _index_beside(embeddings: Path) -> Path:
     ``shop-index`` where ``index`` is something else, as in a checkout of this code.
     """
     name = embeddings.name
-    found = embeddings.with_name(name.replace("embeddings", "index")) if "embeddings" in name else Path("index")
+    found = (
+        embeddings.with_name(name.replace("embeddings", "index")) if "embeddings" in name else Path("index")
+    )
     return found.with_name(f"shop-{found.name}") if found.exists() and absent("index", found) else found
