@@ -31,8 +31,6 @@ const acts = {
   similar: (id) => change({ ...blank(), similar: id }),
   like: (id) => {
     change({ ...blank(), like: id });
-    at("query").value = "";
-    at("query").placeholder = "… but red, but cheaper, but striped?";
     at("query").focus();
   },
   photo: (id) => change({ ...blank(), photo: id }),
@@ -58,7 +56,6 @@ function change(part, { typed = false, moved = false } = {}) {
 }
 
 /** Put what is asked into the address; for what is typed when its answer is there, as a browser takes long for it. */
-
 function remember(replace = false) {
   const address = "#" + write(state);
   if (address === (location.hash || "#")) return;
@@ -216,7 +213,7 @@ function showExamples() {
 }
 
 function wire() {
-    at("query").addEventListener("input", () => {
+  at("query").addEventListener("input", () => {
     change({ query: at("query").value, similar: "", k: PAGE }, { typed: true });
   });
   at("ask").addEventListener("submit", (event) => {

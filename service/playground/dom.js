@@ -38,12 +38,12 @@ export function keepFocus(container, render) {
 }
 const labelOf = (element) => element.getAttribute("aria-label") || element.textContent;
 
-/** `render`, only where `told` is not what it was told the last time; told without anything, it forgets that. */
+/** `render`, only where `told` is not what it was told the last time. */
 export function whenOther(render) {
   let last = null;
   return (...told) => {
-    const now = told.length ? JSON.stringify(told) : null;
-    if (now !== null && now !== last) render(...told);
+    const now = JSON.stringify(told);
+    if (now !== last) render();
     last = now;
   };
 }
