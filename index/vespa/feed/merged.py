@@ -94,7 +94,7 @@ class Merged:
             row: vector and attributes of the item in a folder that is older; the item is put whole then.
             whole: whether to put an item whole that was put; otherwise its vector is there already.
         """
-        version = self.version
+        version, operations = self.version, operations.of_taken
         attributes = {name: value for name, (_, value) in self.attributes.items()}
         if self.whole == "remove":
             made = operations.remove(item_id, version)

@@ -76,9 +76,17 @@ class Operations:
 
     Vespa takes many wrong values without a word: ``"in_stock": 1`` and ``"yes"`` become false, ``"12.5"``
     and 7 are converted. So what people give (ids, attributes, feed versions) is checked here.
+
+    Args:
+        version: of the embeddings.
+        taken: whether changes come that were taken before, and merged since: the bounds of an attribute may
+            have been wider then, and the texts of an item that was put are all that it has.
     """
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: Version, *, taken: bool = False) -> None:
+        self._taken = taken
+        #: Those of changes that were taken before.
+        self.of_taken: Operations = self if taken else Operations(version, taken=True)
         self._type = version.document_type
         self._attributes = version.attributes
         self._texts = version.texts
@@ -152,7 +160,8 @@ class Operations:
         if names.TEXTS in attributes and self._texts is not None:
             texts = attributes[names.TEXTS]
             given = attributes.keys() | (texts.keys() if isinstance(texts, Mapping) else set())
-            if missing := [name for name in self._texts.fields if name not in given]:
+            missing = [name for name in self._texts.fields if name not in given]
+            if missing and not self._taken:
                 # Vespa keeps words, not texts, so it cannot be told of one text alone.
                 raise ItemRefused(f"texts are changed all together; {', '.join(missing)} is not given")
             fields[names.WORDS] = {"assign": self._words(attributes) or None}
@@ -233,7 +242,7 @@ class Operations:
         kind = self._attributes.get(name)
         if kind is None:
             raise ItemRefused(f"no attribute {name!r} in this version")
-        if isinstance(value, str | list | tuple) and (reason := too_large(name, value)):
+        if not self._taken and isinstance(value, str | list | tuple) and (reason := too_large(name, value)):
             raise ItemRefused(f"attribute {name!r} {reason}")
         if name == CATEGORY and isinstance(value, str):
             value = terms(name, value)

@@ -16,12 +16,14 @@ from redis.asyncio import Redis
 from devtools.redis import redis_server
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
 from devtools.vespa_fakes.feed_process import FEED
+from index.vespa import names
 from index.vespa.feed.follow import Line, Target, follow
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.lines import LinesLost, PipedLines, StreamLines
 from index.vespa.feed.report import FeedStopped, Outcome
 from index.vespa.settings import EndpointSettings, VespaSettings
 from index.vespa.version import Version
+from index.vespa.words import TextSpec
 
 BLUE, GREEN = (Version(f"{name}-0123abcd", 8, {"price": "number"}) for name in ("blue", "green"))
 VECTOR = [1.0] + [0.0] * 7
@@ -71,6 +73,17 @@ async def test_one_version_needs_no_names_of_bundles() -> None:
         only = target(server, BLUE)
         await follow([only], piped({"id": "a", "vector": VECTOR}), asyncio.Event(), FEED)
         assert server.documents.keys() == {"a"}
+
+
+async def test_an_update_of_an_item_that_was_put_without_one_of_its_texts_holds_up_nothing() -> None:
+    worded = replace(BLUE, texts=TextSpec(("title", "brand"), "english"))
+    async with DocumentServer() as server:
+        only = target(server, worded)
+        item = {"id": "a", "vector": VECTOR, "texts": {"title": "shoe"}}
+        await follow([only], piped(item, price("a", 2.0)), asyncio.Event(), FEED)
+        document = server.documents["a"]
+    assert (document["price"], document[names.WORDS]) == (2.0, ["shoe"])
+    assert (only.report.outcomes[Outcome.FAILED], only.ledger.unsent()[1]) == (0, [])
 
 
 class Given:

@@ -21,6 +21,7 @@ from index.port import IndexUnavailable
 from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.live import LIVE, LiveVespaIndex
+from index.vespa.feed.merged import Change
 from index.vespa.feed.source import new_feed_version
 from index.vespa.words import TextSpec
 from tests.index.vespa.answers import VERSION, settings
@@ -68,6 +69,19 @@ async def test_puts_updates_and_removals_are_in_vespa_and_in_the_ledger(tmp_path
         assert (states["a"].whole, states["b"].whole) == ("put", "remove")
         again = await index.upsert([put("b", price=3.0)], soon())
         assert (again.written, server.documents["b"]["price"]) == (1, 3.0)
+
+
+async def test_an_item_that_was_put_within_wider_bounds_still_changes(tmp_path: Path) -> None:
+    tags = ["x" * 400] * 100
+    change = Change("put", "a", new_feed_version(), {"tags": tags}, VECTOR.tolist())
+    with ledger(tmp_path) as kept:
+        kept.record([change])
+    async with DocumentServer() as server, opened(server, tmp_path) as index:
+        await index.update([ItemUpdate("a", {"price": 2.0}), ItemUpdate("b", {"price": 3.0})], soon())
+        document = server.documents["a"]
+        assert (document["price"], document["tags"]) == (2.0, tags)
+        with pytest.raises(ChangeRefused, match="40000 characters in all"):
+            await index.update([ItemUpdate("a", {"tags": tags})], soon())
 
 
 async def test_words_picture_and_item_features_go_where_the_version_has_room_for_them(tmp_path: Path) -> None:

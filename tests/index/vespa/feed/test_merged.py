@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from index.vespa import names
 from index.vespa.feed.merged import Change, Merged
-from index.vespa.feed.operations import Operations
+from index.vespa.feed.operations import ItemRefused, Operations
+from index.vespa.words import TextSpec
 from tests.index.vespa.answers import VERSION
 
 VECTOR = [1.0] + [0.0] * 7
@@ -45,6 +46,18 @@ def test_an_update_after_a_put_leaves_what_was_put_with_the_vector_alone() -> No
     update = merged.operation(operations, "a", whole=False)
     assert (update.kind, set(update.fields)) == ("update", {"feed_ver", "price"})
     assert {names.PICTURE, names.FEATURES} <= merged.operation(operations, "a").fields.keys()
+
+
+def test_what_was_taken_is_sent_though_alone_it_would_be_refused_now() -> None:
+    operations = Operations(replace(VERSION, texts=TextSpec(("title", "category"), "english")))
+    wide = {"tags": ["x" * 400] * 100, names.TEXTS: {"title": "shoe"}}
+    merged = merge([Change("put", "a", 1, wide, VECTOR), Change("update", "a", 2, {"price": 2.0})])
+    for whole in (True, False):
+        fields = merged.operation(operations, "a", whole=whole).fields
+        assert {"tags", names.WORDS, "price"} <= fields.keys()
+    for refused in ({"tags": wide["tags"]}, {names.TEXTS: {"title": "shoe"}}):
+        with pytest.raises(ItemRefused):
+            operations.update("a", refused, 3)
 
 
 @given(changes(), st.randoms())
