@@ -6,6 +6,7 @@ two system calls, so a request asks it once for each thing that it asks of the i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -70,23 +71,15 @@ def top(
 def _nearest_pictures(
     live: LiveIndex, state: State, query: F32, k: int, accepted: Filter | None, step: Step
 ) -> Neighbours:
-    pictures = state.base.pictures
-    while True:
-        step(state.buffer.rows * _BUFFERED)
-        rows, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        if pictures is not None:
-            selection = pictures.searched.selections.get(accepted, step)
-            found, scores = pictures.searched.search(query, k, selection, state.picture_tombstones, step)
-            rows = pictures.items[found]
-        with live.lock:
-            snapshot = state.buffer.picture_snapshot(accepted)
-            stale = not state.tombstones.alive[rows].all()
-        if not stale:
-            break
-    ids = state.base.ids.ids(rows)
-    if len(snapshot[0]):
-        ids, scores = merged(ids, scores, state.buffer, search_snapshot(snapshot, query, k), k)
-    return Neighbours(ids, scores)
+    def searched() -> tuple[I64, F32]:
+        pictures = state.base.pictures
+        if pictures is None:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        selection = pictures.searched.selections.get(accepted, step)
+        rows, scores = pictures.searched.search(query, k, selection, state.picture_tombstones, step)
+        return pictures.items[rows], scores
+
+    return _with_put(live, state, query, k, searched, lambda: state.buffer.picture_snapshot(accepted), step)
 
 
 def _nearest(
@@ -98,13 +91,29 @@ def _nearest(
     accepted: Filter | None,
     step: Step,
 ) -> Neighbours:
+    def searched() -> tuple[I64, F32]:
+        return state.base.search(query, k, selection, state.tombstones, step)
+
+    return _with_put(live, state, query, k, searched, lambda: state.buffer.snapshot(accepted), step)
+
+
+def _with_put(
+    live: LiveIndex,
+    state: State,
+    query: F32,
+    k: int,
+    searched: Callable[[], tuple[I64, F32]],
+    put: Callable[[], tuple[I64, F32]],
+    step: Step,
+) -> Neighbours:
+    """The best of what ``searched`` finds in the base and of what was ``put`` since, as of one moment."""
     while True:
         step(state.buffer.rows * _BUFFERED)
-        rows, scores = state.base.search(query, k, selection, state.tombstones, step)
+        rows, scores = searched()
         if not state.changes:
             return Neighbours(state.base.ids.ids(rows), scores)
         with live.lock:
-            snapshot = state.buffer.snapshot(accepted)
+            snapshot = put()
             stale = not state.tombstones.alive[rows].all()
         # A row that got a tombstone since the base was searched makes it be searched again.
         if not stale:
