@@ -146,7 +146,7 @@ class QueryBuilder:
         search = self._search
         brought = self._brought(hits)
         wide = max(search.target_hits_least, round(brought * search.target_hits_factor))
-        more = wide - brought + search.explore_additional_hits
+        more = wide - brought + self._explored(brought)
         return f"targetHits:{brought}" + (f", hnsw.exploreAdditionalHits:{more}" if more else "")
 
     def pictures(self, vector: F32, hits: int, filters: Filter | None, budget: float) -> Body:
@@ -178,10 +178,13 @@ class QueryBuilder:
             notes = f"targetHits:{max(search.target_hits_least, round(hits * search.target_hits_factor))}"
         else:
             notes = f"totalTargetHits:{max(search.target_hits_least, round(hits * total))}"
-        more = search.explore_additional_hits
-        if more:
-            more = max(more, min(more + _EXPLORED * (hits - _FEW), _EXPLORED_MOST))
+        more = self._explored(hits)
         return f"{notes}, hnsw.exploreAdditionalHits:{more}" if more else notes
+
+    def _explored(self, hits: int) -> int:
+        """How many the graph looks at beside what it brings."""
+        more = self._search.explore_additional_hits
+        return more and max(more, min(more + _EXPLORED * (hits - _FEW), _EXPLORED_MOST))
 
     def stored(self, ids: Sequence[str], budget: float) -> Body:
         """The stored embeddings of items."""

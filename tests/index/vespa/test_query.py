@@ -100,6 +100,10 @@ def test_neighbours_of_several_vectors_are_one_query() -> None:
     assert str(body["yql"]).endswith(f"where ({operator('t0')} or {operator('t1')})")
     assert (body["hits"], body["ranking.profile"]) == (62, "related2")
     assert body["input.query(t1)"] == "00000000" + "3f800000" + "00000000" * 6
+    many = str(builder().related(np.stack([E0]), E0, 200, 200, None, 0.1)["yql"])
+    notes = "{targetHits:200, hnsw.exploreAdditionalHits:600}"
+    assert notes in many, "as wide as a search for as many"
+    assert notes in str(builder().nearest(E0, 200, None, 0.1)["yql"])
 
 
 def test_a_graph_over_int8_brings_a_quarter_more_for_the_embeddings_to_put_in_order() -> None:
