@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from common.arrays import F32
 from common.deadline import Deadline
 from index.filters import Filter
-from index.port import FarIndex, FirstSearch
+from index.port import FarIndex, FirstSearch, StoredVectors
 
 
 class First:
@@ -52,6 +53,17 @@ class First:
             self._task = asyncio.get_running_loop().create_task(work)
         # One route that is given up does not take the search from the others.
         return await asyncio.shield(self._task)
+
+    async def vectors(self, ids: Sequence[str]) -> StoredVectors:
+        """Those of a route's own ids, as `ItemIndex.vectors`: other routes have asked for others.
+
+        Raises:
+            IndexUnavailable: as `ItemIndex.search`.
+        """
+        asked = (await self.get()).asked
+        row_of = {item_id: row for row, item_id in enumerate(asked.ids)}
+        known = [item_id for item_id in ids if item_id in row_of]
+        return replace(asked, ids=known, vectors=asked.vectors[[row_of[item_id] for item_id in known]])
 
     async def end(self) -> None:
         """Give the search up where it is still under way; called when all routes have ended."""

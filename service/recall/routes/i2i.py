@@ -132,7 +132,7 @@ class I2I(Route[I2ISettings]):
         recent = recent_items(request.history, request.now, max_age_days=table.trigger_max_age_days)
         if recent:
             if request.first is not None:
-                stored = (await request.first.get()).asked
+                stored = await request.first.vectors(recent)
             else:
                 stored = await request.index.vectors(recent, request.deadline)
             read.append(stored)

@@ -26,6 +26,8 @@ _NO_INDEX = "the index does not say how popular items are"
 #: Of the most popular item's popularity: below a tenth of it, worth falls as the share does; above, by its
 #: logarithm. *Inferred*: clicks by popularity are spread over orders of magnitude.
 _KNEE = 0.1
+#: The most that any engine is asked for at once: as large as k may be.
+_MOST = 10_000
 
 
 class PopularSettings(RouteSettings):
@@ -34,7 +36,7 @@ class PopularSettings(RouteSettings):
     #: What the most popular item is worth beside a cosine to what a browsing user looked at. 0: who browses
     #: with a history that is known gets none of what is popular.
     browse_worth: float = Field(default=2.0, ge=0, le=100)
-    #: Popular items that are looked at for a browse, at least; twice k where that is more.
+    #: Popular items that are looked at for a browse, at least; twice k where that is more, up to 10,000.
     browse_candidates: int = Field(default=200, ge=1, le=2000)
 
 
@@ -77,14 +79,14 @@ class Popular(Route[PopularSettings]):
         """The most popular items, those first that are like what the user looked at."""
         assert request.ranked is not None
         table = self.table(request)
-        wanted = max(table.browse_candidates, 2 * request.k)
+        wanted = max(table.browse_candidates, request.k, min(2 * request.k, _MOST))
         found = await request.ranked.top(POPULARITY, wanted, request.filters, request.deadline)
         if not found.ids:
             return RouteOutcome("ok", (), 0, found.coverage, reason=reasons([found]))
         if request.first is None:
             history = await request.index.vectors(_items(request), request.deadline)
         else:
-            history = (await request.first.get()).asked
+            history = await request.first.vectors(_items(request))
         shares = _shares(found.scores)
         values = table.browse_worth * np.log1p(shares / _KNEE) / math.log1p(1 / _KNEE)
         looked: list[Neighbours | StoredVectors] = [found, history]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from artifacts.bundle import Behaviour
+from common.arrays import F32
 from common.deadline import Deadline
-from index.port import IndexUnavailable
+from index.filters import Filter
+from index.port import FirstSearch, IndexUnavailable, Neighbours, Related
 from service.recall.routes import ROUTES, register
 from service.recall.routes.neighbours import NeighbourCache
 from service.recall.routes.outcome import Candidate, RouteOutcome
@@ -64,6 +66,38 @@ def routes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Route[Any]]]:
     yield ROUTES
     ROUTES.clear()
     ROUTES.update(before)
+
+
+class FarAway(MemoryIndex):
+    """A `FarIndex` that also lists what is popular: the first of its items are; ``tops`` were asked for."""
+
+    def __init__(self, *arrays: Any) -> None:
+        super().__init__(*arrays)
+        self.tops: list[int] = []
+
+    async def first_search(
+        self,
+        vector: F32,
+        k: int,
+        filters: Filter | None,
+        deadline: Deadline,
+        *,
+        ids: Sequence[str],
+        head: int,
+    ) -> FirstSearch:
+        (near,) = await self.search(vector[None], k, filters, deadline)
+        return FirstSearch(near, await self.vectors(ids, deadline), {})
+
+    async def related(
+        self, vectors: F32, query: F32, k: int, filters: Filter | None, deadline: Deadline
+    ) -> Related:
+        every = await self.vectors(self._ids, deadline)
+        cosines = dict(zip(every.ids, (every.vectors @ query).tolist(), strict=True))
+        return Related(await self.search(vectors, k, filters, deadline), cosines)
+
+    async def top(self, attribute: str, k: int, filters: Filter | None, deadline: Deadline) -> Neighbours:
+        self.tops.append(k)
+        return Neighbours(self._ids[:k], np.arange(len(self._ids), 0, -1, dtype=np.float32)[:k])
 
 
 def request(seconds: float = 30.0, **tables: RouteSettings) -> RouteRequest:
@@ -253,3 +287,51 @@ async def test_what_is_known_of_a_query_asks_nothing_of_the_index_until_it_chang
     }
     index.revision = 2
     assert (await run_routes(asked, 0.0))["q2i"].status == "error"
+
+
+def browsing(k: int = 10) -> tuple[FarAway, RouteRequest]:
+    """A browse of who looked at i3 now, and long ago at i5 and i7; that they are too old is I2I's to say."""
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((20, 8), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = FarAway("b", [f"i{n}" for n in range(20)], vectors, np.zeros((20, 3, 4), np.float16))
+    asked = request()
+    old = asked.now - timedelta(days=60)
+    history = [
+        Behaviour("i3", "click", asked.now),
+        Behaviour("i5", "click", old),
+        Behaviour("i7", "click", old),
+    ]
+    cache = NeighbourCache(index, 0, lambda known: None)
+    return index, replace(
+        asked,
+        embedding=vectors[3],
+        history=history,
+        k=k,
+        browse=True,
+        tables={name: ROUTES[name].settings() for name in ("q2i", "i2i", "popular")},
+        index=index,
+        heads=cache,
+        neighbours=cache,
+        ranked=index,
+    )
+
+
+async def test_a_browse_finds_the_same_in_an_index_that_is_far_and_in_one_that_is_near() -> None:
+    index, near = browsing()
+    far = replace(near, far=index, notes={})
+    found = {asked.far: await run_routes(asked, 0.0) for asked in (near, far)}
+    for asked in (near, far):
+        explained = ROUTES["i2i"].explain(asked.notes["i2i"])
+        assert [trigger["item_id"] for trigger in explained["triggers"]] == ["i3"]
+        assert ROUTES["popular"].explain(asked.notes["popular"])["popular"]["history"] == 3
+    for name in ("q2i", "i2i", "popular"):
+        ids = [[candidate.item_id for candidate in each[name].candidates] for each in found.values()]
+        assert ids[0] == ids[1] != []
+
+
+@pytest.mark.parametrize(("k", "wanted"), [(10, 200), (1000, 2000), (6000, 10_000), (12_000, 12_000)])
+async def test_a_browse_asks_for_no_more_popular_items_than_an_engine_gives(k: int, wanted: int) -> None:
+    index, asked = browsing(k)
+    await run_routes(asked, 0.0)
+    assert index.tops == [wanted]
