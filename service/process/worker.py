@@ -58,7 +58,7 @@ def work(
         signal.signal(ignored, signal.SIG_IGN)
     _keep_pages_shared()
     try:
-        settings = read_settings()
+        settings = _where_it_listens(read_settings(), sockets)
         logs.configure(settings.server.log_level)
         count_as(number)
         _Worker(read_settings, settings, pipe, early).serve(sockets)
@@ -67,6 +67,13 @@ def work(
     except Exception as error:
         log.exception("cannot start")
         _fail(pipe, f"unexpected error while starting: {error!r}")
+
+
+def _where_it_listens(settings: Settings, sockets: list[socket.socket]) -> Settings:
+    """The settings with the port for changes that is listened on: a file that names another moves none."""
+    admin_port = sockets[1].getsockname()[1] if len(sockets) > 1 else 0
+    server = settings.server.model_copy(update={"admin_port": admin_port})
+    return settings.model_copy(update={"server": server})
 
 
 class _Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -50,7 +51,9 @@ def test_a_service_keeps_changes_and_metrics_off_the_port_of_all_others(
     index = copytree(demo.index, tmp_path / "index")
     command = [sys.executable, "-c", "from cli.main import main; main()", "serve"]
     command += ["--bundle", str(demo.bundle.path), "--index", str(index), "--port", str(main)]
-    variables = {"MRSE_SERVER_ADMIN_PORT": str(admin), "MRSE_SERVER_ADMIN_TOKEN": "hush"}
+    config = tmp_path / "mrse.toml"
+    config.write_text(f"server.admin_port = {admin}")
+    variables = {"MRSE_CONFIG": str(config), "MRSE_SERVER_ADMIN_TOKEN": "hush"}
     told = tmp_path / "told"
     with told.open("w") as log:
         process = subprocess.Popen(
@@ -87,6 +90,13 @@ def test_a_service_keeps_changes_and_metrics_off_the_port_of_all_others(
         wrong = httpx.post(f"http://127.0.0.1:{main}/admin/index/remove", json={"ids": []}, timeout=60)
         assert wrong.status_code == 404
         assert f":{admin} for changes and metrics" in told.read_text()
+        # No port is moved while the service runs: another one in the file, or none, opens and closes nothing.
+        for reloads, port in enumerate((free_port(), 0), start=1):
+            config.write_text(f"server.admin_port = {port}")
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda many=reloads: told.read_text().count('"reloaded"') == many)
+            assert httpx.get(f"http://127.0.0.1:{admin}/metrics", timeout=60).status_code == 200
+            assert httpx.get(f"http://127.0.0.1:{main}/metrics", timeout=60).status_code == 404
     finally:
         process.terminate()
         process.wait(60)
