@@ -22,8 +22,9 @@ class Server(Group):
     probe_port: int = Field(default=0, ge=0, le=65_535)
     #: Another port, for calls that change something (those for which a key needs the scope ``write``) and
     #: ``/metrics``, which are then not answered at ``port``; what others ask is not answered there, but for
-    #: ``/livez``, ``/readyz`` and ``/version``. It is at the same address and speaks TLS where ``port`` does.
-    #: 0: none, all calls share ``port``. With it a network can let strangers reach ``port`` alone.
+    #: what needs no key, such as ``/livez``, ``/readyz``, ``/version`` and ``/docs``. It is at the same
+    #: address and speaks TLS where ``port`` does. 0: none, all calls share ``port``. With it a network can
+    #: let strangers reach ``port`` alone.
     admin_port: int = Field(default=0, ge=0, le=65_535)
     #: Processes that answer, one a core at most. They share the memory of index and libraries.
     workers: int = Field(default=1, ge=1, le=256)
