@@ -11,13 +11,14 @@ from cli.release.release import Release, bundle_version
 from cli.release.services import Fleet
 from cli.release.state import Current, Past, Served, StateFile, Verdict, new_release, now
 from cli.release.steps import training_digest
-from cli.release.tidy import drop_taken_back
 from cli.release.towers import Configured, Side, read_towers
 from common.files import refuse_others
 
 
 def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh: bool = False) -> Release:
     """The release that goes on, or a new one; whatever it was, the state now has it as the current one.
+
+    Nothing is changed yet, nor is the state saved: `mrse release --dry-run` calls this, too.
 
     Another plan, other files of the shop, or something else that serves are another release, but for one
     that has changed what serves: it goes on, unless it has been promoted.
@@ -30,11 +31,12 @@ def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh
     configured = read_towers(plan.config)
     made_of = _made_of(plan)
     current = file.state.current
+    given_up = None
     if current is not None:
         ours = changed_what_serves(current, configured)
         why = "--fresh" if fresh else _is_another(current, configured, made_of)
         if why is not None and (promoted(current) or not ours):
-            give_up(Release(plan, file, configured.engine, fleet, tell), why)
+            given_up = give_up(Release(plan, file, configured.engine, fleet, tell), why)
             current = None
         elif fresh:
             raise PlanError(f"the canary of {current.release} is out; --abort takes it back, then begin anew")
@@ -50,7 +52,7 @@ def open_release(plan: Plan, fleet: Fleet, tell: Callable[[str], None], *, fresh
         if before is None:
             _refuse_unknown(plan, fleet)
         file.state.current = Current(release=new_release(plan.work), made_of=made_of, before=before)
-    return Release(plan, file, configured.engine, fleet, tell)
+    return Release(plan, file, configured.engine, fleet, tell, given_up)
 
 
 def changed_what_serves(current: Current, configured: Configured) -> bool:
@@ -82,15 +84,20 @@ def _is_another(current: Current, configured: Configured, made_of: str) -> str |
     return None
 
 
-def give_up(release: Release, why: str) -> None:
-    """End the current release where it is; the state is not saved yet."""
+def give_up(release: Release, why: str) -> Release | None:
+    """End the current release where it is; the state is not saved yet.
+
+    Returns:
+        the release, whose version is to be dropped from Vespa before the state is saved; None where it
+        serves.
+    """
     if promoted(release.current):
         release.tell(f"release {release.current.release} had been promoted; old files were left: {why}")
         note(release, "promoted", release.current.steps["promote"].says)
-    else:
-        release.tell(f"release {release.current.release} is given up: {why}")
-        note(release, "aborted", why)
-        drop_taken_back(release)
+        return None
+    release.tell(f"release {release.current.release} is given up: {why}")
+    note(release, "aborted", why)
+    return release
 
 
 def note(release: Release, verdict: Verdict, says: str) -> None:

@@ -60,10 +60,17 @@ class Release:
         engine: of the service's configuration.
         fleet: the services.
         tell: says a line on stderr.
+        given_up: the release that this one comes in place of, if what it put into Vespa is to be dropped.
     """
 
     def __init__(
-        self, plan: Plan, file: StateFile, engine: str, fleet: Fleet, tell: Callable[[str], None]
+        self,
+        plan: Plan,
+        file: StateFile,
+        engine: str,
+        fleet: Fleet,
+        tell: Callable[[str], None],
+        given_up: Release | None = None,
     ) -> None:
         assert file.state.current is not None
         self.plan = plan
@@ -72,6 +79,7 @@ class Release:
         self.engine = engine
         self.fleet = fleet
         self.tell = tell
+        self.given_up = given_up
 
     @property
     def folder(self) -> Path:

@@ -55,6 +55,8 @@ def run(release: Release) -> Result:
         MrseError: a step failed; the state says which, and the next call tries it again.
     """
     release.folder.mkdir(parents=True, exist_ok=True)
+    if release.given_up is not None:
+        tidy.drop_taken_back(release.given_up)
     release.file.save()
     if release.step("roll back") is not None and not _found_bad(release):
         return _take_back(release)  # --abort was killed, or failed
@@ -180,11 +182,11 @@ def go_back(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
     """
     file = StateFile(plan.work)
     configured = read_towers(plan.config)
-    current = file.state.current
+    current, given_up = file.state.current, None
     if current is not None:
         if not promoted(current) and changed_what_serves(current, configured):
             raise PlanError(f"the canary of {current.release} is out; --abort takes it back")
-        give_up(Release(plan, file, configured.engine, fleet, tell), "--back")
+        given_up = give_up(Release(plan, file, configured.engine, fleet, tell), "--back")
     last = last_way_back(file.state.history)
     if last is None or last.before is None or last.served is None:
         raise PlanError(f"{file.path} knows of nothing that served before")
@@ -198,6 +200,8 @@ def go_back(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
         if not Path(path).exists():
             raise PlanError(f"{path} is not there any more")
     began = now()
+    if given_up is not None:
+        tidy.drop_taken_back(given_up)
     file.save()
     fleet.take(
         {"control": loaded_of(wanted)},

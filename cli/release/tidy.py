@@ -86,7 +86,9 @@ def _ways_back(release: Release) -> set[str]:
 def drop_taken_back(release: Release) -> None:
     """Drop what a release put into Vespa and what does not come to serve: it would take the nodes' memory."""
     name = release.found("package").get("document_type")
-    if release.engine != "vespa" or name is None or not Path(release.index).is_file():
+    if release.engine != "vespa" or release.plan.vespa is None or name is None:
+        return
+    if not Path(release.index).is_file():
         return
     last = last_way_back(release.file.state.history)
     ways = [release.before, *(() if last is None else (last.served, last.before))]
