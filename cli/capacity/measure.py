@@ -56,12 +56,14 @@ _HEADS, _PAST, _EMBEDDED = 20, 10, 256
 _K = 100
 #: How far from items the queries of a search lie, as the length of what is added to a vector of length 1.
 _NOISE = 0.5
-#: Nothing of its own while it is measured.
+#: Nothing of its own while it is measured; one port and no keys, whatever a service of this environment has.
 _QUIET = {
     "MRSE_SERVER_CANARY_EVERY_S": "0",
     "MRSE_SERVER_RECALL_CHECK_EVERY_S": "0",
     "MRSE_SERVER_ACCESS_LOG": "false",
     "MRSE_SERVER_ADMIN_PORT": "0",
+    "MRSE_SERVER_PROBE_PORT": "0",
+    "MRSE_ACCESS_KEYS": "",
     "MRSE_DEADLINE_DEFAULT_MS": "10000",
     "MRSE_REDIS_URL": "",
     "MRSE_REDIS_URL_FILE": "",

@@ -6,6 +6,7 @@ import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from socket import create_server
 
 import pytest
 from typer.testing import CliRunner
@@ -100,11 +101,14 @@ def test_the_command_of_the_page() -> None:
     assert "advised: the embedded index" in shown.output
 
 
-def test_it_measures_a_service_that_it_starts(tmp_path: Path) -> None:
+def test_it_measures_a_service_that_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle: Bundle = shop.bundle(tmp_path / "bundle")
     shop.write_embeddings(bundle, tmp_path / "embeddings")
     build_index(tmp_path / "embeddings", tmp_path / "index")
-    found = measure(bundle.path, tmp_path / "index", 30, silent)
+    with create_server(("127.0.0.1", 0)) as probes:  # as in a pod, beside the service that runs there
+        monkeypatch.setenv("MRSE_SERVER_PROBE_PORT", str(probes.getsockname()[1]))
+        monkeypatch.setenv("MRSE_ACCESS_KEYS", str(tmp_path / "keys.toml"))
+        found = measure(bundle.path, tmp_path / "index", 30, silent)
     own = found.measured
     assert (own.items, own.kind, own.features, own.history) == (60, "flat_fp16", 48, 8)
     assert own.worker_mb > 10
