@@ -105,10 +105,11 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
     done: set[str] = set()
     for event, _, at in taking_part(path, seen.experiment, Counter(), since):
         picked, request = event["query_attributes"].get("teams"), event["query_id"]
-        if not picked or request in done:
+        # None: the service has told it since the log was read for the first time.
+        client = seen.requests.get(request)
+        if not picked or client is None or request in done:
             continue
         done.add(request)
-        client = seen.requests[request]
         clients.add(client)
         hits = event["query_response_hit_ids"]
         for name in picked:

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from artifacts.exposures import client_id
 from cli.main import build
 from models.experiment import report
-from models.experiment.exposures import EVERY
-from models.experiment.interleaving import LEAST_PREFERRING, preference, sign_test
+from models.experiment.exposures import EVERY, read_exposures
+from models.experiment.interleaving import LEAST_PREFERRING, interleaved, preference, sign_test
+from models.experiment.outcomes import read_outcomes
 from models.experiment.page import write_page
 from service.recall.interleave import team_draft
 
@@ -157,6 +158,16 @@ def test_an_outcome_belongs_to_the_last_answer_before_it_that_showed_the_item(tm
     clicks = found.preferences[0]
     assert (clicks.credits, clicks.units) == ((3, 1), (1, 0, 0))
     assert np.isnan(clicks.share.value)
+
+
+def test_answers_that_the_service_tells_between_the_two_readings_take_no_part(tmp_path: Path) -> None:
+    log, outcomes = shop(tmp_path, 0.65, users=30)
+    seen = read_exposures(log, EVERY)
+    did = read_outcomes(outcomes, seen)
+    with log.open("a") as written:
+        written.write(json.dumps(event(99, 0, ["i1", "i2"], ["rrf", "score"])) + "\n")
+    found = interleaved(log, seen, did, 0.0, 7 * 86_400.0)
+    assert (found.answers, found.units, found.uncredited) == (60, 30, 0)
 
 
 def test_one_arm_alone_that_is_interleaved_is_reported_beside_the_arms(tmp_path: Path) -> None:
