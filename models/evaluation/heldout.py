@@ -154,7 +154,7 @@ def read_requests(
         same_item_days: behaviours on the clicked item this shortly before are of the same visit and cut,
             as in training; otherwise a cart would be predicted from the click a minute before.
         same_search_minutes: behaviours for the same words and picture this shortly before are of the same
-            search and cut, as in training (`models.dataset.training_data.same_search`).
+            search and cut, as in training (`models.dataset.histories.same_search`).
         one_slot: whether an item has one place in a history (`artifacts.bundle.portrait.recent`).
 
     Raises:

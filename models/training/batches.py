@@ -9,7 +9,8 @@ import numpy as np
 
 from artifacts.bundle import TextBatch
 from common.arrays import F32, I32, I64, Bool
-from models.dataset.training_data import Histories, Rows, TrainingData
+from models.dataset.histories import Histories, Rows
+from models.dataset.training_data import TrainingData
 from models.towers.training_config import StageConfig
 from models.training.augment import typo
 from models.training.features import PictureFeatures

@@ -22,7 +22,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from common.errors import MrseError
-from models.dataset.training_data import Rows
+from models.dataset.histories import Rows
 
 #: Others wait this long for what rank 0 does alone, such as preparing a log.
 _PATIENCE = timedelta(days=2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.arrays import F16, F32, I64
 from models.dataset.coclick import CoClicks
-from models.dataset.training_data import Histories
+from models.dataset.histories import Histories
 from models.towers import Towers
 from models.training import ranks
 from models.training.batches import Batch

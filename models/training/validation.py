@@ -6,7 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from common.arrays import I64
-from models.dataset.training_data import SECONDS_PER_DAY, Histories, TrainingData, same_search
+from models.dataset.histories import SECONDS_PER_DAY, Histories, same_search
+from models.dataset.training_data import TrainingData
 
 #: Queries at once, and cosines: 256 MB, however many items there are.
 _CHUNK, _COSINES = 1024, 1 << 26
