@@ -63,6 +63,16 @@ class Exposures:
     drafted: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
 
+    def overlap(self, base: int, other: int) -> tuple[float, int]:
+        """The share of first items that two arms have in common where both answered a query; such queries."""
+        shares = []
+        for by_arm in self.answers.values():
+            if base in by_arm and other in by_arm:
+                ours, theirs = set(by_arm[base]), set(by_arm[other])
+                most = min(OVERLAP_AT, max(len(ours), len(theirs)))
+                shares.append(len(ours & theirs) / most if most else 1.0)
+        return (float(np.mean(shares)) if shares else float("nan")), len(shares)
+
 
 def read_exposures(
     path: Path, experiment: str | None, progress: Progress = silent, since: float = 0.0

@@ -14,7 +14,7 @@ from common.arrays import F64
 from common.errors import MrseError
 from common.progress import Progress, silent
 from models.evaluation.statistics import Interval
-from models.experiment.exposures import EVERY, OVERLAP_AT, Exposures, read_exposures
+from models.experiment.exposures import EVERY, Exposures, read_exposures
 from models.experiment.interleaving import Interleaved, interleaved
 from models.experiment.outcomes import Outcomes, read_outcomes
 from models.experiment.statistics import Comparison, Sums, compare, share_p
@@ -241,7 +241,7 @@ def _against(
     verdict: Verdict = "unknown" if math.isnan(always.low) else "open"
     if always.low > 0 or always.high < 0:
         verdict = "better" if always.low > 0 else "worse"
-    overlap, queries = _overlap(seen, base, other)
+    overlap, queries = seen.overlap(base, other)
     return Against(
         arm=arm,
         metrics=metrics,
@@ -273,17 +273,6 @@ def _looks(
         if not math.isnan(found.lift.low):
             looks.append(Look((float(until) - start) / _DAY_S, found.lift, found.always))
     return looks
-
-
-def _overlap(seen: Exposures, base: int, other: int) -> tuple[float, int]:
-    """Over the queries that both arms answered: the share of their first items that both have."""
-    shares = []
-    for by_arm in seen.answers.values():
-        if base in by_arm and other in by_arm:
-            ours, theirs = set(by_arm[base]), set(by_arm[other])
-            most = min(OVERLAP_AT, max(len(ours), len(theirs)))
-            shares.append(len(ours & theirs) / most if most else 1.0)
-    return (float(np.mean(shares)) if shares else float("nan")), len(shares)
 
 
 def _latency(took_ms: F64) -> dict[str, float]:
