@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -40,7 +40,7 @@ class FusionConfig(Frozen):
     #: Width of the gate's hidden layer.
     gate_hidden: int = 32
     #: Weights above 0 that the gate starts with, in the order of the experts; equal ones where it is empty.
-    gate_start: tuple[float, ...] = ()
+    gate_start: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = ()
     #: How the straight path of both towers starts. ``random``: a drawn projection. ``components``: the
     #: principal components of the items' features, so that an embedding narrower than the experts keeps
     #: what tells items apart.

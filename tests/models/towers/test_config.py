@@ -36,6 +36,8 @@ def test_overrides_from_the_command_line() -> None:
         ({"nothing": 1}, "nothing"),
         ({"seed.more": 1}, "seed.more"),
         ({"image.epochs": "many"}, "image.epochs"),
+        ({"fusion.gate_start": [0.5, 0.5, 0.0]}, "fusion.gate_start.2"),  # its logarithm is infinite
+        ({"fusion.gate_start": [1.0, float("inf"), 1.0]}, "fusion.gate_start.1"),
     ],
 )
 def test_wrong_overrides_are_named(overrides: dict[str, object], message: str) -> None:
