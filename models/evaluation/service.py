@@ -33,7 +33,8 @@ _ASKERS, _PATIENCE_S = 2, 30.0
 #: A request that is refused for load, or answered with less for it, is asked so many times, with pauses.
 _TRIES, _PAUSE_S = 20, 1.0
 _BUSY = frozenset({429, 503})
-_BY_LOAD = re.compile(r"no_[a-z0-9]+|[a-z0-9]+_timeout|fewer_candidates")
+#: A picture is skipped, and its route fails, where the encoder has no place for it.
+_BY_LOAD = re.compile(r"no_[a-z0-9]+|[a-z0-9]+_(timeout|error)|fewer_candidates|picture_skipped")
 
 
 class ServiceError(MrseError):

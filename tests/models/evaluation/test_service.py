@@ -116,6 +116,8 @@ def test_what_a_busy_service_refuses_or_makes_less_is_asked_again(monkeypatch: p
     answers = [
         (503, {"detail": "it would wait too long"}),
         (200, whole | {"degraded": ["no_i2i"]}),
+        (200, whole | {"items": [], "degraded": ["picture_skipped"]}),
+        (200, whole | {"items": [], "degraded": ["p2i_error"]}),
         (200, whole),
     ]
     with answering(answers) as url, httpx.Client(base_url=url) as client:
