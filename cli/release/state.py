@@ -20,7 +20,7 @@ from common.files import read_bounded, replacing
 FORMAT = 1
 STATE_NAME, _LOCK = "state.json", ".lock"
 _MOST_BYTES = 8 * 1024 * 1024
-#: Releases before this one that are remembered.
+#: Releases before this one that are remembered, beside what `--back` and the days since a training go by.
 _HISTORY = 50
 
 #: How a step stands; ``skipped``: there is nothing to do in it.
@@ -123,7 +123,10 @@ class StateFile:
 
     def save(self) -> None:
         """Write it; it is on disk when this returns."""
-        del self.state.history[:-_HISTORY]
+        history = self.state.history
+        promoted = next((past for past in reversed(history) if past.served is not None), None)
+        needed = (promoted, last_way_back(history))
+        history[:-_HISTORY] = [past for past in history[:-_HISTORY] if past in needed]
         with replacing(self.path, durable=True) as written:
             written.write_text(self.state.model_dump_json(indent=1) + "\n", encoding="utf-8")
 

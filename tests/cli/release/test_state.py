@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cli.release.state import Current, Past, StateError, StateFile, Step, alone
+from cli.release.state import (
+    Current,
+    Past,
+    Served,
+    StateError,
+    StateFile,
+    Step,
+    alone,
+    last_way_back,
+)
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -47,3 +56,21 @@ def test_one_release_at_a_time(tmp_path: Path) -> None:
         pass
     with alone(tmp_path / "work"):
         pass
+
+
+def test_many_releases_that_change_nothing_leave_the_way_back(tmp_path: Path) -> None:
+    first, second = (Served(bundle=name, index=name, version=name, trained=1) for name in ("a", "b"))
+    again = Served(bundle="b", index="b", version="b", trained=1)
+    file = StateFile(tmp_path)
+    for number, (before, served) in enumerate([(None, first), (first, second), (second, again)]):
+        file.state.history.append(
+            Past(release=str(number), verdict="promoted", ended=number, served=served, before=before)
+        )
+    for number in range(3, 80):
+        file.state.history.append(Past(release=str(number), verdict="unchanged", ended=number))
+        file.save()
+    history = StateFile(tmp_path).state.history
+    assert [past.release for past in history] == ["1", "2", *map(str, range(30, 80))]
+    way_back = last_way_back(history)
+    assert way_back is not None
+    assert way_back.before == first
