@@ -87,14 +87,22 @@ def finish(
 
 
 def options_of(given: Sequence[str]) -> list[str]:
-    """What of a command line decides the figures: without where files are, which is a machine's own."""
+    """A command line for others: without ``--json``, and with a word for what is a machine's own place."""
     kept: list[str] = []
-    for word in given:
-        if (kept and kept[-1] == "--json") or "/" in word:
-            kept.pop()
-        else:
-            kept.append(word)
+    words = iter(given)
+    for word in words:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if word == "--json":
+            next(words, None)
+        elif option != "--json":
+            kept.append(option + equals + _place(value))
     return kept
+
+
+def _place(value: str) -> str:
+    if "/" not in value:
+        return value
+    return "URL" if "://" in value else "PATH"
 
 
 class ProgressLines:
