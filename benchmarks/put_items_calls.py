@@ -67,7 +67,9 @@ class Putting:
                     return
                 try:
                     answer = client.put("/items", content=self._calls[place % len(self._calls)])
-                except httpx.TransportError:  # the service was killed
+                except httpx.TransportError as error:  # the service is away
+                    with self._lock:
+                        self.failed.append(repr(error))
                     return
                 with self._lock:
                     if answer.status_code == 200:
