@@ -42,11 +42,11 @@ import orjson
 from artifacts.bundle import Bundle
 from benchmarks import load
 from benchmarks.produce import make_queries
-from benchmarks.recall_before import compare
+from benchmarks.recall_before import compare_with_before
 from benchmarks.recall_data import make_index
-from benchmarks.report import Claim, arguments, finish
+from benchmarks.recall_told import OURS, claims_of, plot, table
+from benchmarks.report import arguments, finish
 from benchmarks.servers import ROOT, cpu_seconds, server
-from benchmarks.turns import claims_of as claims_of_turns
 from cli.demo_files import demo_bundle
 from devtools.redis import redis_server
 from devtools.waiting import free_port
@@ -54,8 +54,6 @@ from service.http.columnar import MEDIA_TYPE
 
 K, LIMIT_MS, HITS = 200, 25.0, 200
 MIXES = {"hit": 1.0, "miss": 0.0, "mixed": 0.8}
-#: Ours, and what the others are compared with.
-OURS = {"searched": "every query searched", "remembered": "searches remembered"}
 
 
 class Bodies:
@@ -166,80 +164,6 @@ def alone(
         headers={"Accept": MEDIA_TYPE},
     )
     return found
-
-
-def claims_of(runs: dict[str, Any]) -> list[Claim]:
-    """What the issue asks for, as far as it was measured."""
-    claims = []
-    for mix in MIXES:
-        capacity = runs["sweeps"][mix]["capacity_per_s"]
-        for name in [name for name in OURS if name in capacity]:
-            for other, goal, called in (("bare", 0.8, "bare parts"), ("typical", 5, "typical assembly")):
-                if capacity.get(other):
-                    ratio = capacity[name] / capacity[other]
-                    about = f"{mix}, {OURS[name]}: capacity against the {called}"
-                    claims.append(Claim.at_least(about, ratio, goal, "x"))
-    for name, called in OURS.items():
-        p50 = runs["alone"][name]["1"]["p50_ms"]
-        claims.append(Claim.at_most(f"hit p50, one at a time, {called}", p50, 1.0, "ms"))
-    return claims
-
-
-def table(runs: dict[str, Any]) -> None:
-    """Capacity and latency, a line for each server."""
-    print(
-        f"{'capacity/s':<11}"
-        + "".join(f"{mix:>10}" for mix in MIXES)
-        + f"{'hit p50 ms':>12}{'p99':>8}{'CPU ms':>8}"
-    )
-    for name in runs["alone"]:
-        held = [runs["sweeps"][mix]["capacity_per_s"].get(name) for mix in MIXES]
-        cells = "".join(f"{'-' if each is None else round(each):>10}" for each in held)
-        one = runs["alone"][name]["1"]
-        print(f"{name:<11}{cells}{one['p50_ms']:>12.2f}{one['p99_ms']:>8.2f}{one['cpu_ms']:>8.2f}")
-
-
-def plot(runs: dict[str, Any], target: Path) -> None:
-    """Latency and goodput against the rate, a column for each mix."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, grid = pyplot.subplots(
-        2, len(MIXES), figsize=(13, 7), layout="constrained", sharex=True, squeeze=False
-    )
-    for column, mix in enumerate(MIXES):
-        for number, (name, steps) in enumerate(runs["sweeps"][mix]["steps"].items()):
-            x = [step["rate"] for step in steps]
-            for key, style in (("p50_ms", ":"), ("p99_ms", "-"), ("p999_ms", "--")):
-                label = f"{name} {key.removesuffix('_ms')}"
-                grid[0][column].plot(x, [s[key] for s in steps], style, color=f"C{number}", label=label)
-            grid[1][column].plot(x, [s["goodput_per_s"] for s in steps], "o-", color=f"C{number}", label=name)
-        grid[0][column].axhline(LIMIT_MS, color="grey", linewidth=0.8)
-        grid[0][column].set(title=mix, xscale="log", yscale="log", ylim=(0.3, 5000))
-        grid[1][column].set(xlabel="arrivals/s", xscale="log", yscale="log")
-    grid[0][0].set_ylabel("ms from arrival")
-    grid[1][0].set_ylabel(f"answers/s within {LIMIT_MS:g} ms")
-    grid[0][-1].legend(fontsize=7)
-    grid[1][-1].legend(fontsize=7)
-    figure.suptitle(f"POST /recall, k={K}, {runs['rows']:,} items")
-    figure.savefig(target, dpi=120)
-
-
-def compare_with_before(options: Any) -> int:
-    """Print and write what a request takes of this commit and of the one before."""
-    checkout = options.before.resolve()
-    given = options.bundle or next((checkout / "models" / "demo_bundle").iterdir())  # which both can serve
-    bundle = Bundle.load(given.resolve())
-    rows = options.rows or 20_000
-    data = (options.data / f"{rows}-{bundle.version}").resolve()
-    index = make_index(bundle, data, rows)
-    starts, rounds = (1, 3) if options.quick else (options.starts, options.rounds)
-    requests = [f"item-{row:07d}" for row in range(rows)], make_queries(bundle, 2_000)
-    found = compare(checkout, bundle.path, data / "embeddings", index, requests, starts, rounds)
-    runs = {"bundle": bundle.version, "rows": rows, "starts": found}
-    return finish(claims_of_turns(found), runs, options.json, setting="quick" if options.quick else "full")
 
 
 def main() -> int:
