@@ -30,9 +30,10 @@ import numpy as np
 import orjson
 
 from artifacts.bundle import Bundle
-from benchmarks.overload import Beside, memory_mb
+from benchmarks.overload_asks import Beside
 from benchmarks.recall_data import make_index
 from benchmarks.report import Claim, arguments, finish
+from benchmarks.resources import descriptors, resident_mb
 from benchmarks.servers import cpu_seconds, processes, server
 from cli.demo_files import demo_bundle
 from devtools.waiting import free_port
@@ -150,10 +151,6 @@ class Good:
         }
 
 
-def _descriptors(session: int) -> int:
-    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in processes(session))  # noqa: PTH208 -- links
-
-
 def measure(folder: Path, connections: int, seconds: float, nofile: int | None) -> dict[str, Any]:
     """Alone, beside the attack, and after it."""
     bundle = Bundle.load(demo_bundle().resolve())
@@ -169,7 +166,7 @@ def measure(folder: Path, connections: int, seconds: float, nofile: int | None) 
         Good(port).ask(2)
         alone = Good(port)
         alone.ask(seconds)
-        before = {"descriptors": _descriptors(session), "memory_mb": memory_mb(session)}
+        before = {"descriptors": descriptors(session), "memory_mb": round(resident_mb(session), 1)}
         attack = [sys.executable, "-m", "benchmarks.connections", "--attack", str(port)]
         bad = subprocess.Popen([*attack, "--connections", str(connections)])
         try:
@@ -178,7 +175,7 @@ def measure(folder: Path, connections: int, seconds: float, nofile: int | None) 
             with probe.asking():
                 beside.ask(2 * seconds)
             cpu = cpu_seconds(session) - cpu
-            during = {"descriptors": _descriptors(session), "memory_mb": memory_mb(session)}
+            during = {"descriptors": descriptors(session), "memory_mb": round(resident_mb(session), 1)}
             bad.send_signal(signal.SIGSTOP)  # as clients that are there and do nothing
             time.sleep(1)
             began = time.monotonic()

@@ -25,7 +25,7 @@ import httpx
 
 from benchmarks.chaos_service import Service
 from benchmarks.report import Claim, ProgressLines, arguments, finish
-from benchmarks.soak import memory_mb
+from benchmarks.resources import shared_out_mb
 from cli.commands.demo import prepare
 from cli.demo_files import demo_bundle
 
@@ -134,7 +134,7 @@ async def swap_bundles(service: Service, log: Path, config: Path, times: int) ->
             tell("swaps", number, times + warm)
             if number in (warm, times + warm):
                 await asyncio.sleep(_SETTLE_S)
-                memory.append(memory_mb(service.session))
+                memory.append(shared_out_mb(service.session))
     return clients, memory
 
 

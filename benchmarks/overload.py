@@ -38,15 +38,16 @@ import orjson
 from artifacts.bundle import Bundle
 from benchmarks import load
 from benchmarks.overload_asks import Asked, Beside, asked_of
+from benchmarks.overload_told import FAIR, claims_of
 from benchmarks.recall_data import make_index
-from benchmarks.report import Claim, arguments, finish
-from benchmarks.servers import processes, server
+from benchmarks.report import arguments, finish
+from benchmarks.resources import resident_mb
+from benchmarks.servers import server
 from cli.demo_files import demo_bundle
 from devtools.waiting import free_port
 
 LIMIT_MS = 250.0
 MIXES = ("single", "workers", "batches", "pictures")
-FAIR = "fair"
 LARGE_BATCH, LARGE_CLIENTS = 64, 3
 #: A rate is that much higher than the one before it, until goodput no longer grows by a part of that.
 CLIMB, GAIN, MOST_CLIMBS = 1.2, 1.03, 6
@@ -54,14 +55,6 @@ CLIMB, GAIN, MOST_CLIMBS = 1.2, 1.03, 6
 CLIENT = "X-Client"
 #: Queries whose experts are kept: more than the 5,000 known ones, fewer than come before the first step.
 CACHED = 8000
-#: Seconds within which the service is to be as quick as before.
-RECOVERED_S = 2.0
-
-
-def memory_mb(session: int) -> float:
-    """Resident memory of a server's processes."""
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in processes(session))
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 def recovery_s(port: int, body: bytes) -> float:
@@ -197,7 +190,7 @@ def measure(name: str, bundle: Bundle, index: Path, folder: Path, seconds: float
         short_s = max(2.0, min(seconds / 4, 5.0))
         found = mix.peak(short_s)
         peak = max(map(_goodput, found))
-        before = memory_mb(session)
+        before = round(resident_mb(session), 1)
         print(
             name,
             "peak",
@@ -221,7 +214,7 @@ def measure(name: str, bundle: Bundle, index: Path, folder: Path, seconds: float
                 # Since the last arrival.
                 "recovery_s": step["drain_s"]
                 + recovery_s(port, asked_of(bundle, "single", 1, 10_000 + times).bodies[0]),
-                "memory_mb": memory_mb(session),
+                "memory_mb": round(resident_mb(session), 1),
             }
             if before_per_s is not None:
                 step |= {
@@ -264,41 +257,6 @@ def fair(bundle: Bundle, index: Path, folder: Path, seconds: float) -> dict[str,
     ):
         print(FAIR, name, run)
     return {"alone": alone, "beside": beside, "batches": large}
-
-
-def claims_of(runs: dict[str, Any]) -> list[Claim]:
-    """What is to hold at three times the peak."""
-    claims = []
-    for mix, run in runs.items():
-        if mix == FAIR:
-            claims += _fair_claims(run["alone"], run["beside"])
-            continue
-        first, last = run["steps"][0], run["steps"][2]
-        # As it was just before and just after, for the machine's speed may have changed since the search for
-        # it. Not the step at twice the rate, whose goodput may come to more: under load the service leaves
-        # parts of its answers out, and they cost less.
-        peak = max(last["peak_before_per_s"], last["peak_after_per_s"])
-        new = {number: run["steps"][number]["kinds"].get("new", {}).get("good_per_s") for number in (0, 2)}
-        claims.append(
-            Claim.at_least(f"{mix}: goodput at 3x to the peak's", last["goodput_per_s"] / peak, 0.9)
-        )
-        if new[0] and new[2] is not None:  # else the answers at 3x may be the easy ones
-            claims.append(Claim.at_least(f"{mix}: of new queries, 3x to 1x", new[2] / new[0], 0.9))
-        claims += [
-            Claim.at_most(f"{mix}: /livez p99", last["livez_p99_ms"], 100, "ms"),
-            Claim.at_most(f"{mix}: /livez p99 on the main port", last["main_livez_p99_ms"], 100, "ms"),
-            Claim.at_most(f"{mix}: recovered within", last["recovery_s"], RECOVERED_S, "s"),
-            Claim.at_most(f"{mix}: memory, 3x to 1x", last["memory_mb"] / first["memory_mb"], 1.1),
-        ]
-    return claims
-
-
-def _fair_claims(alone: dict[str, Any], beside: dict[str, Any]) -> list[Claim]:
-    return [
-        Claim.at_most("fair: p50 beside batches to alone", beside["p50_ms"] / alone["p50_ms"], 3),
-        Claim.at_most("fair: degraded", beside["degraded"] / max(beside["answered"], 1), 0.1),
-        Claim.at_least("fair: answered", beside["answered"] / max(beside["sent"], 1), 0.99),
-    ]
 
 
 def main() -> int:

@@ -33,72 +33,25 @@ from pathlib import Path
 import httpx
 import numpy as np
 import orjson
-from scipy.stats import theilslopes
 
 from artifacts.shop.shop import Shop
 from benchmarks.chaos_load import ADMIN_TOKEN
 from benchmarks.chaos_service import Service
-from benchmarks.report import Claim, ProgressLines, arguments, finish
+from benchmarks.report import ProgressLines, arguments, finish
+from benchmarks.resources import anonymous_mb, descriptors, resident_mb, shared_out_mb
 from benchmarks.same_requests import HttpRequest, make_requests
-from benchmarks.servers import processes
+from benchmarks.soak_told import BUSY, Told, plot
 from cli.commands.demo import prepare
 from cli.demo_files import demo_bundle
 
-#: What is no failure; some requests are refused for what they ask, with a 4xx.
-_EXPECTED = ("200", "given up", "write 200", "swaps", "rests")
-#: The machine is too busy, which says nothing of how the service lasts; counted apart.
-_BUSY, BUSY = ("/problems/overloaded", "/problems/deadline"), "too busy"
+#: Problems that tell of a machine that is too busy.
+_BUSY = ("/problems/overloaded", "/problems/deadline")
 #: Requests a second at most, and as a share of what the service can do on this machine, as busy as it is.
 RATE, SHARE, SWAP_EVERY_S = 60.0, 0.5, 20.0
 #: A rest follows every so many swaps, so long after the last one: the bundle before it is let go 15 s after.
 SWAPS, REST_AFTER_S, LET_GO_S = 3, 13.0, 17.5
 #: Requests that differ, and those of them that are asked at each rest; how many are asked at once ahead.
 _DIFFERENT, _ALWAYS, _AT_ONCE = 1500, 100, 4
-
-
-def memory_mb(session: int) -> float:
-    """Memory of all processes of a session; what several processes map is shared out among them (PSS)."""
-    return _total_mb(session, "smaps_rollup", "Pss:")
-
-
-def resident_mb(session: int) -> float:
-    """Resident memory of all processes of a session (RSS); who else maps the same files is of no matter."""
-    return _total_mb(session, "status", "VmRSS:")
-
-
-def anonymous_mb(session: int) -> float:
-    """What of the resident memory is of no file."""
-    return _total_mb(session, "status", "RssAnon:")
-
-
-def _total_mb(session: int, file: str, field: str) -> float:
-    total = 0.0
-    for pid in processes(session):
-        try:
-            lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
-    return total
-
-
-def descriptors(session: int) -> int:
-    """Open files and sockets of all processes of a session."""
-    total = 0
-    for pid in processes(session):
-        try:
-            total += len(list(Path(f"/proc/{pid}/fd").iterdir()))
-        except OSError:
-            continue
-    return total
-
-
-def slope(seconds: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """Units an hour, and the bounds between which it is with 95% confidence (Theil and Sen)."""
-    if len(values) < 3:
-        return float("nan"), float("nan"), float("nan")
-    found = theilslopes(values, seconds, alpha=0.95)
-    return float(found[0]) * 3600, float(found[2]) * 3600, float(found[3]) * 3600
 
 
 class Soak:
@@ -245,7 +198,9 @@ class Soak:
     async def _watch(self) -> None:
         session = self._service.session
         while True:
-            self.points.append((time.monotonic() - self._began, await asyncio.to_thread(memory_mb, session)))
+            self.points.append(
+                (time.monotonic() - self._began, await asyncio.to_thread(shared_out_mb, session))
+            )
             await asyncio.sleep(1.0)
 
 
@@ -253,28 +208,11 @@ def rebuild_index(index: Path) -> None:
     """Rebuild an index, after the rebuild that may be under way."""
     command = [sys.executable, "-c", "from cli.main import main; main()", "index", "rebuild", str(index)]
     for _ in range(60):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode == 0:
             return
         time.sleep(0.5)
     raise RuntimeError(done.stderr)
-
-
-def plot(points: np.ndarray, rests: np.ndarray, target: Path) -> None:
-    """Memory and descriptors over time."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (load, rest, below) = pyplot.subplots(3, 1, figsize=(9, 8), sharex=True, layout="constrained")
-    load.plot(points[:, 0] / 60, points[:, 1])
-    load.set_ylabel("under load, MB")
-    rest.plot(rests[:, 0] / 60, rests[:, 1], "o-")
-    rest.set_ylabel("resident at rest, MB")
-    below.plot(rests[:, 0] / 60, rests[:, 3], "o-")
-    below.set(ylabel="descriptors at rest", xlabel="minutes")
-    figure.savefig(target, dpi=120)
 
 
 def main() -> int:
@@ -321,37 +259,23 @@ def main() -> int:
             )
             asyncio.run(soak.run(minutes * 60))
     points, rests = np.asarray(soak.points), np.asarray(soak.rests)
-    steady = rests[rests[:, 0] > minutes * 60 * 0.2]
-    grows = slope(steady[:, 0], steady[:, 1])
-    own = slope(steady[:, 0], steady[:, 2])
+    told = Told(rests, minutes)
     runs = {
         "minutes": minutes,
         "requests_per_s": round(soak.rate, 1),
         "statuses": dict(soak.statuses),
         "refused": soak.refused,
-        "growth_mb_per_h": dict(zip(("slope", "from", "to"), grows, strict=True)),
-        "growth_of_anonymous_mb_per_h": dict(zip(("slope", "from", "to"), own, strict=True)),
+        **told.growth(),
         "rests": [[round(float(each), 2) for each in rest] for rest in rests],
         "points": [[round(float(each), 2) for each in point] for point in points],
     }
     print(dict(soak.statuses))
-    print(f"memory at rest: {steady[:, 1].min():.1f} to {steady[:, 1].max():.1f} MB")
-    print(f"its growth: between {grows[1]:.2f} and {grows[2]:.2f} MB/h with 95% confidence")
-    failed = sum(
-        number
-        for name, number in soak.statuses.items()
-        if name not in _EXPECTED and BUSY not in name and name[0] != "4"
-    )
-    claims = [
-        Claim.at_most("growth of resident memory after warm-up", grows[0], 1.0, "MB/h"),
-        Claim.at_most("growth of descriptors", slope(steady[:, 0], steady[:, 3])[0], 1.0, "/h"),
-        Claim.at_most("requests failed, but for a busy machine", failed, 0),
-        Claim.at_least("writes", soak.statuses["write 200"], 1),
-    ]
+    told.show()
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         plot(points, rests, options.json.with_suffix(".png"))
-    return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
+    setting = "quick" if options.quick else "full"
+    return finish(told.claims(soak.statuses), runs, options.json, setting=setting)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,14 @@ also counts queries and bytes of whole recalls there, see `benchmarks.vespa_reca
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.report import Claim, arguments, finish
+from benchmarks.resources import one_core
 from benchmarks.vespa_recall import claims_of
 from benchmarks.vespa_recall import run as recalls
 from common.deadline import Deadline
@@ -133,20 +133,6 @@ async def throughput(search: Search, seconds: float) -> tuple[float, float]:
 def _cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Keep this process to one core for a while; what it started before keeps all."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 async def compare(url: str, rounds: int, seconds: float) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,8 @@ import numpy as np
 
 from artifacts.words import Tokeniser
 from benchmarks.report import Claim, arguments, finish
-from benchmarks.words_peers import PEERS, Asked, K, Times, one_core, own_memory
+from benchmarks.resources import one_core
+from benchmarks.words_peers import PEERS, Asked, K, Times, own_memory
 from common.deadline import Deadline
 from devtools.embeddings import write_embeddings
 from index.changes import ItemPut

@@ -6,20 +6,20 @@ Needs numpy and the peer alone. Exit status 3 where the peer is not installed.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from benchmarks.resources import one_core
+
 K = 100
-#: Queries of each kind that a peer is asked, which may be slow; and seconds that one kind may take.
+#: Seconds that the queries of one kind may take: some peers are slow.
 _MOST_S = 20.0
 
 
@@ -67,26 +67,6 @@ class Times:
         p50, p99 = np.percentile(np.array(self._wall) * 1e3, [50, 99])
         told = {"p50_ms": p50, "p99_ms": p99, "cpu_ms": np.median(self._cpu) * 1e3}
         return {name: round(float(ms), 4) for name, ms in told.items()} | {"queries": len(self._wall)}
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """All threads of this process on one core meanwhile, where the system can do that."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    _keep_to({max(before)})
-    try:
-        yield
-    finally:
-        _keep_to(before)
-
-
-def _keep_to(cores: Iterable[int]) -> None:
-    for thread in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(thread.name), cores)
 
 
 def own_memory() -> int:
