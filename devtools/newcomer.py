@@ -23,7 +23,8 @@ import time
 from pathlib import Path
 
 from devtools.pages import ROOT, blocks
-from devtools.running import free_port, running, sh
+from devtools.running import running, sh
+from devtools.waiting import free_port
 
 #: What of the environment a newcomer has as well: the way to the package index, and how threads wait for each
 #: other (``OMP_WAIT_POLICY=PASSIVE`` on a machine that others use too, where they spin in vain otherwise).

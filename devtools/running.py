@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,13 +16,6 @@ import httpx
 
 #: Of a command, and of a service until it is ready; a busy machine takes its time (``MRSE_PATIENCE_S``).
 _MOST_S = float(os.environ.get("MRSE_PATIENCE_S", "600"))
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def environment() -> dict[str, str]:

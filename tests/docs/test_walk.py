@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from devtools.pages import FOLLOWED, PAGES, ROOT, blocks, commands
-from devtools.running import environment, free_port, printed_curl, running, sh
+from devtools.running import environment, printed_curl, running, sh
+from devtools.waiting import free_port
 
 MAKE_RUN, CURL = blocks("README.md", "sh")
 KEY = "0123456789abcdef0123456789abcdef"
