@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from producer.metrics import FollowMetrics
 from service.process.connections import connections_of
-from service.process.server import worker_ends
+from service.process.ends import worker_ends
 from service.runtime import Runtime
 from service.scope import RUNTIME
 from service.settings import load_settings

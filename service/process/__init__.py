@@ -9,7 +9,9 @@
       config_watch    sends SIGHUP when the configuration file changes
       worker          one of several: what it tells the supervisor, and hears from it
       bound           nothing of a service outlives its parent
+      sharing         connections, spread over the workers
       shared_metrics  the folder that workers count in
+      ends            what the supervisor counts: how workers and reloads ended
       probes          /livez, /readyz and /metrics on a thread and a port of their own
     leaving         uvicorn's server, with an end that loses no request
       configuration   what uvicorn is told

@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 
 from service.process.connections import connections_of
+from service.process.sharing import Counts, Taking
 
 log = logging.getLogger("mrse.service")
 
@@ -44,6 +45,7 @@ class Server(uvicorn.Server):
         on_leaving: told when it begins to end.
         on_hangup: told of SIGHUP, in the event loop; None: SIGHUP is not heard.
         url_of: where it listens, of the port, for the log; None: nothing is said.
+        counts: of the workers that listen on the same sockets; None: there are no others.
     """
 
     def __init__(
@@ -54,8 +56,12 @@ class Server(uvicorn.Server):
         on_leaving: Callable[[], None],
         on_hangup: Callable[[], None] | None = None,
         url_of: Callable[[int], str] | None = None,
+        counts: Counts | None = None,
     ) -> None:
         super().__init__(config)
+        self._counts = counts
+        self._taking: list[Taking] = []
+        self._entering: set[asyncio.Task[None]] = set()
         self._lame_duck_s = lame_duck_s
         self._linger_s = LINGER_S
         self._on_leaving = on_leaving
@@ -86,7 +92,29 @@ class Server(uvicorn.Server):
             loop, hung_up = asyncio.get_running_loop(), self._on_hangup
             signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(hung_up) and None)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one may have waited for this
-        await super().startup(sockets)
+        if self._counts is None or sockets is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        self._taking = [
+            Taking(each, self.config.backlog, self._counts, self._open, self._enter_soon) for each in sockets
+        ]
+
+    def _open(self) -> int:
+        return len(self.server_state.connections) + len(self._entering)
+
+    def _enter_soon(self, connection: socket.socket) -> None:
+        task = asyncio.get_running_loop().create_task(self._enter(connection))
+        self._entering.add(task)
+        task.add_done_callback(self._entering.discard)
+
+    async def _enter(self, connection: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol, connection, ssl=self.config.ssl
+            )
+        except OSError:  # the client has gone
+            connection.close()
 
     def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
         """Say where it listens; uvicorn by itself would say ``http`` of what speaks TLS."""
@@ -127,6 +155,9 @@ class Server(uvicorn.Server):
         listeners = [
             socket.socket(fileno=os.dup(each.fileno())) for server in servers for each in server.sockets
         ]
+        listeners += [socket.socket(fileno=os.dup(each.fileno())) for each in sockets if self._taking]
+        for taking in self._taking:
+            taking.end()
         for server in servers:
             server.close()
         for each in sockets:
@@ -143,9 +174,7 @@ class Server(uvicorn.Server):
                         break
         for connection in waiting:
             connection.setblocking(False)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._protocol, connection, ssl=self.config.ssl
-            )
+            await self._enter(connection)
 
     def _protocol(self) -> asyncio.Protocol:
         protocol: Any = self.config.http_protocol_class

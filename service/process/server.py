@@ -12,37 +12,32 @@ import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from common.hints import absent
 from common.memory import share_arenas
-from common.metrics import NAMESPACE
 from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.bound import PARENT_VARIABLE
 from service.process.connections import raise_descriptor_limit
+from service.process.ends import counting
 from service.process.probes import OneProcess, Workers, probing
-from service.process.shared_metrics import count_as, forget_gauges, shared_folder
+from service.process.shared_metrics import shared_folder
+from service.process.sharing import Counts, row_of
 from service.settings import Arm, Server, Settings
 from service.telemetry import logs
-from service.telemetry.reloads import reload_metrics
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter
 
 log = logging.getLogger("mrse.service")
 
 ReadSettings = Callable[[], Settings]
-#: The number under which the supervisor counts; those of workers begin at 0.
-_SUPERVISOR = 9999
 #: What every worker imports, whatever its engine.
 _LIBRARIES = (
     "service.process.bound",  # before the others: it ends the fork server with its parent
@@ -152,13 +147,14 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
     server = settings.server
     with shared_folder(server.metrics_folder) as folder, _bound(settings) as listeners:
         context = _start_method([*_LIBRARIES, *ENGINES[settings.index.engine].preload])
+        connections = RawArray("q", row_of(server.workers))
 
         def start(number: int, early: bool) -> tuple[BaseProcess, Connection]:
             ours, its = context.Pipe()
             try:
                 process = context.Process(  # type: ignore[attr-defined]  # of every start method
                     target=_work,
-                    args=(read_settings, listeners, its, number, early),
+                    args=(read_settings, listeners, its, number, early, connections),
                     name=f"worker-{number}",
                 )
                 process.start()
@@ -169,7 +165,12 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
                 its.close()
             return process, ours
 
-        ended, reloaded = _counting(folder)
+        counted, reloaded = counting(folder)
+
+        def ended(number: int, how: str | None) -> None:
+            Counts(connections, number).leave()
+            counted(number, how)
+
         supervisor = Supervisor(
             start,
             listeners,
@@ -180,48 +181,6 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
         )
         with probing(server, lambda: Workers(folder, supervisor.reasons)):
             supervisor.run()
-
-
-def _counting(folder: Path | None) -> tuple[Callable[[int, str | None], None], Callable[[str], None]]:
-    """What is told of each worker that has ended, and of each reload: counts them.
-
-    The gauges of the worker that has ended are removed.
-    """
-    if folder is None:
-        return lambda number, how: None, lambda result: None
-    count_as(_SUPERVISOR)
-    from prometheus_client import CollectorRegistry  # after the folder is named
-
-    registry = CollectorRegistry()
-    ends = worker_ends(registry)
-    reloads, at = reload_metrics(registry)
-
-    def ended(number: int, how: str | None) -> None:
-        forget_gauges(folder, number)
-        if how is not None:
-            ends.labels(how).inc()
-
-    def reloaded(result: str) -> None:
-        reloads.labels(result).inc()
-        at.labels(result).set(time.time())
-
-    return ended, reloaded
-
-
-def worker_ends(registry: CollectorRegistry) -> Counter:
-    """What a parent of workers counts, by ``how`` they ended."""
-    from prometheus_client import Counter
-
-    ends = Counter(
-        "worker_ends",
-        "Workers that ended unasked, by how; where there are several.",
-        ["how"],
-        namespace=NAMESPACE,
-        registry=registry,
-    )
-    for how in ("signal", "exit", "failed", "hung"):
-        ends.labels(how)
-    return ends
 
 
 def _work(*args: Any) -> None:

@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NoReturn
@@ -25,6 +25,7 @@ from service.errors import StartError
 from service.process.bound import bind_fork
 from service.process.leaving import Server
 from service.process.shared_metrics import count_as
+from service.process.sharing import Counts
 from service.settings import Settings
 from service.telemetry import logs
 
@@ -41,7 +42,12 @@ _REASON = 500
 
 
 def work(
-    read_settings: ReadSettings, sockets: list[socket.socket], pipe: Connection, number: int, early: bool
+    read_settings: ReadSettings,
+    sockets: list[socket.socket],
+    pipe: Connection,
+    number: int,
+    early: bool,
+    connections: MutableSequence[int],
 ) -> None:
     """Load and serve until told to end.
 
@@ -51,6 +57,7 @@ def work(
         pipe: to the supervisor; it sends `Order`, and gets `Report`.
         number: what the metrics' files of this worker are called.
         early: accept before it is loaded, for nobody else does, and probes want an answer.
+        connections: of each worker, in shared memory; see `Counts`.
     """
     bind_fork()
     share_arenas()
@@ -61,7 +68,7 @@ def work(
         settings = _where_it_listens(read_settings(), sockets)
         logs.configure(settings.server.log_level)
         count_as(number)
-        _Worker(read_settings, settings, pipe, early).serve(sockets)
+        _Worker(read_settings, settings, pipe, early, Counts(connections, number)).serve(sockets)
     except MrseError as error:
         _fail(pipe, str(error))
     except Exception as error:
@@ -78,7 +85,12 @@ def _where_it_listens(settings: Settings, sockets: list[socket.socket]) -> Setti
 
 class _Worker:
     def __init__(
-        self, read_settings: ReadSettings, settings: Settings, pipe: Connection, early: bool
+        self,
+        read_settings: ReadSettings,
+        settings: Settings,
+        pipe: Connection,
+        early: bool,
+        counts: Counts,
     ) -> None:
         from service.app import create_app  # its schemas are made of what the settings' extensions register
         from service.process.configuration import server_config
@@ -98,6 +110,7 @@ class _Worker:
             server_config(settings, app),
             lame_duck_s=settings.server.lame_duck_s,
             on_leaving=app.state.runtime.leave,
+            counts=counts,
         )
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -20,13 +20,22 @@ import uvicorn
 from devtools.waiting import wait_for
 from service.process.leaving import Server
 from service.process.protocol import Protocol
+from service.process.sharing import Counts, row_of
 
 ROOT = Path(__file__).parents[3]
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "sharing"], autouse=True)
+def sharing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test with a server that listens alone, and with one of several workers."""
+    monkeypatch.setattr(Running, "sharing", request.param)
+
+
 class Running:
     """A server on a thread, around an application that answers when it is allowed to."""
+
+    sharing = False
 
     def __init__(self, lame_duck_s: float) -> None:
         self.go = threading.Event()
@@ -45,11 +54,15 @@ class Running:
             ws="none",
         )
         self.server = Server(
-            config, lame_duck_s=lame_duck_s, on_leaving=lambda: self.told.append("not ready")
+            config,
+            lame_duck_s=lame_duck_s,
+            on_leaving=lambda: self.told.append("not ready"),
+            counts=Counts(row_of(1), 0) if self.sharing else None,
         )
         self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.loop = asyncio.get_running_loop()
         self.begun += 1
         while not self.go.is_set():  # noqa: ASYNC110 -- set by another thread
             await asyncio.sleep(0.002)
@@ -101,14 +114,16 @@ def test_a_lame_duck_answers_on_old_and_new_connections_and_each_answer_closes()
 
 def test_what_the_kernel_had_accepted_is_answered_and_then_nobody_listens() -> None:
     with running(lame_duck_s=0) as it, ExitStack() as stack:
+        with it.connect() as first:
+            first.sendall(REQUEST)
+            answer(first)
         blocked, block = threading.Event(), threading.Event()
 
         def stand_still() -> None:
             blocked.set()
             block.wait(30)
 
-        loop = it.server.servers[0].get_loop()
-        loop.call_soon_threadsafe(stand_still)
+        it.loop.call_soon_threadsafe(stand_still)
         blocked.wait(30)
         connections = [stack.enter_context(it.connect()) for _ in range(20)]
         for connection in connections:
@@ -164,6 +179,7 @@ server.run()
 """
 
 
+@pytest.mark.parametrize("sharing", [False], indirect=True)  # it listens alone
 def test_a_second_signal_ends_a_process_that_would_not() -> None:
     ended = subprocess.run([sys.executable, "-c", _STUBBORN], cwd=ROOT, timeout=100, check=False)
     assert ended.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -133,8 +133,8 @@ def test_four_workers_count_what_the_client_counts_by_arm(demo: Demo, tmp_path: 
         assert sum(name == "mrse_build_info" for name, _ in now) == 1
 
 
-def test_two_workers_count_together(demo: Demo) -> None:
-    with serve(demo, 2) as url:
+def test_two_workers_count_together_and_share_connections(demo: Demo) -> None:
+    with serving(demo, 2) as (url, parent), ExitStack() as stack:
 
         def ask(number: int) -> str:
             body = {"query": f"red shoes {number % 5}", "k": 3, "timeout_ms": 10_000}
@@ -155,6 +155,18 @@ def test_two_workers_count_together(demo: Demo) -> None:
         index = httpx.get(f"{url}/version").json()["towers"]["control"]["index"]["version"]
         labels = {"arm": "control", "bundle": demo.bundle.version, "index": index}
         assert _metric(url, "mrse_bundle_info", **labels) == 1
+
+        if sys.platform == "linux":  # where /proc tells who has which connection
+            before_them = {pid: _sockets(pid) for pid in _forks(parent)}
+            for _ in range(64):
+                stack.enter_context(socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))))
+            wait_for(lambda: sum(map(_sockets, before_them)) >= sum(before_them.values()) + 64)
+            taken = {pid: _sockets(pid) - count for pid, count in before_them.items()}
+            assert all(24 <= count <= 40 for count in taken.values()), taken
+
+
+def _sockets(pid: int) -> int:
+    return sum(str(each.readlink()).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
