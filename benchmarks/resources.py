@@ -10,27 +10,32 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.servers import processes
+from benchmarks.servers import picture_processes, processes
 
 
 def shared_out_mb(session: int) -> float:
     """Memory of all processes of a session; what several processes map is shared out among them (PSS)."""
-    return _total_mb(session, "smaps_rollup", "Pss:")
+    return _total_mb(processes(session), "smaps_rollup", "Pss:")
 
 
 def resident_mb(session: int) -> float:
     """Resident memory of all processes of a session (RSS); who else maps the same files is of no matter."""
-    return _total_mb(session, "status", "VmRSS:")
+    return _total_mb(processes(session), "status", "VmRSS:")
 
 
 def anonymous_mb(session: int) -> float:
     """What of the resident memory is of no file."""
-    return _total_mb(session, "status", "RssAnon:")
+    return _total_mb(processes(session), "status", "RssAnon:")
 
 
-def _total_mb(session: int, file: str, field: str) -> float:
+def pictures_mb(session: int) -> float:
+    """Memory of the processes that decode a server's pictures, shared out among them (PSS)."""
+    return _total_mb(picture_processes(session), "smaps_rollup", "Pss:")
+
+
+def _total_mb(pids: Iterable[int], file: str, field: str) -> float:
     total = 0.0
-    for pid in processes(session):
+    for pid in pids:
         try:
             lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
         except OSError:
@@ -40,9 +45,9 @@ def _total_mb(session: int, file: str, field: str) -> float:
 
 
 def descriptors(session: int) -> int:
-    """Open files and sockets of all processes of a session."""
+    """Open files and sockets of all processes of a session, and of those that decode its pictures."""
     total = 0
-    for pid in processes(session):
+    for pid in [*processes(session), *picture_processes(session)]:
         try:
             total += len(list(Path(f"/proc/{pid}/fd").iterdir()))
         except OSError:

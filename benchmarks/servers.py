@@ -87,6 +87,14 @@ def processes(session: int) -> list[int]:
     return [pid for pid, fields in _stats() if int(fields[3]) == session and fields[0] != "Z"]
 
 
+def picture_processes(session: int) -> list[int]:
+    """Ids of the living processes that decode a server's pictures, which have a session of their own."""
+    own = {pid: (int(fields[1]), int(fields[3])) for pid, fields in _stats() if fields[0] != "Z"}
+    servers = {pid for pid, (_, its) in own.items() if its == session}
+    theirs = {its for parent, its in own.values() if parent in servers and its != session}
+    return [pid for pid, (_, its) in own.items() if its in theirs]
+
+
 def cpu_seconds(session: int) -> float:
     """Processor time that a server's living processes have used, on Linux; a busy machine blurs it least."""
     total = 0.0

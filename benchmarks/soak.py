@@ -38,7 +38,7 @@ from artifacts.shop.shop import Shop
 from benchmarks.chaos_load import ADMIN_TOKEN
 from benchmarks.chaos_service import Service
 from benchmarks.report import ProgressLines, arguments, finish
-from benchmarks.resources import anonymous_mb, descriptors, resident_mb, shared_out_mb
+from benchmarks.resources import anonymous_mb, descriptors, pictures_mb, resident_mb, shared_out_mb
 from benchmarks.same_requests import HttpRequest, make_requests
 from benchmarks.soak_told import BUSY, Told, plot
 from cli.commands.demo import prepare
@@ -67,7 +67,7 @@ class Soak:
     Attributes:
         rate: requests a second.
         statuses: what came of it all.
-        rests: seconds, resident megabytes, anonymous ones, descriptors.
+        rests: seconds, resident megabytes, anonymous ones, descriptors, megabytes of what decodes pictures.
         points: seconds and megabytes under load.
         refused: of each answer that should not be: seconds, seconds since the last swap, and what it said.
     """
@@ -87,7 +87,7 @@ class Soak:
         self._began = time.monotonic()
         self.rate = RATE
         self.statuses: Counter[str] = Counter()
-        self.rests: list[tuple[float, float, float, int]] = []
+        self.rests: list[tuple[float, float, float, int, float]] = []
         self.points: list[tuple[float, float]] = []
         self.refused: list[tuple[float, float, str]] = []
         self._swapped_at = self._began
@@ -142,7 +142,8 @@ class Soak:
         await asyncio.sleep(1.0)
         session = self._service.session
         at = time.monotonic() - self._began
-        self.rests.append((at, resident_mb(session), anonymous_mb(session), descriptors(session)))
+        read = resident_mb(session), anonymous_mb(session), descriptors(session), pictures_mb(session)
+        self.rests.append((at, *read))
         self.statuses["rests"] += 1
 
     async def _load(self, client: httpx.AsyncClient) -> None:

@@ -28,13 +28,15 @@ class Told:
     """What the rests after a fifth of the time tell.
 
     Args:
-        rests: of each its seconds, resident megabytes, anonymous ones, descriptors.
+        rests: of each its seconds, resident megabytes, anonymous ones, descriptors, and the megabytes of the
+            processes that decode pictures.
         minutes: of the run.
     """
 
     def __init__(self, rests: np.ndarray, minutes: float) -> None:
-        seconds, self._resident, anonymous, held = rests[rests[:, 0] > minutes * 60 * 0.2].T
+        seconds, self._resident, anonymous, held, pictures = rests[rests[:, 0] > minutes * 60 * 0.2].T
         self._grows, self._own = slope(seconds, self._resident), slope(seconds, anonymous)
+        self._pictures = slope(seconds, pictures)
         self._descriptors = slope(seconds, held)[0]
 
     def growth(self) -> dict[str, dict[str, float]]:
@@ -43,6 +45,7 @@ class Told:
         return {
             "growth_mb_per_h": dict(zip(names, self._grows, strict=True)),
             "growth_of_anonymous_mb_per_h": dict(zip(names, self._own, strict=True)),
+            "growth_of_picture_processes_mb_per_h": dict(zip(names, self._pictures, strict=True)),
         }
 
     def show(self) -> None:

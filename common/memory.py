@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 
-#: ``M_ARENA_MAX`` of ``mallopt``, and how many arenas threads share.
-_ARENA_MAX, _ARENAS = -8, 2
+#: ``M_ARENA_MAX`` of ``mallopt``, and how many arenas there are.
+_ARENA_MAX, _ARENAS = -8, 1
 
 
-def share_arenas() -> None:
-    """Let all threads allocate from two arenas. Call it before there are threads.
+def share_arena() -> None:
+    """Let all threads allocate from one arena. Call it before there are threads.
 
     glibc would give each new thread one, up to eight a core; what is freed in an arena is of no use to the
-    others, so a service whose bundles and searches come with threads of their own holds ever more.
+    others, so a service whose bundles and searches come with threads of their own holds ever more. And
+    `give_back` cuts off what is free at the end of the first arena alone: of a second one, megabytes would
+    stay, more or less by what came last.
     """
     if sys.platform == "linux" and (option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         option(_ARENA_MAX, _ARENAS)
@@ -29,3 +32,10 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none, and keeps nothing
     if trim is not None:
         trim(0)
+
+
+def give_back_after(seconds: float) -> None:
+    """`give_back` so many seconds from now, on a thread of its own, when who still uses what goes is done."""
+    later = threading.Timer(seconds, give_back)
+    later.name, later.daemon = "give-memory-back", True
+    later.start()

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 from common.files import sync
+from common.memory import give_back_after
 from index.embedded.frames import make_frame
 from index.embedded.log import LogDamaged, LogReader, acknowledge, append
 from index.embedded.manifest import MANIFEST_NAME, IndexDamaged
@@ -33,6 +34,8 @@ log = logging.getLogger("mrse.index")
 NOTE_EVERY_S = 1.0
 #: Seconds between two looks at whether a mapped file was cut.
 _LOOK_EVERY_S = 0.05
+#: Seconds after which no search is likely to use the base before.
+_USED_S = 1.0
 
 
 class LiveIndex:
@@ -148,6 +151,8 @@ class LiveIndex:
             self.state = state
             moved = {"index": there.index_version, "items": state.items, "pending": state.changes}
             log.info("moved to another base", extra=moved)
+            # Changes since the base before, up to `rebuild_after`, took kilobytes each.
+            give_back_after(_USED_S)
             if self.damage is not None:
                 self.damage = None
                 self.told("mended")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.hints import absent
-from common.memory import share_arenas
+from common.memory import share_arena
 from index.engines import ENGINES
 from service.errors import StartError, not_set
 from service.process.bound import PARENT_VARIABLE
@@ -63,7 +63,7 @@ def run(read_settings: ReadSettings) -> None:
         StartError: the port is taken, or bundle and index are not named or cannot be served.
         ExtensionError: an extension cannot be imported.
     """
-    share_arenas()
+    share_arena()
     settings = read_settings()
     refuse_missing(settings)
     refuse_absent(settings)

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, NoReturn
 
 from common.errors import MrseError
-from common.memory import share_arenas
+from common.memory import share_arena
 from service.errors import StartError
 from service.process.bound import bind_fork
 from service.process.leaving import Server
@@ -60,7 +60,7 @@ def work(
         connections: of each worker, in shared memory; see `Counts`.
     """
     bind_fork()
-    share_arenas()
+    share_arena()
     for ignored in (signal.SIGINT, signal.SIGHUP):  # of a terminal, which sends them to the supervisor too
         signal.signal(ignored, signal.SIG_IGN)
     _keep_pages_shared()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings
 from index.changes import ItemPut
-from index.embedded import rebuild
+from index.embedded import live, rebuild
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
 from index.embedded.rebuild import RebuildFailed, RebuildRunning, rebuild_index, run_rebuild
@@ -88,6 +90,30 @@ async def test_changes_and_searches_go_on_while_it_is_rebuilt(folder: Path) -> N
     assert searched > 0
     await index.close()
     await reader.close()
+
+
+async def test_what_the_base_before_and_its_changes_took_is_given_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_USED_S", 3600.0)  # it is seen to wait
+    index = EmbeddedIndex.open(folder)
+    await index.upsert([ItemPut("new", np.eye(DIM, dtype=np.float32)[3])], deadline())
+    before = weakref.ref(index._live.state)
+    gc.disable()
+    try:
+        rebuild_index(folder)
+        await index.search(np.ones((1, DIM), dtype=np.float32), 1, None, deadline())
+        assert before() is None  # at once, without the collector, which seldom looks
+    finally:
+        gc.enable()
+    waiting = [each for each in threading.enumerate() if each.name == "give-memory-back"]
+    assert len(waiting) == 1
+    for each in waiting:
+        assert isinstance(each, threading.Timer)
+        assert each.interval == 3600.0
+        each.cancel()
+        each.join()
+    await index.close()
 
 
 async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path) -> None:
