@@ -154,7 +154,7 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
             try:
                 process = context.Process(  # type: ignore[attr-defined]  # of every start method
                     target=_work,
-                    args=(read_settings, listeners, its, number, early, connections),
+                    args=(read_settings, listeners, its, number, early, server.workers, connections),
                     name=f"worker-{number}",
                 )
                 process.start()

@@ -14,7 +14,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, MutableSequence, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NoReturn
@@ -47,6 +47,7 @@ def work(
     pipe: Connection,
     number: int,
     early: bool,
+    workers: int,
     connections: MutableSequence[int],
 ) -> None:
     """Load and serve until told to end.
@@ -57,6 +58,7 @@ def work(
         pipe: to the supervisor; it sends `Order`, and gets `Report`.
         number: what the metrics' files of this worker are called.
         early: accept before it is loaded, for nobody else does, and probes want an answer.
+        workers: how many there are.
         connections: of each worker, in shared memory; see `Counts`.
     """
     bind_fork()
@@ -65,7 +67,7 @@ def work(
         signal.signal(ignored, signal.SIG_IGN)
     _keep_pages_shared()
     try:
-        settings = _where_it_listens(read_settings(), sockets)
+        settings = as_started(read_settings(), sockets, workers)
         logs.configure(settings.server.log_level)
         count_as(number)
         _Worker(read_settings, settings, pipe, early, Counts(connections, number)).serve(sockets)
@@ -76,10 +78,16 @@ def work(
         _fail(pipe, f"unexpected error while starting: {error!r}")
 
 
-def _where_it_listens(settings: Settings, sockets: list[socket.socket]) -> Settings:
-    """The settings with the port for changes that is listened on: a file that names another moves none."""
+def as_started(settings: Settings, sockets: Sequence[socket.socket], workers: int) -> Settings:
+    """The settings with what the service keeps until it is started again, whatever the file says by now.
+
+    Args:
+        settings: as they were read.
+        sockets: that it listens on; the second, where there is one, is the port for changes.
+        workers: how many there are; each has its share of the rates of keys.
+    """
     admin_port = sockets[1].getsockname()[1] if len(sockets) > 1 else 0
-    server = settings.server.model_copy(update={"admin_port": admin_port})
+    server = settings.server.model_copy(update={"admin_port": admin_port, "workers": workers})
     return settings.model_copy(update={"server": server})
 
 
