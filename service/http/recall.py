@@ -124,8 +124,9 @@ async def _check_batch(call: Call, requests: Sequence[RecallRequest]) -> list[Ch
     limits = call.runtime.settings.limits
     if len(requests) > limits.batch:
         raise FieldError("requests", f"{len(requests)} requests are over {limits.batch}")
-    items = sum(min(entry.k, limits.max_k + 1) for entry in requests)  # one too large is told as such below
-    if items > (most := BATCH_ANSWERS * limits.max_k):
+    items = sum(entry.k for entry in requests)
+    # Entries that are each too large are told as such below, by the first of them.
+    if items > (most := BATCH_ANSWERS * limits.max_k) and all(entry.k <= limits.max_k for entry in requests):
         raise FieldError("requests", f"{items} items are asked for in all; at most {most} are allowed")
     checked, turns = [], Turns()
     for place, entry in enumerate(requests):

@@ -215,6 +215,9 @@ def test_a_large_batch_is_read_entry_by_entry_and_means_the_same(client: httpx.C
 def test_the_items_of_a_batch_have_a_bound_together(client: httpx.Client) -> None:
     response = client.post("/recall/batch", json={"requests": [{"query": "a", "k": 1000}] * 17})
     assert "17000 items are asked for in all; at most 16000" in response.json()["detail"]
+    mixed = [{"query": "a", "k": 1000}] * 20 + [{"query": "a", "k": 2000}]
+    (error,) = client.post("/recall/batch", json={"requests": mixed}).json()["errors"]
+    assert error == {"field": "requests.20.k", "reason": "Input should be less than or equal to 1000"}
 
 
 def test_what_fails_while_a_batch_runs_fails_alone(client: httpx.Client) -> None:
