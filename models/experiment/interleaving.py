@@ -4,20 +4,22 @@ Every outcome is credited to the team that picked its item (Radlinski, Kurup and
 are compared by the answers that had items of both. A unit prefers the team with more of its outcomes, and
 counts once, however much it clicked. The units that prefer one of the two are counted: half of them would
 prefer either if the rankings were of equal worth (a sign test, with Wilson's interval around the share).
+Several teams make several pairs, and each pair is one more chance to be wrong: what decides holds for all
+pairs of a kind of outcome at once (Bonferroni).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from common.arrays import I64
+from common.arrays import I64, Bool
 from models.evaluation.statistics import UNKNOWN, Interval
 from models.experiment.exposures import Exposures, taking_part
 from models.experiment.outcomes import KINDS, Outcomes
@@ -40,9 +42,9 @@ class Preference:
         first, second: the teams.
         credits: outcomes of the first's and of the second's items, in answers that had items of both.
         units: that prefer the first, that prefer the second, that chose as much of either.
-        share: of the units with a preference, that prefer the first; at one look, and at every look.
-        always: the same, holding at every look at once.
-        p: of the two-sided sign test, at one look.
+        share: of the units with a preference, that prefer the first; of this pair, at one look.
+        always: the same, holding at every look and for all pairs at once.
+        p: of the two-sided sign test, at one look, for all pairs at once.
         preferred: the team that is surely preferred, by ``always``; None where that is not known yet.
     """
 
@@ -66,7 +68,7 @@ class Interleaved:
         answers, units: that were interleaved, and that got such an answer.
         uncredited: outcomes of these units that no team is credited with, since they name no item, or one
             that no answer before them showed.
-        preferences: by kind, then by pair.
+        preferences: by kind, then by pair; of pairs that had items in one answer.
     """
 
     teams: list[str]
@@ -99,7 +101,8 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
             by_client.setdefault(int(did.client[place]), {}).setdefault(item, []).append(place)
     teams: dict[str, int] = {}
     credited = np.full(len(did.client), -1, np.int64)
-    beside = np.zeros(len(did.client), np.int64)  # a bit for each team that had items in the answer
+    beside = np.full(len(did.client), -1, np.int64)  # the teams that had items in the answer, by `drafts`
+    drafts: dict[frozenset[str], int] = {}
     answered = np.full(len(did.client), -math.inf)
     clients: set[int] = set()
     done: set[str] = set()
@@ -112,9 +115,10 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
         done.add(request)
         clients.add(client)
         hits = event["query_response_hit_ids"]
-        for name in picked:
-            if name:
-                teams.setdefault(name, len(teams))
+        together = frozenset(name for name in picked if name)
+        draft = drafts.setdefault(together, len(drafts))
+        for name in together:
+            teams.setdefault(name, len(teams))
         if len(picked) != len(hits):
             continue
         wanted = [*by_request.get(request, ())]
@@ -124,47 +128,59 @@ def interleaved(path: Path, seen: Exposures, did: Outcomes, since: float, window
         if not wanted:
             continue
         team_of = dict(zip(hits, picked, strict=True))
-        drafted = sum(1 << teams[name] for name in set(picked) if name)
         for place in wanted:
             item = did.item[place]
             if item in team_of and answered[place] <= at <= did.at[place] <= at + window_s:
                 answered[place] = at
                 credited[place] = teams.get(team_of[item], -1)
-                beside[place] = drafted
-    names = sorted(teams)
+                beside[place] = draft
+    pairs = _pairs(drafts)
     found = [
-        _preference(kind, number, first, second, teams, credited, beside, did)
+        _preference(kind, number, pair, len(pairs), teams, credited, _had(pair, drafts)[beside], did)
         for number, kind in enumerate(KINDS)
-        for first, second in combinations(names, 2)
+        for pair in pairs
     ]
     lost = np.isin(did.client, list(clients)) & (credited < 0)
-    return Interleaved(names, len(done), len(clients), int(lost.sum()), found)
+    return Interleaved(sorted(teams), len(done), len(clients), int(lost.sum()), found)
+
+
+def _pairs(drafts: Iterable[frozenset[str]]) -> list[tuple[str, str]]:
+    """The teams that had items in one answer, by two: between others users had nothing to choose."""
+    return sorted({(first, second) for draft in drafts for first, second in combinations(sorted(draft), 2)})
+
+
+def _had(pair: tuple[str, str], drafts: Iterable[frozenset[str]]) -> Bool:
+    """Whether each draft had items of both; the last is no draft, and had none."""
+    return np.array([*(draft.issuperset(pair) for draft in drafts), False])
 
 
 def _preference(
-    kind: str, number: int, first: str, second: str, teams: Mapping[str, int], credited: I64, beside: I64,
-    did: Outcomes,
+    kind: str, number: int, pair: tuple[str, str], pairs: int, teams: Mapping[str, int], credited: I64,
+    had: Bool, did: Outcomes,
 ) -> Preference:  # fmt: skip
-    both = (1 << teams[first]) | (1 << teams[second])  # else there was nothing to choose between
-    its = (did.kind == number) & (beside & both == both)
-    credits = [its & (credited == teams[name]) for name in (first, second)]
-    most = int(did.client.max()) + 1 if len(did.client) else 0
-    ours, theirs = (np.bincount(did.client[chosen], minlength=most) for chosen in credits)
-    wins, losses = int((ours > theirs).sum()), int((ours < theirs).sum())
-    ties = int(((ours == theirs) & (ours > 0)).sum())
-    share, always, p = preference(wins, losses)
+    first, second = pair
+    its = np.flatnonzero((did.kind == number) & had)
+    team = credited[its]
+    ours, theirs = team == teams[first], team == teams[second]
+    places = np.unique(did.client[its], return_inverse=True)[1]
+    more = np.bincount(places, ours.astype(np.int64) - theirs)  # of each unit, of the first's items
+    chose = np.bincount(places, ours | theirs) > 0
+    wins, losses = int((more > 0).sum()), int((more < 0).sum())
+    ties = int(((more == 0) & chose).sum())
+    share, always, p = preference(wins, losses, pairs)
     preferred = first if always.low > 0.5 else second if always.high < 0.5 else None
     return Preference(
-        kind, first, second, (int(credits[0].sum()), int(credits[1].sum())), (wins, losses, ties),
+        kind, first, second, (int(ours.sum()), int(theirs.sum())), (wins, losses, ties),
         share, always, p, preferred,
     )  # fmt: skip
 
 
-def preference(wins: int, losses: int) -> tuple[Interval, Interval, float]:
+def preference(wins: int, losses: int, pairs: int = 1) -> tuple[Interval, Interval, float]:
     """The share of those with a preference that prefer the first, at one look and at every look, and p.
 
     Args:
         wins, losses: units that prefer the first, and the second.
+        pairs: that are compared: the second interval and p hold for all of them at once.
     """
     n = wins + losses
     if n < LEAST_PREFERRING:
@@ -172,11 +188,11 @@ def preference(wins: int, losses: int) -> tuple[Interval, Interval, float]:
     share = wins / n
     middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2)) / (1 + Z**2 / n)
-    wide = always_half_width(0.5 / math.sqrt(n), PLANNED)  # the widest that a share can vary
+    wide = always_half_width(0.5 / math.sqrt(n), PLANNED, pairs)  # the widest that a share can vary
     return (
         Interval(share, middle - half, middle + half),
         Interval(share, max(0.0, share - wide), min(1.0, share + wide)),
-        sign_test(wins, losses),
+        min(1.0, pairs * sign_test(wins, losses)),
     )
 
 

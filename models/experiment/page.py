@@ -157,7 +157,8 @@ def _interleaved(found: Interleaved) -> str:
     told = (
         f"{found.answers:,} answers to {found.units:,} units had items of several teams. Each outcome is "
         "credited to the team that picked its item, and each unit counts once, for the team with more of "
-        "its outcomes; p is of a sign test. Stop when the share at every look leaves one half. "
+        "its outcomes; p is of a sign test. Stop when the share at every look leaves one half: that "
+        "one and p hold for all pairs of teams at once. "
         f"{found.uncredited:,} outcomes name no item that such an answer showed."
     )
     drawn = [

@@ -143,13 +143,17 @@ def power(se: float, effect: float) -> float:
     return NORMAL.cdf(abs(effect) / se - Z) + NORMAL.cdf(-abs(effect) / se - Z)
 
 
-def always_half_width(se: float, effect: float) -> float:
-    """Half the width of an interval that holds at every look; narrowest where the lift is ``effect``."""
+def always_half_width(se: float, effect: float, comparisons: int = 1) -> float:
+    """Half the width of an interval that holds at every look; narrowest where the lift is ``effect``.
+
+    Of several ``comparisons`` all intervals hold at once (Bonferroni).
+    """
     if not se > 0:
         return float("nan")
     variance, prior = se**2, effect**2
     ratio = (variance + prior) / variance
-    return math.sqrt(variance * (variance + prior) / prior * (2 * math.log(1 / ALPHA) + math.log(ratio)))
+    rarely = 2 * math.log(comparisons / ALPHA)
+    return math.sqrt(variance * (variance + prior) / prior * (rarely + math.log(ratio)))
 
 
 def share_p(counts: Mapping[str, int], shares: Mapping[str, float]) -> float:

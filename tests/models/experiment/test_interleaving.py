@@ -160,6 +160,32 @@ def test_an_outcome_belongs_to_the_last_answer_before_it_that_showed_the_item(tm
     assert np.isnan(clicks.share.value)
 
 
+def test_many_teams_are_compared_where_they_met_and_no_pair_is_preferred_by_chance_of_many() -> None:
+    rng = np.random.default_rng(7)
+    wins = rng.binomial(300, 0.5, (60, 45))  # of ten teams that are of equal worth, each pair
+    alone = [[preference(int(w), 300 - int(w))[2] for w in pairs] for pairs in wins]
+    assert np.mean([min(pairs) < 0.05 for pairs in alone]) > 0.5
+    judged = [[preference(int(w), 300 - int(w), 45) for w in pairs] for pairs in wins]
+    assert np.mean([min(p for *_, p in pairs) < 0.05 for pairs in judged]) < 0.15
+    one, many = preference(190, 110)[1], preference(190, 110, 45)[1]
+    assert many.low < one.low < one.high < many.high
+
+
+def test_more_teams_than_a_number_has_bits_are_told_apart(tmp_path: Path) -> None:
+    names = [f"t{n:02}" for n in range(70)]
+    events = [event(u, 0, ["a", "b"], [names[u % 35], names[69 - u % 35]]) for u in range(35 * 30)]
+    at = (START + timedelta(hours=120)).isoformat()
+    rows = [{"ts": at, "action": "click", "user": f"u{u}", "item": "b"} for u in range(35 * 30)]
+    found = report(*write(tmp_path, events, rows), experiment="towers").interleaved
+    assert found is not None
+    assert found.teams == names
+    clicks = [each for each in found.preferences if each.kind == "click"]
+    assert len(clicks) == 35  # of 2,415 pairs, those that had items in one answer
+    for each in clicks:
+        assert each.credits == (0, 30) == each.units[:2], each
+        assert int(each.first[1:]) + int(each.second[1:]) == 69
+
+
 def test_answers_that_the_service_tells_between_the_two_readings_take_no_part(tmp_path: Path) -> None:
     log, outcomes = shop(tmp_path, 0.65, users=30)
     seen = read_exposures(log, EVERY)
