@@ -96,9 +96,17 @@ def _refuse_irregular(path: Path, found: os.stat_result) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file that is replaced whole: one writes at a time, over all processes."""
+    """Hold the lock of a file that is replaced whole: one writes at a time, over all processes.
+
+    The lock is a file beside it, which stays; root leaves it to the owner of the file.
+
+    Raises:
+        OSError: there can be none, or it is somebody else's.
+    """
     descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        with suppress(OSError):  # there may be no such file yet, and only root may give away
+            os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.files import file_stamp
 from service.settings import SettingsError, load_settings
 from service.settings.rewriting import rewrite
 from service.settings.weights import remove_arms, set_weights
@@ -65,4 +67,51 @@ def test_what_cannot_be_changes_nothing(config: Path, change: Any, reason: str) 
     with pytest.raises(SettingsError, match=reason):
         change(config)
     assert config.read_text() == CONFIG
-    assert [path.name for path in config.parent.iterdir()] == ["mrse.toml"]
+    assert {path.name for path in config.parent.iterdir()} <= {"mrse.toml", ".mrse.toml.lock"}
+
+
+def test_two_commands_that_change_it_at_once_both_count(config: Path) -> None:
+    started = threading.Event()
+
+    def other() -> None:
+        started.set()
+        set_weights(config, "i2i", {"off": 7.0})
+
+    second = threading.Thread(target=other)
+
+    def change(document: Any) -> None:
+        second.start()
+        started.wait()
+        second.join(0.05)  # time to do what it must not do yet
+        document["experiments"]["i2i"]["on"]["weight"] = 5.0
+
+    rewrite(config, change)
+    second.join()
+    arms = load_settings(config).experiments["i2i"]
+    assert (arms["on"].weight, arms["off"].weight) == (5.0, 7.0)
+
+
+def test_it_is_written_again_where_nothing_changes_if_that_is_asked_for(config: Path) -> None:
+    before = file_stamp(config)
+    rewrite(config, lambda document: None)
+    assert file_stamp(config) == before
+    rewrite(config, lambda document: None, again=True)
+    assert file_stamp(config) != before  # which is what a service that watches it goes by
+    assert config.read_text() == CONFIG
+
+
+def test_a_link_stays_one_and_the_lock_lies_beside_what_it_leads_to(config: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "etc/mrse.toml"
+    linked.parent.mkdir()
+    linked.symlink_to(config)
+    set_weights(linked, "i2i", {"on": 2.0})
+    assert linked.is_symlink()
+    assert load_settings(config).experiments["i2i"]["on"].weight == 2.0
+    assert [path.name for path in linked.parent.iterdir()] == ["mrse.toml"]
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_told(config: Path) -> None:
+    config.with_name(".mrse.toml.lock").mkdir()
+    with pytest.raises(SettingsError, match=r"it cannot be rewritten: .*\.mrse\.toml\.lock"):
+        set_weights(config, "i2i", {"on": 2.0})
+    assert config.read_text() == CONFIG
