@@ -50,12 +50,15 @@ def _canary(release: Release) -> Outcome:
         release.fleet.take(
             wanted,
             _patient(release, "canary"),
-            change=lambda: write_towers(plan.config, control, release.candidate, share, salt),
+            change=lambda again: write_towers(
+                plan.config, control, release.candidate, share, salt, again=again
+            ),
         )
     except ServicesError as error:
         try:
             release.fleet.take(
-                {CONTROL: (before.version, None)}, change=lambda: write_towers(plan.config, control)
+                {CONTROL: (before.version, None)},
+                change=lambda again: write_towers(plan.config, control, again=again),
             )
         except ServicesError as again:
             raise StepFailed(f"{error}; and what served was not taken back: {again}") from error
@@ -208,8 +211,8 @@ def _report(release: Release, exposed: Exposed, since: float) -> str | None:
 def _promote(release: Release) -> Outcome:
     assert release.version is not None
 
-    def change() -> None:
-        write_towers(release.plan.config, release.candidate)
+    def change(again: bool = False) -> None:
+        write_towers(release.plan.config, release.candidate, again=again)
 
     names = f"{release.plan.config} names {release.version}"
     if release.in_place or release.before is None:
@@ -241,7 +244,9 @@ def take_back(release: Release) -> Outcome:
         release.fleet.take(
             {CONTROL: loaded_of(before)},
             _patient(release, "roll back"),
-            change=lambda: write_towers(release.plan.config, Side(before.bundle, before.index)),
+            change=lambda again: write_towers(
+                release.plan.config, Side(before.bundle, before.index), again=again
+            ),
         )
     except MrseError as error:
         who = "the switch keeps it from traffic" if off else "it may still answer its share"

@@ -206,7 +206,7 @@ def go_back(plan: Plan, fleet: Fleet, tell: Callable[[str], None]) -> Result:
     fleet.take(
         {"control": loaded_of(wanted)},
         lambda what: tell(f"waiting: {what}"),
-        change=lambda: write_towers(plan.config, Side(wanted.bundle, wanted.index)),
+        change=lambda again: write_towers(plan.config, Side(wanted.bundle, wanted.index), again=again),
     )
     name = new_release(plan.work)
     says = f"back from {last.served.version} to {wanted.version}"

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from common.errors import MrseError
 #: Seconds for one answer of a service.
 _ANSWER_S = 10.0
 _AGAIN_S = 0.5
+#: Services asked side by side.
+_AT_ONCE = 32
 #: Seconds for the command that has services read their configuration.
 _RELOAD_S = 300.0
 
@@ -39,30 +42,40 @@ class Fleet:
         self._wanted = wanted
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(timeout=_ANSWER_S, headers=headers)
+        self._askers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="services")
 
     def __bool__(self) -> bool:
         return bool(self._wanted.urls)
 
     def look(self) -> tuple[dict[str, Told], dict[str, str]]:
-        """What each service tells, by its address, and why those that do not answer do not."""
+        """What each service tells, by its address, and why those that do not answer do not.
+
+        They are asked side by side: those that are gone cost the time of one.
+        """
         told: dict[str, Told] = {}
         away: dict[str, str] = {}
+        addresses: list[str] = []
         for url in self._wanted.urls:
             try:
-                addresses = _addresses(url) if self._wanted.resolve else [url]
+                addresses += _addresses(url) if self._wanted.resolve else [url]
             except OSError as error:
                 away[url] = str(error)
-                continue
-            for address in addresses:
-                try:
-                    answer = self._client.get(f"{address.rstrip('/')}/metrics")
-                    if answer.status_code != 200:
-                        away[address] = f"/metrics answers {answer.status_code}"
-                        continue
-                    told[address] = read_exposition(answer.text)
-                except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
-                    away[address] = str(error) or type(error).__name__
+        for address, found in zip(addresses, self._askers.map(self._ask, addresses), strict=True):
+            if isinstance(found, Told):
+                told[address] = found
+            else:
+                away[address] = found
         return told, away
+
+    def _ask(self, address: str) -> Told | str:
+        """What one service tells, or why it does not answer."""
+        try:
+            answer = self._client.get(f"{address.rstrip('/')}/metrics")
+            if answer.status_code != 200:
+                return f"/metrics answers {answer.status_code}"
+            return read_exposition(answer.text)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+            return str(error) or type(error).__name__
 
     def told(self) -> dict[str, Told]:
         """What each service tells.
@@ -98,25 +111,29 @@ class Fleet:
         wanted: Mapping[str, tuple[str, str | None]],
         tell: Callable[[str], None] = lambda _: None,
         *,
-        change: Callable[[], None],
+        change: Callable[[bool], None],
     ) -> None:
         """Change their configuration, have them read it, and wait until all have loaded what it names.
+
+        One that refused the same configuration before is asked again.
 
         Args:
             wanted: bundle and index of each arm; an index of None may be any.
             tell: told what is waited for.
-            change: writes the configuration.
+            change: writes the configuration; told whether it has to be written even where it says so already,
+                for services which watch it look at it again only then.
 
         Raises:
             ServicesError: one refused it, or did not take it in time.
         """
         if not self:
-            change()
+            change(False)
             self.reload()
             return
         # Before the change: one that watches its configuration may refuse it at once.
-        refused = {address: its.refused for address, its in self.look()[0].items()}
-        change()
+        told, away = self.look()
+        refused = {address: its.refused for address, its in told.items()}
+        change(not self._wanted.reload and bool(away or differing(told.values(), wanted)))
         self.reload()
         end = time.monotonic() + self._wanted.within_s
         while True:
@@ -157,6 +174,7 @@ class Fleet:
 
     def close(self) -> None:
         """Close its connections."""
+        self._askers.shutdown()
         self._client.close()
 
 

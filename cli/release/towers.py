@@ -63,7 +63,13 @@ def read_towers(config: Path) -> Configured:
 
 
 def write_towers(
-    config: Path, control: Side, canary: Side | None = None, share: float = 0.0, salt: str | None = None
+    config: Path,
+    control: Side,
+    canary: Side | None = None,
+    share: float = 0.0,
+    salt: str | None = None,
+    *,
+    again: bool = False,
 ) -> None:
     """Rewrite the configuration's arms of ``towers``, as `rewrite` does.
 
@@ -74,6 +80,7 @@ def write_towers(
             ``bundle.path`` and ``index.path``, where the file has them, name what serves.
         share: from 0 to 1.
         salt: draws who meets the canary, so that it is not the same users in every release.
+        again: as `rewrite`.
 
     Raises:
         SettingsError: the settings would not be valid; the file is as before.
@@ -95,7 +102,7 @@ def write_towers(
         if salt is not None:
             _table(document, "assignment", "experiments", TOWERS)["salt"] = salt
 
-    rewrite(config, change)
+    rewrite(config, change, again=again)
 
 
 def _table(document: Any, *names: str, bare: bool = False) -> Any:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
+import httpx
 import pytest
 
 from cli.release.canary import _Watch
 from cli.release.commands import StepFailed
 from cli.release.exposition import Told
-from cli.release.plan import PlanError
+from cli.release.plan import PlanError, Services
 from cli.release.runner import go_back, run
-from cli.release.services import Fleet
+from cli.release.services import Fleet, ServicesError
 from cli.release.state import StateFile, Step
+from common.files import file_stamp
 from tests.cli.release.made import Folder
 
 
@@ -160,3 +163,56 @@ def test_each_service_has_its_own_clock_from_when_it_was_first_ready(made: Folde
     assert look(120, new=False) == "new is not ready, for 30 s"
     assert watch._silent({}, {made.url: "gone"}, 130) is None
     assert watch._silent({}, {made.url: "gone"}, 160) == f"{made.url} does not answer: gone, for 30 s"
+
+
+@pytest.mark.parametrize("command", [False, True], ids=["it watches its file", "by a command"])
+def test_a_service_that_refused_what_was_promoted_is_asked_again(made: Folder, command: bool) -> None:
+    asked: list[int] = []
+    service = made.service
+
+    def stamp() -> Any:
+        return (made.folder / "reloads").read_text() if command else file_stamp(made.config)
+
+    if command:
+        (made.folder / "reloads").touch()
+        made.services["reload"] = ["sh", "-c", f"echo >> {made.folder}/reloads"]
+    configured, seen = service._configured, stamp()
+
+    def watched() -> Any:
+        """What it has loaded: it looks at a file once, each time that it is written."""
+        nonlocal seen
+        if stamp() == seen:
+            return service.loaded
+        seen = stamp()
+        wanted = configured()
+        if list(wanted) == ["control"] and wanted["control"][0] == "new":
+            asked.append(1)
+            if len(asked) == 1:  # it refuses, as one whose disk does not show it the new files yet
+                return service.loaded
+        return wanted
+
+    service._configured = watched  # type: ignore[method-assign]
+    with pytest.raises(ServicesError, match="not taken within"):
+        made.run()
+    assert made.steps()["promote"] == "failed"
+    assert made.arms() == {"control": "new"}  # the file says so, and will not say anything else
+    assert made.run().verdict == "promoted"
+    assert len(asked) == 2
+
+
+def test_services_are_asked_side_by_side_so_that_dead_ones_cost_the_time_of_one(made: Folder) -> None:
+    together = threading.Barrier(12)  # nobody answers before all are asked
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        together.wait(60)
+        if request.url.port == 9007:
+            raise httpx.ConnectTimeout("timed out")
+        return httpx.Response(200, text="mrse_ready 1\n")
+
+    urls = [f"http://127.0.0.1:{9000 + n}" for n in range(12)]
+    fleet = Fleet(Services(urls=tuple(urls)))
+    fleet._client = httpx.Client(transport=httpx.MockTransport(answers))
+    told, away = fleet.look()
+    assert list(told) == [url for url in urls if url != urls[7]]
+    assert away == {urls[7]: "timed out"}
+    fleet.close()
