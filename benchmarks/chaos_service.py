@@ -115,16 +115,18 @@ class Service:
         self._start()
         self.wait()
 
-    def wait(self, seconds: float = 90) -> None:
-        """Until it is ready."""
+    def wait(self, seconds: float = 600) -> None:
+        """Until it is ready: on a machine that is busy with other work that takes minutes."""
+        assert self._process is not None
         end = time.monotonic() + seconds
         while True:
             try:
                 with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):
                     return
             except (OSError, urllib.error.URLError):
-                if time.monotonic() > end:
-                    raise TimeoutError(self._log.read_text(errors="replace")[-3000:]) from None
+                if self._process.poll() is not None or time.monotonic() > end:
+                    said = self._log.read_text(errors="replace")[-3000:]
+                    raise TimeoutError(f"the service is not ready:\n{said}") from None
                 time.sleep(0.1)
 
     def _start(self) -> None:
