@@ -48,6 +48,7 @@ CASES: dict[str, Object] = {
     "released": {
         "data": {"source": "volume", "volume": {"claim": "shop", "config": "mrse.toml"}},
         "admin": {"enabled": True},
+        "experiments": {"claim": "switches"},
         "monitoring": {"enabled": True},
     },
     "vespa": {
@@ -55,6 +56,7 @@ CASES: dict[str, Object] = {
         "data": {"index": "versions/item_demo.json", "verify": False, "objectStorage": {"release": "r1"}},
         "env": {"MRSE_REDIS_URL": "redis://valkey:6379/0"},
         "follow": {"enabled": True, "replicas": 2},
+        "experiments": {"configMap": "switches"},
     },
 }
 

@@ -54,6 +54,7 @@ def test_versions_are_those_of_the_package_and_of_the_schemas() -> None:
         ({"env": {"MRSE_SERVER_ADMIN_TOKEN": "hush"}}, "MRSE_SERVER_ADMIN_TOKEN"),
         ({"nightly": {"keep": 0}}, "keep"),
         ({"follow": {"enabled": True}}, "name Redis"),
+        ({"experiments": {"claim": "a", "configMap": "b"}}, "a claim or a configMap, not both"),
         ({"data": {"source": "volume", "volume": {"writable": True}}}, "replicas 1 and no autoscaling"),
         ({"data": {"volume": {"config": "mrse.toml"}}}, "goes with data.source volume"),
         ({"data": {"source": "volume", "volume": {"config": "a"}}, "nightly": {"enabled": True}}, "nightly"),
@@ -152,6 +153,29 @@ def test_the_service_takes_the_environment_and_the_pod_gives_it_the_time_that_it
         assert not pod.get("initContainers")
     if case == "vespa":
         assert settings.index.engine == "vespa"
+
+
+def test_switches_of_experiments_are_written_to_a_claim_or_read_from_what_need_not_be_there() -> None:
+    """What the service does with that place is in `tests/service/test_live_experiments.py`."""
+    for case, volume in (
+        ("released", {"name": "experiments", "persistentVolumeClaim": {"claimName": "switches"}}),
+        ("vespa", {"name": "experiments", "configMap": {"name": "switches", "optional": True}}),
+        ("default", None),
+    ):
+        pod = find(rendered(case), "Deployment")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+        if volume is None:
+            assert "experiments" not in mounts
+            assert "MRSE_ASSIGNMENT_PATH" not in environment(container)
+            continue
+        assert volume in pod["volumes"]
+        path = Path(environment(container)["MRSE_ASSIGNMENT_PATH"])
+        assert mounts["experiments"] == {
+            "name": "experiments",
+            "mountPath": str(path.parent),
+            "readOnly": "configMap" in volume,
+        }
 
 
 def test_secrets_are_mounted_where_the_environment_says_and_stand_nowhere_else(objects: list[Object]) -> None:

@@ -95,11 +95,14 @@ def test_the_release_of_the_page_of_nights_may_reach_what_it_asks_and_finds_its_
 def test_what_the_page_says_of_single_values_is_so() -> None:
     text = PAGES[PAGE]
     rendered("default")
-    for inline in re.findall(r"`((?:env|data): \{.*?\})`", text, re.DOTALL):
+    for inline in re.findall(r"`((?:env|data|experiments): \{.*?\})`", text, re.DOTALL):
         objects = render(merged({"replicas": 1}, yaml.safe_load(inline)))
         for container in containers(find(objects, "Deployment")["spec"]["template"]):
             for variable in environment(container):
                 assert variable.startswith(("MRSE_", "RCLONE_", "ROOT", "RELEASE"))
+            assert ("MRSE_ASSIGNMENT_PATH" in environment(container)) == (
+                "experiments" in inline and container["name"] == "service"
+            )
     assert load_settings(None, {"playground": {"enabled": False}}).playground.enabled is False
     scaler = find(rendered("everything"), "HorizontalPodAutoscaler")["spec"]["metrics"]
     assert scaler[0]["pods"]["target"]["averageValue"] == "20m"
