@@ -19,6 +19,8 @@ class EmbeddedSettings(EngineSettings):
     threads: int = Field(default=2, ge=1)
     #: Live changes after which the index is rebuilt in the background.
     rebuild_after: int = Field(default=20_000, ge=1)
+    #: Megabytes of live changes after which it is, too: they are held in memory. *Inferred*.
+    rebuild_after_mb: int = Field(default=128, ge=1)
     #: Megabytes that stay free on the disk of the index: changes and rebuilds are refused before.
     reserve_mb: int = Field(default=256, ge=0)
     #: Hours between two looks at every byte of the index's files, at 32 MB a second. 0: never.
@@ -42,6 +44,7 @@ class EmbeddedEngine(Engine[EmbeddedSettings]):
                 threads=settings.threads,
                 queue=queue,
                 rebuild_after=settings.rebuild_after,
+                rebuild_after_bytes=settings.rebuild_after_mb * _MB,
                 reserve=settings.reserve_mb * _MB,
             )
         except (ValueError, OSError) as error:

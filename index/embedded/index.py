@@ -30,17 +30,25 @@ log = logging.getLogger("mrse.index")
 #: Searches that may wait for a thread; beyond, a search fails at once with ``overloaded``. *Inferred*:
 #: at 9 ms for an exact search of 1M rows, those behind in a longer queue would miss any sensible deadline.
 QUEUE = 64
+#: Bytes of changes that start a rebuild. *Inferred*: 20,000 changes of a usual shop take 50 MB, the largest
+#: that are taken 2 GB, in memory as on the disk.
+REBUILD_AFTER_BYTES = 128 * 1024 * 1024
 
 
 class EmbeddedIndex(ReadableIndex):
     """A `ReadableIndex` that is a `WritableIndex` too."""
 
     def __init__(
-        self, live: LiveIndex, workers: Workers, rebuild_after: int | None = None, reserve: int = RESERVE
+        self,
+        live: LiveIndex,
+        workers: Workers,
+        rebuild_after: int | None = None,
+        rebuild_after_bytes: int = REBUILD_AFTER_BYTES,
+        reserve: int = RESERVE,
     ) -> None:
         super().__init__(live, workers)
         self._reserve = reserve
-        self._rebuilder = Rebuilder(rebuild_after)
+        self._rebuilder = Rebuilder(rebuild_after, rebuild_after_bytes)
         self._upkeep: Upkeep | None = None
         self._refusing = False
         self._writer = Writer(live)
@@ -56,6 +64,7 @@ class EmbeddedIndex(ReadableIndex):
         queue: int = QUEUE,
         planning: Planning = AS_CALIBRATED,
         rebuild_after: int | None = None,
+        rebuild_after_bytes: int = REBUILD_AFTER_BYTES,
         reserve: int = RESERVE,
     ) -> EmbeddedIndex:
         """Map an index folder.
@@ -68,13 +77,14 @@ class EmbeddedIndex(ReadableIndex):
             planning: when searches are exact.
             rebuild_after: so many changes to the base start a `rebuild` in the background, for a search
                 scores every changed item; None leaves rebuilding to others.
+            rebuild_after_bytes: so do so many bytes of changes, which are held in memory.
             reserve: bytes that stay free on the disk; changes and rebuilds are refused before.
 
         Raises:
             IndexDamaged: a file is missing or not the one that was built.
         """
         live = LiveIndex(path, verify=verify, planning=planning, reserve=reserve)
-        return cls(live, Workers(threads, queue, limit_threads), rebuild_after, reserve)
+        return cls(live, Workers(threads, queue, limit_threads), rebuild_after, rebuild_after_bytes, reserve)
 
     def look_after(self, every_s: float) -> Upkeep:
         """Clean up behind dead processes, and verify the files every so many seconds until it is closed."""

@@ -49,20 +49,23 @@ class Rebuilder:
 
     Args:
         after: so many changes to the base start a rebuild; None: nothing does.
+        after_bytes: so many bytes of changes do too.
 
     Attributes:
         running: the rebuild that was started last.
     """
 
-    def __init__(self, after: int | None) -> None:
-        self._after = after
+    def __init__(self, after: int | None, after_bytes: int) -> None:
+        self._after, self._after_bytes = after, after_bytes
         self._backoff = Backoff()
         self.running: asyncio.Task[None] | None = None
 
     def changed(self, live: LiveIndex, rebuild: Callable[[], Awaitable[object]]) -> None:
         """Start a rebuild in the background, if it is time for one."""
         after, state = self._after, live.state
-        if after is None or state.changes < after or not state.items or not self._backoff.due:
+        if after is None or not (state.changes >= after or state.changed_bytes >= self._after_bytes):
+            return
+        if not state.items or not self._backoff.due:
             return
         if self.running is None or self.running.done():
             self.running = asyncio.create_task(self._run(live, rebuild), name="rebuild the index")

@@ -71,9 +71,13 @@ class State:
         """Apply changes of the log; for one thread at a time.
 
         ``lock`` is held for one change at a time, and not while the change's words are counted: searches on
-        the event loop wait for it.
+        the event loop wait for it. Of several changes of one item the last is applied: a log that says an
+        item's texts a thousand times is read in the time of one.
         """
+        last = {change.id: sequence for sequence, change in changes}
         for sequence, change in changes:
+            if last[change.id] != sequence:
+                continue
             _, found = self.base.ids.find([change.id])
             rows, pictures = found.tolist(), self.base.pictures
             shown = [] if pictures is None else [pictures.row_of(row) for row in rows]
@@ -94,6 +98,11 @@ class State:
     def changes(self) -> int:
         """How many changes were made since the base was written."""
         return self.sequence - self.manifest.sequence
+
+    @property
+    def changed_bytes(self) -> int:
+        """What those changes take in the log."""
+        return self.log.place.offset
 
     @property
     def items(self) -> int:

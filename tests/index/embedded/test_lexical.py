@@ -234,6 +234,29 @@ async def test_changes_are_in_the_next_answer_of_every_opening_and_survive(root:
     assert verify_index(root) == []
 
 
+async def test_a_log_that_says_an_item_often_is_read_in_the_time_of_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = EmbeddedIndex.open(root)
+    for row in range(40):
+        await index.upsert([put_of("new", row)], deadline())
+    await index.remove(["item-1"], deadline())
+    await index.upsert([put_of("item-1", 1)], deadline())
+    cut: list[str] = []
+    item = Tokeniser.item
+    monkeypatch.setattr(
+        Tokeniser, "item", lambda self, texts, fields: cut.append("") or item(self, texts, fields)
+    )
+    again = EmbeddedIndex.open(root)
+    assert len(cut) == 2
+    assert again._live.state.sequence == index._live.state.sequence
+    for query in ("red", "shoes", "iphone 15", "the a4"):
+        (live,), (read,) = [await search(each, query, 300, {}) for each in (index, again)]
+        assert (live.ids, live.scores.tolist()) == (read.ids, read.scores.tolist())
+    await index.close()
+    await again.close()
+
+
 async def test_a_search_on_a_thread_answers_as_on_the_loop(
     built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,21 +106,22 @@ async def test_what_the_base_before_and_its_changes_took_is_given_back(
         assert before() is None  # at once, without the collector, which seldom looks
     finally:
         gc.enable()
-    waiting = [each for each in threading.enumerate() if each.name == "give-memory-back"]
-    assert len(waiting) == 1
-    for each in waiting:
-        assert isinstance(each, threading.Timer)
-        assert each.interval == 3600.0
-        each.cancel()
-        each.join()
+    timers = (each for each in threading.enumerate() if isinstance(each, threading.Timer))
+    waiting = [each for each in timers if each.interval == 3600.0]
+    assert [each.name for each in waiting] == ["give-memory-back"]
+    waiting[0].cancel()
+    waiting[0].join()
     await index.close()
 
 
-async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path) -> None:
-    index = EmbeddedIndex.open(folder, rebuild_after=3)
+@pytest.mark.parametrize("due", [{"rebuild_after": 3}, {"rebuild_after": 99, "rebuild_after_bytes": 130}])
+async def test_a_rebuild_starts_by_itself_when_it_is_due(folder: Path, due: dict[str, int]) -> None:
+    index = EmbeddedIndex.open(folder, **due)  # type: ignore[arg-type]
     await index.remove(["item-1", "item-2"], deadline())
     assert index.manifest.rows == 50
+    assert 65 < index._live.state.changed_bytes < 130
     await index.remove(["item-3"], deadline())
+    assert index._live.state.changed_bytes >= 130 or index.manifest.rows < 50
     async with asyncio.timeout(60):
         while index.manifest.rows == 50:
             await asyncio.sleep(0.01)

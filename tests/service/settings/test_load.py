@@ -218,6 +218,7 @@ def test_each_engine_has_a_table_of_its_own(file: Path, monkeypatch: pytest.Monk
     assert effective(settings)["embedded"] == {
         "threads": 2,
         "rebuild_after": 7,
+        "rebuild_after_mb": 128,
         "reserve_mb": 256,
         "verify_every_h": 24.0,
     }
