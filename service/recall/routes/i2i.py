@@ -9,14 +9,20 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from index.port import Neighbours, StoredVectors
-from service.recall.routes.outcome import Candidate, RouteOutcome, Source, reasons, rounded
+from service.recall.routes.outcome import (
+    CandidateColumns,
+    RouteOutcome,
+    Source,
+    reasons,
+    rounded,
+    values_of,
+)
 from service.recall.routes.q2i import Q2I
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
 from service.recall.routes.triggers import Considered, Trigger, head_items, history_triggers, recent_items
@@ -46,10 +52,6 @@ class I2ISettings(RouteSettings):
     relevance_floor: float = Field(default=0.2, ge=-1, le=1)
     #: Factor on the path score cos(q, trigger) x cos(trigger, item) under ``merge = "score"``.
     calibration: float = Field(default=0.9, ge=0, le=2)
-
-
-#: Of a `Candidate`: its item, and its value.
-_ID_AND_VALUE = itemgetter(0, 1)
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ class I2I(Route[I2ISettings]):
             found = chosen.known or await request.neighbours.search(names, vectors, *wanted)
             # Triggers from the head of Q2I mean that Q2I is done: what it has scored need not be looked up.
             head = earlier[Q2I.name].result().candidates if triggers[0].origin == "head" else ()
-            relevance, stored = await _relevance(request, found, dict(map(_ID_AND_VALUE, head)))
+            relevance, stored = await _relevance(request, found, values_of(head))
         candidates, returned = _keep(triggers, found, relevance, request, table)
         # Items whose vectors were not reached are no triggers, or fall below the floor.
         looked: list[Neighbours | StoredVectors] = [*read, *found, *stored]
@@ -189,31 +191,43 @@ def _keep(
     relevance: dict[str, float],
     request: RouteRequest,
     table: I2ISettings,
-) -> tuple[list[Candidate], int]:
+) -> tuple[CandidateColumns, int]:
     """The neighbours that pass the relevance floor, best first, and of how many distinct items they are."""
     floor = -1.0 if request.browse else table.relevance_floor
-    kept: list[tuple[float, str, int, int, Source]] = []
+    scores = np.concatenate([near.scores for near in found])
+    # An item is as good as its own closeness to the query, or as the path that led to it.
+    factors = np.array([table.calibration * max(trigger.score, 0.0) for trigger in triggers], np.float32)
+    paths = scores * factors.repeat([len(near.ids) for near in found])
+    shown = rounded(np.concatenate([scores, paths]))  # all at once: each time takes longer than the numbers
+    closeness, start, half = relevance.get, 0, len(scores)
+    kept: list[tuple[float, str, int, int, float]] = []
     for number, (trigger, near) in enumerate(zip(triggers, found, strict=True)):
-        # An item is as good as its own closeness to the query, or as the path that led to it.
-        paths = rounded(near.scores * (table.calibration * max(trigger.score, 0.0)))
+        end = start + len(near.ids)
         again = table.own_bonus if trigger.origin == "history" else None
         name = trigger.item_id
         rank = 0
-        for item_id, score, path in zip(near.ids, rounded(near.scores), paths, strict=True):
-            close = relevance.get(item_id, -2.0)
+        for item_id, score, path in zip(
+            near.ids, shown[start:end], shown[half + start : half + end], strict=True
+        ):
+            close = closeness(item_id, -2.0)
             if item_id == name:
                 if again is None:
                     continue
                 path = close + again
             rank += 1
             if close >= floor:
-                source: Source = {"route": "i2i", "trigger": name, "rank": rank, "score": score}
-                value = close if close > path else path
-                kept.append((-value, item_id, rank, number, source))
+                kept.append((-close if close > path else -path, item_id, rank, number, score))
+        start = end
     kept.sort()  # best first; no two have the same rank by the same trigger
     limit = math.ceil(table.candidates * request.k)
     items = list(dict.fromkeys([row[1] for row in kept]))
     if len(items) > limit:
         chosen = set(items[:limit])
         kept = [row for row in kept if row[1] in chosen]
-    return [Candidate(row[1], -row[0], row[4]) for row in kept], min(limit, len(items))
+    names = [trigger.item_id for trigger in triggers]
+    sources: list[Source] = [
+        {"route": "i2i", "trigger": names[number], "rank": rank, "score": score}
+        for _, _, rank, number, score in kept
+    ]
+    columns = CandidateColumns([row[1] for row in kept], [-row[0] for row in kept], sources)
+    return columns, min(limit, len(items))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from common.arrays import F32
-from service.recall.routes.outcome import RouteOutcome, Source, make_candidates, reasons
+from service.recall.routes.outcome import CandidateColumns, RouteOutcome, Source, reasons
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings
 
 
@@ -52,7 +52,7 @@ class Lexical(Route[LexicalSettings]):
         sources: list[Source] = [
             {"route": "lexical", "rank": rank, "score": score} for rank, score in enumerate(scores, start=1)
         ]
-        candidates = make_candidates(found.ids, values, sources)
+        candidates = CandidateColumns(found.ids, values, sources)
         ends = (scores[0], scores[-1]) if scores else ()
         request.notes[self.name] = Found(len(candidates), *ends)
         return RouteOutcome("ok", candidates, len(candidates), found.coverage, reason=reasons([found]))

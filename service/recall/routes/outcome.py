@@ -6,10 +6,10 @@ hundreds of them, and each is built once. The OpenAPI document derives their sch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, overload
 
 import numpy as np
 from pydantic import Field
@@ -97,6 +97,45 @@ class Candidate(NamedTuple):
     source: Source
 
 
+class CandidateColumns(Sequence[Candidate]):
+    """Candidates as three lists of one length, which nobody changes.
+
+    Most candidates are merged and never looked at one by one: to make a `Candidate` of each took a fortieth
+    of a remembered ``POST /recall``.
+    """
+
+    __slots__ = ("item_ids", "sources", "values")
+
+    def __init__(self, item_ids: list[str], values: list[float], sources: list[Source]) -> None:
+        self.item_ids = item_ids
+        self.values = values
+        self.sources = sources
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        rows = zip(self.item_ids, self.values, self.sources, strict=True)
+        return map(tuple.__new__, repeat(Candidate), rows)  # in half the time that calling it takes
+
+    @overload
+    def __getitem__(self, place: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, place: slice) -> CandidateColumns: ...
+    def __getitem__(self, place: int | slice) -> Candidate | CandidateColumns:
+        if isinstance(place, slice):
+            return CandidateColumns(self.item_ids[place], self.values[place], self.sources[place])
+        return Candidate(self.item_ids[place], self.values[place], self.sources[place])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+
 @dataclass(slots=True)
 class RouteOutcome:
     """What became of one route.
@@ -123,9 +162,18 @@ class RouteOutcome:
         return self.status in ("timeout", "error") or (self.status == "ok" and self.coverage < 1.0)
 
 
-def make_candidates(ids: list[str], values: list[float], sources: list[Source]) -> list[Candidate]:
-    """A candidate for each row, in half the time that calling `Candidate` takes."""
-    return list(map(tuple.__new__, repeat(Candidate), zip(ids, values, sources, strict=True)))
+def columns_of(candidates: Sequence[Candidate]) -> Iterable[tuple[str, float, Source]]:
+    """The item, value and source of each candidate."""
+    if isinstance(candidates, CandidateColumns):
+        return zip(candidates.item_ids, candidates.values, candidates.sources, strict=True)
+    return candidates
+
+
+def values_of(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """The value of each item, the last where it stands several times."""
+    if isinstance(candidates, CandidateColumns):
+        return dict(zip(candidates.item_ids, candidates.values, strict=True))
+    return {item_id: value for item_id, value, _ in candidates}
 
 
 def rounded(scores: F32) -> list[float]:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from common.arrays import F32
-from service.recall.routes.outcome import RouteOutcome, Source, make_candidates, reasons, rounded
+from service.recall.routes.outcome import CandidateColumns, RouteOutcome, Source, reasons, rounded
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
 
 _NO_PICTURE = "no picture"
@@ -63,5 +63,5 @@ class P2I(Route[P2ISettings]):
             {"route": "p2i", "rank": rank, "score": score} for rank, score in enumerate(rounded(cosines), 1)
         ]
         values = rounded(1.0 - table.steepness * (1.0 - cosines))
-        candidates = make_candidates(found.ids[:kept], values, sources)
+        candidates = CandidateColumns(found.ids[:kept], values, sources)
         return RouteOutcome("ok", candidates, kept, found.coverage, reason=reasons([found]))

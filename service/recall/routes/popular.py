@@ -18,7 +18,7 @@ from pydantic import Field
 from artifacts.popularity import POPULARITY
 from common.arrays import F32
 from index.port import Neighbours, StoredVectors
-from service.recall.routes.outcome import RouteOutcome, Source, make_candidates, reasons, rounded
+from service.recall.routes.outcome import CandidateColumns, RouteOutcome, Source, reasons, rounded
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings
 
 _ASKED = "there is something to search by"
@@ -72,7 +72,7 @@ class Popular(Route[PopularSettings]):
             return await self._liked(request)
         found = await request.ranked.top(POPULARITY, request.k, request.filters, request.deadline)
         scores = rounded(_shares(found.scores))
-        candidates = make_candidates(found.ids, scores, _sources(scores))
+        candidates = CandidateColumns(found.ids, scores, _sources(scores))
         return RouteOutcome("ok", candidates, len(candidates), found.coverage, reason=reasons([found]))
 
     async def _liked(self, request: RouteRequest) -> RouteOutcome:
@@ -100,7 +100,7 @@ class Popular(Route[PopularSettings]):
         request.notes[self.name] = Liked(len(found.ids), len(history.ids))
         order = np.argsort(-values, kind="stable")[: request.k]
         scores = rounded(shares[order])
-        candidates = make_candidates(
+        candidates = CandidateColumns(
             [found.ids[place] for place in order.tolist()], rounded(values[order]), _sources(scores)
         )
         coverage = min(each.coverage for each in looked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.recall.routes.outcome import RouteOutcome, Source, make_candidates, reasons, rounded
+from service.recall.routes.outcome import CandidateColumns, RouteOutcome, Source, reasons, rounded
 from service.recall.routes.route import Earlier, Route, RouteRequest, RouteSettings, Share
 
 
@@ -32,5 +32,5 @@ class Q2I(Route[Q2ISettings]):
         sources: list[Source] = [
             {"route": "q2i", "rank": rank, "score": score} for rank, score in enumerate(scores, start=1)
         ]
-        candidates = make_candidates(found.ids, scores, sources)
+        candidates = CandidateColumns(found.ids, scores, sources)
         return RouteOutcome("ok", candidates, len(candidates), found.coverage, reason=reasons([found]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.recall.calibration import Calibration, Curve
 from service.recall.merge import Mix, merge
-from service.recall.routes.outcome import Candidate
+from service.recall.routes.outcome import Candidate, CandidateColumns
 
 IDS = [f"i{n}" for n in range(30)]
 
@@ -61,6 +61,14 @@ def run(q2i, i2i, k, share, method):  # type: ignore[no-untyped-def]
         k,
         Mix(method=method, rrf_k=60, shares={"q2i": share[0] / 10, "i2i": share[1] / 10}),
     )
+
+
+@everything
+def test_columns_are_merged_as_candidates_are(q2i, i2i, k, share, method):  # type: ignore[no-untyped-def]
+    columns = [
+        CandidateColumns(*map(list, zip(*found, strict=True))) if found else [] for found in (q2i, i2i)
+    ]
+    assert run(*columns, k, share, method) == run(q2i, i2i, k, share, method)
 
 
 @everything
