@@ -13,8 +13,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,112 +22,17 @@ import numpy as np
 from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
 from benchmarks.esci_lexical import route_scores
 from benchmarks.esci_measure import Answers, measure, plot, table
-from benchmarks.esci_mix import Routes, gains, mixes
+from benchmarks.esci_mix import BUILT_IN_MIX, Routes, default_mix, gains, mixes
+from benchmarks.esci_ours import NARROW, SCRATCH, SYSTEMS, System, configure
 from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
-from benchmarks.report import Claim, ProgressLines, arguments, finish
+from benchmarks.report import Claim, ProgressLines, above_zero, arguments, finish
 from common.arrays import F32
 from common.files import replacing
-from models.towers import Config, preset
+from models.towers import Config
 from models.training import train
 
-#: What a service does that nobody has set up otherwise.
-_DEFAULT = "mix, built-in"
-_BM25, _LEXICAL = "BM25", "the lexical route, as served"
-_MINILM, _TWO = "all-MiniLM-L6-v2, untrained", "its first 2 layers, untrained"
-
-#: What all of ours share. There are no pictures, users or co-clicks, so VBert and the portrait are silent.
-COMMON: Mapping[str, Any] = {
-    "switches.vbert": False,
-    "switches.history": False,
-    "switches.coclick": False,
-    "dimensions.history": 2,
-    "dimensions.expert_dim": 384,
-    "dimensions.embedding_dim": 768,
-    "text.ngram_buckets": 50_000,
-    "experts.lexical_start": True,
-    "experts.dropout": 0.1,
-    "loss.beta": 0.2,
-    "loss.mined_share": 0,
-    "data.title_share": 0.8,
-    "stage2.steps": 60,
-    "stage2.batch": 64,
-    "stage2.rate": 5e-4,
-}
-
-
-@dataclass(frozen=True)
-class System:
-    """One of ours: its name in the table, and what differs from `COMMON`."""
-
-    key: str
-    name: str
-    settings: Mapping[str, Any]
-
-    @property
-    def learns(self) -> bool:
-        """Whether it trains; one that does not takes titles and given weights as they are."""
-        return self.settings.get("stage1.steps") != 0
-
-
-#: MiniLM and n-grams with their idf, as they are given; no step is taken.
-_GIVEN: Mapping[str, Any] = {
-    "experts.layers": 6,
-    "experts.pretrained_every": 0,
-    "stage1.steps": 0,
-    "stage2.steps": 0,
-    "fusion.gate_start": [0.2, 0.7, 0.1],
-    "fusion.start": "components",
-}
-_NARROW = "ours, nothing trained, 128-d"
-
-SYSTEMS = (
-    System("given", "ours, nothing trained", _GIVEN),
-    System("narrow", _NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}),
-    System(
-        "scratch",
-        "ours, from scratch",
-        {
-            "stage1.steps": 80,
-            "stage1.batch": 128,
-            "stage1.rate": 5e-4,
-            "fusion.gate_start": [0.2, 0.2, 0.6],
-        },
-    ),
-    System(
-        "six",
-        "ours, from all 6 layers",
-        # With some 480 clicks to learn from, MiniLM itself stays as it is given.
-        {
-            "experts.layers": 6,
-            "experts.pretrained_every": 0,
-            "stage1.steps": 20,
-            "stage1.batch": 128,
-            "stage1.rate": 2e-4,
-            "fusion.gate_start": [0.2, 0.53, 0.27],
-        },
-    ),
-    System(
-        "two",
-        "ours, from 2 layers of MiniLM",
-        # Cut off after two layers it has to learn again what the other four did: at 5e-5.
-        {
-            "experts.layers": 2,
-            "experts.pretrained_every": 2,
-            "experts.pretrained_rate": 0.1,
-            "stage1.steps": 60,
-            "stage1.batch": 64,
-            "stage1.rate": 5e-4,
-        },
-    ),
-)
-_QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
-
-
-def configure(system: System, minilm: Path, *, quick: bool) -> Config:
-    """The whole configuration of one of ours."""
-    given = {} if system.key == "scratch" else {"experts.bert": str(minilm)}
-    quicker = _QUICK if quick and system.learns else {}
-    return preset("demo").with_overrides({**COMMON, **given, **system.settings, **quicker})
+BM25, _LEXICAL = "BM25", "the lexical route, as served"
+MINILM, _TWO = "all-MiniLM-L6-v2, untrained", "its first 2 layers, untrained"
 
 
 def main() -> int:
@@ -153,10 +57,10 @@ def main() -> int:
     if options.quick:
         data = data.only(0)
     answers = {
-        _BM25: _kept(work / "bm25.npz", lambda: bm25_scores(data), data),
-        _LEXICAL: _kept(work / "lexical.npz", lambda: _words(data, work), data),
-        _MINILM: _kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
-        _TWO: _kept(work / "minilm2.npz", lambda: minilm_scores(data, options.minilm, 2), data),
+        BM25: kept(work / "bm25.npz", lambda: bm25_scores(data), data),
+        _LEXICAL: kept(work / "lexical.npz", lambda: words(data, work), data),
+        MINILM: kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
+        _TWO: kept(work / "minilm2.npz", lambda: minilm_scores(data, options.minilm, 2), data),
     }
     systems = [system for system in SYSTEMS if system.key in (options.only or [s.key for s in SYSTEMS])]
     for system in systems:
@@ -174,16 +78,22 @@ def main() -> int:
     served = {best: _served(chosen, data, work)}
     _tell(f"{best}: served by its bundle, scores are off by at most {served[best]:.2g}")
     mixed = mixes(_routes(chosen, data, work), data)
+    # What a service gives over towers as narrow as most presets', and over those that no BERT helped.
+    every = np.arange(len(data.queries))
+    over = {s.name: f"{BUILT_IN_MIX}, {s.name}" for s in systems if s.name in (NARROW, SCRATCH)}
+    for system in systems:
+        if system.name in over:
+            mixed[over[system.name]] = default_mix(_routes(system, data, work), every)
     rows |= {name: measure(found, data) for name, found in mixed.items()}
     if options.json:
         plot(rows, options.json.with_suffix(".png"))
     print(table(rows))
-    alone = {best: answers[best], _BM25: answers[_BM25]}
+    peers = {name: answers[name] for name in (BM25, MINILM)}
+    alone = {best: answers[best], **peers}
     worth = {name: gains(found, alone, data) for name, found in mixed.items()}
-    for name, measured in worth[_DEFAULT].items():
+    for name, measured in worth[BUILT_IN_MIX].items():
         told = (f"{m} {g['value']:+.4f} ({g['low']:+.4f} to {g['high']:+.4f})" for m, g in measured.items())
-        print(f"{_DEFAULT} less {name}: {', '.join(told)}")
-    peers = {name: answers[name] for name in (_BM25, _MINILM)}
+        print(f"{BUILT_IN_MIX} less {name}: {', '.join(told)}")
     above = {name: gains(answers[name], peers, data) for name in ours}
     runs = {
         "table": rows,
@@ -195,9 +105,13 @@ def main() -> int:
             s.key: configure(s, Path("MINILM"), quick=options.quick).model_dump(mode="json") for s in systems
         },
     }
-    claims = [*_claims(rows, best, served), *_mix_claims(rows, worth[_DEFAULT], best)]
-    for name in dict.fromkeys((best, *(s.name for s in systems if s.name == _NARROW))):
-        claims += _above_claims(name, above[name])
+    claims = [*_claims(rows, best, served), *mix_claims(rows, worth[BUILT_IN_MIX], best, BM25)]
+    for name in dict.fromkeys((best, *(s.name for s in systems if s.name == NARROW))):
+        claims += above_claims(name, above[name], (BM25, MINILM), ("nDCG@10", "R@10"))
+    if NARROW in over:
+        claims += above_claims(over[NARROW], worth[over[NARROW]], (BM25, MINILM), ("nDCG@10", "R@10"))
+    if SCRATCH in over:
+        claims += above_claims(over[SCRATCH], worth[over[SCRATCH]], (BM25,), ("R@10", "R@100"))
     return finish(claims, runs, options.json, setting=setting)
 
 
@@ -206,31 +120,33 @@ def _claims(rows: Mapping[str, Any], best: str, served: Mapping[str, float]) -> 
         return float(rows[name][measure]["value"])
 
     return [
-        Claim.at_least(f"{best}: R@10, beside BM25", figure(best, "R@10"), round(figure(_BM25, "R@10"), 4)),
-        Claim.at_least(f"{best}: AUC, beside BM25", figure(best, "AUC"), round(figure(_BM25, "AUC"), 4)),
-        Claim.at_least(f"{best}: AUC, beside MiniLM", figure(best, "AUC"), round(figure(_MINILM, "AUC"), 4)),
+        Claim.at_least(f"{best}: R@10, beside BM25", figure(best, "R@10"), round(figure(BM25, "R@10"), 4)),
+        Claim.at_least(f"{best}: AUC, beside BM25", figure(best, "AUC"), round(figure(BM25, "AUC"), 4)),
+        Claim.at_least(f"{best}: AUC, beside MiniLM", figure(best, "AUC"), round(figure(MINILM, "AUC"), 4)),
         Claim.at_most("largest difference of a served score", max(served.values()), 0.01),
     ]
 
 
-def _mix_claims(rows: Mapping[str, Any], worth: Mapping[str, Any], best: str) -> list[Claim]:
+def mix_claims(rows: Mapping[str, Any], worth: Mapping[str, Any], towers: str, bm25: str) -> list[Claim]:
+    """What the default mix has to reach, and that it is better than its routes by more than chance."""
     goals = {"nDCG@10": 0.79, "R@1": 0.65, "R@10": 0.92}
     claims = [
-        Claim.at_least(f"{_DEFAULT}: {name}", rows[_DEFAULT][name]["value"], goal)
+        Claim.at_least(f"{BUILT_IN_MIX}: {name}", rows[BUILT_IN_MIX][name]["value"], goal)
         for name, goal in goals.items()
     ]
-    for name, other in (("nDCG@10", best), ("R@1", best), ("R@10", _BM25)):
-        low = float(worth[other][name]["low"])
-        claims.append(Claim.at_least(f"{_DEFAULT}: low end of {name} over {other}", low, 0.0))
+    for name, other in (("nDCG@10", towers), ("R@1", towers), ("R@10", bm25)):
+        claims.append(above_zero(f"{BUILT_IN_MIX}: low end of {name} over {other}", worth[other][name]))
     return claims
 
 
-def _above_claims(name: str, above: Mapping[str, Any]) -> list[Claim]:
-    """That a system alone is better than its peers, by more than chance."""
+def above_claims(
+    name: str, above: Mapping[str, Any], peers: Sequence[str], measures: Sequence[str]
+) -> list[Claim]:
+    """That a system is better than its peers, by more than chance."""
     return [
-        Claim.at_least(f"{name}: low end of {measure} over {peer}", float(found[measure]["low"]), 0.0)
-        for peer, found in above.items()
-        for measure in ("nDCG@10", "R@10")
+        above_zero(f"{name}: low end of {measure} over {peer}", above[peer][measure])
+        for peer in peers
+        for measure in measures
     ]
 
 
@@ -240,10 +156,10 @@ def _routes(system: System, data: Esci, work: Path) -> Routes:
     for path in work.glob(f"{system.key}-?-scores.npz"):
         with np.load(path) as stored:
             cosines[stored["queries"]] = stored["scores"]
-    return Routes(cosines, _words(data, work), data)
+    return Routes(cosines, words(data, work), data)
 
 
-def _words(data: Esci, work: Path) -> F32:
+def words(data: Esci, work: Path) -> F32:
     """All scores of the lexical route, made once."""
     path = work / "lexical-scores.npy"
     if not path.is_file():
@@ -253,7 +169,8 @@ def _words(data: Esci, work: Path) -> F32:
     return scores
 
 
-def _kept(path: Path, scores: Any, data: Esci) -> Answers:
+def kept(path: Path, scores: Any, data: Esci) -> Answers:
+    """The answers of a file, made by the scores that a function gives unless they were before."""
     if not path.is_file():
         began = time.monotonic()
         every = np.arange(len(data.queries))
@@ -268,8 +185,7 @@ def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, w
     path = place.with_suffix(".npz")
     if not path.is_file():
         began = time.monotonic()
-        shop = write_fold(source, fold, work / f"shop-{fold}")
-        train(shop, place, config, ProgressLines(f"{system.key} {fold} "))
+        trained(system, config, source, work, fold)
         queries = np.flatnonzero(data.folds == fold) if system.learns else np.arange(len(data.queries))
         scores = run_scores(place, data, queries)
         with replacing(place.with_name(f"{place.name}-scores.npz")) as written:
@@ -280,6 +196,13 @@ def _fold(system: System, config: Config, source: Path, data: Esci, fold: int, w
         which = f"fold {fold + 1} of {FOLDS}" if system.learns else "all queries"
         _tell(f"{system.name}, {which}: {time.monotonic() - began:.0f} s")
     return Answers.load(path)
+
+
+def trained(system: System, config: Config, source: Path, work: Path, fold: int = 0) -> Path:
+    """The folder of a system's run, which is trained unless it was before."""
+    shop, run = write_fold(source, fold, work / f"shop-{fold}"), work / f"{system.key}-{fold}"
+    train(shop, run, config, ProgressLines(f"{system.key} {fold} "))
+    return run
 
 
 def _served(system: System, data: Esci, work: Path) -> float:

@@ -20,6 +20,7 @@ from service.recall.routes.outcome import Candidate
 
 #: Items that each route is asked for: the default k of a request.
 CANDIDATES = 200
+BUILT_IN_MIX = "mix, built-in"
 
 
 class Routes:
@@ -73,11 +74,16 @@ class Routes:
         return Answers(top, pairs)
 
 
+def default_mix(routes: Routes, queries: I64) -> Answers:
+    """What a service gives that nobody has set up otherwise, but for ``recall.lexical.enabled``."""
+    return routes.answers(Mix(method="calibrated", shares={}, calibration=BUILT_IN), queries)
+
+
 def mixes(routes: Routes, data: Esci) -> dict[str, Answers]:
     """The built-in curves, curves fitted on the other folds, and reciprocal ranks."""
     every = np.arange(len(data.queries))
     found = {
-        "mix, built-in": routes.answers(Mix(method="calibrated", shares={}, calibration=BUILT_IN), every),
+        BUILT_IN_MIX: default_mix(routes, every),
         "mix, rrf": routes.answers(Mix(method="rrf", shares={}), every),
     }
     folds, parts = data.folds, []

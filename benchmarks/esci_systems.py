@@ -12,15 +12,15 @@ from artifacts.shop.importers.sources import made_up_time
 from artifacts.shop.schema import Event
 from artifacts.shop.shop import Shop
 from benchmarks.esci_data import Esci
-from common.arrays import F32, I64
+from common.arrays import F16, F32, I64
 from models.embed import embed_shop
 from models.evaluation.bm25 import Bm25
 from models.evaluation.heldout import Request
 from models.evaluation.retriever import Retriever
 from models.export.bundle import export
-from models.towers import preset
+from models.towers import Towers, preset
 from models.towers.experts.light_bert import LightBert
-from models.training import load_finished
+from models.training import Finished, load_finished
 from models.training.pretrained.bert import bert_sizes, bert_tokenizer, fill_bert
 
 _ROWS = 64
@@ -62,25 +62,40 @@ def minilm_scores(data: Esci, folder: Path, layers: int) -> F32:
 def run_scores(run: Path, data: Esci, queries: I64) -> F32:
     """A finished run's own towers, with the item features that its second stage used."""
     finished = load_finished(run)
-    towers, config = finished.towers.eval(), finished.config
+    return fused(finished.towers, query_experts(finished, data, queries), item_features(run))
+
+
+def item_features(run: Path) -> F16:
+    """What a finished run's experts say of all products ``[N, E, d]``."""
+    features: F16 = np.load(run / "item_features.npy", mmap_mode="r")[0]
+    return features
+
+
+def query_experts(finished: Finished, data: Esci, queries: I64) -> torch.Tensor:
+    """What a finished run's experts say of some queries ``[q, E, d]``."""
+    config = finished.config
     text = TextFeatures(finished.tokenizer, config.text).queries([data.queries[q] for q in queries])
-    count = len(queries)
-    dims = config.dimensions
-    features = np.load(run / "item_features.npy", mmap_mode="r")[0].astype(np.float32)
     with torch.no_grad():
-        experts = towers.query_experts(
+        experts: torch.Tensor = finished.towers.eval().query_experts(
             torch.from_numpy(text.input_ids),
             torch.from_numpy(text.ngram_ids),
-            torch.zeros(count, config.picture.feature_dim),
-            torch.zeros(count),
+            torch.zeros(len(queries), config.picture.feature_dim),
+            torch.zeros(len(queries)),
         )
-        empty = torch.zeros(count, 1, len(dims.experts), dims.expert_dim)
+    return experts
+
+
+def fused(towers: Towers, experts: torch.Tensor, features: F16) -> F32:
+    """Cosines ``[q, N]`` by the fusions of both towers, of what the experts say; nobody has a history."""
+    towers.eval()
+    count = len(experts)
+    with torch.no_grad():
         behaviour = torch.zeros(count, 1, dtype=torch.int64)
-        nobody = [empty, behaviour, behaviour.to(torch.float32)]
+        nobody = [torch.zeros_like(experts)[:, None], behaviour, behaviour.to(torch.float32)]
         if "item" in towers.query_fusion.inputs:
             nobody.append(behaviour)
         asked = towers.query_fusion(experts, *nobody)[0]
-        items = torch.from_numpy(features)
+        items = torch.from_numpy(features.astype(np.float32))
         known = [torch.zeros(len(items), 1)] if "statistics" in towers.item_fusion.inputs else []
         products = towers.item_fusion(items, torch.zeros_like(items), *known)
         scores: F32 = (asked @ products.T).numpy()

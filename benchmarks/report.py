@@ -35,6 +35,12 @@ class Claim:
         return cls(name, round(float(value), 4), f"<= {goal:g}{unit and ' ' + unit}", value <= goal)
 
 
+def above_zero(name: str, gap: Mapping[str, Any]) -> Claim:
+    """That a gain is above 0 by more than chance: ``gap`` has the ``low`` end of its interval."""
+    low = float(gap["low"])
+    return Claim(name, round(low, 4), "> 0", low > 0)
+
+
 def arguments(description: str, extend: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> argparse.Namespace:
     """The command line that all benchmarks share: ``--quick``, ``--json FILE`` and what ``extend`` adds."""
     parser = argparse.ArgumentParser(description=description)

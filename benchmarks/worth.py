@@ -18,12 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Claim, ProgressLines, arguments, finish
+from benchmarks.report import Claim, ProgressLines, above_zero, arguments, finish
 from benchmarks.servers import server
 from cli.demo_files import demo_bundle
 from devtools.waiting import free_port
 from models.evaluation import Evaluation, evaluate
-from models.evaluation.evaluate import Comparison, Service
+from models.evaluation.evaluate import Service
 from models.evaluation.heldout import KINDS
 from models.evaluation.service import SERVICE, WITHOUT
 
@@ -110,7 +110,7 @@ def claims(found: Evaluation) -> list[Claim]:
     """Browses find more than popularity; shoppers' photos find no less than without their route."""
     gaps = {(c.slice, c.measure, c.against): c for c in found.comparisons if c.system == SERVICE}
     result = [
-        _above(f"browse, {measure} less popularity's: lower bound", gap)
+        above_zero(f"browse, {measure} less popularity's: lower bound", gap.gap.as_dict())
         for measure in ("Recall@10", "Recall@100")
         if (gap := gaps.get(("browse", measure, "popularity"))) is not None
     ]
@@ -120,10 +120,6 @@ def claims(found: Evaluation) -> list[Claim]:
                 name = f"{kind}, {measure} with p2i less without: upper bound"
                 result.append(Claim.at_least(name, gap.gap.high, 0.0))
     return result
-
-
-def _above(name: str, compared: Comparison) -> Claim:
-    return Claim(name, round(compared.gap.low, 4), "> 0", compared.gap.low > 0)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from artifacts.shop.shop import Shop
-from benchmarks.esci import SYSTEMS, configure
 from benchmarks.esci_data import FOLDS, choose_fold, read_esci, write_fold
+from benchmarks.esci_folds import by_folds
 from benchmarks.esci_measure import Answers, auc, by_queries, measure
+from benchmarks.esci_ours import SYSTEMS, configure
 
 ROWS = {
     "products.csv.gz": [("product_id", "title"), *((f"p{n}", f"thing number {n}") for n in range(12))],
@@ -87,6 +88,31 @@ def test_figures_by_hand(source: Path, tmp_path: Path) -> None:
     assert not np.isnan(answers.pairs).any()
     table = measure(answers, data)
     assert table["AUC"]["low"] <= table["AUC"]["value"] <= table["AUC"]["high"]
+
+
+def test_each_fold_is_answered_by_what_is_best_on_the_others(source: Path) -> None:
+    data = read_esci(source)
+    count, folds = len(data.queries), data.folds
+    right = np.zeros((count, 12), dtype=np.float32)
+    for query, rows in enumerate(data.exact):
+        right[query, rows] = 1.0
+    asked = np.array([bool(rows) for rows in data.exact])
+    largest = int(np.bincount(folds[asked], minlength=FOLDS).argmax())
+    # One way knows the answers of the largest fold alone, the other those of all other folds.
+    ways = [
+        Answers.from_scores(
+            np.where((folds == largest)[:, None] == own, right, -right), data, np.arange(count)
+        )
+        for own in (True, False)
+    ]
+    answers, chosen = by_folds(ways, data)
+    # What is right on a fold says nothing of it there: the largest is answered by the way that fails on it.
+    assert chosen[largest] == 1
+    for fold in range(FOLDS):
+        mine = folds == fold
+        assert (answers.top[mine] == ways[chosen[fold]].top[mine]).all()
+        pairs = mine[data.pairs[:, 0]]
+        assert (answers.pairs[pairs] == ways[chosen[fold]].pairs[pairs]).all()
 
 
 def test_auc_is_the_share_of_ordered_pairs() -> None:

@@ -1,0 +1,104 @@
+"""Our systems on ESCI: what each is configured as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.towers import Config, preset
+
+#: What all of ours share. There are no pictures, users or co-clicks, so VBert and the portrait are silent.
+COMMON: Mapping[str, Any] = {
+    "switches.vbert": False,
+    "switches.history": False,
+    "switches.coclick": False,
+    "dimensions.history": 2,
+    "dimensions.expert_dim": 384,
+    "dimensions.embedding_dim": 768,
+    "text.ngram_buckets": 50_000,
+    "experts.lexical_start": True,
+    "experts.dropout": 0.1,
+    "loss.beta": 0.2,
+    "loss.mined_share": 0,
+    "data.title_share": 0.8,
+    "stage2.steps": 60,
+    "stage2.batch": 64,
+    "stage2.rate": 5e-4,
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """One of ours: its name in the table, and what differs from `COMMON`."""
+
+    key: str
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def learns(self) -> bool:
+        """Whether it trains; one that does not takes titles and given weights as they are."""
+        return self.settings.get("stage1.steps") != 0
+
+
+#: MiniLM and n-grams with their idf, as they are given; no step is taken.
+_GIVEN: Mapping[str, Any] = {
+    "experts.layers": 6,
+    "experts.pretrained_every": 0,
+    "stage1.steps": 0,
+    "stage2.steps": 0,
+    "fusion.gate_start": [0.2, 0.7, 0.1],
+    "fusion.start": "components",
+}
+GIVEN, NARROW, SCRATCH = "ours, nothing trained", "ours, nothing trained, 128-d", "ours, from scratch"
+
+SYSTEMS = (
+    System("given", GIVEN, _GIVEN),
+    System("narrow", NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}),
+    System(
+        "scratch",
+        SCRATCH,
+        {
+            "stage1.steps": 80,
+            "stage1.batch": 128,
+            "stage1.rate": 5e-4,
+            "fusion.gate_start": [0.2, 0.2, 0.6],
+        },
+    ),
+    System(
+        "six",
+        "ours, from all 6 layers",
+        # With some 480 clicks to learn from, MiniLM itself stays as it is given.
+        {
+            "experts.layers": 6,
+            "experts.pretrained_every": 0,
+            "stage1.steps": 20,
+            "stage1.batch": 128,
+            "stage1.rate": 2e-4,
+            "fusion.gate_start": [0.2, 0.53, 0.27],
+        },
+    ),
+    System(
+        "two",
+        "ours, from 2 layers of MiniLM",
+        # Cut off after two layers it has to learn again what the other four did: at 5e-5.
+        {
+            "experts.layers": 2,
+            "experts.pretrained_every": 2,
+            "experts.pretrained_rate": 0.1,
+            "stage1.steps": 60,
+            "stage1.batch": 64,
+            "stage1.rate": 5e-4,
+        },
+    ),
+)
+_QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
+
+
+def configure(system: System, minilm: Path, *, quick: bool) -> Config:
+    """The whole configuration of one of ours."""
+    given = {} if system.key == "scratch" else {"experts.bert": str(minilm)}
+    quicker = _QUICK if quick and system.learns else {}
+    return preset("demo").with_overrides({**COMMON, **given, **system.settings, **quicker})
