@@ -28,6 +28,8 @@ _NODE_GONE: Final = {10}
 _REQUEST_CODES: Final = frozenset({3, 4, 17})
 #: A stored vector's length may be 0.4% over 1 after rounding; only the exact profile lets it show.
 _LARGEST_CLOSENESS: Final = 1.02
+#: How many times `names.OWN` an item of the history ranks above its cosine where the search did not find it.
+_NOT_FOUND: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,13 @@ def _features(answer: Answer, function: str) -> list[dict[str, Any]]:
     return [hit["fields"][names.MATCH_FEATURES][name] for hit in answer.hits]
 
 
-def first(answer: Answer, k: int, asked: Sequence[str], dimension: int) -> FirstSearch:
+def first(
+    answer: Answer, k: int, asked: Sequence[str], dimension: int, *, filtered: bool = False
+) -> FirstSearch:
     """The ``k`` nearest items, and the vectors that came with the hits.
+
+    With ``filtered`` those of the ids asked that the search did not find are none of the nearest: the filters
+    are not for them.
 
     Raises:
         VespaError: a hit without its features, or a cosine that cannot be.
@@ -152,13 +159,17 @@ def first(answer: Answer, k: int, asked: Sequence[str], dimension: int) -> First
             for found in _features(answer, names.VECTOR_FEATURE)
             for item, digits in found.items()
         }
-        cosines = np.where(ranks > names.OWN / 2, ranks - names.OWN, ranks)
+        raised = np.rint(ranks / names.OWN)
+        cosines = ranks - names.OWN * raised
         if len(ids) != len(cosines):
             raise ValueError("an id without a hit")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise VespaError("bad_answer", "a hit without its features") from error
     _check_cosines(cosines)
-    order = np.argsort(-cosines, kind="stable")[:k].tolist()
+    order = np.argsort(-cosines, kind="stable")
+    if filtered:
+        order = order[raised[order] < _NOT_FOUND]
+    order = order[:k].tolist()
     near = Neighbours(
         [ids[place] for place in order],
         np.minimum(cosines[order], 1.0).astype(np.float32),

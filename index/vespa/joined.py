@@ -10,7 +10,6 @@ have nearer ones on many nodes, is asked for by itself.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +22,7 @@ from common.deadline import Deadline
 from index.filters import Filter
 from index.port import FirstSearch, Neighbours, Related
 from index.vespa import answer, names
-from index.vespa.asking import all_of
+from index.vespa.asking import all_of, both
 from index.vespa.client import VespaIndex
 from index.vespa.stored import HIT_BYTES
 from index.vespa.tensors import check_unit
@@ -34,6 +33,8 @@ from index.vespa.text import is_text
 _MOST_SPREAD: Final = 8.0
 #: How fast a spread that is no longer seen is forgotten, each query.
 _FORGET: Final = 0.02
+#: The profiles of a package (`names.PROFILES`) from which on the first search says what filters let pass.
+_TELLS_NEAR: Final = 4
 #: Characters that would end a label in a tensor's text.
 _ENDS_LABEL: Final = frozenset("\"'\\{}")
 
@@ -54,20 +55,23 @@ class JoinedVespaIndex(VespaIndex):
         ids: Sequence[str],
         head: int,
     ) -> FirstSearch:
-        """See `FarIndex.first_search`; a second query beside it where filters or odd ids ask for one.
+        """See `FarIndex.first_search`; a second query beside it where odd ids, or many, ask for one.
+
+        And where there are filters, and the package is of a release whose profile does not say which of the
+        ids they let pass.
 
         Raises:
             IndexUnavailable, ValueError: as `search`.
         """
         check_unit(vector[None], self._version.dimension)
         wanted = [item for item in dict.fromkeys(ids) if item and is_text(item)]
-        inside = filters is None and len(wanted) + k <= names.MAX_HITS
-        # A filter is not for these ids, and Vespa would not say which of them it lets pass.
+        inside = filters is None or self._version.profiles >= _TELLS_NEAR
+        inside = inside and len(wanted) + k <= names.MAX_HITS
         inside = inside and not any(_ENDS_LABEL.intersection(item) for item in wanted)
         search = partial(self._first, vector, k, filters, deadline, head)
         if inside or not wanted:
             return await search(wanted)
-        first, stored = await asyncio.gather(search(()), self.vectors(wanted, deadline))
+        first, stored = await both(search(()), self.vectors(wanted, deadline))
         return FirstSearch(first.near, stored, first.head)
 
     async def _first(
@@ -85,7 +89,8 @@ class JoinedVespaIndex(VespaIndex):
             return self.builder.first(vector, k, filters, budget, ids, head)
 
         largest = (k + len(ids)) * HIT_BYTES + 4 * dimension * (len(ids) + 64 * head)
-        found = answer.first(await self.ask(body, deadline, largest), k, ids, dimension)
+        got = await self.ask(body, deadline, largest)
+        found = answer.first(got, k, ids, dimension, filtered=bool(ids) and filters is not None)
         if self.shadow is not None:
             self.shadow.offer(vector, k, filters, found.near)
         nearest = found.near.ids[:head]

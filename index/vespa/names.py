@@ -71,11 +71,13 @@ PROFILE_LEXICAL: Final = "lexical"
 #: The input with the same vector as int8, where the graph is over int8.
 COARSE_TENSOR: Final = "c"
 #: The profile of a search that also brings vectors: inputs `QUERY_TENSOR` and `HISTORY_TENSOR`. An item of
-#: the history ranks `OWN` above its cosine, so that none is cut off; the operator labelled `HEAD_LABEL` finds
-#: the items at the head.
+#: the history ranks `OWN` above its cosine, so that none is cut off, and twice that where the operator
+#: labelled `NEAR_LABEL` did not find it, or not after the filters; the one labelled `HEAD_LABEL` finds the
+#: items at the head.
 PROFILE_FIRST: Final = "first"
 HISTORY_TENSOR: Final = "history"
 HEAD_LABEL: Final = "head"
+NEAR_LABEL: Final = "near"
 OWN: Final = 4.0
 #: Vectors whose neighbours one query finds, at most; there is a profile for each number of them.
 MAX_RELATED: Final = 8
@@ -86,8 +88,9 @@ ITEM_FEATURE: Final = "item"
 VECTOR_FEATURE: Final = "vector"
 COSINES_FEATURE: Final = "found"
 #: Which rank profiles a package has, as its version files say: 1 has `PROFILE_Q2I` without match-features, 2
-#: those of a far index, 3 `PROFILE_POPULAR` too.
-PROFILES: Final = 3
+#: those of a far index, 3 `PROFILE_POPULAR` too, 4 a `PROFILE_FIRST` that tells by `NEAR_LABEL` which items
+#: of a history the filters let pass.
+PROFILES: Final = 4
 #: The rank profile of a search by pictures: input `PICTURE_TENSOR`, first phase closeness of `PICTURE`.
 PROFILE_P2I: Final = "p2i"
 PICTURE_TENSOR: Final = "p"

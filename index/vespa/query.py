@@ -69,19 +69,28 @@ class QueryBuilder:
     ) -> Body:
         """As `nearest`, with the vectors of the ``head`` nearest items, and of ``ids`` beside ``hits``.
 
-        There are no filters where there are ids: a filter would not be for these.
+        The filters are not for the ids. Where there are both, what the graph is searched for is what either
+        lets pass, so each of the ids may take the place of an item that the filters let pass. The head is not
+        made wider for that: what takes a place in it is nearer, and its vector comes too.
         """
-        finds = [self._near(self._graph(self._brought(hits)))]
+        beside = 0 if filters is None else len(ids)
+        near = self._graph(self._brought(hits) + beside)
+        finds = [self._near(f'label:"{names.NEAR_LABEL}", {near}' if beside else near)]
         if head:
             finds.append(self._near(f'label:"{names.HEAD_LABEL}", {self._narrow(head)}'))
-        if ids:
-            finds.append(_one_of(ids))
-        body = self._ranked(names.PROFILE_FIRST, names.MATCH_FEATURES, _either(finds, filters), hits, budget)
+        if ids and filters is not None:
+            where = f"({_either(finds, filters)}) or {_one_of(ids)}"
+        else:
+            where = _either([*finds, _one_of(ids)] if ids else finds, filters)
+        body = self._ranked(names.PROFILE_FIRST, names.MATCH_FEATURES, where, hits, budget)
         body |= self._inputs(vector)
         body["hits"] = hits + len(ids)
         if ids:
             cells = ",".join(f'"{item}":1' for item in ids)
             body[f"input.query({names.HISTORY_TENSOR})"] = f"{{{cells}}}"
+        if len(ids) > hits:
+            # Most of the hits may lie on one node, which would give no more than its share; see `_lookup`.
+            body["dispatch.topKProbability"] = "1.0"
         return body
 
     def related(

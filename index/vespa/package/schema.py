@@ -58,6 +58,8 @@ def render_schema(version: Version) -> str:
         title_summary=_title("title-summary.sd", version) + _features_summary(version),
         more_profiles=_picture("picture-profile.sd", version) + _popular(version),
         first=names.OWN,
+        head=names.HEAD_LABEL,
+        near=names.NEAR_LABEL,
         related="".join(_related(count, version) for count in range(1, names.MAX_RELATED + 1)),
     )
 

@@ -47,8 +47,8 @@ def stored_hit(item: str, embedding: str) -> dict[str, Any]:
     }
 
 
-def first_hit(item: str, cosine: float, vector: str | None = None, *, own: bool = False) -> dict[str, Any]:
-    """A hit of a search that brings vectors; one that is of the history."""
+def first_hit(item: str, cosine: float, vector: str | None = None, *, own: int = 0) -> dict[str, Any]:
+    """A hit of a search that brings vectors; with ``own`` of the history: 1 found too, 2 not."""
     features = {"item": {item: 1.0}, "vector": {} if vector is None else {item: vector}}
     return {"id": item, "relevance": cosine + 4.0 * own, "fields": {"matchfeatures": features}}
 

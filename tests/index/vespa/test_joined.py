@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,16 +52,68 @@ async def test_the_first_search_brings_the_vectors_of_the_history_and_of_the_hea
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("ids", "filters"), [(["a"], FILTERS), (['a"'], None), (["a'"], None), (["{"], None), (["a\\"], None)]
+@given(
+    seed=st.integers(0, 1000),
+    nodes=st.integers(1, 5),
+    k=st.integers(1, 40),
+    share=st.sampled_from([0.02, 0.3, 1.0]),
+    count=st.integers(0, 60),
+    near=st.booleans(),
 )
-async def test_a_filter_is_not_for_the_history_and_an_odd_id_ends_no_label(
-    ids: list[str], filters: Filter | None
+@hypothesis_settings(max_examples=25)
+def test_a_filter_is_not_for_the_history_and_costs_no_query(
+    seed: int, nodes: int, k: int, share: float, count: int, near: bool
+) -> None:
+    vectors, query = items(300, seed), unit_vectors(1, 8, seed=seed + 1)[0]
+    random = np.random.default_rng(seed)
+    passing = np.flatnonzero(random.random(300) < share).tolist()
+    order = np.argsort(-(vectors @ query), kind="stable")
+    ids = [f"i{row}" for row in (order if near else random.permutation(300))[:count]]
+
+    async def run() -> None:
+        cluster = Cluster(vectors, nodes, passing)
+        async with FaultServer([cluster]) as server, JoinedVespaIndex(settings(server.url)) as index:
+            found = await index.first_search(query, k, FILTERS, Deadline.after(30), ids=ids, head=2)
+        best = [f"i{row}" for row in order if row in set(passing)][:k]
+        assert found.near.ids == best
+        np.testing.assert_allclose(found.near.scores, [vectors[int(i[1:])] @ query for i in best], atol=1e-6)
+        assert (found.asked.ids, found.asked.coverage) == (ids, 1.0)
+        assert cluster.asked == ["first"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("k", "nodes"), [(1, 4), (5, 8), (1, 16)])
+async def test_a_history_that_lies_on_one_node_comes_whole(k: int, nodes: int) -> None:
+    vectors, query = items(800), unit_vectors(1, 8, seed=9)[0]
+    ids = [f"i{row * nodes}" for row in range(40)]
+    cluster = Cluster(vectors, nodes)
+    async with FaultServer([cluster]) as server, JoinedVespaIndex(settings(server.url)) as index:
+        found = await index.first_search(query, k, None, Deadline.after(5), ids=ids, head=0)
+    assert found.asked.ids == ids
+    assert found.near.ids == [f"i{row}" for row in np.argsort(-(vectors @ query), kind="stable")[:k]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "filters", "profiles"),
+    [
+        (["a"], FILTERS, 3),
+        (['a"'], None, 4),
+        (["a'"], None, 4),
+        (["{"], None, 4),
+        (["a\\"], FILTERS, 4),
+    ],
+)
+async def test_an_odd_id_ends_no_label_and_an_older_package_is_asked_for_the_history_apart(
+    ids: list[str], filters: Filter | None, profiles: int
 ) -> None:
     script = [answer(200, root([first_hit("x", 0.5)]))]
-    async with FaultServer(script) as server, JoinedVespaIndex(settings(server.url)) as index:
-        with pytest.raises(errors.VespaError):  # the second query's answer is none of its kind
-            await index.first_search(E0, 5, filters, Deadline.after(5), ids=ids, head=0)
+    async with FaultServer(script) as server:
+        where = settings(server.url)
+        where = replace(where, version=replace(where.version, profiles=profiles))
+        async with JoinedVespaIndex(where) as index:
+            with pytest.raises(errors.VespaError):  # the second query's answer is none of its kind
+                await index.first_search(E0, 5, filters, Deadline.after(5), ids=ids, head=0)
     bodies = {request.json["ranking.profile"]: request.json for request in server.requests}
     assert bodies.keys() == {"first", "unranked"}
     assert "input.query(history)" not in bodies["first"]
@@ -69,7 +122,7 @@ async def test_a_filter_is_not_for_the_history_and_an_odd_id_ends_no_label(
 
 async def test_history_that_was_not_reached_lowers_the_coverage() -> None:
     coverage = {"coverage": 50, "documents": 500, "degraded": {"timeout": True}}
-    half = answer(200, root([first_hit("a", 0.9, ONE, own=True)], coverage=coverage))
+    half = answer(200, root([first_hit("a", 0.9, ONE, own=1)], coverage=coverage))
     async with FaultServer([half]) as server, JoinedVespaIndex(settings(server.url)) as index:
         found = await index.first_search(E0, 5, None, Deadline.after(5), ids=["a", "b"], head=0)
     assert (found.asked.ids, found.asked.coverage, found.asked.degraded) == (["a"], 0.5, ("timeout",))
@@ -137,7 +190,7 @@ async def test_answers_that_cannot_be_are_none(name: str) -> None:
 
 
 async def test_features_may_have_the_names_of_their_expressions() -> None:
-    long = first_hit("a", 0.9, ONE, own=True)
+    long = first_hit("a", 0.9, ONE, own=1)
     features = long["fields"]["matchfeatures"]
     long["fields"]["matchfeatures"] = {f"rankingExpression({name})": features[name] for name in features}
     script = [answer(200, root([long]))]

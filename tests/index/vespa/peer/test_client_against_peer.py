@@ -190,6 +190,34 @@ async def test_searches_that_are_joined_find_what_they_find_apart(settings: Vesp
             np.testing.assert_allclose(cosines, others.vectors @ QUERIES[5], atol=1e-5)
 
 
+async def test_a_history_takes_no_place_of_what_a_filter_lets_pass(settings: VespaSettings) -> None:
+    """Vespa searches the graph for all that filters or names let pass, with no more candidates than asked."""
+    narrow = replace(settings, search=SearchSettings(target_hits_least=1, explore_additional_hits=0))
+    async with JoinedVespaIndex(narrow) as index:
+        filters = parse_filter({"price": {"lt": 50}}, index.attributes)
+        for query in QUERIES:
+            (all_near,) = await index.search(query[None], 30, None, Deadline.after(10))
+            (near,) = await index.search(query[None], 5, filters, Deadline.after(10))
+            first = await index.first_search(query, 5, filters, Deadline.after(10), ids=all_near.ids, head=2)
+            assert set(all_near.ids) - set(near.ids)  # the filter leaves some of the history out
+            assert first.near.ids == near.ids
+            assert first.asked.ids == all_near.ids
+            assert first.asked.coverage == 1.0
+
+
+async def test_a_history_that_lies_on_one_node_comes_whole(vespa_peer: Peer, settings: VespaSettings) -> None:
+    async with JoinedVespaIndex(settings) as index:
+        vespa_peer.fault("node1", "soft-timeout", 0.0)
+        try:
+            (there,) = await index.search(QUERIES[:1], ROWS, None, Deadline.after(10))
+        finally:
+            vespa_peer.clear()
+        ids = sorted(there.ids)[:60]
+        first = await index.first_search(QUERIES[0], 1, None, Deadline.after(10), ids=ids, head=0)
+    assert len(there.ids) < ROWS
+    assert first.asked.ids == ids
+
+
 async def test_no_node_is_asked_for_summaries(vespa_peer: Peer, settings: VespaSettings) -> None:
     with planted(vespa_peer, "nodes", "no-summaries"):
         async with JoinedVespaIndex(settings) as index:

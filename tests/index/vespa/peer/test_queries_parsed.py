@@ -221,6 +221,18 @@ def test_a_first_search_and_its_inputs_arrive(parse: Callable[[Body], dict[str, 
     assert parsed["inputs"] == {"query(q)": "tensor<float>(x[128])", "query(history)": "tensor(id{})"}
 
 
+def test_filters_of_a_first_search_are_not_for_the_ids(parse: Callable[[Body], dict[str, Any]]) -> None:
+    filters = parse_filter({"brand": "acme", "price": {"lt": 50}}, VERSION.attributes)
+    kind, (inner, either, *conditions), named = parse(
+        BUILDER.first(VECTORS[0], 200, filters, 0.1, ["a", "b"], 2)
+    )["tree"]
+    assert (kind, inner, canonical(named)) == ("OR", "AND", ("in", "item_id", "a", "b"))
+    kind, near, head = either
+    assert (kind, near[3]["label"], near[3]["targetHits"]) == ("OR", "near", 202)
+    assert (head[3]["label"], head[3]["targetHits"]) == ("head", 2)
+    assert len(conditions) == 2
+
+
 @pytest.mark.parametrize("count", [1, 5, names.MAX_RELATED])
 def test_neighbours_of_several_vectors_arrive(parse: Callable[[Body], dict[str, Any]], count: int) -> None:
     parsed = parse(BUILDER.related(np.stack([VECTORS[0]] * count), VECTORS[0], 31, 62, None, 0.1))

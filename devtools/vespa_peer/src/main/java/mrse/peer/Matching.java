@@ -18,8 +18,8 @@ import java.util.function.Predicate;
 /**
  * Walks a query tree over a node's documents.
  *
- * <p>nearestNeighbor keeps its target hits among the documents that the other conditions let through, as
- * Vespa does with filters first, and it is exact always.
+ * <p>nearestNeighbor keeps its target hits among the documents that all conditions of the query let through,
+ * whatever it would bring itself, as Vespa does with filters first; and it is exact always.
  */
 final class Matching {
 
@@ -34,6 +34,8 @@ final class Matching {
     private final Map<String, Bm25> bm25 = new HashMap<>();
     /** What each labelled nearestNeighbor found, after the conditions that stand beside it. */
     private final Map<String, Set<Row>> found = new HashMap<>();
+    /** Vespa's global filter: what the query lets through if every nearestNeighbor brings everything. */
+    private BitSet searched;
 
     Matching(Row[] rows, Inputs inputs, Schemas.Schema schema) {
         this.rows = rows;
@@ -47,6 +49,8 @@ final class Matching {
         collect(root);
         BitSet all = new BitSet(rows.length);
         all.set(0, rows.length);
+        searched = null;
+        searched = match(root, all);
         return match(root, all);
     }
 
@@ -165,11 +169,14 @@ final class Matching {
     }
 
     private BitSet nearest(ItemNearestNeighbor item, BitSet candidates) {
+        if (searched == null) {
+            return (BitSet) candidates.clone();
+        }
         float[] query = query(item);
         String field = item.getProperties().getIndex();
         record Near(int position, double closeness) {}
         List<Near> near = new ArrayList<>();
-        for (int i = candidates.nextSetBit(0); i >= 0; i = candidates.nextSetBit(i + 1)) {
+        for (int i = searched.nextSetBit(0); i >= 0; i = searched.nextSetBit(i + 1)) {
             float[] stored = rows[i].vector(field);
             if (stored != null) {
                 double closeness = closeness(field, query, stored);
@@ -181,6 +188,7 @@ final class Matching {
         near.sort(Comparator.comparingDouble(Near::closeness).reversed().thenComparingInt(Near::position));
         BitSet nearest = new BitSet();
         near.stream().limit(item.getTargetNumHits()).forEach(each -> nearest.set(each.position()));
+        nearest.and(candidates);
         String label = label(item);
         if (label != null) {
             Set<Row> labelled = found.computeIfAbsent(label, name -> new HashSet<>());
