@@ -38,9 +38,11 @@ class LineProcess:
         )
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._lock = threading.Lock()
+        #: Whether an answer is still to come that nobody waits for any more: it is not the next one's.
+        self._late = False
         threading.Thread(target=self._read, daemon=True).start()
 
-    def ask(self, request: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], timeout: float = 300.0) -> dict[str, Any]:
         """The answer to one request; requests from several threads take turns.
 
         Raises:
@@ -48,12 +50,18 @@ class LineProcess:
         """
         with self._lock:
             assert self._process.stdin is not None
+            if self._late:
+                self.receive(timeout)
+                self._late = False
             try:
                 self._process.stdin.write(orjson.dumps(request) + b"\n")
                 self._process.stdin.flush()
             except OSError as error:
                 raise PeerError(self._story(f"died: {error}")) from error
-            return self.receive(timeout)
+            self._late = True
+            answer = self.receive(timeout)
+            self._late = False
+            return answer
 
     def cpu_seconds(self) -> float:
         """CPU that the process has used; 0 where the system does not tell."""

@@ -83,13 +83,15 @@ class ChangesSource:
         self, operations: Operations, read: list[tuple[int, Change | Rejected]]
     ) -> Iterator[Numbered]:
         states = iter(self.ledger.record([each for _, each in read if isinstance(each, Change)]))
+        known = self.ledger.recorded
         for number, each in read:
             if isinstance(each, Rejected):
                 yield number, each
             elif (state := next(states)) is None:
                 yield number, Older(each.item_id)
             else:
-                yield number, state.operation(operations, each.item_id, whole=each.kind == "put")
+                whole = each.kind == "put"
+                yield number, state.operation(operations, each.item_id, whole=whole, known=known)
 
 
 def read_change(

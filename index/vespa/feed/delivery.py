@@ -20,6 +20,8 @@ from index.vespa.transport import Reply
 Sleep = Callable[[float], Awaitable[None]]
 
 _IGNORED_FIELDS: Final = "X-Vespa-Ignored-Fields"
+#: Times that what others changed of an item meanwhile is sent behind an operation.
+_MOST_PASSES: Final = 5
 _BUSY, _INTERNAL, _BLOCKED = 429, 500, 507
 _PASSING: Final = frozenset({502, 503, 504})
 
@@ -46,9 +48,18 @@ class _Again:
     blocked: bool = False
 
 
+def _nothing(operation: Operation) -> None:
+    """Nobody else changes anything."""
+
+
 @dataclass
 class Delivery:
-    """Delivers the operations of one feed within one window; counts retries in ``report``."""
+    """Delivers the operations of one feed within one window; counts retries in ``report``.
+
+    Vespa keeps no trace of what it removed, so no condition keeps an older put from bringing it back. So what
+    is known of the item is looked at whenever an operation is sent, which may have waited for long, and again
+    when it was taken: what was removed while it was on its way is removed once more, at once.
+    """
 
     operations: Operations
     endpoints: Endpoints
@@ -56,6 +67,8 @@ class Delivery:
     report: FeedReport
     clock: Clock
     sleep: Sleep
+    #: What others changed of an item since an operation of it was made, as an operation; None: nothing.
+    newest: Callable[[Operation], Operation | None] = _nothing
 
     def __post_init__(self) -> None:
         self._window = Window(self.settings, self.clock)
@@ -74,8 +87,8 @@ class Delivery:
         Raises:
             FeedStopped: no operation would get through.
         """
-        request = self.operations.request(operation, self.settings.request_timeout)
-        tries = failures = 0
+        first: Settled | None = None
+        tries = failures = passes = 0
         #: Since when Vespa answers that it is busy; what came before (a feed that is blocked, a turn to wait
         #: for) is no part of that.
         busy_since: float | None = None
@@ -84,6 +97,11 @@ class Delivery:
             era = self._era
             deadline = Deadline.after(self.settings.request_timeout, self.clock)
             try:
+                newer = self.newest(operation)
+                # An update says nothing of what is not there yet: it is sent behind what puts the item.
+                if newer is not None and (newer.kind != "update" or operation.kind == "update"):
+                    operation = newer
+                request = self.operations.request(operation, self.settings.request_timeout)
                 reply = await self.endpoints.send(request, deadline)
                 result = self._read(reply)
             except VespaError as error:
@@ -91,7 +109,15 @@ class Delivery:
             finally:
                 await self._window.release()
             if isinstance(result, Settled):
-                return result
+                if result.outcome is Outcome.FAILED:
+                    return result
+                first = first or result
+                later = None if passes == _MOST_PASSES else self.newest(operation)
+                if later is None:
+                    return first
+                operation = later
+                tries, failures, passes, busy_since = 0, 0, passes + 1, None
+                continue
             if result.blocked:
                 self._block(era, group)
                 continue

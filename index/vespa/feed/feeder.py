@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from common.deadline import Clock
@@ -27,6 +28,7 @@ from common.progress import Progress, silent
 from index.vespa.endpoints import Endpoints
 from index.vespa.feed.delivery import Delivery, Settled, Sleep
 from index.vespa.feed.journal import Journal
+from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.operations import Numbered, Older, Operation, Operations, Rejected
 from index.vespa.feed.report import MAX_FAILURES_KEPT, Failure, FeedReport, FeedStopped, Outcome
 from index.vespa.feed.source import FeedSource
@@ -61,7 +63,9 @@ async def feed(
     report = FeedReport(skipped=journal.count_settled())
     # The window, not the pool, says how many requests are under way.
     endpoints = Endpoints(replace(settings.endpoints, connections=feeding.window_max), clock)
-    delivery = Delivery(Operations(settings.version), endpoints, feeding, report, clock, sleep)
+    operations = Operations(settings.version)
+    newest = partial(_newest, source.ledger, operations)
+    delivery = Delivery(operations, endpoints, feeding, report, clock, sleep, newest)
     run = _Run(delivery, report, journal, feeding, lambda: progress("feed", report.done, source.total))
     arguments = (settings.version, journal.feed_ver, journal.settled)
     try:
@@ -84,6 +88,15 @@ async def feed(
     else:
         journal.save()
     return report
+
+
+def _newest(ledger: Ledger, operations: Operations, operation: Operation) -> Operation | None:
+    """What others changed of an item since an operation of it was made, all of it; None where nothing."""
+    state = ledger.newest(operation.item_id, operation.feed_ver, operation.known)
+    try:
+        return None if state is None else state.operation(operations, operation.item_id)
+    except ValueError:
+        return None  # it is refused, and told, where it comes from
 
 
 @dataclass

@@ -80,7 +80,9 @@ async def _send_unsent(target: Target, feeding: FeedSettings | None) -> None:
     sequence, states = ledger.unsent()
     for start in range(0, len(states), _BATCH):
         batch = states[start : start + _BATCH]
-        await _deliver(target, [state.operation(operations, item) for item, state in batch], feeding)
+        await _deliver(
+            target, [state.operation(operations, item, known=sequence) for item, state in batch], feeding
+        )
     ledger.sent(sequence)
 
 
@@ -89,18 +91,19 @@ async def _feed(target: Target, batch: Sequence[Line], alone: bool, feeding: Fee
     operations = Operations(version)
     read = [read_change(operations, line.name, line.text, line.feed_ver, version, alone) for line in batch]
     states = iter(ledger.record([each for each in read if isinstance(each, Change)]))
-    sequence = ledger.sequence
+    sequence = ledger.recorded
     made = [
-        each if isinstance(each, Rejected) else _operation(operations, each, next(states)) for each in read
+        each if isinstance(each, Rejected) else _operation(operations, each, next(states), sequence)
+        for each in read
     ]
     await _deliver(target, made, feeding)
     ledger.sent(sequence)
 
 
-def _operation(operations: Operations, change: Change, state: Merged | None) -> Operation | Older:
+def _operation(operations: Operations, change: Change, state: Merged | None, known: int) -> Operation | Older:
     if state is None:
         return Older(change.item_id)
-    return state.operation(operations, change.item_id, whole=change.kind == "put")
+    return state.operation(operations, change.item_id, whole=change.kind == "put", known=known)
 
 
 async def _deliver(
@@ -108,7 +111,9 @@ async def _deliver(
 ) -> None:
     # Lines that cannot be used are told and hold up nothing, however many they are.
     settings = replace(FeedSettings() if feeding is None else feeding, failures_max=len(made) + 1)
-    report = await feed(target.settings, _Listed(made), Journal(None, "changes", 1), feeding=settings)
+    report = await feed(
+        target.settings, _Listed(made, target.ledger), Journal(None, "changes", 1), feeding=settings
+    )
     whole = target.report
     whole.outcomes += report.outcomes
     whole.retries += report.retries
@@ -122,6 +127,7 @@ class _Listed:
     """Operations at hand, as a source."""
 
     made: Sequence[Operation | Older | Rejected]
+    ledger: Ledger
     fingerprint: str = "changes"
 
     @property

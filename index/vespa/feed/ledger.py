@@ -52,6 +52,8 @@ class Ledger:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        #: The number of the last change when `record` was through.
+        self.recorded = 0
         self._db = sqlite3.connect(
             path or ":memory:", timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
@@ -106,6 +108,7 @@ class Ledger:
                     (change.item_id, state.to_json(), state.version, seq),
                 )
             self._set("sequence", seq)
+        self.recorded = seq
         return merged
 
     def newer(self, ids: Sequence[str], as_of: int) -> dict[str, Merged]:
@@ -115,6 +118,13 @@ class Ledger:
             (orjson.dumps(ids).decode(), as_of),
         )
         return {item_id: Merged.from_json(state) for item_id, state in rows}
+
+    def newest(self, item_id: str, after: int, known: int) -> Merged | None:
+        """The changes of an item, where one written after number ``known`` is later than ``after``."""
+        row = self._db.execute(
+            "select state from changes where id = ? and version > ? and seq > ?", (item_id, after, known)
+        ).fetchone()
+        return None if row is None else Merged.from_json(row[0])
 
     def since(self, sequence: int, as_of: int) -> tuple[int, set[str]]:
         """The number of the last change, and the items that changed after ``sequence`` and ``as_of``."""

@@ -85,6 +85,7 @@ class Merged:
         row: tuple[Floats, Mapping[str, AttributeValue]] | None = None,
         *,
         whole: bool = True,
+        known: int = 0,
     ) -> Operation:
         """All that changed, as one operation, which may take the place of one of the same version.
 
@@ -93,6 +94,7 @@ class Merged:
             item_id: of the item.
             row: vector and attributes of the item in a folder that is older; the item is put whole then.
             whole: whether to put an item whole that was put; otherwise its vector is there already.
+            known: see `Operation.known`.
         """
         version, operations = self.version, operations.of_taken
         attributes = {name: value for name, (_, value) in self.attributes.items()}
@@ -104,7 +106,7 @@ class Merged:
             made = operations.put(item_id, row[0], {**row[1], **attributes}, version)
         else:
             made = operations.update(item_id, attributes, version)
-        return replace(made, again=True)
+        return replace(made, again=True, known=known)
 
     def to_json(self) -> bytes:
         """For the ledger."""

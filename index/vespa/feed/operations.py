@@ -50,6 +50,8 @@ class Operation:
     fields: Mapping[str, Any]
     #: Whether it may replace what has the same version: it says the same, or more of it.
     again: bool = False
+    #: The number of the last change in the ledger when it was made: those behind it are of others.
+    known: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class FeedSource(Protocol):
     def total(self) -> int | None:
         """Operations in all; None while nobody knows."""
 
+    @property
+    def ledger(self) -> Ledger:
+        """Where others write changes meanwhile; looked at whenever an operation is sent, and afterwards."""
+
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """Operations with their numbers; those that are settled are not made.
 

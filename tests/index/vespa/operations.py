@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.operations import Numbered, Operation, Rejected
 from index.vespa.feed.source import IsSettled
 from index.vespa.version import Version
@@ -16,6 +17,7 @@ class ListedSource:
 
     def __init__(self, operations: Sequence[Operation | Rejected]) -> None:
         self._operations = operations
+        self.ledger = Ledger()
         self.total = len(operations)
 
     def operations(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:

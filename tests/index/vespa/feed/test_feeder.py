@@ -16,11 +16,12 @@ import pytest
 
 from devtools.embeddings import make_embeddings
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
-from devtools.vespa_fakes.fault_server import FaultServer, answer
+from devtools.vespa_fakes.fault_server import FaultServer, Request, answer
 from devtools.vespa_fakes.feed_process import FEED
 from devtools.vespa_fakes.feeding import CHAOS, changes, newest
 from index.vespa.feed import feeder
 from index.vespa.feed.journal import Journal
+from index.vespa.feed.merged import Change
 from index.vespa.feed.operations import Operation, Operations, Rejected
 from index.vespa.feed.report import FeedStopped, Outcome
 from index.vespa.settings import FeedSettings
@@ -158,6 +159,35 @@ async def test_an_older_operation_changes_nothing() -> None:
         await feed(server.url, [operations().remove("a", 6)])
         assert server.documents == {}
     assert report.outcomes == {Outcome.STORED: 1, Outcome.SUPERSEDED: 2}
+
+
+async def test_what_others_remove_while_it_is_fed_does_not_come_back() -> None:
+    """Vespa keeps no trace of a removal: an older put on its way would bring the item back."""
+    source = ListedSource([put(f"a{number}", 1) for number in range(4)])
+    meanwhile = {
+        "POST a0 1": [Change("remove", "a0", 5), Change("remove", "a1", 6)],  # a1 waits for its turn
+        "POST a2 1": [Change("remove", "a2", 7)],  # which is to be sent again
+        "POST a3 1": [Change("update", "a3", 8, {"price": 2.5})],
+    }
+    seen: list[str] = []
+
+    async def act(request: Request, writer: asyncio.StreamWriter) -> None:
+        item, version = request.path.rsplit("/", 1)[1], request.parameters["condition"][-1]
+        seen.append(f"{request.method} {item} {version}")
+        source.ledger.record(meanwhile.get(seen[-1], []))
+        await answer(429 if seen[-1] == "POST a2 1" else 200, {})(request, writer)
+
+    async with FaultServer([act]) as server:
+        alone = replace(QUICK, window_start=1, window_min=1, window_max=1)
+        report = await feeder.feed(settings(server.url), source, Journal(None, "t", 1), feeding=alone)
+    assert report.outcomes == {Outcome.STORED: 4}
+    told = {item: [each for each in seen if item in each] for item in ("a0", "a1", "a2", "a3")}
+    assert told == {
+        "a0": ["POST a0 1", "DELETE a0 5"],
+        "a1": ["DELETE a1 6"],
+        "a2": ["POST a2 1", "DELETE a2 7"],
+        "a3": ["POST a3 1", "PUT a3 8"],
+    }
 
 
 async def test_an_update_leaves_the_rest() -> None:
