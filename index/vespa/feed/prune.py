@@ -72,7 +72,7 @@ async def prune(
         seen: set[str] = set()
         while not dry_run and looks < _LOOKS and (wanted := sorted(set(old) - spared)):
             if fresh := [item for item in wanted if item not in seen]:
-                source = _Removals(fresh, as_of)
+                source = _Removals(fresh, as_of, ledger)
                 report = await feed(settings, source, Journal(None, "prune", as_of), feeding=feeding)
                 removed += report.outcomes[Outcome.STORED]
                 failed += report.outcomes[Outcome.FAILED]
@@ -90,6 +90,7 @@ class _Removals:
 
     ids: list[str]
     as_of: int
+    ledger: Ledger
     fingerprint: str = "prune"
 
     @property
