@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from benchmarks.servers import ROOT, processes
+from benchmarks.servers import ROOT, processes, worker_processes
 from devtools.vespa_peer.build import missing
 from devtools.vespa_peer.peer import Peer, start_peer
 from devtools.waiting import free_port
@@ -84,14 +84,8 @@ class Service:
         self._process.send_signal(number)
 
     def workers(self) -> list[int]:
-        """The processes that answer: those that listen, other than the parent."""
-        assert self._process is not None
-        found = []
-        for pid in processes(self._process.pid):
-            name = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if pid != self._process.pid and b"resource_tracker" not in name and b"forkserver" in name:
-                found.append(pid)
-        return found[1:] or found  # the first is the fork server itself
+        """The processes that answer."""
+        return worker_processes(self.session)
 
     def kill(self) -> None:
         """As a machine that loses its power."""

@@ -87,6 +87,14 @@ def processes(session: int) -> list[int]:
     return [pid for pid, fields in _stats() if int(fields[3]) == session and fields[0] != "Z"]
 
 
+def worker_processes(session: int) -> list[int]:
+    """Ids of the living processes that answer for a server of several: the children of its fork server."""
+    parents = {
+        pid: int(fields[1]) for pid, fields in _stats() if int(fields[3]) == session and fields[0] != "Z"
+    }
+    return [pid for pid, parent in parents.items() if parents.get(parent) == session]
+
+
 def picture_processes(session: int) -> list[int]:
     """Ids of the living processes that decode a server's pictures, which have a session of their own."""
     own = {pid: (int(fields[1]), int(fields[3])) for pid, fields in _stats() if fields[0] != "Z"}
