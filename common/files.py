@@ -98,15 +98,20 @@ def _refuse_irregular(path: Path, found: os.stat_result) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file that is replaced whole: one writes at a time, over all processes.
 
-    The lock is a file beside it, which stays; root leaves it to the owner of the file.
+    The lock is a file beside it, which stays. Where root makes it, it belongs to the owner of the file.
 
     Raises:
-        OSError: there can be none, or it is somebody else's.
+        OSError: there can be none, it is somebody else's, or a link.
     """
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock, flags = path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
+        descriptor = os.open(lock, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        descriptor = os.open(lock, flags)
+    else:
         with suppress(OSError):  # there may be no such file yet, and only root may give away
             os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

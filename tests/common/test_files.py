@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from common.files import (
     OutsideError,
     inherit,
     inside,
+    locked,
     read_bounded,
     replace_text,
     replacing,
@@ -122,3 +124,30 @@ def test_nobody_else_comes_to_read_what_is_replaced(
         )  # fmt: skip
         assert (done.returncode != 0) == refused, done.stderr
         assert ("OwnerError" in done.stderr) == refused
+
+
+def test_one_holds_a_lock_at_a_time_and_leads_to_nothing_else(tmp_path: Path) -> None:
+    file, lock = tmp_path / "a.toml", tmp_path / ".a.toml.lock"
+    with locked(file), lock.open("rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locked(file), pytest.raises(FileNotFoundError):
+        file.stat()
+    lock.unlink()
+    (tmp_path / "other").write_text("somebody's")
+    lock.symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic links"), locked(file):
+        raise AssertionError
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_lock_that_root_makes_belongs_to_whom_the_file_does_and_nobody_else_s_is_given_away(
+    tmp_path: Path,
+) -> None:
+    file, lock = tmp_path / "a.toml", tmp_path / ".a.toml.lock"
+    file.touch()
+    os.chown(file, 10001, 10002)
+    with locked(file):
+        assert (lock.stat().st_uid, lock.stat().st_gid) == (10001, 10002)
+    os.chown(lock, 10003, 10003)
+    with locked(file):  # it was there before: whatever it is by now, it is not given away
+        assert lock.stat().st_uid == 10003
