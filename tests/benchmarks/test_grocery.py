@@ -6,21 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
 from benchmarks.grocery import GIVEN, SYSTEMS, configure, photo_embeddings
-from models.export.bundle import export
 from models.synthetic import make_shop
-from models.towers import preset
-from models.training import train
+from tests.support.bundle import make_bundle
 
 
 def test_photos_alone_are_items_that_differ_by_their_picture(tmp_path: Path) -> None:
     make_shop(tmp_path / "shop", items=100, seed=3)
     shop = Shop.open(tmp_path / "shop")
-    short = {"stage1.steps": 2, "stage2.steps": 2}
-    train(shop.path, tmp_path / "run", preset("tiny").with_overrides(short))
-    bundle = Bundle.load(export(tmp_path / "run", tmp_path / "bundles", "tiny"))
+    bundle = make_bundle(tmp_path / "bundle", [item.title for item in shop.items()])
     photos = [item.picture for item in shop.items() if item.picture is not None][:3]
     found = photo_embeddings(bundle, shop, [*photos, photos[0]])
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-3)

@@ -16,7 +16,7 @@ import pytest
 from artifacts.embeddings import EmbeddingsFolder
 from common.deadline import Deadline
 from devtools.embeddings import make_embeddings, unit_vectors
-from devtools.vespa_peer.peer import Peer, start_peer
+from devtools.vespa_peer.peer import Peer
 from index.filters import parse_filter
 from index.port import IndexUnavailable, Neighbours
 from index.vespa import errors
@@ -38,7 +38,7 @@ from index.vespa.query import QueryBuilder
 from index.vespa.settings import EndpointSettings, FeedSettings, SearchSettings, VespaSettings
 from index.vespa.version import Version
 from tests.index.vespa.operations import ListedSource
-from tests.support.vespa_peer import INT8, VERSION, require_peer
+from tests.support.vespa_peer import INT8, VERSION
 
 ROWS = 200
 QUERIES = unit_vectors(6, 128, seed=9)
@@ -263,7 +263,10 @@ async def test_vectors_of_a_node_that_is_down_are_unknown(vespa_peer: Peer, sett
             there = await index.vectors(half.ids, Deadline.after(10))
             assert (there.ids, there.coverage) == (half.ids, 1.0)
         await recovered(settings)
-        back = await index.vectors(ids, Deadline.after(10))
+        for _ in range(100):  # a busy machine may keep a node waiting once more
+            back = await index.vectors(ids, Deadline.after(10))
+            if back.coverage == 1:
+                break
         assert (back.ids, back.coverage) == (ids, 1.0)
         # All of one node, which by default gives but its share and some more of them.
         assert (await index.vectors(half.ids, Deadline.after(10))).ids == half.ids
@@ -293,25 +296,29 @@ async def test_one_node_slow(vespa_peer: Peer, settings: VespaSettings) -> None:
         assert found.reason in ("timeout", "errors")
 
 
-async def test_one_node_of_a_group_that_has_no_other_is_slow(folder: Path, tmp_path: Path) -> None:
+async def test_one_node_of_a_group_that_has_no_other_is_slow(
+    vespa_peer: Peer, vespa_application: Path, settings: VespaSettings, tmp_path: Path
+) -> None:
     layout = Layout(config=("c1",), query=("q1",), feed=("f1",), groups=(("a1", "a2"),))
-    application = render(tmp_path / "package", [VERSION], layout)
-    with start_peer(application, nodes=2) as peer:
-        settings = VespaSettings(EndpointSettings((peer.url,)), VERSION)
-        assert (await feed_folder(settings, folder)).complete
+    alone = render(tmp_path / "package", [VERSION, INT8], layout)
+    verdict = vespa_peer.deploy(alone)
+    assert verdict.ok, verdict.error
+    try:
         # The last node is waited for, though the other's answer would be enough.
-        with planted(peer, "node1", "slow", 200):
+        with planted(vespa_peer, "node1", "slow", 200):
             for _ in range(3):
                 found = await outcome(settings, budget=20.0)
                 assert isinstance(found, Neighbours), found
                 assert (found.coverage, found.degraded) == (1.0, ())
-        with planted(peer, "node1", "slow", 20_000):
-            for _ in range(12):
+        with planted(vespa_peer, "node1", "slow", 20_000):
+            for _ in range(4):
                 found = await outcome(settings, budget=5.0)
                 assert isinstance(found, Neighbours), found
                 assert 0.3 < found.coverage < 0.7
                 assert found.degraded
                 assert found.ids
+    finally:
+        assert vespa_peer.deploy(vespa_application).ok
 
 
 @pytest.mark.parametrize(
@@ -469,75 +476,67 @@ async def test_what_verify_sees(
     await feed_folder(settings, folder, feed_ver=5000)
 
 
-async def test_blue_and_green_under_load(tmp_path: Path) -> None:
-    """A second version is deployed, fed, verified, takes the traffic, and the first is dropped."""
-    require_peer()
-    blue, green = (Version(f"demo-{digits}", 128, VERSION.attributes) for digits in ("aaaaaaaa", "bbbbbbbb"))
-    folders = {
-        version.bundle_version: make_embeddings(
-            tmp_path / version.bundle_version, rows=100, seed=seed, bundle_version=version.bundle_version
-        )
-        for seed, version in enumerate((blue, green))
+async def test_blue_and_green_under_load(
+    vespa_peer: Peer, settings: VespaSettings, folder: Path, tmp_path: Path
+) -> None:
+    """One more version is deployed, fed, verified, takes the traffic; the first is dropped. Last of all."""
+    green = Version("demo-bbbbbbbb", 128, VERSION.attributes)
+    second = make_embeddings(tmp_path / "green", rows=100, seed=1, bundle_version=green.bundle_version)
+    application = render(tmp_path / "package", [VERSION, INT8], Layout())
+    config = EndpointSettings((vespa_peer.config_url,))
+    await feed_folder(settings, folder, feed_ver=6000)
+    expected = {
+        version.bundle_version: unit_ids(EmbeddingsFolder.open(path), QUERIES[0])
+        for version, path in ((VERSION, folder), (green, second))
     }
-    application = render(tmp_path / "package", [blue], Layout())
-    with start_peer(application, nodes=1) as peer:
-        config = EndpointSettings((peer.config_url,))
+    serving, answers, stop = [VERSION], 0, False
+    served = asyncio.Condition()
 
-        def settings_of(version: Version) -> VespaSettings:
-            return VespaSettings(EndpointSettings((peer.url,)), version)
-
-        await feed_folder(settings_of(blue), folders[blue.bundle_version])
-        expected = {
-            name: unit_ids(EmbeddingsFolder.open(folder), QUERIES[0]) for name, folder in folders.items()
-        }
-        serving, answers, stop = [blue], 0, False
-        served = asyncio.Condition()
-
-        async def load(indexes: dict[str, VespaIndex]) -> None:
-            nonlocal answers
-            while not stop:
-                version = serving[0].bundle_version
-                (found,) = await indexes[version].search(QUERIES[:1], 5, None, Deadline.after(5))
-                assert found.ids == expected[version]
-                assert found.coverage == 1.0
-                async with served:
-                    answers += 1
-                    served.notify_all()
-
-        async def some_more() -> None:
-            """Wait until nothing from before is under way."""
-            goal = answers + 20
+    async def load(indexes: dict[str, VespaIndex]) -> None:
+        nonlocal answers
+        while not stop:
+            version = serving[0].bundle_version
+            (found,) = await indexes[version].search(QUERIES[:1], 5, None, Deadline.after(5))
+            assert found.ids == expected[version]
+            assert found.coverage == 1.0
             async with served:
-                await served.wait_for(lambda: answers >= goal)
+                answers += 1
+                served.notify_all()
 
-        async with (
-            VespaIndex(settings_of(blue)) as old,
-            VespaIndex(settings_of(green)) as new,
-            asyncio.TaskGroup() as clients,
-        ):
-            indexes = {blue.bundle_version: old, green.bundle_version: new}
-            running = [clients.create_task(load(indexes)) for _ in range(2)]
-            with pytest.raises(errors.VersionMismatch):
-                await new.check()
-            add_version(tmp_path / "package", green)
-            await deploy(config, application, Deadline.after(60))
+    async def some_more() -> None:
+        """Wait until nothing from before is under way."""
+        goal = answers + 20
+        async with served:
+            await served.wait_for(lambda: answers >= goal)
+
+    async with (
+        VespaIndex(settings) as old,
+        VespaIndex(replace(settings, version=green)) as new,
+        asyncio.TaskGroup() as clients,
+    ):
+        indexes = {VERSION.bundle_version: old, green.bundle_version: new}
+        running = [clients.create_task(load(indexes)) for _ in range(2)]
+        with pytest.raises(errors.VersionMismatch):
             await new.check()
-            await feed_folder(settings_of(green), folders[green.bundle_version])
-            filled = EmbeddingsFolder.open(folders[green.bundle_version])
-            report = await verify(new, filled, sampled=20, queries=5, k=10)
-            assert report.holds, report.checks
-            serving[0] = green
-            await some_more()
-            drop_version(tmp_path / "package", blue, datetime.now(UTC).date())
-            await deploy(config, application, Deadline.after(60))
-            await some_more()
-            with pytest.raises(errors.VersionMismatch):
-                await old.check()
-            stop = True
-            await asyncio.gather(*running)
-        other = render(tmp_path / "other", [blue], Layout())  # drops the second, without an override
-        with pytest.raises(DeployRefused):
-            await deploy(config, other, Deadline.after(60))
+        add_version(tmp_path / "package", green)
+        await deploy(config, application, Deadline.after(60))
+        await new.check()
+        await feed_folder(replace(settings, version=green), second)
+        report = await verify(new, EmbeddingsFolder.open(second), sampled=20, queries=5, k=10)
+        assert report.holds, report.checks
+        serving[0] = green
+        await some_more()
+        drop_version(tmp_path / "package", VERSION, datetime.now(UTC).date())
+        await deploy(config, application, Deadline.after(60))
+        await some_more()
+        with pytest.raises(errors.VersionMismatch):
+            await old.check()
+        assert vespa_peer.count().keys() - {INT8.document_type} == {green.document_type}
+        stop = True
+        await asyncio.gather(*running)
+    other = render(tmp_path / "other", [INT8], Layout())  # drops a version, without an override
+    with pytest.raises(DeployRefused, match="schema-removal"):
+        await deploy(config, other, Deadline.after(60))
     assert answers > 40
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,7 @@ import numpy as np
 import pytest
 
 from devtools.vespa_peer.peer import Peer, start_peer
-from index.vespa.package.layout import Layout
-from index.vespa.package.render import add_version, drop_version, render
 from index.vespa.tensors import bfloat16_hex, float_hex
-from index.vespa.version import Version
 from tests.support.vespa_peer import VERSION, require_peer
 
 TYPE = VERSION.document_type
@@ -302,45 +298,3 @@ async def test_faults_in_feeding(kind: str, status: int, faulty: Peer, http: Htt
     faulty.fault("feed", kind)
     assert (await http.document("PUT", "i0", {"price": {"assign": 1.0}}))[0] == status
     assert (await http.document("GET", "i0"))[0] == 200
-
-
-async def test_versions_are_deployed_while_queries_run(tmp_path: Path) -> None:
-    require_peer()
-    second = Version("demo-deadbeef", 128, {"price": "number"})
-    first = render(tmp_path / "first", [VERSION], Layout())
-    render(tmp_path / "both", [VERSION], Layout())
-    both = add_version(tmp_path / "both", second)
-    render(tmp_path / "last", [VERSION, second], Layout())
-    last = drop_version(tmp_path / "last", VERSION, datetime.now(UTC).date())
-    with start_peer(first) as peer:
-        async with aiohttp.ClientSession() as session:
-            http = Http(peer, session)
-            await http.document("POST", "i0", document(0))
-            statuses: list[int] = []
-            done = asyncio.Event()
-
-            async def ask(document_type: str) -> None:
-                while not done.is_set():
-                    statuses.append((await http.search(**{"model.restrict": document_type}))[0])
-
-            queries = [asyncio.create_task(ask(TYPE)) for _ in range(4)]
-            verdict = await asyncio.to_thread(peer.deploy, both)
-            assert verdict.ok, verdict.error
-            assert (await http.document("POST", "i0", document(0), document_type=second.document_type))[
-                0
-            ] == 200
-            assert peer.count() == {TYPE: 1, second.document_type: 1}
-            done.set()
-            await asyncio.gather(*queries)
-            done.clear()
-            queries = [asyncio.create_task(ask(second.document_type)) for _ in range(4)]
-            refused = await asyncio.to_thread(peer.deploy, render(tmp_path / "bare", [second], Layout()))
-            assert "schema-removal" in refused.error
-            verdict = await asyncio.to_thread(peer.deploy, last)
-            assert verdict.ok, verdict.error
-            done.set()
-            await asyncio.gather(*queries)
-            assert set(statuses) == {200}
-            assert len(statuses) > 20
-            assert peer.count() == {second.document_type: 1}
-            assert "coverage" not in (await http.search())[1]["root"]

@@ -48,7 +48,7 @@ def test_make_run_vespa_answers_with_titles(tmp_path: Path) -> None:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     with log.open("wb") as output:
         made = subprocess.Popen(
-            [*command, f"DIR={os.path.relpath(tmp_path / 'run', ROOT)}", "ARGS=--items 1000"],
+            [*command, f"DIR={os.path.relpath(tmp_path / 'run', ROOT)}", "ARGS=--items 200"],
             cwd=ROOT,
             env=outside | {"PYTHONPATH": str(ROOT)},
             stdout=output,

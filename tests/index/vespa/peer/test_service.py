@@ -26,6 +26,7 @@ from devtools.vespa_peer.peer import Peer, start_peer
 from devtools.waiting import wait_for
 from index.embedded.build import build_index
 from tests.support import shop
+from tests.support.clients import CASES, build_typescript, check_python, run_node
 from tests.support.load import load, wait_for_more
 from tests.support.serving import make_settings, serving
 from tests.support.vespa_peer import require_peer
@@ -62,7 +63,10 @@ def mrse(*arguments: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Rollout:
-    """A shop, twice embedded, and Vespa with the first version deployed and fed."""
+    """A shop, twice embedded, and Vespa with the first version deployed and fed.
+
+    One for all tests here, for a container takes a while to start. The last of them drops the first version.
+    """
 
     peer: Peer
     package: Path
@@ -77,12 +81,13 @@ class Rollout:
         return types[self.bundles[which].version]
 
 
-@pytest.fixture
-def rollout(tmp_path: Path) -> Iterator[Rollout]:
+@pytest.fixture(scope="module")
+def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
     require_peer()
-    bundles = shop.bundle(tmp_path / "blue", 1), shop.bundle(tmp_path / "green", 2)
-    folders = tuple(shop.write_embeddings(b, tmp_path / f"embeddings-{n}") for n, b in enumerate(bundles))
-    package = tmp_path / "package"
+    root = tmp_path_factory.mktemp("rollout")
+    bundles = shop.bundle(root / "blue", 1), shop.bundle(root / "green", 2)
+    folders = tuple(shop.write_embeddings(b, root / f"embeddings-{n}") for n, b in enumerate(bundles))
+    package = root / "package"
     added = mrse("vespa", "add-version", folders[0], "--package", package)
     with start_peer(Path(added["application"]), nodes=2) as peer:
         fed = mrse("vespa", "feed", folders[0], "--package", package, "--endpoint", peer.url)
@@ -134,6 +139,81 @@ def compare(request: dict[str, Any], here: dict[str, Any], there: dict[str, Any]
         assert all(abs((one | two)[item] - cut) < 2 * TOLERANCE for item in one.keys() ^ two.keys()), request
     else:
         assert one.keys() == two.keys(), request
+
+
+def test_items_by_content_and_changes_are_not_undone_by_the_feed_of_a_folder(
+    rollout: Rollout, tmp_path: Path
+) -> None:
+    bundle, package = rollout.bundles[0], ("--package", rollout.package, "--endpoint", rollout.peer.url)
+    new = {"id": "new/1", "title": "zenith blue hiking boots", "category": "Shoes > Hiking"}
+    new |= {"picture": shop.picture_base64("blue"), "attributes": {"brand": "zenith", "price": 999.0}}
+    with redis_server(tmp_path) as redis:
+        groups: dict[str, Any] = {
+            "index": {"engine": "vespa"},
+            "server": {"admin_token": "hush"},
+            "redis": {"url": redis.url, "timeout_ms": 2000},
+        }
+        no_changes = groups | {"vespa": {"url": rollout.peer.url}}
+        with serving(make_settings(bundle.path, rollout.version_file(0), **no_changes)) as server:
+            refused = httpx.put(
+                f"{server.url}/items", json={"items": [new]}, headers={"authorization": "Bearer hush"}
+            )
+            assert (refused.status_code, "vespa.changes" in refused.json()["detail"]) == (501, True)
+        groups["vespa"] = {"url": rollout.peer.url, "changes": True}
+        with (
+            serving(make_settings(bundle.path, rollout.version_file(0), **groups)) as server,
+            httpx.Client(base_url=server.url, headers={"authorization": "Bearer hush"}, timeout=60) as client,
+        ):
+
+            def found(**filters: Any) -> set[str]:
+                asked = {"query": new["title"], "k": 100, "filters": filters}
+                return {item["item_id"] for item in client.post("/recall", json=asked).json()["items"]}
+
+            put = client.put("/items", json={"items": [new, {**new, "id": "bad", "attributes": {"x": 1}}]})
+            assert (put.status_code, put.json()["written"]) == (207, 1), put.text
+            assert "new/1" in found(price={"gte": 900}, brand="zenith", category="shoes")
+            history = {"history": [{"item_id": "new/1", "action": "order"}], "query": "boots"}
+            assert client.post("/recall", json=history).json()["degraded"] == []
+            cheaper = {"items": [{"id": "new/1", "attributes": {"price": 5.0}}, {"id": "nobody"}]}
+            cheaper["items"][1]["attributes"] = {"price": 5.0}
+            updated = client.post("/admin/index/update", json=cheaper).json()
+            assert (updated["written"], updated["unknown"]) == (1, ["nobody"])
+            assert client.post(
+                "/admin/index/update", json={"items": [{"id": "i3", "attributes": {"price": 1}}]}
+            )
+            removed = client.post("/items/delete", json={"ids": ["i5", "nobody"]}).json()
+            assert (removed["written"], removed["unknown"]) == (1, ["nobody"])
+            for _ in range(2):
+                assert found(price={"lte": 5}) == {"new/1", "i3"}
+                assert "i5" not in found()
+                assert "failed" not in mrse("vespa", "feed", rollout.embeddings[0], *package)
+                # A folder that was fed is known by its journal, which is done: feed it once more, whole.
+                rollout.embeddings[0].with_name("embeddings-0.feed.journal").unlink(missing_ok=True)
+            assert client.delete("/items/new%2F1").json()["written"] == 1
+            assert "new/1" not in found()
+
+
+def test_the_clients_pass_their_cases(rollout: Rollout, tmp_path: Path) -> None:
+    """Both clients pass the list of cases against Vespa's container as they do against the embedded index."""
+    bundle = shop.bundle(tmp_path / "bundle", 3)
+    embeddings = shop.write_embeddings(bundle, tmp_path / "embeddings", texts=True)
+    package = ("--package", rollout.package)
+    added = mrse("vespa", "add-version", embeddings, *package, "--titles")
+    mrse("vespa", "deploy", *package, "--config-server", rollout.peer.config_url)
+    mrse("vespa", "feed", embeddings, *package, "--endpoint", rollout.peer.url)
+    with redis_server(tmp_path) as redis:
+        mrse("produce", "items", embeddings, "--redis", redis.url)
+        settings = make_settings(
+            bundle.path,
+            rollout.package / "versions" / f"{added['document_type']}.json",
+            index={"engine": "vespa"},
+            vespa={"url": rollout.peer.url},
+            redis={"url": redis.url, "timeout_ms": 2000},
+        )
+        with serving(settings) as server:
+            check_python(server.url)
+            built = build_typescript(tmp_path)
+            assert f"# pass {len(CASES)}\n" in run_node(built, "cases", MRSE_URL=server.url)
 
 
 def test_blue_and_green_under_load_without_a_failed_request(rollout: Rollout, tmp_path: Path) -> None:
@@ -199,58 +279,6 @@ index = "{rollout.version_file(1)}"
     assert {status for status, _, _ in answers} == {200}
     for _, version, index in answers:
         assert index == f"item_{version.replace('-', '_')}", "an answer mixes bundle and index"
-
-
-def test_items_by_content_and_changes_are_not_undone_by_the_feed_of_a_folder(
-    rollout: Rollout, tmp_path: Path
-) -> None:
-    bundle, package = rollout.bundles[0], ("--package", rollout.package, "--endpoint", rollout.peer.url)
-    new = {"id": "new/1", "title": "zenith blue hiking boots", "category": "Shoes > Hiking"}
-    new |= {"picture": shop.picture_base64("blue"), "attributes": {"brand": "zenith", "price": 999.0}}
-    with redis_server(tmp_path) as redis:
-        groups: dict[str, Any] = {
-            "index": {"engine": "vespa"},
-            "server": {"admin_token": "hush"},
-            "redis": {"url": redis.url, "timeout_ms": 2000},
-        }
-        no_changes = groups | {"vespa": {"url": rollout.peer.url}}
-        with serving(make_settings(bundle.path, rollout.version_file(0), **no_changes)) as server:
-            refused = httpx.put(
-                f"{server.url}/items", json={"items": [new]}, headers={"authorization": "Bearer hush"}
-            )
-            assert (refused.status_code, "vespa.changes" in refused.json()["detail"]) == (501, True)
-        groups["vespa"] = {"url": rollout.peer.url, "changes": True}
-        with (
-            serving(make_settings(bundle.path, rollout.version_file(0), **groups)) as server,
-            httpx.Client(base_url=server.url, headers={"authorization": "Bearer hush"}, timeout=60) as client,
-        ):
-
-            def found(**filters: Any) -> set[str]:
-                asked = {"query": new["title"], "k": 100, "filters": filters}
-                return {item["item_id"] for item in client.post("/recall", json=asked).json()["items"]}
-
-            put = client.put("/items", json={"items": [new, {**new, "id": "bad", "attributes": {"x": 1}}]})
-            assert (put.status_code, put.json()["written"]) == (207, 1), put.text
-            assert "new/1" in found(price={"gte": 900}, brand="zenith", category="shoes")
-            history = {"history": [{"item_id": "new/1", "action": "order"}], "query": "boots"}
-            assert client.post("/recall", json=history).json()["degraded"] == []
-            cheaper = {"items": [{"id": "new/1", "attributes": {"price": 5.0}}, {"id": "nobody"}]}
-            cheaper["items"][1]["attributes"] = {"price": 5.0}
-            updated = client.post("/admin/index/update", json=cheaper).json()
-            assert (updated["written"], updated["unknown"]) == (1, ["nobody"])
-            assert client.post(
-                "/admin/index/update", json={"items": [{"id": "i3", "attributes": {"price": 1}}]}
-            )
-            removed = client.post("/items/delete", json={"ids": ["i5", "nobody"]}).json()
-            assert (removed["written"], removed["unknown"]) == (1, ["nobody"])
-            for _ in range(2):
-                assert found(price={"lte": 5}) == {"new/1", "i3"}
-                assert "i5" not in found()
-                assert "failed" not in mrse("vespa", "feed", rollout.embeddings[0], *package)
-                # A folder that was fed is known by its journal, which is done: feed it once more, whole.
-                (tmp_path / "embeddings-0.feed.journal").unlink(missing_ok=True)
-            assert client.delete("/items/new%2F1").json()["written"] == 1
-            assert "new/1" not in found()
 
 
 def applied(url: str) -> set[str]:

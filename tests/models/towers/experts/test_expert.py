@@ -1,18 +1,12 @@
-"""An expert from outside: trained, exported, in the axis of the graphs, in curves and switches."""
-
-import csv
-from pathlib import Path
+"""An expert from outside is built, or switched off; `tests/extension` trains, exports and serves one."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from artifacts.bundle import Bundle
-from models.export.bundle import export
 from models.towers import Towers, preset
 from models.towers.experts import EXPERTS, Expert, Sizes
 from models.towers.experts.layers import unit
-from models.training import train
 
 
 class Colours(nn.Module):
@@ -38,19 +32,6 @@ def test_an_expert_says_what_it_speaks_for() -> None:
     assert (COLOURS.reads_text, COLOURS.reads_picture) == (False, True)
 
 
-def test_a_registered_expert_is_trained_exported_and_named(
-    shop_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(EXPERTS, "colours", COLOURS)
-    config = preset("tiny").with_overrides({"stage1.steps": 2, "stage2.steps": 2})
-    train(shop_path, tmp_path / "run", config)
-    with (tmp_path / "run" / "stage1.csv").open() as file:
-        header = next(csv.reader(file))
-    assert header[: 2 + len(EXPERTS)] == ["step", "loss", *EXPERTS]
-    manifest = Bundle.load(export(tmp_path / "run", tmp_path / "bundles", "toy")).manifest
-    assert manifest.dimensions.experts == (*list(EXPERTS)[:-1], "colours")
-
-
 def test_a_dear_expert_that_is_switched_off_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXPERTS, "colours", COLOURS)
     towers = Towers(preset("tiny").with_overrides({"switches.colours": False}), 50)
@@ -58,4 +39,9 @@ def test_a_dear_expert_that_is_switched_off_is_not_built(monkeypatch: pytest.Mon
     ids = torch.ones(2, 3, dtype=torch.int64)
     out = towers.query_experts(ids, ids[:, :, None], torch.ones(2, 24), torch.ones(2))
     assert out.shape[1] == 4
+    whole = Towers(preset("tiny"), 50)
+    assert list(whole.query_experts.members()) == [*list(EXPERTS)[:-1], "colours"]
+    # It reads pictures alone: zeros where there is none.
+    some = whole.query_experts(ids, ids[:, :, None], torch.ones(2, 24), torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(some[:, 3].norm(dim=1), torch.tensor([1.0, 0.0]))
     assert out[:, 3].abs().max() == 0
