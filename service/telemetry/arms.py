@@ -12,6 +12,7 @@ from typing import NamedTuple
 from prometheus_client import Counter
 
 from service.scope import Told
+from service.telemetry.labels import SERVER_CAUSES
 from service.telemetry.observing import Timings
 
 #: Pairs of experiment and arm that are told apart.
@@ -102,7 +103,10 @@ class ArmMetrics:
         """Make what will be counted, so that it is 0 and not absent until then: a rate sees the first one."""
         for experiment, its in arms.items():
             for name in its:
-                self._outcome(self._pair((experiment, name)), ANSWERED)
+                arm = self._pair((experiment, name))
+                for outcome in (ANSWERED, *SERVER_CAUSES):
+                    if outcome not in arm.outcomes:
+                        self._outcome(arm, outcome)
 
     def _pair(self, pair: tuple[str, str]) -> _Arm:
         found = self._pairs.get(pair)

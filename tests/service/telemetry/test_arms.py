@@ -14,11 +14,11 @@ from service.app import create_app
 from service.http.problems import _TITLES
 from service.scope import CLIENT_DEADLINE, CLIENT_LEFT, Told
 from service.telemetry.arms import MOST_PAIRS
-from service.telemetry.labels import CAUSES
+from service.telemetry.labels import CAUSES, SERVER_CAUSES
 from service.telemetry.logs import JsonFormatter
 from service.telemetry.metrics import Metrics
 from tests.service.conftest import Demo
-from tests.service.http.test_health import value
+from tests.service.http.test_health import samples, value
 from tests.support.serving import in_process, make_settings, memory_index, opener_in_memory
 
 #: Of the protocol, before there is a request.
@@ -48,6 +48,13 @@ def test_answers_are_counted_by_the_arm_of_every_experiment(client: httpx.Client
         client.post("/recall", json={"query": f"shoes {number}"}, headers=header).raise_for_status()
     client.get("/items/i3/similar", headers=header).raise_for_status()
     assert counts() == [each + 4 for each in before]
+
+
+def test_what_an_arm_may_be_at_fault_for_is_0_before_it_is(client: httpx.Client) -> None:
+    for experiment, arm in (("towers", "treatment"), ("merge", "rrf")):
+        for outcome in SERVER_CAUSES:
+            labels = of(arm, experiment, outcome=outcome)
+            assert ("mrse_arm_requests_total", frozenset(labels.items())) in samples(client)
 
 
 def test_entries_of_a_batch_count_each_for_itself_and_have_no_time(client: httpx.Client) -> None:
