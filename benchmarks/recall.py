@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.recall [--quick] [--peers PYTHON] --json FILE``
 ``python -m benchmarks.recall --before CHECKOUT --json FILE``
+``python -m benchmarks.recall --on-off --json FILE``
 
 Requests arrive by a Poisson process at a rate that climbs until a server has lost its footing; a request's
 time counts from its arrival. *hit* asks 200 queries that were asked before, *miss* never asks one twice,
@@ -22,7 +23,9 @@ answers came within 25 ms and none was missing; *goodput* counts the answers wit
 One process each, its default settings; the generator shares the machine's cores with them.
 
 ``--before`` measures something else: whether this commit takes longer than the one whose files are in a
-folder (``git worktree add CHECKOUT COMMIT``), by kind of request. See `benchmarks.recall_before`.
+folder (``git worktree add CHECKOUT COMMIT``), by kind of request. See `benchmarks.recall_before`. So does
+``--on-off``, of a service with all that operations may turn on, and one with all of it off. See
+`benchmarks.recall_onoff`.
 """
 
 from __future__ import annotations
@@ -40,10 +43,11 @@ from typing import Any
 import orjson
 
 from artifacts.bundle import Bundle
-from benchmarks import load
+from benchmarks import load, turns
 from benchmarks.produce import make_queries
-from benchmarks.recall_before import compare_with_before
+from benchmarks.recall_before import before_and_now
 from benchmarks.recall_data import make_index
+from benchmarks.recall_onoff import on_and_off
 from benchmarks.recall_told import OURS, claims_of, plot, table
 from benchmarks.report import arguments, finish
 from benchmarks.servers import ROOT, cpu_seconds, server
@@ -166,6 +170,27 @@ def alone(
     return found
 
 
+def compare_two(options: Any) -> int:
+    """Print and write what a request takes of this commit and of the one before; or with all on, and off."""
+    checkout = None if options.before is None else options.before.resolve()
+    if options.bundle is not None or checkout is None:
+        given = options.bundle or demo_bundle()
+    else:
+        given = next((checkout / "models" / "demo_bundle").iterdir())  # which both can serve
+    bundle = Bundle.load(given.resolve())
+    rows = options.rows or 20_000
+    data = (options.data / f"{rows}-{bundle.version}").resolve()
+    index = make_index(bundle, data, rows)
+    starts, rounds = (1, 3) if options.quick else (options.starts, options.rounds)
+    requests = [f"item-{row:07d}" for row in range(rows)], make_queries(bundle, 2_000)
+    if checkout is None:
+        found = on_and_off(bundle.path, index, requests, starts, rounds)
+    else:
+        found = before_and_now(checkout, bundle.path, data / "embeddings", index, requests, starts, rounds)
+    runs = {"bundle": bundle.version, "rows": rows, "starts": found}
+    return finish(turns.claims_of(found), runs, options.json, setting="quick" if options.quick else "full")
+
+
 def main() -> int:
     """Measure, print, write."""
     options = arguments(
@@ -180,12 +205,13 @@ def main() -> int:
             ),
             ("--data", {"type": Path, "default": Path(".run/bench-recall"), "help": "where data is kept"}),
             ("--before", {"type": Path, "help": "a folder with the files of a commit: compare with that"}),
-            ("--starts", {"type": int, "default": 5, "help": "of both servers, with --before"}),
-            ("--rounds", {"type": int, "default": 8, "help": "in each start, with --before"}),
+            ("--on-off", {"action": "store_true", "help": "all that operations turn on, against all off"}),
+            ("--starts", {"type": int, "default": 5, "help": "of both servers, with --before or --on-off"}),
+            ("--rounds", {"type": int, "default": 8, "help": "in each start, with --before or --on-off"}),
         ],
     )
-    if options.before is not None:
-        return compare_with_before(options)
+    if options.before is not None or options.on_off:
+        return compare_two(options)
     bundle = Bundle.load((options.bundle or demo_bundle()).resolve())
     rows = options.rows or (20_000 if options.quick else 1_000_000)
     data = (options.data / f"{rows}-{bundle.version}").resolve()

@@ -1,8 +1,9 @@
 """What ``POST /recall`` takes of this commit and of one before: for ``benchmarks.recall --before``.
 
 Both serve the same bundle and an index that each has built of the same embeddings, and take turns
-(`benchmarks.turns`). One start of a server differs from the next by some percent, by where its memory comes
-to lie, so both are started several times, and the medians of the starts are compared.
+(`benchmarks.turns`); so do two services of this commit (`benchmarks.recall_onoff`). One start of a server
+differs from the next by some percent, by where its memory comes to lie, so both are started several times,
+and the medians of the starts are compared.
 
 The processor time has in it what a server does by the clock, beside requests, such as asking itself a canary:
 on a machine so busy that each request takes ten times as long, ten times as much of that falls on each.
@@ -14,22 +15,27 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from artifacts.bundle import Bundle
-from benchmarks.produce import make_queries
-from benchmarks.recall_data import make_index
-from benchmarks.report import finish
 from benchmarks.servers import ROOT, cpu_seconds, server
-from benchmarks.turns import Runs, blocks_of, claims_of, take_turns
+from benchmarks.turns import Runs, blocks_of, take_turns
 from devtools.waiting import free_port
 
 _MRSE = (sys.executable, "-c", "from cli.main import main; main()")
 
 
-def compare(
+class Served(NamedTuple):
+    """A service: the folder of its modules, what it searches, and more options of ``mrse serve``."""
+
+    root: Path
+    index: Path
+    options: Sequence[str] = ()
+
+
+def before_and_now(
     checkout: Path,
     bundle: Path,
     embeddings: Path,
@@ -57,36 +63,32 @@ def compare(
         subprocess.run(
             command, check=True, cwd=checkout, env=environment, stdout=subprocess.DEVNULL, timeout=1800
         )
-        served = {"before": (checkout, before), "now": (ROOT, index)}
-        return [_start(served, bundle, requests, rounds) for _ in range(starts)]
+        served = {"before": Served(checkout, before), "now": Served(ROOT, index)}
+        return starts_of(served, bundle, requests, starts, rounds)
+
+
+def starts_of(
+    served: Mapping[str, Served],
+    bundle: Path,
+    requests: tuple[list[str], list[str]],
+    starts: int,
+    rounds: int,
+) -> list[Runs]:
+    """What each start of two services gave, the one that is compared with first; see `before_and_now`."""
+    return [_start(served, bundle, requests, rounds) for _ in range(starts)]
 
 
 def _start(
-    served: dict[str, tuple[Path, Path]], bundle: Path, requests: tuple[list[str], list[str]], rounds: int
+    served: Mapping[str, Served], bundle: Path, requests: tuple[list[str], list[str]], rounds: int
 ) -> Runs:
-    """What a start of both gives; ``served`` are the modules and the index of each."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         hosts, used = {}, {}
-        for name, (root, its) in served.items():
+        for name, (root, its, more) in served.items():
             port = free_port()
-            command = [*_MRSE, "serve", "--bundle", str(bundle), "--index", str(its), "--port", str(port)]
+            command = [*_MRSE, "serve", "--bundle", str(bundle), "--index", str(its), *more]
+            command += ["--port", str(port)]
             log = Path(folder, f"{name}.log")
-            group = stack.enter_context(server(command, port, "/readyz", log, root=root))
+            group = stack.enter_context(server(command, port, "/readyz", log, root=root, patience_s=300))
             hosts[name] = f"127.0.0.1:{port}"
             used[name] = lambda group=group: cpu_seconds(group)
         return take_turns(hosts, blocks_of(*requests), rounds, used)
-
-
-def compare_with_before(options: Any) -> int:
-    """Print and write what a request takes of this commit and of the one before."""
-    checkout = options.before.resolve()
-    given = options.bundle or next((checkout / "models" / "demo_bundle").iterdir())  # which both can serve
-    bundle = Bundle.load(given.resolve())
-    rows = options.rows or 20_000
-    data = (options.data / f"{rows}-{bundle.version}").resolve()
-    index = make_index(bundle, data, rows)
-    starts, rounds = (1, 3) if options.quick else (options.starts, options.rounds)
-    requests = [f"item-{row:07d}" for row in range(rows)], make_queries(bundle, 2_000)
-    found = compare(checkout, bundle.path, data / "embeddings", index, requests, starts, rounds)
-    runs = {"bundle": bundle.version, "rows": rows, "starts": found}
-    return finish(claims_of(found), runs, options.json, setting="quick" if options.quick else "full")

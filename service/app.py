@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from common.build import service_version
 from service.deployment import open_deployment
@@ -51,6 +52,20 @@ _TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans"
 #: dozens of answers.
 _ALLOCATIONS_BETWEEN_COLLECTIONS = 20_000
 OnFatal = Callable[[StartError], None]
+
+
+class _Application(FastAPI):
+    """FastAPI without its outermost layers, each of which has every request pass through it.
+
+    `Observe`, which stands below them, answers for bugs itself; nothing here uses their limit on bodies.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        layer: Any = super().build_middleware_stack()
+        while not isinstance(layer, Observe):
+            layer = layer.app
+        observe: ASGIApp = layer
+        return observe
 
 
 def create_app(
@@ -114,7 +129,7 @@ def create_app(
             if provider is not None:
                 await asyncio.to_thread(provider.shutdown)  # exports what is left
 
-    app = FastAPI(
+    app = _Application(
         title="MRSE Recall",
         version=service_version(),
         description="Multi-modality recall for shopping search: items for a query, a picture, a history.",

@@ -87,9 +87,8 @@ def cut(ranking: Ranking, k: int, mix: Mix) -> list[Item]:
         return items
     if mix.method == "interleave":  # the draft gave each team its places
         return items[:k]
-    best = items[:k]
-    if _fills_quotas(best, ranking.order, mix.shares):  # nearly always
-        return best
+    if _fills_quotas(items[k:], ranking.order, k, mix):  # nearly always
+        return items[:k]
     chosen = _quotas(ranking.order, k, mix.shares)
     for item in items:
         if len(chosen) >= k:
@@ -187,14 +186,14 @@ def _reciprocal_ranks(items: Mapping[str, Item], order: Mapping[str, list[Item]]
         item["score"] = round(item["score"], 6)
 
 
-def _fills_quotas(best: Sequence[Item], order: Mapping[str, list[Item]], shares: Mapping[str, float]) -> bool:
-    """Whether every route's first items, as many as its quota, are among the best: then so are `_quotas`."""
-    sure = [items[:quota] for route, items in order.items() if (quota := _quota(route, len(best), shares))]
-    least = best[-1]["score"] if best else 0.0
-    if all(min(map(_SCORE, items), default=least + 1) > least for items in sure):  # sooner than by their ids
-        return True
-    ids = set(map(_ID, best))
-    return all(ids.issuperset(map(_ID, items)) for items in sure)
+def _fills_quotas(rest: Sequence[Item], order: Mapping[str, list[Item]], k: int, mix: Mix) -> bool:
+    """Whether no route's first items, as many as its quota, are in the rest: then the best fill `_quotas`."""
+    left_out = set(map(_ID, rest))
+    return all(
+        left_out.isdisjoint(map(_ID, items[:quota]))
+        for route, items in order.items()
+        if (quota := _quota(route, k, mix.shares))
+    )
 
 
 def _quota(route: str, k: int, shares: Mapping[str, float]) -> int:
