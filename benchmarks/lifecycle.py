@@ -7,6 +7,8 @@ and end by SIGTERM as behind a balancer: a client that is told ``Connection: clo
 not ready sends nothing more. One worker swaps its bundle and index by SIGHUP, again and again. Answers that
 say that the machine is too busy are counted apart, for they tell nothing of the life cycle. Of two workers
 one is killed (SIGKILL), again and again: each time that may cost every client the request that it waits for.
+
+Memory is what is resident: what is shared out (PSS) grows where others end that map the same libraries.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import httpx
 
 from benchmarks.chaos_service import Service
 from benchmarks.report import Claim, ProgressLines, arguments, finish
-from benchmarks.resources import shared_out_mb
+from benchmarks.resources import resident_mb
 from cli.commands.demo import prepare
 from cli.demo_files import demo_bundle
 
@@ -134,7 +136,7 @@ async def swap_bundles(service: Service, log: Path, config: Path, times: int) ->
             tell("swaps", number, times + warm)
             if number in (warm, times + warm):
                 await asyncio.sleep(_SETTLE_S)
-                memory.append(shared_out_mb(service.session))
+                memory.append(resident_mb(service.session))
     return clients, memory
 
 
