@@ -60,7 +60,7 @@ def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> Non
     assert re.search(r"\bs1\b.*", table)
     assert "lexical" in table
 
-    sh(shop.replace("--items 4000", "--items 250"), tmp_path)
+    sh(shop.replace("--items 4000", "--items 1000"), tmp_path)
     *steps, serve = train.splitlines()
     for step in steps:
         sh(step.replace("--preset demo", "--preset tiny"), tmp_path)

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from devtools.waiting import free_port
+from models.synthetic import make_shop
 
 ROOT = Path(__file__).parents[2]
 MRSE = (sys.executable, "-c", "from cli.main import main; main()")
@@ -51,7 +52,7 @@ def done(*command: str, cwd: Path) -> str:
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop whose carts are wishes, a run over it, its bundle and embeddings, and a configuration."""
     folder = tmp_path_factory.mktemp("extension")
-    done("shop", "make", "shop", "--items", "250", "--seed", "3", cwd=folder)
+    make_shop(folder / "shop", items=250, seed=3)  # fewer than the command makes
     (events,) = folder.glob("shop/events.parquet")
     table = pq.read_table(events)
     place = table.schema.get_field_index("action")
