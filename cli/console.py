@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich import progress as bars
@@ -89,10 +89,16 @@ def fail(message: str, code: int = NOT_IN_ORDER) -> NoReturn:
     raise typer.Exit(code)
 
 
+#: What a line of a log may say beside its message, of which a person wants to know.
+_ABOUT: Final = ("endpoint", "reason")
+
+
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         said = Text("warning: ", style="bold yellow") if record.levelno >= logging.WARNING else Text()
-        err.print(said + Text(record.getMessage()), soft_wrap=True)
+        about = [str(record.__dict__[name]) for name in _ABOUT if name in record.__dict__]
+        told = f" ({', '.join(about)})" if about else ""
+        err.print(said + Text(f"{record.getMessage()}{told}"), soft_wrap=True)
 
 
 @contextmanager

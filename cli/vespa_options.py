@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import fail
+from cli.console import fail, lines_of
 from cli.options import or_file
 from common.masking import mask_url
 
@@ -85,7 +85,8 @@ def with_access(command: Callable[..., None]) -> Callable[..., None]:
 
         access = Access(**{name: given.pop(name) for name in options})
         try:
-            command(**given, access=access)
+            with lines_of("mrse.vespa"):
+                command(**given, access=access)
         except IndexUnavailable as error:
             urls = ", ".join(map(mask_url, given.get("endpoint") or given.get("config_server") or ()))
             fail(f"vespa at {urls}: {error}; is it up, and is the address right?", error.exit_code)

@@ -9,6 +9,9 @@ import pytest
 from rich.console import Console
 
 from cli.console import figures, lines_of, progress
+from common.seldom import Seldom
+from index.vespa.endpoints import tell
+from index.vespa.errors import Unreachable
 
 
 def test_a_stage_that_begins_anew_has_a_rate_of_its_own(
@@ -42,6 +45,15 @@ def test_lines_of_a_training_are_lines(capsys: pytest.CaptureFixture[str]) -> No
     with lines_of("mrse.training"):
         logging.getLogger("mrse.training").warning("%s: no events file", "shop")
     assert capsys.readouterr().err == "warning: shop: no events file\n"
+
+
+def test_a_line_says_of_whom_and_why(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.vespa.endpoints._told", Seldom(clock=lambda: 0.0))
+    with lines_of("mrse.vespa"):
+        tell("http://vespa-1:8080", Unreachable("dns", "no such host"))
+    assert capsys.readouterr().err == "warning: vespa gave no answer (http://vespa-1:8080, dns)\n"
 
 
 def test_a_stage_without_a_figure_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
