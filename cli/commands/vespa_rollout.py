@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -23,6 +24,9 @@ from cli.vespa_options import (
     with_access,
 )
 from common.errors import NOT_IN_ORDER, USAGE
+
+#: A share of the traffic that is none: less is how floats add up.
+_LEAST_SHARE: Final = 1e-9
 
 
 @with_access
@@ -111,7 +115,7 @@ def switch(
 ) -> None:
     """Set the weights of the `towers` experiment in a configuration file, and tell a service to read it.
 
-    An arm of Vespa gets more traffic only where `verify` passed its version as it was fed last.
+    An arm of Vespa is given a larger share only where `verify` passed its version as it was fed last.
 
     Example: `mrse vespa switch control=90 treatment=10 --config mrse.toml --pid 4711`
     """
@@ -136,7 +140,10 @@ def switch(
 
 
 def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
-    """Fail where an arm gets more traffic and its version has no good verdict, or one of another feed."""
+    """Fail where an arm is given more traffic and its version has no good verdict, or one of another feed.
+
+    What it gains by what another one loses, with its own weight as it was, is not asked about: the way back.
+    """
     from index.vespa.feed.ledger import Ledger
     from index.vespa.package.verdict import Verdict
     from index.vespa.version import Version
@@ -146,8 +153,10 @@ def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
     arms = settings.experiments.get("towers", {})
     if settings.index.engine != "vespa":
         return
-    for name, weight in weights.items():
-        if name not in arms or weight <= arms[name].weight:
+    before = {name: arm.weight for name, arm in arms.items()}
+    after = before | {name: weight for name, weight in weights.items() if name in arms}
+    for name in after:
+        if after[name] <= before[name] or _share(name, after) <= _share(name, before) + _LEAST_SHARE:
             continue
         path = arms[name].index or settings.index.path
         if path is None:
@@ -160,3 +169,9 @@ def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
             said = "was fed again since it was verified"
         if said is not None:
             fail(f"{name}: {document_type} {said}; run `mrse vespa verify` first, or say --unverified")
+
+
+def _share(name: str, weights: Mapping[str, float]) -> float:
+    """An arm's share of the traffic."""
+    total = sum(weights.values())
+    return weights[name] / total if total else 0.0

@@ -157,10 +157,13 @@ def test_switch_asks_for_the_verdict(config: Path, package: Path) -> None:
     assert "was fed again since" in said(switch())
     Verdict(holds=True, as_of=7, recall=1.0).write(package, "item_demo_00000000")
     assert switch().exit_code == 0
-    # Taking traffic away needs no verdict.
+    # The one that serves and was never verified loses traffic, whatever its number.
+    assert mrse("switch", "control=50", "treatment=50", "--config", config).exit_code == 0
     Verdict(holds=False, as_of=7, recall=1.0).write(package, "item_demo_00000000")
+    assert mrse("switch", "control=50", "treatment=60", "--config", config).exit_code == 1
+    # Taking traffic away needs no verdict.
     assert mrse("switch", "treatment=0.5", "--config", config).exit_code == 0
-    assert mrse("switch", "treatment=2", "--config", config, "--unverified").exit_code == 0
+    assert mrse("switch", "treatment=200", "--config", config, "--unverified").exit_code == 0
 
 
 def test_drop_asks_for_the_weight_and_is_safe_to_fail(config: Path, package: Path, tmp_path: Path) -> None:
