@@ -145,6 +145,13 @@ def test_a_change_that_cannot_be_is_told_and_changes_nothing(
     assert asked(server)["variant"]["merge"] == "rrf"
 
 
+def test_where_the_file_cannot_be_written_nothing_is_changed(server: Server, tmp_path: Path) -> None:
+    (tmp_path / ".live.json.lock").mkdir()  # as where its folder may only be read: no lock can be made
+    problem = change(server, {"experiments": {"merge": {"on": False}}}, 507)
+    assert problem["detail"].startswith("nothing was changed: ")
+    assert asked(server)["variant"]["merge"] == "rrf"
+
+
 def test_only_who_may_write_and_only_where_there_is_a_file(demo: Demo, server: Server) -> None:
     assert post(f"{server.url}/admin/experiments", json={}).status_code == 401
     with serving(make_settings(demo.bundle.path, demo.index, server={"admin_token": "hush"})) as without:
