@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,25 @@ from models.towers import Config, Towers, preset
 from models.training import TrainError, load_finished
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SHARED = ("image_encoder.onnx", "query_experts.onnx", "query_fusion.onnx", "item_fusion.onnx")
+
+
+@pytest.fixture
+def known(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Graphs of this run, as files, that need not be exported once more: `bundle_path` has them.
+
+    They are compared with torch all the same, so that a copy of anything else would be refused.
+    """
+    files: set[str] = set()
+
+    def write(module: nn.Module, inputs: Any, outputs: Any, dynamic: Any, path: Path) -> None:
+        if path.name in files:
+            shutil.copyfile(bundle_path / path.name, path)
+        else:
+            write_graph(module, inputs, outputs, dynamic, path)
+
+    monkeypatch.setattr(export_module, "write_graph", write)
+    return files
 
 
 def test_the_bundle_is_whole_and_computes_what_training_saw(bundle_path: Path) -> None:
@@ -79,6 +99,7 @@ def test_no_trace_of_the_machine(bundle_path: Path) -> None:
         assert str(Path.cwd()).encode() not in content
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(run: Path, bundle_path: Path, tmp_path: Path) -> None:
     again = export(run, tmp_path, "tiny")
     assert again.name == bundle_path.name
@@ -128,7 +149,10 @@ class Deep(nn.Module):
         return self.norm(x)
 
 
-def test_a_deep_network_may_be_off_by_what_float32_takes_from_it(run: Path, tmp_path: Path) -> None:
+def test_a_deep_network_may_be_off_by_what_float32_takes_from_it(
+    run: Path, tmp_path: Path, known: set[str]
+) -> None:
+    known.update(SHARED[1:])
     finished = load_finished(run)
     width = finished.config.picture.feature_dim
     deep = replace(finished, image_encoder=Deep(width, 24))
@@ -183,8 +207,9 @@ def test_what_float32_takes_is_known_of_every_graph(run: Path) -> None:
 
 
 def test_int8_that_says_something_else_is_left_out(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: set[str]
 ) -> None:
+    known.update(SHARED)
     monkeypatch.setattr(export_module, "INT8_COSINE", 1.5)
     path = export(run, tmp_path)
     manifest = Bundle.load(path).manifest
@@ -198,14 +223,21 @@ def test_an_unfinished_run_is_not_exported(tmp_path: Path) -> None:
         export(tmp_path, tmp_path / "bundles")
 
 
-@pytest.mark.slow
-def test_separate_text_experts_become_two_files(run: Path, config: Config, tmp_path: Path) -> None:
+def test_separate_text_experts_become_two_files(
+    run: Path, config: Config, tmp_path: Path, known: set[str]
+) -> None:
+    known.update(SHARED)
     finished = load_finished(run)
     apart = config.with_overrides({"experts.share_text_experts": False})
     towers = Towers(apart, finished.tokenizer.get_vocab_size())
+    # The items' experts are others; all else is the run's.
+    for part in ("query_experts", "query_fusion", "item_fusion"):
+        getattr(towers, part).load_state_dict(getattr(finished.towers, part).state_dict())
     path = export_module.write_bundle(replace(finished, towers=towers, config=apart), tmp_path)
     bundle = Bundle.load(path)
     assert bundle.manifest.graphs["item_experts"]["fp32"] == "item_experts.onnx"
+    one, other = (path.joinpath(f"{side}_experts.onnx").read_bytes() for side in ("query", "item"))
+    assert one != other
     bundle.check_canonical("item_experts", open_graph(bundle.graph("item_experts")))
     with pytest.raises(BundleError, match="comes as fp32, not as int8"):
         bundle.graph("item_experts", "int8")
@@ -221,12 +253,16 @@ def test_figures_by_kind_of_query(bundle_path: Path, shop_path: Path) -> None:
     assert math.isnan(rows["browse", ours]["Rele@10_p"].value)
 
 
-def test_a_residual_bundle_gives_pull_and_interests(run: Path, config: Config, tmp_path: Path) -> None:
+def test_a_residual_bundle_gives_pull_and_interests(
+    run: Path, config: Config, tmp_path: Path, known: set[str]
+) -> None:
+    known.update(SHARED[:2])
     knobs = {"user.kind": "residual", "user.interests": 3, "user.item_buckets": 64, "fusion.popularity": True}
     own = config.with_overrides({**knobs, "data.one_slot": True})
     finished = load_finished(run)
     torch.manual_seed(0)
     towers = Towers(own, finished.tokenizer.get_vocab_size()).eval()
+    towers.query_experts.load_state_dict(finished.towers.query_experts.state_dict())
     path = write_bundle(replace(finished, config=own, towers=towers), tmp_path, "residual")
     bundle = Bundle.load(path)
     assert bundle.manifest.preprocessing.one_slot
