@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,7 +79,9 @@ def feed(
     from index.vespa.feed.journal import Journal, alone
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.report import FeedStopped
+    from index.vespa.feed.siblings import Sibling
     from index.vespa.feed.source import EmbeddingsSource
+    from index.vespa.version import read_versions
 
     live = changes is not None or follow is not None
     if changes is not None and follow is not None:
@@ -92,9 +95,15 @@ def feed(
         fail("name the embeddings folder to feed, or give --changes or --follow", USAGE)
     folder = open_embeddings(embeddings)
     settings = settings_for(package, folder, access.to(endpoint), vectors)
-    with Ledger.of(package, settings.version.document_type) as ledger:
+    with ExitStack() as opened:
+        ledger = opened.enter_context(Ledger.of(package, settings.version.document_type))
+        others = [
+            Sibling(each, opened.enter_context(Ledger.of(package, each.document_type)))
+            for each in read_versions(package)
+            if each.document_type != settings.version.document_type
+        ]
         number, parts = part_of(part)
-        source = EmbeddingsSource(folder, ledger, (number, parts))
+        source = EmbeddingsSource(folder, ledger, (number, parts), others)
         version = source.as_of if as_of is None else version_of(as_of)
         if fed and not ledger.has_begun(version, (number, parts)):
             fail("no lines of this folder and part were begun: `mrse vespa lines` writes them")
@@ -115,6 +124,12 @@ def feed(
                     ledger.end(version, (number, parts), None if fed else failed)
         except FeedStopped as stopped:
             fail(f"{stopped}; run the same command again to go on from {kept}")
+    if source.lacking:
+        some = ", ".join(sorted(source.lacking)[:3])
+        err.print(
+            f"items put since into other versions of this package, with vectors of their bundles: "
+            f"{len(source.lacking):,} ({some}). Put them again when the service has this version, or embed anew"
+        )
     tell(came, json=json)
     raise typer.Exit(0 if came.complete else NOT_IN_ORDER)
 

@@ -18,6 +18,7 @@ from index.vespa import names
 from index.vespa.feed.ledger import Ledger
 from index.vespa.feed.merged import Merged
 from index.vespa.feed.operations import AttributeValue, Numbered, Operation, Operations, Rejected
+from index.vespa.feed.siblings import Sibling
 from index.vespa.version import Version
 
 #: Whether the operation of a number needs no sending.
@@ -73,6 +74,10 @@ class EmbeddingsSource:
     ledger: Ledger = field(default_factory=Ledger)
     #: The number of a part of the folder, from 1, and of parts, for several feeders side by side.
     part: tuple[int, int] = (1, 1)
+    #: Versions of the same package, whose changes since the folder was written are this one's too.
+    siblings: Sequence[Sibling] = ()
+    #: Items that only siblings have vectors of, put since; known when the operations are through.
+    lacking: set[str] = field(default_factory=set, init=False)
     #: The number of the last change that the operations know of.
     _since: int = field(default=0, init=False, repr=False)
 
@@ -108,6 +113,7 @@ class EmbeddingsSource:
             FeedRefused: a newer folder was fed.
         """
         self._check_version(version)
+        self._hear(version, feed_ver)
         self._since = self.ledger.begin(feed_ver, self.part)
         operations, start = Operations(version), self.rows.start
         for items in self._items(version):
@@ -118,6 +124,7 @@ class EmbeddingsSource:
 
     def later(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """Items of the folder that changed since it was begun, as the changes leave them."""
+        self._hear(version, feed_ver)
         upto, changed = self.ledger.since(self._since, feed_ver)
         if not changed:
             return
@@ -129,6 +136,10 @@ class EmbeddingsSource:
                 number = next(number for number in numbers if not settled(number))
                 yield number, _put(operations, item, feed_ver, states.get(item.item_id))
         self._since = upto
+
+    def _hear(self, version: Version, feed_ver: int) -> None:
+        for sibling in self.siblings:
+            self.lacking |= sibling.tell(version, self.ledger, feed_ver)
 
     def _items(self, version: Version) -> Iterator[list[_Item]]:
         """The items of this part, a batch at a time."""
