@@ -127,8 +127,9 @@ def feed(
     if source.lacking:
         some = ", ".join(sorted(source.lacking)[:3])
         err.print(
-            f"items put since into other versions of this package, with vectors of their bundles: "
-            f"{len(source.lacking):,} ({some}). Put them again when the service has this version, or embed anew"
+            "items put since into other versions of this package, with vectors of their bundles: "
+            f"{len(source.lacking):,} ({some}). Put them again when the service has this version, or embed "
+            "anew"
         )
     tell(came, json=json)
     raise typer.Exit(0 if came.complete else NOT_IN_ORDER)
