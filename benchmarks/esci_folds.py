@@ -1,7 +1,7 @@
 """ESCI without a training step, the start of the towers chosen fold by fold on queries that are not measured.
 
 ``python -m benchmarks.esci_folds --data FOLDER --minilm FOLDER --work FOLDER --json FILE``; the folders are
-those of `benchmarks.esci`, whose ``--work`` this may share: what is done there is not done again. For each
+those of `benchmarks.esci`, whose ``--work`` this may share: what is done is not done again. For each
 fold the gate's weight of the n-grams and ``fusion.whiten`` are those of a grid that have the best nDCG@10 on
 the other four, for the towers alone and for the default mix each; the fold is answered with them. What
 `benchmarks.esci` tells of such towers is of one start, which was chosen on all queries.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmarks.esci import BM25, MINILM, above_claims, kept, mix_claims, traine
 from benchmarks.esci_data import FOLDS, Esci, read_esci
 from benchmarks.esci_measure import Answers, by_queries, measure, table
 from benchmarks.esci_mix import BUILT_IN_MIX, Routes, default_mix, gains
-from benchmarks.esci_ours import SYSTEMS, System, configure
+from benchmarks.esci_ours import GIVEN, SYSTEMS, configure
 from benchmarks.esci_systems import bm25_scores, fused, item_features, minilm_scores, query_experts
 from benchmarks.report import Claim, arguments, finish
 from common.arrays import F32
@@ -70,32 +71,33 @@ def main() -> int:
         BM25: kept(work / "bm25.npz", lambda: bm25_scores(data), data),
         MINILM: kept(work / "minilm6.npz", lambda: minilm_scores(data, options.minilm, 6), data),
     }
-    systems = [system for system in SYSTEMS if not system.learns][: 1 if options.quick else None]
-    runs: dict[str, Any] = {}
-    claims: list[Claim] = []
-    for system in systems:
-        config = configure(system, options.minilm, quick=False)
-        run = trained(system, config, options.data, work)
-        starts = _starts(run, data, words(data, work), quick=options.quick)
-        runs[system.key], found = _by_folds(starts, data, peers)
-        print(f"{system.name}, each fold's start chosen on the others:\n{table(runs[system.key]['table'])}")
-        claims += found if system is systems[0] else _narrow_claims(system, runs[system.key]["gains"])
+    system = next(system for system in SYSTEMS if system.name == GIVEN)
+    run = trained(system, configure(system, options.minilm, quick=False), options.data, work)
+    starts = _starts(run, data, words(data, work), quick=options.quick)
+    runs, claims = _told(starts, data, peers)
+    print(table(runs["table"]))
+    for name, worth in runs["gains"].items():
+        for other, gain in worth.items():
+            told = (f"{m} {g['value']:+.4f} ({g['low']:+.4f} to {g['high']:+.4f})" for m, g in gain.items())
+            print(f"{name} less {other}: {', '.join(told)}")
     return finish(claims, runs, options.json, setting="quick" if options.quick else "full")
 
 
 def _starts(run: Path, data: Esci, lexical: F32, *, quick: bool) -> list[Start]:
     """Every start of the grid, by the towers of a run that took no step, beside what words give."""
     finished, every = load_finished(run), np.arange(len(data.queries))
-    experts, features = query_experts(finished, data, every), item_features(run)
-    towers, found = finished.towers, []
-    for ngrams in NGRAMS[: 1 if quick else None]:
-        for whiten in WHITEN[: 2 if quick else None]:
-            _begin(towers, ngrams)
-            start_from_components(towers, features, whiten)
-            cosines = fused(towers, experts, features)
-            alone = Answers.from_scores(cosines, data, every)
-            found.append(Start(ngrams, whiten, alone, default_mix(Routes(cosines, lexical, data), every)))
-            print(f"{run.name}: n-grams {ngrams}, whiten {whiten}", file=sys.stderr, flush=True)
+    experts, features = query_experts(finished, data.queries), item_features(run)
+    found = []
+    for ngrams, whiten in list(product(NGRAMS, WHITEN))[: 2 if quick else None]:
+        paths = [run.with_name(f"start-{ngrams}-{whiten}-{name}.npz") for name in ("alone", "mix")]
+        if not all(path.is_file() for path in paths):
+            _begin(finished.towers, ngrams)
+            start_from_components(finished.towers, features, whiten)
+            cosines = fused(finished.towers, experts, features)
+            Answers.from_scores(cosines, data, every).save(paths[0])
+            default_mix(Routes(cosines, lexical, data), every).save(paths[1])
+        found.append(Start(ngrams, whiten, *map(Answers.load, paths)))
+        print(f"n-grams {ngrams}, whiten {whiten}", file=sys.stderr, flush=True)
     return found
 
 
@@ -107,7 +109,7 @@ def _begin(towers: Towers, ngrams: float) -> None:
         towers.query_fusion.gate.out.bias.copy_(begin.log())
 
 
-def _by_folds(
+def _told(
     starts: list[Start], data: Esci, peers: Mapping[str, Answers]
 ) -> tuple[dict[str, Any], list[Claim]]:
     """Answers of each fold by what was best on the others, with what they are better than."""
@@ -143,15 +145,6 @@ def by_folds(each: list[Answers], data: Esci) -> tuple[Answers, list[int]]:
     tops, pairs = np.stack([answers.top for answers in each]), np.stack([answers.pairs for answers in each])
     top = tops[way, np.arange(len(way))]
     return Answers(top, pairs[way[data.pairs[:, 0]], np.arange(len(data.pairs))]), chosen
-
-
-def _narrow_claims(system: System, worth: Mapping[str, Any]) -> list[Claim]:
-    """Of the towers alone, and of what a service serves with them."""
-    return [
-        claim
-        for name in (_TOWERS, BUILT_IN_MIX)
-        for claim in above_claims(f"{system.name}, {name}", worth[name], (BM25, MINILM), (_FIRST, "R@10"))
-    ]
 
 
 if __name__ == "__main__":

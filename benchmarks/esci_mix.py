@@ -57,10 +57,12 @@ class Routes:
         )
 
     def answers(self, mix: Mix, queries: I64) -> Answers:
-        """What the merge gives for some queries, and the same sum for the judged pairs."""
+        """What the merge gives for those of some queries that have an Exact product, and the same sum for all
+        judged pairs of these queries.
+        """
         data = self._data
         top = np.full((len(data.queries), DEPTH), -1, dtype=np.int64)
-        for query in queries.tolist():
+        for query in [query for query in queries.tolist() if data.exact[query]]:
             items = merge(self.candidates(query), DEPTH, mix)
             top[query, : len(items)] = [int(item["item_id"]) for item in items]
         asked, products = data.pairs[:, 0], data.pairs[:, 1]

@@ -62,7 +62,8 @@ def minilm_scores(data: Esci, folder: Path, layers: int) -> F32:
 def run_scores(run: Path, data: Esci, queries: I64) -> F32:
     """A finished run's own towers, with the item features that its second stage used."""
     finished = load_finished(run)
-    return fused(finished.towers, query_experts(finished, data, queries), item_features(run))
+    texts = [data.queries[query] for query in queries]
+    return fused(finished.towers, query_experts(finished, texts), item_features(run))
 
 
 def item_features(run: Path) -> F16:
@@ -71,10 +72,10 @@ def item_features(run: Path) -> F16:
     return features
 
 
-def query_experts(finished: Finished, data: Esci, queries: I64) -> torch.Tensor:
-    """What a finished run's experts say of some queries ``[q, E, d]``."""
+def query_experts(finished: Finished, queries: list[str]) -> torch.Tensor:
+    """What a finished run's experts say of queries ``[q, E, d]``."""
     config = finished.config
-    text = TextFeatures(finished.tokenizer, config.text).queries([data.queries[q] for q in queries])
+    text = TextFeatures(finished.tokenizer, config.text).queries(queries)
     with torch.no_grad():
         experts: torch.Tensor = finished.towers.eval().query_experts(
             torch.from_numpy(text.input_ids),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devtools import metrics_page
-from devtools.reference import api, commands, config, errors, files, release, results, settings
+from devtools.reference import api, commands, config, errors, esci, files, release, results, settings
 from devtools.reference.marked import filled, parts
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -17,6 +17,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "config": config.made,
     "commands": commands.made,
     "api": api.made,
+    "esci": esci.made,
     "results": results.made,
     "problems": errors.kinds,
     "plan": release.plan,
