@@ -2,12 +2,15 @@
 
 ::
 
-    python -m devtools.newcomer [--full]
+    python -m devtools.newcomer [--full] [--ablate]
 
 Every command of both runs as it stands, in order; ports are free ones; without ``--full`` the training is
-the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. It needs git, Python, make and
-a package index; of the checkout it takes what is committed. It prints what took how long, by the clock and in
-seconds of CPU (which others on the machine change little), and stops at the first command that fails.
+the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. ``--ablate`` goes on with the
+ablations that other pages show, of that preset and one seed, for as written they take hours.
+
+It needs git, Python, make and a package index; of the checkout it takes what is committed. It prints what
+took how long, by the clock and in seconds of CPU (which others on the machine change little), and stops at the
+first command that fails.
 """
 
 from __future__ import annotations
@@ -22,13 +25,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from devtools.pages import ROOT, blocks
+from devtools.pages import ROOT, blocks, elsewhere, examples
 from devtools.running import running, sh
 from devtools.waiting import free_port
 
 #: What of the environment a newcomer has as well: the way to the package index, and how threads wait for each
 #: other (``OMP_WAIT_POLICY=PASSIVE`` on a machine that others use too, where they spin in vain otherwise).
 _KEPT = ("PIP_", "UV_", "SSL_", "HTTP", "http", "no_proxy", "NO_PROXY", "LANG", "TERM", "OMP_")
+
+_HERE = "devtools/newcomer.py"
+#: Of an ablation; what comes last on a line counts.
+_SMALLEST = "--preset tiny --seeds 1"
 
 
 class Newcomer:
@@ -85,14 +92,20 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="train the preset demo on 4,000 items, as written"
     )
+    parser.add_argument(
+        "--ablate", action="store_true", help="run the ablations that other pages show too, made small"
+    )
     arguments = parser.parse_args()
     make_run, curl = blocks("README.md", "sh")
     again, files, check, embed, serve, ask, shop, train, ask_again = blocks("docs/start.md", "sh", run=True)
     assert again == make_run, "README and tutorial begin alike"
+    (activate,) = elsewhere("docs/start.md", _HERE)
+    ablations = [*elsewhere("docs/synthetic.md", _HERE), examples()["ablate"]] if arguments.ablate else []
     with tempfile.TemporaryDirectory() as folder:
         newcomer, whole = Newcomer(Path(folder), full=arguments.full), _Clock()
         answer = json.loads(newcomer.serve(make_run, curl))
         assert answer["items"], answer
+        newcomer.do(f'{activate}\n[ "$(command -v mrse)" = "$PWD/.venv/bin/mrse" ]')
         for command in (files, check, embed):
             newcomer.do(command)
         print(newcomer.serve(serve, ask))
@@ -102,6 +115,8 @@ def main() -> int:
         for command in steps:
             newcomer.do(command)
         print(newcomer.serve(serve, ask_again))
+        for place, command in enumerate(ablations):
+            print(newcomer.do(f"{command} {_SMALLEST} --out ablation-{place}"))
         whole.tell("all of it")
     return 0
 

@@ -53,6 +53,11 @@ def curl(method: str, path: str, call: dict[str, Any], answer: dict[str, Any] | 
     return " ".join(part for part in parts if part)
 
 
+def place(name: str) -> int:
+    """Sorts operations so that what takes out comes behind what puts in."""
+    return next((at for at, names in enumerate(_ORDER) if name in names), 1)
+
+
 def example(call: dict[str, Any]) -> Any:
     """The body that OpenAPI gives as the call's first example, None where there is none."""
     content = call.get("requestBody", {}).get("content", {}).get("application/json", {})
@@ -96,8 +101,7 @@ def main(url: str) -> int:
     """Ask for all answers, with what takes out behind what puts in, and keep them."""
     api = json.loads(DOCUMENT.read_text(encoding="utf-8"))
     calls = [(m.upper(), path, call) for path, methods in api["paths"].items() for m, call in methods.items()]
-    order = {name: place for place, names in enumerate(_ORDER) for name in names}
-    calls.sort(key=lambda each: order.get(each[2]["operationId"], 1))
+    calls.sort(key=lambda each: place(each[2]["operationId"]))
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {os.environ['KEY']}"}) as client:
         kept = {call["operationId"]: _ask(client, method, path, call) for method, path, call in calls}
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

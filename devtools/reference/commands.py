@@ -11,6 +11,15 @@ import typer.main
 from cli.main import COMMANDS, build
 from devtools.reference.keys import cell
 
+#: Whose example another test runs than that of the page; `devtools.pages` lists all.
+_RUN_BY = {
+    "import": "tests/artifacts/shop/test_importers.py",
+    "ablate": "devtools/newcomer.py",
+    "experiment report": "tests/cli/commands/test_experiment.py",
+    "demo": "tests/docs/test_walk.py",
+}
+_RUN_BY_GROUP = {"vespa": "tests/index/vespa/peer/test_run.py"}
+
 
 def made() -> str:
     """A section for each command, behind a list of them."""
@@ -40,7 +49,9 @@ def _first(command: Any) -> str:
 def _section(path: str, command: Any) -> str:
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     names = " ".join(_argument(each) for each in arguments)
-    told = re.sub(r"(?m)^Example: `(.*?)`$", r"```sh\n\1\n```", command.help, flags=re.DOTALL)
+    by = _RUN_BY.get(path) or _RUN_BY_GROUP.get(path.split()[0])
+    mark = f"<!-- run by: {by} -->\n" if by else ""
+    told = re.sub(r"(?m)^Example: `(.*?)`$", rf"{mark}```sh\n\1\n```", command.help, flags=re.DOTALL)
     lines = "\n".join(_lines(command))
     usage = f"`mrse {path} {names} …`" if names else f"`mrse {path} …`"
     table = f"\n\n| argument or option | default | means |\n|---|---|---|\n{lines}" if lines else ""

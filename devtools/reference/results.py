@@ -30,7 +30,7 @@ def _section(path: Path) -> str:
     benchmark = path.stem.partition("-")[0]
     options = report.get("options", ["--quick"] * (report.get("setting") == "quick"))
     command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *options])
-    head = f"\n### {path.stem}\n\n{_about(benchmark)}`{command} --json {path.name}`{_where(report)}.\n\n"
+    head = f"\n### {path.stem}\n\n{_about(path.stem)}`{command} --json {path.name}`{_where(report)}.\n\n"
     if not (claims := report.get("claims")):
         return head + f"The figures are in `benchmarks/results/{path.name}`.\n"
     reached = {True: "yes", False: "**no**"}
@@ -41,9 +41,11 @@ def _section(path: Path) -> str:
     return head + "| claim | measured | goal | reached |\n|---|---|---|---|\n" + "\n".join(lines) + "\n"
 
 
-def _about(benchmark: str) -> str:
-    source = _ROOT / f"benchmarks/{benchmark}.py"
-    if not source.is_file():
+def _about(name: str) -> str:
+    """What the benchmark says of itself, or the part of it that has a module of the report's name."""
+    modules = (name.replace("-", "_"), name.partition("-")[0])
+    places = (_ROOT / f"benchmarks/{module}.py" for module in modules)
+    if (source := next((place for place in places if place.is_file()), None)) is None:
         return ""
     told = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
     return plain(told.split("\n\n")[0].replace("\n", " ")) + " "

@@ -164,7 +164,10 @@ function showAnswer(asked, received, moved) {
 
 async function showBeside(asked, { received, error }, mine, signal, moved) {
   if (error) {
-    if (mine === turn && error.name !== "AbortError" && asked.versus) showProblem(asProblem(error));
+    if (mine !== turn || error.name === "AbortError" || !asked.versus) return;
+    showProblem(asProblem(error), "left");
+    grids[1].name(versus.title(asked.versus), "no answer");
+    grids[1].show([], { context: { state: asked } });
     return;
   }
   const shown = received.answer.items.filter((item) => item.item_id !== asked.like).slice(0, asked.k);
@@ -173,7 +176,7 @@ async function showBeside(asked, { received, error }, mine, signal, moved) {
     grids[0].mark(moves(others, ids), "against the answer without this shopper");
     return;
   }
-  await learn(others, signal);
+  await learn(others, signal).catch((error) => { if (signal.aborted) throw error; });
   if (mine !== turn) return;
   adopt(received.answer.items);
   const changes = moves(ids, others);
@@ -183,13 +186,13 @@ async function showBeside(asked, { received, error }, mine, signal, moved) {
   await grids[1].show(shown, { context: { state: asked }, changes, against: "against the left side", moved });
 }
 
-/** Tell what is wrong; whether it is asked again. */
-function showProblem(problem) {
+/** Tell what is wrong, and what is shown all the same; whether it is asked again. */
+function showProblem(problem, answered = "") {
   const again = problem.status === 503 || problem.status === 429;
   at("problem").hidden = false;
   at("problem").replaceChildren(h("strong", { text: problem.message }), " ", problem.detail,
     again ? " It is asked again by itself." : "");
-  at("summary").textContent = last ? "What is below is the answer before." : "No answer.";
+  if (answered !== "left") at("summary").textContent = last ? "What is below is the answer before." : "No answer.";
   if (again) {
     const mine = turn;
     setTimeout(() => mine === turn && ask(), Math.max(AGAIN_MS, problem.retryAfter * 1000));

@@ -70,6 +70,45 @@ def test_a_busy_service_is_asked_again_by_itself(page: Page) -> None:
     assert shown(page)
 
 
+def test_where_the_answer_beside_fails_the_asked_one_stands(page: Page) -> None:
+    """With the words of the failure, and neither is told to be an answer of before."""
+    ask(page, "mug")
+    page.select_option("#versus", "words")
+    settled(page)
+    mugs = shown(page, 1)
+    assert mugs
+
+    def fail_beside(route: Route) -> None:
+        if "weights" in (route.request.post_data_json or {}):
+            route.fulfill(status=422, json=_PROBLEM | {"errors": [{"field": "k", "reason": "too many"}]})
+        else:
+            route.continue_()
+
+    page.route("**/recall", fail_beside)
+    page.fill("#query", "umbrella")
+    expect(page.locator("#problem")).to_contain_text("k: too many")
+    settled(page)
+    expect(page.locator("#summary")).to_contain_text("items in")
+    expect(page.locator(".column-note").nth(1)).to_have_text("no answer")
+    assert shown(page)
+    assert shown(page, 1) == []
+    page.unroute("**/recall")
+    ask(page, "mug")
+    expect(page.locator("#problem")).to_be_hidden()
+    assert shown(page, 1) == mugs
+
+
+def test_answers_beside_each_other_stand_without_titles_and_pictures(page: Page) -> None:
+    """Where previews fail the items are an answer all the same."""
+    page.route("**/playground/previews*", lambda route: route.abort("connectionrefused"))
+    page.select_option("#versus", "words")
+    ask(page, "umbrella")
+    expect(page.locator("#summary")).to_contain_text("items in")
+    expect(page.locator("#problem")).to_be_hidden()
+    assert shown(page)
+    assert shown(page, 1)
+
+
 def test_without_javascript_it_says_so(browser: Browser, url: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

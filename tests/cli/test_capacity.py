@@ -17,7 +17,7 @@ from cli.capacity.measure import measure
 from cli.capacity.model import Load, reckon, search_ms
 from cli.main import build
 from common.progress import silent
-from devtools.pages import blocks
+from devtools.pages import blocks, elsewhere
 from index.embedded.build import build_index
 from tests.support import shop
 
@@ -102,20 +102,25 @@ def test_the_command_of_the_page() -> None:
 
 
 def test_it_measures_a_service_that_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle: Bundle = shop.bundle(tmp_path / "bundle")
+    """By the commands of the page, with fewer recalls."""
+    (block,) = elsewhere("docs/sizing.md", "tests/cli/test_capacity.py")
+    commands = [shlex.split(line.replace("acme-*", "acme-1"))[1:] for line in block.splitlines()]
+    (tmp_path / "bundles").mkdir()
+    bundle: Bundle = shop.bundle(tmp_path / "bundles/acme-1")
     shop.write_embeddings(bundle, tmp_path / "embeddings")
     build_index(tmp_path / "embeddings", tmp_path / "index")
     with create_server(("127.0.0.1", 0)) as probes:  # as in a pod, beside the service that runs there
         monkeypatch.setenv("MRSE_SERVER_PROBE_PORT", str(probes.getsockname()[1]))
         monkeypatch.setenv("MRSE_ACCESS_KEYS", str(tmp_path / "keys.toml"))
-        found = measure(bundle.path, tmp_path / "index", 30, silent)
+        monkeypatch.chdir(tmp_path)
+        for command in (commands[0] + ["--requests", "50"], commands[1] + ["--json"]):
+            done = CliRunner().invoke(build(), command)
+            assert done.exit_code == 0, done.output
+    found = read_constants(tmp_path / "capacity.json")
     own = found.measured
     assert (own.items, own.kind, own.features, own.history) == (60, "flat_fp16", 48, 8)
     assert own.worker_mb > 10
     assert min(own.hit_ms, own.history_ms, own.miss_ms, own.embed_ms) > 0
-    file = tmp_path / "c.json"
-    file.write_text(found.model_dump_json())
-    done = CliRunner().invoke(build(), ["capacity", "--constants", str(file), "--json"])
     assert json.loads(done.stdout)["measured_on"] == found.machine.model_dump()
     with pytest.raises(CapacityError, match="the service did not come up"):
         measure(bundle.path, tmp_path / "embeddings", 30, silent)

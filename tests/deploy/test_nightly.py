@@ -14,8 +14,12 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from artifacts.bundle import Bundle
 from cli.main import build
 from devtools.manifests import Object, render
+from devtools.pages import elsewhere
+from devtools.running import environment as environment_of_commands
+from devtools.running import sh
 from index.embedded.manifest import read_manifest
 from tests.deploy.charts import containers, environment, pods, rendered
 from tests.support import shop
@@ -104,6 +108,25 @@ def test_a_night_makes_a_release_that_pods_fetch_and_serve_and_keeps_no_more_tha
     (tmp_path / "data").mkdir()
     run(containers(templates["mrse-recall-follow"])[0], tmp_path)
     assert [each.name for each in (tmp_path / "data").iterdir()] == ["bundle"]  # the follower needs no index
+
+
+def test_the_first_release_of_the_page_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a folder in place of the bucket, which rclone reads the same."""
+    (block,) = elsewhere("docs/kubernetes.md", "tests/deploy/test_nightly.py")
+    write_shop(tmp_path / "shop")
+    shop.bundle(tmp_path / "bundle")
+    (tmp_path / "rclone.conf").write_text(f"[store]\ntype = alias\nremote = {tmp_path}/store\n")
+    monkeypatch.chdir(tmp_path)
+    for line in block.splitlines():
+        if line.startswith("mrse"):
+            done = CliRunner().invoke(build(), line.split()[1:])
+            assert done.exit_code == 0, f"{line}: {done.output} {done.exception!r}"
+        else:
+            sh(line, tmp_path, environment_of_commands() | {"RCLONE_CONFIG": str(tmp_path / "rclone.conf")})
+    mrse = tmp_path / "store/mrse"
+    release = mrse / "releases" / (mrse / "CURRENT").read_text()
+    assert (mrse / "shop/items.csv").is_file()
+    assert read_manifest(release / "index").bundle_version == Bundle.load(release / "bundle").version
 
 
 def test_on_a_volume_an_index_that_is_damaged_does_not_replace_the_one_that_serves(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.pages import FOLLOWED, PAGES, ROOT, blocks, commands
+from devtools.pages import PAGES, ROOT, blocks, commands, examples
 from devtools.running import environment, printed_curl, running, sh
 from devtools.waiting import free_port
 
@@ -40,6 +40,10 @@ def test_make_run_then_curl(tmp_path: Path) -> None:
         shop = json.loads(sh(f"curl -s http://127.0.0.1:{port}/playground/shop", tmp_path))
         assert shop["examples"], "the page has something to try"
         assert shop["personas"]
+    (tmp_path / ".run").symlink_to("demo")  # what `make run` starts, over what it left
+    port = free_port()
+    with running(f"exec {examples()['demo'].replace('9000', str(port))}", tmp_path, port) as log:
+        assert json.loads(sh(printed_curl(log), tmp_path))["items"]
 
 
 @pytest.mark.slow
@@ -77,11 +81,12 @@ def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> Non
 
 
 def test_no_block_is_left_out_without_a_word() -> None:
-    """A block of commands is run by the page's test, or says why it is not."""
+    """A block of commands is run by the page's test or by the one that it names, or says why it is not."""
     for block in commands():
         if block.why is None:
-            test = FOLLOWED[block.page]
-            assert block.page in (ROOT / test).read_text() or block.page.startswith("docs/reference/"), test
+            assert block.by is not None, block
+            text = (ROOT / block.by).read_text()
+            assert block.page in text or "examples()" in text, block
 
 
 def test_commands_stand_in_blocks_that_say_so() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import shlex
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from artifacts.shop.check import check_shop
 from artifacts.shop.errors import DataError
@@ -27,6 +29,8 @@ from artifacts.shop.importers import (
 )
 from artifacts.shop.importers.grocery_queries import Product, text_queries
 from artifacts.shop.shop import Shop
+from cli.main import build
+from devtools.pages import examples
 from tests.artifacts.shop.shops import picture_bytes
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -182,6 +186,13 @@ def test_grocery(tmp_path: Path, layout: Callable[[Path], None]) -> None:
     assert seen[-1] == (seen[-1][1], seen[-1][1])
     # as `mrse import --json` prints it
     assert asdict(summary)["skipped"] == {"photo missing": 1}
+
+
+def test_the_example_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grocery_repository(tmp_path / "GroceryStoreDataset")
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(build(), shlex.split(examples()["import"])[1:]).exit_code == 0
+    assert sound(tmp_path / "grocery-shop").count_items() > 0
 
 
 def test_esci_cut(tmp_path: Path) -> None:

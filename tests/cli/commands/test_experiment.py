@@ -7,11 +7,14 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
 from typer.testing import CliRunner
 
 from artifacts.exposures import client_id
 from cli.main import build
-from devtools.pages import blocks
+from devtools.pages import elsewhere, examples
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 
@@ -63,7 +66,7 @@ def test_a_report_is_printed_and_written(tmp_path: Path) -> None:
 
 def test_the_command_of_the_page(tmp_path: Path) -> None:
     """With the names of this log in place of the page's."""
-    (command,) = (block for block in blocks("docs/experiments.md", "sh") if block.startswith("mrse"))
+    (command,) = elsewhere("docs/experiments.md", "tests/cli/commands/test_experiment.py")
     log, outcomes = write(tmp_path, 1.0)[2:4]
     for said, here in (
         ("exposures/", log),
@@ -75,6 +78,16 @@ def test_the_command_of_the_page(tmp_path: Path) -> None:
         command = command.replace(said, here)
     assert CliRunner().invoke(build(), shlex.split(command)[1:]).exit_code == 0
     assert (tmp_path / "i2i.html").exists()
+
+
+def test_the_example_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exposures").mkdir()
+    outcomes = pyarrow.csv.read_csv(write(tmp_path / "exposures", 1.0)[3])
+    pyarrow.parquet.write_table(outcomes, tmp_path / "outcomes.parquet")
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(build(), shlex.split(examples()["experiment report"])[1:])
+    assert shown.exit_code == 0, shown.output
+    assert "<svg" in (tmp_path / "merge.html").read_text()
 
 
 def test_an_arm_that_is_slower_ends_it_with_one(tmp_path: Path) -> None:

@@ -1,19 +1,25 @@
 """What presets demand and leave out; pictures that never train are told."""
 
 import logging
+import shlex
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from artifacts.bundle import Bundle, open_graph
+from cli.main import build
+from devtools.pages import elsewhere
 from models.export.bundle import export
 from models.towers import preset
 from models.training import load_finished, train
 from models.training.pretrained import PretrainedError, resolve
+from models.training.pretrained.cnn import PACKAGE
 from tests.support.pretrained import WIDTH, write_bert, write_vit
 
 SHORT = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
@@ -82,13 +88,31 @@ def test_the_text_preset_reads_no_picture_and_says_so(
     np.testing.assert_array_equal(with_picture, without)
 
 
-def test_the_pretrained_text_preset_trains_over_a_bert_that_stays(shop_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "smaller"),
+    [
+        (
+            "pretrained-text",
+            {"image.epochs": 1, "image.feature_views": 1, "picture.side": 32, "text.max_item_tokens": 24},
+        ),
+        ("pretrained-image", {"image.cnn_side": 32, "image.views": 1, "image.dims": 16, **SMALL}),
+    ],
+)
+def test_the_commands_of_the_page_of_encoders(
+    shop_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, smaller: Mapping[str, Any]
+) -> None:
+    """With a small BERT in place of the page's, and with the packaged CNN."""
+    if name == "pretrained-image" and find_spec(PACKAGE) is None:
+        pytest.skip("the extra pictures is not installed")
     write_bert(tmp_path / "bert", layers=6)
-    settings = {**SHORT, "experts.bert": str(tmp_path / "bert"), "image.epochs": 1, "image.feature_views": 1}
-    config = preset("pretrained-text").with_overrides(
-        {**settings, "picture.side": 32, "text.max_item_tokens": 24}
-    )
-    train(shop_path, tmp_path / "run", config)
+    (tmp_path / "shop").symlink_to(shop_path)
+    commands = elsewhere("docs/encoders.md", "tests/models/training/test_presets.py")
+    (command,) = (each for each in commands if f"--preset {name}" in each)
+    words = shlex.split(command.replace("/models/all-MiniLM-L6-v2", "bert"))[1:]
+    sets = [f"--set={key}={value}" for key, value in {**SHORT, **smaller, "threads": 1}.items()]
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(build(), [*words, *sets])
+    assert done.exit_code == 0, f"{done.output} {done.exception!r}"
     assert (tmp_path / "run" / "summary.json").is_file()
 
 
