@@ -9,8 +9,8 @@ the shorter one that the tutorial names, of the preset ``tiny`` on 1,000 items. 
 ablations that other pages show, of that preset and one seed, for as written they take hours.
 
 It needs git, Python, make and a package index; of the checkout it takes what is committed. It prints what
-took how long, by the clock and in seconds of CPU (which others on the machine change little), and stops at the
-first command that fails.
+took how long, by the clock and in seconds of CPU, which others on the machine change little, and stops at
+the first command that fails.
 """
 
 from __future__ import annotations
