@@ -115,8 +115,10 @@ def page(context: BrowserContext, url: str) -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def pictures() -> Path | None:
     """Where the documentation's pictures go; None where they are not asked for."""
-    folder = os.environ.get("MRSE_PICTURES")
-    return None if folder is None else Path(folder)
+    if (folder := os.environ.get("MRSE_PICTURES")) is None:
+        return None
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
 
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `shop`, which the tests share

@@ -8,6 +8,7 @@ page says who runs the others.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -117,12 +118,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 def test_every_example_is_in_the_test_that_is_to_run_it() -> None:
     assert EXAMPLES.keys() == COMMANDS.keys()
-    own = {
-        name
-        for name in COMMANDS
-        if f'does("{name}"' in Path(__file__).read_text()
-        or f'replaced("{name}"' in Path(__file__).read_text()
-    }
+    own = set(re.findall(r'(?:does|replaced)\(\s*"([a-z -]+)"', Path(__file__).read_text()))
     blocks = [block for block in commands() if block.page == PAGE]
     assert len(blocks) == len(COMMANDS)
     for name, block in zip(EXAMPLES, blocks, strict=True):
@@ -152,7 +148,7 @@ def test_a_shop_is_in_order_and_a_night_over_it_is_foreseen(shop: Desk) -> None:
 
 
 def test_a_bundle_is_measured(index: Desk) -> None:
-    assert "Recall@100" in index.does("evaluate", more="--resamples 100")
+    assert "val split" in index.does("evaluate", more="--resamples 100")
     assert "<svg" in (index.folder / "report.html").read_text()
     index.does("diagnose", more="--sample 50")
     index.does("calibrate", more="--requests 50")
@@ -160,15 +156,20 @@ def test_a_bundle_is_measured(index: Desk) -> None:
 
 
 def test_an_index_is_changed_kept_and_mended(index: Desk) -> None:
-    first, second, *_ = [item.id for item in Shop.open(index.folder / "shop").items()]
+    first, second, third, *_ = [item.id for item in Shop.open(index.folder / "shop").items()]
     (index.folder / "new-embeddings").symlink_to("embeddings")
     assert str(ITEMS) in index.does("index upsert")
-    sh(replaced("index update", {'"42"': f'"{first}"'}), index.folder, environment())
+    update = replaced("index update", {'"42"': f'"{third}"'})
+    sh(update, index.folder, environment())
     assert "2" in index.does("index remove", {"42 43": f"{first} {second}"})
     index.does("index rebuild")
     index.does("index verify")
     index.does("index snapshot")
     index.does("index restore")
+    sh(update, index.folder, environment())
+    (log,) = (index.folder / "index").glob("base-*/changes.log")
+    log.write_bytes(log.read_bytes()[:-1])
+    assert "changes.log" in index.does("index verify", code=1)
     index.does("index repair")
     assert str(ITEMS - 2) in index.does("index verify")
 

@@ -16,6 +16,7 @@ import pytest
 from devtools.pages import PAGES, ROOT, blocks, commands, examples
 from devtools.running import environment, printed_curl, running, sh
 from devtools.waiting import free_port
+from models.synthetic import make_shop
 
 MAKE_RUN, CURL = blocks("README.md", "sh")
 KEY = "0123456789abcdef0123456789abcdef"
@@ -65,6 +66,8 @@ def test_the_tutorial_then_the_pages_that_change_its_shop(tmp_path: Path) -> Non
     assert "lexical" in table
 
     sh(shop.replace("--items 4000", "--items 1000"), tmp_path)
+    shutil.rmtree(tmp_path / "shop")
+    make_shop(tmp_path / "shop", items=250, seed=7)  # no command makes one so small
     *steps, serve = train.splitlines()
     for step in steps:
         sh(step.replace("--preset demo", "--preset tiny"), tmp_path)
