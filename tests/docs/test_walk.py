@@ -43,8 +43,8 @@ def test_make_run_then_curl(tmp_path: Path) -> None:
         assert shop["personas"]
     (tmp_path / ".run").symlink_to("demo")  # what `make run` starts, over what it left
     port = free_port()
-    with running(f"exec {examples()['demo'].replace('9000', str(port))}", tmp_path, port) as log:
-        assert json.loads(sh(printed_curl(log), tmp_path))["items"]
+    with running(f"exec {examples()['demo'].replace('9000', str(port))}", tmp_path, port):
+        assert json.loads(sh(at(CURL, port), tmp_path))["items"]
 
 
 @pytest.mark.slow
