@@ -5,6 +5,7 @@ import java.net.URLEncoder;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.net.http.HttpTimeoutException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
@@ -12,7 +13,7 @@ import java.util.List;
 /** Waits until the container serves exactly the document types that it should. */
 final class Readiness {
 
-    private static final Duration PATIENCE = Duration.ofSeconds(30);
+    private static final Duration PATIENCE = Duration.ofSeconds(120);
 
     private final int port;
     private final HttpClient client = HttpClient.newHttpClient();
@@ -26,13 +27,19 @@ final class Readiness {
         String answer = "";
         while (System.nanoTime() < end) {
             boolean ready = true;
-            for (String type : served) {
-                HttpResponse<String> response = ask(type);
-                answer = response.body();
-                ready &= response.statusCode() == 200;
-            }
-            for (String type : gone) {
-                ready &= ask(type).statusCode() != 200;
+            try {
+                for (String type : served) {
+                    HttpResponse<String> response = ask(type);
+                    answer = response.body();
+                    ready &= response.statusCode() == 200;
+                }
+                for (String type : gone) {
+                    ready &= ask(type).statusCode() != 200;
+                }
+            } catch (HttpTimeoutException error) {
+                // A busy machine: asked again for as long as there is patience.
+                answer = Messages.of(error);
+                ready = false;
             }
             if (ready) {
                 return;
