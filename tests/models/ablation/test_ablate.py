@@ -2,6 +2,7 @@ import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from artifacts.shop.shop import Shop
 from common.files import replace_text
-from models.ablation import GROUPS, ablate, cells
+from models.ablation import GROUPS, Ablation, ablate, cells
 from models.ablation.matrix import (
     FULL,
     PROOF,
@@ -30,7 +31,7 @@ from models.ablation.summary import check, gap, summarise, verdict
 from models.evaluation.measures import MEASURES
 from models.evaluation.statistics import Interval, Sums
 from models.synthetic import Dials, Judge, Recipe, make_shop
-from models.towers import Towers, preset
+from models.towers import Config, Towers, preset
 from models.towers.lmoe import Experts
 from models.towers.single import SingleTransformer, parameters
 
@@ -241,18 +242,70 @@ def test_a_part_of_a_shop_is_a_shop(shop_path: Path, tmp_path: Path) -> None:
     assert Judge.open(tmp_path / "half").rows(ids[:3]).tolist() == sorted(int(i[1:]) for i in ids[:3])
 
 
+@pytest.fixture(scope="module")
+def base() -> Config:
+    return preset("tiny").with_overrides({"stage1.steps": 4, "stage2.steps": 4})
+
+
+@pytest.fixture(scope="module")
+def matrix(shop_path: Path, base: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ablation]:
+    """A matrix of two cells, and where its runs are."""
+    out = tmp_path_factory.mktemp("matrix")
+    return out, ablate(shop_path, out, base, seeds=(7,), groups=["experts"], resamples=100)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks often at runs that other processes are at."""
+    monkeypatch.setattr(import_module("models.ablation.ablate"), "_WAIT_S", 0.05)
+
+
 @pytest.mark.slow
-def test_the_matrix_runs_is_resumed_and_is_not_run_twice(shop_path: Path, tmp_path: Path) -> None:
-    base = preset("tiny").with_overrides({"stage1.steps": 4, "stage2.steps": 4})
-    first = ablate(shop_path, tmp_path, base, seeds=(7,), groups=["experts"], resamples=100)
+@pytest.mark.usefixtures("impatient")
+def test_processes_share_a_matrix_and_none_takes_what_another_is_at(
+    shop_path: Path, base: Config, matrix: tuple[Path, Ablation], tmp_path: Path
+) -> None:
+    single, full = (
+        run_folder(tmp_path, cell, 7) for cell in (Cell("single transformer", "experts"), Cell(FULL, FULL))
+    )
+    shutil.copytree(run_folder(matrix[0], Cell(FULL, FULL), 7), full)
+    looks: list[str] = []
+    with ThreadPoolExecutor() as pool, claimed(single) as ours:
+        assert ours
+        with claimed(single) as again:
+            assert not again
+        running = pool.submit(
+            ablate, shop_path, tmp_path, base, seeds=(7,), groups=["experts"], resamples=10,
+            progress=lambda stage, done, total: looks.append(stage),
+        )  # fmt: skip
+        while looks.count("runs") < 10 and not running.done():
+            time.sleep(0.02)
+        # The other run is ours: waited for, not run.
+        assert not (single / "run").exists()
+        assert not running.done()
+        shutil.copyfile(full / "sums.npz", single / "sums.npz")
+        stored = json.loads((full / "result.json").read_text()) | {"cell": "single transformer"}
+        stored["identity"]["config"] = base.with_overrides({"experts.kind": "single"}).fingerprint()
+        replace_text(single / "result.json", json.dumps(stored))  # whole, for it is waited for
+    done = running.result()
+    assert (done.ran, done.skipped) == (0, 2)
+    assert not (single / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_the_matrix_runs_is_resumed_and_is_not_run_twice(
+    shop_path: Path, base: Config, matrix: tuple[Path, Ablation]
+) -> None:
+    out, first = matrix
     assert (first.ran, first.skipped) == (2, 0)
     assert [c.cell.name for c in first.cells] == [FULL, "single transformer"]
     assert not any(c.failed for c in first.cells)
-    donor, taker = (run_folder(tmp_path, c.cell, 7) / "run" for c in first.cells)
+    donor, taker = (run_folder(out, c.cell, 7) / "run" for c in first.cells)
     assert (donor / "image.pt").stat().st_ino == (taker / "image.pt").stat().st_ino
     assert (donor / "stage1.pt").stat().st_ino != (taker / "stage1.pt").stat().st_ino
     (taker.parent / "result.json").unlink()
-    again = ablate(shop_path, tmp_path, base, seeds=(7,), groups=["experts"], resamples=100, processes=2)
+    again = ablate(shop_path, out, base, seeds=(7,), groups=["experts"], resamples=100, processes=2)
     assert again.ran + again.skipped == 2
     assert (taker.parent / "result.json").is_file()
     key = ("all", "Recall@100")
@@ -260,28 +313,3 @@ def test_the_matrix_runs_is_resumed_and_is_not_run_twice(shop_path: Path, tmp_pa
     page = again.page.read_text()
     assert "http" not in page
     assert "LMoE over one transformer" in page
-
-
-@pytest.mark.slow
-def test_processes_share_a_matrix_and_none_takes_what_another_is_at(shop_path: Path, tmp_path: Path) -> None:
-    base = preset("tiny").with_overrides({"stage1.steps": 2, "stage2.steps": 2})
-    out = tmp_path / "out"
-    single = run_folder(out, Cell("single transformer", "experts"), 7)
-    with ThreadPoolExecutor() as pool, claimed(single) as ours:
-        assert ours
-        with claimed(single) as again:
-            assert not again
-        full = run_folder(out, Cell(FULL, FULL), 7) / "result.json"
-        running = pool.submit(ablate, shop_path, out, base, seeds=(7,), groups=["experts"], resamples=10)
-        while not full.is_file() and not running.done():
-            time.sleep(0.05)
-        # The other run is ours: waited for, not run.
-        assert not (single / "run").exists()
-        assert not running.done()
-        shutil.copyfile(full.with_name("sums.npz"), single / "sums.npz")
-        stored = json.loads(full.read_text()) | {"cell": "single transformer"}
-        stored["identity"]["config"] = base.with_overrides({"experts.kind": "single"}).fingerprint()
-        replace_text(single / "result.json", json.dumps(stored))  # whole, for it is waited for
-    done = running.result()
-    assert (done.ran, done.skipped) == (1, 1)
-    assert not (single / "run").exists()

@@ -217,9 +217,9 @@ async def test_progress_is_told() -> None:
 
 @pytest.mark.slow
 async def test_faults_and_kills_end_with_every_document_at_its_newest(tmp_path: Path) -> None:
-    items, kills = 3000, (400, 1500, 3600)
+    items, kills = 1500, (200, 750, 1800)
     make_embeddings(tmp_path / "embeddings", rows=items)
-    all_changes = list(changes(items, 2000, seed=8))
+    all_changes = list(changes(items, 1000, seed=8))
     (tmp_path / "changes.jsonl").write_text("\n".join(map(json.dumps, all_changes)))
     async with DocumentServer(chaos=CHAOS) as server:
         paths = [str(tmp_path / "embeddings"), str(tmp_path / "changes.jsonl"), str(tmp_path)]
