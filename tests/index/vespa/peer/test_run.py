@@ -45,6 +45,13 @@ for line in sys.argv[1].splitlines():
         if end.code:
             raise
 """
+#: Whoever runs the tests may have SIGHUP ignored, as under nohup.
+SERVICE = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+print("ready", flush=True)
+signal.pause()
+"""
 CONFIG = """
 [index]
 engine = "vespa"
@@ -70,7 +77,9 @@ def test_a_version_is_rolled_out_and_dropped_by_the_examples(tmp_path: Path) -> 
         lines = lines.replace(said, here)
     peer = ["-m", "devtools.vespa_peer.run", "--package", "vespa-package", "--embeddings", "before"]
     # Ends by SIGHUP, which tells a service to read its configuration again.
-    with subprocess.Popen(["sleep", "3600"]) as service:
+    with subprocess.Popen([sys.executable, "-c", SERVICE], stdout=subprocess.PIPE) as service:
+        assert service.stdout is not None
+        service.stdout.readline()
         done = subprocess.run(
             [sys.executable, *peer, "--", sys.executable, "-W", "error", "-c", RUN, lines],
             cwd=tmp_path,
