@@ -6,12 +6,15 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from common.errors import MrseError
 
+#: Seconds that a lock is waited for, which is held for milliseconds, and between two looks at it.
+_PATIENCE_S, _LOOK_S = 10.0, 0.01
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -101,7 +104,7 @@ def locked(path: Path) -> Iterator[None]:
     The lock is a file beside it, which stays. Where root makes it, it belongs to the owner of the file.
 
     Raises:
-        OSError: there can be none, it is somebody else's, or a link.
+        OSError: there can be none, it is somebody else's, or a link; or another process held it for too long.
     """
     lock, flags = path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -112,10 +115,23 @@ def locked(path: Path) -> Iterator[None]:
         with suppress(OSError):  # there may be no such file yet, and only root may give away
             os.fchown(descriptor, path.stat().st_uid, path.stat().st_gid)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for(descriptor, lock)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int, lock: Path) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise TimeoutError(f"{lock} was held by another process for {_PATIENCE_S:g} s") from None
+            time.sleep(_LOOK_S)
+        else:
+            return
 
 
 @contextmanager

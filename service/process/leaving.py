@@ -152,10 +152,8 @@ class Server(uvicorn.Server):
     async def _listen_no_more(self, sockets: list[socket.socket]) -> None:
         """Close the listening sockets, and take the connections that the kernel had accepted by then."""
         servers: Any = self.servers  # of asyncio or uvloop
-        listeners = [
-            socket.socket(fileno=os.dup(each.fileno())) for server in servers for each in server.sockets
-        ]
-        listeners += [socket.socket(fileno=os.dup(each.fileno())) for each in sockets if self._taking]
+        listening = sockets if self._taking else [each for server in servers for each in server.sockets]
+        listeners = [socket.socket(fileno=os.dup(each.fileno())) for each in listening]
         for taking in self._taking:
             taking.end()
         for server in servers:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from common import files
 from common.files import (
     OutsideError,
     inherit,
@@ -137,6 +138,17 @@ def test_one_holds_a_lock_at_a_time_and_leads_to_nothing_else(tmp_path: Path) ->
     lock.symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="symbolic links"), locked(file):
         raise AssertionError
+
+
+def test_a_lock_that_is_never_given_back_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PATIENCE_S", 0.0)
+    file = tmp_path / "a.toml"
+    with locked(file), pytest.raises(TimeoutError, match="held by another process"), locked(file):
+        raise AssertionError
+    with locked(file):  # it was given back
+        pass
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
