@@ -90,9 +90,7 @@ def shop(empty: Desk) -> Desk:
 @pytest.fixture(scope="module")
 def bundle(shop: Desk) -> Desk:
     """A run, and its bundle under the names that the examples have for it."""
-    assert "trained on" in shop.does(
-        "train", more="--set stage1.steps=5 --set stage2.steps=5 --set threads=1"
-    )
+    assert "trained on" in shop.does("train", more=QUICK)
     bundles = shop.folder / "bundles"
     shop.does("export")
     (made,) = bundles.iterdir()
