@@ -56,11 +56,16 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     async with asyncio.timeout(seconds):
-        return await _Begun(work, waits_for)
+        return await Begun(work, waits_for)
 
 
-class _Begun(Generic[T]):
-    """A coroutine that has run up to its first wait."""
+class Begun(Generic[T]):
+    """A coroutine that has run up to its first wait, awaited by the task that began it.
+
+    Args:
+        work: see there.
+        waits_for: what its first step gave.
+    """
 
     def __init__(self, work: Coroutine[Any, Any, T], waits_for: Any) -> None:
         self._work = work

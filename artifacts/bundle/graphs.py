@@ -36,7 +36,7 @@ class Graph:
 
     def run(self, inputs: Arrays) -> dict[str, F32]:
         """All outputs by name for inputs by name."""
-        values: Sequence[F32] = self.session.run(None, dict(inputs))
+        values: Sequence[F32] = self.session.run(self.outputs, dict(inputs))
         return dict(zip(self.outputs, values, strict=True))
 
 

@@ -61,7 +61,9 @@ class Segment:
             self.pictures = PictureRows.open(folder, rows, manifest.pictures, planning, self.attributes)
         self.forward = Forward(self.attributes)
         self.ordered = Ordered(self.attributes)
-        self.features: F16 = opened(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
+        mapped = opened(folder / FEATURES_NAME, lambda path: np.load(path, mmap_mode="r"))
+        #: Not as `numpy.memmap`, whose rows take several times as long to pick.
+        self.features: F16 = np.asarray(mapped)
         shape = (rows, manifest.experts, manifest.expert_dim)
         if self.features.shape != shape or self.features.dtype != np.float16:
             found = f"{self.features.dtype} {self.features.shape}"

@@ -13,7 +13,7 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from common.deadline import Deadline, within
+from common.deadline import Begun, Deadline, within
 from common.turns import Turns
 from service.admission import Ticket
 from service.admission.client import client_of
@@ -157,9 +157,16 @@ class Call:
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of ``work``, which is cancelled when the client closes the connection.
 
+        Work that waits for nothing is not watched over: its client could not be heard meanwhile.
+
         Raises:
             ClientGone: it did.
         """
+        try:
+            waits_for = work.send(None)
+        except StopIteration as done:
+            result: T = done.value
+            return result
         task = asyncio.current_task()
         assert task is not None
         gone = False
@@ -175,7 +182,7 @@ class Call:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(WATCH_AFTER_S, lambda: watchers.append(loop.create_task(watch())))
         try:
-            return await work
+            return await Begun(work, waits_for)
         except asyncio.CancelledError:
             if gone and task.uncancel() == 0:
                 raise ClientGone from None

@@ -45,7 +45,7 @@ class MicroBatcher(Generic[J, R]):
         patience_s: no job may wait longer, by how long those before it take.
         name: of the thread.
         failed: told how a run failed.
-        ran: told how many jobs a run had, on the thread.
+        ran: told how many jobs a run had, on the event loop: what counts has no thread but that.
     """
 
     def __init__(
@@ -153,6 +153,7 @@ class MicroBatcher(Generic[J, R]):
 
     def _run(self, batch: _Batch[J, R]) -> None:
         results: Sequence[R | Exception]
+        ran: Callable[[int], None] | None = None
         try:
             began = time.perf_counter()
             results = self._work([job for job, _ in batch])
@@ -160,7 +161,7 @@ class MicroBatcher(Generic[J, R]):
             if len(results) != len(batch):
                 raise _WrongCountError(f"{len(results)} results for {len(batch)} jobs")
             self.succeeded += 1
-            self._ran(len(batch))
+            ran = self._ran
         except BaseException as error:
             self._note("count" if isinstance(error, _WrongCountError) else "error", error)
             if len(batch) > 1:
@@ -168,7 +169,7 @@ class MicroBatcher(Generic[J, R]):
                     self._run([entry])
                 return
             results = [_presentable(error)]
-        _post([future for _, future in batch], results)
+        _post([future for _, future in batch], results, ran)
 
     def _give_up(self, error: Exception) -> None:
         """Fail the batch at hand."""
@@ -197,20 +198,30 @@ def _presentable(error: BaseException) -> Exception:
     return RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def _post(futures: list[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+def _post(
+    futures: list[asyncio.Future[R]],
+    results: Sequence[R | Exception],
+    ran: Callable[[int], None] | None = None,
+) -> None:
     try:  # all results with one wake-up
-        futures[0].get_loop().call_soon_threadsafe(_resolve, futures, results)
+        futures[0].get_loop().call_soon_threadsafe(_resolve, futures, results, ran)
     except RuntimeError:
         log.debug("the event loop is closed, results dropped")
 
 
-def _resolve(futures: list[asyncio.Future[R]], results: Sequence[R | Exception]) -> None:
+def _resolve(
+    futures: list[asyncio.Future[R]],
+    results: Sequence[R | Exception],
+    ran: Callable[[int], None] | None,
+) -> None:
     for future, result in zip(futures, results, strict=True):
         if not future.done():
             if isinstance(result, Exception):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+    if ran is not None:
+        ran(len(futures))
 
 
 def _ended(jobs: object) -> Sequence[R | Exception]:

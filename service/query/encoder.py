@@ -81,7 +81,7 @@ class QueryEncoder:
         decoder: decodes pictures; belongs to the caller, who closes it. Without one it has its own.
         failed: told of each run of a graph that failed.
         patience_s: no job waits longer for its turn.
-        ran: told how many jobs a graph ran together; called on its thread.
+        ran: told how many jobs a graph ran together; called on the event loop.
 
     Raises:
         BundleError: a graph is missing or its canonical outputs are off.

@@ -210,8 +210,8 @@ class Metrics:
         self._reloaded.labels(result).set(time.time())
 
     def batch(self, part: Batched, jobs: int) -> None:
-        """Observe how many jobs a graph ran together; any thread may."""
-        self._batches(part).observe(jobs)
+        """Observe how many jobs a graph ran together."""
+        self._observe(self._batches(part), jobs)
 
     def stage(self, name: str, seconds: float) -> None:
         """Observe one stage."""

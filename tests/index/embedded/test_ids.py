@@ -21,3 +21,32 @@ def test_ids_whose_hashes_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert rows.tolist() == [3, 0, 4, 1, 2]
     with pytest.raises(ValueError, match="id 'b' is in row 0 and in row 2"):
         write_ids(tmp_path / "ids", pa.array(["b", "aa", "b"]))
+
+
+def test_ids_and_rows_are_remembered_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "HOT", 30)
+    names = [f"item-{row}" for row in range(100)]
+    write_ids(tmp_path / "ids", pa.array(names))
+    table = IdTable.open(tmp_path / "ids")
+    draw = np.random.default_rng(2)
+    for count in (
+        0,
+        1,
+        5,
+        20,
+        31,
+        100,
+        20,
+        5,
+        3,
+    ):  # more than are remembered, and few enough to decode singly
+        rows = draw.integers(0, 100, count)
+        given = table.ids(rows)
+        assert given == [names[row] for row in rows]
+        assert [type(name) for name in given] == [str] * count
+        known, found = table.find([*given, "unknown"])
+        assert known == given
+        assert found.tolist() == rows.tolist()
+        assert found.dtype == np.int64
+    one, same = table.ids(np.array([7, 8])), table.ids(np.array([8, 7]))
+    assert one[0] is same[1], "answers that are kept share their strings"

@@ -135,6 +135,80 @@ async def test_routes_run_side_by_side_and_those_that_wait_run_after_them(
     assert {outcome.status for outcome in outcomes.values()} == {"ok"}
 
 
+class Plain(Toy):
+    """Ends without waiting for anything, in the task that it notes."""
+
+    async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+        task = asyncio.current_task()
+        self._log.append(self.name if task is None else f"{self.name} in {task.get_name()}")
+        return RouteOutcome("ok")
+
+
+async def test_routes_that_wait_for_nothing_take_no_task(routes: dict[str, Route[Any]]) -> None:
+    log: list[str] = []
+    add(Plain("a", log), Plain("b", log), Plain("c", log, needs="a"))
+    whole = asyncio.create_task(run_routes(request(), 0.0), name="whole")
+    assert list(await whole) == ["a", "b", "c"]
+    assert log == ["a in whole", "b in whole", "c in whole"]
+
+
+async def test_one_that_waits_holds_up_none_of_those_behind_it(routes: dict[str, Route[Any]]) -> None:
+    log: list[str] = []
+    add(Plain("a", log), Toy("b", log), Plain("c", log), Toy("d", log))
+    whole = asyncio.create_task(run_routes(request(), 0.0), name="whole")
+    outcomes = await whole
+    assert {outcome.status for outcome in outcomes.values()} == {"ok"}
+    assert log[:2] == ["a in whole", "b begins"]
+    assert log[2].startswith("c in Task-")
+    assert log[3:] == ["d begins", "b ends", "d ends"]
+
+
+class Slow(Toy):
+    """Waits until it is given up."""
+
+    async def run(self, request: RouteRequest, earlier: Earlier) -> RouteOutcome:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._log.append(f"{self.name} is given up")
+        raise AssertionError
+
+
+class Given(Deadline):
+    """Leaves each route the seconds that it is given, one after another."""
+
+    def __init__(self, *seconds: float) -> None:
+        super().__init__(float("inf"))
+        self._seconds = iter(seconds)
+
+    def remaining(self) -> float:
+        return next(self._seconds)
+
+
+async def test_a_route_that_is_late_takes_the_time_of_no_other(routes: dict[str, Route[Any]]) -> None:
+    log: list[str] = []
+    add(Slow("slow", log), Toy("quick", log), Slow("slower", log), Toy("waits", log, needs="slow"))
+    outcomes = await run_routes(replace(request(), deadline=Given(0.001, 30.0, 0.002, 30.0)), 0.0)
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "slow": "timeout",
+        "quick": "ok",
+        "slower": "timeout",
+        "waits": "ok",
+    }
+
+
+async def test_a_request_that_is_given_up_gives_up_its_routes(routes: dict[str, Route[Any]]) -> None:
+    log: list[str] = []
+    add(Slow("here", log), Slow("behind", log))
+    whole = asyncio.create_task(run_routes(request(), 0.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    whole.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await whole
+    assert sorted(log) == ["behind is given up", "here is given up"]
+
+
 async def test_what_becomes_of_one_route_is_not_the_others_trouble(routes: dict[str, Route[Any]]) -> None:
     log: list[str] = []
     add(
