@@ -88,7 +88,10 @@ class Vectors:
         self.rows, self.dim = codes.shape
         self._index = index
         self._lists = lists  # kept alive here: the index holds a bare pointer to it
-        self._all = np.arange(len(starts) - 1, dtype=np.int64)
+        every = np.arange(len(starts) - 1, dtype=np.int64)
+        self._every = every, np.zeros(len(every), dtype=np.float32)  # kept alive: faiss gets pointers
+        #: All lists, and what faiss would know of how near they are, as every search of all takes them.
+        self._all = tuple(faiss.swig_ptr(each) for each in self._every)
 
     @classmethod
     def open(cls, path: Path, dim: int, starts: I64) -> Vectors:
@@ -134,11 +137,10 @@ class Vectors:
         """
         query = np.ascontiguousarray(query, dtype=np.float32)
         scores, rows = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int64)
-        unused = np.zeros(len(self._all), dtype=np.float32)
-        arrays = (faiss.swig_ptr(each) for each in (self._all, unused, scores, rows))
-        params = _parameters(len(self._all), bits)
+        arrays = (faiss.swig_ptr(each) for each in (scores, rows))
+        params = _parameters(len(self._every[0]), bits)
         # The Python wrapper of search_preassigned takes no parameters, the C++ one does.
-        self._index.search_preassigned_c(1, faiss.swig_ptr(query), k, *arrays, False, params)
+        self._index.search_preassigned_c(1, faiss.swig_ptr(query), k, *self._all, *arrays, False, params)
         if rows[-1] < 0:  # the places that were not filled are the last
             count = int((rows >= 0).sum())
             return rows[:count], scores[:count]

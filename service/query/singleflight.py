@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 V = TypeVar("V")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Flight(Generic[V]):
-    task: asyncio.Task[V]
-    waiters: int = 0
+    task: asyncio.Task[None] | None = None
+    waiters: list[asyncio.Future[V]] = field(default_factory=list)
 
 
 class SingleFlight(Generic[V]):
@@ -32,22 +32,41 @@ class SingleFlight(Generic[V]):
 
     async def run(self, key: str, work: Callable[[], Coroutine[Any, Any, V]]) -> V:
         """The result of ``work`` for this key, of the call that is running or of a new one."""
+        loop = asyncio.get_running_loop()
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.create_task(work()))
-            flight.task.add_done_callback(lambda _: self._forget(key, flight))
-        flight.waiters += 1
+            flight = self._flights[key] = _Flight()
+            flight.task = loop.create_task(self._fly(key, flight, work))
+        # Not the task, shielded: it would tell its callers one turn of the loop later.
+        waiter: asyncio.Future[V] = loop.create_future()
+        flight.waiters.append(waiter)
         try:
-            return await asyncio.shield(flight.task)
+            return await waiter
         finally:
-            flight.waiters -= 1
-            if flight.waiters == 0 and not flight.task.done():
+            flight.waiters.remove(waiter)
+            if not flight.waiters and self._flights.get(key) is flight:
                 # The next caller must not join work that is being cancelled.
-                self._forget(key, flight)
-                flight.task.cancel()
+                del self._flights[key]
+                if flight.task is not None:
+                    flight.task.cancel()
 
-    def _forget(self, key: str, flight: _Flight[V]) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # read, so that asyncio does not log it when every waiter has left
+    async def _fly(self, key: str, flight: _Flight[V], work: Callable[[], Coroutine[Any, Any, V]]) -> None:
+        try:
+            value = await work()
+        except asyncio.CancelledError:
+            for waiter in flight.waiters:
+                waiter.cancel()
+            raise
+        except BaseException as error:
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for waiter in flight.waiters:
+                if not waiter.done():
+                    waiter.set_result(value)
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
