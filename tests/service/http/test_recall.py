@@ -125,7 +125,9 @@ def test_the_same_request_is_answered_the_same(client: httpx.Client) -> None:
     body = {"query": "black hat", "k": 30, "history": [{"item_id": "i3", "action": "click"}]}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: recall(client, **body), range(24)))
-    assert all(answer["items"] == answers[0]["items"] for answer in answers)
+    first: dict[tuple[str, ...], object] = {}  # a machine that is busy with others has some do without a part
+    for answer in answers:
+        assert answer["items"] == first.setdefault(tuple(answer["degraded"]), answer["items"])
 
 
 # -- experiments ------------------------------------------------------------------------------------------
