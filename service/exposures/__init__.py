@@ -2,8 +2,8 @@
 
 ::
 
-    log       takes an exposure in a microsecond, bounded; a thread makes events of them
-    event     an exposure as an event (`artifacts.exposures` says its fields)
+    log       takes an exposure when its answer is on its way, bounded; a thread writes them
+    event     an exposure as an event, a line of JSON (`artifacts.exposures` says its fields)
     sinks     where events go: JSON lines, Parquet, a Redis Stream
 """
 

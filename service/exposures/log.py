@@ -1,4 +1,4 @@
-"""Takes exposures and writes them from a thread of its own. What does not fit is counted, never silent."""
+"""Makes events of exposures; a thread writes them. What does not fit is counted, never silent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from redis.exceptions import RedisError
 
 from service.errors import StartError
-from service.exposures.event import Exposure, event_of
+from service.exposures.event import Event, Exposure, event_of
 from service.exposures.sinks import Sink, open_sink
 from service.settings import Settings
 
@@ -18,7 +18,7 @@ log = logging.getLogger("mrse.exposures")
 
 #: Seconds between two writes.
 _EVERY_S = 0.2
-#: Events that are made and written at once, so that the thread lets others run between.
+#: Events that are written at once, so that the thread lets others run between.
 _AT_ONCE = 64
 #: Seconds between two lines about failures.
 _SAY_EVERY_S = 10.0
@@ -45,7 +45,7 @@ class ExposureLog:
         self._most = knobs.waiting_items
         self._key = "" if knobs.key is None else knobs.key.get_secret_value()
         self._lock = threading.Lock()
-        self._queue: list[Exposure] = []
+        self._queue: list[Event] = []
         self._waiting = 0
         self._ended = threading.Event()
         self._said = -_SAY_EVERY_S
@@ -73,15 +73,19 @@ class ExposureLog:
         self._thread.start()
 
     def offer(self, exposure: Exposure) -> None:
-        """Take an exposure, or drop it where too many wait."""
+        """Make an event of an exposure, or drop it where too many wait. By one thread alone."""
         cost = len(exposure.items) + 1
-        with self._lock:
-            fits = self._waiting + cost <= self._most
-            if fits:
-                self._queue.append(exposure)
-                self._waiting += cost
-        if not fits:
+        if self._waiting + cost > self._most:
             self._count("dropped", 1)
+            return
+        try:
+            event = event_of(exposure, self._key)
+        except Exception:  # a fault of ours is no client's
+            self._fail(1, "an unexpected error", trace=True)
+            return
+        with self._lock:
+            self._queue.append(event)
+            self._waiting += cost
 
     def close(self) -> None:
         """Write what waits, for some seconds at most, and end."""
@@ -107,10 +111,10 @@ class ExposureLog:
             except Exception:  # a fault of ours ends neither the thread nor the counting
                 self._fail(0, "an unexpected error", trace=True)
 
-    def _write(self, sink: Sink, some: list[Exposure]) -> None:
+    def _write(self, sink: Sink, some: list[Event]) -> None:
         held = sink.held
         try:
-            written = sink.write([event_of(each, self._key) for each in some])
+            written = sink.write(some)
         except _FAULTS as error:
             self._fail(held + len(some) - sink.held, str(error))
         except Exception:
@@ -119,7 +123,7 @@ class ExposureLog:
             self._count("written", written)
         finally:
             with self._lock:
-                self._waiting -= sum(len(each.items) + 1 for each in some)
+                self._waiting -= sum(each.items + 1 for each in some)
 
     def _tend(self, sink: Sink, last: bool) -> None:
         held = sink.held

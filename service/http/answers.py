@@ -5,6 +5,7 @@ They are plain dictionaries, because orjson writes those fastest; `columnar` has
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -152,21 +153,22 @@ def recall_answer(
     }
     exposures = call.runtime.exposures
     if exposures.on:
-        exposures.offer(
-            Exposure(
-                time.time(),
-                request_id,
-                target.unit,
-                words,
-                target.assignment,
-                answer["model_version"],
-                answer["index_version"],
-                items,
-                answer["partial"],
-                answer["degraded"],
-                answer["took_ms"],
-            )
+        exposure = Exposure(
+            time.time(),
+            request_id,
+            target.unit,
+            words,
+            target.assignment,
+            answer["model_version"],
+            answer["index_version"],
+            items,
+            routes,
+            answer["partial"],
+            answer["degraded"],
+            answer["took_ms"],
         )
+        # When the answer is on its way, which nothing suspends until it is sent.
+        asyncio.get_running_loop().call_soon(exposures.offer, exposure)
     return answer
 
 

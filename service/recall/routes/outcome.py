@@ -169,6 +169,13 @@ def columns_of(candidates: Sequence[Candidate]) -> Iterable[tuple[str, float, So
     return candidates
 
 
+def ids_of(candidates: Sequence[Candidate]) -> list[str]:
+    """The item of each candidate; nobody changes the list."""
+    if isinstance(candidates, CandidateColumns):
+        return candidates.item_ids
+    return [candidate.item_id for candidate in candidates]
+
+
 def values_of(candidates: Sequence[Candidate]) -> dict[str, float]:
     """The value of each item, the last where it stands several times."""
     if isinstance(candidates, CandidateColumns):
