@@ -9,6 +9,7 @@
     deadline     one deadline for a whole request
     lru          least recently used goes first
     breaker      stop asking what keeps failing
+    moments      moments as ISO 8601
     masking      hide passwords in addresses
     metrics      what the Prometheus metrics of all processes have in common
     schema       pieces of pydantic schemas: strings that a registry limits, fields that may be left out
