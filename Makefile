@@ -13,6 +13,8 @@ UV := $(BIN)/uv
 QUICK := -m 'not slow and not data and not drill' --ignore tests/docs --ignore tests/index/vespa/peer
 SUPPLY := $(VENV)/supply/bin
 LOCKS := cpu gpu dev bench docs browser supply
+# Images of containers often set it, and it is not for here: every process would compile torch and all else once more.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(UV) pip install --python $(BIN)/python --quiet --require-hashes
 
 .PHONY: newcomer docs browser sbom audit help run dev test drill test-vespa test-lowest test-python run-vespa check format lock bundle proof chaos docker clean

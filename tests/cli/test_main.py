@@ -17,7 +17,7 @@ from cli.extras import EXTRAS
 from cli.main import build
 from common.build import service_version
 from devtools.reference.commands import command_at
-from tests.support.command import ROOT, mrse
+from tests.support.command import ROOT, mrse, mrse_here
 
 whole = cache(build)
 
@@ -90,7 +90,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
-    done = mrse(*arguments, cwd=tmp_path)
+    done = mrse_here(*arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,20 +20,11 @@ from devtools.redis import RedisServer
 from tests.producer.conftest import Made
 from tests.support import shop
 from tests.support.bundle import D
-
-ROOT = Path(__file__).parents[2]
+from tests.support.command import mrse_here
 
 
 def mrse(*arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", "produce", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"} | variables,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = mrse_here("produce", *arguments, **variables)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done

@@ -1,13 +1,21 @@
-"""The ``mrse`` command in a process of its own."""
+"""The ``mrse`` command, in a process of its own and in this one."""
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
+
+from cli.main import main
+
 ROOT = Path(__file__).parents[2]
+_PLAIN = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
 def mrse(
@@ -18,9 +26,33 @@ def mrse(
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", "from cli.main import main; main()", *arguments],
         cwd=cwd,
-        env=os.environ | {"PYTHONPATH": found, "COLUMNS": "200", "NO_COLOR": "1"} | variables,
+        env=os.environ | {"PYTHONPATH": found} | _PLAIN | variables,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def mrse_here(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """As `mrse`, in this process: a process of its own takes seconds to import what is here already.
+
+    For what comes to an end, and for tests of what is said rather than of the process.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["mrse", *arguments])
+        for name, value in (_PLAIN | variables).items():
+            patch.setenv(name, value)
+        try:
+            main()
+            code: object = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+    assert isinstance(code, int), code
+    said, told = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, code, said, told)

@@ -10,7 +10,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from cli.main import build
-from tests.support.command import mrse
+from tests.support.command import mrse_here
 
 EMPTY = {
     "items": [],
@@ -40,7 +40,7 @@ def test_recall_says_what_was_applied_and_what_was_ignored() -> None:
     with HTTPServer(("127.0.0.1", 0), Service) as service:
         thread = threading.Thread(target=service.handle_request)
         thread.start()
-        done = mrse("recall", "shoes", "--url", f"http://127.0.0.1:{service.server_port}")
+        done = mrse_here("recall", "shoes", "--url", f"http://127.0.0.1:{service.server_port}")
         thread.join()
     assert done.returncode == 0, done.stderr
     assert "bundle demo-00000000; towers=control, merge=rrf" in done.stdout

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from cli.demo_files import demo_bundle
-from tests.support.command import mrse
+from tests.support.command import mrse_here
 
 
 def test_print_config_hides_secrets() -> None:
-    done = mrse(
+    done = mrse_here(
         "serve", "--print-config", "--json", "--port", "9", MRSE_REDIS_URL="redis://:hush@cache:6379/0"
     )
     settings = json.loads(done.stdout)
@@ -27,7 +27,7 @@ def test_a_busy_port_is_said_before_any_work(command: str, tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         paths = ["--bundle", "nowhere", "--index", "nowhere"] if command == "serve" else []
-        done = mrse(command, *paths, "--port", port, cwd=tmp_path)
+        done = mrse_here(command, *paths, "--port", port, cwd=tmp_path)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(
@@ -41,7 +41,7 @@ def test_what_is_no_bundle_or_index_is_said_in_one_line_with_what_makes_it(tmp_p
     (tmp_path / "embeddings").mkdir()
     (tmp_path / "embeddings" / "meta.json").touch()
     bundle = str(demo_bundle())
-    done = mrse("serve", "--bundle", bundle, "--index", "embeddings", "--port", "0", cwd=tmp_path)
+    done = mrse_here("serve", "--bundle", bundle, "--index", "embeddings", "--port", "0", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         "error: index embeddings: holds embeddings, not an index; "
