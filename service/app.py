@@ -97,7 +97,9 @@ def create_app(
     provider = traces or tracing.open_provider(settings.tracing)
     runtime = Runtime(settings, opener, traced=provider is not None)
 
-    reloader = None if read_again is None else Reloader(runtime, read_again)
+    reloader = (
+        None if read_again is None else Reloader(runtime, read_again, again=settings.server.watch_config)
+    )
     door = Door(
         runtime.admission,
         runtime.client_header,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from common.deadline import Clock
+from service.again import Again
 from service.errors import StartError
 from service.runtime import Runtime
 from service.settings import Settings, SettingsError
@@ -14,6 +18,8 @@ from service.telemetry.reloads import Reload
 log = logging.getLogger("mrse.service")
 
 ReadSettings = Callable[[], Settings]
+#: Seconds between two looks at whether what was refused is to be tried again.
+_LOOK_S = 1.0
 
 
 class Reloader:
@@ -25,11 +31,22 @@ class Reloader:
     Args:
         runtime: takes them.
         read: reads the settings; runs on a thread.
+        again: whether what was refused is tried again by itself, as `Again` says.
+        clock: seconds.
     """
 
-    def __init__(self, runtime: Runtime, read: ReadSettings) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        read: ReadSettings,
+        *,
+        again: bool = False,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._runtime = runtime
         self._read = read
+        self._again = Again() if again else None
+        self._clock = clock
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -39,7 +56,7 @@ class Reloader:
     async def run(self) -> None:
         """Reload when asked, once the service is loaded, until cancelled."""
         while True:
-            await self._asked.wait()
+            await self._due()
             while not self._runtime.ready:  # noqa: ASYNC110 -- at start alone
                 await asyncio.sleep(0.1)
             self._asked.clear()
@@ -52,3 +69,14 @@ class Reloader:
             except Exception:
                 log.exception("not reloaded, everything stays as it was")
             self._runtime.metrics.reloaded(result)
+            if self._again is not None:
+                self._again.taken() if result == "taken" else self._again.refused(self._clock())
+
+    async def _due(self) -> None:
+        """Wait until it is asked, or what was refused is to be tried again."""
+        while self._again is not None and not self._again.is_due(self._clock()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), _LOOK_S)
+                return
+        if self._again is None:
+            await self._asked.wait()

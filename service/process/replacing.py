@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from service.again import Again
 from service.process.watched import Slot, Watched
 
 log = logging.getLogger("mrse.service")
@@ -21,6 +22,7 @@ class Replacing:
         begin: starts a worker; None where no process could be started.
         retire: tells a worker to end, for another has its place.
         reloaded: told how a reload ended: ``taken`` by all workers, or ``refused``.
+        again: whether one that was refused is tried again by itself, as `Again` says.
 
     Attributes:
         successor: the worker that is to replace the next one, until it does.
@@ -32,12 +34,15 @@ class Replacing:
         begin: Callable[[], Watched | None],
         retire: Callable[[Watched], None],
         reloaded: Callable[[str], None] = lambda result: None,
+        *,
+        again: bool = False,
     ) -> None:
         self._slots = slots
         self._begin = begin
         self._retire = retire
         self._reloaded = reloaded
         self._asked = False
+        self._again = Again() if again else None
         #: Those whose worker is to be replaced; the first one is next.
         self._left: list[Slot] = []
         self.successor: Watched | None = None
@@ -54,6 +59,8 @@ class Replacing:
             may_begin: whether the workers can be replaced yet.
             may_start: whether another worker may be started; not while the one before is leaving.
         """
+        if self._again is not None and self._again.is_due(now):
+            self._asked = True
         if self._asked and not self._left and may_begin:
             self._asked = False
             self._left = list(self._slots)
@@ -65,7 +72,7 @@ class Replacing:
             if may_start:
                 self.successor = self._begin()
                 if self.successor is None:
-                    self._give_up("no process could be started")
+                    self._give_up("no process could be started", now)
         elif new.accepts:
             slot = self._left.pop(0)
             old, slot.worker, slot.deaths, self.successor = slot.worker, new, 0, None
@@ -74,19 +81,23 @@ class Replacing:
             if not self._left:
                 log.info("reloaded", extra={"workers": len(self._slots)})
                 self._reloaded("taken")
+                if self._again is not None:
+                    self._again.taken()
         elif now - new.since > _LOAD_S:
             new.failure = f"it was not loaded within {_LOAD_S:g} s"
             new.process.kill()
 
-    def ended(self, worker: Watched, reason: str, *, stopping: bool) -> None:
+    def ended(self, worker: Watched, reason: str, now: float, *, stopping: bool) -> None:
         """Note that a worker has ended; if it was the successor, the others stay as they are."""
         if worker is self.successor:
             self.successor = None
             if not stopping:
-                self._give_up(reason)
+                self._give_up(reason, now)
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str, now: float) -> None:
         self._reloaded("refused")
+        if self._again is not None:
+            self._again.refused(now)
         all_of_them = len(self._slots)
         done, self._left = all_of_them - len(self._left), []
         if done:

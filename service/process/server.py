@@ -149,12 +149,12 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
         context = _start_method([*_LIBRARIES, *ENGINES[settings.index.engine].preload])
         connections = RawArray("q", row_of(server.workers))
 
-        def start(number: int, early: bool) -> tuple[BaseProcess, Connection]:
+        def start(number: int, early: bool, given: bytes | None) -> tuple[BaseProcess, Connection]:
             ours, its = context.Pipe()
             try:
                 process = context.Process(  # type: ignore[attr-defined]  # of every start method
                     target=_work,
-                    args=(read_settings, listeners, its, number, early, server.workers, connections),
+                    args=(read_settings, listeners, its, number, early, server.workers, connections, given),
                     name=f"worker-{number}",
                 )
                 process.start()
@@ -178,6 +178,7 @@ def _run_many(settings: Settings, read_settings: ReadSettings) -> None:
             server.lame_duck_s + server.drain_s,
             ended,
             reloaded=reloaded,
+            again=server.watch_config,
         )
         with probing(server, lambda: Workers(folder, supervisor.reasons)):
             supervisor.run()

@@ -35,8 +35,9 @@ _LOOK_S = 5.0
 #: Above what a worker may take to end, before it is killed.
 _GRACE_S = 5.0
 
-#: Starts a worker: its number, and whether it accepts before it is loaded. Gives the process and its pipe.
-Start = Callable[[int, bool], tuple[BaseProcess, Connection]]
+#: Starts a worker: its number, whether it accepts before it is loaded, and the settings that it goes by, as
+#: another told them; None: those that it reads. Gives the process and its pipe.
+Start = Callable[[int, bool, bytes | None], tuple[BaseProcess, Connection]]
 
 
 class Supervisor:
@@ -51,6 +52,7 @@ class Supervisor:
             ``signal``, ``exit``, ``failed`` (it said why) or ``hung``.
         clock: seconds.
         reloaded: told how a reload ended, ``taken`` or ``refused``.
+        again: whether a reload that was refused is tried again by itself.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Supervisor:
         on_end: Callable[[int, str | None], None],
         clock: Callable[[], float] = time.monotonic,
         reloaded: Callable[[str], None] = lambda result: None,
+        again: bool = False,
     ) -> None:
         self._start = start
         self._sockets = sockets
@@ -76,6 +79,7 @@ class Supervisor:
             lambda: self._begin(early=False),
             lambda worker: self._let_go(worker, "retire"),
             reloaded,
+            again=again,
         )
         #: A worker has been loaded; the service is about to end.
         self._up = self._stopping = False
@@ -154,15 +158,16 @@ class Supervisor:
     def _start_due(self) -> None:
         for slot in self._slots:
             if slot.worker is None and not self._stopping and self._clock() >= slot.pause_until:
-                slot.worker = self._begin(early=not self._up and slot is self._slots[0])
+                early = not self._up and slot is self._slots[0]
+                slot.worker = self._begin(early=early, settings=slot.settings)
                 if slot.worker is None:
                     slot.pause(self._clock())
 
-    def _begin(self, *, early: bool) -> Watched | None:
+    def _begin(self, *, early: bool, settings: bytes | None = None) -> Watched | None:
         used = {each.number for each in self._all()}
         number = next(number for number in range(len(used) + 1) if number not in used)
         try:
-            process, pipe = self._start(number, early)
+            process, pipe = self._start(number, early, settings)
         except (OSError, EOFError) as error:  # no process or descriptor to be had
             log.error("cannot start a worker: %r", error)
             self._count_death(None, f"no process could be started: {error!r}")
@@ -198,10 +203,10 @@ class Supervisor:
         extra: dict[str, Any] = {"pid": worker.process.pid, "reason": reason, "after_s": lived_s}
         if worker in self._leaving:
             self._leaving.remove(worker)
-        self._replacing.ended(worker, reason, stopping=self._stopping)
+        self._replacing.ended(worker, reason, self._clock(), stopping=self._stopping)
         slot = next((slot for slot in self._slots if slot.worker is worker), None)
         if slot is not None:
-            slot.worker = None
+            slot.lose(worker)
         if asked:
             log.info("worker ended", extra=extra)
         elif slot is not None:

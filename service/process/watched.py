@@ -33,6 +33,8 @@ class Watched:
     reasons: list[str] = field(default_factory=lambda: ["starting"])
     failure: str | None = None
     ends_by: float | None = None
+    #: The settings that it read, as it told them; None until then.
+    settings: bytes | None = None
 
     @property
     def hangs(self) -> bool:
@@ -52,7 +54,9 @@ class Watched:
                 told: Report = self.pipe.recv()
                 what, reasons = told
                 self.quiet = 0
-                if what == "failed":
+                if isinstance(reasons, bytes):
+                    self.settings = reasons
+                elif what == "failed":
                     self.failure = "; ".join(reasons)
                 elif what == "accepts":
                     self.accepts, self.since = True, now
@@ -80,11 +84,22 @@ class Watched:
 
 @dataclass(eq=False)
 class Slot:
-    """A place for a worker that accepts; ``pause_until`` is when its next worker is started."""
+    """A place for a worker that accepts; ``pause_until`` is when its next worker is started.
+
+    ``settings`` are those of the last one that accepted: what the next one goes by. A file that was broken
+    since, or that a reload refused, keeps no worker from coming back.
+    """
 
     worker: Watched | None = None
     deaths: int = 0
     pause_until: float = 0.0
+    settings: bytes | None = None
+
+    def lose(self, worker: Watched) -> None:
+        """Note that its worker has ended."""
+        self.worker = None
+        if worker.accepts and worker.settings is not None:
+            self.settings = worker.settings
 
     def pause(self, now: float) -> float:
         """Wait with the next worker, longer each time; gives the seconds."""

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import os
+import pickle
 import select
 import signal
 import socket
@@ -27,6 +28,7 @@ from service.process.leaving import Server
 from service.process.shared_metrics import count_as
 from service.process.sharing import Counts
 from service.settings import Settings
+from service.settings.tree import composed
 from service.telemetry import logs
 
 log = logging.getLogger("mrse.service")
@@ -34,8 +36,9 @@ log = logging.getLogger("mrse.service")
 ReadSettings = Callable[[], Settings]
 #: To a worker: begin to accept; end as after SIGTERM; end, for another takes its place; end as after Ctrl-C.
 Order = Literal["accept", "leave", "retire", "quit"]
-#: From a worker: it is loaded; it accepts; it cannot start, and why; it lives, and why it is not ready.
-Report = tuple[Literal["loaded", "accepts", "failed", "lives"], list[str]]
+#: From a worker: the settings that it read; it is loaded; it accepts; it cannot start, and why; it lives, and
+#: why it is not ready.
+Report = tuple[Literal["read", "loaded", "accepts", "failed", "lives"], list[str] | bytes]
 _BEAT_S = 0.5
 #: Characters of a reason, so that a report always fits into the pipe.
 _REASON = 500
@@ -49,6 +52,7 @@ def work(
     early: bool,
     workers: int,
     connections: MutableSequence[int],
+    given: bytes | None,
 ) -> None:
     """Load and serve until told to end.
 
@@ -60,6 +64,7 @@ def work(
         early: accept before it is loaded, for nobody else does, and probes want an answer.
         workers: how many there are.
         connections: of each worker, in shared memory; see `Counts`.
+        given: the settings to go by, of a worker that has ended, in place of those that would be read.
     """
     bind_fork()
     share_arena()
@@ -67,7 +72,9 @@ def work(
         signal.signal(ignored, signal.SIG_IGN)
     _keep_pages_shared()
     try:
-        settings = as_started(read_settings(), sockets, workers)
+        read = read_settings() if given is None else unpacked(given)
+        pipe.send(("read", packed(read)))
+        settings = as_started(read, sockets, workers)
         logs.configure(settings.server.log_level)
         count_as(number)
         _Worker(read_settings, settings, pipe, early, Counts(connections, number)).serve(sockets)
@@ -89,6 +96,16 @@ def as_started(settings: Settings, sockets: Sequence[socket.socket], workers: in
     admin_port = sockets[1].getsockname()[1] if len(sockets) > 1 else 0
     server = settings.server.model_copy(update={"admin_port": admin_port, "workers": workers})
     return settings.model_copy(update={"server": server})
+
+
+def packed(settings: Settings) -> bytes:
+    """The settings for another worker, which makes tables of its own for what extensions register."""
+    return pickle.dumps(settings.model_dump())
+
+
+def unpacked(given: bytes) -> Settings:
+    """The settings that `packed` was given."""
+    return composed().model_validate(pickle.loads(given))
 
 
 class _Worker:

@@ -41,7 +41,8 @@ class Server(Group):
     #: How long running requests may finish after that.
     drain_s: int = Field(default=15, ge=0)
     #: Whether the configuration file is looked at every second, and read again when it changed, as after
-    #: SIGHUP: for who cannot send a signal, as where the file lies on a volume of several services.
+    #: SIGHUP: for who cannot send a signal, as where the file lies on a volume of several services. What was
+    #: refused is then tried again by itself, after half a minute, doubled up to ten minutes.
     watch_config: bool = False
     #: Where several workers make the folder that they count in; without it /dev/shm, or where that is missing
     #: the folder for temporary files.

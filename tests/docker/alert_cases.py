@@ -125,9 +125,42 @@ CASES: dict[str, Case] = {
         },
     ),
     "ReloadRefused": Case(
-        {'mrse_reloads_total{result="refused"}': f"0x{AT - 10} 1x11"},
-        {'mrse_reloads_total{result="taken"}': f"0x{AT - 10} 1x11"},
+        {
+            'mrse_reload_timestamp_seconds{instance="a",result="refused"}': _steady(900),
+            'mrse_reload_timestamp_seconds{instance="a",result="taken"}': _steady(600),
+        },
+        {
+            'mrse_reload_timestamp_seconds{instance="a",result="refused"}': _steady(600),
+            'mrse_reload_timestamp_seconds{instance="a",result="taken"}': _steady(900),
+        },
+    ),
+    "RecallWorkersEnd": Case(
+        {'mrse_worker_ends_total{instance="a",how="failed"}': _grows(1)},
+        {'mrse_worker_ends_total{instance="a",how="signal"}': f"0x{AT - 60} 2x61"},
         AT,
+    ),
+    "FollowDown": Case(
+        {'up{job="mrse-follow",instance="a"}': f"1x{AT - 20}"},
+        {_UP: _steady(1), 'up{job="mrse-follow",instance="b"}': f"1x{AT - 4} 0x4"},
+        AT,
+    ),
+    "FileNotTaken": Case(
+        {'mrse_key_file_total{instance="a",result="failed"}': f"0x{AT - 10} 1x11"},
+        {'mrse_rules_file_total{instance="a",result="read"}': _grows(1)},
+        AT,
+    ),
+    "AuditFails": Case(
+        {"mrse_audit_failures_total": _grows(1)}, {"mrse_audit_failures_total": _steady(4)}
+    ),
+    "ExposuresLost": Case(
+        {
+            'mrse_exposures_total{result="written"}': _grows(90),
+            'mrse_exposures_total{result="dropped"}': _grows(10),
+        },
+        {
+            'mrse_exposures_total{result="written"}': _grows(9999),
+            'mrse_exposures_total{result="failed"}': _grows(1),
+        },
     ),
     "RedisAway": Case(
         {'mrse_redis_events_total{event="timeout"}': _grows(60)},

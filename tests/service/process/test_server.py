@@ -178,7 +178,9 @@ def _owners(port: int, clients: set[int], pids: set[int]) -> Counter[int]:
 def test_a_worker_that_is_killed_or_replaced_comes_back_as_a_fork(demo: Demo, tmp_path: Path) -> None:
     # What workers import is imported where they are forked from, and never from the working directory.
     (tmp_path / "uvloop.py").write_text("raise SystemExit('imported from the working directory')")
-    with serving(demo, 2, cwd=tmp_path) as (url, parent):
+    config = tmp_path / "mrse.toml"
+    config.write_text("")
+    with serving(demo, 2, cwd=tmp_path, MRSE_CONFIG=str(config)) as (url, parent):
 
         def replaced(gone: set[int]) -> bool:
             """Two workers, none of them one that has gone, and they answer."""
@@ -186,9 +188,11 @@ def test_a_worker_that_is_killed_or_replaced_comes_back_as_a_fork(demo: Demo, tm
             return len(now) == 2 and not now & gone and _metric(url, "mrse_ready") == 1
 
         wait_for(lambda: replaced(set()))
+        config.write_text("not TOML")  # which keeps no worker from coming back as it was
         killed = min(_forks(parent))
         os.kill(killed, signal.SIGKILL)
         wait_for(lambda: replaced({killed}))
+        config.write_text("")
         before = _forks(parent)
         with _asking(url) as problems:
             os.kill(parent, signal.SIGHUP)

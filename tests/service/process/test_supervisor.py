@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[3]
 _PROGRAM = """
 import json, logging, multiprocessing, os, signal, socket, sys, time
 from service.errors import StartError
+from service import again
 from service.process import supervisor, watched
+again.FIRST_S = 0.01
 watched.FIRST_PAUSE_S, watched.LONGEST_PAUSE_S = 0.01, 0.06
 supervisor._LOOK_S, watched.LOOKS = 0.1, 3
 context = multiprocessing.get_context("fork")
@@ -25,14 +27,15 @@ told, ends, reloads = [], [], []
 class Note(logging.Handler):
     def emit(self, record):
         told.append([record.getMessage(), getattr(record, "again_in_s", None)])
-        if HANG_UP and "reloaded" in told[-1][0]:
+        if HANG_UP and "reloaded" in told[-1][0] and not (AGAIN and "not " in told[-1][0]):
             os.kill(os.getpid(), signal.SIGTERM)
 
 logging.getLogger().addHandler(Note())
 logging.getLogger().setLevel("INFO")
-started = 0
+started, given = 0, []
 
 def serve(pipe):
+    pipe.send(("read", str(started).encode()))
     pipe.send(("loaded", []))
     assert pipe.recv() == "accept"
     pipe.send(("accepts", []))
@@ -40,6 +43,13 @@ def serve(pipe):
         pipe.send(("lives", []))
         if pipe.poll(0.05):
             sys.exit(0 if pipe.recv() in ("leave", "quit", "retire") else 9)
+
+def serve_and_die(pipe):
+    pipe.send(("read", str(started).encode()))
+    pipe.send(("loaded", []))
+    assert pipe.recv() == "accept"
+    pipe.send(("accepts", []))
+    sys.exit(3)
 
 def hang(pipe):
     pipe.send(("loaded", []))
@@ -56,8 +66,9 @@ def die(pipe):
 def leave(pipe):
     sys.exit(3)
 
-def start(number, early):
+def start(number, early, settings):
     global started
+    given.append(None if settings is None else settings.decode())
     plan = PLAN
     behaviour = plan[min(started, len(plan) - 1)]
     started += 1
@@ -79,20 +90,23 @@ def start(number, early):
 
 listener = socket.create_server(("127.0.0.1", 0))
 watch = supervisor.Supervisor(
-    start, [listener], WORKERS, 1.0, lambda number, how: ends.append(how), reloaded=reloads.append
+    start, [listener], WORKERS, 1.0, lambda number, how: ends.append(how), reloaded=reloads.append,
+    again=AGAIN,
 )
 failure = None
 try:
     watch.run()
 except StartError as error:
     failure = str(error)
-print(json.dumps({"told": told, "ends": ends, "reloads": reloads, "started": started, "failure": failure,
-                  "listens": listener.fileno() != -1}))
+print(json.dumps({"told": told, "given": given, "ends": ends, "reloads": reloads, "started": started,
+                  "failure": failure, "listens": listener.fileno() != -1}))
 """
 
 
-def supervise(plan: str, workers: int = 1, stop_after: int = 0, hang_up: bool = False) -> Any:
-    given = f"STOP_AFTER, WORKERS, HANG_UP = {stop_after}, {workers}, {hang_up}\n"
+def supervise(
+    plan: str, workers: int = 1, stop_after: int = 0, hang_up: bool = False, again: bool = False
+) -> Any:
+    given = f"STOP_AFTER, WORKERS, HANG_UP, AGAIN = {stop_after}, {workers}, {hang_up}, {again}\n"
     program = given + _PROGRAM.replace("PLAN", plan)
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, timeout=100, check=True, capture_output=True, text=True
@@ -153,3 +167,17 @@ def test_reloaded_is_said_only_when_it_was(plan: str, said: str) -> None:
     assert [message for message in messages(found) if "reloaded" in message] == [said]
     assert found["reloads"] == ["taken" if said == "reloaded" else "refused"]
     assert found["failure"] is None
+
+
+def test_a_worker_that_dies_comes_back_with_the_settings_that_it_had() -> None:
+    # So that a file which was broken since, or which a reload refused, keeps no worker away.
+    found = supervise("[serve_and_die, fail, serve]", stop_after=3)
+    assert found["given"] == [None, "1", "1"]
+    found = supervise("[serve, fail, serve]", hang_up=True)
+    assert found["given"] == [None, None], "a reload reads them anew"
+
+
+def test_a_reload_that_was_refused_is_tried_again_where_nobody_is_there_to_ask() -> None:
+    found = supervise("[serve, fail, serve]", hang_up=True, again=True)
+    assert found["reloads"] == ["refused", "taken"]
+    assert messages(found)[-1] != "not reloaded, everything stays as it was: the bundle is damaged"
