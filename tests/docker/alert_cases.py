@@ -149,9 +149,7 @@ CASES: dict[str, Case] = {
         {'mrse_rules_file_total{instance="a",result="read"}': _grows(1)},
         AT,
     ),
-    "AuditFails": Case(
-        {"mrse_audit_failures_total": _grows(1)}, {"mrse_audit_failures_total": _steady(4)}
-    ),
+    "AuditFails": Case({"mrse_audit_failures_total": _grows(1)}, {"mrse_audit_failures_total": _steady(4)}),
     "ExposuresLost": Case(
         {
             'mrse_exposures_total{result="written"}': _grows(90),
