@@ -24,8 +24,17 @@ class Turns:
         #: When the first step of this turn of the loop was taken; meaningless where there was none yet.
         self._began = 0.0
         self._open = False
+        self._number = 0
         #: Those who wait, the one who came first ahead.
         self._waiting: deque[object] = deque()
+
+    @property
+    def turn(self) -> int | None:
+        """Which turn of the loop it is, among those with a step; None where it has had none so far.
+
+        Tasks that what was received in this turn begins have their first step in a later one.
+        """
+        return self._number if self._open else None
 
     async def take(self) -> None:
         """Call before each step. Waits for a later turn of the loop where this one was long enough.
@@ -55,3 +64,4 @@ class Turns:
 
     def _end(self) -> None:
         self._open = False
+        self._number += 1

@@ -16,7 +16,7 @@ from common.arrays import I32, I64
 _HASH_BYTES = 8
 #: Up to so many ids it is faster to decode each here than to ask Arrow for all at once; measured.
 _SINGLY = 12
-#: Ids whose rows are remembered, and rows whose ids are, in some four megabytes each. *Inferred*: a user's
+#: Ids whose rows are remembered, and rows whose ids are, in some six megabytes together. *Inferred*: a user's
 #: request looks at 200 to 400 items, and those of fifty users who come again are 12,000.
 HOT = 32_768
 

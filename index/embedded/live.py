@@ -61,7 +61,7 @@ class LiveIndex:
         #: Held by the one thread that reads what is new.
         self._catching_up = threading.Lock()
         #: Whether changes that others made are being read: until they are applied, answers wait.
-        self._reading = False
+        self.reading = False
         #: Told of what happens to the log.
         self.told: Callable[[IndexEvent], None] = lambda event: None
         self._synced = self._looked = 0.0
@@ -80,7 +80,7 @@ class LiveIndex:
     @property
     def behind(self) -> bool:
         """Whether there are changes to apply, or a base to move to, before an answer."""
-        return self._reading or self.state.log.grown() or self.replaced
+        return self.reading or self.state.log.grown() or self.replaced
 
     @property
     def replaced(self) -> bool:
@@ -109,11 +109,11 @@ class LiveIndex:
         if not self.behind:
             return self.state
         with self._catching_up:
-            self._reading = True
+            self.reading = True
             try:
                 return self._caught_up()
             finally:
-                self._reading = False
+                self.reading = False
 
     def _caught_up(self) -> State:
         """The state with what is new; with `_catching_up` held."""

@@ -50,6 +50,8 @@ class ReadableIndex:
         self._background: Workers | None = None
         self._lexical = EmbeddedLexical(live, workers)
         self._began_with_texts = self.manifest.texts is not None
+        #: The turn of the loop in which nothing was found to be new.
+        self._looked_in: int | None = None
 
     @property
     def manifest(self) -> IndexManifest:
@@ -70,7 +72,7 @@ class ReadableIndex:
     @property
     def revision(self) -> tuple[str, bytes, int] | None:
         """Base, log and last change; None while there are changes to read from the log."""
-        if self._live.behind:
+        if self._behind():
             return None
         state = self._live.state
         return state.manifest.index_version, state.log.identity, state.sequence
@@ -137,7 +139,7 @@ class ReadableIndex:
         live = self._live
         live.check_files()
         await self._turns.take()
-        if not live.behind:
+        if not self._behind():
             try:
                 return nearest.top(live, live.state, attribute, k, filters, limited(AT_ONCE, deadline))
             except TooMuch:
@@ -187,7 +189,7 @@ class ReadableIndex:
             raise ValueError(f"expected finite vectors [B, {dim}]; got shape {queries.shape}")
         if at_once := filters not in overruns:
             await self._turns.take()
-        if at_once and not live.behind:
+        if at_once and not self._behind():
             limit_threads()  # of this thread, which may be any
             try:
                 found = search(live, live.state, queries, k, filters, limited(AT_ONCE, deadline))
@@ -272,9 +274,24 @@ class ReadableIndex:
         if deadline.passed:
             raise IndexUnavailable("timeout")
         live = self._live
-        state = await self._workers.run(lambda step: live.current(), deadline) if live.behind else live.state
+        behind = self._behind()
+        state = await self._workers.run(lambda step: live.current(), deadline) if behind else live.state
         live.check_files()
         return state
+
+    def _behind(self) -> bool:
+        """`LiveIndex.behind`, which is two system calls, once in a turn of the loop.
+
+        A request that was received since is begun in a later turn, so nobody who was told of a change since
+        gets an answer without it.
+        """
+        live, turn = self._live, self._turns.turn
+        if turn is not None and turn == self._looked_in and not live.reading:
+            return False
+        behind = live.behind
+        if not behind:
+            self._looked_in = turn
+        return behind
 
     def _check_open(self) -> None:
         if self._closed:

@@ -29,11 +29,15 @@ _HALF = 2
 #: Of a thread that gives way to all others.
 _LEAST = 19
 _ROW_NUMBER = 8
+#: What each thread has of its own.
+_local = threading.local()
 
 
 def limit_threads() -> None:
     """Keep faiss to the calling thread: requests run side by side, a search does not."""
-    faiss.omp_set_num_threads(1)
+    if not _local.__dict__.get("limited"):
+        faiss.omp_set_num_threads(1)
+        _local.limited = True
 
 
 def in_background() -> None:
@@ -235,9 +239,6 @@ class _Scratch:
         arrays = (faiss.swig_ptr(each) for each in (scores, places))
         self._index.search_c(1, faiss.swig_ptr(query), k, *arrays)
         return places, scores
-
-
-_local = threading.local()
 
 
 def _scratch(dim: int) -> _Scratch:
