@@ -16,6 +16,7 @@ from devtools.embeddings import make_embeddings, unit_vectors
 from index.embedded import nearest, readable
 from index.embedded.build import build_index
 from index.embedded.index import EmbeddedIndex
+from index.embedded.log import LogReader
 from index.filters import Filter, parse_filter
 from index.port import IndexUnavailable
 
@@ -104,3 +105,34 @@ async def test_a_filter_whose_searches_are_too_much_is_not_begun_on_the_event_lo
     assert [await searched(1) for _ in range(3)] == [[True, False], [True, False], [False]]
     assert await searched(1, parse_filter({"category": "shoes"}, index.attributes)) == [True, False]
     assert [await searched(10**6) for _ in range(2)] == [[False], [True]]
+
+
+async def test_changes_are_looked_for_once_in_a_turn_of_the_loop_and_none_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(make_embeddings(tmp_path / "embeddings", rows=20, dim=8, expert_dim=4), tmp_path / "index")
+    index, other = (EmbeddedIndex.open(tmp_path / "index") for _ in range(2))
+    looks: list[bool] = []
+    grown = LogReader.grown
+
+    def spy(log: LogReader) -> bool:
+        found = grown(log)
+        if log is index._live.state.log:
+            looks.append(found)
+        return found
+
+    monkeypatch.setattr(LogReader, "grown", spy)
+
+    async def seen() -> list[str]:
+        await index.search(unit_vectors(1, 8), 5, None, _deadline())
+        await index.features(["item-3"], _deadline())
+        assert index.revision is not None
+        return (await index.vectors(["item-3", "item-4"], _deadline())).ids
+
+    assert await seen() == ["item-3", "item-4"]
+    assert looks == [False]
+    await other.remove(["item-3"], _deadline())
+    assert await seen() == ["item-4"], "it was acknowledged in a turn before"
+    assert True in looks
+    await index.close()
+    await other.close()
