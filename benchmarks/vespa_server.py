@@ -13,15 +13,17 @@ import numpy as np
 import orjson
 
 
-def rendered(hits: int) -> bytes:
-    """One HTTP answer with that many hits, as Vespa 8.700.24 writes it."""
+def rendered(hits: int, *, summaries: bool = False) -> bytes:
+    """One HTTP answer with that many hits, as Vespa 8.700.24 writes it; ``summaries``: ids are a field."""
     cosines = np.sort(np.random.default_rng(0).uniform(0.2, 0.9, hits))[::-1]
     children = [
         {
             "id": f"index:items/0/{row:024x}",
             "relevance": 1.0 / (2.0 - cosine),
             "source": "items",
-            "fields": {"matchfeatures": {"item": {f"SKU-{1_000_000 + row}": 1.0}}},
+            "fields": {"item_id": f"SKU-{1_000_000 + row}"}
+            if summaries
+            else {"matchfeatures": {"item": {f"SKU-{1_000_000 + row}": 1.0}}},
         }
         for row, cosine in enumerate(cosines.tolist())
     ]
@@ -45,10 +47,10 @@ def rendered(hits: int) -> bytes:
 
 
 class Answering(asyncio.Protocol):
-    """Keep-alive HTTP/1.1: the same bytes for every request."""
+    """Keep-alive HTTP/1.1: the same bytes for every request, or others where it selects ``item_id``."""
 
-    def __init__(self, payload: bytes | None) -> None:
-        self._payload = payload
+    def __init__(self, payload: bytes | None, summaries: bytes = b"") -> None:
+        self._payload, self._summaries = payload, summaries
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -65,16 +67,17 @@ class Answering(asyncio.Protocol):
             length = int(head[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
             if len(self._buffer) < end + 4 + length:
                 return
+            sent = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
             if self._payload is not None and self._transport is not None:
-                self._transport.write(self._payload)
+                self._transport.write(self._summaries if b"select item_id " in sent else self._payload)
 
 
 async def serve(hits: int) -> None:
     """Serve until standard input ends."""
     loop = asyncio.get_running_loop()
-    payload = rendered(hits)
-    answering = await loop.create_server(lambda: Answering(payload), "127.0.0.1", 0)
+    payload, summaries = rendered(hits), rendered(hits, summaries=True)
+    answering = await loop.create_server(lambda: Answering(payload, summaries), "127.0.0.1", 0)
     silent = await loop.create_server(lambda: Answering(None), "127.0.0.1", 0)
     print(*(server.sockets[0].getsockname()[1] for server in (answering, silent)), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)

@@ -99,6 +99,8 @@ def neighbours(answer: Answer) -> Neighbours:
     try:
         ids = _ids(answer)
         closeness = np.array([hit["relevance"] for hit in answer.hits], dtype=np.float64)
+        if len(ids) != len(closeness):
+            raise ValueError("an id without a hit")
     except (KeyError, TypeError, ValueError) as error:
         raise VespaError("bad_answer", "a hit without its fields") from error
     if len(ids) and not (closeness.min() > 0.0 and closeness.max() <= _LARGEST_CLOSENESS):
@@ -127,16 +129,23 @@ def _ids(answer: Answer) -> list[str]:
     """Ids of the hits: the one label of a match-feature, or a field of a package that had none of these."""
     if answer.hits and names.ITEM_ID in answer.hits[0]["fields"]:
         return [hit["fields"][names.ITEM_ID] for hit in answer.hits]
-    return [label for found in _features(answer, names.ITEM_FEATURE) for label in found]
+    ids: list[str] = []
+    name = _name_of(answer, names.ITEM_FEATURE)
+    for hit in answer.hits:
+        ids += hit["fields"][names.MATCH_FEATURES][name]  # its keys: half the time of two comprehensions
+    return ids
+
+
+def _name_of(answer: Answer, function: str) -> str:
+    """What a match-feature is called: Vespa may name it by what it evaluates."""
+    if answer.hits and function not in answer.hits[0]["fields"][names.MATCH_FEATURES]:
+        return f"rankingExpression({function})"
+    return function
 
 
 def _features(answer: Answer, function: str) -> list[dict[str, Any]]:
-    """A match-feature of each hit, a tensor by the hit's id; Vespa may name it by what it evaluates."""
-    if not answer.hits:
-        return []
-    name = function
-    if function not in answer.hits[0]["fields"][names.MATCH_FEATURES]:
-        name = f"rankingExpression({function})"
+    """A match-feature of each hit, a tensor by the hit's id."""
+    name = _name_of(answer, function)
     return [hit["fields"][names.MATCH_FEATURES][name] for hit in answer.hits]
 
 

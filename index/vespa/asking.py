@@ -61,6 +61,8 @@ def without_margin(left: float) -> float:
 
 async def all_of(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order; the first failure cancels the rest and is raised as it is."""
+    if len(calls) == 1:
+        return [await calls[0]]  # no task for it
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))

@@ -1,32 +1,24 @@
-"""One HTTP attempt to one endpoint, over aiohttp; failures become the types of `errors`."""
+"""One HTTP attempt to one endpoint; failures become the types of `errors`."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from yarl import URL
+from urllib.parse import urlsplit
 
 from common import calling
+from index.vespa.connections import Connections, Place, Resolve
 from index.vespa.credentials import Credentials
-from index.vespa.errors import TimedOut, Unreachable, VespaError
+from index.vespa.errors import VespaError
 from index.vespa.settings import EndpointSettings
 
-#: Seconds that an idle connection is kept: below Vespa's own 180, or it closes them under our hands.
-_KEEPALIVE: Final = 60.0
 #: Longest time in seconds to find and reach a host; see also ``connect_share``.
 _CONNECT_TIMEOUT: Final = 1.0
 #: The path of queries.
 SEARCH: Final = "/search/"
-#: Seconds that an address is remembered.
-_DNS_TTL: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +39,7 @@ class Reply:
 
     status: int
     body: bytes
+    #: Names are lower case.
     headers: Mapping[str, str]
     #: Who gave it: the base URL.
     endpoint: str = ""
@@ -60,82 +53,38 @@ class Transport:
     How many are under way at once is up to the caller.
     """
 
-    def __init__(self, settings: EndpointSettings, *, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        *,
+        resolve: Resolve | None = None,
+        connect_s: float = _CONNECT_TIMEOUT,
+    ) -> None:
         self._share = settings.connect_share
+        self._connect_s = connect_s
         self._compressed = settings.compression
-        self._resolver = resolver
         # Made here: a certificate that cannot be read must stop the start, not the first request.
         self._credentials = Credentials(settings)
-        self._session: aiohttp.ClientSession | None = None
+        self._places = {key: Place.of(url) for url in settings.urls for key in (url, url.rstrip("/"))}
+        self._connections = Connections(resolve)
         self._closed = False
 
-    def _open(self) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_KEEPALIVE, ttl_dns_cache=_DNS_TTL, resolver=self._resolver
-            ),
-            headers={
-                "Content-Type": "application/json",
-                "Accept-Encoding": "identity",
-            },
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent",),
-            # `_plain` does it within bounds: a small body may become a large one.
-            auto_decompress=False,
-            # A proxy from the environment would carry the query, or the token, elsewhere.
-            trust_env=False,
-        )
-
     async def send(self, endpoint: str, request: Request, budget: float) -> Reply:
-        """Ask ``endpoint`` once and read the whole answer within ``budget`` seconds.
+        """Ask ``endpoint``, one of the settings, once and read the whole answer within ``budget`` seconds.
 
         Raises:
             Unreachable: no whole answer.
             TimedOut: the budget ran out.
             VespaError: what came is not HTTP, or this transport is closed.
+            ValueError: the path or a header would end a line of the request.
         """
         if self._closed:
             raise VespaError("closed")
-        if self._session is None:
-            self._session = self._open()
-        url = URL(endpoint + request.path, encoded=True)
-        tls, token = self._credentials.current()
         span = calling.SPAN.get()
         if span is not None:
             span = _begun(span, endpoint, request)
-        headers = calling.headers(span)
-        if request.headers:
-            headers |= request.headers
-        if self._compressed and request.path == SEARCH:
-            # Only these answers are large: those to a feed would cost time and save nothing.
-            headers["Accept-Encoding"] = "gzip"
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        # The deadline is held here, over connecting, sending and reading together.
-        limits = aiohttp.ClientTimeout(total=None, connect=min(_CONNECT_TIMEOUT, budget * self._share))
         try:
-            async with (
-                asyncio.timeout(budget),
-                self._session.request(
-                    request.method,
-                    url,
-                    data=request.body,
-                    headers=headers,
-                    allow_redirects=False,
-                    ssl=True if tls is None else tls,
-                    timeout=limits,
-                ) as response,
-            ):
-                body = await _body(response, request.largest)
-                received = len(body)
-                if self._compressed and response.headers.get("Content-Encoding") == "gzip":
-                    body = _plain(body, request.largest)
-                reply = Reply(response.status, body, response.headers, endpoint, received)
-        except (aiohttp.ClientError, OSError) as error:
-            told = _translate(error)
-            if span is not None:
-                span.end(told.reason)
-            raise told from error
+            reply = await self._send(endpoint, request, budget, span)
         except BaseException as error:
             if span is not None:
                 span.end(error.reason if isinstance(error, VespaError) else type(error).__name__)
@@ -145,11 +94,62 @@ class Transport:
             span.end(str(reply.status) if reply.status >= 400 else None)
         return reply
 
+    async def _send(self, endpoint: str, request: Request, budget: float, span: calling.Span | None) -> Reply:
+        place = self._places[endpoint]
+        tls, token = self._credentials.current()
+        tls = tls if place.https else None
+        whole = _head(place, request, self._headers(request, span, token)) + (request.body or b"")
+        connection = self._connections.idle(place, tls)
+        if connection is None:
+            # The deadline is held here, over connecting, sending and reading together.
+            clock = asyncio.get_running_loop().time
+            began = clock()
+            connection = await self._connections.open(place, tls, min(self._connect_s, budget * self._share))
+            budget -= clock() - began
+        try:
+            status, headers, body = await connection.ask(whole, request.largest, budget)
+        finally:
+            self._connections.keep(place, tls, connection)
+        received = len(body)
+        if self._compressed and headers.get("content-encoding") == "gzip":
+            body = _plain(body, request.largest)
+        return Reply(status, body, headers, endpoint, received)
+
+    def _headers(self, request: Request, span: calling.Span | None, token: str | None) -> dict[str, str]:
+        # Only answers to queries are large: those to a feed would cost time and save nothing.
+        zipped = self._compressed and request.path == SEARCH
+        headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "gzip" if zipped else "identity",
+            "Content-Type": "application/json",
+        }
+        headers |= calling.headers(span)
+        if request.headers:
+            headers |= request.headers
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.close()
+
+
+def _head(place: Place, request: Request, headers: Mapping[str, str]) -> bytes:
+    """Request line and headers as they go over the wire.
+
+    Raises:
+        ValueError: one of them would end its line.
+    """
+    lines = [f"{request.method} {place.path}{request.path} HTTP/1.1", f"Host: {place.authority}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if request.body is not None or request.method != "GET":
+        lines.append(f"Content-Length: {len(request.body or b'')}")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        raise ValueError("a header or a path with a character that ends a line")
+    return f"{head}\r\n\r\n".encode()
 
 
 def _begun(whole: calling.Span, endpoint: str, request: Request) -> calling.Span:
@@ -157,29 +157,13 @@ def _begun(whole: calling.Span, endpoint: str, request: Request) -> calling.Span
     if not whole.recording:
         return whole
     path = SEARCH if request.path == SEARCH else "/".join(request.path.split("/", 3)[:3])
-    span, url = whole.child(f"{request.method} {path}", calls=True), URL(endpoint)
+    span, url = whole.child(f"{request.method} {path}", calls=True), urlsplit(endpoint)
     span.note("db.system.name", "vespa")
     span.note("http.request.method", request.method)
     span.note("url.template", path)
-    span.note("server.address", url.host or "")
+    span.note("server.address", url.hostname or "")
     span.note("server.port", url.port or 0)
     return span
-
-
-async def _body(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """The whole answer; no more of it is read than ``largest`` bytes and what the socket gives at once."""
-    length = response.content_length
-    if length is not None and length <= largest:
-        return await response.read()
-    parts: list[bytes] = []
-    size = length or 0
-    while size <= largest and (part := await response.content.readany()):
-        parts.append(part)
-        size += len(part)
-    if size > largest:
-        response.close()
-        raise VespaError("bad_answer", f"an answer of more than {largest} bytes")
-    return b"".join(parts)
 
 
 def _plain(body: bytes, largest: int) -> bytes:
@@ -192,22 +176,3 @@ def _plain(body: bytes, largest: int) -> bytes:
     if not unpack.eof:
         raise VespaError("bad_answer", f"a gzip body that is cut, or of more than {largest} bytes")
     return plain
-
-
-def _translate(error: Exception) -> VespaError:
-    """The most telling type first: aiohttp's errors inherit from one another."""
-    # Messages are ours: those of aiohttp carry whole URLs and certificates.
-    detail = type(error).__name__
-    match error:
-        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
-            return Unreachable("dns", detail)
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return Unreachable("tls", detail)
-        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError():
-            return Unreachable("connect", detail)
-        case TimeoutError():
-            return TimedOut("no answer within the deadline")
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
-            return Unreachable("connection", detail)
-        case _:
-            return VespaError("bad_answer", detail)

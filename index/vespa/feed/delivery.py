@@ -19,7 +19,7 @@ from index.vespa.transport import Reply
 
 Sleep = Callable[[float], Awaitable[None]]
 
-_IGNORED_FIELDS: Final = "X-Vespa-Ignored-Fields"
+_IGNORED_FIELDS: Final = "x-vespa-ignored-fields"
 #: Times that what others changed of an item meanwhile is sent behind an operation.
 _MOST_PASSES: Final = 5
 _BUSY, _INTERNAL, _BLOCKED = 429, 500, 507

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from common.calling import REQUEST, SPAN
 from common.deadline import Deadline
@@ -22,6 +21,7 @@ from devtools.vespa_fakes.fault_server import (
 )
 from index.vespa import errors
 from index.vespa.client import VespaIndex
+from index.vespa.connections import Addresses
 from index.vespa.transport import Transport
 from tests.index.vespa.answers import GOOD, NOTHING, error, root, settings
 from tests.index.vespa.test_shadow import Watch
@@ -44,30 +44,25 @@ async def test_nothing_listens() -> None:
     assert raised.value.reason == "connect"
 
 
-class _Resolver(AbstractResolver):
+class _Resolver:
     """Knows ``good.test``; counts what it is asked."""
 
     def __init__(self, hangs_for: str = "") -> None:
         self.asked: list[str] = []
         self._hangs_for = hangs_for
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def __call__(self, host: str, port: int) -> Addresses:
         self.asked.append(host)
         if host == self._hangs_for:
             await asyncio.Event().wait()
         if host != "good.test":
-            raise OSError("name or service not known")
-        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        pass
+            raise socket.gaierror("name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
 
 async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
     resolver, where = _Resolver(), settings("http://bad.test:8080")
-    async with VespaIndex(where, transport=Transport(where.endpoints, resolver=resolver)) as index:
+    async with VespaIndex(where, transport=Transport(where.endpoints, resolve=resolver)) as index:
         with pytest.raises(errors.Unreachable) as raised:
             await index.search(QUERY, 10, None, Deadline.after(5))
     assert raised.value.reason == "dns"
@@ -77,7 +72,7 @@ async def test_a_name_without_an_address_is_not_asked_for_again() -> None:
 async def test_a_name_server_that_does_not_answer() -> None:
     where = settings("http://good.test:8080", connect_share=0.02)
     async with VespaIndex(
-        where, transport=Transport(where.endpoints, resolver=_Resolver(hangs_for="good.test"))
+        where, transport=Transport(where.endpoints, resolve=_Resolver(hangs_for="good.test"))
     ) as index:
         with pytest.raises(errors.Unreachable) as raised:
             await index.search(QUERY, 10, None, Deadline.after(5))
@@ -89,7 +84,7 @@ async def test_a_host_that_cannot_be_reached_leaves_time_for_another() -> None:
     async with FaultServer([answer(200, GOOD)]) as good:
         port = good.url.rpartition(":")[2]
         where = settings(f"http://bad.test:{port}", f"http://good.test:{port}", connect_share=0.05)
-        async with VespaIndex(where, transport=Transport(where.endpoints, resolver=resolver)) as index:
+        async with VespaIndex(where, transport=Transport(where.endpoints, resolve=resolver)) as index:
             (found,) = await index.search(QUERY, 10, None, Deadline.after(10))
     assert found.ids == ["a", "b", "c"]
     assert resolver.asked == ["bad.test", "good.test"]
@@ -155,7 +150,7 @@ async def test_another_endpoint_stands_in_for_one_without_an_address() -> None:
     async with FaultServer([answer(200, GOOD)]) as server:
         port = server.url.rpartition(":")[2]
         where = settings("http://bad.test:1", f"http://good.test:{port}")
-        async with VespaIndex(where, transport=Transport(where.endpoints, resolver=_Resolver())) as index:
+        async with VespaIndex(where, transport=Transport(where.endpoints, resolve=_Resolver())) as index:
             for _ in range(4):
                 await index.search(QUERY, 10, None, Deadline.after(5))
         assert len(server.requests) == 4
