@@ -134,8 +134,10 @@ async def test_a_server_that_talks_unasked_is_not_believed() -> None:
 
 
 async def test_who_gives_up_leaves_no_connection_for_others() -> None:
-    server = Server()
+    server = Server(OK)
     async with asking(server) as ask:
+        await ask()
+        server.pieces = ()
         with pytest.raises(errors.TimedOut):
             await ask(budget=0.02)
         call = asyncio.ensure_future(ask())
