@@ -26,9 +26,21 @@ class Server:
         self.connections = 0
         self.arrived = asyncio.Event()
         self.writers: list[asyncio.StreamWriter] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def listening(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+        """Gives the port; at the end every client has hung up."""
+        server = await asyncio.start_server(self, host, port)
+        yield int(server.sockets[0].getsockname()[1])
+        server.close()
+        await asyncio.gather(*self._tasks)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.append(task)
         self.writers.append(writer)
         try:
             while True:
@@ -51,20 +63,18 @@ class Server:
 @asynccontextmanager
 async def asking(server: Server, path: str = "") -> AsyncIterator[Callable[..., Awaitable[bytes]]]:
     """Sends requests to a server; gives bodies."""
-    listening = await asyncio.start_server(server, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}{path}"
-    transport = Transport(EndpointSettings((url,), connect_share=1.0), connect_s=60.0)
+    async with server.listening() as port:
+        url = f"http://127.0.0.1:{port}{path}"
+        transport = Transport(EndpointSettings((url,), connect_share=1.0), connect_s=60.0)
 
-    async def ask(request: Request | None = None, budget: float = 60.0) -> bytes:
-        asked = Request("POST", "/search/", b"{}", largest=1000) if request is None else request
-        return (await transport.send(url, asked, budget)).body
+        async def ask(request: Request | None = None, budget: float = 60.0) -> bytes:
+            asked = Request("POST", "/search/", b"{}", largest=1000) if request is None else request
+            return (await transport.send(url, asked, budget)).body
 
-    try:
-        yield ask
-    finally:
-        await transport.close()
-        listening.close()
-        await listening.wait_closed()
+        try:
+            yield ask
+        finally:
+            await transport.close()
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -189,10 +199,7 @@ def test_where_an_endpoint_is(url: str, host: str, port: int, authority: str) ->
 
 
 async def test_addresses_of_one_name_share_the_work_and_are_looked_up_once() -> None:
-    servers, asked = (Server(OK), Server(OK)), 0
-    listening = [await asyncio.start_server(servers[0], "127.0.0.1", 0)]
-    port = listening[0].sockets[0].getsockname()[1]
-    listening.append(await asyncio.start_server(servers[1], "127.0.0.2", port))
+    first, second, asked = Server(OK), Server(OK), 0
 
     async def resolve(host: str, port: int) -> Addresses:
         nonlocal asked
@@ -200,11 +207,12 @@ async def test_addresses_of_one_name_share_the_work_and_are_looked_up_once() -> 
         await asyncio.sleep(0)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{i}", port)) for i in (1, 2)]
 
-    url = f"http://two.test:{port}"
-    transport = Transport(EndpointSettings((url,), connect_share=1.0), resolve=resolve, connect_s=60.0)
-    await asyncio.gather(*(transport.send(url, Request("GET", "/"), 60.0) for _ in range(6)))
-    await transport.close()
-    for each in listening:
-        each.close()
-        await each.wait_closed()
-    assert (asked, [server.connections for server in servers]) == (1, [3, 3])
+    async with first.listening() as port, second.listening("127.0.0.2", port):
+        url = f"http://two.test:{port}"
+        where = EndpointSettings((url,), connect_share=1.0)
+        transport = Transport(where, resolve=resolve, connect_s=60.0)
+        await asyncio.gather(*(transport.send(url, Request("GET", "/"), 60.0) for _ in range(6)))
+        await transport.close()
+    # A machine that stalls for a quarter of a second tries the other address too.
+    assert asked == 1
+    assert min(first.connections, second.connections) >= 3
