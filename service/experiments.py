@@ -12,10 +12,12 @@ import bisect
 import hashlib
 import itertools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+from common.lru import Lru
 from service.options import Options
 from service.recall.settings import Recall
 from service.settings import Arm, AssignmentSettings, Experiments
@@ -26,6 +28,8 @@ TOWERS, CONTROL = "towers", "control"
 #: Shown as an experiment where some units take part in none: ``in`` it or ``out`` of it.
 HOLDOUT = "holdout"
 _MAX_HEADER_PAIRS = 16
+#: Combinations of drawn arms that are kept, of a kilobyte each.
+_KNOWN = 512
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=-]")
 _PLACES = 2.0**64
 UnitKind = Literal["user", "session", "query", "request"]
@@ -40,7 +44,7 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one request got.
+    """What one request got, and all that got the same share; nobody changes it.
 
     Attributes:
         arms: experiment to arm, in the order of the settings, of those in which it takes part.
@@ -49,7 +53,7 @@ class Assignment:
         ignored: names from the header that do not exist or are not the caller's to choose, made safe for a
             header, and arms that changed nothing because they do not go together with others.
         forced: experiments whose arm the header chose, so that no draw did.
-        shares: of each experiment, what share of its units each arm is to get.
+        shares: experiment to the share of its units that this arm is to get.
     """
 
     arms: dict[str, str]
@@ -57,19 +61,21 @@ class Assignment:
     towers: str
     ignored: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
-    shares: dict[str, dict[str, float]] | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
+    #: Value of ``X-Experiment-Applied``.
+    header: str = field(init=False)
 
-    def header(self) -> str:
-        """Value of ``X-Experiment-Applied``."""
-        applied = ",".join(f"{name}={arm}" for name, arm in self.arms.items())
-        return f'{applied}; ignored="{",".join(self.ignored)}"' if self.ignored else applied
+    def __post_init__(self) -> None:
+        applied = ",".join([f"{name}={arm}" for name, arm in self.arms.items()])
+        header = f'{applied}; ignored="{",".join(self.ignored)}"' if self.ignored else applied
+        object.__setattr__(self, "header", header)
 
 
 class _Experiment:
     def __init__(self, name: str, arms: dict[str, Arm], part: Part) -> None:
         self.arms = arms
         self.part = part
-        self._salt = (part.salt or name).encode()
+        self._salted = _salted((part.salt or name).encode())
         total = sum(arm.weight for arm in arms.values())
         self.shares = {name: arm.weight / total for name, arm in arms.items() if arm.weight > 0}
         self._drawn = list(self.shares)
@@ -83,7 +89,7 @@ class _Experiment:
         """The arm of a unit, by the unit's place in [0, 1)."""
         if not self._bounds:
             return self._drawn[0]
-        return self._drawn[bisect.bisect_right(self._bounds, _place(text, self._salt))]
+        return self._drawn[bisect.bisect_right(self._bounds, _place(text, self._salted))]
 
 
 class ExperimentBook:
@@ -114,7 +120,7 @@ class ExperimentBook:
         self._experiments = {name: _Experiment(name, its, plan.part(name)) for name, its in arms.items()}
         self._unknown = unknown
         self._holdout = plan.holdout
-        self._holdout_salt = f"holdout:{plan.holdout_salt}".encode()
+        self._holdout_salted = _salted(f"holdout:{plan.holdout_salt}".encode())
         #: Those that a holdout leaves out, which are those that somebody set up.
         self._set_up = experiments.keys()
         partial = {name for name in arms if self._holdout or not plan.part(name).everybody}
@@ -128,6 +134,7 @@ class ExperimentBook:
         self._shares = {name: its.shares for name, its in self._experiments.items()}
         if self._holdout:
             self._shares[HOLDOUT] = {"out": 1 - self._holdout, "in": self._holdout}
+        self._known: Lru[tuple[tuple[str, str], ...], Assignment] = Lru(_KNOWN)
 
     @property
     def towers(self) -> dict[str, Arm]:
@@ -174,14 +181,14 @@ class ExperimentBook:
         """
         forced: dict[str, str] = {}
         ignored: list[str] = []
-        for pair in (header or "").split(",")[:_MAX_HEADER_PAIRS]:
+        for pair in header.split(",")[:_MAX_HEADER_PAIRS] if header else ():
             if not pair.strip():
                 continue
             name, arm = (side.strip() for side in pair.partition("=")[::2])
             experiment = self._experiments.get(name)
-            known = None if experiment is None else experiment.arms.get(arm)
-            if known is None or not (any_arm or known.forced):
-                kind = "experiment" if experiment is None else "variant" if known is None else "forbidden"
+            its = None if experiment is None else experiment.arms.get(arm)
+            if its is None or not (any_arm or its.forced):
+                kind = "experiment" if experiment is None else "variant" if its is None else "forbidden"
                 self._unknown(kind)
                 ignored.append(_UNSAFE.sub("_", f"{name}={arm}" if arm else name)[:64])
             else:
@@ -191,13 +198,24 @@ class ExperimentBook:
             arms = {name: forced.get(name) or each.draw(text) for name, each in self._experiments.items()}
         else:
             arms = self._drawn(text, forced)
+        if not header:
+            key = tuple(arms.items())
+            known = self._known.get(key)
+            if known is None:
+                known = self._made(arms, (), ())
+                self._known.put(key, known)
+            return known
+        return self._made(arms, tuple(ignored), tuple(forced))
+
+    def _made(self, arms: dict[str, str], ignored: tuple[str, ...], forced: tuple[str, ...]) -> Assignment:
         options, left_out = self.options.of(arms)
+        shares = {name: self._shares[name].get(arm, 0.0) for name, arm in arms.items()}
         tower = arms.get(TOWERS, self._tower)
-        return Assignment(arms, options, tower, (*ignored, *left_out), tuple(forced), self._shares)
+        return Assignment(arms, options, tower, (*ignored, *left_out), forced, shares)
 
     def _drawn(self, text: bytes, forced: dict[str, str]) -> dict[str, str]:
         """The arms of the experiments in which a unit takes part, with whether it is held out of them."""
-        held = self._holdout > 0 and _place(text, self._holdout_salt) < self._holdout
+        held = self._holdout > 0 and _place(text, self._holdout_salted) < self._holdout
         places: dict[bytes, float] = {}
         arms: dict[str, str] = {}
         for name, experiment in self._experiments.items():
@@ -210,7 +228,7 @@ class ExperimentBook:
             if salt is not None:
                 place = places.get(salt)
                 if place is None:
-                    place = places[salt] = _place(text, salt)
+                    place = places[salt] = _place(text, _salted(salt))
                 if not experiment.start <= place < experiment.end:
                     continue
             arms[name] = experiment.draw(text)
@@ -227,7 +245,14 @@ def _layer_salt(experiment: str, plan: AssignmentSettings) -> bytes:
     return f"layer:{plan.layers[layer].salt or layer}".encode()
 
 
-def _place(text: bytes, salt: bytes) -> float:
-    """A unit's place in [0, 1)."""
-    digest = hashlib.blake2b(text, key=salt, digest_size=8).digest()
-    return int.from_bytes(digest, "big") / _PLACES
+@lru_cache(maxsize=1024)
+def _salted(salt: bytes) -> hashlib.blake2b:
+    """A hash that nothing was put to yet but its salt."""
+    return hashlib.blake2b(key=salt, digest_size=8)
+
+
+def _place(text: bytes, salted: hashlib.blake2b) -> float:
+    """A unit's place in [0, 1), by the hash of a salt, which stays as it is."""
+    hashed = salted.copy()
+    hashed.update(text)
+    return int.from_bytes(hashed.digest(), "big") / _PLACES

@@ -66,13 +66,12 @@ def event_of(exposure: Exposure, key: str) -> Event:
     ids = list(map(_ID, items))
     # Those in between have no more keys than the first or the last.
     plain = not items or len(items[0]) + len(items[-1]) == _PLAIN
-    shares: Mapping[str, Mapping[str, float]] = assignment.shares or {}
     attributes = {
         "unit": exposure.unit.kind,
         "query_hash": query_hash(exposure.words, key),
         "arms": assignment.arms,
         "forced": assignment.forced,
-        "shares": {name: shares.get(name, {}).get(arm, 0.0) for name, arm in assignment.arms.items()},
+        "shares": assignment.shares,
         "bundle": exposure.bundle_version,
         "index": exposure.index_version,
         "routes": _found(ids, exposure.routes) if plain else _sourced(ids, items),

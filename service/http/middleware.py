@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from common.calling import REQUEST, trace_id
 from service.http.problems import problem_from
 from service.scope import ARRIVED, CLIENT_GONE, CLIENT_LEFT, PROBLEM, REQUEST_ID, TOLD, Told
-from service.telemetry.logs import Line
+from service.telemetry.logs import tell
 from service.telemetry.metrics import Metrics
 
 access = logging.getLogger("mrse.access")
@@ -103,7 +103,7 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def _log_access(
     scope: Scope, route: str, status: int, seconds: float, told: Told | None, cause: str | None
 ) -> None:
-    """Write the line of a request; not by ``info``, which takes twice as long."""
+    """Write the line of a request."""
     if not access.isEnabledFor(logging.INFO):
         return
     extra = {
@@ -124,7 +124,7 @@ def _log_access(
             extra["degraded"] = told.degraded
             extra["partial"] = told.partial
             extra["items"] = told.items
-    access.handle(Line(access.name, "request", extra))
+    tell(access, "request", extra)
     notes = scope.get(NOTES)
     if notes and access.isEnabledFor(logging.DEBUG):
         access.debug("request body", extra={"request_id": scope[REQUEST_ID], **notes})

@@ -61,7 +61,7 @@ async def post_recall(request: Request) -> Response:
         call.runtime.admission.refuse_hopeless(deadline.remaining(), ticket.shedding.waited_s)
         work = _answer(call, call.request_id, checked, ticket.shedding, told)
         answer, stages = await call.unless_gone(work)
-    return call.answer(answer, checked.target.assignment.header(), stages)
+    return call.answer(answer, checked.target.assignment.header, stages)
 
 
 async def post_batch(request: Request) -> Response:

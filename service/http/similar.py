@@ -58,7 +58,7 @@ async def get_similar(request: Request) -> Response:
         told=told,
     )
     answer: SimilarAnswer = {"request_id": call.request_id, "item_id": item_id, **found}
-    return call.answer(answer, target.assignment.header())
+    return call.answer(answer, target.assignment.header)
 
 
 def _parse(request: Request) -> SimilarQuery:

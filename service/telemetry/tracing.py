@@ -24,6 +24,7 @@ from common.calling import SPAN, Span
 from service.errors import StartError
 from service.scope import ARRIVED, CLIENT_GONE, CLIENT_LEFT, PROBLEM, REQUEST_ID, TOLD, Told
 from service.settings import Tracing
+from service.telemetry.unseen import drawing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -76,6 +77,7 @@ def open_provider(settings: Tracing) -> TracerProvider | None:
     try:
         provider = TracerProvider(
             resource=_resource(),
+            id_generator=None if sample is None else drawing(sample),
             # Without one the SDK does as the variable says.
             sampler=None if sample is None else ParentBased(TraceIdRatioBased(sample)),
         )
@@ -178,20 +180,29 @@ class TraceRequests:
     """
 
     def __init__(self, app: ASGIApp, provider: Any, note: Callable[[str, float, str], None]) -> None:
-        from opentelemetry.propagate import extract
+        from opentelemetry.propagate import extract, get_global_textmap
 
         self._app = app
         self._note = note
         self._tracer = provider.get_tracer(_SERVICE, service_version())
         self._extract = extract
+        self._draw: Callable[[], Span | None] | None = getattr(provider.id_generator, "draw", None)
+        #: Headers that may make a request a part of a trace.
+        self._carried = frozenset(name.lower().encode() for name in get_global_textmap().fields)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
         if scope["type"] != "http" or scope["path"] in _UNTRACED:
             await self._app(scope, receive, send)
             return
+        if self._draw is not None and self._carried.isdisjoint([name for name, _ in scope["headers"]]):
+            unseen = self._draw()
+            if unseen is not None:
+                SPAN.set(unseen)
+                await self._app(scope, receive, send)
+                return
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
         parent = self._extract(Headers(scope=scope))
         arrived: float = scope.get(ARRIVED) or time.monotonic()
         began = _ago(time.monotonic() - arrived)

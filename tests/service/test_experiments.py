@@ -29,7 +29,7 @@ def weights(**arms: float) -> dict[str, Arm]:
 def test_without_settings_everybody_is_in_control() -> None:
     assignment = book().assign("anyone", None)
     assert assignment.arms == {"towers": "control"}
-    assert assignment.header() == "towers=control"
+    assert assignment.header == "towers=control"
 
 
 def test_units_are_spread_by_weight() -> None:
@@ -93,7 +93,7 @@ def test_no_header_breaks_it_and_none_breaks_out_of_the_answer(header: str) -> N
     assignment = book(unknown, merge=weights(a=1)).assign("u", header, any_arm=True)
     assert assignment.arms == {"towers": "control", "merge": "a"}
     assert len(unknown) == len(assignment.ignored)
-    value = assignment.header()
+    value = assignment.header
     assert value.isascii()
     assert value.isprintable()
     assert len(value) < 2000
