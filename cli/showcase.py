@@ -30,6 +30,10 @@ HISTORY, _LEAST = 8, 6
 PERSONAS = ("Ada", "Ben", "Chloe", "Dario", "Edda")
 _TRIED_USERS = 30
 _READY_WITHIN_S = 120.0
+#: Pauses before a question that was not answered, or not wholly, is asked once more.
+_ASK_AGAIN_S = (0.2, 0.5, 1.0, 2.0)
+#: What an answer may be less by: it lies in what is asked, and is so at each time.
+_OF_ITSELF = frozenset({"popular_instead", "history_unknown", "nothing_to_search_by", "diversity_short"})
 _WORTH = {"click": 0, "cart": 1, "order": 2}
 
 
@@ -193,11 +197,9 @@ class _Chooser:
         return [(row, newest(did[row["user"]])) for row in people[:_TRIED_USERS]]
 
     async def _ask(self, body: Mapping[str, Any]) -> list[str]:
-        answer = await self._client.post("/recall", json={"k": K, "timeout_ms": 10_000, **body})
-        if answer.status_code != 200:
-            self.unanswered += answer.status_code >= 500
-            return []
-        return [item["item_id"] for item in answer.json()["items"]]
+        ids = await whole_answer(self._client, body)
+        self.unanswered += ids is None
+        return ids or []
 
     async def _is_right(self, words: str, body: Mapping[str, Any], without: str = "") -> bool:
         """Whether the first `RIGHT` items of an answer are right for the words, and have pictures."""
@@ -224,6 +226,29 @@ class _Chooser:
 
     def _base64(self, item: Item) -> str:
         return base64.b64encode(self._shop.picture(item.picture or "")).decode()
+
+
+async def whole_answer(
+    client: httpx.AsyncClient, body: Mapping[str, Any], pauses_s: Iterable[float] = _ASK_AGAIN_S
+) -> list[str] | None:
+    """The items of an answer from which nothing is left out, or None where none came.
+
+    Under load parts are left out. What is chosen by such answers would be another thing each time.
+
+    Args:
+        client: of the service.
+        body: of ``POST /recall``.
+        pauses_s: seconds before each further try.
+    """
+    for pause_s in (*pauses_s, None):
+        answer = await client.post("/recall", json={"k": K, "timeout_ms": 10_000, **body})
+        if answer.status_code == 200 and _OF_ITSELF.issuperset(answer.json()["degraded"]):
+            return [item["item_id"] for item in answer.json()["items"]]
+        if 400 <= answer.status_code < 500:
+            return []
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
+    return None
 
 
 def _words(attribute: str, value: str) -> str:

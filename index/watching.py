@@ -8,7 +8,15 @@ from typing import Literal, Protocol, get_args
 
 #: What happens to an index beside searches: the label of a metric.
 IndexEvent = Literal[
-    "rebuilt", "rebuild_failed", "verified", "damaged", "mended", "write_failed", "no_space", "unfinished"
+    "rebuilt",
+    "rebuild_failed",
+    "verified",
+    "damaged",
+    "mended",
+    "write_failed",
+    "no_space",
+    "unfinished",
+    "unopened",
 ]
 
 
@@ -40,6 +48,10 @@ class IndexUpkeep(Protocol):
     @property
     def problems(self) -> Sequence[str]:
         """A sentence for each damage that is known."""
+
+    @property
+    def unopened(self) -> str | None:
+        """Why what the folder holds now cannot be opened, while what is open answers; None where it can."""
 
     @property
     def verified_at(self) -> float:

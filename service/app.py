@@ -31,7 +31,7 @@ from service.http import (
     users,
 )
 from service.http.door import DOOR, Door, OnRefusal
-from service.http.middleware import Observe
+from service.http.middleware import Lines, Observe
 from service.http.routing import FixedPaths, answer_error
 from service.opening import Opener
 from service.reloading import ReadSettings, Reloader
@@ -155,7 +155,9 @@ def create_app(
     if provider is not None:
         note = runtime.metrics.exemplars.note
         app.add_middleware(tracing.TraceRequests, provider=provider, note=note)
-    app.add_middleware(Observe, metrics=runtime.metrics, log_requests=settings.server.access_log)
+    server = settings.server
+    lines = Lines(server.access_log_share, server.access_log_slow_ms) if server.access_log else None
+    app.add_middleware(Observe, metrics=runtime.metrics, lines=lines)
     return app
 
 

@@ -16,7 +16,8 @@ class IndexWatch:
         self._health = health
         self._count = metrics.index.event
         self._watched: Sequence[IndexUpkeep] = ()
-        metrics.gauge("index_damages", "Damages of index files and logs.", self._damages, "livemax")
+        damages = "Damages of index files and logs, and folders that cannot be opened any more."
+        metrics.gauge("index_damages", damages, self._all_damages, "livemax")
         verified = "When every byte of each index was last found right, in seconds since 1970."
         metrics.gauge("index_items", "Items of the smallest index that answers.", self._items, "livemin")
         pending = "Changes that wait for a rebuild, of the index with the most."
@@ -46,6 +47,10 @@ class IndexWatch:
 
     def _damages(self) -> int:
         return sum(len(each.problems) for each in self._watched)
+
+    def _all_damages(self) -> int:
+        """Also folders that are gone, say: what is open answers, so that the worker stays ready."""
+        return self._damages() + sum(each.unopened is not None for each in self._watched)
 
     def _items(self) -> float:
         return min((each.facts.items for each in self._watched), default=0)

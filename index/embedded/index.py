@@ -93,7 +93,7 @@ class EmbeddedIndex(ReadableIndex):
         def counts() -> tuple[int, int]:
             return live.state.items, live.state.changes
 
-        self._upkeep = Upkeep(live.root, lambda: live.damage, every_s, counts)
+        self._upkeep = Upkeep(live.root, lambda: live.damage, every_s, counts, lambda: live.unopened)
         live.told = self._upkeep.tell
         return self._upkeep
 

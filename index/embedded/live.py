@@ -55,6 +55,8 @@ class LiveIndex:
         self.state = State.open(root, verify=verify, planning=planning)
         #: What is wrong with the log of the state, of which it then does not hold every change.
         self.damage: str | None = None
+        #: Why what the folder holds by now cannot be opened, while the state of before answers.
+        self.unopened: str | None = None
         #: Held while a change is applied to a state and while changes are read, on the event loop too; never
         #: while words are counted or a base is opened.
         self.lock = threading.Lock()
@@ -142,7 +144,7 @@ class LiveIndex:
             state = State.open(self.root, verify=False, planning=self._planning)
         except (IndexDamaged, FileNotFoundError) as error:
             # The base that is open goes on being searched, whatever happened to the folder.
-            log.error("%s cannot be opened, the index goes on as it was: %s", self.root, error)
+            self._not_opened(f"{self.root} cannot be opened, the index goes on as it was: {error}")
             return
         here, there = self.state.manifest, state.manifest
         same = {"bundle_version", "dim", "attributes"}
@@ -153,9 +155,18 @@ class LiveIndex:
             log.info("moved to another base", extra=moved)
             # Changes since the base before, up to `rebuild_after`, took kilobytes each.
             give_back_after(_USED_S)
+            self.unopened = None
             if self.damage is not None:
                 self.damage = None
                 self.told("mended")
+        else:
+            versions = f"{there.bundle_version}, and not of {here.bundle_version}"
+            self._not_opened(f"{self.root} is of the bundle {versions}; the index goes on as it was")
+
+    def _not_opened(self, why: str) -> None:
+        self.unopened = why
+        log.error("%s", why)
+        self.told("unopened")
 
     def commit(self, change: Callable[[State], Iterable[tuple[bytes, int]]]) -> None:
         """Make what ``change`` says of the current state: on disk, and in every answer, when this returns.

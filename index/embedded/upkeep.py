@@ -42,6 +42,7 @@ class Upkeep:
         damage: what is wrong with the log that is followed, None where nothing is.
         every_s: seconds between two scrubs; 0 scrubs never.
         counts: items, and changes since the base was written.
+        unopened: why what the folder holds by now cannot be opened, None where it can.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Upkeep:
         damage: Callable[[], str | None],
         every_s: float,
         counts: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        unopened: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._root = root
         self._damage = damage
         self._counts = counts
+        self._unopened = unopened
         self._every_s = every_s
         self._told: Callable[[IndexEvent], None] = lambda event: None
         self._stop = threading.Event()
@@ -71,6 +74,11 @@ class Upkeep:
         """A sentence for each damage that is known."""
         damage = self._damage()
         return self._findings if damage is None else (damage, *self._findings)
+
+    @property
+    def unopened(self) -> str | None:
+        """Why what the folder holds now cannot be opened, while what is open answers; None where it can."""
+        return self._unopened()
 
     @property
     def facts(self) -> IndexFacts:

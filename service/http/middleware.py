@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,36 @@ _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _UNMATCHED = "unmatched"
 #: Seen by nobody but the access log: the client has gone.
 _GONE = 499
+#: How requests end of which there may be thousands a second.
+_MANY = (None, "overloaded")
+
+
+class Lines:
+    """Which requests are lines of the access log.
+
+    Args:
+        share: of those that were answered, or refused under load.
+        slow_ms: from so many milliseconds on a request is one.
+        draw: a number from 0 to 1, each as likely as any other.
+    """
+
+    def __init__(
+        self, share: float = 1.0, slow_ms: float = 0.0, draw: Callable[[], float] = random.random
+    ) -> None:
+        self._share = share
+        self._slow_s = slow_ms / 1000
+        self._draw = draw
+
+    def has(self, scope: Scope, seconds: float, told: Told | None, cause: str | None) -> bool:
+        """Whether a request that has ended is one."""
+        return (
+            self._share == 1.0
+            or cause not in _MANY
+            or seconds >= self._slow_s
+            or (told is not None and told.partial)
+            or getattr(scope.get("route"), "needs", None) == "write"
+            or self._draw() < self._share
+        )
 
 
 class Observe:
@@ -35,10 +66,10 @@ class Observe:
     Starlette's own handler, further out, would leave the id off the answer.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log_requests: bool) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, lines: Lines | None) -> None:
         self._app = app
         self._metrics = metrics
-        self._log = log_requests
+        self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -81,7 +112,7 @@ class Observe:
                 self._metrics.error(route, cause)
             if told is not None:
                 self._metrics.arms.ended(told, cause, seconds)
-            if self._log:
+            if self._lines is not None and self._lines.has(scope, seconds, told, cause):
                 _log_access(scope, route, status, seconds, told, cause)
 
 

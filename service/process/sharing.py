@@ -83,6 +83,8 @@ class Taking:
         take: Callable[[socket.socket], None],
     ) -> None:
         self._listener, self._counts, self._count, self._take = listener, counts, count, take
+        #: Tries in a row for which there was no descriptor or memory.
+        self._exhausted = 0
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._left = 1
@@ -128,10 +130,15 @@ class Taking:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:  # it would wake this worker again at once
-                    log.error("cannot take a connection: %s", error.strerror)
+                    if not self._exhausted:  # a line for each time that it begins, not for each try
+                        log.error("cannot take connections: %s", error.strerror)
+                    self._exhausted += 1
                     self._rest(_EXHAUSTED_S, self._wait)
                     return
                 continue  # the client has gone
+            if self._exhausted:
+                log.warning("connections are taken again", extra={"tries": self._exhausted})
+                self._exhausted = 0
             connection.setblocking(False)
             self._take(connection)
             self._counts.tell(self._count())

@@ -51,6 +51,12 @@ class Server(Group):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     #: Whether each request is a line of the log.
     access_log: bool = True
+    #: Share of the requests that are lines, for who cannot keep thousands a second. Whatever it is, lines are
+    #: those that another problem than ``overloaded`` answered, in which a route gave less than it should
+    #: have, that change something, and that took ``access_log_slow_ms`` or more. Metrics count all.
+    access_log_share: float = Field(default=1.0, ge=0, le=1)
+    #: From so many milliseconds on a request is a line whatever the share.
+    access_log_slow_ms: float = Field(default=250.0, ge=0)
     #: Names, without port, that requests may have in ``Host``; ``*.`` in front allows all below. Without any,
     #: a service that listens on the loopback address alone answers to that address's names alone, so that no
     #: page of a stranger can ask it (DNS rebinding), and any other answers to any name.

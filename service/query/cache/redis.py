@@ -243,5 +243,8 @@ class RedisCache:
             self._count("error")
             log.exception("a call to redis failed", extra={"error": type(error).__name__})
             return None
+        was_open = self._breaker.is_open
         self._breaker.succeeded(ticket)
+        if was_open and not self._breaker.is_open:
+            log.warning("redis answers again")
         return result

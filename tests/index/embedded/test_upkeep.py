@@ -185,3 +185,28 @@ def test_a_later_sequence_is_refused(edited: dict[str, object]) -> None:
 )
 def test_other_types_are_refused(folder: Path, edited: dict[str, object], kinds: dict[str, str]) -> None:
     edited["attributes"] = {**read_manifest(folder).attributes, **kinds}
+
+
+async def test_a_folder_that_is_gone_is_told_until_it_can_be_opened_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    index = EmbeddedIndex.open(folder)
+    upkeep, events, query = index.look_after(0), list[str](), unit_vectors(1, DIM)
+    upkeep.listen(events.append)
+    try:
+        shutil.move(folder, tmp_path / "gone")
+        (found,) = await index.search(query, 5, None, deadline())
+        assert len(found.ids) == 5, "what is open answers"
+        assert upkeep.unopened is not None
+        assert str(folder) in upkeep.unopened
+        assert upkeep.problems == (), "which keeps no worker from being ready"
+        shutil.move(tmp_path / "gone", folder)
+        await index.search(query, 5, None, deadline())
+        assert upkeep.unopened is None
+        make_embeddings(tmp_path / "e", rows=50, dim=DIM, expert_dim=8, bundle_version="another")
+        build_index(tmp_path / "e", folder)
+        await index.search(query, 5, None, deadline())
+        assert "another" in (upkeep.unopened or "")
+        assert events == ["unopened", "unopened"]
+    finally:
+        await index.close()

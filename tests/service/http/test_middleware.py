@@ -7,13 +7,16 @@ import json
 import logging
 import socket
 import struct
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from devtools.waiting import wait_for
 from service.app import create_app
-from service.telemetry.logs import JsonFormatter
+from service.http.middleware import Lines
+from service.scope import Told
+from service.telemetry.logs import JsonFormatter, Line
 from tests.service.conftest import Demo
 from tests.service.http.test_health import SECRETS, samples, value
 from tests.support.serving import Server, in_process, make_settings, memory_index, opener_in_memory
@@ -62,6 +65,37 @@ async def test_the_access_log_tells_users_apart_only_at_debug(
     assert (access[0]["route"], access[0]["status"], access[0]["method"]) == ("/recall", 200, "POST")
     seen = any("secret wish" in json.dumps(line) or "user-4711" in json.dumps(line) for line in lines)
     assert seen == (level == "DEBUG")
+
+
+async def test_of_many_requests_a_share_are_lines_and_all_that_went_wrong(
+    demo: Demo, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mrse.access")
+    settings = make_settings(
+        None, None, server={"access_log": True, "access_log_share": 0.0, "access_log_slow_ms": 60_000}
+    )
+    app = create_app(settings, opener=opener_in_memory(demo.bundle, memory_index(demo.bundle)))
+    async with in_process(app) as client:
+        assert (await client.post("/recall", json={"query": "shoes"})).status_code == 200
+        assert (
+            await client.post("/recall", json={"k": 0}, headers={"X-Request-Id": "bad"})
+        ).status_code == 422
+        assert (await client.get("/nowhere", headers={"X-Request-Id": "lost"})).status_code == 404
+    told = [record.fields["request_id"] for record in caplog.records if isinstance(record, Line)]
+    assert told == ["bad", "lost"]
+
+
+def test_which_requests_are_lines_whatever_the_share() -> None:
+    write = {"route": SimpleNamespace(needs="write")}
+    draws = iter((0.009, 0.011))
+    lines = Lines(0.01, 250, draw=lambda: next(draws))
+    assert lines.has({}, 0.25, None, None), "slow"
+    assert lines.has({}, 0.0, Told({}, partial=True), None)
+    assert lines.has({}, 0.0, None, "deadline")
+    assert lines.has(write, 0.0, None, None)
+    assert lines.has({}, 0.0, Told({}, degraded=["no_i2i"]), None), "by the draw"
+    assert not lines.has({}, 0.0, None, "overloaded"), "of which there may be thousands a second"
+    assert Lines().has({}, 0.0, None, None)
 
 
 def test_strange_methods_and_paths_make_no_labels(client: httpx.Client) -> None:

@@ -142,7 +142,9 @@ def test_a_probe_that_meets_a_connection_that_was_reset_does_not_keep_redis_out(
         runner.run(reset_then_probe(proxy))
 
 
-async def test_a_killed_redis_is_a_miss_and_comes_back(redis: RedisServer) -> None:
+async def test_a_killed_redis_is_a_miss_and_comes_back(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     events: Counter[str] = Counter()
     cache = cache_on(redis, events, breaker_failures=1, breaker_open_s=0.02)
     cache.put("a", b"1")
@@ -161,6 +163,8 @@ async def test_a_killed_redis_is_a_miss_and_comes_back(redis: RedisServer) -> No
     async with asyncio.timeout(30):
         await back()
     assert await cache.get(["c"], soon()) == {"c": b"3"}
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["redis is away, going on without it", "redis answers again"]
     await cache.close()
 
 
