@@ -20,7 +20,7 @@ from service.recall.routes.outcome import Candidate
 
 #: Items that each route is asked for: the default k of a request.
 CANDIDATES = 200
-BUILT_IN_MIX = "mix, built-in"
+BUILT_IN_MIX, FITTED_MIX = "mix, built-in", "mix, fitted on other folds"
 
 
 class Routes:
@@ -84,10 +84,15 @@ def default_mix(routes: Routes, queries: I64) -> Answers:
 def mixes(routes: Routes, data: Esci) -> dict[str, Answers]:
     """The built-in curves, curves fitted on the other folds, and reciprocal ranks."""
     every = np.arange(len(data.queries))
-    found = {
+    return {
         BUILT_IN_MIX: default_mix(routes, every),
         "mix, rrf": routes.answers(Mix(method="rrf", shares={}), every),
+        FITTED_MIX: fitted_mix(routes, data),
     }
+
+
+def fitted_mix(routes: Routes, data: Esci) -> Answers:
+    """Each fold's answers by the curve that `mrse calibrate` would fit on the queries of all others."""
     folds, parts = data.folds, []
     for fold in np.unique(folds):
         curves = routes.fitted(np.flatnonzero(folds != fold))
@@ -97,7 +102,7 @@ def mixes(routes: Routes, data: Esci) -> dict[str, Answers]:
     fitted = parts[0]
     for part in parts[1:]:
         fitted = fitted.joined(part)
-    return found | {"mix, fitted on other folds": fitted}
+    return fitted
 
 
 def gains(mixed: Answers, others: Mapping[str, Answers], data: Esci) -> dict[str, dict[str, Any]]:

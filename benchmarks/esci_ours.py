@@ -53,10 +53,25 @@ _GIVEN: Mapping[str, Any] = {
     "fusion.start": "components",
 }
 GIVEN, NARROW, SCRATCH = "ours, nothing trained", "ours, nothing trained, 128-d", "ours, from scratch"
+NGRAMS = "ours, n-grams alone, nothing trained"
 
 SYSTEMS = (
     System("given", GIVEN, _GIVEN),
     System("narrow", NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}),
+    System(
+        "ngrams",
+        NGRAMS,
+        # Nothing is given and nothing learnt: titles alone say how long an n-gram is, and what to whiten.
+        {
+            "switches.light_bert": False,
+            "dimensions.expert_dim": 768,
+            "stage1.steps": 0,
+            "stage2.steps": 0,
+            "fusion.gate_start": [0.2, 0.2, 0.6],
+            "fusion.start": "components",
+            "fusion.whiten": 0.7,
+        },
+    ),
     System(
         "scratch",
         SCRATCH,
@@ -99,6 +114,6 @@ _QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batc
 
 def configure(system: System, minilm: Path, *, quick: bool) -> Config:
     """The whole configuration of one of ours."""
-    given = {} if system.key == "scratch" else {"experts.bert": str(minilm)}
+    given = {} if system.key in ("ngrams", "scratch") else {"experts.bert": str(minilm)}
     quicker = _QUICK if quick and system.learns else {}
     return preset("demo").with_overrides({**COMMON, **given, **system.settings, **quicker})

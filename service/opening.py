@@ -11,6 +11,7 @@ from index.port import IndexUnavailable
 from service.deployment import Deployment, Folders, Worker, arm_folders
 from service.errors import FieldError, StartError
 from service.experiments import ExperimentBook
+from service.recall.calibration import BUILT_IN
 from service.recall.controls import asked
 from service.settings import Settings
 
@@ -82,6 +83,7 @@ class Openings:
             await close_all(opened.values())
             raise
         self._unheard = silent
+        tell_unfitted(settings, opened.values())
         return {arm: ({**have, **opened})[folders] for arm, folders in wanted.items()}
 
     async def _answers_at_once(self, deployment: Deployment) -> bool:
@@ -115,6 +117,20 @@ async def close_all(deployments: Iterable[Deployment]) -> None:
     """Close them one after the other."""
     for deployment in deployments:
         await deployment.close()
+
+
+def tell_unfitted(settings: Settings, deployments: Iterable[Deployment]) -> None:
+    """Warn where words are merged by the built-in curve: nothing in it tells how good the towers are."""
+    recall = settings.recall
+    if "calibrated" not in (recall.merge, *recall.teams) or not recall.tables["lexical"].enabled:
+        return
+    for deployment in deployments:
+        if deployment.calibration is BUILT_IN and deployment.lexical is not None:
+            log.warning(
+                "words are merged by the built-in curve, which trusts weak towers as it does strong ones: "
+                "run mrse calibrate",
+                extra={"bundle": deployment.bundle.version},
+            )
 
 
 def check_options(settings: Settings, deployments: Mapping[str, Deployment]) -> None:

@@ -40,8 +40,9 @@ def calibrate(
 
     Asks the routes that the service would ask, and writes the curves beside the index, as INDEX.calibration;
     a service takes them when it opens the index, for `recall.merge = "calibrated"`. Figures are of requests
-    that the curves they are merged by were not fitted on (two halves, by query). Build the index from
-    embeddings with `--behaviours train`, or it has seen what is held out.
+    that the curves they are merged by were not fitted on (two halves, by query). Where that is no better than
+    the built-in curves are on the same requests, these stay: a few clicks can say too little. Build the index
+    from embeddings with `--behaviours train`, or it has seen what is held out.
 
     Example: `mrse calibrate shop/ --bundle bundles/acme-1a2b3c4d --index index/`
     """
@@ -75,12 +76,16 @@ def calibrate(
         tell("fit", 3, 3)
     mixes = [Calibration(bundle=version, curves=each) for each in fitted]
     figures = _figures(judged, query, [mixes[half] for half in halves])
+    better = _is_better(figures, curves)
     calibration = Calibration(
         bundle=version,
         # A route that was not asked, such as one that is turned off, keeps what it had.
-        curves={**BUILT_IN.curves, **curves},
-        fitted={"shop": data.name, "split": split, "requests": len(judged), "k": k, "figures": figures},
-    )
+        curves={**BUILT_IN.curves, **curves} if better else BUILT_IN.curves,
+        fitted={
+            "shop": data.name, "split": split, "requests": len(judged), "k": k,
+            "kept": "fitted" if better else "built-in", "figures": figures,
+        },
+    )  # fmt: skip
     path = beside(index)
     if not dry_run:
         calibration.write(path)
@@ -88,11 +93,41 @@ def calibrate(
         print_json(calibration.model_dump(mode="json") | {"path": None if dry_run else str(path)})
         return
     _show(figures, len(judged))
-    for name, curve in curves.items():
+    for sentence in _findings(figures, better=better):
+        out.print(sentence)
+    for name, curve in calibration.curves.items():
         line = ", ".join(f"{x:g}: +{y:g}" for x, y in curve.points)
         out.print(f"{name}: {line}" + (" of its best score" if curve.scale == "top" else ""))
     written = f"{path}: version {calibration.version}; a service that runs takes it when it is restarted"
     out.print("not written (--dry-run)" if dry_run else written)
+
+
+def _is_better(figures: Mapping[str, Any], curves: Mapping[str, Any]) -> bool:
+    """Whether the fitted curves are better than the built-in ones on requests that they were not fitted on.
+
+    A route without a built-in curve has nothing to stay with.
+    """
+    from service.recall.calibration import BUILT_IN
+
+    if curves.keys() - BUILT_IN.curves.keys():
+        return True
+    return bool((figures["calibrated less built-in"][_MEASURES[0]]["value"] or 0.0) >= 0.0)
+
+
+def _findings(figures: Mapping[str, Any], *, better: bool) -> list[str]:
+    """What the figures say that is not to be overlooked, as sentences."""
+    found = []
+    if not better:
+        found.append(
+            "the built-in curves stay: what was fitted on one half of the requests is worse than they are on "
+            "the other half; more held-out requests can say more (--requests)"
+        )
+    for name, row in figures.items():
+        gain = row[_MEASURES[0]]
+        if name.startswith("worth of") and gain["high"] is not None and gain["high"] < 0.0:
+            route = name.removeprefix("worth of ")
+            found.append(f"{route} does harm: without it {_MEASURES[0]} is better by {-gain['value']:.3f}")
+    return found
 
 
 def _held_out(
@@ -139,16 +174,17 @@ def _figures(judged: Sequence[Any], query: Sequence[int], mixes: Sequence[Any]) 
     import numpy as np
 
     from models.evaluation.statistics import bootstrap, by_query, difference
+    from service.recall.calibration import BUILT_IN
     from service.recall.fitting import ranking
     from service.recall.merge import Mix
 
     numbers = np.unique(np.array(query), return_inverse=True)[1]
     count = int(numbers.max()) + 1
 
-    def sums(method: Any, without: str | None = None) -> dict[str, Any]:
+    def sums(method: Any, without: str | None = None, by: Any = None) -> dict[str, Any]:
         rows = []
         for each, calibration in zip(judged, mixes, strict=True):
-            mix = Mix(method=method, shares={}, calibration=calibration)
+            mix = Mix(method=method, shares={}, calibration=by or calibration)
             rows.append(_measured(ranking(each, mix, without), each.gains))
         values = np.array(rows)
         return {name: by_query(values[:, place], numbers, count) for place, name in enumerate(_MEASURES)}
@@ -158,8 +194,9 @@ def _figures(judged: Sequence[Any], query: Sequence[int], mixes: Sequence[Any]) 
 
     mix = sums("calibrated")
     figures: dict[str, Any] = {"calibrated": {name: told(bootstrap(each)) for name, each in mix.items()}}
-    for method in ("score", "rrf"):
-        other = sums(method)
+    for method, other in (
+        ("built-in", sums("calibrated", by=BUILT_IN)), ("score", sums("score")), ("rrf", sums("rrf")),
+    ):  # fmt: skip
         figures[method] = {name: told(bootstrap(other[name])) for name in _MEASURES}
         figures[f"calibrated less {method}"] = {
             name: told(difference(mix[name], other[name])) for name in _MEASURES

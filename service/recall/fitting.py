@@ -76,7 +76,7 @@ def fit(judged: Sequence[Judged], bound: float = 2.0) -> dict[str, Curve]:
                     kept, kept_at = curve, at
             if kept is not None and kept_at > best + _LEAST_GAIN:
                 curves[name], best = kept, kept_at
-        if curves == before:
+        if curves == before or len(routes) == 1:  # a single route has no others that could change
             break
     return curves
 

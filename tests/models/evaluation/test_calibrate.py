@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
+from cli.commands.calibrate import _findings, _is_better
 from cli.main import build as commands
 from index.embedded.build import build_index
 from models.embed import embed_shop
-from service.recall.calibration import BUILT_IN, Calibration, beside, calibration_of
+from service.recall.calibration import BUILT_IN, Calibration, Curve, beside, calibration_of
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_curves_are_fitted_measured_and_written_beside_the_index(
     told = run(shop_path, bundle_path, index, "--config", str(config), "--json", "--dry-run")
     assert calibration_of(index, version) is BUILT_IN
     figures = json.loads(told.stdout)["fitted"]["figures"]
-    assert {"calibrated", "score", "rrf", "worth of q2i", "worth of lexical"} <= set(figures)
+    assert {"calibrated", "built-in", "score", "rrf", "worth of q2i", "worth of lexical"} <= set(figures)
     for row in figures.values():
         assert set(row) == {"nDCG@10", "Recall@1", "Recall@10"}
     shown = run(shop_path, bundle_path, index, "--config", str(config))
@@ -50,4 +51,32 @@ def test_curves_are_fitted_measured_and_written_beside_the_index(
     assert written == calibration_of(index, version)
     assert set(written.curves) == {"lexical"}
     assert written.fitted["requests"] == 50
+    better = figures["calibrated less built-in"]["nDCG@10"]["value"] >= 0
+    assert written.fitted["kept"] == ("fitted" if better else "built-in")
+    assert better or written.curves == BUILT_IN.curves
+    assert ("the built-in curves stay" in shown.stdout) is not better
     assert written.version in shown.stdout
+
+
+def figures(**gains: tuple[float, float, float]) -> dict[str, Any]:
+    """Rows of a report, by value and interval."""
+    rows = {name.replace("_", " "): gain for name, gain in gains.items()}
+    return {
+        name.replace("built in", "built-in"): {"nDCG@10": {"value": value, "low": low, "high": high}}
+        for name, (value, low, high) in rows.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("gain", "route", "better"),
+    [(0.02, "lexical", True), (0.0, "lexical", True), (-0.01, "lexical", False), (-0.01, "acme", True)],
+)
+def test_a_fit_that_does_not_hold_for_other_requests_is_left(gain: float, route: str, better: bool) -> None:
+    told = figures(calibrated_less_built_in=(gain, gain - 0.03, gain + 0.03))
+    curves = {route: Curve(points=((0.0, 0.0), (1.0, 0.3)))}
+    assert _is_better(told, curves) is better, "a route without a built-in curve has nothing to stay with"
+
+
+def test_a_route_that_does_harm_is_named_and_one_that_may_not_is_not() -> None:
+    told = figures(worth_of_q2i=(-0.04, -0.06, -0.02), worth_of_lexical=(-0.01, -0.03, 0.01))
+    assert _findings(told, better=True) == ["q2i does harm: without it nDCG@10 is better by 0.040"]

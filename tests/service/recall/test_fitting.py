@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.recall.calibration import Calibration
+from service.recall.calibration import BUILT_IN, Calibration
 from service.recall.fitting import Judged, fit, ranking
 from service.recall.merge import Mix
 from service.recall.routes.outcome import Candidate
@@ -20,14 +20,14 @@ def best_first(route: str, scores: dict[str, float]) -> list[Candidate]:
     return [candidate(route, item, rank, score) for rank, (item, score) in enumerate(ordered, 1)]
 
 
-def requests(count: int, telling: float, seed: int = 0) -> list[Judged]:
-    """The right item is drawn up by a little in Q2I, and by ``telling`` in words."""
+def requests(count: int, telling: float, seed: int = 0, near: float = 0.03) -> list[Judged]:
+    """The right item is drawn up by ``near`` in Q2I, a little, and by ``telling`` in words."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(count):
         right = f"i{rng.integers(30)}"
         cosines = {f"i{n}": 0.3 + 0.05 * rng.standard_normal() for n in range(30)}
-        cosines[right] += 0.03
+        cosines[right] += near
         words = {f"i{n}": 10 + 2 * rng.standard_normal() for n in range(30)}
         words[right] += telling
         made.append(
@@ -46,6 +46,15 @@ def test_words_that_tell_are_found_and_hold_for_other_requests() -> None:
     others = requests(80, telling=8.0, seed=1)
     assert first(others, mix) > first(others, mix, without="lexical") + 0.3
     assert curves["lexical"].points[-1][1] > 0.1
+
+
+def test_towers_that_tell_nothing_leave_the_words_as_they_stand_where_the_built_in_curve_does_not() -> None:
+    curves = fit(requests(50, telling=8.0, near=0.0))
+    fitted = Mix(method="calibrated", shares={}, calibration=Calibration(bundle="b", curves=curves))
+    others = requests(80, telling=8.0, near=0.0, seed=1)
+    words = first(others, fitted, without="q2i")
+    assert first(others, fitted) > words - 0.03
+    assert first(others, fitted._replace(calibration=BUILT_IN)) < words - 0.1
 
 
 def test_words_that_tell_nothing_are_worth_next_to_nothing() -> None:
