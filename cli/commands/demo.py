@@ -21,6 +21,7 @@ from cli.demo_files import demo_bundle
 from cli.own_shop import fingerprint, first_request
 from cli.serving import refuse_taken
 from common.build import service_version
+from common.cores import keep_blas_to_one_thread
 from common.errors import USAGE
 from common.progress import Progress, stage_progress
 
@@ -64,6 +65,7 @@ def demo(
 
     Example: `mrse demo --port 9000`
     """
+    keep_blas_to_one_thread()
     import onnxruntime  # noqa: F401 -- where it is missing, this says so before any work
 
     refuse_taken(host, port, "make run PORT=9000")  # its answers would pass for ours

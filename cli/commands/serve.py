@@ -11,6 +11,7 @@ import typer
 
 from cli.console import Json, out, print_json
 from cli.serving import refuse_taken
+from common.cores import keep_blas_to_one_thread
 
 
 def serve(
@@ -36,6 +37,7 @@ def serve(
 
     Example: `mrse serve --bundle bundles/acme-1a2b3c4d --index index/ --port 8080`
     """
+    keep_blas_to_one_thread()  # the settings load numpy
     from service.settings import effective, load_settings
 
     chosen: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
+from common.cores import BLAS_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 _PLAIN = {"COLUMNS": "200", "NO_COLOR": "1"}
@@ -46,6 +47,8 @@ def mrse_here(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess
         patch.setattr(sys, "argv", ["mrse", *arguments])
         for name, value in (_PLAIN | variables).items():
             patch.setenv(name, value)
+        for name in BLAS_VARIABLES:  # which a server sets for good
+            patch.setenv(name, os.environ.get(name, "1"))
         try:
             main()
             code: object = 0
