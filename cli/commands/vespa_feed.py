@@ -79,9 +79,8 @@ def feed(
     from index.vespa.feed.journal import Journal, alone
     from index.vespa.feed.ledger import Ledger
     from index.vespa.feed.report import FeedStopped
-    from index.vespa.feed.siblings import Sibling
+    from index.vespa.feed.siblings import siblings_in
     from index.vespa.feed.source import EmbeddingsSource
-    from index.vespa.version import read_versions
 
     live = changes is not None or follow is not None
     if changes is not None and follow is not None:
@@ -97,11 +96,7 @@ def feed(
     settings = settings_for(package, folder, access.to(endpoint), vectors)
     with ExitStack() as opened:
         ledger = opened.enter_context(Ledger.of(package, settings.version.document_type))
-        others = [
-            Sibling(each, opened.enter_context(Ledger.of(package, each.document_type)))
-            for each in read_versions(package)
-            if each.document_type != settings.version.document_type
-        ]
+        others = opened.enter_context(siblings_in(package, settings.version.document_type))
         number, parts = part_of(part)
         source = EmbeddingsSource(folder, ledger, (number, parts), others)
         version = source.as_of if as_of is None else version_of(as_of)

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from cli.commands.vespa_queries import logged_queries
-from cli.console import Json, fail, out, print_json
+from cli.console import Json, counted, err, fail, out, print_json
 from cli.options import Embeddings
 from cli.vespa_options import (
     Access,
@@ -25,6 +25,9 @@ from cli.vespa_options import (
 )
 from common.errors import NOT_IN_ORDER, USAGE
 
+#: What to do where other versions of a package know more.
+_FEED_AGAIN: Final = "`mrse vespa feed` of the same folder with --fed sends them"
+_PUT_AGAIN: Final = "put them again when the service has this version, or embed anew"
 #: A share of the traffic that is none: less is how floats add up.
 _LEAST_SHARE: Final = 1e-9
 
@@ -64,6 +67,8 @@ def verify(
     """
     from index.vespa.client import VespaIndex
     from index.vespa.feed.ledger import Ledger
+    from index.vespa.feed.siblings import missing_in
+    from index.vespa.feed.source import new_feed_version
     from index.vespa.feed.verify import VerifyReport
     from index.vespa.feed.verify import verify as measure
     from index.vespa.package.verdict import Verdict
@@ -93,8 +98,15 @@ def verify(
         report = asyncio.run(run())
         verdict = Verdict(report.holds, ledger.as_of, report.recall)
     verdict.write(package, settings.version.document_type)
+    # A version that no service has yet falls behind all the time, so this is told, and `switch` minds it.
+    missing = missing_in(package, settings.version, new_feed_version())
+    if missing.changed:
+        err.print(f"other versions got changes of {counted(len(missing.changed), 'item')}: {_FEED_AGAIN}")
+    if missing.lacking:
+        err.print(f"other versions alone got {counted(len(missing.lacking), 'item')} put since: {_PUT_AGAIN}")
     if json:
-        print_json({**asdict(report), "holds": report.holds})
+        behind = {"changed": len(missing.changed), "lacking": len(missing.lacking)}
+        print_json({**asdict(report), "holds": report.holds, "behind": behind})
     else:
         table = Table("check", "found", "expected", "")
         for check in report.checks:
@@ -145,6 +157,8 @@ def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
     What it gains by what another one loses, with its own weight as it was, is not asked about: the way back.
     """
     from index.vespa.feed.ledger import Ledger
+    from index.vespa.feed.siblings import missing_in
+    from index.vespa.feed.source import new_feed_version
     from index.vespa.package.verdict import Verdict
     from index.vespa.version import Version
     from service.settings.load import load_settings
@@ -161,12 +175,24 @@ def _refuse_unverified(config: Path, weights: dict[str, float]) -> None:
         path = arms[name].index or settings.index.path
         if path is None:
             continue
-        package, document_type = path.parent.parent, Version.read(path).document_type
+        version = Version.read(path)
+        package, document_type = path.parent.parent, version.document_type
         as_of = Ledger.as_of_in(package, document_type)
         verdict = Verdict.read(package, document_type)
         said = "was not verified" if verdict is None else "did not pass" if not verdict.holds else None
         if verdict is not None and said is None and verdict.as_of != as_of:
             said = "was fed again since it was verified"
+        if said is None:
+            missing = missing_in(package, version, new_feed_version())
+            if missing.changed:
+                items = counted(len(missing.changed), "item")
+                fail(
+                    f"{name}: other versions got changes of {items} that {document_type} was not told: "
+                    f"{_FEED_AGAIN}, or say --unverified"
+                )
+            if missing.lacking:
+                items = counted(len(missing.lacking), "item")
+                err.print(f"{name}: other versions alone got {items} put since: {_PUT_AGAIN}")
         if said is not None:
             fail(f"{name}: {document_type} {said}; run `mrse vespa verify` first, or say --unverified")
 

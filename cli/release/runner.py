@@ -19,7 +19,7 @@ from common.errors import MrseError
 _FIRST = (steps.CHECK, steps.TRAIN, steps.EXPORT, steps.GATE, steps.EMBED)
 _EMBEDDED = (steps.BUILD, steps.CALIBRATE, steps.VERIFY, steps.PRODUCE, steps.CHANGES)
 _VESPA = (*vespa_steps.STEPS, steps.PRODUCE)
-_LAST = (canary.CANARY_STEP, canary.WATCH, canary.PROMOTE, tidy.TIDY)
+_LAST = (canary.WATCH, canary.PROMOTE, tidy.TIDY)
 _DONE = ("done", "skipped")
 
 
@@ -45,7 +45,9 @@ class Result:
 
 def works(engine: str) -> Sequence[Work]:
     """The steps of a release, in order."""
-    return (*_FIRST, *(_VESPA if engine == "vespa" else _EMBEDDED), *_LAST)
+    if engine == "vespa":
+        return (*_FIRST, *_VESPA, canary.CANARY_STEP, vespa_steps.CATCH_UP, *_LAST)
+    return (*_FIRST, *_EMBEDDED, canary.CANARY_STEP, *_LAST)
 
 
 def run(release: Release) -> Result:

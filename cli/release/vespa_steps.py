@@ -87,6 +87,26 @@ def _verify(release: Release) -> Outcome:
     return Outcome(f"recall {found['recall']:.3f}" if found.get("recall") is not None else "holds")
 
 
+def _catch_up_command(release: Release) -> Sequence[str]:
+    return _items("feed", release, "--fed")
+
+
+def _catch_up(release: Release) -> Outcome:
+    mrse(_catch_up_command(release))
+    return Outcome("what the services changed between the feed and the canary is in both versions")
+
+
+def _nothing_to_catch_up(release: Release) -> str | None:
+    canary = release.step("canary")
+    if canary is None or canary.state != "skipped":
+        return None
+    return f"there is no canary: {canary.says}"
+
+
+#: When the services have the version, and tell it what changes from then on.
+CATCH_UP = Work(
+    "catch up", "send what changed since the feed", _catch_up, _nothing_to_catch_up, _catch_up_command
+)
 STEPS = (
     Work("package", "add the version to the package", _package, command=_package_command),
     Work("deploy", "deploy the package", _deploy, command=_deploy_command),

@@ -65,9 +65,14 @@ class Ledger:
         return cls(package / FOLDER / f"{document_type}.db")
 
     @classmethod
+    def is_in(cls, package: Path, document_type: str) -> bool:
+        """Whether there is one: the version was fed or changed from this folder."""
+        return (package / FOLDER / f"{document_type}.db").is_file()
+
+    @classmethod
     def as_of_in(cls, package: Path, document_type: str) -> int:
         """`as_of` of a package folder's ledger, which is not made where there is none: 0 then."""
-        if not (package / FOLDER / f"{document_type}.db").is_file():
+        if not cls.is_in(package, document_type):
             return 0
         with cls.of(package, document_type) as ledger:
             return ledger.as_of

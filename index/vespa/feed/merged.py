@@ -60,6 +60,12 @@ class Merged:
         """Of the newest change."""
         return max([self.whole_ver, *(version for version, _ in self.attributes.values())])
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What an item is, by what is known, whenever it became so."""
+        values = {name: value for name, (_, value) in self.attributes.items()}
+        return self.whole, self.vector, values
+
     def with_change(self, change: Change) -> Merged:
         """One change more; of two with one version the later one counts."""
         version = change.feed_ver

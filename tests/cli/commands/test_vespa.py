@@ -14,6 +14,7 @@ from common.errors import USAGE
 from devtools.embeddings import make_embeddings
 from index.vespa.feed.journal import JournalMismatch
 from index.vespa.feed.ledger import FeedRefused, Ledger
+from index.vespa.feed.merged import Change
 from index.vespa.package.verdict import Verdict
 from index.vespa.settings import EndpointError
 from index.vespa.version import VersionError
@@ -156,6 +157,13 @@ def test_switch_asks_for_the_verdict(config: Path, package: Path) -> None:
         ledger.begin(7)
     assert "was fed again since" in said(switch())
     Verdict(holds=True, as_of=7, recall=1.0).write(package, "item_demo_00000000")
+    with (
+        Ledger.of(package, "item_demo_22222222") as serves,
+        Ledger.of(package, "item_demo_00000000") as ledger,
+    ):
+        serves.record([Change("remove", "item-1", 8)])
+        assert "other versions got changes of 1 item" in said(switch())
+        ledger.record([Change("remove", "item-1", 8)])
     assert switch().exit_code == 0
     # The one that serves and was never verified loses traffic, whatever its number.
     assert mrse("switch", "control=50", "treatment=50", "--config", config).exit_code == 0

@@ -97,7 +97,7 @@ def test_killed_in_each_step_of_vespa_it_goes_on_and_old_versions_are_dropped(
     items = len(shop.items())
     with asked(releasing.url) as statuses:
         releasing.plans(second.path)
-        for step in ("embed", "package", "deploy", "feed", "verify", "canary", "watch"):
+        for step in ("embed", "package", "deploy", "feed", "verify", "canary", "catch up", "watch"):
             releasing.killed_in(step)
         assert releasing.bundles() == {"control": first.version, "canary": second.version}
         releasing.killed_in("promote")

@@ -69,6 +69,33 @@ def test_a_version_of_the_same_bundle_gets_vectors_too() -> None:
     assert state.attributes["price"] == (25, 5.0)
 
 
+def test_what_is_missing_is_told_until_it_is_taken_over() -> None:
+    blue, green = Ledger(), Ledger()
+    green.begin(10)
+    young, now = 100, 100 + 60_000_000 - 1
+    blue.record(
+        [
+            Change("update", "old", 5, {"price": 1.0}),  # the folder has it
+            Change("update", "a", 20, {"price": 2.0, "tags": ["x"]}),
+            Change("update", "unknown", 20, {"tags": ["x"]}),  # it has no tags
+            Change("remove", "gone", 21),
+            Change("put", "new", 22, {"price": 4.0}, VECTOR),
+            Change("put", "both", 23, {"price": 5.0}, VECTOR),
+            Change("update", "on its way", young, {"price": 6.0}),
+        ]
+    )
+    # The service told both of it, at almost the same time.
+    green.record([Change("put", "both", 24, {"price": 5.0}, VECTOR)])
+    sibling = Sibling(VERSION, blue)
+    assert sibling.missing(OTHER, green, now) == ({"a", "gone", "new"}, {"new"})
+    assert sibling.missing(OTHER, green, now + 1) == ({"a", "gone", "new", "on its way"}, {"new"})
+    assert not green.newer(["a"], 0), "looking changes nothing"
+    sibling.tell(OTHER, green, as_of=10)
+    assert sibling.missing(OTHER, green, now + 1) == (set(), {"new"})
+    green.record([Change("put", "new", 30, {"price": 4.0}, VECTOR)])
+    assert sibling.missing(OTHER, green, now + 1) == (set(), set())
+
+
 async def test_what_the_version_that_serves_removed_is_not_in_the_one_fed_after(tmp_path: Path) -> None:
     folder = EmbeddingsFolder.open(make_embeddings(tmp_path / "embeddings", rows=20))
     blue = Ledger()
@@ -81,4 +108,12 @@ async def test_what_the_version_that_serves_removed_is_not_in_the_one_fed_after(
         assert report.complete
         assert server.documents.keys() == {f"item-{row}" for row in range(20)} - {"item-3"}
         assert server.documents["item-4"]["price"] == 7.5
-    assert not source.lacking
+        assert not source.lacking
+        # What came when the feed was through, and the service did not have the version yet: with --fed.
+        blue.record([Change("remove", "item-5", 30), Change("update", "item-6", 31, {"price": 8.5})])
+        again = Journal(None, "test", 10)
+        again.low = source.total
+        source = EmbeddingsSource(folder, source.ledger, siblings=[Sibling(older, blue)])
+        assert (await feed(settings, source, again, feeding=FEED)).complete
+        assert "item-5" not in server.documents
+        assert server.documents["item-6"]["price"] == 8.5
