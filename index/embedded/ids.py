@@ -16,9 +16,12 @@ from common.arrays import I32, I64
 _HASH_BYTES = 8
 #: Up to so many ids it is faster to decode each here than to ask Arrow for all at once; measured.
 _SINGLY = 12
-#: Ids whose rows are remembered, and rows whose ids are, in some six megabytes together. *Inferred*: a user's
-#: request looks at 200 to 400 items, and those of fifty users who come again are 12,000.
+#: Ids whose rows are remembered, in some four megabytes. *Inferred*: a user's request looks at 200 to 400
+#: items, and those of fifty users who come again are 12,000.
 HOT = 32_768
+#: A table of so many rows remembers the id of each row that was found, in at most nine megabytes. To make a
+#: string takes four times as long; where there are more items, searches take longer by far.
+NAMED = 131_072
 
 
 class DuplicateId(ValueError):  # noqa: N818 -- the state of a table
@@ -58,8 +61,8 @@ class IdTable:
         self._rows: I32 = batch.column("row").to_numpy()
         #: Rows of ids that were looked up lately: the table is rarely in the processor's cache, this is.
         self._hot: dict[str, int] = {}
-        #: Ids of rows that were found lately. The same few strings serve all answers that are kept.
-        self._names: dict[int, str] = {}
+        #: The ids of rows that were found, and None; all answers that are kept share these strings.
+        self._names = np.full(self.rows, None, dtype=object) if self.rows <= NAMED else None
 
     @classmethod
     def open(cls, path: Path) -> IdTable:
@@ -80,21 +83,19 @@ class IdTable:
 
     def ids(self, rows: I64) -> list[str]:
         """The ids of some rows."""
-        names, wanted = self._names, rows.tolist()
-        try:
-            return list(map(names.__getitem__, wanted))
-        except KeyError:
-            missing = [row for row in wanted if row not in names]
-        if len(names) + len(missing) > HOT:
-            names, missing = {}, wanted
-            if len(missing) <= HOT:
-                self._names = names
-        names.update(zip(missing, self._decoded(missing), strict=True))
-        return list(map(names.__getitem__, wanted))
+        kept = self._names
+        if kept is None:
+            return self._decoded(rows)
+        names: list[str] = kept[rows].tolist()
+        if not all(names):  # one is None
+            missing = rows[[name is None for name in names]]
+            kept[missing] = np.array(self._decoded(missing), dtype=object)
+            names = kept[rows].tolist()
+        return names
 
-    def _decoded(self, rows: list[int]) -> list[str]:
+    def _decoded(self, rows: I64) -> list[str]:
         if len(rows) <= _SINGLY:
-            return [self.id(row) for row in rows]
+            return [self.id(row) for row in rows.tolist()]
         ids: list[str] = self.array.take(pa.array(rows)).to_numpy(zero_copy_only=False).tolist()
         return ids
 

@@ -23,23 +23,17 @@ def test_ids_whose_hashes_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         write_ids(tmp_path / "ids", pa.array(["b", "aa", "b"]))
 
 
-def test_ids_and_rows_are_remembered_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("named", [100, 99])
+def test_ids_and_rows_are_remembered_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: int
+) -> None:
     monkeypatch.setattr(ids, "HOT", 30)
-    names = [f"item-{row}" for row in range(100)]
+    monkeypatch.setattr(ids, "NAMED", named)
+    names = [f"item-{row}" for row in range(99)] + [""]
     write_ids(tmp_path / "ids", pa.array(names))
     table = IdTable.open(tmp_path / "ids")
     draw = np.random.default_rng(2)
-    for count in (
-        0,
-        1,
-        5,
-        20,
-        31,
-        100,
-        20,
-        5,
-        3,
-    ):  # more than are remembered, and few enough to decode singly
+    for count in (0, 1, 5, 20, 31, 100, 20, 5, 3):  # also more than are remembered
         rows = draw.integers(0, 100, count)
         given = table.ids(rows)
         assert given == [names[row] for row in rows]
@@ -49,4 +43,4 @@ def test_ids_and_rows_are_remembered_up_to_a_bound(tmp_path: Path, monkeypatch: 
         assert found.tolist() == rows.tolist()
         assert found.dtype == np.int64
     one, same = table.ids(np.array([7, 8])), table.ids(np.array([8, 7]))
-    assert one[0] is same[1], "answers that are kept share their strings"
+    assert (one[0] is same[1]) == (named == 100), "answers that are kept share their strings"
