@@ -27,6 +27,7 @@ read side by side. Format 1, an object a line, or columns of Parquet of the same
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 FORMAT = 1
 APPLICATION = "mrse-recall"
@@ -56,8 +57,15 @@ def query_hash(words: str, key: str = "") -> str:
 
 
 def _hashed(text: str, key: str, person: bytes) -> str:
+    hashed = _keyed(key, person).copy()
+    hashed.update(text.encode("utf-8", "surrogatepass"))
+    return hashed.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _keyed(key: str, person: bytes) -> hashlib.blake2b:
+    """A hash that nothing was put to yet but its key."""
     secret = key.encode("utf-8", "surrogatepass")
     if len(secret) > _KEY_BYTES:
         secret = hashlib.blake2b(secret).digest()
-    content = text.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(content, key=secret, person=person, digest_size=16).hexdigest()
+    return hashlib.blake2b(key=secret, person=person, digest_size=16)

@@ -105,6 +105,9 @@ def test_an_event_tells_arms_versions_and_items_by_route_and_no_user_or_query() 
     assert b"red shoes" not in orjson.dumps(event)
     assert client_id("u42", "secret") != client_id("u42", "other")
     assert client_id("u42", "x" * 100) != client_id("u42", "x" * 64)
+    # Outcomes are joined to logs of years by these.
+    assert client_id("u42", "secret") == "725274a97895a6a604bcdb15213874b3"
+    assert client_id("u42", "x" * 100) == "b583288bafc9934338e0c367c7d38033"
 
 
 def test_teams_stand_at_the_places_of_their_items_also_behind_a_pinned_one() -> None:
