@@ -29,7 +29,7 @@ shares 0 to 1. Labels are of bounded sets: none carries a query, a user, or an i
 
 With several workers any of them answers for all. Counters and histograms are sums, also over workers that
 have ended; a gauge is of the workers that live: their `sum`, the `least`, the `most`, or `each` by the label
-`pid`.
+`pid`, which is the worker's number and not the id of its process (the log tells both: `worker started`).
 
 A histogram has `…_bucket`, `…_sum` and `…_count`.
 """

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from devtools.waiting import wait_for
+
 #: Of a command, and of a service until it is ready; a busy machine takes its time (``MRSE_PATIENCE_S``).
 _MOST_S = float(os.environ.get("MRSE_PATIENCE_S", "600"))
 
@@ -71,8 +73,11 @@ def running(command: str, cwd: Path, port: int, env: Mapping[str, str] | None = 
 
 def printed_curl(log: Path) -> str:
     """The line to try that the demo prints."""
-    for _ in range(100):
-        if found := re.search(r"^ *(curl (?:.*\\\n)*.*')$", log.read_text(), re.MULTILINE):
-            return found[1]
-        time.sleep(0.1)
-    raise AssertionError(f"no curl line in:\n{log.read_text()}")
+    found: list[str] = []
+
+    def printed() -> bool:
+        found[:] = re.findall(r"^ *(curl (?:.*\\\n)*.*')$", log.read_text(), re.MULTILINE)
+        return bool(found)
+
+    wait_for(printed)
+    return found[0]

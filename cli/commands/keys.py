@@ -24,6 +24,9 @@ def new(
         float | None, typer.Option(help="Requests a second; each entry of a batch counts.")
     ] = None,
     burst: Annotated[float | None, typer.Option(help="Requests at once after a pause.")] = None,
+    quota: Annotated[
+        int | None, typer.Option(help="Requests a day, in UTC; each entry of a batch counts.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a key: prints it, this once, and the lines that stand for it in the file of keys.
@@ -40,7 +43,7 @@ def new(
     except ValueError as error:
         fail(f"--expires: {error}", USAGE)
     try:
-        key, lines = new_key(name, scope, day, rate, burst)
+        key, lines = new_key(name, scope, day, rate, burst, quota)
     except ValueError as error:
         fail(str(error), USAGE)
     if json:

@@ -12,6 +12,7 @@ from service.access.guesses import Guesses
 from service.access.keyfile import Key
 from service.access.keyring import KeyRing
 from service.access.ports import Ports
+from service.access.quotas import Quotas
 from service.access.rates import Rates
 from service.access.token import AdminToken
 from service.admission.client import CLIENT, client_of
@@ -43,6 +44,7 @@ class Guard:
         refused: told why a request was refused.
         reread: told ``read`` or ``failed`` when the file of keys, or that of the admin token, changed.
         clock: seconds, by which rates count.
+        wall: seconds since 1970, by which quotas do.
 
     Raises:
         StartError: the file of keys or that of the admin token cannot be used.
@@ -54,6 +56,7 @@ class Guard:
         refused: Callable[[str], None] = lambda _: None,
         reread: Callable[[str], None] = lambda _: None,
         clock: Clock = time.monotonic,
+        wall: Clock = time.time,
     ) -> None:
         access = settings.access
         self._ring = KeyRing(access.keys, reread)
@@ -62,6 +65,7 @@ class Guard:
         self._token = AdminToken(settings.server, reread)
         self._anonymous = Caller(None, frozenset(access.without_key))
         self._rates = Rates(1 / settings.server.workers, clock)
+        self._quotas = Quotas(1 / settings.server.workers, wall)
         self._guesses = Guesses(clock)
         self._refused = refused
         header = settings.limits.client_header
@@ -81,7 +85,8 @@ class Guard:
             NotHere: it came to the wrong port.
             Unauthorized: it shows no key, or a wrong one.
             Forbidden: its key is not for this.
-            TooManyRequests: its key has used up its rate, or its address has shown too many wrong keys.
+            TooManyRequests: its key has used up its rate or quota, or its address has shown too many wrong
+                keys.
         """
         if self._ports.apart:
             self._ports.check(scope, needs)
@@ -133,27 +138,37 @@ class Guard:
         """Take more from the rate of a request that was let through, such as for the entries of a batch.
 
         Raises:
-            TooManyRequests: its key has used up its rate.
+            TooManyRequests: its key has used up its rate or quota.
         """
         if cost > 0:
             self._take(scope[CALLER], cost)
 
     async def follow(self) -> None:
         """Follow the files of keys and of the admin token for as long as the service runs."""
-        await asyncio.gather(
-            self._ring.follow(lambda: self._rates.keep(self._ring.names())), self._token.follow()
-        )
+        await asyncio.gather(self._ring.follow(self._forget), self._token.follow())
+
+    def _forget(self) -> None:
+        names = self._ring.names()
+        self._rates.keep(names)
+        self._quotas.keep(names)
 
     def _take(self, caller: Caller, cost: float) -> None:
         key = caller.key
-        if key is None or key.rate is None:
+        if key is None:
             return
-        wait_s = self._rates.wait(key.name, key.rate, key.burst, cost)
+        if key.rate is not None:
+            self._take_rate(key, key.rate, cost)
+        if key.quota is not None and (wait_s := self._quotas.wait(key.name, key.quota, cost)) > 0:
+            self._refused("quota")
+            raise TooManyRequests(
+                f"the key {key.name} has used up its {key.quota:,} requests of a day", wait_s
+            )
+
+    def _take_rate(self, key: Key, rate: float, cost: float) -> None:
+        wait_s = self._rates.wait(key.name, rate, key.burst, cost)
         if wait_s > 0:
             self._refused("rate")
-            raise TooManyRequests(
-                f"the key {key.name} has used up its {key.rate:g} requests a second", wait_s
-            )
+            raise TooManyRequests(f"the key {key.name} has used up its {rate:g} requests a second", wait_s)
 
 
 def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -9,6 +9,7 @@ It holds digests, so whoever reads it has no key::
     expires = 2027-06-30     # optional; good until that day begins, in UTC
     rate = 200               # optional: requests a second, where each entry of a batch counts
     burst = 400              # optional: requests at once after a pause; twice the rate where left out
+    quota = 2_000_000        # optional: requests a day, in UTC, counted likewise
 
 A name may stand several times: the new key beside the old one, until every client has changed over.
 
@@ -45,7 +46,7 @@ KeyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
 class Key(BaseModel):
-    """One key; ``rate`` and ``burst`` in requests a second and requests."""
+    """One key; ``rate``, ``burst`` and ``quota`` in requests a second, requests, and requests a day."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,6 +56,7 @@ class Key(BaseModel):
     expires: datetime | date | None = None
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     burst: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    quota: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _burst_of_a_rate(self) -> Key:
@@ -87,6 +89,7 @@ def new_key(
     expires: date | None = None,
     rate: float | None = None,
     burst: float | None = None,
+    quota: int | None = None,
 ) -> tuple[str, str]:
     """A new random key, and the lines that stand for it in the file.
 
@@ -102,8 +105,9 @@ def new_key(
         "expires": expires,
         "rate": rate,
         "burst": burst,
+        "quota": quota,
     }
-    limits = {"expires": expires, "rate": rate, "burst": burst}
+    limits = {"expires": expires, "rate": rate, "burst": burst, "quota": quota}
     try:
         known = Key.model_validate(written)
     except ValidationError as error:

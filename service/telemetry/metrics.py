@@ -153,7 +153,7 @@ class Metrics:
         }
         reasons = ("in_flight", "waiting", "share", "encoder_queue", "not_ready")
         self.refused = count("refused", "Requests refused before any work.", "reason", reasons)
-        why = ("missing", "unknown", "expired", "forbidden", "rate", "slowed")
+        why = ("missing", "unknown", "expired", "forbidden", "rate", "quota", "slowed")
         self._reloads, self._reloaded = reload_metrics(self.registry)
         self._batches = children(
             histogram("encoder_batch_size", "Jobs of a run of a graph.", ["part"], buckets=_BATCHES),

@@ -104,6 +104,24 @@ def test_a_rate_counts_the_entries_of_a_batch(guarded: Guarded) -> None:
     assert guarded.ask("read", guarded.keys["read"]).status_code == 200
 
 
+def test_a_quota_counts_the_entries_of_a_batch_until_the_day_ends(tmp_path: Path) -> None:
+    key, lines = new_key("shop", ["read"], quota=8)
+    keys = tmp_path / "keys.toml"
+    keys.write_text(lines)
+    refused: list[str] = []
+    guard = Guard(make_settings(None, None, access={"keys": keys}), refused.append, wall=lambda: 86_000.0)
+    scope = {"headers": header(key), "client": ("10.0.0.1", 1)}
+    guard.enter(scope, "read")
+    guard.charge(scope, 6)
+    with pytest.raises(TooManyRequests, match="its 8 requests of a day") as told:
+        guard.charge(scope, 2)
+    assert told.value.wait_s == 400
+    guard.enter(scope, "read")
+    with pytest.raises(TooManyRequests):
+        guard.enter(scope, "read")
+    assert refused == ["quota", "quota"]
+
+
 def test_guesses_are_slowed_and_counted_and_lock_no_key_out(guarded: Guarded) -> None:
     statuses = [guarded.ask("write", f"guess-{n}").status_code for n in range(60)]
     assert set(statuses) == {401, 429}  # 10 at once, and one in 2 s

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.servers import worker_processes
 from common.metrics import SHARED_VARIABLE
 from devtools.waiting import free_port, wait_for
 from service.process.shared_metrics import forget_gauges
@@ -64,16 +65,8 @@ def serve(demo: Demo, workers: int) -> Iterator[str]:
 
 
 def _forks(session: int) -> set[int]:
-    """Ids of a session's processes that were forked by one of it that is not its leader: the workers."""
-    parents: dict[int, int] = {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent, _, owner = file.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(owner) == session and state != "Z":
-            parents[int(file.parent.name)] = int(parent)
-    return {pid for pid, parent in parents.items() if parent in parents and parent != session}
+    """Ids of the workers of a service."""
+    return set(worker_processes(session))
 
 
 def _metrics(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
