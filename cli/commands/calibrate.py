@@ -95,7 +95,7 @@ def calibrate(
     _show(figures, len(judged))
     for sentence in _findings(figures, better=better):
         out.print(sentence)
-    for name, curve in calibration.curves.items():
+    for name, curve in (curves if better else BUILT_IN.curves).items():
         line = ", ".join(f"{x:g}: +{y:g}" for x, y in curve.points)
         out.print(f"{name}: {line}" + (" of its best score" if curve.scale == "top" else ""))
     written = f"{path}: version {calibration.version}; a service that runs takes it when it is restarted"

@@ -152,8 +152,10 @@ def _calibrate_command(release: Release) -> Sequence[str]:
 
 
 def _calibrate(release: Release) -> Outcome:
-    found = mrse(_calibrate_command(release))
-    return Outcome(f"fitted on {found['fitted']['requests']:,} requests")
+    fitted = mrse(_calibrate_command(release))["fitted"]
+    stays = fitted.get("kept") == "built-in"
+    says = "the built-in curve stays: a fit is no better" if stays else "fitted"
+    return Outcome(f"{says} on {fitted['requests']:,} requests")
 
 
 def _no_calibration(release: Release) -> str | None:
