@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cli.release.commands import StepFailed, mrse
@@ -142,7 +143,19 @@ def _build_command(release: Release) -> Sequence[str]:
 def _build(release: Release) -> Outcome:
     found = mrse(_build_command(release))
     says = f"{found['rows']:,} items, version {found['index_version']}, {found['kind']}"
+    if not release.plan.calibrate and _keeps_curves(release):
+        says += ", with the curves of before"
     return Outcome(says, {"index_version": found["index_version"]})
+
+
+def _keeps_curves(release: Release) -> bool:
+    """Whether the new index is of the bundle that serves, and gets what was fitted for that one's index."""
+    from service.recall.calibration import carry
+
+    before = release.before
+    if before is None or before.version != release.version:
+        return False
+    return carry(Path(before.index), Path(release.index))
 
 
 def _calibrate_command(release: Release) -> Sequence[str]:

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.recall.calibration import BUILT_IN, Calibration, CalibrationError, Curve, beside, calibration_of
+from service.recall.calibration import (
+    BUILT_IN,
+    Calibration,
+    CalibrationError,
+    Curve,
+    beside,
+    calibration_of,
+    carry,
+)
 
 KNEE = Curve(points=((0.0, 0.0), (0.5, 0.1), (1.0, 0.6)))
 
@@ -47,6 +55,19 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     read = calibration_of(tmp_path / "index", "demo-1")
     assert read == made
     assert read.version == made.version != Calibration(bundle="demo-1", curves={}).version
+
+
+def test_the_next_index_of_a_bundle_keeps_what_was_fitted_for_the_one_before(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert not carry(before, after)
+    assert calibration_of(after, "demo-1") is BUILT_IN
+    made = Calibration(bundle="demo-1", curves={"lexical": KNEE})
+    made.write(beside(before))
+    assert carry(before, after)
+    assert calibration_of(after, "demo-1") == made
+    beside(before).write_text("{")
+    assert not carry(before, tmp_path / "other")
+    assert not beside(tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
