@@ -6,9 +6,11 @@ import copy
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,6 +50,34 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+@cache
+def _torchlib(read: Callable[..., Any], *asked: Any, **named: Any) -> Any:
+    """What torch's operators are in ONNX, as ``read`` makes it of the sources of torchlib."""
+    return read(*asked, **named)
+
+
+@contextmanager
+def _torchlib_once() -> Iterator[None]:
+    """Let torch's exporter read torchlib once a process, and not for each graph: half of an export.
+
+    A torch that keeps it elsewhere reads it for each graph, as before.
+    """
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        kept = vars(ONNXRegistry)["from_torchlib"]
+    except (ImportError, KeyError):
+        yield
+        return
+    read = ONNXRegistry.from_torchlib
+    once = staticmethod(partial(_torchlib, read))
+    ONNXRegistry.from_torchlib = once  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = kept  # type: ignore[method-assign]
+
+
 def write_graph(
     module: nn.Module,
     inputs: Arrays,
@@ -65,7 +95,7 @@ def write_graph(
     module.eval()
     dims = {name: torch.export.Dim(name) for axes in dynamic.values() for name in axes.values()}
     shapes = tuple({axis: dims[name] for axis, name in dynamic[key].items()} for key in inputs)
-    with _quiet(), torch.no_grad():
+    with _quiet(), _torchlib_once(), torch.no_grad():
         program = torch.onnx.export(
             _Named(module),
             _tensors(inputs),
