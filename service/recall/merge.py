@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from operator import eq, itemgetter
 from typing import NamedTuple
 
@@ -90,11 +91,11 @@ def cut(ranking: Ranking, k: int, mix: Mix) -> list[Item]:
     if _fills_quotas(items[k:], ranking.order, k, mix):  # nearly always
         return items[:k]
     chosen = _quotas(ranking.order, k, mix.shares)
-    for item in items:
-        if len(chosen) >= k:
-            break
-        chosen.setdefault(item["item_id"], item)
-    return [item for item in items if item["item_id"] in chosen]
+    sure = list(map(chosen.__contains__, map(_ID, items)))
+    others = [place for place, there in enumerate(sure) if not there]
+    # The best of the others take the places that are left; behind them come those of a quota alone.
+    end = others[k - len(chosen)]
+    return items[:end] + list(compress(items[end:], sure[end:]))
 
 
 def best_first(items: Iterable[Item]) -> list[Item]:
