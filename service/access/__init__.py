@@ -2,11 +2,12 @@
 
 ::
 
-    keyfile   the file of keys: a name, scopes, the digest of the secret, a rate, an expiry date
+    keyfile   the file of keys: a name, scopes, the digest of the secret, a rate, a quota, an expiry date
     keyring   the keys that are good now; follows the file
     token     the admin token; follows its file, where it stands in one
     following how files are followed
     rates     requests a second of each key
+    quotas    requests a day of each key
     guesses   wrong keys by address: slows whoever tries many
     ports     which port a call is answered on
     guard     one request: whose is it, and may it go on

@@ -137,6 +137,10 @@ class ProblemError(Exception):
         )
 
 
+#: Within so many seconds clients come back that have to wait for long, as until a day ends.
+_APART_S = 60
+
+
 def problem_from(error: Exception, retry_after_s: int = 1) -> ProblemError:
     """What an error means to the client; one that nobody foresaw is a 500 that tells nothing.
 
@@ -169,8 +173,8 @@ def overloaded(detail: str) -> ProblemError:
 
 
 def _apart(wait_s: float) -> int:
-    """Whole seconds to wait: ``wait_s`` to twice that, so that clients do not return together."""
-    return math.ceil(wait_s) + random.randint(0, math.ceil(wait_s))
+    """Whole seconds to wait: up to twice ``wait_s``, or a minute more, so that clients come back apart."""
+    return math.ceil(wait_s) + random.randint(0, min(math.ceil(wait_s), _APART_S))
 
 
 def unusable(detail: str) -> ProblemError:

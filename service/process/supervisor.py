@@ -198,7 +198,8 @@ class Supervisor:
             worker.pipe.close()
         asked = worker.ends_by is not None
         reason, how = worker.how_it_ended()
-        self._on_end(worker.number, None if asked else how)
+        tried = worker is self._replacing.successor  # nobody has lost it: the reload is refused
+        self._on_end(worker.number, None if asked or tried else how)
         lived_s = round(self._clock() - worker.since, 1)
         extra: dict[str, Any] = {"pid": worker.process.pid, "reason": reason, "after_s": lived_s}
         if worker in self._leaving:

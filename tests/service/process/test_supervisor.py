@@ -180,4 +180,5 @@ def test_a_worker_that_dies_comes_back_with_the_settings_that_it_had() -> None:
 def test_a_reload_that_was_refused_is_tried_again_where_nobody_is_there_to_ask() -> None:
     found = supervise("[serve, fail, serve]", hang_up=True, again=True)
     assert found["reloads"] == ["refused", "taken"]
+    assert found["ends"] == [None] * 3, "the one that could not be loaded is none that anybody lost"
     assert messages(found)[-1] != "not reloaded, everything stays as it was: the bundle is damaged"
