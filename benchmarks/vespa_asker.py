@@ -10,6 +10,7 @@ It uses what ``PYTHONPATH`` gives for `index`: this commit's client, or that of 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -132,6 +133,9 @@ async def _serve(name: str, url: str) -> None:
 
 
 if __name__ == "__main__":
+    # As a worker of the service has it (service/app.py), and the same for all clients.
+    gc.freeze()
+    gc.set_threshold(20_000)
     if hasattr(os, "sched_setaffinity"):
         # As a worker of the service has; pyvespa's threads would else borrow cores.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
