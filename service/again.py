@@ -24,8 +24,8 @@ class Again:
         self._due = now + pause
         return pause
 
-    def taken(self) -> None:
-        """Note that a reload was taken: nothing is to be tried."""
+    def over(self) -> None:
+        """Note that a reload was taken, or asked for: what was refused before does not matter."""
         self._pause, self._due = FIRST_S, None
 
     def is_due(self, now: float) -> bool:

@@ -51,6 +51,8 @@ class Reloader:
 
     def ask(self) -> None:
         """Read again; in the event loop."""
+        if self._again is not None:
+            self._again.over()
         self._asked.set()
 
     async def run(self) -> None:
@@ -70,7 +72,7 @@ class Reloader:
                 log.exception("not reloaded, everything stays as it was")
             self._runtime.metrics.reloaded(result)
             if self._again is not None:
-                self._again.taken() if result == "taken" else self._again.refused(self._clock())
+                self._again.over() if result == "taken" else self._again.refused(self._clock())
 
     async def _due(self) -> None:
         """Wait until it is asked, or what was refused is to be tried again."""

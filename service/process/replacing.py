@@ -50,6 +50,8 @@ class Replacing:
     def ask(self) -> None:
         """Replace all, once that is possible and what is under way has ended."""
         self._asked = True
+        if self._again is not None:
+            self._again.over()
 
     def step(self, now: float, *, may_begin: bool, may_start: bool) -> None:
         """Do what is due.
@@ -82,7 +84,7 @@ class Replacing:
                 log.info("reloaded", extra={"workers": len(self._slots)})
                 self._reloaded("taken")
                 if self._again is not None:
-                    self._again.taken()
+                    self._again.over()
         elif now - new.since > _LOAD_S:
             new.failure = f"it was not loaded within {_LOAD_S:g} s"
             new.process.kill()

@@ -25,7 +25,7 @@ def test_what_was_refused_is_tried_less_and_less_often_until_it_is_taken() -> No
     assert again.is_due(LONGEST_S)
     assert not again.is_due(LONGEST_S), "one try at a time"
     again.refused(0)
-    again.taken()
+    again.over()
     assert not again.is_due(LONGEST_S)
     assert again.refused(0) == FIRST_S
 
