@@ -29,8 +29,8 @@ class Exposures(Group):
     timeout_ms: float = Field(default=2000.0, gt=0)
     #: Keys the hash of users. Without it whoever has a list of user ids can tell who is who.
     key: SecretStr | None = None
-    #: Items of answers that wait to be written, of each worker; about 0.05 kB each. Answers beyond that are
-    #: left out and counted.
+    #: Items of answers that wait to be written, of each worker; about 0.05 kB each where ids are short.
+    #: Answers beyond that are left out and counted.
     waiting_items: int = Field(default=100_000, ge=1000)
     #: Size of a file after which another is begun.
     rotate_mb: int = Field(default=128, ge=1)
