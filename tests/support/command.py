@@ -42,6 +42,8 @@ def mrse_here(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    handled = signal.getsignal(signal.SIGTERM)
+    variables_before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["mrse", *arguments])
@@ -56,6 +58,9 @@ def mrse_here(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess
             code = end.code or 0
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+            signal.signal(signal.SIGTERM, handled)
+    os.environ.clear()
+    os.environ.update(variables_before)
     assert isinstance(code, int), code
     said, told = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(arguments, code, said, told)
