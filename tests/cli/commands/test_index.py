@@ -193,7 +193,7 @@ async def client(index: EmbeddedIndex) -> AsyncIterator[httpx.AsyncClient]:
     runtime.ready = True
     runtime.deployments = {"control": SimpleNamespace(writable=index, shape=(3, 8))}
     app.router.routes += admin.routes()
-    app.add_middleware(Observe, metrics=runtime.metrics, log_requests=False)
+    app.add_middleware(Observe, metrics=runtime.metrics, lines=None)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as opened:
         opened.headers["authorization"] = "Bearer secret"
         yield opened
