@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 
 from producer.metrics import FollowMetrics
 from service.process.connections import connections_of
+from service.process.ends import worker_ends
 from service.runtime import Runtime
 from service.scope import RUNTIME, Told
 from service.settings import load_settings
@@ -53,6 +54,7 @@ def exposed() -> frozenset[str]:
     runtime = Runtime(load_settings(None, {}))
     connections_of({RUNTIME: runtime})
     metrics = runtime.metrics
+    worker_ends(metrics.registry)
     watch = metrics.index.watch(["vespa:8080"])
     watch.ended("vespa:8080", "ok")
     watch.waited(0.001)
