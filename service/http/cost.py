@@ -33,7 +33,8 @@ class Costing(NamedTuple):
         values: fields and values; commas in texts count as well.
         pictures: so many fields called ``picture`` are left out of the bytes.
         requests: times ``limits.request_bytes``, the bytes of what is not a picture; None: any.
-        fields: as far as they are bounded below the values; colons in texts count as well.
+        fields: as far as they are bounded below the values; colons in texts count as well. So many lists and
+            objects there may be too: to read one takes ten times what a number takes.
     """
 
     values: int
@@ -57,6 +58,8 @@ class Costing(NamedTuple):
             raise ProblemError(413, "too-large", f"{what} has over {self.values} fields and values")
         if self.fields is not None and body.count(b":") > self.fields:
             raise ProblemError(413, "too-large", f"{what} has over {self.fields} fields")
+        if self.fields is not None and body.count(b"[") + body.count(b"{") > self.fields:
+            raise ProblemError(413, "too-large", f"{what} has over {self.fields} lists and objects")
 
 
 #: Four times the values of the longest history with the most values in filters.
@@ -67,6 +70,8 @@ CHANGES = Costing(values=1 << 18, fields=1 << 15)
 #: Items by content, of some hundred fields and values each; commas and colons in descriptions count too.
 MAX_ITEMS = 256
 ITEMS = Costing(values=1 << 17, pictures=MAX_ITEMS, fields=1 << 15)
+#: One of them: its description may be 16,384 characters, and lists of its attributes twice that.
+ONE_ITEM = Costing(values=1 << 14, pictures=1, requests=8, fields=1 << 12)
 #: Events of users, of four fields each.
 MAX_EVENTS = 1000
 EVENTS = Costing(values=8 * MAX_EVENTS, fields=16 * MAX_EVENTS)

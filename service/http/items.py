@@ -25,7 +25,7 @@ from service.errors import FieldError, Unavailable
 from service.http import documentation as docs
 from service.http.changes import PATIENCE_S, PROBLEMS, Changed, ChangedArm, Indexes, changed, indexes_of
 from service.http.columnar import json_response
-from service.http.cost import IDS, ITEMS, query_parameters
+from service.http.cost import IDS, ITEMS, ONE_ITEM, query_parameters
 from service.http.item_bodies import GoneItems, ItemRow, ItemsEnvelope, NamedItem, NewItem, NewItems
 from service.http.problems import FieldProblem, ProblemError, field_problem, invalid_request, problems_of
 from service.http.requests import Call, parse, parse_entries
@@ -94,7 +94,7 @@ async def put_item(request: Request) -> Response:
     call = Call(request)
     indexes = indexes_of(call, query_parameters(request).get("towers"))
     item_id = _path_id(request)
-    row = parse(ItemRow, await call.read(ITEMS))
+    row = parse(ItemRow, await call.read(ONE_ITEM))
     return await _put(call, indexes, {0: (row, item_id)}, {}, lambda place: "")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.http.cost import BATCH, CHANGES, ONE_REQUEST
+from service.http.cost import BATCH, CHANGES, ITEMS, MAX_ITEMS, ONE_ITEM, ONE_REQUEST, Costing
 from service.http.problems import ProblemError
 from tests.support.answers import check_problem
 
@@ -56,6 +56,24 @@ def test_changes_may_have_many_numbers_but_not_as_many_fields() -> None:
     with pytest.raises(ProblemError) as caught:
         CHANGES.check(b'{"items":[{' + b'"a":1,' * 33_000, LIMIT)
     assert "over 32768 fields" in caught.value.detail
+
+
+@pytest.mark.parametrize("costing", [CHANGES, ITEMS])
+def test_changes_may_have_many_numbers_but_not_as_many_lists(costing: Costing) -> None:
+    with pytest.raises(ProblemError) as caught:
+        costing.check(b'{"items":[{"vector":[' + b"[]," * 40_000, LIMIT)
+    assert "over 32768 lists and objects" in caught.value.detail
+
+
+def test_the_largest_item_passes_and_larger_ones_do_not() -> None:
+    item = {"title": "\u00fc" * 2048, "description": "\U0001f457" * 16_384, "picture": "A" * 3_000_000}
+    one = json.dumps(item | {"attributes": {"tags": ["\u00fc" * 32] * 1024}})
+    ONE_ITEM.check(one.encode(), LIMIT)
+    ITEMS.check(f'{{"items":[{",".join([one[:9000]] * MAX_ITEMS)}]}}'.encode(), LIMIT)
+    for costly in (json.dumps({"title": "\u0149" * 700_000}), json.dumps({f"x{n}": 1 for n in range(5000)})):
+        with pytest.raises(ProblemError) as caught:
+            ONE_ITEM.check(costly.encode(), LIMIT)
+        assert caught.value.status == 413
 
 
 def test_a_body_of_many_errors_names_none(client: httpx.Client) -> None:
