@@ -8,7 +8,7 @@
     playground/   what the page at ``/`` is made of: HTML, styles and JavaScript modules
     explain       how an answer came about
     reloading     SIGHUP: the settings are read again
-      again       when a reload that was refused is tried again by itself
+    reload_retry  when a reload that was refused is tried again by itself
     runtime       what a running worker holds
       opening     opens and checks the deployments that arms name
       retiring    closes those that none names any more, once no request uses them

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from common.deadline import Clock
-from service.again import Again
 from service.errors import StartError
+from service.reload_retry import ReloadRetry
 from service.runtime import Runtime
 from service.settings import Settings, SettingsError
 from service.telemetry.reloads import Reload
@@ -31,7 +31,7 @@ class Reloader:
     Args:
         runtime: takes them.
         read: reads the settings; runs on a thread.
-        again: whether what was refused is tried again by itself, as `Again` says.
+        again: whether what was refused is tried again by itself, as `ReloadRetry` says.
         clock: seconds.
     """
 
@@ -45,14 +45,14 @@ class Reloader:
     ) -> None:
         self._runtime = runtime
         self._read = read
-        self._again = Again() if again else None
+        self._retry = ReloadRetry() if again else None
         self._clock = clock
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
         """Read again; in the event loop."""
-        if self._again is not None:
-            self._again.over()
+        if self._retry is not None:
+            self._retry.over()
         self._asked.set()
 
     async def run(self) -> None:
@@ -71,14 +71,14 @@ class Reloader:
             except Exception:
                 log.exception("not reloaded, everything stays as it was")
             self._runtime.metrics.reloaded(result)
-            if self._again is not None:
-                self._again.over() if result == "taken" else self._again.refused(self._clock())
+            if self._retry is not None:
+                self._retry.over() if result == "taken" else self._retry.refused(self._clock())
 
     async def _due(self) -> None:
         """Wait until it is asked, or what was refused is to be tried again."""
-        while self._again is not None and not self._again.is_due(self._clock()):
+        while self._retry is not None and not self._retry.is_due(self._clock()):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), _LOOK_S)
                 return
-        if self._again is None:
+        if self._retry is None:
             await self._asked.wait()

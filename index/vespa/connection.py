@@ -81,8 +81,6 @@ class Connection(asyncio.Protocol):
             heard: Heard = await waiting
         except BaseException:
             self.abort()
-            if waiting.done() and not waiting.cancelled():
-                waiting.exception()  # or asyncio logs one that came when the caller had just given up
             raise
         finally:
             late.cancel()

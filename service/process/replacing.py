@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from service.again import Again
 from service.process.watched import Slot, Watched
+from service.reload_retry import ReloadRetry
 
 log = logging.getLogger("mrse.service")
 
@@ -22,7 +22,7 @@ class Replacing:
         begin: starts a worker; None where no process could be started.
         retire: tells a worker to end, for another has its place.
         reloaded: told how a reload ended: ``taken`` by all workers, or ``refused``.
-        again: whether one that was refused is tried again by itself, as `Again` says.
+        again: whether one that was refused is tried again by itself, as `ReloadRetry` says.
 
     Attributes:
         successor: the worker that is to replace the next one, until it does.
@@ -42,7 +42,7 @@ class Replacing:
         self._retire = retire
         self._reloaded = reloaded
         self._asked = False
-        self._again = Again() if again else None
+        self._retry = ReloadRetry() if again else None
         #: Those whose worker is to be replaced; the first one is next.
         self._left: list[Slot] = []
         self.successor: Watched | None = None
@@ -50,8 +50,8 @@ class Replacing:
     def ask(self) -> None:
         """Replace all, once that is possible and what is under way has ended."""
         self._asked = True
-        if self._again is not None:
-            self._again.over()
+        if self._retry is not None:
+            self._retry.over()
 
     def step(self, now: float, *, may_begin: bool, may_start: bool) -> None:
         """Do what is due.
@@ -61,7 +61,7 @@ class Replacing:
             may_begin: whether the workers can be replaced yet.
             may_start: whether another worker may be started; not while the one before is leaving.
         """
-        if self._again is not None and self._again.is_due(now):
+        if self._retry is not None and self._retry.is_due(now):
             self._asked = True
         if self._asked and not self._left and may_begin:
             self._asked = False
@@ -83,8 +83,8 @@ class Replacing:
             if not self._left:
                 log.info("reloaded", extra={"workers": len(self._slots)})
                 self._reloaded("taken")
-                if self._again is not None:
-                    self._again.over()
+                if self._retry is not None:
+                    self._retry.over()
         elif now - new.since > _LOAD_S:
             new.failure = f"it was not loaded within {_LOAD_S:g} s"
             new.process.kill()
@@ -98,8 +98,8 @@ class Replacing:
 
     def _give_up(self, reason: str, now: float) -> None:
         self._reloaded("refused")
-        if self._again is not None:
-            self._again.refused(now)
+        if self._retry is not None:
+            self._retry.refused(now)
         all_of_them = len(self._slots)
         done, self._left = all_of_them - len(self._left), []
         if done:

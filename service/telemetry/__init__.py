@@ -9,6 +9,6 @@
       exposition  what a scraper gets
       exemplars   traces by how long requests took
       gpu         memory of graphics cards
-    tracing     spans by OpenTelemetry; `unseen`: of requests that nobody traces
+    tracing     spans by OpenTelemetry; `unsampled`: of requests that nobody traces
     logs        JSON lines
 """

@@ -24,7 +24,7 @@ from common.calling import SPAN, Span
 from service.errors import StartError
 from service.scope import ARRIVED, CLIENT_GONE, CLIENT_LEFT, PROBLEM, REQUEST_ID, TOLD, Told
 from service.settings import Tracing
-from service.telemetry.unseen import drawing
+from service.telemetry.unsampled import drawing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -196,9 +196,9 @@ class TraceRequests:
             await self._app(scope, receive, send)
             return
         if self._draw is not None and self._carried.isdisjoint([name for name, _ in scope["headers"]]):
-            unseen = self._draw()
-            if unseen is not None:
-                SPAN.set(unseen)
+            unsampled = self._draw()
+            if unsampled is not None:
+                SPAN.set(unsampled)
                 await self._app(scope, receive, send)
                 return
         from opentelemetry.trace import SpanKind, set_span_in_context

@@ -9,25 +9,25 @@ from typing import Any, cast
 import pytest
 
 from service import reloading
-from service.again import FIRST_S, LONGEST_S, Again
 from service.errors import StartError
+from service.reload_retry import FIRST_S, LONGEST_S, ReloadRetry
 from service.reloading import Reloader
 from service.runtime import Runtime
 from tests.support.serving import make_settings
 
 
 def test_what_was_refused_is_tried_less_and_less_often_until_it_is_taken() -> None:
-    again = Again()
-    assert not again.is_due(0)
-    pauses = [again.refused(0) for _ in range(7)]
+    retry = ReloadRetry()
+    assert not retry.is_due(0)
+    pauses = [retry.refused(0) for _ in range(7)]
     assert pauses == [30, 60, 120, 240, 480, 600, 600]
-    assert not again.is_due(LONGEST_S - 1)
-    assert again.is_due(LONGEST_S)
-    assert not again.is_due(LONGEST_S), "one try at a time"
-    again.refused(0)
-    again.over()
-    assert not again.is_due(LONGEST_S)
-    assert again.refused(0) == FIRST_S
+    assert not retry.is_due(LONGEST_S - 1)
+    assert retry.is_due(LONGEST_S)
+    assert not retry.is_due(LONGEST_S), "one try at a time"
+    retry.refused(0)
+    retry.over()
+    assert not retry.is_due(LONGEST_S)
+    assert retry.refused(0) == FIRST_S
 
 
 @pytest.mark.parametrize("watched", [True, False])

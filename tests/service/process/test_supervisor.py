@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[3]
 _PROGRAM = """
 import json, logging, multiprocessing, os, signal, socket, sys, time
 from service.errors import StartError
-from service import again
+from service import reload_retry
 from service.process import supervisor, watched
-again.FIRST_S = 0.01
+reload_retry.FIRST_S = 0.01
 watched.FIRST_PAUSE_S, watched.LONGEST_PAUSE_S = 0.01, 0.06
 supervisor._LOOK_S, watched.LOOKS = 0.1, 3
 context = multiprocessing.get_context("fork")

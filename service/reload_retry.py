@@ -11,7 +11,7 @@ from __future__ import annotations
 FIRST_S, LONGEST_S = 30.0, 600.0
 
 
-class Again:
+class ReloadRetry:
     """When the next try is due; ``now`` is in seconds of the caller's clock."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from common.calling import SPAN, Span
 from service.telemetry.tracing import TraceRequests
-from service.telemetry.unseen import drawing
+from service.telemetry.unsampled import drawing
 
 pytest.importorskip("opentelemetry.sdk")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -12,7 +12,7 @@ from typing import Any
 from common.calling import Span
 
 
-class Unseen:
+class Unsampled:
     """`common.calling.Span` of a request that nobody traces: calls pass its trace on, as not sampled."""
 
     __slots__ = ("_span", "_trace")
@@ -74,11 +74,11 @@ def drawing(sample: float) -> Any:
     class Drawing(RandomIdGenerator):
         _drawn: int | None = None
 
-        def draw(self) -> Unseen | None:
+        def draw(self) -> Unsampled | None:
             """A request that is left out; None for one that is not, whose span is to be made now."""
             drawn = super().generate_trace_id()
             if drawn & low_bits >= bound:
-                return Unseen(drawn)
+                return Unsampled(drawn)
             self._drawn = drawn
             return None
 
