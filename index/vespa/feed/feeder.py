@@ -92,9 +92,14 @@ async def feed(
 
 def _newest(ledger: Ledger, operations: Operations, operation: Operation) -> Operation | None:
     """What others changed of an item since an operation of it was made, all of it; None where nothing."""
-    state = ledger.newest(operation.item_id, operation.feed_ver, operation.known)
+    # What the ledger says of one version is told in several orders (see `LiveVespaIndex`); a folder's is not.
+    least = operation.feed_ver if operation.again else operation.feed_ver + 1
+    found = ledger.newest(operation.item_id, least, operation.known)
+    if found is None:
+        return None
+    known, state = found
     try:
-        return None if state is None else state.operation(operations, operation.item_id)
+        return state.operation(operations, operation.item_id, known=known)
     except ValueError:
         return None  # it is refused, and told, where it comes from
 

@@ -26,6 +26,8 @@ from index.vespa.feed.merged import Change, Merged
 FOLDER: Final = "feeds"
 #: Seconds to wait for another feed's transaction.
 _PATIENCE: Final = 60.0
+#: Seconds between two tries where SQLite itself does not wait.
+_PAUSE: Final = 0.01
 #: Other versions are no times, but numbers of somebody's own: microseconds of the years 2001 to 8307.
 _TIMES: Final = range(10**15, 2 * 10**17)
 _TABLES: Final = """
@@ -57,7 +59,8 @@ class Ledger:
         self._db = sqlite3.connect(
             path or ":memory:", timeout=_PATIENCE, isolation_level=None, check_same_thread=False
         )
-        self._db.executescript(f"pragma journal_mode=wal; pragma synchronous=full; {_TABLES}")
+        _to_wal(self._db)
+        self._db.executescript(f"pragma synchronous=full; {_TABLES}")
 
     @classmethod
     def of(cls, package: Path, document_type: str) -> Ledger:
@@ -124,12 +127,20 @@ class Ledger:
         )
         return {item_id: Merged.from_json(state) for item_id, state in rows}
 
-    def newest(self, item_id: str, after: int, known: int) -> Merged | None:
-        """The changes of an item, where one written after number ``known`` is later than ``after``."""
-        row = self._db.execute(
-            "select state from changes where id = ? and version > ? and seq > ?", (item_id, after, known)
-        ).fetchone()
-        return None if row is None else Merged.from_json(row[0])
+    def written_after(self, ids: Sequence[str], sequence: int) -> tuple[int, dict[str, Merged]]:
+        """The number of the last change, and the changes of those items with one after ``sequence``."""
+        with _transaction(self._db):
+            rows = self._db.execute(
+                "select id, state from changes where id in (select value from json_each(?)) and seq > ?",
+                (orjson.dumps(ids).decode(), sequence),
+            ).fetchall()
+            return self.sequence, {item_id: Merged.from_json(state) for item_id, state in rows}
+
+    def newest(self, item_id: str, least: int, known: int) -> tuple[int, Merged] | None:
+        """Number and changes of an item of version ``least`` or later that changed after ``known``."""
+        asked = "select seq, state from changes where id = ? and version >= ? and seq > ?"
+        row = self._db.execute(asked, (item_id, least, known)).fetchone()
+        return None if row is None else (row[0], Merged.from_json(row[1]))
 
     def since(self, sequence: int, as_of: int) -> tuple[int, set[str]]:
         """The number of the last change, and the items that changed after ``sequence`` and ``as_of``."""
@@ -189,10 +200,7 @@ class Ledger:
         return as_of == self.as_of and part[1] == self._count() and str(part[0]) in self._parts()
 
     def begin(self, as_of: int, part: tuple[int, int] = (1, 1)) -> int:
-        """A folder is being fed, or a part of it.
-
-        Returns:
-            the number of the last change when this was first begun.
+        """A folder, or a part of it, is being fed; the number of the last change when it was first begun.
 
         Raises:
             FeedRefused: it is older than the one that was fed, or is to be of the future.
@@ -252,6 +260,19 @@ class Ledger:
 
     def _set(self, name: str, value: int | Mapping[str, object]) -> None:
         self._db.execute("insert or replace into facts values (?, ?)", (name, orjson.dumps(value).decode()))
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """Readers beside a writer; SQLite does not wait where others write as the mode changes."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
 
 
 @contextmanager

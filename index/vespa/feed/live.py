@@ -198,10 +198,12 @@ class LiveVespaIndex(VespaIndex):
     async def _settle(self, changes: Sequence[Change], report: FeedReport) -> None:
         """Make changes, and what others change of the same items meanwhile.
 
-        Vespa keeps no trace of what it removed. So whoever sends looks at the ledger afterwards: where it has
-        a newer change, which may have overtaken this one on its way, that is sent once more.
+        Vespa keeps no trace of what it removed. So whoever sends looks at the ledger afterwards: what it was
+        told of an item since, which may have overtaken this on its way, is sent once more. What was written
+        since counts, not what is of a later version: of a removal, an update after it and a put between
+        them, in whatever order they come, all are sent with the update's version.
         """
-        states = await self._on_ledger(lambda ledger: ledger.record(changes))
+        states, sequence = await self._on_ledger(lambda ledger: (ledger.record(changes), ledger.recorded))
         sent: dict[str, Merged] = {}
         for change, state in zip(changes, states, strict=True):
             if state is None:
@@ -210,9 +212,8 @@ class LiveVespaIndex(VespaIndex):
             sent[change.item_id] = state  # of several of one item the last has all of it
         for _ in range(_MOST_PASSES):
             await self._send(sent, report)
-            ids = list(sent)
-            known = await self._on_ledger(partial(Ledger.newer, ids=ids, as_of=0))
-            sent = {item: state for item, state in known.items() if state.version > sent[item].version}
+            later = partial(Ledger.written_after, ids=list(sent), sequence=sequence)
+            sequence, sent = await self._on_ledger(later)
             if not sent:
                 return
 

@@ -118,9 +118,10 @@ class EmbeddingsSource:
         operations, start = Operations(version), self.rows.start
         for items in self._items(version):
             wanted = [item for item in items if not settled(item.row - start)]
+            known = self.ledger.sequence
             changed = self.ledger.newer([item.item_id for item in wanted], feed_ver)
             for item in wanted:
-                yield item.row - start, _put(operations, item, feed_ver, changed.get(item.item_id))
+                yield item.row - start, _put(operations, item, feed_ver, changed.get(item.item_id), known)
 
     def later(self, version: Version, feed_ver: int, settled: IsSettled) -> Iterator[Numbered]:
         """Items of the folder that changed since it was begun, as the changes leave them."""
@@ -134,7 +135,7 @@ class EmbeddingsSource:
             states = self.ledger.newer([item.item_id for item in wanted], feed_ver)
             for item in wanted:
                 number = next(number for number in numbers if not settled(number))
-                yield number, _put(operations, item, feed_ver, states.get(item.item_id))
+                yield number, _put(operations, item, feed_ver, states.get(item.item_id), upto)
         self._since = upto
 
     def _hear(self, version: Version, feed_ver: int) -> None:
@@ -214,10 +215,12 @@ class _Item:
     attributes: Mapping[str, AttributeValue]
 
 
-def _put(operations: Operations, item: _Item, feed_ver: int, changed: Merged | None) -> Operation | Rejected:
+def _put(
+    operations: Operations, item: _Item, feed_ver: int, changed: Merged | None, known: int
+) -> Operation | Rejected:
     try:
         if changed is None:
             return operations.put(item.item_id, item.vector, item.attributes, feed_ver)
-        return changed.operation(operations, item.item_id, (item.vector, item.attributes))
+        return changed.operation(operations, item.item_id, (item.vector, item.attributes), known=known)
     except ValueError as error:
         return Rejected(str(item.item_id), str(error))

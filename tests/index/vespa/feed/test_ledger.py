@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from index.vespa.feed.ledger import FeedRefused, Ledger
 from index.vespa.feed.merged import Change
+
+
+def test_a_ledger_that_another_makes_just_now_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself does not wait where one changes a file's mode and another writes."""
+    path = tmp_path / "item_a.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(Ledger, path)
+        assert not wait([opened], 0.1).done
+        other.execute("commit")
+        with opened.result() as ledger:
+            assert ledger.record([Change("remove", "a", 1)])
+    other.close()
 
 
 def test_changes_are_there_for_another_process(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
+from devtools.vespa_fakes.fault_server import Request
 from index.changes import ChangeRefused, ItemPut, ItemUpdate, Keep
 from index.port import IndexUnavailable
 from index.vespa import names
@@ -195,6 +196,42 @@ async def test_changes_side_by_side_end_as_the_ledger_has_them(tmp_path: Path) -
         if state.whole == "put"
     }
     assert {item: document.get("price") for item, document in server.documents.items()} == expected
+
+
+class Holding(DocumentServer):
+    """Holds the next removal back until it is let go."""
+
+    holds = False
+
+    async def _serve_one(self, item: str, request: Request, writer: asyncio.StreamWriter) -> None:
+        if self.holds and request.method == "DELETE":
+            self.holds = False
+            self.held.set()
+            await self.let_go.wait()
+        await super()._serve_one(item, request, writer)
+
+    def hold(self) -> None:
+        self.holds, self.held, self.let_go = True, asyncio.Event(), asyncio.Event()
+
+
+async def test_a_removal_on_its_way_does_not_take_a_put_that_has_its_version(tmp_path: Path) -> None:
+    """Both are sent with the version of the update behind them: the put is older, and was written later."""
+    async with Holding() as server, opened(server, tmp_path) as one, opened(server, tmp_path) as other:
+        remove, brought = one._change("remove", "a"), put("a", price=1.0)
+        await asyncio.sleep(0.001)
+        late = other._change("put", "a", brought.attributes, brought.category, brought.vector)
+        await asyncio.sleep(0.001)
+        update = one._change("update", "a", {"brand": "acme"})
+        assert remove.feed_ver < late.feed_ver < update.feed_ver
+        await one._make([remove], soon())
+        server.hold()
+        removing = asyncio.create_task(one._make([update], soon()))
+        await server.held.wait()
+        await other._make([late], soon())
+        assert server.documents["a"]["feed_ver"] == update.feed_ver
+        server.let_go.set()
+        await removing
+        assert (server.documents["a"]["price"], server.documents["a"]["brand"]) == (1.0, "acme")
 
 
 async def test_a_closed_index_takes_nothing(tmp_path: Path) -> None:
