@@ -36,7 +36,7 @@ def _mean(metric: str, *by: str) -> str:
     return _share(_rate(f"{metric}_sum", *by), _rate(f"{metric}_count", *by))
 
 
-_TIMES = "mrse_request_seconds"
+_TIMES = "mrse_request_duration_seconds"
 _RECALL = 'route="/recall"'
 _ARM = ("experiment", "arm")
 _NAMED = "{{experiment}} {{arm}}"
@@ -87,12 +87,17 @@ SERVICE = [
         ],
         told="From limits.shed_* on parts are left out; at 1 requests are refused.",
     ),
-    Panel("Time by stage (mean)", [(_mean("mrse_stage_seconds", "stage"), "{{stage}}")], "s", stacked=True),
-    Panel("Stage p99", [(_quantile(0.99, "mrse_stage_seconds", "stage"), "{{stage}}")], "s"),
+    Panel(
+        "Time by stage (mean)",
+        [(_mean("mrse_stage_duration_seconds", "stage"), "{{stage}}")],
+        "s",
+        stacked=True,
+    ),
+    Panel("Stage p99", [(_quantile(0.99, "mrse_stage_duration_seconds", "stage"), "{{stage}}")], "s"),
     Panel(
         "Wait for a turn",
         [
-            (_quantile(share, "mrse_stage_seconds", labels='stage="wait"'), f"p{share * 100:g}")
+            (_quantile(share, "mrse_stage_duration_seconds", labels='stage="wait"'), f"p{share * 100:g}")
             for share in (0.5, 0.99)
         ],
         "s",
@@ -118,7 +123,9 @@ SERVICE = [
         ],
     ),
     Panel("Degraded answers", [(_rate("mrse_degraded_total", "reason"), "{{reason}}")], "reqps"),
-    Panel("Index coverage (mean)", [(_mean("mrse_index_coverage", "route"), "{{route}}")], "percentunit"),
+    Panel(
+        "Index coverage (mean)", [(_mean("mrse_index_coverage_ratio", "route"), "{{route}}")], "percentunit"
+    ),
     Panel(
         "Recall of live searches",
         [("min by (accepted) (mrse_index_recall_ratio)", "filter accepts: {{accepted}}")],
@@ -213,7 +220,7 @@ VESPA = [
     Panel("Calls made again", [(_rate("mrse_index_call_retries_total", "server"), "{{server}}")], "reqps"),
     Panel("Wait for a connection p99", [(_quantile(0.99, "mrse_index_call_wait_seconds"), "p99")], "s"),
     Panel("Open circuits", [("sum by (server) (mrse_index_circuit_open)", "{{server}}")]),
-    Panel("Recall of live searches", [("min(mrse_index_shadow_recall)", "recall")], "percentunit"),
+    Panel("Recall of live searches", [("min(mrse_index_shadow_recall_ratio)", "recall")], "percentunit"),
     Panel(
         "Memory and disk of content nodes",
         [

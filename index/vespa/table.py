@@ -55,7 +55,7 @@ class VespaConnection(EngineSettings):
     #: Share of a query's time that the graph search may take; ended by it, the answer says ``anntimeout``.
     graph_share: float = Field(default=0.5, gt=0, le=1)
     #: Share of searches that are asked again without the graph while there is room, to know the recall that
-    #: users get (``mrse_index_shadow_recall``). Such a search looks at every item. 0: none.
+    #: users get (``mrse_index_shadow_recall_ratio``). Such a search looks at every item. 0: none.
     shadow_share: float = Field(default=0.0, ge=0, le=1)
     #: Least pause between two such searches.
     shadow_every_s: float = Field(default=10.0, ge=0.1)

@@ -15,7 +15,7 @@ from common.metrics import NAMESPACE
 from service.telemetry.exemplars import Kept, with_exemplars, written
 
 #: The histogram whose buckets have exemplars.
-TIMED = f"{NAMESPACE}_request_seconds"
+TIMED = f"{NAMESPACE}_request_duration_seconds"
 _OPEN = "application/openmetrics-text"
 #: Lines of what was loaded once.
 _NO_LONGER_LOADED = re.compile(rb"^%s_bundle_info\{.*\} 0\.0\n" % NAMESPACE.encode(), re.MULTILINE)

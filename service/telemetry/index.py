@@ -43,7 +43,9 @@ class IndexMetrics:
     ) -> None:
         self._observe = observe
         looked = "Share of the index that a route looked at."
-        self._coverage = children(histogram("index_coverage", looked, ["route"], buckets=_COVERAGE), ROUTES)
+        self._coverage = children(
+            histogram("index_coverage_ratio", looked, ["route"], buckets=_COVERAGE), ROUTES
+        )
         checked = "Live searches of the embedded index that were asked again exactly, by what came of it."
         self.recall_check = labelled(counter, "index_recall_checks", checked, "result", RECALL_CHECKS)
         self._recall = gauge(
@@ -75,7 +77,7 @@ class IndexMetrics:
             ("compared", "failed"),
         )
         shadow = "Mean recall at their k of the last searches that were asked again exactly."
-        self._shadow_recall = partial(gauge, "index_shadow_recall", shadow, multiprocess_mode="livemin")
+        self._shadow_recall = partial(gauge, "index_shadow_recall_ratio", shadow, multiprocess_mode="livemin")
         self._circuits = gauge(
             "index_circuit_open",
             "Whether a server is left alone after failures.",

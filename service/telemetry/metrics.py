@@ -113,7 +113,9 @@ class Metrics:
             self._counter("requests", "Requests by route.", ["route", "method", "status"]).labels
         )
         whole = "Time from the first byte in to the last byte out."
-        self._latency = cache(histogram("request_seconds", whole, ["route"], buckets=_LATENCY).labels)
+        self._latency = cache(
+            histogram("request_duration_seconds", whole, ["route"], buckets=_LATENCY).labels
+        )
         self._errors = cache(
             self._counter(
                 "request_errors", "Requests that a problem answered, by its cause.", ["route", "cause"]
@@ -128,7 +130,7 @@ class Metrics:
             frozenset(CAUSES),
             frozenset(degraded_words()),
         )
-        stage = histogram("stage_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
+        stage = histogram("stage_duration_seconds", "Time by stage of a recall.", ["stage"], buckets=_STAGE)
         self._stages = children(stage, (*_STAGES_BEFORE, *ROUTES, *_STAGES_AFTER))
         tiers = ("l1", "redis", "miss")
         self.cache = count("cache_lookups", "Query experts by the tier that had them.", "tier", tiers)

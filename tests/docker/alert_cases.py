@@ -70,7 +70,7 @@ def _latency(name: str, labels: str, bounds: dict[str, float]) -> dict[str, str]
 def _stage(share: float) -> dict[str, str]:
     """A hundred recalls a minute, of which a share takes 0.128 to 0.256 s."""
     bounds = {"0.064": 100 - 100 * share, "0.128": 100 - 100 * share, "0.256": 100, "+Inf": 100}
-    return _latency("mrse_request_seconds", 'route="/recall",', bounds)
+    return _latency("mrse_request_duration_seconds", 'route="/recall",', bounds)
 
 
 def _arms(**by: str) -> dict[str, str]:
@@ -183,10 +183,10 @@ CASES: dict[str, Case] = {
         {'mrse_follow_lag_seconds{instance="a"}': _steady(250)},
     ),
     "IndexCoverageLow": Case(
-        _latency("mrse_index_coverage", 'route="q2i",', {"0.99": 2, "+Inf": 100})
-        | {'mrse_index_coverage_count{route="q2i"}': _grows(100)},
-        _latency("mrse_index_coverage", 'route="q2i",', {"0.99": 0.5, "+Inf": 100})
-        | {'mrse_index_coverage_count{route="q2i"}': _grows(100)},
+        _latency("mrse_index_coverage_ratio", 'route="q2i",', {"0.99": 2, "+Inf": 100})
+        | {'mrse_index_coverage_ratio_count{route="q2i"}': _grows(100)},
+        _latency("mrse_index_coverage_ratio", 'route="q2i",', {"0.99": 0.5, "+Inf": 100})
+        | {'mrse_index_coverage_ratio_count{route="q2i"}': _grows(100)},
     ),
     "IndexRecallLow": Case(
         {'mrse_index_recall_ratio{accepted="tenth"}': _steady(0.9)},
@@ -261,7 +261,7 @@ CASES: dict[str, Case] = {
         AT,
     ),
     "VespaRecallLow": Case(
-        {"mrse_index_shadow_recall": _steady(0.9)}, {"mrse_index_shadow_recall": _steady(0.97)}
+        {"mrse_index_shadow_recall_ratio": _steady(0.9)}, {"mrse_index_shadow_recall_ratio": _steady(0.97)}
     ),
     "VespaFeedBlocked": Case(
         {"content_proton_resource_usage_feeding_blocked_max": _steady(1)},

@@ -193,8 +193,8 @@ def test_a_route_is_merged_counted_and_explained(service: Service) -> None:
     assert answer["routes"]["favourites"]["returned"] == len(POPULAR)
     assert answer["explain"]["favourites"] == len(POPULAR)
     metrics = httpx.get(f"{service.url}/metrics").text
-    assert re.search(r'mrse_index_coverage_count\{[^}]*route="favourites"', metrics)
-    assert 'mrse_stage_seconds_count{stage="favourites"}' in metrics
+    assert re.search(r'mrse_index_coverage_ratio_count\{[^}]*route="favourites"', metrics)
+    assert 'mrse_stage_duration_seconds_count{stage="favourites"}' in metrics
     assert "favourites_timeout" in metrics, "reasons of its own stand ready at zero"
     assert '"favourites"' in httpx.get(f"{service.url}/openapi.json").text
     assert "Traceback" not in service.log.read_text()

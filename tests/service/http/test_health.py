@@ -32,10 +32,10 @@ def test_stages_cache_and_coverage_are_measured(client: httpx.Client) -> None:
     client.post("/recall", json={"query": "metrics of shoes"})
     client.post("/recall", json={"query": "metrics of shoes"})
     for stage in ("wait", "encode", "cache", "features", "fusion", "q2i", "i2i", "merge", "parse", "answer"):
-        assert value(client, "mrse_stage_seconds_count", stage=stage) >= 1, stage
+        assert value(client, "mrse_stage_duration_seconds_count", stage=stage) >= 1, stage
     assert value(client, "mrse_cache_lookups_total", tier="l1") >= 1
     assert value(client, "mrse_cache_lookups_total", tier="miss") >= 1
-    assert value(client, "mrse_index_coverage_count", route="q2i") >= 2
+    assert value(client, "mrse_index_coverage_ratio_count", route="q2i") >= 2
     assert value(client, "mrse_ready") == 1
     assert value(client, "mrse_in_flight") == 0
     assert value(client, "mrse_encoder_queue") == 0

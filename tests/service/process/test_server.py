@@ -143,7 +143,7 @@ def test_two_workers_count_together(demo: Demo) -> None:
             list(pool.map(ask, range(60)))
         seen = {_metric(url, "mrse_requests_total", **RECALL) for _ in range(8)}
         assert seen == {before + 60}
-        assert _metric(url, "mrse_request_seconds_count", route="/recall") == before + 60
+        assert _metric(url, "mrse_request_duration_seconds_count", route="/recall") == before + 60
         assert _metric(url, "mrse_in_flight") == 0
         wait_for(lambda: 5 <= (_metric(url, "mrse_cache_entries") or 0) <= 10)
         index = httpx.get(f"{url}/version").json()["towers"]["control"]["index"]["version"]
@@ -339,6 +339,6 @@ def test_counts_of_a_worker_that_was_killed_stay_and_its_gauges_go(tmp_path: Pat
     ).stdout
     found = _metrics(text)
     assert found["mrse_requests_total", frozenset(RECALL.items())] == 17
-    assert found["mrse_request_seconds_count", frozenset({"route": "/recall"}.items())] == 17
+    assert found["mrse_request_duration_seconds_count", frozenset({"route": "/recall"}.items())] == 17
     assert found["mrse_in_flight", frozenset()] == 3
     assert found["mrse_ready", frozenset()] == 0

@@ -308,8 +308,8 @@ def test_a_route_that_is_registered_is_run_counted_and_explained(demo: Demo, pop
         assert answer["routes"]["favourites"]["status"] == "ok"
         assert answer["explain"]["favourites"] == 2
         assert answer["explain"]["stages_ms"]["favourites"] >= 0
-        assert value(client, "mrse_index_coverage_count", route="favourites") == 1
-        assert value(client, "mrse_stage_seconds_count", stage="favourites") == 1
+        assert value(client, "mrse_index_coverage_ratio_count", route="favourites") == 1
+        assert value(client, "mrse_stage_duration_seconds_count", stage="favourites") == 1
         assert value(client, "mrse_degraded_total", reason="favourites_timeout") == 0
         off = client.post("/recall", json=body, headers={"X-Experiment": "favourites=off"}).json()
         assert off["routes"]["favourites"] == answer["routes"]["favourites"] | {
@@ -328,8 +328,8 @@ def test_a_route_or_a_reason_that_nobody_registered_is_counted_all_the_same() ->
     metrics.index.coverage("new", 0.5)
     metrics.degraded(["new_timeout"])
     text = metrics.render().decode()
-    assert 'mrse_stage_seconds_count{stage="new"} 1.0' in text
-    assert 'mrse_index_coverage_count{route="new"} 1.0' in text
+    assert 'mrse_stage_duration_seconds_count{stage="new"} 1.0' in text
+    assert 'mrse_index_coverage_ratio_count{route="new"} 1.0' in text
     assert 'mrse_degraded_total{reason="other"} 1.0' in text
 
 

@@ -26,7 +26,7 @@ ACCEPT = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;versi
 
 def exemplars(text: str) -> list[Any]:
     """Those of the time of recalls, by a parser that refuses what is not OpenMetrics."""
-    (family,) = (f for f in text_string_to_metric_families(text) if f.name == "mrse_request_seconds")
+    (family,) = (f for f in text_string_to_metric_families(text) if f.name == "mrse_request_duration_seconds")
     return [(s.labels["le"], s.exemplar) for s in family.samples if s.exemplar is not None]
 
 

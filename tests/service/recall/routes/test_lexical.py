@@ -123,8 +123,8 @@ def test_the_words_of_a_query_find_items_and_are_told(client: httpx.Client) -> N
     found = {item["item_id"]: item["sources"] for item in answer["items"]}
     assert named & accepted <= found.keys() <= accepted
     assert all("lexical" in [each["route"] for each in found[item_id]] for item_id in named & accepted)
-    assert value(client, "mrse_stage_seconds_count", stage="lexical") >= 1
-    assert value(client, "mrse_index_coverage_count", route="lexical") >= 1
+    assert value(client, "mrse_stage_duration_seconds_count", stage="lexical") >= 1
+    assert value(client, "mrse_index_coverage_ratio_count", route="lexical") >= 1
 
 
 def test_it_is_off_by_default_and_the_old_routes_answer_as_before(client: httpx.Client) -> None:
