@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import monotonic
@@ -34,8 +35,8 @@ log = logging.getLogger("mrse.index")
 NOTE_EVERY_S = 1.0
 #: Seconds between two looks at whether a mapped file was cut.
 _LOOK_EVERY_S = 0.05
-#: Seconds after which no search is likely to use the base before.
-_USED_S = 1.0
+#: Seconds after which what a state held is free, once nobody has it.
+_FREED_S = 1.0
 
 
 class LiveIndex:
@@ -150,11 +151,12 @@ class LiveIndex:
         same = {"bundle_version", "dim", "attributes"}
         alike = here.model_dump(include=same) == there.model_dump(include=same)
         if alike and here.picture_dim == there.picture_dim:
-            self.state = state
+            left, self.state = self.state, state
             moved = {"index": there.index_version, "items": state.items, "pending": state.changes}
             log.info("moved to another base", extra=moved)
-            # Changes since the base before, up to `rebuild_after`, took kilobytes each.
-            give_back_after(_USED_S)
+            # Changes since the base before may take what `rebuild_after_mb` allows. A search, or the rebuild,
+            # may hold them for seconds yet: what is given back before that is little, and nothing came after.
+            weakref.finalize(left, give_back_after, _FREED_S).atexit = False
             self.unopened = None
             if self.damage is not None:
                 self.damage = None

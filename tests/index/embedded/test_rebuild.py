@@ -95,7 +95,7 @@ async def test_changes_and_searches_go_on_while_it_is_rebuilt(folder: Path) -> N
 async def test_what_the_base_before_and_its_changes_took_is_given_back(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_USED_S", 3600.0)  # it is seen to wait
+    monkeypatch.setattr(live, "_FREED_S", 3600.0)  # it is seen to wait
     index = EmbeddedIndex.open(folder)
     await index.upsert([ItemPut("new", np.eye(DIM, dtype=np.float32)[3])], deadline())
     before = weakref.ref(index._live.state)
@@ -139,3 +139,23 @@ async def test_a_rebuild_that_does_not_end_is_ended_and_the_index_is_as_it_was(
         await run_rebuild(folder)
     with rebuild_lock(folder):  # nobody holds it
         assert bases(folder) == before
+
+
+async def test_memory_is_given_back_when_the_last_search_lets_the_base_before_go(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(live, "give_back_after", given.append)
+    index = EmbeddedIndex.open(folder)
+    await index.remove(["item-1"], deadline())
+    held = index._live.state
+    gc.disable()  # what held it in a cycle would hold it for minutes
+    try:
+        await index.rebuild()
+        assert index._live.state is not held
+        assert not given
+        del held
+        assert len(given) == 1
+    finally:
+        gc.enable()
+    await index.close()
