@@ -5,8 +5,8 @@ mutations of the requests that cost most so far, to a real service with the demo
 each it measures the longest turn of the event loop, as processor time, and the memory that was gained at the
 peak. Judged: no 5xx, no turn above 50 ms, no growth above ten times the request's size (or a floor, for small
 ones). Judged too is what memory is left: before a rebuild it may have grown by what changes may take that no
-base has yet (`embedded.rebuild_after_mb`), and after one it is as after the corpus. What broke a bound is in the
-JSON, with the requests that cost most, which are seeds for the corpus. Linux only.
+base has yet (`embedded.rebuild_after_mb`), and after one it is as after the corpus. What broke a bound is in
+the JSON, with the requests that cost most, which are seeds for the corpus. Linux only.
 
 Then ``--cancellations`` requests are sent and given up at any moment, while others are answered: no answer is
 another's, and no error is logged.
