@@ -1,13 +1,16 @@
 """The items that were put since the base was written: a small set of rows in memory that only grows.
 
 A put appends a row. The row that it supersedes, in the buffer or in the base, gets a tombstone. Arrays are
-replaced when they are full and rows never change, so that a reader may go on with what it took.
+replaced when they are full and their rows never change, so that a reader may go on with what it took. What
+may be long, attributes and texts, goes with the tombstone: an item whose description is put a thousand times
+takes the memory of one. Who reads these takes them with the row (`described`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,17 @@ from index.embedded.vectors import inner_products
 from index.filters import AnyOf, Condition, Filter, terms
 
 _FIRST_ROWS = 256
+
+
+class Described(NamedTuple):
+    """The attributes and texts of a row as they were put."""
+
+    attributes: Mapping[str, Any]
+    texts: Mapping[str, str]
+
+
+#: Of a row with a tombstone.
+_FORGOTTEN = Described(MappingProxyType({}), MappingProxyType({}))
 
 
 class _Array:
@@ -99,8 +113,7 @@ class WriteBuffer:
         self._pictures = _Array((picture_dim,), np.float32) if picture_dim else None
         self._pictured = _Array((), np.bool_)
         self._alive = _Array((), np.bool_)
-        self._values: list[Mapping[str, Any]] = []
-        self._texts: list[Mapping[str, str]] = []
+        self._described: list[Described] = []
         #: The words of each row, where items are found by words.
         self.words = words
         self._columns: dict[str, _Terms | _Numbers] = {
@@ -126,7 +139,7 @@ class WriteBuffer:
         if self.words is None:
             return None
         row = self._row_by_id.get(change.id)
-        if row is not None and self._texts[row] == change.texts:
+        if row is not None and self._described[row].texts == change.texts:
             return self.words.of_row(row)
         return self.words.counted(change.texts)
 
@@ -143,38 +156,34 @@ class WriteBuffer:
             self._pictures.append(0.0 if change.picture is None else change.picture)
             self._pictured.append(change.picture is not None)
         self._alive.append(True)
-        self._values.append(change.attributes)
-        self._texts.append(change.texts)
+        self._described.append(Described(change.attributes, change.texts))
         if self.words is not None and counted is not None:
             self.words.append(counted)
         for name, column in self._columns.items():
             column.append(change.attributes.get(name))
 
     def remove(self, item_id: str) -> None:
-        """Give an id's row a tombstone, if there is one."""
+        """Give an id's row a tombstone, if there is one, and forget its attributes and texts."""
         row = self._row_by_id.pop(item_id, None)
         if row is not None:
             self._alive.rows[row] = False
+            self._described[row] = _FORGOTTEN
 
     def row(self, item_id: str) -> int | None:
         """The row of an id, unless it has a tombstone."""
         return self._row_by_id.get(item_id)
 
     def change(self, row: int) -> Put:
-        """A row as it was put."""
+        """A row without a tombstone, as it was put."""
         vector, features = self._vectors.rows[row].astype(np.float16), self._features.rows[row]
         picture = None
         if self._pictures is not None and self._pictured.rows[row]:
             picture = self._pictures.rows[row].astype(np.float16)
-        return Put(self.ids[row], vector, features, self._values[row], self._texts[row], picture)
+        return Put(self.ids[row], vector, features, *self._described[row], picture)
 
-    def value(self, row: int, name: str) -> Any:
-        """An attribute of a row as it was put; None where it has none."""
-        return self._values[row].get(name)
-
-    def text(self, row: int, name: str) -> str:
-        """A text of a row as it was put; empty where it has none."""
-        return self._texts[row].get(name, "")
+    def described(self, row: int) -> Described:
+        """Attributes and texts of a row, which it has until it gets a tombstone; what was taken stays."""
+        return self._described[row]
 
     def changes(self) -> list[Put]:
         """Every row without a tombstone, in order."""
