@@ -19,7 +19,8 @@ class EmbeddedSettings(EngineSettings):
     threads: int = Field(default=2, ge=1)
     #: Live changes after which the index is rebuilt in the background.
     rebuild_after: int = Field(default=20_000, ge=1)
-    #: Megabytes of live changes after which it is, too: they are held in memory. *Inferred*.
+    #: Megabytes of live changes after which it is, too: the start reads them all, and the last one of each
+    #: item is held in memory. *Inferred*.
     rebuild_after_mb: int = Field(default=128, ge=1)
     #: Megabytes that stay free on the disk of the index: changes and rebuilds are refused before.
     reserve_mb: int = Field(default=256, ge=0)

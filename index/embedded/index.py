@@ -77,7 +77,8 @@ class EmbeddedIndex(ReadableIndex):
             planning: when searches are exact.
             rebuild_after: so many changes to the base start a `rebuild` in the background, for a search
                 scores every changed item; None leaves rebuilding to others.
-            rebuild_after_bytes: so do so many bytes of changes, which are held in memory.
+            rebuild_after_bytes: so do so many bytes of changes: opening reads them all, and the last one of
+                each item is held in memory.
             reserve: bytes that stay free on the disk; changes and rebuilds are refused before.
 
         Raises:
