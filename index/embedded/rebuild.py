@@ -141,7 +141,9 @@ async def run_rebuild(root: Path, reserve: int = RESERVE) -> None:
     if process.returncode == _RUNNING:
         raise RebuildRunning(f"{root} is being rebuilt by another process")
     if process.returncode:
-        raise RebuildFailed(said.decode(errors="replace").strip().rpartition("\n")[2])
+        # What a signal ended, such as that of want of memory, said nothing.
+        why = said.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RebuildFailed(why or f"its process ended with {process.returncode}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

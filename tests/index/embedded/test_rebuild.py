@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import weakref
@@ -139,6 +140,16 @@ async def test_a_rebuild_that_does_not_end_is_ended_and_the_index_is_as_it_was(
         await run_rebuild(folder)
     with rebuild_lock(folder):  # nobody holds it
         assert bases(folder) == before
+
+
+async def test_a_rebuild_that_a_signal_ends_says_so(folder: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(killed))
+        with pytest.raises(RebuildFailed, match="its process ended with -9"):
+            await run_rebuild(folder)
 
 
 async def test_memory_is_given_back_when_the_last_search_lets_the_base_before_go(
