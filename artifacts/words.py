@@ -6,6 +6,7 @@ A text is read in its normal form (NFKC, lower case). What comes of it::
     iPhone 15 Pro        iphon, 15, pro          numbers are words
     A4, WH1000XM4        a4, wh1000xm4           what has a digit in it is no word to be stemmed
     500 ml, 500ml, 1,5 L 500ml, 500ml, 1.5l      a number and its unit are one word
+    24", 15.6″           24, 24inch, 15.6, 15.6inch  a mark of inches, but it may be a quotation's end
     WH-1000XM4, t-shirt  wh, 1000xm4, wh1000xm4  what a hyphen joins: its parts, and the whole where one of
                                                  these is short or has a digit
     men's, L'Oréal       men, loreal, oreal      an apostrophe: likewise, without a bare s
@@ -25,7 +26,7 @@ from functools import cache, lru_cache
 import Stemmer
 
 #: Number of these rules; another where the same text would give other words.
-RULES = 1
+RULES = 2
 #: Texts that items of every shop may have; an index that does not read one leaves it out.
 ITEM_TEXTS = ("title", "category", "description")
 #: Stems nothing; for catalogues of several languages.
@@ -46,7 +47,9 @@ _KEPT = 100_000
 _MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0970-\u109f\u1780-\u17dd"
 # Each character is read once whatever stands before and behind it, so the time is linear in the text.
 _RUN = rf"[^\W_](?:[^\W_]|[{_MARKS}]|(?<=\d)[.,](?=\d)|(?<=[^\W_])['’](?=[^\W_]))*"
-_COMPOUND = re.compile(rf"{_RUN}(?:-{_RUN})*")
+# What stands for inches behind a number; NFKC makes two primes of a double one.
+_INCH_MARKS = frozenset(('"', "”", "''", "’’", "′′"))
+_COMPOUND = re.compile(rf"{_RUN}(?:-{_RUN})*|(?<=\d)(?:{'|'.join(sorted(_INCH_MARKS))})")
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*\Z")
 _MEASURE = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]+)\Z")
@@ -150,6 +153,11 @@ class Tokeniser:
         found: list[str] = []
         number = ""  # a bare number, which waits for its unit
         for piece in _COMPOUND.findall(text.lower()):
+            if piece in _INCH_MARKS:
+                if number:
+                    found += (number, f"{number}inch"[:MAX_LENGTH])
+                    number = ""
+                continue
             if number:
                 unit = _UNITS.get(piece)
                 found.append(number + (unit or ""))

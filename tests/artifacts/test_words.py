@@ -25,6 +25,10 @@ ENGLISH = Tokeniser("english")
         ("1,5 L, 1.5 liter", ["1.5l", "1.5l"]),
         ("1,000 g", ["1000g"]),
         ("15inches 15 inch", ["15inch", "15inch"]),
+        ('24" monitor, 15.6″', ["24", "24inch", "monitor", "15.6", "15.6inch"]),
+        ("5/16” bolt 24''", ["5", "16", "16inch", "bolt", "24", "24inch"]),
+        ('"iPhone 15" pro', ["iphon", "15", "15inch", "pro"]),
+        ('60"x50" a4" 8 "red" 9\'', ["60", "60inch", "x50", "a4", "8", "red", "9"]),
         ("2 in 1", ["2", "in", "1"]),
         ("size 10", ["size", "10"]),
         ("7 8ml", ["7", "8ml"]),
@@ -66,7 +70,7 @@ def test_any_text_gives_bounded_words_and_case_does_not_matter(text: str) -> Non
     assert ENGLISH.words(f"{text} shoes") == [*found, "shoe"]
 
 
-@pytest.mark.parametrize("unit", ["1", "1,", "a-", "a'", "运", "1 ", "é", "ﷺ", "x́", "-", "1ml "])
+@pytest.mark.parametrize("unit", ["1", "1,", "a-", "a'", "运", "1 ", "é", "ﷺ", "x́", "-", "1ml ", '1"'])
 def test_the_worst_texts_cost_no_more_than_they_are_long(unit: str) -> None:
     began = time.process_time()
     assert len(ENGLISH.words(unit * words.MAX_CHARACTERS)) <= words.MAX_WORDS

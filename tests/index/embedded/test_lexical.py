@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.words import Tokeniser
+from artifacts.words import RULES, Tokeniser
 from common.deadline import Deadline
 from common.progress import silent_stage
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
@@ -357,8 +357,8 @@ def test_words_that_other_rules_cut_are_refused(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = shutil.copytree(built / "flat", tmp_path / "index")
-    monkeypatch.setattr("index.embedded.segment_words.RULES", 2)
-    with pytest.raises(IndexDamaged, match="cut by rules 1, this version cuts by 2: build the index again"):
+    monkeypatch.setattr("index.embedded.segment_words.RULES", RULES + 1)
+    with pytest.raises(IndexDamaged, match=f"rules {RULES}, this version cuts by {RULES + 1}: build the index again"):
         EmbeddedIndex.open(root)
 
 
