@@ -358,7 +358,9 @@ def test_words_that_other_rules_cut_are_refused(
 ) -> None:
     root = shutil.copytree(built / "flat", tmp_path / "index")
     monkeypatch.setattr("index.embedded.segment_words.RULES", RULES + 1)
-    with pytest.raises(IndexDamaged, match=f"rules {RULES}, this version cuts by {RULES + 1}: build the index again"):
+    with pytest.raises(
+        IndexDamaged, match=f"rules {RULES}, this version cuts by {RULES + 1}: build the index again"
+    ):
         EmbeddedIndex.open(root)
 
 
