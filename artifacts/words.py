@@ -12,7 +12,8 @@ A text is read in its normal form (NFKC, lower case). What comes of it::
     men's, L'Oréal       men, loreal, oreal      an apostrophe: likewise, without a bare s
     运动鞋               运, 动, 鞋, 运动, 动鞋    scripts without spaces: characters and pairs
 
-The rules have a number, `RULES`: what was cut by others is not searched.
+The rules have a number, `RULES`. What was cut by those before is searched by them until it is written anew;
+what was cut by others is not.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import Stemmer
 
 #: Number of these rules; another where the same text would give other words.
 RULES = 2
+#: The oldest that are still known; 1 does not read marks of inches.
+OLDEST_RULES = 1
 #: Texts that items of every shop may have; an index that does not read one leaves it out.
 ITEM_TEXTS = ("title", "category", "description")
 #: Stems nothing; for catalogues of several languages.
@@ -49,7 +52,10 @@ _MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0970-\u109f\u1780-\u17dd"
 _RUN = rf"[^\W_](?:[^\W_]|[{_MARKS}]|(?<=\d)[.,](?=\d)|(?<=[^\W_])['’](?=[^\W_]))*"
 # What stands for inches behind a number; NFKC makes two primes of a double one.
 _INCH_MARKS = frozenset(('"', "”", "''", "’’", "′′"))
-_COMPOUND = re.compile(rf"{_RUN}(?:-{_RUN})*|(?<=\d)(?:{'|'.join(sorted(_INCH_MARKS))})")
+_COMPOUND = {
+    1: re.compile(rf"{_RUN}(?:-{_RUN})*"),
+    2: re.compile(rf"{_RUN}(?:-{_RUN})*|(?<=\d)(?:{'|'.join(sorted(_INCH_MARKS))})"),
+}
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*\Z")
 _MEASURE = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]+)\Z")
@@ -120,23 +126,26 @@ _OLD = frozenset({"lovins", "porter", "dutch_porter"})
 
 
 @cache
-def tokeniser(language: str) -> Tokeniser:
-    """The tokeniser of a language, the same object each time.
+def tokeniser(language: str, rules: int = RULES) -> Tokeniser:
+    """The tokeniser of a language and of rules, the same object each time.
 
     Raises:
-        ValueError: there is no such language.
+        ValueError: there is no such language, or there are no such rules.
     """
-    return Tokeniser(language)
+    return Tokeniser(language, rules)
 
 
 class Tokeniser:
     """Cuts texts into words, with the stems of one language. For any thread.
 
     Raises:
-        ValueError: there is no such language.
+        ValueError: there is no such language, or there are no such rules.
     """
 
-    def __init__(self, language: str = DEFAULT_LANGUAGE) -> None:
+    def __init__(self, language: str = DEFAULT_LANGUAGE, rules: int = RULES) -> None:
+        if rules not in _COMPOUND:
+            raise ValueError(f"words have no rules {rules}; known are {OLDEST_RULES} to {RULES}")
+        self._pieces = _COMPOUND[rules].findall
         if language not in languages():
             raise ValueError(f"{language!r} is no language of stems; known are {', '.join(languages())}")
         self.language = language
@@ -152,7 +161,7 @@ class Tokeniser:
             text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())[:MAX_CHARACTERS]
         found: list[str] = []
         number = ""  # a bare number, which waits for its unit
-        for piece in _COMPOUND.findall(text.lower()):
+        for piece in self._pieces(text.lower()):
             if piece in _INCH_MARKS:
                 if number:
                     found += (number, f"{number}inch"[:MAX_LENGTH])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from artifacts.words import RULES, Tokeniser, tokeniser
+from artifacts.words import OLDEST_RULES, RULES, Tokeniser, tokeniser
 from common.arrays import F32, I32, I64, U8, Bool
 from index.embedded.bm25 import Accept, Statistics, best_rows
 from index.embedded.manifest import TEXTS_NAME, WORDS_NAME, IndexDamaged, IndexManifest, TextSpec
@@ -46,7 +46,7 @@ class SegmentWords:
         Raises:
             IndexDamaged: one does not hold what the manifest says, or other rules cut its words.
         """
-        if spec.rules != RULES:
+        if not OLDEST_RULES <= spec.rules <= RULES:
             raise IndexDamaged(
                 folder / WORDS_NAME,
                 f"has words cut by rules {spec.rules}, this version cuts by {RULES}: build the index again",
@@ -56,7 +56,7 @@ class SegmentWords:
             texts = Texts.open(path, manifest.rows, spec.fields)
             path = folder / WORDS_NAME
             table = WordTable.open(path)
-            cut = tokeniser(spec.language)
+            cut = tokeniser(spec.language, spec.rules)
         except (OSError, ValueError) as error:
             raise IndexDamaged(path, str(error)) from error
         statistics = Statistics(manifest.rows, spec.mean_length)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from artifacts.words import RULES, attribute_texts, tokeniser
+from artifacts.words import OLDEST_RULES, RULES, attribute_texts, tokeniser
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +26,20 @@ class TextSpec:
     rules: int = RULES
 
     def __post_init__(self) -> None:
-        tokeniser(self.language)
         if not self.fields:
             raise ValueError("texts without fields")
-        if self.rules != RULES:
+        if not OLDEST_RULES <= self.rules <= RULES:
             raise ValueError(f"words cut by rules {self.rules}, this version of mrse cuts by {RULES}")
+        tokeniser(self.language, self.rules)
 
     def item(self, texts: Mapping[str, str], attributes: Mapping[str, object]) -> list[str]:
         """The words of an item; attributes, the category among them, are read in place of their texts."""
         texts = {**texts, **attribute_texts(self.fields, attributes)}
-        return tokeniser(self.language).item(texts, self.fields)
+        return tokeniser(self.language, self.rules).item(texts, self.fields)
 
     def query(self, text: str) -> list[str]:
         """The different words of a query."""
-        return tokeniser(self.language).query(text)
+        return tokeniser(self.language, self.rules).query(text)
 
     def to_json(self) -> dict[str, Any]:
         """As a version file has it."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts import words
-from artifacts.words import Tokeniser, languages, tokeniser
+from artifacts.words import OLDEST_RULES, RULES, Tokeniser, languages, tokeniser
 
 ENGLISH = Tokeniser("english")
 
@@ -83,3 +83,11 @@ def test_threads_cut_alike() -> None:
     shared = Tokeniser("english")
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(shared.words, texts)) == expected
+
+
+def test_rules_that_were_before_cut_as_they_did() -> None:
+    assert Tokeniser("english", 1).words('24" monitor') == ["24", "monitor"]
+    assert Tokeniser("english").words('24" monitor') == ["24", "24inch", "monitor"]
+    for unknown in (OLDEST_RULES - 1, RULES + 1):
+        with pytest.raises(ValueError, match=f"no rules {unknown}; known are 1 to 2"):
+            Tokeniser("english", unknown)

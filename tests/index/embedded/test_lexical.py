@@ -8,6 +8,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.words import RULES, Tokeniser
+from artifacts.words import RULES, Tokeniser, tokeniser
 from common.deadline import Deadline
 from common.progress import silent_stage
 from devtools.embeddings import make_embeddings, random_items, unit_vectors
@@ -357,11 +358,33 @@ def test_words_that_other_rules_cut_are_refused(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = shutil.copytree(built / "flat", tmp_path / "index")
-    monkeypatch.setattr("index.embedded.segment_words.RULES", RULES + 1)
+    for name in ("OLDEST_RULES", "RULES"):
+        monkeypatch.setattr(f"index.embedded.segment_words.{name}", RULES + 1)
     with pytest.raises(
         IndexDamaged, match=f"rules {RULES}, this version cuts by {RULES + 1}: build the index again"
     ):
         EmbeddedIndex.open(root)
+
+
+async def test_words_that_the_rules_before_cut_are_searched_by_them_until_a_rebuild(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "index"
+    with monkeypatch.context() as patch:
+        patch.setattr("index.embedded.build.RULES", 1)
+        patch.setattr("index.embedded.base.RULES", 1)
+        patch.setattr("index.embedded.base.tokeniser", partial(tokeniser, rules=1))
+        build_index(built / "e", root)
+    index = EmbeddedIndex.open(root)
+    await index.upsert([ItemPut("new", VECTORS[0], texts={"title": '19" zebra'})], deadline())
+    for rules, found in ((1, []), (2, ["new"])):
+        texts = read_manifest(root).texts
+        assert texts is not None
+        assert texts.rules == rules
+        assert (await search(index, "zebra"))[0].ids == ["new"]
+        assert (await search(index, "19 inch"))[0].ids == found
+        await index.rebuild()
+    await index.close()
 
 
 def test_the_same_embeddings_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
