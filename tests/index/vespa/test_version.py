@@ -75,3 +75,16 @@ def test_texts_are_part_of_a_version_where_it_has_some(tmp_path: Path) -> None:
         path.write_text(json.dumps(content))
         with pytest.raises(VersionError, match="no version file"):
             Version.read(path)
+
+
+def test_a_version_of_the_rules_before_is_fed_and_asked_by_them(tmp_path: Path) -> None:
+    path = tmp_path / "item.json"
+    wordy = Version("demo-1a2b3c4d", 128, {}, TextSpec(("title",), "english"))
+    content = json.loads(wordy.to_json())
+    content["texts"]["rules"] = 1
+    path.write_text(json.dumps(content))
+    texts = Version.read(path).texts
+    assert texts is not None
+    assert texts.query('24" monitor') == texts.item({"title": '24" monitor'}, {}) == ["24", "monitor"]
+    assert wordy.texts is not None
+    assert wordy.texts.query('24" monitor') == ["24", "24inch", "monitor"]
