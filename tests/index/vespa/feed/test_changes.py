@@ -22,6 +22,7 @@ from index.vespa.feed.journal import Journal
 from index.vespa.feed.ledger import FeedRefused, Ledger
 from index.vespa.feed.report import FeedReport, Outcome
 from index.vespa.feed.source import EmbeddingsSource
+from tests.index.vespa.holding import Holding
 
 QUICK = replace(FEED, failures_max=100)
 VECTOR = [1.0] + [0.0] * 127
@@ -74,6 +75,21 @@ async def test_of_lines_without_a_version_the_last_wins(tmp_path: Path) -> None:
         assert world.price("item-0") == 22.0
         assert world.price("item-1") == 3.0
         assert "new" not in server.documents
+
+
+async def test_a_removal_on_its_way_does_not_take_a_put_that_has_its_version(tmp_path: Path) -> None:
+    """Both are sent with the version of the update behind them, see `LiveVespaIndex`."""
+    async with Holding() as server:
+        world = World(tmp_path, server)
+        await world.feed_changes({"id": "a", "remove": True, "feed_ver": 2000})
+        server.hold()
+        removing = asyncio.create_task(world.feed_changes(price("a", 3.0, feed_ver=2020)))
+        await server.held.wait()
+        await world.feed_changes({"id": "a", "vector": VECTOR, "feed_ver": 2010})
+        assert server.documents["a"]["feed_ver"] == 2020
+        server.let_go.set()
+        await removing
+        assert world.price("a") == 3.0
 
 
 async def test_what_was_removed_stays_removed(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import pytest
 
 from common.deadline import Deadline
 from devtools.vespa_fakes.document_server import Chaos, DocumentServer
-from devtools.vespa_fakes.fault_server import Request
 from index.changes import ChangeRefused, ItemPut, ItemUpdate, Keep
 from index.port import IndexUnavailable
 from index.vespa import names
@@ -26,6 +25,7 @@ from index.vespa.feed.merged import Change
 from index.vespa.feed.source import new_feed_version
 from index.vespa.words import TextSpec
 from tests.index.vespa.answers import VERSION, settings
+from tests.index.vespa.holding import Holding
 
 VECTOR = np.eye(1, 8, dtype=np.float32)[0]
 QUICK = replace(LIVE, attempts=3, backoff=0.001, backoff_max=0.01)
@@ -196,22 +196,6 @@ async def test_changes_side_by_side_end_as_the_ledger_has_them(tmp_path: Path) -
         if state.whole == "put"
     }
     assert {item: document.get("price") for item, document in server.documents.items()} == expected
-
-
-class Holding(DocumentServer):
-    """Holds the next removal back until it is let go."""
-
-    holds = False
-
-    async def _serve_one(self, item: str, request: Request, writer: asyncio.StreamWriter) -> None:
-        if self.holds and request.method == "DELETE":
-            self.holds = False
-            self.held.set()
-            await self.let_go.wait()
-        await super()._serve_one(item, request, writer)
-
-    def hold(self) -> None:
-        self.holds, self.held, self.let_go = True, asyncio.Event(), asyncio.Event()
 
 
 async def test_a_removal_on_its_way_does_not_take_a_put_that_has_its_version(tmp_path: Path) -> None:
