@@ -15,8 +15,9 @@ from index.vespa.credentials import Credentials
 from index.vespa.errors import VespaError
 from index.vespa.settings import EndpointSettings
 
-#: Longest time in seconds to find and reach a host; see also ``connect_share``.
-_CONNECT_TIMEOUT: Final = 1.0
+#: Longest time in seconds to find and reach a host; see also ``connect_share``. More than one: after a second
+#: the kernel asks again a server that let the first try go by, as one does whose queue is full.
+_CONNECT_TIMEOUT: Final = 1.5
 #: The path of queries.
 SEARCH: Final = "/search/"
 

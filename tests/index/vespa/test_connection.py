@@ -216,3 +216,18 @@ async def test_addresses_of_one_name_share_the_work_and_are_looked_up_once() -> 
     # A machine that stalls for a quarter of a second tries the other address too.
     assert asked == 1
     assert min(first.connections, second.connections) >= 3
+
+
+async def test_a_server_that_is_late_to_take_connections_is_reached() -> None:
+    """What its full queue dropped the kernel asks for again after a second."""
+    server = Server(OK)
+    with socket.create_server(("127.0.0.1", 0), backlog=2) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        late = await asyncio.start_server(server, sock=listening, backlog=2, start_serving=False)
+        transport = Transport(EndpointSettings((url,), connect_share=1.0))
+        asked = asyncio.gather(*(transport.send(url, Request("GET", "/"), 60.0) for _ in range(8)))
+        await asyncio.sleep(0.2)
+        await late.start_serving()
+        assert [reply.status for reply in await asked] == [200] * 8
+        await transport.close()
+        late.close()
