@@ -28,7 +28,7 @@ from models.evaluation.heldout import KINDS
 from models.evaluation.service import SERVICE, WITHOUT
 
 #: A busy machine shall not leave routes out: what is judged is the mix, not what load does to it.
-_AT_EASE = """
+AT_EASE = """
 [server]
 access_log = false
 [limits]
@@ -57,7 +57,7 @@ def main() -> int:
     )
     bundle, port = (options.bundle or demo_bundle()).resolve(), free_port()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mrse.toml").write_text(_AT_EASE)
+        (Path(folder) / "mrse.toml").write_text(AT_EASE)
         command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(port)]
         command += ["--bundle", str(bundle), "--index", str(options.index.resolve())]
         command += ["--config", str(Path(folder) / "mrse.toml")]

@@ -145,6 +145,7 @@ async def recall(
         empty=query.browse and not portrait.used,
         browse=query.browse,
         common=not portrait.used,
+        judged=deployment.calibration.curves if options.merge == "calibrated" else (),
         traced=stages.traced,
     )
     outcomes: Mapping[str, RouteOutcome] = await run_routes(request, shedding.load)

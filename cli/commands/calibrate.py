@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.evaluation.statistics import Interval
+    from service.recall.calibration import Calibration, Curve
+    from service.recall.fitting import Judged, Limit
 
 #: Held-out requests below which a curve is noise. *Inferred*.
 FEWEST = 50
@@ -48,16 +50,23 @@ def calibrate(
     """
     check_split(split)
     import asyncio
+    import math
 
     from artifacts.bundle import Bundle
     from common.progress import stage_progress
     from service.offline import collect
     from service.recall.calibration import BUILT_IN, Calibration, beside
-    from service.recall.fitting import Judged, fit
+    from service.recall.fitting import Judged, Limit
+    from service.recall.routes.p2i import P2ISettings
     from service.settings import load_settings
 
     version = Bundle.load(bundle).version
-    settings = load_settings(config, {"bundle": {"path": bundle}, "index": {"path": index}})
+    places = {"bundle": {"path": bundle}, "index": {"path": index}}
+    # How near a picture has to be is what is asked: nothing is cut off beforehand.
+    settings = load_settings(config, {**places, "recall": {"p2i": {"floor": -1, "candidates": 1}}})
+    usual = load_settings(config, places).recall.tables["p2i"]
+    assert isinstance(usual, P2ISettings)
+    limits = {"p2i": Limit(usual.floor, math.ceil(usual.candidates * k))}
     asked, gains, query = _held_out(data, bundle, split, requests)
     if len(asked) < FEWEST:
         raise MrseError(
@@ -68,14 +77,10 @@ def calibrate(
         found = asyncio.run(collect(settings, asked, k, stage_progress(tell, "routes")))
         judged = [Judged(routes, gain) for routes, gain in zip(found, gains, strict=True)]
         halves = [number % 2 for number in query]
-        fitted = [
-            fit([each for each, half in zip(judged, halves, strict=True) if half != held]) for held in (0, 1)
-        ]
-        tell("fit", 2, 3)
-        curves = fit(judged)
+        tell("fit", 0, 3)
+        mixes, curves = _fitted(judged, halves, limits, version)
         tell("fit", 3, 3)
-    mixes = [Calibration(bundle=version, curves=each) for each in fitted]
-    figures = _figures(judged, query, [mixes[half] for half in halves])
+    figures = _figures(judged, query, mixes, limits)
     better = _is_better(figures, curves)
     calibration = Calibration(
         bundle=version,
@@ -102,14 +107,46 @@ def calibrate(
     out.print("not written (--dry-run)" if dry_run else written)
 
 
+def _fitted(
+    judged: Sequence[Judged], halves: Sequence[int], limits: Mapping[str, Limit], version: str
+) -> tuple[list[Calibration], dict[str, Curve]]:
+    """What each request is merged by, fitted on the other half of them, and the curves that all give.
+
+    A route of ``limits`` has a curve where at least `FEWEST` requests have candidates of it, and where that
+    is better than its limits for requests that it was not fitted on.
+    """
+    from service.recall.calibration import Calibration
+    from service.recall.fitting import as_served, fit
+
+    def halved(apart: Sequence[str]) -> tuple[list[Calibration], dict[str, Curve], float]:
+        cut = {name: limit for name, limit in limits.items() if name not in apart}
+        served = [as_served(each, cut) for each in judged]
+        each_half = [
+            fit([each for each, half in zip(served, halves, strict=True) if half != held], apart=apart)
+            for held in (0, 1)
+        ]
+        mixes = [Calibration(bundle=version, curves=each_half[half]) for half in halves]
+        found = [_ndcg(each, mix) for each, mix in zip(served, mixes, strict=True)]
+        return mixes, fit(served, apart=apart), sum(found)
+
+    mixes, curves, best = halved(())
+    apart = [name for name in limits if sum(bool(each.routes.get(name)) for each in judged) >= FEWEST]
+    if apart:
+        judging, by_curve, reached = halved(apart)
+        if reached > best:
+            return judging, by_curve
+    return mixes, curves
+
+
 def _is_better(figures: Mapping[str, Any], curves: Mapping[str, Any]) -> bool:
     """Whether the fitted curves are better than the built-in ones on requests that they were not fitted on.
 
-    A route without a built-in curve has nothing to stay with.
+    A route without a built-in curve has nothing to stay with, unless it can do without one.
     """
     from service.recall.calibration import BUILT_IN
+    from service.recall.fitting import ON_COSINES
 
-    if curves.keys() - BUILT_IN.curves.keys():
+    if curves.keys() - BUILT_IN.curves.keys() - ON_COSINES:
         return True
     return bool((figures["calibrated less built-in"][_MEASURES[0]]["value"] or 0.0) >= 0.0)
 
@@ -169,13 +206,15 @@ def _held_out(
     return asked, gains, numbers
 
 
-def _figures(judged: Sequence[Any], query: Sequence[int], mixes: Sequence[Any]) -> dict[str, Any]:
+def _figures(
+    judged: Sequence[Judged], query: Sequence[int], mixes: Sequence[Calibration], limits: Mapping[str, Limit]
+) -> dict[str, Any]:
     """Each measure of the mix, of the methods beside it, and of the mix without each route."""
     import numpy as np
 
     from models.evaluation.statistics import bootstrap, by_query, difference
     from service.recall.calibration import BUILT_IN
-    from service.recall.fitting import ranking
+    from service.recall.fitting import as_served, ranking
     from service.recall.merge import Mix
 
     numbers = np.unique(np.array(query), return_inverse=True)[1]
@@ -185,7 +224,9 @@ def _figures(judged: Sequence[Any], query: Sequence[int], mixes: Sequence[Any]) 
         rows = []
         for each, calibration in zip(judged, mixes, strict=True):
             mix = Mix(method=method, shares={}, calibration=by or calibration)
-            rows.append(_measured(ranking(each, mix, without), each.gains))
+            curves = mix.calibration.curves if method == "calibrated" else {}
+            cut = {name: limit for name, limit in limits.items() if name not in curves}
+            rows.append(_measured(ranking(as_served(each, cut), mix, without), each.gains))
         values = np.array(rows)
         return {name: by_query(values[:, place], numbers, count) for place, name in enumerate(_MEASURES)}
 
@@ -205,6 +246,14 @@ def _figures(judged: Sequence[Any], query: Sequence[int], mixes: Sequence[Any]) 
         rest = sums("calibrated", route)
         figures[f"worth of {route}"] = {name: told(difference(mix[name], rest[name])) for name in _MEASURES}
     return figures
+
+
+def _ndcg(judged: Judged, calibration: Calibration) -> float:
+    from service.recall.fitting import ranking
+    from service.recall.merge import Mix
+
+    mix = Mix(method="calibrated", shares={}, calibration=calibration)
+    return _measured(ranking(judged, mix), judged.gains)[0]
 
 
 def _measured(ranking: Sequence[str], gains: Mapping[str, float]) -> tuple[float, float, float]:

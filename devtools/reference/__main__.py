@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devtools import metrics_page
-from devtools.reference import api, commands, config, errors, esci, files, release, results, settings
+from devtools.reference import api, commands, config, errors, esci, files, grocery, release, results, settings
 from devtools.reference.marked import filled, parts
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,6 +18,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "commands": commands.made,
     "api": api.made,
     "esci": esci.made,
+    "grocery": grocery.made,
     "results": results.made,
     "problems": errors.kinds,
     "plan": release.plan,

@@ -7,9 +7,9 @@ it: with a handful of numbers to choose that takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -52,14 +52,15 @@ class _Pool:
     ideal: float
 
 
-def fit(judged: Sequence[Judged], bound: float = 2.0) -> dict[str, Curve]:
+def fit(judged: Sequence[Judged], bound: float = 2.0, apart: Collection[str] = ()) -> dict[str, Curve]:
     """A curve for each route that is on no common scale and found anything.
 
     Args:
         judged: held-out requests.
         bound: what a route may add at most.
+        apart: routes of `ON_COSINES` that get a curve all the same.
     """
-    pools = [_pool(each) for each in judged if each.gains]
+    pools = [_pool(each, ON_COSINES.difference(apart)) for each in judged if each.gains]
     routes = sorted({name for pool in pools for name in pool.scores})
     # A route whose score says nothing has a flat curve: its items stand behind those of others.
     curves = dict.fromkeys(routes, _FLAT)
@@ -86,19 +87,39 @@ def mean(pools: Sequence[_Pool], curves: Mapping[str, Curve]) -> float:
     return _mean(pools, [_added(pool, curves) for pool in pools])
 
 
+class Limit(NamedTuple):
+    """What of a route's candidates a service takes where no curve judges them: so many, from a score on."""
+
+    floor: float
+    most: int
+
+
+def as_served(judged: Judged, limits: Mapping[str, Limit]) -> Judged:
+    """What a service would merge: of some routes no more than their limits let through."""
+    routes = {
+        name: _within(found, limits[name]) if name in limits else found
+        for name, found in judged.routes.items()
+    }
+    return Judged(routes, judged.gains)
+
+
 def ranking(judged: Judged, mix: Mix, without: str | None = None) -> list[str]:
     """The items of a request as `merge` puts them, with all routes but one."""
     routes = {name: found for name, found in judged.routes.items() if name != without}
     return [item["item_id"] for item in ranked(routes, mix).items]
 
 
-def _pool(judged: Judged) -> _Pool:
+def _within(found: Sequence[Candidate], limit: Limit) -> list[Candidate]:
+    return [each for each in list(found)[: limit.most] if each.source["score"] >= limit.floor]
+
+
+def _pool(judged: Judged, on_cosines: Collection[str]) -> _Pool:
     plain = Mix(method="score", shares={})
-    cosines = {name: found for name, found in judged.routes.items() if name in ON_COSINES}
+    cosines = {name: found for name, found in judged.routes.items() if name in on_cosines}
     items = {item["item_id"]: item["score"] for item in ranked(cosines, plain).items}
     first = next((found for found in cosines.values() if found), ())
     floor = first[-1].value if first else 0.0
-    others = {name: found for name, found in judged.routes.items() if name not in ON_COSINES and found}
+    others = {name: found for name, found in judged.routes.items() if name not in on_cosines and found}
     for found in others.values():
         for candidate in found:
             items.setdefault(candidate.item_id, floor)

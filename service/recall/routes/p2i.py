@@ -23,9 +23,10 @@ class P2ISettings(RouteSettings):
     """The table ``[recall.p2i]``. All values are *inferred*."""
 
     shed_at: Share | None = 0.5
-    #: Candidates that the route returns, as a share of k.
+    #: Candidates that the route returns, as a share of k; all k where `mrse calibrate` fitted a curve for it.
     candidates: Share = 0.3
-    #: Least cosine between two pictures for an item to be a candidate.
+    #: Least cosine between two pictures for an item to be a candidate. How near the right one lies depends on
+    #: the encoder and the photos: a fitted curve says it instead.
     floor: float = Field(default=0.8, ge=-1, le=1)
     #: Under ``merge = "score"`` an item is worth 1 - steepness x (1 - cosine): what a picture is less alike
     #: counts so many times.
@@ -53,11 +54,14 @@ class P2I(Route[P2ISettings]):
         table = self.table(request)
         assert request.photos is not None
         assert request.photo is not None
-        wanted = max(1, math.ceil(table.candidates * request.k))
+        # A curve that was fitted says what each is worth, so that neither number nor floor has to.
+        judged = self.name in request.judged
+        wanted = max(1, math.ceil((1.0 if judged else table.candidates) * request.k))
         (found,) = await request.photos.search_pictures(
             request.photo[None], wanted, request.filters, request.deadline
         )
-        kept = int(np.count_nonzero(found.scores >= table.floor))  # best first
+        floor = -1.0 if judged else table.floor
+        kept = int(np.count_nonzero(found.scores >= floor))  # best first
         cosines: F32 = found.scores[:kept]
         sources: list[Source] = [
             {"route": "p2i", "rank": rank, "score": score} for rank, score in enumerate(rounded(cosines), 1)

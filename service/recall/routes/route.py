@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -81,6 +81,7 @@ class RouteRequest:
         notes: what a route tells of its way, by its name, for `Route.explain`. It is written while the route
             runs, so it stays when the route is cut off.
         first: for an index that is far: the search by the embedding, with the vectors that routes want.
+        judged: routes whose scores a fitted curve judges, so that a floor of theirs does not apply.
         traced: whether each route is a span of its request.
     """
 
@@ -110,6 +111,7 @@ class RouteRequest:
     kept: bool = True
     notes: dict[str, object] = field(default_factory=dict)
     first: First | None = None
+    judged: Collection[str] = ()
     traced: bool = False
 
 

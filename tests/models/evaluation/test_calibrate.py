@@ -11,11 +11,13 @@ from typer.testing import CliRunner
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
-from cli.commands.calibrate import _findings, _is_better
+from cli.commands.calibrate import FEWEST, _findings, _fitted, _is_better
 from cli.main import build as commands
 from index.embedded.build import build_index
 from models.embed import embed_shop
 from service.recall.calibration import BUILT_IN, Calibration, Curve, beside, calibration_of
+from service.recall.fitting import Limit
+from tests.service.recall.test_fitting import photos
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,13 @@ def figures(**gains: tuple[float, float, float]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("gain", "route", "better"),
-    [(0.02, "lexical", True), (0.0, "lexical", True), (-0.01, "lexical", False), (-0.01, "acme", True)],
+    [
+        (0.02, "lexical", True),
+        (0.0, "lexical", True),
+        (-0.01, "lexical", False),
+        (-0.01, "acme", True),
+        (-0.01, "p2i", False),
+    ],
 )
 def test_a_fit_that_does_not_hold_for_other_requests_is_left(gain: float, route: str, better: bool) -> None:
     told = figures(calibrated_less_built_in=(gain, gain - 0.03, gain + 0.03))
@@ -80,3 +88,13 @@ def test_a_fit_that_does_not_hold_for_other_requests_is_left(gain: float, route:
 def test_a_route_that_does_harm_is_named_and_one_that_may_not_is_not() -> None:
     told = figures(worth_of_q2i=(-0.04, -0.06, -0.02), worth_of_lexical=(-0.01, -0.03, 0.01))
     assert _findings(told, better=True) == ["q2i does harm: without it nDCG@10 is better by 0.040"]
+
+
+def test_pictures_get_a_curve_where_enough_searched_by_them_and_their_limits_do_worse() -> None:
+    judged = photos(2 * FEWEST)
+    halves = [place % 2 for place in range(len(judged))]
+    mixes, curves = _fitted(judged, halves, {"p2i": Limit(0.8, 10)}, "b")
+    assert "p2i" in curves
+    assert mixes[0] != mixes[1], "each half is merged by what the other one gave"
+    few = judged[: FEWEST - 1]
+    assert "p2i" not in _fitted(few, halves[: len(few)], {"p2i": Limit(0.8, 10)}, "b")[1]

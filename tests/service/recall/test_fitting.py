@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.recall.calibration import BUILT_IN, Calibration
-from service.recall.fitting import Judged, fit, ranking
+from service.recall.fitting import Judged, Limit, as_served, fit, ranking
 from service.recall.merge import Mix
 from service.recall.routes.outcome import Candidate
 
@@ -71,3 +71,40 @@ def test_a_route_alone_has_its_own_order() -> None:
 @pytest.mark.parametrize("judged", [[], [Judged({}, {"i1": 1.0})], [Judged({"q2i": []}, {})]])
 def test_requests_without_answers_fit_nothing(judged: list[Judged]) -> None:
     assert fit(judged) == {}
+
+
+def photos(count: int, seed: int = 0) -> list[Judged]:
+    """Shoppers' photos: the right item's picture is the nearest by far, at a cosine of 0.4."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        right = f"i{rng.integers(30)}"
+        cosines = {f"i{n}": 0.3 + 0.05 * rng.standard_normal() for n in range(30)}
+        near = {f"i{n}": 0.1 + 0.05 * rng.standard_normal() for n in range(30)}
+        near[right] += 0.3
+        found = [
+            Candidate(each.item_id, 1 - 4 * (1 - each.value), each.source) for each in best_first("p2i", near)
+        ]
+        made.append(Judged({"q2i": best_first("q2i", cosines), "p2i": found}, {right: 1.0}))
+    return made
+
+
+def test_pictures_far_from_1_decide_by_a_curve_of_their_own_where_a_floor_leaves_them_out() -> None:
+    limits = {"p2i": Limit(floor=0.8, most=10)}
+    others = photos(60, seed=1)
+    assert not any(as_served(each, limits).routes["p2i"] for each in others)
+    plain = Mix(method="calibrated", shares={})
+    curves = fit(photos(60), apart=("p2i",))
+    judged = Mix(method="calibrated", shares={}, calibration=Calibration(bundle="b", curves=curves))
+    assert first(others, judged) > first([as_served(each, limits) for each in others], plain) + 0.5
+    assert "p2i" not in fit(photos(60)), "a route on the scale of cosines needs no curve"
+
+
+def test_a_limit_takes_so_many_from_a_score_on() -> None:
+    (judged,) = photos(1)
+    scores = [each.source["score"] for each in judged.routes["p2i"]]
+    served = as_served(judged, {"p2i": Limit(floor=scores[4], most=3), "absent": Limit(0.0, 1)})
+    assert [each.source["score"] for each in served.routes["p2i"]] == scores[:3]
+    served = as_served(judged, {"p2i": Limit(floor=scores[4], most=30)})
+    assert [each.source["score"] for each in served.routes["p2i"]] == scores[:5]
+    assert served.routes["q2i"] is judged.routes["q2i"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from index.embedded.build import build_index
 from service.deployment import check_arms
 from service.errors import StartError
 from service.http.answers import RecallAnswer
+from service.recall.calibration import Calibration, Curve, beside
 from service.settings import Arm
 from tests.service.conftest import Demo
 from tests.service.http.test_health import value
@@ -111,6 +113,29 @@ def test_without_a_picture_it_has_nothing_to_do_and_says_so(ask: Asked) -> None:
     assert answer["routes"]["p2i"]["status"] == "skipped"
     assert answer["routes"]["p2i"]["reason"] == "no picture"
     assert answer["degraded"] == []
+
+
+def test_a_fitted_curve_says_what_a_picture_is_worth_and_neither_floor_nor_number_does(
+    demo: Demo, index: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "index"
+    shutil.copytree(index, own)
+    recall = {"p2i": {"floor": 0.9, "candidates": 0.05}}
+
+    def found() -> list[str]:
+        answer = Asked(server, client)(picture=photo(1), k=20)
+        return [i["item_id"] for i in answer["items"] if any(s["route"] == "p2i" for s in i["sources"])]
+
+    settings = make_settings(demo.bundle.path, own, recall=recall)
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        assert found() == ["i1"]
+    curve = Curve(points=((0.0, 0.0), (1.0, 2.0)))
+    Calibration(bundle=demo.bundle.version, curves={"p2i": curve}).write(beside(own))
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        assert len(found()) > 1
+    settings = make_settings(demo.bundle.path, own, recall=recall | {"merge": "score"})
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        assert found() == ["i1"], "no other way to merge reads curves"
 
 
 def test_words_beside_the_picture_keep_their_say(ask: Asked) -> None:
