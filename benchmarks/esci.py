@@ -23,7 +23,7 @@ from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
 from benchmarks.esci_lexical import route_scores
 from benchmarks.esci_measure import Answers, measure, plot, table
 from benchmarks.esci_mix import BUILT_IN_MIX, FITTED_MIX, Routes, default_mix, fitted_mix, gains, mixes
-from benchmarks.esci_ours import NARROW, NGRAMS, SCRATCH, SYSTEMS, System, configure
+from benchmarks.esci_ours import NARROW, NARROW_TRAINED, NGRAMS, SCRATCH, SYSTEMS, System, configure
 from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
 from benchmarks.report import Claim, ProgressLines, above_zero, arguments, finish
 from common.arrays import F32
@@ -34,6 +34,8 @@ from models.training import train
 BM25, _LEXICAL = "BM25", "the lexical route, as served"
 #: Towers without anything given: their mix is fitted, since the built-in curve was chosen beside strong ones.
 _WEAK = (NGRAMS, SCRATCH)
+#: Towers of the product's own width, whose mix is fitted as well.
+_NARROW = (NARROW, NARROW_TRAINED)
 MINILM, _TWO = "all-MiniLM-L6-v2, untrained", "its first 2 layers, untrained"
 
 
@@ -82,8 +84,8 @@ def main() -> int:
     mixed = mixes(_routes(chosen, data, work), data)
     # What a service gives over towers as narrow as most presets', and over those that no BERT helped.
     every = np.arange(len(data.queries))
-    over = {s.name: f"{BUILT_IN_MIX}, {s.name}" for s in systems if s.name in (NARROW, *_WEAK)}
-    fitted = {s.name: f"{FITTED_MIX}, {s.name}" for s in systems if s.name in _WEAK}
+    over = {s.name: f"{BUILT_IN_MIX}, {s.name}" for s in systems if s.name in (*_NARROW, *_WEAK)}
+    fitted = {s.name: f"{FITTED_MIX}, {s.name}" for s in systems if s.name in (*_NARROW, *_WEAK)}
     for system in systems:
         if system.name in over:
             mixed[over[system.name]] = default_mix(_routes(system, data, work), every)
@@ -113,9 +115,11 @@ def main() -> int:
     claims = [*_claims(rows, best, served), *mix_claims(rows, worth[BUILT_IN_MIX], best, BM25)]
     for name in dict.fromkeys((best, *(s.name for s in systems if s.name == NARROW))):
         claims += above_claims(name, above[name], (BM25, MINILM), ("nDCG@10", "R@10"))
-    if NARROW in over:
-        claims += above_claims(over[NARROW], worth[over[NARROW]], (BM25, MINILM), ("nDCG@10", "R@10"))
-    for name in fitted.values():
+    for name in _NARROW:
+        for mixed_name in (over.get(name), fitted.get(name)):
+            if mixed_name is not None:
+                claims += above_claims(mixed_name, worth[mixed_name], (BM25, MINILM), ("nDCG@10", "R@10"))
+    for name in (fitted[weak] for weak in _WEAK if weak in fitted):
         for each in ("R@10", "R@100"):
             ours_at, theirs_at = (float(rows[which][each]["value"]) for which in (name, BM25))
             claims.append(Claim.at_least(f"{name}: {each}, beside BM25", ours_at, round(theirs_at, 4)))
