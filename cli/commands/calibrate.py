@@ -16,7 +16,8 @@ from common.errors import MrseError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from models.evaluation.statistics import Interval
+    from common.arrays import I64
+    from models.evaluation.statistics import Interval, Sums
     from service.recall.calibration import Calibration, Curve
     from service.recall.fitting import Judged, Limit
 
@@ -76,9 +77,8 @@ def calibrate(
     with progress() as tell:
         found = asyncio.run(collect(settings, asked, k, stage_progress(tell, "routes")))
         judged = [Judged(routes, gain) for routes, gain in zip(found, gains, strict=True)]
-        halves = [number % 2 for number in query]
         tell("fit", 0, 3)
-        mixes, curves = _fitted(judged, halves, limits, version)
+        mixes, curves = _fitted(judged, query, limits, version)
         tell("fit", 3, 3)
     figures = _figures(judged, query, mixes, limits)
     better = _is_better(figures, curves)
@@ -108,17 +108,22 @@ def calibrate(
 
 
 def _fitted(
-    judged: Sequence[Judged], halves: Sequence[int], limits: Mapping[str, Limit], version: str
+    judged: Sequence[Judged], query: Sequence[int], limits: Mapping[str, Limit], version: str
 ) -> tuple[list[Calibration], dict[str, Curve]]:
-    """What each request is merged by, fitted on the other half of them, and the curves that all give.
+    """What each request is merged by, fitted on the other half of the queries, and the curves that all give.
 
     A route of ``limits`` has a curve where at least `FEWEST` requests have candidates of it, and where that
-    is better than its limits for requests that it was not fitted on.
+    is better than its limits, by more than chance, for requests that it was not fitted on.
     """
+    import numpy as np
+
+    from models.evaluation.statistics import by_query, difference
     from service.recall.calibration import Calibration
     from service.recall.fitting import as_served, fit
 
-    def halved(apart: Sequence[str]) -> tuple[list[Calibration], dict[str, Curve], float]:
+    numbers, halves = _numbers(query), [number % 2 for number in query]
+
+    def halved(apart: Sequence[str]) -> tuple[list[Calibration], dict[str, Curve], Sums]:
         cut = {name: limit for name, limit in limits.items() if name not in apart}
         served = [as_served(each, cut) for each in judged]
         each_half = [
@@ -126,14 +131,14 @@ def _fitted(
             for held in (0, 1)
         ]
         mixes = [Calibration(bundle=version, curves=each_half[half]) for half in halves]
-        found = [_ndcg(each, mix) for each, mix in zip(served, mixes, strict=True)]
-        return mixes, fit(served, apart=apart), sum(found)
+        found = np.array([_ndcg(each, mix) for each, mix in zip(served, mixes, strict=True)])
+        return mixes, fit(served, apart=apart), by_query(found, numbers, int(numbers.max()) + 1)
 
     mixes, curves, best = halved(())
     apart = [name for name in limits if sum(bool(each.routes.get(name)) for each in judged) >= FEWEST]
     if apart:
         judging, by_curve, reached = halved(apart)
-        if reached > best:
+        if difference(reached, best).low > 0:
             return judging, by_curve
     return mixes, curves
 
@@ -217,7 +222,7 @@ def _figures(
     from service.recall.fitting import as_served, ranking
     from service.recall.merge import Mix
 
-    numbers = np.unique(np.array(query), return_inverse=True)[1]
+    numbers = _numbers(query)
     count = int(numbers.max()) + 1
 
     def sums(method: Any, without: str | None = None, by: Any = None) -> dict[str, Any]:
@@ -246,6 +251,14 @@ def _figures(
         rest = sums("calibrated", route)
         figures[f"worth of {route}"] = {name: told(difference(mix[name], rest[name])) for name in _MEASURES}
     return figures
+
+
+def _numbers(query: Sequence[int]) -> I64:
+    """The queries' numbers without gaps."""
+    import numpy as np
+
+    numbers: I64 = np.unique(np.array(query), return_inverse=True)[1]
+    return numbers
 
 
 def _ndcg(judged: Judged, calibration: Calibration) -> float:

@@ -16,7 +16,7 @@ from cli.main import build as commands
 from index.embedded.build import build_index
 from models.embed import embed_shop
 from service.recall.calibration import BUILT_IN, Calibration, Curve, beside, calibration_of
-from service.recall.fitting import Limit
+from service.recall.fitting import Judged, Limit
 from tests.service.recall.test_fitting import photos
 
 
@@ -92,9 +92,13 @@ def test_a_route_that_does_harm_is_named_and_one_that_may_not_is_not() -> None:
 
 def test_pictures_get_a_curve_where_enough_searched_by_them_and_their_limits_do_worse() -> None:
     judged = photos(2 * FEWEST)
-    halves = [place % 2 for place in range(len(judged))]
-    mixes, curves = _fitted(judged, halves, {"p2i": Limit(0.8, 10)}, "b")
+    query = list(range(len(judged)))
+    mixes, curves = _fitted(judged, query, {"p2i": Limit(0.8, 10)}, "b")
     assert "p2i" in curves
     assert mixes[0] != mixes[1], "each half is merged by what the other one gave"
     few = judged[: FEWEST - 1]
-    assert "p2i" not in _fitted(few, halves[: len(few)], {"p2i": Limit(0.8, 10)}, "b")[1]
+    assert "p2i" not in _fitted(few, query[: len(few)], {"p2i": Limit(0.8, 10)}, "b")[1]
+    # Nothing is to be gained where all come through as they are, and lie as they should.
+    every = {"p2i": Limit(-1.0, 30)}
+    near = [Judged({"q2i": [], "p2i": each.routes["p2i"]}, each.gains) for each in judged]
+    assert "p2i" not in _fitted(near, query, every, "b")[1]
