@@ -168,11 +168,17 @@ def permutation(ours: Sums, theirs: Sums, *, resamples: int = 1000, seed: int = 
 
 
 def seeds_difference(
-    ours: list[Sums], theirs: list[Sums], *, relative: bool = False, resamples: int = 1000
+    ours: list[Sums],
+    theirs: list[Sums],
+    *,
+    relative: bool = False,
+    paired: bool = False,
+    resamples: int = 1000,
 ) -> Interval:
     """Ours minus theirs, a figure of each training seed over the same queries; draws seeds and queries.
 
-    ``relative`` divides by theirs, so that 0.1 is ten per cent more.
+    ``relative`` divides by theirs, so that 0.1 is ten per cent more. ``paired`` draws the same seeds for both
+    sides, where those of one place have all but what is compared in common.
     """
     if not ours or not theirs:
         return UNKNOWN
@@ -195,7 +201,8 @@ def seeds_difference(
     replicates = []
     for count in _chunks(resamples):
         queries = draws(int(known.sum()), count, rng)
-        replicates.append(gap(queries, [draws(len(side), count, rng) for side in (ours, theirs)]))
+        drawn = [draws(len(side), count, rng) for side in (ours, theirs)]
+        replicates.append(gap(queries, [drawn[0], drawn[0]] if paired else drawn))
     once = [np.ones((1, len(side))) for side in (ours, theirs)]
     value = gap(np.ones((1, int(known.sum()))), once)[0]
     return _percentiles(value, np.concatenate(replicates))

@@ -33,6 +33,11 @@ class LossConfig(Frozen):
     hard_negatives: int = 4
     #: Whether a row's hard negatives are columns of its MNSCE as well.
     hard_columns: bool = False
+    #: Whether HNST compares items with their co-clicks. Every positive was clicked; where most of what is
+    #: hard never was, HNST learns with them what was clicked instead of what answers.
+    hard_coclicks: bool = True
+    #: Whether any are mined; else labels alone give them. Each time encodes the catalogue and ranks it.
+    mined: bool = True
     #: Share of them that is mined where a query has labels of low relevance too.
     mined_share: float = 0.5
     #: Ranks that mined hard negatives come from, as 1-based first and last.

@@ -84,8 +84,8 @@ class HybridStep(ABC):
         rivals = self.rivals(drawn, rng)
         wanted = [columns, hard.items.ravel(), rivals.items.ravel()]
         distinct, places = np.unique(np.concatenate(wanted), return_inverse=True)
-        items = self.items(distinct, drawn, rng)
-        scores = self.scores(self.queries(drawn), items)
+        items, asked = self.items(distinct, drawn, rng), self.queries(drawn)
+        scores = self.scores(asked, items)
         ends = np.cumsum([len(part) for part in wanted[:2]])
         at, of_hard, of_rivals = map(torch.from_numpy, np.split(places, ends))
         cosines = scores[..., at]
@@ -114,7 +114,7 @@ class HybridStep(ABC):
             )
         easy, shown = self.easy(seen, masked, drawn, rng)
         easy = loss.alpha * easy
-        positive, far = self.mean(own)[:, 0], self.mean(far)
+        positive, far = self._compared(own, far, asked, drawn, hard.items, rng)
         triplets = hnst(positive, far, present, grades, margin=loss.margin)
         beta, share = dose(loss, pull(easy, pulled), pull(triplets, [positive, far]))
         gaps = self.config.teacher.span * (1 - grades)
@@ -122,6 +122,18 @@ class HybridStep(ABC):
         total = easy + beta * triplets + loss.distil * taught + beside
         found = {"hnst": triplets, "beta": beta, "hnst_share": share} | self._taught(taught)
         return {"loss": total, **shown, **seen_beside, **found}
+
+    def _compared(
+        self, own: Tensor, far: Tensor, asked: Tensor, drawn: Batch, hard: I64, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines that HNST compares: of the positives ``[B]`` and of the hard negatives ``[B, H]``."""
+        distinct, places = np.unique(np.concatenate([drawn.items, hard.ravel()]), return_inverse=True)
+        items = self.untold(distinct, drawn, rng)
+        if items is not None:
+            scores, at = self.scores(asked, items), torch.from_numpy(places)
+            own = self._own(scores, at[: self.batch, None])
+            far = self._own(scores, at[self.batch :].reshape(hard.shape))
+        return self.mean(own)[:, 0], self.mean(far)
 
     def _taught(self, loss: Tensor) -> Losses:
         """A column of the curves where the towers learn from a teacher."""
@@ -139,6 +151,8 @@ class HybridStep(ABC):
 
     def mine(self, step: int) -> None:
         """Mine hard negatives anew where it is time, with the weights of this step."""
+        if not self.config.loss.mined:
+            return
         path = self.mining.due(step, self.hard_from)
         if path is None:
             return
@@ -182,6 +196,10 @@ class HybridStep(ABC):
     @abstractmethod
     def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
         """Encode items of all ranks, ``[N]`` distinct rows of the catalogue -> ``[N, …]``."""
+
+    def untold(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor | None:
+        """Items without what tells that they were clicked, as `items` gives them; None where that stays."""
+        return None
 
     @abstractmethod
     def queries(self, drawn: Batch) -> Tensor:

@@ -42,10 +42,11 @@ def train_fusion(
     features: F16,
     coclicks: CoClicks,
     grader: Grader | None = None,
+    looks: EarlyStop | None = None,
 ) -> None:
     """Train the fusion, or load what was trained before; see `_FusionStep` for the arrays.
 
-    ``grader`` is the teacher, where the run has one.
+    ``grader`` is the teacher, where the run has one; ``looks`` takes the place of those at val.
     """
     config = run.config
     stage = Stage("stage2", run)
@@ -58,8 +59,8 @@ def train_fusion(
     groups: list[dict[str, Any]] = [{"params": towers.fusion_parameters(), "factor": 1.0}]
     if config.stage2.expert_rate > 0:
         groups += expert_groups(towers, config, config.stage2.expert_rate)
-    early_stop = None
-    if config.validation.every:
+    early_stop = looks
+    if early_stop is None and config.validation.every:
         validation = Validation(run.data)
         early_stop = EarlyStop(config.validation, lambda: step.recall(validation))
     with step.ahead as ahead:
@@ -110,10 +111,19 @@ class _FusionStep(HybridStep):
             self._freeze()
 
     def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
-        knobs = self.config.data
+        return self._items(rows, drawn, rng, self.config.data.coclick_dropout)
+
+    def untold(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor | None:
+        """Without their co-clicks and statistics."""
+        if self.config.loss.hard_coclicks:
+            return None
+        return self._items(rows, drawn, rng, 1.0)
+
+    def _items(self, rows: I64, drawn: Batch, rng: np.random.Generator, no_coclicks: float) -> Tensor:
+        """Embeddings ``[N, e]``; ``no_coclicks`` is the share of items without their co-clicks."""
         count, own = len(rows), ranks.share(len(rows))
-        bare = (rng.random(count) < knobs.item_picture_dropout)[own]
-        no_coclick = (rng.random(count) < knobs.coclick_dropout)[own]
+        bare = (rng.random(count) < self.config.data.item_picture_dropout)[own]
+        no_coclick = (rng.random(count) < no_coclicks)[own]
         rows = rows[own]
         among = set(rows[~no_coclick].tolist())
         left_out = without_own_visits(self.data, self.coclicks, self.features[0], drawn, among)

@@ -135,6 +135,13 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     assert shaky.high - shaky.low > 0.3
 
 
+def test_seeds_that_have_all_else_in_common_are_drawn_together() -> None:
+    ours, theirs = ([sums([x + gain] * 40) for x in (0.1, 0.4, 0.7)] for gain in (0.1, 0.0))
+    apart, together = (seeds_difference(ours, theirs, paired=paired) for paired in (False, True))
+    assert apart.low < 0
+    assert (together.low, together.value, together.high) == (pytest.approx(0.1),) * 3
+
+
 def test_relative_to_nothing_is_unknown() -> None:
     found = seeds_difference([sums([1, 1])], [sums([0, 0])], relative=True)
     assert np.isnan(found.low)

@@ -121,3 +121,27 @@ def test_frozen_experts_keep_their_features(run: Path, config: Config) -> None:
     assert step.features is before
     assert not step.towers.query_experts.training
     assert torch.is_grad_enabled()
+
+
+def test_hnst_may_compare_items_without_their_co_clicks(run: Path, config: Config) -> None:
+    still = {"fusion.dropout": 0.0, "data.item_picture_dropout": 0.0, "data.coclick_dropout": 0.0}
+    step = _step(run, config.with_overrides({**still, "loss.hard_coclicks": False}))
+    drawn, rng = _drawn(step), np.random.default_rng(0)
+    rows = np.unique(drawn.items)
+    step.towers.eval()
+    told, untold = step.items(rows, drawn, rng), step.untold(rows, drawn, rng)
+    assert untold is not None
+    assert not torch.allclose(told, untold, atol=1e-5)
+    bare = _step(run, config.with_overrides({**still, "data.coclick_dropout": 1.0}))
+    bare.towers.load_state_dict(step.towers.state_dict())
+    bare.towers.eval()
+    torch.testing.assert_close(bare.items(rows, drawn, rng), untold)
+    assert _step(run, config).untold(rows, drawn, rng) is None
+
+
+def test_nothing_is_mined_where_labels_are_to_do(run: Path, config: Config) -> None:
+    for mined, queries in ((True, len(_step(run, config).data.queries)), (False, 0)):
+        step = _step(run, config.with_overrides({"loss.mined": mined}))
+        step.mine(step.hard_from)
+        assert len(step.hard.mined.items) == queries
+        step.mining.clear()
