@@ -25,6 +25,7 @@ from artifacts.shop.shop import UNTAUGHT, Shop
 from common.arrays import I32, I64, Bool
 from common.files import replace_text
 from common.progress import Progress
+from models.dataset.bands import Numbers
 from models.dataset.intents import number_intents
 from models.dataset.log import ANSWERS, LOW, TRAIN, VAL, EventLog, read_log
 from models.dataset.text_store import write_item_texts
@@ -66,13 +67,16 @@ class _Preparation:
 
     def write(self, tokenizer: Tokenizer | None) -> None:
         item_picture, title_ends = array("i"), array("q", [0])
+        numbers = Numbers(self.shop.schema.attributes)
         with (self.folder / "titles.bin").open("wb") as titles:
             for item in self._items("catalogue"):
                 self.rows[item.id] = len(self.rows)
+                numbers.add(item.category, item.attributes)
                 item_picture.append(-1 if item.picture is None else self._picture(item.picture))
                 titles.write(title := item.title.encode())
                 title_ends.append(title_ends[-1] + len(title))
         self._save("title_ends", np.array(title_ends, dtype=np.int64))
+        self._save("item_bands", numbers.bands())
         self._save("item_picture", np.array(item_picture, dtype=np.int32))
         self._save("item_hash", np.array([item_hash(item_id) for item_id in self.rows], dtype=np.int64))
         data, loss = self.config.data, self.config.loss

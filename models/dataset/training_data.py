@@ -34,6 +34,7 @@ class TrainingData:
         queries: distinct normalised queries; row 0 is the empty one.
         item_picture: int32 ``[N]``, picture id of each item or -1.
         item_hash: int64 ``[N]``, the hash of each item's id.
+        item_bands: int8 ``[N, attributes]``, see `models.dataset.bands`; -1 = not known.
         picture_files: for each picture id a file that has it.
         intent: int64 ``[Q]`` by row of the distinct queries, see `models.dataset.intents`; 0 = none.
         texts: item texts as ids.
@@ -49,6 +50,9 @@ class TrainingData:
         self.at: F64 = self.column("positive_at")
         self.item_picture: I32 = self.column("item_picture")
         self.item_hash: I64 = self.column("item_hash")
+        # What an earlier version prepared has none.
+        told = (folder / "item_bands.npy").is_file()
+        self.item_bands: I8 = self.column("item_bands") if told else np.zeros((self.items, 0), np.int8)
         self.queries = self.strings("queries")
         self.picture_files = self.strings("pictures")
         self.texts = TextStore(folder / "items")

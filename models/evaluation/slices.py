@@ -36,7 +36,7 @@ def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Boo
     train split; ``unseen queries``, which nobody asked in the train split; ``narrow`` queries, with at most
     `NARROW` relevant items, and ``broad`` ones. Where a judge knows, also: queries for a colour, a pattern,
     what only pictures show or only texts tell, misspelt ones and synonyms; users by the modality that wins
-    them, and those without taste.
+    them, and those without taste; and users with a taste who ask for something broad, ``taste, broad``.
     ``share`` of the shop's events was held out by training; the others are counted.
     """
     requests, grades = held_out.requests, held_out.grades
@@ -49,6 +49,8 @@ def slice_requests(shop: Shop, held_out: HeldOut, share: float) -> dict[str, Boo
     result["unseen queries"] = result[ALL] & np.array(unseen)
     narrow, broad = _breadth(held_out)
     result["narrow"], result["broad"] = result[ALL] & narrow, result[ALL] & broad
+    if "taste" in result:
+        result["taste, broad"] = result["taste"] & result["broad"]
     result["cold items"] = result[ALL] & np.array([r.event.item not in seen for r in requests])
     return {name: mask for name, mask in result.items() if mask.any()}
 

@@ -18,7 +18,14 @@ from common.hints import meant
 from models.towers.experts import EXPERTS
 from models.towers.experts.config import ExpertsConfig, Frozen
 from models.towers.image_config import ImageConfig
-from models.towers.training_config import DataConfig, LossConfig, StageConfig, TeacherConfig, ValidationConfig
+from models.towers.training_config import (
+    DataConfig,
+    LossConfig,
+    StageConfig,
+    TasteConfig,
+    TeacherConfig,
+    ValidationConfig,
+)
 
 PresetName = Literal["tiny", "demo", "text", "pretrained-text", "pretrained-image", "paper"]
 
@@ -58,8 +65,10 @@ class UserConfig(Frozen):
     """How a user's history enters the query, and what it says by itself. All values are *inferred*."""
 
     #: ``context``: portraits are inputs of the query's DSSM. ``residual``: a sequence encoder reads them, and
-    #: what it finds is added to a query that does not know them: unit(query + pull * taste).
-    kind: Literal["context", "residual"] = "context"
+    #: what it finds is added to a query that does not know them: unit(query + pull * taste). ``taste``: they
+    #: are inputs of a query that says nothing (browse); for others a taste is read from them, which has
+    #: dimensions of its own (`TasteConfig`).
+    kind: Literal["context", "residual", "taste"] = "taste"
     #: Width of the sequence encoder.
     width: int = Field(default=64, ge=1)
     #: Its layers over the whole sequence.
@@ -138,6 +147,7 @@ class Config(Frozen):
     experts: ExpertsConfig = Field(default_factory=ExpertsConfig)
     fusion: FusionConfig = Field(default_factory=FusionConfig)
     user: UserConfig = Field(default_factory=UserConfig)
+    taste: TasteConfig = Field(default_factory=TasteConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     stage1: StageConfig = Field(default_factory=StageConfig)
@@ -190,12 +200,34 @@ class Config(Frozen):
             raise ValueError("loss.distil needs grades: loss.mined_filter=teacher (mrse train --teacher)")
         return self
 
+    @model_validator(mode="after")
+    def _tastes_leave_room(self) -> Config:
+        if self.tastes and self.taste_dim < 2:
+            width = self.dimensions.embedding_dim
+            raise ValueError(f"dimensions.embedding_dim {width} has no room for tastes (user.kind)")
+        return self
+
     @field_validator("dimensions")
     @classmethod
     def _known_experts(cls, value: Dimensions) -> Dimensions:
         if unknown := [name for name in value.experts if name not in EXPERTS]:
             raise ValueError(f"no expert {unknown[0]!r} is registered; there are {', '.join(EXPERTS)}")
         return value
+
+    @property
+    def tastes(self) -> bool:
+        """Whether tastes have dimensions of their own."""
+        return self.user.kind == "taste" and self.switches.history
+
+    @property
+    def taste_dim(self) -> int:
+        """Dimensions of the embedding that tastes have."""
+        return min(self.taste.dims, self.dimensions.embedding_dim // 4) if self.tastes else 0
+
+    @property
+    def words_dim(self) -> int:
+        """Dimensions that are left for queries and items themselves."""
+        return self.dimensions.embedding_dim - self.taste_dim
 
     def fingerprint(self) -> str:
         """16 hex digits over everything that the outcome depends on."""

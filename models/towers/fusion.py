@@ -15,6 +15,7 @@ from models.towers.config import Config
 from models.towers.experts.layers import unit
 from models.towers.gate import Gate
 from models.towers.portrait_attention import PortraitAttention
+from models.towers.taste import Taste
 from models.towers.user_encoder import Interests, UserEncoder
 
 
@@ -60,18 +61,21 @@ class QueryFusion(nn.Module):
         self.portrait = PortraitAttention(count, dim)
         self.gate = Gate(count, dim, config.fusion.gate_hidden, config.fusion.gate_start)
         self.dssm = Dssm(
-            count * dim, 2 * count * dim, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout
+            count * dim, 2 * count * dim, config.fusion.hidden, config.words_dim, config.fusion.dropout
         )
         #: *Inferred*: both reads of the history also go straight into the embedding.
-        self.history = nn.Linear(2 * count * dim, dims.embedding_dim, bias=False)
+        self.history = nn.Linear(2 * count * dim, config.words_dim, bias=False)
         nn.init.zeros_(self.history.weight)
         self.use_history, self.use_gate, self.count = switches.history, switches.gate, count
 
     def forward(
         self, experts: Tensor, portrait: Tensor, behaviour: Tensor, age_days: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         alike, taste = self.portrait(experts, portrait, behaviour, age_days)
-        history = torch.stack([alike, taste], dim=1) * float(self.use_history)
+        return self.fused(experts, torch.stack([alike, taste], dim=1) * float(self.use_history))
+
+    def fused(self, experts: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedding and gate of queries with both reads of their histories ``[B, 2, E, d]``."""
         gate: Tensor = self.gate(experts, history[:, 1])
         if not self.use_gate:
             gate = torch.full_like(gate, 1.0 / self.count) + 0.0 * gate
@@ -79,6 +83,29 @@ class QueryFusion(nn.Module):
         context = (history * weights.unsqueeze(1)).flatten(1)
         embedding: Tensor = self.dssm((experts * weights).flatten(1), context, self.history(context))
         return embedding, gate
+
+
+class TasteFusion(QueryFusion):
+    """The fusion of ``user.kind = "taste"``: as `QueryFusion`, and the pull ``[B]`` as a third output.
+
+    Of a query that says something the portraits tell no more than its user's taste (`Taste`): gate and DSSM
+    read them only where there is nothing else to read.
+    """
+
+    outputs: tuple[str, ...] = (*QueryFusion.outputs, "pull")
+
+    def __init__(self, config: Config, taste: Taste) -> None:
+        super().__init__(config)
+        self.taste = taste
+
+    def forward(
+        self, experts: Tensor, portrait: Tensor, behaviour: Tensor, age_days: Tensor
+    ) -> tuple[Tensor, ...]:
+        alike, liked = self.portrait(experts, portrait, behaviour, age_days)
+        silent = 1.0 - self.taste.asks(experts).to(experts.dtype)
+        query, gate = self.fused(experts, torch.stack([alike, liked], dim=1) * silent[:, :, None, None])
+        embedding, pull = self.taste.of_query(query, experts, portrait, behaviour, age_days)
+        return embedding, gate, pull
 
 
 class PersonalFusion(nn.Module):
@@ -149,7 +176,7 @@ class PersonalFusion(nn.Module):
 
 class ItemFusion(nn.Module):
     """``(features [B, E, d], coclick [B, E, d])`` -> unit ``[B, e]``; zeros in coclick = none (paper:
-    items too have a clicked-item history).
+    items too have a clicked-item history). With ``taste`` its likings have dimensions of their own.
 
     With ``fusion.popularity`` a third input ``statistics [B, 1]``: how often the item was clicked
     (`models.dataset.coclick.CoClicks.statistics`), 0 where nothing is known. *Inferred*: popularity is a
@@ -158,16 +185,15 @@ class ItemFusion(nn.Module):
 
     outputs: tuple[str, ...] = ("embedding",)
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, taste: Taste | None = None) -> None:
         super().__init__()
         dims = config.dimensions
         width = len(dims.experts) * dims.expert_dim
         known = int(config.fusion.popularity)
         self.inputs: tuple[str, ...] = ("features", "coclick", *(["statistics"] if known else []))
-        self.dssm = Dssm(
-            width, width + known, config.fusion.hidden, dims.embedding_dim, config.fusion.dropout
-        )
-        self.popularity = nn.Linear(1, dims.embedding_dim, bias=False) if known else None
+        self.dssm = Dssm(width, width + known, config.fusion.hidden, config.words_dim, config.fusion.dropout)
+        self.taste = taste
+        self.popularity = nn.Linear(1, config.words_dim, bias=False) if known else None
         if self.popularity is not None:
             nn.init.normal_(self.popularity.weight, std=0.02)
         self.use_coclick = config.switches.coclick
@@ -179,4 +205,4 @@ class ItemFusion(nn.Module):
             assert statistics is not None
             context, beside = torch.cat([context, statistics], dim=1), self.popularity(statistics)
         result: Tensor = self.dssm(features.flatten(1), context, beside)
-        return result
+        return result if self.taste is None else self.taste.of_item(result, features)

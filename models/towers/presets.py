@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from artifacts.bundle.manifest import PictureSpec, TextSpec
 from common.hints import meant
-from models.towers.config import Config, ConfigError, FusionConfig, Switches, dimensions
+from models.towers.config import Config, ConfigError, FusionConfig, Switches, UserConfig, dimensions
 from models.towers.experts.config import ExpertsConfig
 from models.towers.image_config import ImageConfig
 from models.towers.training_config import DataConfig, StageConfig
@@ -50,6 +50,7 @@ def preset(name: str) -> Config:
     if name == "tiny":
         return Config(
             preset="tiny",
+            user=UserConfig(kind="context"),
             dimensions=dimensions(expert_dim=16, embedding_dim=32, history=5),
             text=TextSpec(max_query_tokens=12, max_item_tokens=24, ngram_buckets=512),
             picture=PictureSpec(side=32, feature_dim=24),
@@ -63,6 +64,7 @@ def preset(name: str) -> Config:
     if name == "paper":
         return Config(
             preset="paper",
+            user=UserConfig(kind="context"),
             dimensions=dimensions(expert_dim=256, embedding_dim=128, history=50),
             text=TextSpec(max_query_tokens=32, max_item_tokens=96, ngram_buckets=500_000),
             picture=PictureSpec(side=224, feature_dim=1024),
@@ -76,6 +78,7 @@ def preset(name: str) -> Config:
         # *Inferred* from what helped on the ESCI queries; not measured as a preset.
         return Config(
             preset="text",
+            user=UserConfig(kind="context"),
             experts=ExpertsConfig(lexical_start=True, dropout=0.1),
             data=DataConfig(title_share=0.3),
             switches=Switches.model_validate({"picture": False, "vbert": False}),
@@ -85,6 +88,7 @@ def preset(name: str) -> Config:
         # apart. Steps and batches are *inferred*, for larger shops; with some 500 clicks 0 steps are best.
         return Config(
             preset="pretrained-text",
+            user=UserConfig(kind="context"),
             dimensions=dimensions(expert_dim=384, embedding_dim=256),
             experts=ExpertsConfig(layers=6, pretrained_every=0, lexical_start=True, dropout=0.1),
             fusion=FusionConfig(gate_start=(0.2, 0.7, 0.1), start="components"),
@@ -95,6 +99,7 @@ def preset(name: str) -> Config:
     if name == "pretrained-image":
         return Config(
             preset="pretrained-image",
+            user=UserConfig(kind="context"),
             image=ImageConfig(cnn="efficientnet-lite0", dims=256, views=4, crop=0.6, colour=0.3),
         )
     raise ConfigError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}{meant(name, PRESETS)}")

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from models.towers.config import Config
 from models.towers.experts import EXPERTS
-from models.towers.fusion import ItemFusion, PersonalFusion, QueryFusion
+from models.towers.fusion import ItemFusion, PersonalFusion, QueryFusion, TasteFusion
 from models.towers.lmoe import Experts, ExpertSet
 from models.towers.single import SingleTransformer
+from models.towers.taste import Taste
 
 
 class Towers(nn.Module):
@@ -31,9 +32,14 @@ class Towers(nn.Module):
             self.query_experts = experts
             self.item_experts = Experts(config, vocabulary, experts) if apart else experts
         self.query_fusion: QueryFusion | PersonalFusion
-        personal = config.user.kind == "residual"
-        self.query_fusion = PersonalFusion(config) if personal else QueryFusion(config)
-        self.item_fusion = ItemFusion(config)
+        #: What both fusions know of tastes; None where the configuration has none.
+        self.taste = Taste(config) if config.tastes else None
+        if self.taste is not None:
+            self.query_fusion = TasteFusion(config, self.taste)
+        else:
+            personal = config.user.kind == "residual"
+            self.query_fusion = PersonalFusion(config) if personal else QueryFusion(config)
+        self.item_fusion = ItemFusion(config, self.taste)
         straight = _straight(config)
         for fusion in (self.query_fusion, self.item_fusion):
             fusion.dssm.straight.weight.data.copy_(straight)
@@ -53,8 +59,10 @@ class Towers(nn.Module):
         return list(nn.ModuleList([self.query_experts, self.item_experts]).parameters())
 
     def fusion_parameters(self) -> list[nn.Parameter]:
-        """Parameters of portrait, gate and DSSM of both towers."""
-        return [*self.query_fusion.parameters(), *self.item_fusion.parameters()]
+        """Parameters of portrait, gate and DSSM of both towers; tastes have a stage of their own."""
+        both = [*self.query_fusion.parameters(), *self.item_fusion.parameters()]
+        apart = set() if self.taste is None else set(self.taste.parameters())
+        return [parameter for parameter in both if parameter not in apart]
 
 
 def _straight(config: Config) -> Tensor:
@@ -64,6 +72,6 @@ def _straight(config: Config) -> Tensor:
     if not any(speaking):
         speaking = [True] * len(speaking)
     columns = torch.tensor(speaking).repeat_interleave(dims.expert_dim)
-    weight = torch.zeros(dims.embedding_dim, len(columns))
-    weight[:, columns] = nn.init.orthogonal_(torch.empty(dims.embedding_dim, int(columns.sum())))
+    weight = torch.zeros(config.words_dim, len(columns))
+    weight[:, columns] = nn.init.orthogonal_(torch.empty(config.words_dim, int(columns.sum())))
     return weight

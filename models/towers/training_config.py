@@ -117,7 +117,7 @@ class DataConfig(Frozen):
     #: cut from its portrait, in training and in evaluation: when the search was sent they had not happened.
     same_search_minutes: float = 60.0
     #: Whether several actions on one item take one place in a history, that of the last of them.
-    one_slot: bool = False
+    one_slot: bool = True
     #: Examples drawn from item titles as if they were queries, as a share of a batch (weak supervision
     #: for items without events).
     title_share: float = 0.1
@@ -205,3 +205,29 @@ class TeacherConfig(Frozen):
     answers: float = Field(default=0.7, ge=0.0, le=1.0)
     #: Cosine between what answers and what does not, in distillation.
     span: float = Field(default=0.5, gt=0.0, le=2.0)
+
+
+class TasteConfig(Frozen):
+    """Of ``user.kind = "taste"`` (`models.towers.taste`). All values are *inferred*."""
+
+    #: Dimensions of the embedding that tastes have; never more than a quarter of them.
+    dims: int = Field(default=32, ge=2)
+    #: Their share of the squared length of an item's vector.
+    share: float = Field(default=0.2, gt=0.0, lt=1.0)
+    #: Cosine that an item gains where its chance of a click is e times as large; 1 / ``loss.scale`` would
+    #: take the model's chances at their word. Chosen on val: more finds more clicks and costs relevance.
+    amount: float = Field(default=0.045, ge=0.0)
+    #: A query with so few answers is left to its words; one with seven times as many has the whole taste.
+    answers: float = Field(default=20.0, ge=1.0)
+    #: Most words of queries that items are read by, those of most clicks.
+    words: int = Field(default=256, ge=1)
+    #: Clicks that a word must have.
+    word_clicks: int = Field(default=50, ge=1)
+    #: Steps of each of its fits: of the words, of the tastes and of the number of answers.
+    steps: int = Field(default=1000, ge=1)
+    #: Clicks in a step.
+    batch: int = Field(default=512, ge=1)
+    #: What others clicked for the same words, for each click (`models.training.rivals`).
+    rivals: int = Field(default=16, ge=1, le=256)
+    #: Highest learning rate.
+    rate: float = Field(default=0.03, gt=0.0)

@@ -20,6 +20,7 @@ from models.training.given_stage import load_given
 from models.training.image_stage import ImageStage
 from models.training.loop import Stage
 from models.training.run import Run, TrainError
+from models.training.taste import load_taste
 
 CONFIG, SUMMARY = "config.json", "summary.json"
 _QUERIES, _ITEMS, _PICTURES = 1024, 256, 32
@@ -66,6 +67,7 @@ def load_finished(folder: Path) -> Finished:
     run = Run(data, folder)
     towers = Towers(config, data.vocabulary)
     Stage("stage2", run).load(towers)
+    load_taste(run, towers)
     fingerprint = json.loads((folder / SUMMARY).read_text())["data"]
     return Finished(config, towers, _image_encoder(run), data.tokenizer, _samples(run), fingerprint)
 

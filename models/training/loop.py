@@ -62,9 +62,12 @@ class Stage:
         """Whether the stage has run to its end before."""
         return self.checkpoint.is_file() and bool(self._load()["finished"])
 
-    def load(self, module: nn.Module) -> None:
-        """Load the weights of the last checkpoint."""
-        module.load_state_dict(self._load()["module"])
+    def load(self, module: nn.Module, among: tuple[str, ...] = ()) -> None:
+        """Load the weights of the last checkpoint; where ``among`` is given, those that begin so alone."""
+        weights = self._load()["module"]
+        if among:
+            weights = {**module.state_dict(), **{n: w for n, w in weights.items() if n.startswith(among)}}
+        module.load_state_dict(weights)
 
     def shape_of(self, weight: str) -> tuple[int, ...]:
         """Shape of a weight of the last checkpoint."""

@@ -32,6 +32,7 @@ from models.training.reuse import reuse
 from models.training.run import Run, TrainError, torch_threads
 from models.training.stage1 import train_experts
 from models.training.stage2 import train_fusion
+from models.training.taste import train_taste
 from models.training.teacher import train_teacher
 
 _log = logging.getLogger("mrse.training")
@@ -134,6 +135,10 @@ def train(
         if config.fusion.start == "components":
             start_from_components(towers, features[0], config.fusion.whiten)
         train_fusion(run, towers, pictures, features, coclicks, grader)
+        with ranks.alone():
+            if config.stage2.expert_rate > 0:
+                features = write_item_features(run, towers.item_experts, pictures, "taste_features")
+            train_taste(run, towers, pictures, features)
     summary = TrainSummary(
         data.items,
         len(data.queries) - 1,

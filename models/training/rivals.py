@@ -48,15 +48,22 @@ class Rivals:
 
     def draw(self, drawn: Batch, count: int, rng: np.random.Generator) -> RivalDraw:
         """For rows of words whose user has a history that is shown; none for the others."""
-        data, events = self._data, drawn.wanted.events
-        intent = data.intent[drawn.queries.query]
-        asks = drawn.remembered & (events >= 0) & (intent > 0) & (drawn.queries.shown < 0)
+        events, asked = drawn.wanted.events, drawn.queries.query > 0
+        found = self.of(np.maximum(events, 0), count, rng)
+        rows = drawn.remembered & (events >= 0) & asked & (drawn.queries.shown < 0)
+        present = found.present & rows[:, None]
+        return RivalDraw(np.where(present, found.items, 0), present)
+
+    def of(self, events: I64, count: int, rng: np.random.Generator) -> RivalDraw:
+        """For positive events ``[B]`` that asked in words; none where nobody else clicked anything else."""
+        data = self._data
+        intent = data.intent[np.asarray(data.query)[events]]
         first, end = self._ends[intent], self._ends[intent + 1]
         places = first[:, None] + (rng.random((len(events), count)) * (end - first)[:, None]).astype(np.int64)
         chosen = self._events[places.clip(max=len(self._events) - 1)]
-        items, users = data.item[chosen].astype(np.int64), data.user[chosen]
-        others = users != data.user[np.maximum(events, 0)][:, None]
-        present = asks[:, None] & others & (items != drawn.items[:, None])
+        items, users = np.asarray(data.item)[chosen].astype(np.int64), np.asarray(data.user)[chosen]
+        others = users != np.asarray(data.user)[events][:, None]
+        present = (intent > 0)[:, None] & others & (items != np.asarray(data.item)[events][:, None])
         return RivalDraw(np.where(present, items, 0), present)
 
 

@@ -36,7 +36,8 @@ def train_experts(
     """Train the experts of both towers, or load what was trained before; ``grader`` is the teacher."""
     stage = Stage("stage1", run)
     if stage.finished:
-        stage.load(towers)
+        # They may be of a run that differs in its fusion.
+        stage.load(towers, ("query_experts.", "item_experts."))
         return
     step = _ExpertStep(run, towers, pictures, coclicks)
     step.grader = grader

@@ -94,6 +94,7 @@ class _FusionStep(HybridStep):
         self.rivalry = Rivals(run.data) if run.config.loss.choice else None
         #: The step at which experts that train here made the features; 0 for those of stage 1.
         self.refreshed = 0
+        self._hush()
 
     def learn(self, grader: Grader | None) -> None:
         """Take the teacher's word, where the run has one and ``loss.false_negatives`` says so."""
@@ -225,7 +226,15 @@ class _FusionStep(HybridStep):
             self.features = write_item_features(self.run, self.towers.item_experts, self.pictures, name)
             self.coclick = coclick_features(self.run, self.coclicks, self.features[0], f"-{step}")
         self.refreshed = step
+        self._hush()
         self.towers.train()
+
+    def _hush(self) -> None:
+        """Tell the taste what a query that says nothing is like."""
+        if self.towers.taste is not None:
+            self.towers.query_experts.eval()
+            with torch.no_grad():
+                self.towers.taste.silence.copy_(self._experts([""])[0].flatten())
 
     def _freeze(self) -> None:
         if self.frozen:

@@ -291,3 +291,35 @@ def test_a_residual_bundle_gives_pull_and_interests(
     rare, clicked = (items.embeddings(own_features, None, np.full((2, 1), n, np.float32)) for n in (0.0, 2.0))
     np.testing.assert_array_equal(items.embeddings(own_features), rare)
     assert np.abs(rare - clicked).max() > 1e-4
+
+
+def test_a_bundle_of_tastes_computes_what_torch_does_and_knows_the_unhistoried(
+    run: Path, config: Config, tmp_path: Path, known: set[str]
+) -> None:
+    known.update(SHARED[:2])
+    knobs = {"user.kind": "taste", "taste.dims": 8, "taste.words": 24, "taste.amount": 0.5}
+    own = config.with_overrides(knobs)
+    finished = load_finished(run)
+    torch.manual_seed(0)
+    towers = Towers(own, finished.tokenizer.get_vocab_size()).eval()
+    towers.query_experts.load_state_dict(finished.towers.query_experts.state_dict())
+    assert towers.taste is not None
+    towers.taste.on = True
+    with torch.no_grad():
+        towers.taste.answers[2].bias.fill_(10.0)
+    bundle = Bundle.load(write_bundle(replace(finished, config=own, towers=towers), tmp_path, "taste"))
+    # What earlier versions of a service hand to a bundle is all that this one reads.
+    tower, dims = QueryTower(bundle, check=True), own.dimensions
+    assert not tower.has_interests
+    rng = np.random.default_rng(0)
+    experts = rng.normal(size=(2, 3, dims.expert_dim)).astype(np.float32)
+    features = [rng.normal(size=(n, 3, dims.expert_dim)).astype(np.float16) for n in (2, 0)]
+    past = [[Behaviour("a", "click"), Behaviour("b", "order")], []]
+    found = tower.fuse(
+        experts, build_portraits(past, features, [NOW] * 2, experts=3, expert_dim=dims.expert_dim)
+    )
+    assert found.pull is not None
+    assert found.pull[0] > 0 == found.pull[1]
+    vectors = ItemTower(bundle, check=True).embeddings(features[0])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    assert not found.embedding[1, own.words_dim :].any()

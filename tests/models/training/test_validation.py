@@ -40,6 +40,7 @@ def test_histories_are_those_of_evaluation(run: Path, config: Config, shop: Shop
         held_out=knobs.held_out,
         same_item_days=knobs.same_item_days,
         same_search_minutes=knobs.same_search_minutes,
+        one_slot=knobs.one_slot,
     )
     evaluated = {
         (normalise(r.event.query), rows[r.event.item], tuple(rows[b.item_id] for b in r.history))
