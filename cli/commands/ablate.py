@@ -27,7 +27,9 @@ def ablate(
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each cell.")] = 3,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="A group of the matrix; 'taste' and 'picture only' draw shops anew."),
+        typer.Option(
+            help="A group of the matrix, or one cell of it; 'taste' and 'picture only' draw shops anew."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Which held-out events: val or test.")] = "test",
     device: Device = "cpu",

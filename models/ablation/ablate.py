@@ -70,13 +70,13 @@ def ablate(
         shop_path, base: the shop and the full model.
         out: where runs, ``ablation.json`` and ``ablation.html`` go.
         seeds: of training; intervals are over seeds and queries.
-        groups: of `models.ablation.matrix.GROUPS`; all where left out.
+        groups: of `models.ablation.matrix.GROUPS`, or names of cells; all where left out.
         split: what is measured on. Nothing is chosen by it.
         processes: that work off the runs side by side.
         progress: the stage ``runs`` counts runs.
 
     Raises:
-        MatrixError: there is no such group.
+        MatrixError: there is no such group, and no such cell.
         ConfigError: a cell's change does not fit the base.
         DataError, TrainError: see `models.training.train`.
     """

@@ -169,13 +169,11 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
 
     Args:
         base: the full model's configuration.
-        groups: of `GROUPS`; where left out all but those of `SHOP_SWEEPS`.
+        groups: of `GROUPS`, or cells by their names; where left out all but those of `SHOP_SWEEPS`.
 
     Raises:
-        MatrixError: there is no such group.
+        MatrixError: there is no such group, and no such cell.
     """
-    if unknown := sorted(set(groups or ()) - set(GROUPS)):
-        raise MatrixError(f"no group {unknown[0]!r} in the matrix; choose of {', '.join(GROUPS)}")
     wanted = set(groups or GROUPS) - (set() if groups else {sweep.group for sweep in SHOP_SWEEPS})
     found = [Cell(FULL, FULL)]
     found += [Cell(name, "parts", change) for name, change in _parts().items()]
@@ -193,6 +191,9 @@ def cells(base: Config, groups: Sequence[str] | None = None) -> list[Cell]:
     found += [cell for sweep in SHOP_SWEEPS for cell in sweep.cells()]
     named = {FULL, *(sweep.without for sweep in SHOP_SWEEPS if sweep.group in wanted)}
     named |= _PROOF if PROOF in wanted else set()
+    if unknown := sorted(wanted - set(GROUPS) - {cell.name for cell in found}):
+        raise MatrixError(f"no group and no cell {unknown[0]!r} in the matrix; choose of {', '.join(GROUPS)}")
+    named |= wanted
     return [cell for cell in found if cell.group in wanted or cell.name in named]
 
 

@@ -58,6 +58,11 @@ def test_every_cell_differs_from_the_full_model_in_a_configuration_that_is_valid
     proof = {c.name for c in cells(base, [PROOF])}
     assert len(proof) == 6
     assert {c.cell for c in claims()[:12]} == proof - {FULL}
+    assert [cell.name for cell in cells(preset("tiny"), ["no gate", "mnsce only"])] == [
+        FULL,
+        "no gate",
+        "mnsce only",
+    ]
     with pytest.raises(MatrixError, match="nonsense"):
         cells(base, ["nonsense"])
 
