@@ -15,7 +15,7 @@ from models.evaluation.measures import shown
 from models.evaluation.statistics import Interval
 
 SYSTEMS = (
-    "demo-2cb4efde",
+    "demo-674e2c18",
     "without history",
     "bm25",
     "ceiling: grade",
