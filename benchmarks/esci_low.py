@@ -1,9 +1,10 @@
 """What labels of low relevance are worth on ESCI: S, C and I of the training folds as hard negatives, or not.
 
 ``python -m benchmarks.esci_low --data FOLDER --minilm FOLDER --json FILE``; the folders are those of
-`benchmarks.esci`. Systems that learn train on four folds and answer the fifth, three times each: with HNST
-over those labels (and nothing mined), and by MNSCE alone. Nothing is chosen here: HNST's settings are the
-defaults of the package. What is done is kept beside the JSON file, and a run goes on after a kill.
+`benchmarks.esci`. Systems train on four folds and answer the fifth, with HNST over those labels (and nothing
+mined), and by MNSCE alone: those named ``…-fusion`` their fusion alone, over experts as they are given, the
+others as `benchmarks.esci` has them. Nothing is chosen here: HNST's settings are the defaults of the package.
+What is done is kept beside the JSON file, and a run goes on after a kill.
 """
 
 from __future__ import annotations
@@ -20,33 +21,42 @@ import numpy as np
 from artifacts.shop.shop import Shop
 from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
 from benchmarks.esci_measure import Answers, auc, by_queries
-from benchmarks.esci_ours import SYSTEMS, System, configure
+from benchmarks.esci_ours import GIVEN, NGRAMS, SYSTEMS, System, configure
 from benchmarks.esci_systems import run_scores
 from benchmarks.report import Claim, ProgressLines, arguments, finish
-from common.arrays import F64
-from models.evaluation.statistics import Sums, seeds_difference
+from common.arrays import I64
+from models.evaluation.statistics import Interval, seeds_difference
 from models.towers.training_config import LossConfig
 from models.training import train
 
 SEEDS = (7, 8, 9)
+#: Over experts that take no step; they are the same for every fold and seed.
+FROZEN = tuple(
+    System(f"{system.key}-fusion", system.name.replace("nothing trained", "the fusion trained"), {**system.settings, "stage2.steps": 60})
+    for system in SYSTEMS
+    if system.name in (GIVEN, NGRAMS)
+)
+_EXPERTS = ("stage1.pt", "item_features.npy")
 _MEASURES = ("nDCG@10", "R@10", "R@100")
 _LOSS = LossConfig()
 #: The package's own HNST, over labels alone, and none.
 _ARMS: Mapping[str, Mapping[str, Any]] = {
-    "with": {"loss.beta": _LOSS.beta, "loss.mined_share": 0.0},
+    "with": {"loss.beta": _LOSS.beta, "loss.mined": False},
     "without": {"loss.beta": 0.0},
 }
 
 
 def main() -> int:
     """Run it; the exit status is 0 when no interval of a loss lies below 0."""
-    learn = [system.key for system in SYSTEMS if system.learns]
+    systems = [*FROZEN, *(system for system in SYSTEMS if system.learns)]
+    learn = [system.key for system in systems]
     options = arguments(
         __doc__ or "",
         (
             ("--data", {"type": Path, "required": True, "help": "folder of the cut of ESCI"}),
             ("--minilm", {"type": Path, "required": True, "help": "all-MiniLM-L6-v2 in Hugging Face layout"}),
             ("--only", {"help": "some systems alone", "nargs": "+", "choices": learn, "default": learn}),
+            ("--seeds", {"type": int, "nargs": "+", "default": list(SEEDS)}),
             ("--work", {"type": Path, "help": "folder for what is done (default: beside the JSON file)"}),
         ),
     )
@@ -56,10 +66,10 @@ def main() -> int:
     data = read_esci(options.data)
     if options.quick:
         data = data.only(0)
-    seeds = SEEDS[:1] if options.quick else SEEDS
+    seeds = options.seeds[:1] if options.quick else options.seeds
     runs: dict[str, Any] = {"seeds": list(seeds), "low labels": _count(options.data, work), "systems": {}}
     claims = []
-    for system in (s for s in SYSTEMS if s.key in options.only):
+    for system in (s for s in systems if s.key in options.only):
         answers = {arm: [_answers(system, arm, seed, options, data, work) for seed in seeds] for arm in _ARMS}
         told = compared(answers["with"], answers["without"], data)
         runs["systems"][system.name] = told
@@ -73,35 +83,41 @@ def main() -> int:
 
 def compared(ours: list[Answers], theirs: list[Answers], data: Esci) -> dict[str, Any]:
     """Means over seeds, and gaps with their 95% intervals over seeds and queries."""
-    sides = [[_sums(answers, data) for answers in side] for side in (ours, theirs)]
+    sides = [[by_queries(answers, data) for answers in side] for side in (ours, theirs)]
     gaps = {
         name: seeds_difference(*([each[name] for each in side] for side in sides), paired=True).as_dict()
-        for name in (*_MEASURES, "AUC by query")
+        for name in _MEASURES
     }
-    means = [{name: float(np.mean([each[name].value for each in side])) for name in gaps} for side in sides]
-    pooled = [
-        float(np.mean([auc(answers.pairs, data.is_exact) for answers in side])) for side in (ours, theirs)
-    ]
-    return {
-        "with": {**means[0], "AUC": pooled[0]},
-        "without": {**means[1], "AUC": pooled[1]},
-        "with less without": gaps,
-    }
+    told: dict[str, Any] = {}
+    for which, side, answers in zip(_ARMS, sides, (ours, theirs), strict=True):
+        told[which] = {name: float(np.mean([each[name].value for each in side])) for name in _MEASURES}
+        told[which]["AUC"] = float(np.mean([auc(each.pairs, data.is_exact) for each in answers]))
+    return {**told, "with less without": {**gaps, "AUC": auc_gap(ours, theirs, data)}}
 
 
-def _sums(answers: Answers, data: Esci) -> dict[str, Sums]:
-    found = by_queries(answers, data)
-    return {name: found[name] for name in _MEASURES} | {"AUC by query": auc_by_query(answers.pairs, data)}
+def auc_gap(
+    ours: list[Answers], theirs: list[Answers], data: Esci, resamples: int = 500
+) -> dict[str, float | None]:
+    """AUC of the judged pairs with less without, drawn by query, for most have one pair, and by seed."""
+    rng = np.random.default_rng(0)
+    order = np.argsort(data.pairs[:, 0], kind="stable")
+    asked = np.split(order, np.flatnonzero(np.diff(data.pairs[order, 0])) + 1)
 
+    def gap(rows: I64, seeds: I64) -> float:
+        both = (
+            [auc(side[seed].pairs[rows], data.is_exact[rows]) for seed in seeds] for side in (ours, theirs)
+        )
+        one, other = (float(np.mean(each)) for each in both)
+        return one - other
 
-def auc_by_query(scores: F64, data: Esci) -> Sums:
-    """Of each query that has Exact and other judged products: the share of pairs in the right order."""
-    total, weight = np.zeros(len(data.queries)), np.zeros(len(data.queries))
-    for query in range(len(data.queries)):
-        own = data.pairs[:, 0] == query
-        if 0 < data.is_exact[own].sum() < own.sum():
-            total[query], weight[query] = auc(scores[own], data.is_exact[own]), 1.0
-    return Sums(total, weight)
+    drawn = []
+    for _ in range(resamples):
+        queries = rng.integers(len(asked), size=len(asked))
+        drawn.append(
+            gap(np.concatenate([asked[q] for q in queries]), rng.integers(len(ours), size=len(ours)))
+        )
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Interval(gap(order, np.arange(len(ours))), float(low), float(high)).as_dict()
 
 
 def _count(source: Path, work: Path) -> dict[str, float]:
@@ -124,7 +140,13 @@ def _answers(system: System, arm: str, seed: int, options: Any, data: Esci, work
         path = place.with_suffix(".npz")
         if not path.is_file():
             shop = write_fold(options.data, fold, work / f"shop-{fold}")
-            train(shop, place, config, ProgressLines(f"{place.name} "))
+            experts = work / f"{system.key}-experts"
+            known = experts if experts.is_dir() else None
+            train(shop, place, config, ProgressLines(f"{place.name} "), experts=known)
+            if system in FROZEN and known is None:
+                experts.mkdir()
+                for name in _EXPERTS:
+                    (experts / name).hardlink_to(place / name)
             queries = np.flatnonzero(data.folds == fold)
             Answers.from_scores(run_scores(place, data, queries), data, queries).save(path)
             shutil.rmtree(place)

@@ -14,8 +14,9 @@ kept beside the JSON file, and a run goes on after a kill; ``--split val --seeds
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,31 @@ import numpy as np
 
 from benchmarks.report import Claim, above_zero, arguments, finish
 from benchmarks.sparse_measure import TOLD
-from benchmarks.sparse_runs import ALONE, Arm, Point, Served, Trained, steps_to
+from benchmarks.sparse_runs import ALONE, Arm, Point, Served, Trained, finished, steps_to
 from models.evaluation.statistics import seeds_difference
 
 SEEDS = (7, 8, 9)
 #: The sparse regime, the dense one with the preset's uniform negatives, and what lies between.
 SPARSE = Point(200_000, 400_000)
 DENSE = Point(4_000, 40_000, uniform=2.0)
-BETWEEN = (Point(20_000, 60_000), Point(4_000, 40_000))
+POINTS: Mapping[str, Point] = {
+    "sparse": SPARSE,
+    "dense": DENSE,
+    "20000": Point(20_000, 60_000),
+    "4000": Point(4_000, 40_000),
+}
 _QUICK = Point(400, 4_000, batch=32, steps=(8, 4, 8))
 _CLAIMED, _GOAL = TOLD[:2], 0.95
 _SEARCHES, _LOOKS = 3_000, 5
 
 
 #: Chosen on val of one seed at 20,000 items: labels alone, from the first step on.
-HYBRID: Mapping[str, Any] = {"loss.mined": False, "loss.hard_after": 0.0, "loss.hard_coclicks": False}
+HYBRID: Mapping[str, Any] = {
+    "loss.mined": False,
+    "loss.hard_after": 0.0,
+    "loss.hard_coclicks": False,
+    "loss.hard_share": 0.1,
+}
 
 
 def hybrid(noise: float) -> Arm:
@@ -56,6 +67,7 @@ def main() -> int:
             ("--work", {"type": Path, "help": "folder for what is done (default: beside the JSON file)"}),
             ("--seeds", {"type": int, "nargs": "+", "default": list(SEEDS)}),
             ("--noisy-seeds", {"type": int, "help": "of the seeds those that wrong labels are tried with"}),
+            ("--points", {"nargs": "+", "default": list(POINTS), "choices": list(POINTS)}),
             ("--split", {"default": "test", "choices": ["val", "test"]}),
         ),
     )
@@ -63,21 +75,18 @@ def main() -> int:
     seeds = options.seeds[:1] if options.quick else options.seeds
     noisy = len(seeds) if options.noisy_seeds is None else options.noisy_seeds
     arms = [(arm, noisy if arm.noise else len(seeds)) for arm in ARMS]
-    points = [(_QUICK, arms)] if options.quick else [(SPARSE, arms)]
-    points += [] if options.quick else [(point, arms[:2]) for point in (DENSE, *BETWEEN)]
+    chosen = {"quick": _QUICK} if options.quick else {name: POINTS[name] for name in options.points}
     told = {}
-    for point, own in points:
-        told[point.name] = measured(point, own, seeds, options.split, work)
-        print(table(told[point.name]), flush=True)
+    for name, point in chosen.items():
+        # Wrong labels are tried where a step sees least.
+        own = arms if name in ("quick", "sparse") else arms[:2]
+        told[name] = measured(point, own, seeds, options.split, work)
+        print(table(told[name]), flush=True)
     runs = {"split": options.split, "seeds": seeds, "points": told}
     if options.json and not options.quick:
         plot(told, options.json.with_suffix(".png"))
-    return finish(
-        [] if options.quick else claims(told[SPARSE.name], told[DENSE.name]),
-        runs,
-        options.json,
-        setting="quick" if options.quick else "full",
-    )
+    found = [] if options.quick else claims(told)
+    return finish(found, runs, options.json, setting="quick" if options.quick else "full")
 
 
 def measured(
@@ -88,12 +97,18 @@ def measured(
     All arms of a seed come before those of the next.
     """
     trained: dict[str, list[Trained]] = {arm.name: [] for arm, _ in arms}
-    served = Served(point, split, work, _SEARCHES)
+    below = work / "arms" / point.name / split
+    served: Served | None = None
     for place, seed in enumerate(seeds):
         for arm, count in arms:
-            if place < count:
-                folder = work / "arms" / point.name / split / str(seed) / arm.name.replace(" ", "-")
-                trained[arm.name].append(served.run(arm, seed, max(1, point.steps[2] // _LOOKS), folder))
+            if place >= count:
+                continue
+            folder = below / str(seed) / arm.name.replace(" ", "-")
+            if not finished(folder):
+                served = served or Served(point, split, work, _SEARCHES)
+                served.run(arm, seed, max(1, point.steps[2] // _LOOKS), folder)
+                (below / "labels.json").write_text(json.dumps(served.labels()))
+            trained[arm.name].append(Trained.read(folder))
     alone = trained[arms[0][0].name]
     return {
         "items": point.items,
@@ -101,7 +116,7 @@ def measured(
         "batch": point.batch,
         "uniform": point.uniform,
         "steps": list(point.steps),
-        "labels": served.labels(),
+        "labels": json.loads((below / "labels.json").read_text()),
         "arms": {name: _told(found, alone[: len(found)]) for name, found in trained.items()},
     }
 
@@ -125,24 +140,27 @@ def _told(ours: Sequence[Trained], alone: Sequence[Trained]) -> dict[str, Any]:
     }
 
 
-def claims(sparse: Mapping[str, Any], dense: Mapping[str, Any]) -> list[Claim]:
+def claims(told: Mapping[str, Any]) -> list[Claim]:
     """More where a step sees little, in fewer steps; no less where it sees much."""
     found = []
-    alone = float(np.mean(sparse["arms"][ALONE.name]["steps"]))
-    for name, arm in sparse["arms"].items():
-        if name != ALONE.name:
-            found += [
-                above_zero(f"sparse, {name}: low end of {measure}", arm["gains"][measure])
-                for measure in _CLAIMED
-            ]
-            steps = float(np.mean(arm["steps"]))
-            found.append(Claim(f"sparse, {name}: steps", round(steps, 1), f"< {alone:.1f}", steps < alone))
-    for name, arm in dense["arms"].items():
-        if name != ALONE.name:
-            for measure in _CLAIMED:
-                high = float(arm["gains"][measure]["high"])
-                found.append(Claim.at_least(f"dense, {name}: high end of {measure}", high, 0.0))
+    for where, name, arm, alone in _arms(told):
+        for measure in _CLAIMED:
+            gain, what = arm["gains"][measure], f"{where}, {name}: {{}} of {measure}"
+            high = Claim.at_least(what.format("high end"), float(gain["high"]), 0.0)
+            found.append(above_zero(what.format("low end"), gain) if where == "sparse" else high)
+        if where == "sparse":
+            steps, least = (float(np.mean(each["steps"][: arm["seeds"]])) for each in (arm, alone))
+            found.append(Claim(f"{where}, {name}: steps", round(steps, 1), f"< {least:.1f}", steps < least))
     return found
+
+
+def _arms(told: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, Any]]:
+    """Where claims are made, the arms, and MNSCE alone."""
+    for where in ("sparse", "dense"):
+        arms = told[where]["arms"] if where in told else {}
+        for name, arm in arms.items():
+            if name != ALONE.name:
+                yield where, name, arm, arms[ALONE.name]
 
 
 def table(point: Mapping[str, Any]) -> str:

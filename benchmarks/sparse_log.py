@@ -16,7 +16,7 @@ from models.towers import Towers
 from models.training.encode import run_experts
 
 #: Places of a list that are looked at, and labels that it gives at most (*inferred*).
-LISTED, LABELS = 50, 24
+LISTED, LABELS = 500, 24
 #: Of these labels: to train on, of val, of test.
 SHARES = (0.5, 0.25, 0.25)
 _CHUNK = 512

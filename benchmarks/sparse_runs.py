@@ -155,7 +155,7 @@ class Served:
 
     def run(self, arm: Arm, seed: int, every: int, folder: Path) -> Trained:
         """Train an arm, or read what it gave."""
-        if not (folder / "sums.npz").is_file():
+        if not finished(folder):
             config = resolve(self.point.config(seed, arm))[0]
             self._prepare(folder, self.log.taught(arm.noise, seed))
             with torch_threads(1):
@@ -228,6 +228,11 @@ class _Looks(EarlyStop):
 
     def keep_best(self, module: torch.nn.Module) -> None:
         """The last weights stay."""
+
+
+def finished(folder: Path) -> bool:
+    """Whether an arm has come to its end."""
+    return (folder / "sums.npz").is_file()
 
 
 def _pictures(folder: Path, data: TrainingData) -> PictureFeatures:

@@ -135,10 +135,10 @@ def test_a_step_sees_its_batch_and_uniform_items() -> None:
 def test_claims_ask_for_more_and_for_less_steps() -> None:
     def arm(low: float, high: float, steps: list[float]) -> dict[str, object]:
         gain = {"value": (low + high) / 2, "low": low, "high": high}
-        return {"gains": {"AUC low": gain, "R-prec@10": gain}, "steps": steps}
+        return {"gains": {"AUC low": gain, "R-prec@10": gain}, "steps": steps, "seeds": len(steps)}
 
     alone = arm(0, 0, [100.0, 120.0])
     good = {"arms": {ALONE.name: alone, "both": arm(0.01, 0.02, [50.0, 60.0])}}
-    assert [claim.holds for claim in claims(good, good)] == [True] * 5
+    assert [claim.holds for claim in claims({"sparse": good, "dense": good, "20000": good})] == [True] * 5
     bad = {"arms": {ALONE.name: alone, "both": arm(-0.02, -0.01, [150.0, float("nan")])}}
-    assert [claim.holds for claim in claims(bad, bad)] == [False] * 5
+    assert [claim.holds for claim in claims({"sparse": bad, "dense": bad})] == [False] * 5
