@@ -32,7 +32,11 @@ from models.training import train
 SEEDS = (7, 8, 9)
 #: Over experts that take no step; they are the same for every fold and seed.
 FROZEN = tuple(
-    System(f"{system.key}-fusion", system.name.replace("nothing trained", "the fusion trained"), {**system.settings, "stage2.steps": 60})
+    System(
+        f"{system.key}-fusion",
+        system.name.replace("nothing trained", "the fusion trained"),
+        {**system.settings, "stage2.steps": 60},
+    )
     for system in SYSTEMS
     if system.name in (GIVEN, NGRAMS)
 )
