@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from common.arrays import F16, F32, I64
 from common.files import replacing
-from models.dataset.bands import BANDS
 from models.dataset.histories import Histories
 from models.towers import Towers
 from models.towers.taste import Taste
@@ -29,6 +28,7 @@ from models.training.features import PictureFeatures
 from models.training.loop import Losses, Stage
 from models.training.rivals import Rivals, choice
 from models.training.run import Run
+from models.training.taste_words import Words
 
 #: Items, queries, pairs of rivals and histories that are looked at, at most, and how many at a time.
 _ITEMS, _QUERIES, _PAIRS, _TOLD, _CHUNK = 20_000, 20_000, 150_000, 200_000, 1024
@@ -91,12 +91,9 @@ class _TasteFit:
         self.item = np.asarray(self.data.item).astype(np.int64)
         self.asked: I64 = np.flatnonzero(self.query > 0)
         self.rivalry = Rivals(self.data)
-        bands = np.asarray(self.data.item_bands)[:, : self.knobs.words // BANDS // 2]
-        #: ``[N, bands]``: whether an item's number lies in a band; the last places among the words.
-        self.bands = (bands[:, :, None] == np.arange(BANDS)).reshape(len(bands), -1).astype(np.float32)
-        self.room = self.knobs.words - self.bands.shape[1]
-        self.names = self._names()
-        self.spelt = self._spelt()
+        self.words = Words.read(self.data, Counter(self.query[self.asked].tolist()))
+        #: Places of words of queries; those of bands come behind them.
+        self.room = self.knobs.words - self.words.bands.shape[1]
 
     def fit(self) -> None:
         self.towers.eval()
@@ -105,7 +102,7 @@ class _TasteFit:
             nn.init.zeros_(layer.weight)
         nn.init.constant_(taste.words.bias, -5.0)
         nn.init.zeros_(taste.usual.bias)
-        if not self.names or not len(self.asked):
+        if not self.words.names or not len(self.asked):
             return
         self._run("taste-words", taste.words, self._words)
         middle = self._middle()
@@ -131,30 +128,9 @@ class _TasteFit:
         trained = {"params": list(module.parameters()), "factor": 1.0}
         stage.run(module, [trained], how, lambda step, rng, _: losses(step, rng))
 
-    def _names(self) -> list[str]:
-        """The words that items are read by: those of most clicks."""
-        often = Counter(self.query[self.asked].tolist())
-        counts: Counter[str] = Counter()
-        for row, clicks in often.items():
-            counts.update(dict.fromkeys(self.data.queries[row].split(), clicks))
-        ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        return [word for word, clicks in ranked[: self.room] if clicks >= self.knobs.word_clicks]
-
-    def _spelt(self) -> list[I64]:
-        """Of each distinct query the places of its words among the names."""
-        place = {word: n for n, word in enumerate(self.names)}
-        queries = self.data.queries
-        return [
-            np.array(sorted({place[w] for w in text.split() if w in place}), dtype=np.int64)
-            for text in queries
-        ]
-
     def _has(self, queries: I64) -> Tensor:
         """Which words queries ``[n]`` have: ``[n, words]``."""
-        result = np.zeros((len(queries), self.knobs.words), dtype=np.float32)
-        for place, row in enumerate(queries.tolist()):
-            result[place, self.spelt[row]] = 1.0
-        return self._tensor(result)
+        return self._tensor(self.words.of_queries(queries, self.knobs.words))
 
     def _of(self, items: I64) -> Tensor:
         return self._tensor(self.features[items].astype(np.float32))
@@ -169,7 +145,7 @@ class _TasteFit:
         asked, banded = logits[: len(events), : self.room], logits[len(events) :, self.room :]
         wrong = partial(F.binary_cross_entropy_with_logits, reduction="sum")
         words = wrong(asked, self._has(self.query[events])[:, : self.room]) / len(events)
-        bands = wrong(banded, self._tensor(self.bands[any_items])) / len(events)
+        bands = wrong(banded, self._tensor(self.words.bands[any_items])) / len(events)
         return {"loss": words + bands + _DECAY * self.taste.words.weight.square().sum(), "words": words}
 
     @torch.no_grad()
@@ -275,10 +251,10 @@ class _TasteFit:
         there = torch.cat(parts).cpu().numpy().T.copy()
         share = len(self.features) / len(rows)
         known: dict[bytes, float] = {}
-        for spelt in self.spelt[:queries]:
+        for spelt in self.words.spelt[:queries]:
             if (key := spelt.tobytes()) not in known:
                 known[key] = float(np.log1p(share * there[spelt].prod(axis=0).sum()))
-        return np.array([known[spelt.tobytes()] for spelt in self.spelt[:queries]], dtype=np.float32)
+        return np.array([known[spelt.tobytes()] for spelt in self.words.spelt[:queries]], dtype=np.float32)
 
     def _answers(self, heard: F32, counted: F32, rng: np.random.Generator) -> Losses:
         batch = self.knobs.batch
