@@ -111,7 +111,7 @@ class _TasteFit:
         told = self._told()
         if len(told):
             self._usual(told)
-            likings, past = _Likings(taste), self.data.histories(told)
+            likings, past = _Likings(taste).to(self.run.device), self.data.histories(told)
             self._run("taste-likings", likings, lambda step, rng: self._likings(likings, told, past, rng))
             self._read(likings)
         heard = self._heard()
