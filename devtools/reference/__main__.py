@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devtools import metrics_page
-from devtools.reference import api, commands, config, errors, esci, files, grocery, model, release, results, settings
+from devtools.reference import (
+    api,
+    commands,
+    config,
+    errors,
+    esci,
+    files,
+    grocery,
+    model,
+    release,
+    results,
+    settings,
+)
 from devtools.reference.marked import filled, parts
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -20,6 +32,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "esci": esci.made,
     "grocery": grocery.made,
     "shipped": model.shipped,
+    "browsing": model.browsing,
     "results": results.made,
     "problems": errors.kinds,
     "plan": release.plan,

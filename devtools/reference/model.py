@@ -1,4 +1,4 @@
-"""Of ``docs/measured.md``: how well the model does, by `benchmarks.shipped` and `benchmarks.parts`."""
+"""Of ``docs/measured.md``: how well the model does: what is shipped, browsing, and each part."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def shipped() -> str:
         }
         if gaps:
             lines.append(_line([name, *(gain(gaps.get(measure)) for measure in _LEADING)]))
+    return "\n".join([*lines, "", ""])
+
+
+def browsing() -> str:
+    """The whole service beside popularity, on the demo's log and on a longer one."""
+    lines = ["", *_head(["log", "browses", "measure", "service", "popularity", "gain"])]
+    for name, log in (("worth-demo-log", "the demo's"), ("worth-long-log", "eight times as long")):
+        runs = _runs(name)
+        rows = {row["system"]: row for row in runs["figures"] if row["slice"] == "browse"}
+        gaps = {gap["measure"]: gap for gap in runs["gaps"] if gap["against"] == "popularity"}
+        for measure in ("Recall@10", "Recall@100"):
+            figures = [f"{rows[system][measure]['value']:.3f}" for system in ("service", "popularity")]
+            counted = f"{rows['service']['requests']:,}"
+            lines.append(_line([log, counted, measure, *figures, gain(gaps[measure])]))
     return "\n".join([*lines, "", ""])
 
 
