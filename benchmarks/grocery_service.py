@@ -2,7 +2,8 @@
 
 As a team would have it: an index of the products, with the photos of the train split that led to them, and
 curves that `mrse calibrate` fits on held-out requests. Each half of the photos is asked with the curves of
-the other half.
+the other half: of all routes, and with the weights of the others at 0. Asked too are the products' own
+pictures.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import base64
 import json
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from artifacts.shop.pictures import read_picture
 from artifacts.shop.shop import Shop
@@ -31,8 +31,14 @@ from service.recall.calibration import BUILT_IN, Calibration, beside
 from service.recall.fitting import Judged, fit
 from service.settings import load_settings
 
-#: The tasks: with curves that are fitted, and as the service is by default.
+#: The tasks: with curves that are fitted, as the service is by default, and the products' own pictures.
 WHOLE, DEFAULT = "photo -> product, the service", "photo -> product, the service without curves"
+OWN = "own picture -> product, the service"
+#: With these weights beside the curves.
+ALONE: Mapping[str, Mapping[str, float]] = {
+    "photo -> product, the service, Q2I alone": {"i2i": 0, "p2i": 0},
+    "photo -> product, the service, P2I alone": {"i2i": 0, "q2i": 0},
+}
 _K = 10
 
 
@@ -42,20 +48,34 @@ def service_ranks(
     """Rank of the product wanted in each answer of a service, from 1, 0 where it is not there; by task."""
     index = work / "index"
     version = build_index(embeddings, index).bundle_version
-    contents = [read_picture(shop.path / shop.schema.pictures, each.event.picture or "") for each in photos]
-    found = _routes(bundle, index, contents, tell)
-    judged = [Judged(routes, {photo.event.item: 1.0}) for routes, photo in zip(found, photos, strict=True)]
-    halves = np.arange(len(photos)) % 2
-    ranks = {WHOLE: np.zeros(len(photos), np.int64), DEFAULT: np.zeros(len(photos), np.int64)}
+    asked = [_Photo(_read(shop, each.event.picture), each.event.item) for each in photos]
+    own = [_Photo(_read(shop, item.picture), item.id) for item in shop.items() if item.picture]
+    found = _routes(bundle, index, [each.content for each in asked], tell)
+    judged = [Judged(routes, {each.wanted: 1.0}) for routes, each in zip(found, asked, strict=True)]
+    ranks = {task: [0] * len(asked) for task in (WHOLE, *ALONE)} | {OWN: [0] * len(own)}
     for half in (0, 1):
-        curves = fit([each for each, of in zip(judged, halves, strict=True) if of != half], apart=("p2i",))
+        curves = fit(judged[1 - half :: 2], apart=("p2i",))
         Calibration(bundle=version, curves={**BUILT_IN.curves, **curves}).write(beside(index))
-        asked = np.flatnonzero(halves == half)
-        answers = _answers(bundle, index, [contents[place] for place in asked], work)
-        ranks[WHOLE][asked] = _places(answers, [photos[place] for place in asked])
+        with _service(bundle, index, work) as port:
+            ranks[WHOLE][half::2] = _places(port, asked[half::2])
+            ranks[OWN][half::2] = _places(port, own[half::2])
+            for task, weights in ALONE.items():
+                ranks[task][half::2] = _places(port, asked[half::2], weights)
     beside(index).unlink()
-    ranks[DEFAULT][:] = _places(_answers(bundle, index, contents, work), photos)
-    return {task: places.tolist() for task, places in ranks.items()}
+    with _service(bundle, index, work) as port:
+        ranks[DEFAULT] = _places(port, asked)
+    return ranks
+
+
+class _Photo(NamedTuple):
+    """A file's bytes, and the id of the product that it shows."""
+
+    content: bytes
+    wanted: str
+
+
+def _read(shop: Shop, picture: str | None) -> bytes:
+    return read_picture(shop.path / shop.schema.pictures, picture or "")
 
 
 def _routes(bundle: Path, index: Path, contents: Sequence[bytes], tell: Progress) -> list[Mapping[str, Any]]:
@@ -66,8 +86,9 @@ def _routes(bundle: Path, index: Path, contents: Sequence[bytes], tell: Progress
     return list(asyncio.run(collect(settings, asked, 100, stage_progress(tell, "routes"))))
 
 
-def _answers(bundle: Path, index: Path, contents: Sequence[bytes], work: Path) -> list[list[str]]:
-    """The first items of a service's answers."""
+@contextmanager
+def _service(bundle: Path, index: Path, work: Path) -> Iterator[int]:
+    """A service, by its port, that leaves nothing out for load."""
     port = free_port()
     config = work / "service.toml"
     config.write_text(AT_EASE)
@@ -75,11 +96,23 @@ def _answers(bundle: Path, index: Path, contents: Sequence[bytes], work: Path) -
     command += ["--bundle", str(bundle.resolve()), "--index", str(index.resolve())]
     command += ["--config", str(config.resolve())]
     with server(command, port, "/readyz", work / "service.log", patience_s=300):
-        return [_ask(port, content) for content in contents]
+        yield port
 
 
-def _ask(port: int, content: bytes) -> list[str]:
-    body = {"picture": base64.b64encode(content).decode(), "k": _K, "timeout_ms": 10_000}
+def _places(port: int, photos: Sequence[_Photo], weights: Mapping[str, float] | None = None) -> list[int]:
+    """The place of what was wanted in each answer, from 1; 0 where it is not there."""
+    found = []
+    for photo in photos:
+        items = _ask(port, photo.content, weights)
+        found.append(items.index(photo.wanted) + 1 if photo.wanted in items else 0)
+    return found
+
+
+def _ask(port: int, content: bytes, weights: Mapping[str, float] | None) -> list[str]:
+    """The first items of an answer."""
+    body: dict[str, Any] = {"picture": base64.b64encode(content).decode(), "k": _K, "timeout_ms": 10_000}
+    if weights is not None:
+        body["weights"] = weights
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/recall", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -88,10 +121,3 @@ def _ask(port: int, content: bytes) -> list[str]:
     if told["degraded"]:
         raise RuntimeError(f"the service left something out: {', '.join(told['degraded'])}")
     return [item["item_id"] for item in told["items"]]
-
-
-def _places(answers: Sequence[Sequence[str]], photos: Sequence[Request]) -> list[int]:
-    wanted = [photo.event.item for photo in photos]
-    return [
-        items.index(item) + 1 if item in items else 0 for items, item in zip(answers, wanted, strict=True)
-    ]

@@ -29,7 +29,7 @@ from artifacts.shop.shop import Shop
 from common.arrays import F16, F32, F64
 from common.cores import usable_cores
 from common.progress import Progress, silent, stage_progress
-from models.clicked_photos import clicked_photos
+from models.clicked_photos import clicked_photos, mean_photo
 from models.dataset.coclick import coclicked_as_trained
 from models.pictures import PictureFeatures
 from models.popularity import popularity_of
@@ -181,7 +181,7 @@ def _add_photos(
     threads: int,
     progress: Progress,
 ) -> None:
-    """The mean of an item's own picture and of its photos, each as a unit vector, in the place of its own.
+    """The mean of an item's own picture and of its photos (`mean_photo`) in the place of its own.
 
     Own pictures are looked at again, so that it comes out the same after a kill.
     """
@@ -191,9 +191,9 @@ def _add_photos(
         if item.id not in photos:
             continue
         names = [*([item.picture] if item.picture else []), *photos[item.id]]
-        seen = [feature for feature in pictures.features(names) if feature is not None]
-        mean = photo_vectors(np.stack(seen)).mean(axis=0, keepdims=True)
-        writer.pictures[row] = photo_vectors(mean)[0]
+        features = pictures.features(names)
+        vectors = photo_vectors(np.stack([feature for feature in features if feature is not None]))
+        writer.pictures[row] = mean_photo(vectors, own=bool(item.picture) and features[0] is not None)
         done += 1
         progress("photos", done, len(photos))
 

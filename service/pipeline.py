@@ -120,6 +120,7 @@ async def recall(
     stages.mark("fusion")
     k = max(1, int(query.k * shedding.k_share))
     planned = plan(k, query.controls, options, ruling if options.rules else NO_RULE)
+    calibration = deployment.calibration.of(words=bool(query.text))
     request = RouteRequest(
         text=query.text,
         user_id=query.user_id,
@@ -145,7 +146,7 @@ async def recall(
         empty=query.browse and not portrait.used,
         browse=query.browse,
         common=not portrait.used,
-        judged=deployment.calibration.curves if options.merge == "calibrated" else (),
+        judged=calibration.curves if options.merge == "calibrated" else (),
         traced=stages.traced,
     )
     outcomes: Mapping[str, RouteOutcome] = await run_routes(request, shedding.load)
@@ -158,7 +159,7 @@ async def recall(
         # Quotas are for what is close to a query, and a browse has none.
         shares=_NO_SHARES if query.browse else options.shares,
         weights=weights,
-        calibration=deployment.calibration,
+        calibration=calibration,
         teams=options.teams,
         seed=query.request_id,
     )

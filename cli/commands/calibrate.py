@@ -54,10 +54,11 @@ def calibrate(
     import math
 
     from artifacts.bundle import Bundle
+    from artifacts.bundle.text import normalise
     from common.progress import stage_progress
     from service.offline import collect
-    from service.recall.calibration import BUILT_IN, Calibration, beside
-    from service.recall.fitting import Judged, Limit
+    from service.recall.calibration import BESIDE_WORDS, BUILT_IN, Calibration, beside
+    from service.recall.fitting import Limit, judged_of
     from service.recall.routes.p2i import P2ISettings
     from service.settings import load_settings
 
@@ -67,7 +68,8 @@ def calibrate(
     settings = load_settings(config, {**places, "recall": {"p2i": {"floor": -1, "candidates": 1}}})
     usual = load_settings(config, places).recall.tables["p2i"]
     assert isinstance(usual, P2ISettings)
-    limits = {"p2i": Limit(usual.floor, math.ceil(usual.candidates * k))}
+    limit = Limit(usual.floor, math.ceil(usual.candidates * k))
+    limits = dict.fromkeys(("p2i", "p2i" + BESIDE_WORDS), limit)
     asked, gains, query = _held_out(data, bundle, split, requests)
     if len(asked) < FEWEST:
         raise MrseError(
@@ -76,7 +78,10 @@ def calibrate(
         )
     with progress() as tell:
         found = asyncio.run(collect(settings, asked, k, stage_progress(tell, "routes")))
-        judged = [Judged(routes, gain) for routes, gain in zip(found, gains, strict=True)]
+        judged = [
+            judged_of(routes, gain, words=bool(normalise(each.text)))
+            for each, routes, gain in zip(asked, found, gains, strict=True)
+        ]
         tell("fit", 0, 3)
         mixes, curves = _fitted(judged, query, limits, version)
         tell("fit", 3, 3)
@@ -113,7 +118,8 @@ def _fitted(
     """What each request is merged by, fitted on the other half of the queries, and the curves that all give.
 
     A route of ``limits`` has a curve where at least `FEWEST` requests have candidates of it, and where that
-    is better than its limits, by more than chance, for requests that it was not fitted on.
+    is better than its limits, by more than chance, for requests that it was not fitted on. By pictures alone
+    and beside words it counts as two.
     """
     import numpy as np
 
@@ -134,12 +140,15 @@ def _fitted(
         found = np.array([_ndcg(each, mix) for each, mix in zip(served, mixes, strict=True)])
         return mixes, fit(served, apart=apart), by_query(found, numbers, int(numbers.max()) + 1)
 
-    mixes, curves, best = halved(())
-    apart = [name for name in limits if sum(bool(each.routes.get(name)) for each in judged) >= FEWEST]
-    if apart:
-        judging, by_curve, reached = halved(apart)
-        if difference(reached, best).low > 0:
-            return judging, by_curve
+    apart: list[str] = []
+    mixes, curves, best = halved(apart)
+    for name in limits:
+        if sum(bool(each.routes.get(name)) for each in judged) < FEWEST:
+            continue
+        tried = halved([*apart, name])
+        if difference(tried[-1], best).low > 0:
+            apart.append(name)
+            mixes, curves, best = tried
     return mixes, curves
 
 

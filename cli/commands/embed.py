@@ -55,7 +55,7 @@ def embed(
             "--clicked-photos",
             min=0,
             help="From so many photo searches on that led to an item, its picture feature is the mean of its "
-            "own picture's and of theirs. 0: its own alone.",
+            "own picture's, which counts for a fifth at least, and of theirs. 0: its own alone.",
         ),
     ] = 0,
     json: Json = False,

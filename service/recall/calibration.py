@@ -23,6 +23,10 @@ from common.files import read_bounded, replacing
 from service.recall.routes.outcome import Candidate, Item
 
 FORMAT: Literal[1] = 1
+#: Routes that search by the picture: what it is worth alone says little of what it is worth beside words.
+#: Beside words a curve of their own counts, under the route's name with this behind it, or none.
+BY_PICTURE = frozenset({"p2i"})
+BESIDE_WORDS = "+text"
 SUFFIX = ".calibration"
 #: Bytes of a file; one with 16 points for each of 16 routes has a tenth of it.
 _LARGEST = 64 * 1024
@@ -90,6 +94,7 @@ class Calibration(BaseModel):
     format: Literal[1] = FORMAT
     #: Of the bundle whose cosines the curves add to; None for the built-in ones.
     bundle: str | None = None
+    #: By the names of the routes; those of `BY_PICTURE` have a curve without words, one beside them, or both.
     curves: Mapping[str, Curve] = Field(default_factory=dict, max_length=16)
     #: What it was fitted on and how good it was there, as `mrse calibrate` told it.
     fitted: Mapping[str, Any] = Field(default_factory=dict)
@@ -101,6 +106,17 @@ class Calibration(BaseModel):
             return "built-in"
         content = orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
         return hashlib.blake2b(content, digest_size=4).hexdigest()
+
+    def of(self, words: bool) -> Calibration:
+        """The curves of requests with words, or of those without."""
+        return self._beside_words if words else self
+
+    @cached_property
+    def _beside_words(self) -> Calibration:
+        alone = {name: curve for name, curve in self.curves.items() if name not in BY_PICTURE}
+        beside = {name: alone.pop(name + BESIDE_WORDS, None) for name in BY_PICTURE}
+        curves = alone | {name: curve for name, curve in beside.items() if curve is not None}
+        return self if curves == self.curves else Calibration(bundle=self.bundle, curves=curves)
 
     def write(self, path: Path) -> None:
         """Write the file; it takes its place whole."""

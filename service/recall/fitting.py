@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from common.arrays import F64
-from service.recall.calibration import Curve
+from service.recall.calibration import BESIDE_WORDS, BY_PICTURE, Curve
 from service.recall.merge import Mix, ranked
 from service.recall.routes.outcome import Candidate
 
 #: Routes whose candidates carry their own cosine to the query, or what stands for it, as their value.
-ON_COSINES = frozenset({"q2i", "i2i", "u2i", "p2i", "popular"})
+ON_COSINES = frozenset(
+    {"q2i", "i2i", "u2i", "popular", *BY_PICTURE, *(name + BESIDE_WORDS for name in BY_PICTURE)}
+)
 DEPTH = 10
 #: What a route's best score may add to a cosine.
 _WORTHS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.5, 2.0)
@@ -85,6 +87,12 @@ def fit(judged: Sequence[Judged], bound: float = 2.0, apart: Collection[str] = (
 def mean(pools: Sequence[_Pool], curves: Mapping[str, Curve]) -> float:
     """The mean nDCG@10 with some curves."""
     return _mean(pools, [_added(pool, curves) for pool in pools])
+
+
+def judged_of(routes: Mapping[str, Sequence[Candidate]], gains: Mapping[str, float], words: bool) -> Judged:
+    """A request, with or without words; a route that searches by the picture is another beside words."""
+    names = {name: name + BESIDE_WORDS if words and name in BY_PICTURE else name for name in routes}
+    return Judged({names[name]: found for name, found in routes.items()}, gains)
 
 
 class Limit(NamedTuple):

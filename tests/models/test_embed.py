@@ -16,7 +16,7 @@ from artifacts.shop.errors import DataError
 from artifacts.shop.schema import Event, Item, ShopSchema
 from artifacts.shop.shop import Shop
 from artifacts.shop.writer import ShopWriter
-from models.clicked_photos import clicked_photos
+from models.clicked_photos import OWN, clicked_photos, mean_photo
 from models.embed import embed_shop
 from tests.support import shop as small
 
@@ -223,7 +223,7 @@ def test_photos_that_led_to_an_item_are_pictures_of_it(bundle: Bundle, tmp_path:
     features = ItemTower(bundle).picture_features(
         np.stack([shop.pixels(f"{n}.png", bundle.manifest.picture.side) for n in (0, 2, 3)])
     )
-    mean = (features / np.linalg.norm(features, axis=1, keepdims=True)).mean(axis=0)
+    mean = (features / np.linalg.norm(features, axis=1, keepdims=True)).mean(axis=0)  # few: each counts alike
     np.testing.assert_allclose(after[0], mean / np.linalg.norm(mean), atol=2e-3)
     assert np.abs(after[0] - before[0]).max() > 1e-2
     # Vectors and features are as they were; held-out photos count where serving asks for all.
@@ -232,3 +232,15 @@ def test_photos_that_led_to_an_item_are_pictures_of_it(bundle: Bundle, tmp_path:
     assert clicked_photos(shop, 0.05, "train", 1) == {"a": ["2.png", "3.png"]}
     assert clicked_photos(shop, 0.05, "all", 1) == {"a": ["2.png", "3.png"], "b": ["0.png"]}
     assert clicked_photos(shop, 0.05, "all", 0) == {}
+
+
+def test_an_own_picture_is_not_lost_among_many_photos() -> None:
+    own, photo = np.eye(2, dtype=np.float32)
+    many = np.stack([own, *[photo] * 30])
+    found = mean_photo(many, own=True)
+    assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-5)
+    assert found[0] / found[1] == pytest.approx(OWN / (1 - OWN), abs=1e-5)
+    assert mean_photo(many, own=False)[0] < found[0] / 5, "without one of its own the first is one of many"
+    few = mean_photo(np.stack([own, photo, photo]), own=True)
+    assert few[0] / few[1] == pytest.approx(0.5, abs=1e-5), "few count alike"
+    np.testing.assert_allclose(mean_photo(own[None], own=True), own)

@@ -16,7 +16,7 @@ from cli.main import build as commands
 from index.embedded.build import build_index
 from models.embed import embed_shop
 from service.recall.calibration import BUILT_IN, Calibration, Curve, beside, calibration_of
-from service.recall.fitting import Judged, Limit
+from service.recall.fitting import Judged, Limit, judged_of
 from tests.service.recall.test_fitting import photos
 
 
@@ -102,3 +102,19 @@ def test_pictures_get_a_curve_where_enough_searched_by_them_and_their_limits_do_
     every = {"p2i": Limit(-1.0, 30)}
     near = [Judged({"q2i": [], "p2i": each.routes["p2i"]}, each.gains) for each in judged]
     assert "p2i" not in _fitted(near, query, every, "b")[1]
+
+
+def test_what_pictures_alone_are_worth_says_nothing_of_pictures_beside_words() -> None:
+    count, limit = 2 * FEWEST, Limit(0.8, 10)
+    limits = {"p2i": limit, "p2i+text": limit}
+    alone = photos(count)
+    # Beside words a picture tells no more than chance: it is of another item than the one clicked.
+    beside_words = [
+        judged_of(each.routes, {each.routes["q2i"][0].item_id: 1.0}, words=True)
+        for each in photos(count, seed=3)
+    ]
+    _, curves = _fitted([*alone, *beside_words], list(range(2 * count)), limits, "b")
+    assert "p2i" in curves
+    assert "p2i+text" not in curves
+    telling = [judged_of(each.routes, each.gains, words=True) for each in photos(count, seed=3)]
+    assert {"p2i", "p2i+text"} <= _fitted([*alone, *telling], list(range(2 * count)), limits, "b")[1].keys()

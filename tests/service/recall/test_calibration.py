@@ -57,6 +57,17 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert read.version == made.version != Calibration(bundle="demo-1", curves={}).version
 
 
+def test_a_picture_beside_words_has_a_curve_of_its_own_or_none() -> None:
+    alone, beside_words = KNEE, Curve(points=((0.0, 0.0), (1.0, 0.2)))
+    one = Calibration(bundle="demo-1", curves={"lexical": KNEE, "p2i": alone})
+    assert one.of(words=False).curves == {"lexical": KNEE, "p2i": alone}
+    assert one.of(words=True).curves == {"lexical": KNEE}
+    both = Calibration(bundle="demo-1", curves={**one.curves, "p2i+text": beside_words})
+    assert both.of(words=False).curves["p2i"] == alone
+    assert both.of(words=True).curves == {"lexical": KNEE, "p2i": beside_words}
+    assert BUILT_IN.of(words=True) is BUILT_IN
+
+
 def test_the_next_index_of_a_bundle_keeps_what_was_fitted_for_the_one_before(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     assert not carry(before, after)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.recall.calibration import BUILT_IN, Calibration
-from service.recall.fitting import Judged, Limit, as_served, fit, ranking
+from service.recall.fitting import Judged, Limit, as_served, fit, judged_of, ranking
 from service.recall.merge import Mix
 from service.recall.routes.outcome import Candidate
 
@@ -98,6 +98,21 @@ def test_pictures_far_from_1_decide_by_a_curve_of_their_own_where_a_floor_leaves
     judged = Mix(method="calibrated", shares={}, calibration=Calibration(bundle="b", curves=curves))
     assert first(others, judged) > first([as_served(each, limits) for each in others], plain) + 0.5
     assert "p2i" not in fit(photos(60)), "a route on the scale of cosines needs no curve"
+
+
+def test_a_picture_beside_words_is_fitted_apart_from_one_alone() -> None:
+    alone = photos(60)
+    misleading = [
+        judged_of(each.routes, {f"i{n % 30}": 1.0}, words=True) for n, each in enumerate(photos(60, 2))
+    ]
+    assert set(misleading[0].routes) == {"q2i", "p2i+text"}
+    assert set(judged_of(alone[0].routes, {}, words=False).routes) == {"q2i", "p2i"}
+    curves = fit([*alone, *misleading], apart=("p2i", "p2i+text"))
+    assert curves["p2i"].points[-1][1] > 0.1
+    assert "p2i+text" not in fit([*alone, *misleading], apart=("p2i",))
+    both = Mix(method="calibrated", shares={}, calibration=Calibration(bundle="b", curves=curves))
+    right = [judged_of(each.routes, each.gains, words=False) for each in photos(60, seed=1)]
+    assert first(right, both) > 0.9
 
 
 def test_a_limit_takes_so_many_from_a_score_on() -> None:

@@ -122,8 +122,8 @@ def test_a_fitted_curve_says_what_a_picture_is_worth_and_neither_floor_nor_numbe
     shutil.copytree(index, own)
     recall = {"p2i": {"floor": 0.9, "candidates": 0.05}}
 
-    def found() -> list[str]:
-        answer = Asked(server, client)(picture=photo(1), k=20)
+    def found(**words: str) -> list[str]:
+        answer = Asked(server, client)(picture=photo(1), k=20, **words)
         return [i["item_id"] for i in answer["items"] if any(s["route"] == "p2i" for s in i["sources"])]
 
     settings = make_settings(demo.bundle.path, own, recall=recall)
@@ -133,6 +133,10 @@ def test_a_fitted_curve_says_what_a_picture_is_worth_and_neither_floor_nor_numbe
     Calibration(bundle=demo.bundle.version, curves={"p2i": curve}).write(beside(own))
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         assert len(found()) > 1
+        assert found(query="tea cup") == ["i1"], "beside words it has to be fitted there"
+    Calibration(bundle=demo.bundle.version, curves={"p2i": curve, "p2i+text": curve}).write(beside(own))
+    with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        assert len(found(query="tea cup")) > 1
     settings = make_settings(demo.bundle.path, own, recall=recall | {"merge": "score"})
     with serving(settings) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         assert found() == ["i1"], "no other way to merge reads curves"
