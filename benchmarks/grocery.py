@@ -230,8 +230,8 @@ def main() -> int:
     }
     print(f"{len(asked['photo'])} photos, {len(asked['text'])} (text, product) pairs")
     for system, tasks in table.items():
-        for task, found in tasks.items():
-            cells = "   ".join(f"{found[f'R@{k}']['value']:.3f}" for k in AT)
+        for task, figures in tasks.items():
+            cells = "   ".join(f"{figures[f'R@{k}']['value']:.3f}" for k in AT)
             print(f"{system:<16}{task:<46}{cells}")
     claims = [
         Claim(
