@@ -61,4 +61,5 @@ def mean_photo(vectors: F32, own: bool) -> F32:
     weights = np.ones(len(vectors), dtype=np.float32)
     if own and len(vectors) > 1:
         weights[0] = max(1.0, OWN / (1 - OWN) * (len(vectors) - 1))
-    return photo_vectors((weights @ vectors)[None])[0]
+    mean: F32 = photo_vectors((weights @ vectors)[None])[0]
+    return mean
