@@ -1,10 +1,10 @@
 """What hard negatives are worth where a step sees little of the catalogue: both losses beside MNSCE alone.
 
 ``python -m benchmarks.sparse --json FILE``. Synthetic shops; a frozen image encoder (the extra ``pictures``).
-Of each of three seeds the experts train once, by MNSCE alone. What they list first for each query of the
-train split is judged: a part of what is graded low becomes the log's labels, the rest is held out and judges
-(AUC). Of the labels none, a tenth or three tenths are made wrong: they call low what answers the query. Then
-the fusion trains over the same experts, by MNSCE alone and by both losses. A step sees its batch and uniform
+A model of MNSCE alone is served. What it lists first for each query of the train split is judged: a part of
+what is graded low becomes the log's labels, the rest is held out and judges (AUC). Of the labels none, a
+tenth or three tenths are made wrong: they call low what answers the query. Arms go on from the served
+experts, with a fusion of their own, by MNSCE alone and by both losses. A step sees its batch and uniform
 items: from 0.1% of 200,000 items to 19% of 4,000.
 
 Settings were chosen on val of one seed; the test split is measured once. Steps are those until val's

@@ -19,6 +19,7 @@ from devtools.reference import (
     release,
     results,
     settings,
+    sparse,
 )
 from devtools.reference.marked import filled, parts
 
@@ -31,6 +32,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "api": api.made,
     "esci": esci.made,
     "grocery": grocery.made,
+    "sparse": sparse.made,
     "shipped": model.shipped,
     "browsing": model.browsing,
     "results": results.made,
