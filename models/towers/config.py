@@ -20,6 +20,7 @@ from models.towers.experts.config import ExpertsConfig, Frozen
 from models.towers.image_config import ImageConfig
 from models.towers.training_config import (
     DataConfig,
+    DistilConfig,
     LossConfig,
     StageConfig,
     TasteConfig,
@@ -50,10 +51,11 @@ class FusionConfig(Frozen):
     gate_start: tuple[Annotated[float, Field(gt=0.0, allow_inf_nan=False)], ...] = ()
     #: How the straight path of both towers starts. ``random``: a drawn projection. ``components``: the
     #: principal components of the items' features, so that an embedding narrower than the experts keeps
-    #: what tells items apart.
-    start: Literal["random", "components"] = "random"
-    #: Of ``components``: each is divided by its standard deviation to this power; 0 leaves them as they are,
-    #: 1 makes all equally loud. Chosen on ESCI, where 0.3 to 0.7 came to much the same.
+    #: what tells items apart. ``distilled``: from there it learns to order items as the experts side by side
+    #: do, over queries made of titles and the log's queries, without clicks (``distil``).
+    start: Literal["random", "components", "distilled"] = "random"
+    #: Of ``components`` and ``distilled``: each is divided by its standard deviation to this power; 0 leaves
+    #: them as they are, 1 makes all equally loud. Chosen on ESCI, where 0.3 to 0.7 came to much the same.
     whiten: float = Field(default=0.3, ge=0.0, le=1.0)
     #: Rate of dropout in fusions and gate.
     dropout: float = 0.1
@@ -157,6 +159,7 @@ class Config(Frozen):
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     switches: Switches = Field(default_factory=Switches)
     teacher: TeacherConfig = Field(default_factory=TeacherConfig)
+    distil: DistilConfig = Field(default_factory=DistilConfig)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Config:

@@ -231,3 +231,27 @@ class TasteConfig(Frozen):
     rivals: int = Field(default=16, ge=1, le=256)
     #: Highest learning rate.
     rate: float = Field(default=0.03, gt=0.0)
+
+
+class DistilConfig(Frozen):
+    """``fusion.start = "distilled"``: a narrow embedding learns the order of the experts side by side.
+
+    No click and no label is used. All values are *inferred*.
+    """
+
+    #: Queries that are made of titles, at most.
+    made_queries: int = Field(default=60_000, ge=1)
+    #: Distinct queries of the log that are taken as well, at most.
+    log_queries: int = Field(default=40_000, ge=0)
+    #: Steps.
+    steps: int = Field(default=300, ge=1)
+    #: Queries of a step.
+    batch: int = Field(default=512, ge=1)
+    #: Items that a step ranks, at most.
+    items: int = Field(default=4096, ge=2)
+    #: Highest learning rate.
+    rate: float = Field(default=5e-3, gt=0.0)
+    #: Cosines are divided by it before they become shares: the smaller, the more the first ranks count.
+    temperature: float = Field(default=0.04, gt=0.0)
+    #: Decay of the moving average of the weights, which is what is kept.
+    ema: float = Field(default=0.995, ge=0.0, lt=1.0)

@@ -32,23 +32,43 @@ def start_from_components(towers: Towers, features: F16, whiten: float) -> None:
         features: float16 ``[N, M, d]``, with pictures; at least one row.
         whiten: power of a component's standard deviation that it is divided by.
     """
-    query, item = towers.query_fusion.dssm.straight, towers.item_fusion.dssm.straight
-    weights = _gate_weights(towers, features.shape[1])
-    stretch = np.repeat(np.sqrt(weights), features.shape[2])
-    rows = _spread(len(features))
+    width = towers.query_fusion.dssm.straight.out_features
+    set_straight(towers, components(towers, features, whiten, width))
+
+
+def components(towers: Towers, features: F16, whiten: float, width: int) -> F64:
+    """The components as a map ``[width, Md]`` of what the experts say, the same for both sides.
+
+    Where the experts have fewer directions than ``width``, the last rows are 0.
+    """
+    stretch = _stretch(towers)
+    rows = spread(len(features))
     mean, covariance = _moments(features, rows, stretch)
     variances, axes = np.linalg.eigh(covariance - np.outer(mean, mean))
-    best = np.argsort(-variances, kind="stable")[: query.out_features]
+    best = np.argsort(-variances, kind="stable")[:width]
     variances, axes = variances[best], axes[:, best]
     # The sign of an axis means nothing; it is made the same on every machine.
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(len(best))] < 0, -1.0, 1.0)
     scales = np.maximum(variances, max(variances[0] * _LEAST, 1e-12)) ** (-whiten / 2)
-    start = (axes * scales).T * stretch
-    start /= _length(features, rows, start)
+    start = np.zeros((width, len(stretch)))
+    start[: len(best)] = (axes * scales).T * stretch
+    start /= mean_length(features, start)
+    return start
+
+
+def set_straight(towers: Towers, start: F64) -> None:
+    """Let the straight path of both towers be a map ``[e, Md]``, which for the query undoes the gate."""
+    query, item = towers.query_fusion.dssm.straight, towers.item_fusion.dssm.straight
+    stretch = _stretch(towers)
     for layer, factor in ((query, 1 / stretch**2), (item, np.ones_like(stretch))):
         with torch.no_grad():
-            layer.weight.zero_()
-            layer.weight[: len(best)] = torch.from_numpy(start * factor).to(layer.weight)
+            layer.weight.copy_(torch.from_numpy(start * factor))
+
+
+def _stretch(towers: Towers) -> F64:
+    """Roots of what the gate begins with, for each of the experts' numbers ``[Md]``."""
+    count, width = towers.query_fusion.count, towers.query_fusion.dssm.straight.in_features
+    return np.repeat(np.sqrt(_gate_weights(towers, count)), width // count)
 
 
 def _gate_weights(towers: Towers, experts: int) -> F64:
@@ -60,7 +80,7 @@ def _gate_weights(towers: Towers, experts: int) -> F64:
     return weights
 
 
-def _spread(count: int) -> list[slice]:
+def spread(count: int) -> list[slice]:
     """Rows of at most so many items, in parts that lie evenly over the catalogue."""
     parts = -(-count // _CHUNK)
     taken = np.linspace(0, parts - 1, min(parts, _MOST_ITEMS // _CHUNK)).astype(int)
@@ -79,8 +99,8 @@ def _moments(features: F16, rows: list[slice], stretch: F64) -> tuple[F64, F64]:
     return total / count, square / count
 
 
-def _length(features: F16, rows: list[slice], start: F64) -> float:
+def mean_length(features: F16, start: F64) -> float:
     """The mean length that items have by a start: embeddings are to begin near 1, as by a random one."""
-    first = features[rows[0]].reshape(-1, start.shape[1]).astype(np.float64)
+    first = features[:_CHUNK].reshape(-1, start.shape[1]).astype(np.float64)
     length = float(np.linalg.norm(first @ start.T, axis=1).mean())
     return length or 1.0

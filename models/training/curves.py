@@ -27,7 +27,7 @@ def plot_curves(run: Path) -> Path | None:
 
     None where there is no curve or no matplotlib.
     """
-    files = [run / f"{name}.csv" for name in ("image", "stage1", "stage2", "stage2-val")]
+    files = [run / f"{name}.csv" for name in ("image", "stage1", "distil", "stage2", "stage2-val")]
     # A header and a row are a figure, no curve.
     files = [file for file in files if file.is_file() and file.read_text().count("\n") > 2]
     try:

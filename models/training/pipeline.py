@@ -23,6 +23,7 @@ from models.towers.experts import EXPERTS
 from models.training import ranks
 from models.training.components import start_from_components
 from models.training.curves import best_looks, plot_curves
+from models.training.distilled import start_distilled
 from models.training.features import PictureFeatures, load_coclicks, write_item_features
 from models.training.finished import CONFIG, SUMMARY
 from models.training.given_stage import given_pictures
@@ -134,6 +135,9 @@ def train(
             features = write_item_features(run, towers.item_experts, pictures)
         if config.fusion.start == "components":
             start_from_components(towers, features[0], config.fusion.whiten)
+        elif config.fusion.start == "distilled":
+            with ranks.alone():
+                start_distilled(run, towers, features[0])
         train_fusion(run, towers, pictures, features, coclicks, grader)
         with ranks.alone():
             if config.stage2.expert_rate > 0:
