@@ -23,7 +23,16 @@ from benchmarks.esci_data import FOLDS, Esci, read_esci, write_fold
 from benchmarks.esci_lexical import route_scores
 from benchmarks.esci_measure import Answers, measure, plot, table
 from benchmarks.esci_mix import BUILT_IN_MIX, FITTED_MIX, Routes, default_mix, fitted_mix, gains, mixes
-from benchmarks.esci_ours import NARROW, NARROW_TRAINED, NGRAMS, SCRATCH, SYSTEMS, System, configure
+from benchmarks.esci_ours import (
+    DISTILLED,
+    NARROW,
+    NARROW_TRAINED,
+    NGRAMS,
+    SCRATCH,
+    SYSTEMS,
+    System,
+    configure,
+)
 from benchmarks.esci_systems import bm25_scores, bundle_scores, minilm_scores, run_scores
 from benchmarks.report import Claim, ProgressLines, above_zero, arguments, finish
 from common.arrays import F32
@@ -35,7 +44,7 @@ BM25, _LEXICAL = "BM25", "the lexical route, as served"
 #: Towers without anything given: their mix is fitted, since the built-in curve was chosen beside strong ones.
 _WEAK = (NGRAMS, SCRATCH)
 #: Towers of the product's own width, whose mix is fitted as well.
-_NARROW = (NARROW, NARROW_TRAINED)
+_NARROW = (NARROW, DISTILLED, NARROW_TRAINED)
 MINILM, _TWO = "all-MiniLM-L6-v2, untrained", "its first 2 layers, untrained"
 
 
@@ -113,7 +122,7 @@ def main() -> int:
         },
     }
     claims = [*_claims(rows, best, served), *mix_claims(rows, worth[BUILT_IN_MIX], best, BM25)]
-    for name in dict.fromkeys((best, *(s.name for s in systems if s.name == NARROW))):
+    for name in dict.fromkeys((best, *(s.name for s in systems if s.name in (NARROW, DISTILLED)))):
         claims += above_claims(name, above[name], (BM25, MINILM), ("nDCG@10", "R@10"))
     for name in _NARROW:
         for mixed_name in (over.get(name), fitted.get(name)):

@@ -39,7 +39,7 @@ class System:
 
     @property
     def learns(self) -> bool:
-        """Whether it trains; one that does not takes titles and given weights as they are."""
+        """Whether it trains on clicks; one that does not knows titles and given weights alone."""
         return self.settings.get("stage1.steps") != 0
 
 
@@ -63,10 +63,22 @@ _SIX: Mapping[str, Any] = {
 GIVEN, NARROW, SCRATCH = "ours, nothing trained", "ours, nothing trained, 128-d", "ours, from scratch"
 NGRAMS = "ours, n-grams alone, nothing trained"
 NARROW_TRAINED = "ours, from all 6 layers, 128-d"
+DISTILLED = "ours, distilled from titles, 128-d"
 
 SYSTEMS = (
     System("given", GIVEN, _GIVEN),
     System("narrow", NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}),
+    System(
+        "distilled",
+        DISTILLED,
+        # It sees no query at all, so that it may answer those of every fold.
+        {
+            **_GIVEN,
+            "dimensions.embedding_dim": 128,
+            "fusion.start": "distilled",
+            "distil.log_queries": 0,
+        },
+    ),
     System(
         "ngrams",
         NGRAMS,
@@ -116,11 +128,14 @@ SYSTEMS = (
         },
     ),
 )
-_QUICK = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
+_QUICK = {"distil.made_queries": 200, "distil.steps": 2}
+_QUICK_LEARNS = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stage2.batch": 16}
 
 
 def configure(system: System, minilm: Path, *, quick: bool) -> Config:
     """The whole configuration of one of ours."""
     given = {} if system.key.partition("-")[0] in ("ngrams", "scratch") else {"experts.bert": str(minilm)}
     quicker = _QUICK if quick and system.learns else {}
+    given = {} if system.key in ("ngrams", "scratch") else {"experts.bert": str(minilm)}
+    quicker = {**_QUICK, **(_QUICK_LEARNS if system.learns else {})} if quick else {}
     return preset("demo").with_overrides({**COMMON, **given, **system.settings, **quicker})

@@ -107,9 +107,7 @@ def test_it_goes_on_where_it_was_stopped(
         seen.append((stage, done))
 
     with pytest.raises(TrainError, match="after step 69 of 150 of distil"):
-        train(
-            shop_path, out, _changed(config), progress, donor=run, stopping=lambda: ("distil", 69) in seen
-        )
+        train(shop_path, out, _changed(config), progress, donor=run, stopping=lambda: ("distil", 69) in seen)
     seen.clear()
     train(shop_path, out, _changed(config), progress, donor=run)
     assert min(done for stage, done in seen if stage == "distil") == 70
