@@ -111,6 +111,8 @@ def main() -> int:
         told = (f"{m} {g['value']:+.4f} ({g['low']:+.4f} to {g['high']:+.4f})" for m, g in measured.items())
         print(f"{BUILT_IN_MIX} less {name}: {', '.join(told)}")
     above = {name: gains(answers[name], peers, data) for name in ours}
+    if DISTILLED in ours and NARROW in ours:
+        above[DISTILLED] |= gains(answers[DISTILLED], {NARROW: answers[NARROW]}, data)
     runs = {
         "table": rows,
         "best": best,
@@ -124,6 +126,8 @@ def main() -> int:
     claims = [*_claims(rows, best, served), *mix_claims(rows, worth[BUILT_IN_MIX], best, BM25)]
     for name in dict.fromkeys((best, *(s.name for s in systems if s.name in (NARROW, DISTILLED)))):
         claims += above_claims(name, above[name], (BM25, MINILM), ("nDCG@10", "R@10"))
+    if NARROW in above.get(DISTILLED, {}):
+        claims += above_claims(DISTILLED, above[DISTILLED], (NARROW,), ("nDCG@10", "R@10"))
     for name in _NARROW:
         for mixed_name in (over.get(name), fitted.get(name)):
             if mixed_name is not None:

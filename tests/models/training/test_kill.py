@@ -33,6 +33,10 @@ SETTINGS = {
     "loss.hard_share": 0.3,
     "stage1.refresh_every": 7,
     "stage2.refresh_every": 7,
+    "fusion.start": "distilled",
+    "distil.made_queries": 400,
+    "distil.steps": 24,
+    "distil.batch": 64,
 }
 
 
@@ -67,7 +71,7 @@ def test_a_run_killed_at_random_ends_as_one_left_alone(
     seed = random.SystemRandom().randrange(2**32)
     draw = random.Random(seed)
     moments = []
-    for stage, steps in (("image", 13), ("stage1", 16), ("stage2", 16)):
+    for stage, steps in (("image", 13), ("stage1", 16), ("distil", 16), ("stage2", 16)):
         rows = draw.randint(1, steps)
         moments.append((stage, rows, draw.uniform(0, 0.1)))
     for moment in moments:
@@ -78,5 +82,5 @@ def test_a_run_killed_at_random_ends_as_one_left_alone(
     for left, right in ((one.towers, two.towers), (one.image_encoder, two.image_encoder)):
         expected, actual = left.state_dict(), right.state_dict()
         assert all(torch.equal(expected[name], actual[name]) for name in expected), (seed, moments)
-    for name in ("image.csv", "stage1.csv", "stage2.csv", "stage2-val.csv"):
+    for name in ("image.csv", "stage1.csv", "distil.csv", "stage2.csv", "stage2-val.csv"):
         assert (whole / name).read_text() == (broken / name).read_text(), (seed, moments, name)
