@@ -44,7 +44,7 @@ BM25, _LEXICAL = "BM25", "the lexical route, as served"
 #: Towers without anything given: their mix is fitted, since the built-in curve was chosen beside strong ones.
 _WEAK = (NGRAMS, SCRATCH)
 #: Towers of the product's own width, whose mix is fitted as well.
-_NARROW = (NARROW, DISTILLED, NARROW_TRAINED)
+_NARROW = (NARROW, *DISTILLED.values(), NARROW_TRAINED)
 MINILM, _TWO = "all-MiniLM-L6-v2, untrained", "its first 2 layers, untrained"
 
 
@@ -111,8 +111,9 @@ def main() -> int:
         told = (f"{m} {g['value']:+.4f} ({g['low']:+.4f} to {g['high']:+.4f})" for m, g in measured.items())
         print(f"{BUILT_IN_MIX} less {name}: {', '.join(told)}")
     above = {name: gains(answers[name], peers, data) for name in ours}
-    if DISTILLED in ours and NARROW in ours:
-        above[DISTILLED] |= gains(answers[DISTILLED], {NARROW: answers[NARROW]}, data)
+    for name in DISTILLED.values():
+        if name in ours and NARROW in ours:
+            above[name] |= gains(answers[name], {NARROW: answers[NARROW]}, data)
     runs = {
         "table": rows,
         "best": best,
@@ -124,10 +125,11 @@ def main() -> int:
         },
     }
     claims = [*_claims(rows, best, served), *mix_claims(rows, worth[BUILT_IN_MIX], best, BM25)]
-    for name in dict.fromkeys((best, *(s.name for s in systems if s.name in (NARROW, DISTILLED)))):
+    for name in dict.fromkeys((best, *(s.name for s in systems if s.name in (NARROW, *DISTILLED.values())))):
         claims += above_claims(name, above[name], (BM25, MINILM), ("nDCG@10", "R@10"))
-    if NARROW in above.get(DISTILLED, {}):
-        claims += above_claims(DISTILLED, above[DISTILLED], (NARROW,), ("nDCG@10", "R@10"))
+    for name in ours:
+        if NARROW in above[name]:
+            claims += above_claims(name, above[name], (NARROW,), ("nDCG@10", "R@10"))
     for name in _NARROW:
         for mixed_name in (over.get(name), fitted.get(name)):
             if mixed_name is not None:

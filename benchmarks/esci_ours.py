@@ -63,22 +63,22 @@ _SIX: Mapping[str, Any] = {
 GIVEN, NARROW, SCRATCH = "ours, nothing trained", "ours, nothing trained, 128-d", "ours, from scratch"
 NGRAMS = "ours, n-grams alone, nothing trained"
 NARROW_TRAINED = "ours, from all 6 layers, 128-d"
-DISTILLED = "ours, distilled from titles, 128-d"
+#: Names by seed: which queries are made of titles, and how n-grams begin, is drawn.
+DISTILLED: Mapping[int, str] = {
+    seed: f"ours, distilled from titles, 128-d, seed {seed}" for seed in (7, 8, 9)
+}
+#: It sees no query at all, so that it may answer those of every fold.
+_DISTILLED: Mapping[str, Any] = {
+    **_GIVEN,
+    "dimensions.embedding_dim": 128,
+    "fusion.start": "distilled",
+    "distil.log_queries": 0,
+}
 
 SYSTEMS = (
     System("given", GIVEN, _GIVEN),
     System("narrow", NARROW, {**_GIVEN, "dimensions.embedding_dim": 128}),
-    System(
-        "distilled",
-        DISTILLED,
-        # It sees no query at all, so that it may answer those of every fold.
-        {
-            **_GIVEN,
-            "dimensions.embedding_dim": 128,
-            "fusion.start": "distilled",
-            "distil.log_queries": 0,
-        },
-    ),
+    *(System(f"distilled-{seed}", name, {**_DISTILLED, "seed": seed}) for seed, name in DISTILLED.items()),
     System(
         "ngrams",
         NGRAMS,

@@ -1,6 +1,7 @@
 """Queries that are made of titles."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +18,7 @@ TITLES = [
 ]
 
 
-def _made(count: int, titles: list[str] = TITLES, seed: int = 0) -> tuple[list[str], list[int]]:
+def _made(count: int, titles: Sequence[str] = TITLES, seed: int = 0) -> tuple[list[str], list[int]]:
     return made_queries(titles, count, lambda place: (place + 1) % len(titles), np.random.default_rng(seed))
 
 
