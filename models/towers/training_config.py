@@ -241,7 +241,7 @@ class DistilConfig(Frozen):
 
     #: Queries that are made of titles, at most.
     made_queries: int = Field(default=60_000, ge=1)
-    #: Distinct queries of the log that are taken as well, at most.
+    #: Distinct queries of the log's train split that are taken as well, at most.
     log_queries: int = Field(default=40_000, ge=0)
     #: Steps.
     steps: int = Field(default=300, ge=1)

@@ -9,6 +9,7 @@
     hybrid                    draw, encode, mask, MNSCE, hard negatives, HNST
     batches, companions, augment, pictures, features, coclick_features    what steps are made of
     mining, refresh, hard, dose    hard negatives: found, kept in files, drawn, and how much they weigh
+    components, distilled, made_queries    how the fusion starts, before stage 2
     ahead          draws steps in threads
     losses, encode, precision, rates, averaging               what they compute with
     loop, curves, early_stop, validation, ranks               how a stage runs
