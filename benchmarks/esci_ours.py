@@ -135,7 +135,5 @@ _QUICK_LEARNS = {"stage1.steps": 2, "stage2.steps": 2, "stage1.batch": 16, "stag
 def configure(system: System, minilm: Path, *, quick: bool) -> Config:
     """The whole configuration of one of ours."""
     given = {} if system.key.partition("-")[0] in ("ngrams", "scratch") else {"experts.bert": str(minilm)}
-    quicker = _QUICK if quick and system.learns else {}
-    given = {} if system.key in ("ngrams", "scratch") else {"experts.bert": str(minilm)}
     quicker = {**_QUICK, **(_QUICK_LEARNS if system.learns else {})} if quick else {}
     return preset("demo").with_overrides({**COMMON, **given, **system.settings, **quicker})
