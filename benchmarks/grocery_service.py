@@ -11,19 +11,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import sys
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from artifacts.shop.pictures import read_picture
 from artifacts.shop.shop import Shop
-from benchmarks.servers import server
-from benchmarks.worth import AT_EASE
+from benchmarks.at_ease import at_ease
 from common.progress import Progress, stage_progress
-from devtools.waiting import free_port
 from index.embedded.build import build_index
 from models.evaluation.heldout import Request
 from service.offline import Asked, collect
@@ -56,14 +52,14 @@ def service_ranks(
     for half in (0, 1):
         curves = fit(judged[1 - half :: 2], apart=("p2i",))
         Calibration(bundle=version, curves={**BUILT_IN.curves, **curves}).write(beside(index))
-        with _service(bundle, index, work) as port:
-            ranks[WHOLE][half::2] = _places(port, asked[half::2])
-            ranks[OWN][half::2] = _places(port, own[half::2])
+        with at_ease(bundle, index, work) as url:
+            ranks[WHOLE][half::2] = _places(url, asked[half::2])
+            ranks[OWN][half::2] = _places(url, own[half::2])
             for task, weights in ALONE.items():
-                ranks[task][half::2] = _places(port, asked[half::2], weights)
+                ranks[task][half::2] = _places(url, asked[half::2], weights)
     beside(index).unlink()
-    with _service(bundle, index, work) as port:
-        ranks[DEFAULT] = _places(port, asked)
+    with at_ease(bundle, index, work) as url:
+        ranks[DEFAULT] = _places(url, asked)
     return ranks
 
 
@@ -86,35 +82,22 @@ def _routes(bundle: Path, index: Path, contents: Sequence[bytes], tell: Progress
     return list(asyncio.run(collect(settings, asked, 100, stage_progress(tell, "routes"))))
 
 
-@contextmanager
-def _service(bundle: Path, index: Path, work: Path) -> Iterator[int]:
-    """A service, by its port, that leaves nothing out for load."""
-    port = free_port()
-    config = work / "service.toml"
-    config.write_text(AT_EASE)
-    command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(port)]
-    command += ["--bundle", str(bundle.resolve()), "--index", str(index.resolve())]
-    command += ["--config", str(config.resolve())]
-    with server(command, port, "/readyz", work / "service.log", patience_s=300):
-        yield port
-
-
-def _places(port: int, photos: Sequence[_Photo], weights: Mapping[str, float] | None = None) -> list[int]:
+def _places(url: str, photos: Sequence[_Photo], weights: Mapping[str, float] | None = None) -> list[int]:
     """The place of what was wanted in each answer, from 1; 0 where it is not there."""
     found = []
     for photo in photos:
-        items = _ask(port, photo.content, weights)
+        items = _ask(url, photo.content, weights)
         found.append(items.index(photo.wanted) + 1 if photo.wanted in items else 0)
     return found
 
 
-def _ask(port: int, content: bytes, weights: Mapping[str, float] | None) -> list[str]:
+def _ask(url: str, content: bytes, weights: Mapping[str, float] | None) -> list[str]:
     """The first items of an answer."""
     body: dict[str, Any] = {"picture": base64.b64encode(content).decode(), "k": _K, "timeout_ms": 10_000}
     if weights is not None:
         body["weights"] = weights
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/recall", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{url}/recall", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         told = json.load(answer)

@@ -18,11 +18,9 @@ from typing import Any
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
+from benchmarks.at_ease import at_ease
 from benchmarks.report import Claim, ProgressLines, arguments, finish
-from benchmarks.servers import server
-from benchmarks.worth import AT_EASE
 from cli.demo_files import demo_bundle
-from devtools.waiting import free_port
 from index.embedded.build import build_index
 from models.embed import embed_shop
 from models.evaluation import Evaluation, evaluate
@@ -55,18 +53,13 @@ def main() -> int:
         make_shop(shop, items=_ITEMS // (8 if options.quick else 1), seed=_SEED)
         embed_shop(Shop.open(shop), Bundle.load(folder), embeddings, progress=tell)
         build_index(embeddings, index)
-        (Path(place) / "mrse.toml").write_text(AT_EASE)
-        port = free_port()
-        command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(port)]
-        command += ["--bundle", str(folder), "--index", str(index)]
-        command += ["--config", str(Path(place) / "mrse.toml")]
-        with server(command, port, "/readyz", Path(place) / "log", patience_s=300):
+        with at_ease(folder, index, Path(place)) as url:
             found = evaluate(
                 folder,
                 shop,
                 split=options.split,
                 embeddings=embeddings,
-                service=Service(f"http://127.0.0.1:{port}"),
+                service=Service(url),
                 resamples=200 if options.quick else 2000,
                 progress=tell,
             )

@@ -18,27 +18,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.at_ease import at_ease
 from benchmarks.report import Claim, ProgressLines, above_zero, arguments, finish
-from benchmarks.servers import server
 from cli.demo_files import demo_bundle
-from devtools.waiting import free_port
 from models.evaluation import Evaluation, evaluate
 from models.evaluation.evaluate import Service
 from models.evaluation.heldout import KINDS
 from models.evaluation.service import SERVICE, WITHOUT
 
-#: A busy machine shall not leave routes out: what is judged is the mix, not what load does to it.
-AT_EASE = """
-[server]
-access_log = false
-[limits]
-shed_candidates_at = 1.0
-shed_portrait_at = 1.0
-[recall.i2i]
-shed_at = 1.0
-[recall.p2i]
-shed_at = 1.0
-"""
 _MEASURES = ("Recall@1", "Recall@10", "Recall@100", "nDCG@10")
 
 
@@ -55,23 +42,18 @@ def main() -> int:
             ("--split", {"default": "test", "choices": ["val", "test"]}),
         ],
     )
-    bundle, port = (options.bundle or demo_bundle()).resolve(), free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "mrse.toml").write_text(AT_EASE)
-        command = [sys.executable, "-c", "from cli.main import main; main()", "serve", "--port", str(port)]
-        command += ["--bundle", str(bundle), "--index", str(options.index.resolve())]
-        command += ["--config", str(Path(folder) / "mrse.toml")]
-        with server(command, port, "/readyz", Path(folder) / "log", patience_s=300):
-            found = evaluate(
-                bundle,
-                options.shop.resolve(),
-                split=options.split,
-                embeddings=options.embeddings.resolve(),
-                kinds=options.only,
-                service=Service(f"http://127.0.0.1:{port}", worth=True),
-                resamples=200 if options.quick else 2000,
-                progress=ProgressLines(),
-            )
+    bundle = (options.bundle or demo_bundle()).resolve()
+    with tempfile.TemporaryDirectory() as folder, at_ease(bundle, options.index, Path(folder)) as url:
+        found = evaluate(
+            bundle,
+            options.shop.resolve(),
+            split=options.split,
+            embeddings=options.embeddings.resolve(),
+            kinds=options.only,
+            service=Service(url, worth=True),
+            resamples=200 if options.quick else 2000,
+            progress=ProgressLines(),
+        )
     runs = told(found)
     for run in runs["gaps"]:
         bounds = f"{run['low']:+.4f} to {run['high']:+.4f}"

@@ -14,16 +14,10 @@ from cli.options import BundleFolder, ShopFolder
 from common.errors import MrseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from common.arrays import I64
-    from models.evaluation.statistics import Interval, Sums
-    from service.recall.calibration import Calibration, Curve
-    from service.recall.fitting import Judged, Limit
+    from collections.abc import Mapping
 
 #: Held-out requests below which a curve is noise. *Inferred*.
 FEWEST = 50
-_MEASURES = ("nDCG@10", "Recall@1", "Recall@10")
 
 
 def calibrate(
@@ -55,6 +49,7 @@ def calibrate(
 
     from artifacts.bundle import Bundle
     from artifacts.bundle.text import normalise
+    from cli.fitted_curves import figures_of, fitted, is_better
     from common.progress import stage_progress
     from service.offline import collect
     from service.recall.calibration import BESIDE_WORDS, BUILT_IN, Calibration, beside
@@ -83,10 +78,10 @@ def calibrate(
             for each, routes, gain in zip(asked, found, gains, strict=True)
         ]
         tell("fit", 0, 3)
-        mixes, curves = _fitted(judged, query, limits, version)
+        mixes, curves = fitted(judged, query, limits, version, FEWEST)
         tell("fit", 3, 3)
-    figures = _figures(judged, query, mixes, limits)
-    better = _is_better(figures, curves)
+    figures = figures_of(judged, query, mixes, limits)
+    better = is_better(figures, curves)
     calibration = Calibration(
         bundle=version,
         # A route that was not asked, such as one that is turned off, keeps what it had.
@@ -112,61 +107,10 @@ def calibrate(
     out.print("not written (--dry-run)" if dry_run else written)
 
 
-def _fitted(
-    judged: Sequence[Judged], query: Sequence[int], limits: Mapping[str, Limit], version: str
-) -> tuple[list[Calibration], dict[str, Curve]]:
-    """What each request is merged by, fitted on the other half of the queries, and the curves that all give.
-
-    A route of ``limits`` has a curve where at least `FEWEST` requests have candidates of it, and where that
-    is better than its limits, by more than chance, for requests that it was not fitted on. By pictures alone
-    and beside words it counts as two.
-    """
-    import numpy as np
-
-    from models.evaluation.statistics import by_query, difference
-    from service.recall.calibration import Calibration
-    from service.recall.fitting import as_served, fit
-
-    numbers, halves = _numbers(query), [number % 2 for number in query]
-
-    def halved(apart: Sequence[str]) -> tuple[list[Calibration], dict[str, Curve], Sums]:
-        cut = {name: limit for name, limit in limits.items() if name not in apart}
-        served = [as_served(each, cut) for each in judged]
-        each_half = [
-            fit([each for each, half in zip(served, halves, strict=True) if half != held], apart=apart)
-            for held in (0, 1)
-        ]
-        mixes = [Calibration(bundle=version, curves=each_half[half]) for half in halves]
-        found = np.array([_ndcg(each, mix) for each, mix in zip(served, mixes, strict=True)])
-        return mixes, fit(served, apart=apart), by_query(found, numbers, int(numbers.max()) + 1)
-
-    apart: list[str] = []
-    mixes, curves, best = halved(apart)
-    for name in limits:
-        if sum(bool(each.routes.get(name)) for each in judged) < FEWEST:
-            continue
-        tried = halved([*apart, name])
-        if difference(tried[-1], best).low > 0:
-            apart.append(name)
-            mixes, curves, best = tried
-    return mixes, curves
-
-
-def _is_better(figures: Mapping[str, Any], curves: Mapping[str, Any]) -> bool:
-    """Whether the fitted curves are better than the built-in ones on requests that they were not fitted on.
-
-    A route without a built-in curve has nothing to stay with, unless it can do without one.
-    """
-    from service.recall.calibration import BUILT_IN
-    from service.recall.fitting import ON_COSINES
-
-    if curves.keys() - BUILT_IN.curves.keys() - ON_COSINES:
-        return True
-    return bool((figures["calibrated less built-in"][_MEASURES[0]]["value"] or 0.0) >= 0.0)
-
-
 def _findings(figures: Mapping[str, Any], *, better: bool) -> list[str]:
     """What the figures say that is not to be overlooked, as sentences."""
+    from cli.fitted_curves import MEASURES
+
     found = []
     if not better:
         found.append(
@@ -174,10 +118,10 @@ def _findings(figures: Mapping[str, Any], *, better: bool) -> list[str]:
             "the other half; more held-out requests can say more (--requests)"
         )
     for name, row in figures.items():
-        gain = row[_MEASURES[0]]
+        gain = row[MEASURES[0]]
         if name.startswith("worth of") and gain["high"] is not None and gain["high"] < 0.0:
             route = name.removeprefix("worth of ")
-            found.append(f"{route} does harm: without it {_MEASURES[0]} is better by {-gain['value']:.3f}")
+            found.append(f"{route} does harm: without it {MEASURES[0]} is better by {-gain['value']:.3f}")
     return found
 
 
@@ -220,81 +164,13 @@ def _held_out(
     return asked, gains, numbers
 
 
-def _figures(
-    judged: Sequence[Judged], query: Sequence[int], mixes: Sequence[Calibration], limits: Mapping[str, Limit]
-) -> dict[str, Any]:
-    """Each measure of the mix, of the methods beside it, and of the mix without each route."""
-    import numpy as np
-
-    from models.evaluation.statistics import bootstrap, by_query, difference
-    from service.recall.calibration import BUILT_IN
-    from service.recall.fitting import as_served, ranking
-    from service.recall.merge import Mix
-
-    numbers = _numbers(query)
-    count = int(numbers.max()) + 1
-
-    def sums(method: Any, without: str | None = None, by: Any = None) -> dict[str, Any]:
-        rows = []
-        for each, calibration in zip(judged, mixes, strict=True):
-            mix = Mix(method=method, shares={}, calibration=by or calibration)
-            curves = mix.calibration.curves if method == "calibrated" else {}
-            cut = {name: limit for name, limit in limits.items() if name not in curves}
-            rows.append(_measured(ranking(as_served(each, cut), mix, without), each.gains))
-        values = np.array(rows)
-        return {name: by_query(values[:, place], numbers, count) for place, name in enumerate(_MEASURES)}
-
-    def told(interval: Interval) -> dict[str, float | None]:
-        return interval.as_dict()
-
-    mix = sums("calibrated")
-    figures: dict[str, Any] = {"calibrated": {name: told(bootstrap(each)) for name, each in mix.items()}}
-    for method, other in (
-        ("built-in", sums("calibrated", by=BUILT_IN)), ("score", sums("score")), ("rrf", sums("rrf")),
-    ):  # fmt: skip
-        figures[method] = {name: told(bootstrap(other[name])) for name in _MEASURES}
-        figures[f"calibrated less {method}"] = {
-            name: told(difference(mix[name], other[name])) for name in _MEASURES
-        }
-    for route in sorted({name for each in judged for name, found in each.routes.items() if found}):
-        rest = sums("calibrated", route)
-        figures[f"worth of {route}"] = {name: told(difference(mix[name], rest[name])) for name in _MEASURES}
-    return figures
-
-
-def _numbers(query: Sequence[int]) -> I64:
-    """The queries' numbers without gaps."""
-    import numpy as np
-
-    numbers: I64 = np.unique(np.array(query), return_inverse=True)[1]
-    return numbers
-
-
-def _ndcg(judged: Judged, calibration: Calibration) -> float:
-    from service.recall.fitting import ranking
-    from service.recall.merge import Mix
-
-    mix = Mix(method="calibrated", shares={}, calibration=calibration)
-    return _measured(ranking(judged, mix), judged.gains)[0]
-
-
-def _measured(ranking: Sequence[str], gains: Mapping[str, float]) -> tuple[float, float, float]:
-    """nDCG@10, Recall@1 and Recall@10."""
-    import numpy as np
-
-    wanted = set(gains)
-    discounts = 1 / np.log2(np.arange(2, 12))
-    hits = np.array([item in wanted for item in ranking[:10]], dtype=np.float64)
-    ideal = float(discounts[: min(10, len(wanted))].sum())
-    found = float((hits * discounts[: len(hits)]).sum())
-    return found / ideal, float(hits[:1].sum()) / len(wanted), float(hits.sum()) / len(wanted)
-
-
 def _show(figures: Mapping[str, Any], requests: int) -> None:
-    table = Table("", *_MEASURES, title=f"{requests:,} held-out requests; 95% intervals by query")
+    from cli.fitted_curves import MEASURES
+
+    table = Table("", *MEASURES, title=f"{requests:,} held-out requests; 95% intervals by query")
     for name, row in figures.items():
         signed = "less" in name or "worth" in name
-        cells = [_cell(row[measure], signed=signed) for measure in _MEASURES]
+        cells = [_cell(row[measure], signed=signed) for measure in MEASURES]
         table.add_row(name, *cells)
     out.print(table)
 

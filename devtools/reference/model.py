@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from devtools.reference.results import RESULTS
+from devtools.reference.tables import head, line, runs_of
 
 _LEADING = ("Recall@10", "MRR", "R-prec@10", "Rele@10_p")
 #: Slices of the shipped bundle's table, each with the measures that say something of it.
@@ -17,10 +16,10 @@ _WORTH = ("all", "text")
 
 def shipped() -> str:
     """Systems by slice, then what a history changes."""
-    runs = _runs("shipped")
+    runs = runs_of("shipped")
     systems = {runs["bundle"]: "the towers alone"}
     lines = ["", f"{runs['bundle']}, {runs['split']} split.", ""]
-    lines += _head(["queries", "system", "n", *_LEADING, "Recall@100"])
+    lines += head(["queries", "system", "n", *_LEADING, "Recall@100"])
     for name in _SHIPPED:
         rows = [row for row in runs["figures"] if row["slice"] == name]
         for row in rows:
@@ -29,8 +28,8 @@ def shipped() -> str:
                 for measure in (*_LEADING, "Recall@100")
             )
             told = systems.get(row["system"], row["system"])
-            lines.append(_line([name, told, f"{row['requests']:,}", *figures]))
-    lines += ["", *_head(["with the history less without it", *_LEADING])]
+            lines.append(line([name, told, f"{row['requests']:,}", *figures]))
+    lines += ["", *head(["with the history less without it", *_LEADING])]
     for name in ("all", "taste", *_SHIPPED, "cold users"):
         gaps = {
             gap["measure"]: gap
@@ -38,27 +37,27 @@ def shipped() -> str:
             if (gap["slice"], gap["system"], gap["against"]) == (name, runs["bundle"], "without history")
         }
         if gaps:
-            lines.append(_line([name, *(gain(gaps.get(measure)) for measure in _LEADING)]))
+            lines.append(line([name, *(gain(gaps.get(measure)) for measure in _LEADING)]))
     return "\n".join([*lines, "", ""])
 
 
 def browsing() -> str:
     """The whole service beside popularity, on the demo's log and on a longer one."""
-    lines = ["", *_head(["log", "browses", "measure", "service", "popularity", "gain"])]
+    lines = ["", *head(["log", "browses", "measure", "service", "popularity", "gain"])]
     for name, log in (("worth-demo-log", "the demo's"), ("worth-long-log", "eight times as long")):
-        runs = _runs(name)
+        runs = runs_of(name)
         rows = {row["system"]: row for row in runs["figures"] if row["slice"] == "browse"}
         gaps = {gap["measure"]: gap for gap in runs["gaps"] if gap["against"] == "popularity"}
         for measure in ("Recall@10", "Recall@100"):
             figures = [f"{rows[system][measure]['value']:.3f}" for system in ("service", "popularity")]
             counted = f"{rows['service']['requests']:,}"
-            lines.append(_line([log, counted, measure, *figures, gain(gaps[measure])]))
+            lines.append(line([log, counted, measure, *figures, gain(gaps[measure])]))
     return "\n".join([*lines, "", ""])
 
 
 def parts() -> str:
     """What the full model gains over each cell, with the intervals, on all and on typed queries."""
-    runs = _runs("parts")
+    runs = runs_of("parts")
     full, *others = runs["cells"]
     seeds = len(runs["seeds"])
     lines = [
@@ -66,13 +65,13 @@ def parts() -> str:
         f"{seeds} seeds, {runs['items']:,} items, preset `{runs['preset']}`, {runs['split']} split.",
         "",
     ]
-    lines += _head(["the full model", *_LEADING, "AUC low"])
+    lines += head(["the full model", *_LEADING, "AUC low"])
     for name in _WORTH:
         at = [full["values"].get(f"{name}|{measure}") for measure in (*_LEADING, "AUC low")]
-        lines.append(_line([name, *(_figure(value, intervals=True) for value in at)]))
+        lines.append(line([name, *(_figure(value, intervals=True) for value in at)]))
     for name in _WORTH:
-        lines += ["", *_head([f"full less it, {name}", *_LEADING, "AUC low"])]
-        lines += [_line([cell["cell"], *_gains(cell, name)]) for cell in others]
+        lines += ["", *head([f"full less it, {name}", *_LEADING, "AUC low"])]
+        lines += [line([cell["cell"], *_gains(cell, name)]) for cell in others]
     return "\n".join([*lines, "", ""])
 
 
@@ -96,16 +95,3 @@ def gain(found: Mapping[str, Any] | None) -> str:
     if found["low"] > 0:
         return f"**{bounds}**"
     return f"*{bounds}*" if found["high"] < 0 else bounds
-
-
-def _runs(name: str) -> Mapping[str, Any]:
-    runs: Mapping[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["runs"]
-    return runs
-
-
-def _head(cells: Sequence[str]) -> list[str]:
-    return [_line(cells), "|" + "---|" * len(cells)]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

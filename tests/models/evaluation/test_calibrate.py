@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from artifacts.bundle import Bundle
 from artifacts.shop.shop import Shop
-from cli.commands.calibrate import FEWEST, _findings, _fitted, _is_better
+from cli.commands.calibrate import FEWEST, _findings
+from cli.fitted_curves import fitted, is_better
 from cli.main import build as commands
 from index.embedded.build import build_index
 from models.embed import embed_shop
@@ -82,7 +83,7 @@ def figures(**gains: tuple[float, float, float]) -> dict[str, Any]:
 def test_a_fit_that_does_not_hold_for_other_requests_is_left(gain: float, route: str, better: bool) -> None:
     told = figures(calibrated_less_built_in=(gain, gain - 0.03, gain + 0.03))
     curves = {route: Curve(points=((0.0, 0.0), (1.0, 0.3)))}
-    assert _is_better(told, curves) is better, "a route without a built-in curve has nothing to stay with"
+    assert is_better(told, curves) is better, "a route without a built-in curve has nothing to stay with"
 
 
 def test_a_route_that_does_harm_is_named_and_one_that_may_not_is_not() -> None:
@@ -93,15 +94,15 @@ def test_a_route_that_does_harm_is_named_and_one_that_may_not_is_not() -> None:
 def test_pictures_get_a_curve_where_enough_searched_by_them_and_their_limits_do_worse() -> None:
     judged = photos(2 * FEWEST)
     query = list(range(len(judged)))
-    mixes, curves = _fitted(judged, query, {"p2i": Limit(0.8, 10)}, "b")
+    mixes, curves = fitted(judged, query, {"p2i": Limit(0.8, 10)}, "b", FEWEST)
     assert "p2i" in curves
     assert mixes[0] != mixes[1], "each half is merged by what the other one gave"
     few = judged[: FEWEST - 1]
-    assert "p2i" not in _fitted(few, query[: len(few)], {"p2i": Limit(0.8, 10)}, "b")[1]
+    assert "p2i" not in fitted(few, query[: len(few)], {"p2i": Limit(0.8, 10)}, "b", FEWEST)[1]
     # Nothing is to be gained where all come through as they are, and lie as they should.
     every = {"p2i": Limit(-1.0, 30)}
     near = [Judged({"q2i": [], "p2i": each.routes["p2i"]}, each.gains) for each in judged]
-    assert "p2i" not in _fitted(near, query, every, "b")[1]
+    assert "p2i" not in fitted(near, query, every, "b", FEWEST)[1]
 
 
 def test_what_pictures_alone_are_worth_says_nothing_of_pictures_beside_words() -> None:
@@ -113,8 +114,10 @@ def test_what_pictures_alone_are_worth_says_nothing_of_pictures_beside_words() -
         judged_of(each.routes, {each.routes["q2i"][0].item_id: 1.0}, words=True)
         for each in photos(count, seed=3)
     ]
-    _, curves = _fitted([*alone, *beside_words], list(range(2 * count)), limits, "b")
+    _, curves = fitted([*alone, *beside_words], list(range(2 * count)), limits, "b", FEWEST)
     assert "p2i" in curves
     assert "p2i+text" not in curves
     telling = [judged_of(each.routes, each.gains, words=True) for each in photos(count, seed=3)]
-    assert {"p2i", "p2i+text"} <= _fitted([*alone, *telling], list(range(2 * count)), limits, "b")[1].keys()
+    assert {"p2i", "p2i+text"} <= fitted([*alone, *telling], list(range(2 * count)), limits, "b", FEWEST)[
+        1
+    ].keys()
