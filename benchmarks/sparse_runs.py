@@ -60,7 +60,7 @@ class Point:
     events: int
     uniform: float = 0.0
     batch: int = 256
-    steps: tuple[int, int, int] = (500, 100, 150)
+    steps: tuple[int, int, int] = (500, 400, 150)
 
     @property
     def seen(self) -> float:
@@ -70,7 +70,8 @@ class Point:
     @property
     def name(self) -> str:
         """For folders and tables."""
-        return f"{self.items}-{self.batch}-{self.uniform:g}"
+        sizes = (self.items, self.batch, f"{self.uniform:g}", *self.steps[1:])
+        return "-".join(map(str, sizes))
 
     def config(self, seed: int, arm: Arm) -> Config:
         """The configuration of an arm."""
@@ -180,8 +181,9 @@ class Served:
     def _prepare(self, folder: Path, low: Pairs) -> None:
         """The folder of a run over the same data, but with labels of its own."""
         (folder / "data").mkdir(parents=True, exist_ok=True)
-        for name in ("stage1.pt", "stage2.pt", "coclick_features.npy"):
-            (folder / name).unlink(missing_ok=True)
+        for pattern in ("stage?.pt", "coclick_features.npy", "labels-stage?.npy"):
+            for file in folder.glob(pattern):
+                file.unlink()
         low.write(folder / "data")
         reuse(self.folder, folder)
 

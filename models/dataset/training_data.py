@@ -169,6 +169,14 @@ class TrainingData:
         """Items and labels of low relevance at some places."""
         return self._low_item[places], self._low_grade[places]
 
+    def low_by_words(self) -> tuple[I64, I64]:
+        """What each label is for, as `low_at` numbers them: rows of the queries, and items, both ``[L]``.
+
+        -1 is a search with a picture.
+        """
+        query, picture = np.divmod(self._low_key, len(self.picture_files) + 1)
+        return np.where(picture == 0, query, -1), self._low_item
+
     def _ask(self, query: I64, picture: I64) -> I64:
         """One number for a query and a picture, ordered by both."""
         result: I64 = query.astype(np.int64) * (len(self.picture_files) + 1) + picture + 1

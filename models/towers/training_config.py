@@ -59,6 +59,10 @@ class LossConfig(Frozen):
     #: Labels up to this are low relevance: hard negatives, never positives. A label below is no mere yes or
     #: no: the margin of its triplet is ``margin`` times (1 - label).
     low_relevance: float = 0.45
+    #: Share of the labels of low relevance for words that is kept. Left out, where HNST joins a stage, are
+    #: those that look most like answers to its experts (`models.training.doubt`): near to the query, and to
+    #: what was clicked for it. Below 1 where labels are noisy.
+    labels_kept: float = Field(default=1.0, gt=0.0, le=1.0)
     #: Share of stage 2 after which HNST joins (softmax first, hard negatives after).
     hard_after: float = 0.5
     #: Uniform negatives from the catalogue, over the batch size.

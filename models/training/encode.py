@@ -68,3 +68,9 @@ def trim_words(ngram_ids: np.ndarray) -> np.ndarray:
 def to_device(array: np.ndarray, device: str) -> Tensor:
     """An array as a tensor."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def side_by_side(outputs: Tensor) -> F32:
+    """Experts' outputs ``[n, M, d]`` -> ``[n, M * d]``."""
+    found: F32 = outputs.flatten(1).cpu().numpy()
+    return found

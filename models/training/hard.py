@@ -42,6 +42,12 @@ class HardNegatives:
         self._data, self._loss = data, data.config.loss
         self._counts = np.zeros(0, np.int64)
         self.mined = Mined.nothing()
+        #: Places of the labels that are kept, and how many of them are before each place; None: all are.
+        self._kept: tuple[I64, I64] | None = None
+
+    def keep(self, kept: Bool) -> None:
+        """Draw these labels alone, ``[L]``, as `TrainingData.low_at` numbers them."""
+        self._kept = np.flatnonzero(kept), np.concatenate([[0], np.cumsum(kept)])
 
     @property
     def mined(self) -> Mined:
@@ -66,6 +72,8 @@ class HardNegatives:
         if not count:
             return drawn
         first, ends = self._data.low_spans(query, picture)
+        if self._kept is not None:
+            first, ends = self._kept[1][first], self._kept[1][ends]
         asks = (query > 0) | (picture >= 0)
         low = np.where(asks, ends - first, 0)
         mined = np.zeros(len(query), dtype=np.int64)
@@ -85,6 +93,8 @@ class HardNegatives:
         drawn.present[rows, places] = ~(grades > self._loss.low_relevance)
         rows, places = np.nonzero(~from_mined & (low > 0)[:, None])
         chosen = first[rows] + (draws[rows, places] * low[rows]).astype(np.int64)
+        if self._kept is not None:
+            chosen = self._kept[0][chosen]
         drawn.items[rows, places], drawn.grades[rows, places] = self._data.low_at(chosen)
         drawn.present[rows, places] = True
         return drawn

@@ -19,7 +19,8 @@ from models.training.ahead import Ahead
 from models.training.answers import KnownAnswers
 from models.training.batches import Batch, QueryBatch, Sampler
 from models.training.dose import dose, pull
-from models.training.encode import run_experts, to_device
+from models.training.doubt import judged_labels
+from models.training.encode import run_experts, side_by_side, to_device
 from models.training.features import PictureFeatures
 from models.training.hard import HardNegatives
 from models.training.loop import Losses, step_numbers
@@ -58,6 +59,7 @@ class HybridStep(ABC):
         #: The step from which on HNST takes part; none where it is off.
         self.hard_from = round(loss.hard_after * knobs.steps) if loss.beta > 0 else knobs.steps
         self.mining = Refresh(run.folder, f"hard-{self.name}", knobs.refresh_every)
+        self._judged = loss.labels_kept == 1.0
         self.ahead = Ahead(self.draw, knobs.steps, self.config.prefetch)
         seen = np.bincount(np.asarray(run.data.item), minlength=run.data.items)
         #: ``[N]``, share of each item of the positive events; their sum is 1.
@@ -167,6 +169,19 @@ class HybridStep(ABC):
         self.mining.made(path, self.run.folder / f"{self.name}.pt", make)
         self.hard.mined = Mined.read(path)
 
+    def judge(self) -> None:
+        """Leave out the labels that look like answers, by the experts as they are when HNST joins."""
+        if self._judged:
+            return
+        path = self.run.folder / f"labels-{self.name}.npy"
+        with ranks.leader_first(), torch.no_grad(), full(self.device):
+            self.towers.eval()
+            asked = self.experts_of
+            kept = judged_labels(path, self.data, lambda texts: side_by_side(asked(texts)), self.known_items)
+            self.towers.train()
+        self.hard.keep(kept)
+        self._judged = True
+
     def log_q(self, drawn: Batch, width: int) -> Tensor | None:
         """How often a step draws the item of each column, as a logarithm ``[width]``; None where it is off.
 
@@ -237,6 +252,10 @@ class HybridStep(ABC):
         """
         return torch.zeros((), device=far.device), {}
 
+    @abstractmethod
+    def known_items(self, rows: I64) -> F32:
+        """What the experts of this stage say of items, side by side: ``[n]`` -> ``[n, M * d]``."""
+
     def mean(self, scores: Tensor) -> Tensor:
         """The cosines ``[B, N]`` that hard negatives are compared by."""
         return scores
@@ -258,6 +277,12 @@ class HybridStep(ABC):
         text, feature = self.data.texts.batch(rows), self.pictures.for_items(picture)
         cached = self.knobs.cached_rows
         return run_experts(self.towers.item_experts, text, feature, has, self.device, cached)
+
+    def experts_of(self, texts: list[str]) -> Tensor:
+        """Experts' outputs ``[n, M, d]`` of queries without a picture."""
+        text, none = self.data.text.queries(texts), np.zeros(len(texts), dtype=np.float32)
+        picture = np.zeros((len(texts), self.config.picture.feature_dim), dtype=np.float32)
+        return run_experts(self.towers.query_experts, text, picture, none, self.device)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         """An array on the run's device."""

@@ -13,7 +13,7 @@ from models.towers.experts import EXPERTS, Expert
 from models.training import ranks
 from models.training.batches import Batch
 from models.training.companions import Companions, companion_loss
-from models.training.encode import run_experts, trim_words
+from models.training.encode import side_by_side, trim_words
 from models.training.features import PictureFeatures
 from models.training.hybrid import HybridStep
 from models.training.loop import Losses, Stage
@@ -71,29 +71,28 @@ class _ExpertStep(HybridStep):
         self.awake = [place for place, expert in enumerate(self.experts) if expert.name not in names]
 
     def begin(self, step: int, *, hard_now: bool) -> None:
+        if hard_now:
+            self.rest(frozenset())
+            self.judge()
         self.rest(resting(self.config, step))
         if hard_now and self.config.loss.mine_experts:
             self.mine(step)
 
     def ranked(self) -> tuple[F32, F32]:
         """By the mean cosine of all experts: their outputs side by side."""
-        awake, width = self.towers.query_experts.resting, self.config.dimensions.expert_dim
+        awake = self.towers.query_experts.resting
         self.rest(frozenset())
-        queries = self.data.queries[:MOST_QUERIES]
-        outputs: list[list[F32]] = [[], []]
-        for start in range(0, len(queries), _CHUNK):
-            texts = queries[start : start + _CHUNK]
-            none = np.zeros(len(texts), dtype=np.float32)
-            picture = np.zeros((len(texts), self.config.picture.feature_dim), dtype=np.float32)
-            text, experts = self.data.text.queries(texts), self.towers.query_experts
-            outputs[0].append(run_experts(experts, text, picture, none, self.device).cpu().numpy())
-        for start in range(0, self.data.items, _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, self.data.items))
-            outputs[1].append(self.encode_items(rows, np.zeros(len(rows), np.bool_)).cpu().numpy())
+        texts = self.data.queries[:MOST_QUERIES]
+        starts = range(0, len(texts), _CHUNK)
+        queries = [side_by_side(self.experts_of(texts[start : start + _CHUNK])) for start in starts]
+        every = np.arange(self.data.items)
+        items = [self.known_items(every[start : start + _CHUNK]) for start in range(0, len(every), _CHUNK)]
         self.rest(awake)
         scale = float(len(self.experts)) ** -0.5
-        found = [np.concatenate(side).reshape(-1, len(self.experts) * width) * scale for side in outputs]
-        return found[0], found[1]
+        return np.concatenate(queries) * scale, np.concatenate(items) * scale
+
+    def known_items(self, rows: I64) -> F32:
+        return side_by_side(self.encode_items(rows, np.zeros(len(rows), np.bool_)))
 
     def items(self, rows: I64, drawn: Batch, rng: np.random.Generator) -> Tensor:
         bare = rng.random(len(rows)) < self.config.data.item_picture_dropout

@@ -18,7 +18,7 @@ from models.training import ranks
 from models.training.batches import Batch
 from models.training.coclick_features import coclick_features, without_own_visits
 from models.training.early_stop import EarlyStop
-from models.training.encode import in_parts, run_experts
+from models.training.encode import in_parts, side_by_side
 from models.training.features import PictureFeatures, write_item_features
 from models.training.hybrid import HybridStep
 from models.training.loop import Curve, Losses, Stage
@@ -108,6 +108,7 @@ class _FusionStep(HybridStep):
             self._refresh(step - step % self.knobs.refresh_every)
         self._freeze()
         if hard_now:
+            self.judge()
             self.mine(step)
             self._freeze()
 
@@ -234,7 +235,7 @@ class _FusionStep(HybridStep):
         if self.towers.taste is not None:
             self.towers.query_experts.eval()
             with torch.no_grad():
-                self.towers.taste.silence.copy_(self._experts([""])[0].flatten())
+                self.towers.taste.silence.copy_(self.experts_of([""])[0].flatten())
 
     def _freeze(self) -> None:
         if self.frozen:
@@ -263,8 +264,12 @@ class _FusionStep(HybridStep):
         with torch.no_grad(), full(self.device):
             for start in range(0, min(MOST_QUERIES, len(self.data.queries)), _CHUNK):
                 texts = self.data.queries[start : start + _CHUNK][: MOST_QUERIES - start]
-                parts.append(self._experts(texts).flatten(1).cpu().numpy())
-        return np.concatenate(parts), self.features[0].reshape(self.data.items, -1).astype(np.float32)
+                parts.append(side_by_side(self.experts_of(texts)))
+        return np.concatenate(parts), self.known_items(np.arange(self.data.items))
+
+    def known_items(self, rows: I64) -> F32:
+        found: F32 = self.features[0, rows].reshape(len(rows), -1).astype(np.float32)
+        return found
 
     def ranked(self) -> tuple[F32, F32]:
         """By the embeddings of the moment, without a history."""
@@ -292,11 +297,4 @@ class _FusionStep(HybridStep):
 
     def _embed(self, texts: list[str], histories: Histories) -> Tensor:
         """Embeddings ``[n, e]`` of queries without a picture."""
-        return self._vectors(self._experts(texts), *self._portraits(histories))[:, 0]
-
-    def _experts(self, texts: list[str]) -> Tensor:
-        """Experts' outputs ``[n, M, d]`` of queries without a picture."""
-        text, rows = self.data.text.queries(texts), len(texts)
-        picture = np.zeros((rows, self.config.picture.feature_dim), dtype=np.float32)
-        none = np.zeros(rows, dtype=np.float32)
-        return run_experts(self.towers.query_experts, text, picture, none, self.device)
+        return self._vectors(self.experts_of(texts), *self._portraits(histories))[:, 0]
