@@ -35,6 +35,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "sparse": sparse.made,
     "shipped": model.shipped,
     "browsing": model.browsing,
+    "parts": model.parts,
     "results": results.made,
     "problems": errors.kinds,
     "plan": release.plan,
