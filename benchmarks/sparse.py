@@ -42,13 +42,15 @@ _CLAIMED, _GOAL = TOLD[:2], 0.95
 _SEARCHES, _LOOKS = 3_000, 5
 
 
-#: Chosen on val of one seed: labels alone, from the first step on, less those that look like answers.
+#: Chosen on val of one seed: labels alone, from the first step on, less those that look like answers. The
+#: bound of beta lets go of labels that are learnt: the last of them would else have all of HNST's share.
 HYBRID: Mapping[str, Any] = {
     "loss.mined": False,
     "loss.hard_after": 0.0,
     "loss.hard_coclicks": False,
     "loss.hard_share": 0.1,
     "loss.labels_kept": 0.5,
+    "loss.beta_most": 5.0,
 }
 
 

@@ -33,6 +33,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "esci": esci.made,
     "grocery": grocery.made,
     "sparse": sparse.made,
+    "esci-low": sparse.esci,
     "shipped": model.shipped,
     "browsing": model.browsing,
     "parts": model.parts,
