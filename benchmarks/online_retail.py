@@ -76,6 +76,8 @@ SETTINGS: dict[str, Any] = {
 #: How the service recalls. Chosen with ``--validate``.
 RECALL: dict[str, Any] = {
     "q2i": {"share": 0},
+    # Customers buy again what they bought: what all others buy has nothing to add.
+    "popular": {"browse_worth": 0},
     "i2i": {
         "own_bonus": 0.2,
         "triggers": 100,

@@ -18,6 +18,7 @@ from devtools.reference import (
     model,
     release,
     results,
+    retail,
     settings,
     sparse,
 )
@@ -32,6 +33,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "api": api.made,
     "esci": esci.made,
     "grocery": grocery.made,
+    "retail": retail.made,
     "sparse": sparse.made,
     "esci-low": sparse.esci,
     "shipped": model.shipped,
