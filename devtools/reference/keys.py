@@ -173,8 +173,8 @@ def _bounds(schema: dict[str, Any]) -> str:
         return f", {start} to {end}"
     if low is not None and not end:
         return f", {start} or more"
-    if high is not None and not start:
-        return f", {end} or less"
+    if high is not None:
+        return f", {start}, {end} or less" if start else f", {end} or less"
     return "".join(f", {each}" for each in (start, end) if each)
 
 

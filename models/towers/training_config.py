@@ -59,11 +59,12 @@ class LossConfig(Frozen):
     #: Labels up to this are low relevance: hard negatives, never positives. A label below is no mere yes or
     #: no: the margin of its triplet is ``margin`` times (1 - label).
     low_relevance: float = 0.45
-    #: Share of the labels of low relevance for words that is kept. Left out, where HNST joins a stage, are
-    #: those that look most like answers to its experts (`models.training.doubt`): near to the query, and to
-    #: what was clicked for it. Below 1 where labels are noisy.
+    #: Share that is kept of the labels of low relevance, of searches by words alone. Left out, at the step
+    #: where HNST joins a stage, are those that look most like answers to the experts of that moment
+    #: (`models.training.doubt`): near to the query, and to what was clicked for it. Below 1 where some of
+    #: the labels are wrong.
     labels_kept: float = Field(default=1.0, gt=0.0, le=1.0)
-    #: Share of stage 2 after which HNST joins (softmax first, hard negatives after).
+    #: Share of each stage after which HNST joins it (softmax first, hard negatives after).
     hard_after: float = 0.5
     #: Uniform negatives from the catalogue, over the batch size.
     uniform_share: float = 0.5
