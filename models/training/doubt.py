@@ -88,7 +88,12 @@ def _encoded(rows: I64, items: Callable[[I64], F32]) -> F16:
 
 
 def _ranks(values: F64) -> F64:
-    """Places in the order of values, above 0 and up to 1; one half where there is no value."""
+    """Places in the order of values, above 0 and up to 1; the same for equal values, one half where none is.
+
+    A query's only label is as near to it as its labels are on average, so that many values are equal.
+    """
     result, told = np.full(len(values), 0.5), np.flatnonzero(~np.isnan(values))
-    result[told[np.argsort(values[told], kind="stable")]] = (np.arange(len(told)) + 1) / max(1, len(told))
+    _, which, counts = np.unique(values[told], return_inverse=True, return_counts=True)
+    places = np.cumsum(counts) - (counts - 1) / 2
+    result[told] = places[which] / max(1, len(told))
     return result

@@ -71,6 +71,16 @@ def test_a_query_that_has_one_label_and_no_click_is_neither_here_nor_there(label
     assert ((found > 0) & (found <= 2)).all()
 
 
+@pytest.mark.parametrize("items", [[2, 3], [3, 2]])
+def test_of_labels_that_are_the_only_ones_of_their_queries_the_answers_tell(
+    labelled: TrainingData, items: list[int]
+) -> None:
+    asked = np.array(sorted(labelled.queries.index(query) for query in ("mug", "cup")))
+    found = doubts(labelled, asked, np.array(items), _queries, lambda rows: ITEMS[rows])
+    # c is like what was clicked for both, d is not, and neither is nearer than other labels of its query.
+    assert found[items.index(2)] > found[items.index(3)]
+
+
 def test_what_is_left_out_is_never_drawn(labelled: TrainingData) -> None:
     mug = labelled.queries.index("mug")
     asked, item = labelled.low_by_words()
